@@ -1,0 +1,1 @@
+"""Pytest plugins: each owns its fixtures, options and markers."""
