@@ -1,0 +1,103 @@
+"""What the scheduler tells the pool to do. The pool carries actions out in order; it decides nothing itself."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .driver import Statement
+
+if TYPE_CHECKING:
+    from .conn import Conn
+
+
+class Reason(enum.Enum):
+    """Why a waiter is answered with an error that the server did not send."""
+
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    CONNECT_FAILED = "connect_failed"
+    OVERLOADED = "overloaded"
+    CLOSED = "closed"
+
+
+class Waiter:
+    """Somebody who wants a connection to himself (``acquire``)."""
+
+    __slots__ = ("conn", "deadline", "enqueued", "future", "state", "ticket")
+
+    def __init__(self, future: Any, deadline: float | None) -> None:
+        self.future = future
+        self.deadline = deadline
+        self.ticket = 0
+        self.enqueued = 0.0
+        self.state = 0
+        self.conn: Any = None
+
+
+#: Whoever waits for a connection, first come, first served.
+Item = Statement | Waiter
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open a connection; answer with `opened` or `open_failed`."""
+
+    conn: Conn
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send `group` and one Sync; answer with `finished` (or `lost`)."""
+
+    conn: Conn
+    group: list[Statement]
+
+
+@dataclass(frozen=True, slots=True)
+class Lend:
+    """Hand the connection to `waiter`; answer with `released` (or `lost`)."""
+
+    conn: Conn
+    waiter: Waiter
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Send a CancelRequest; answer with `cancel_closed` once the server has closed the cancel's own connection."""
+
+    conn: Conn
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """Bring the session back to its initial state; answer with `reset_done` (or `lost`)."""
+
+    conn: Conn
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the connection; answer with `closed`."""
+
+    conn: Conn
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """The group is final: give each statement's outcome to its caller."""
+
+    group: list[Statement]
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Answer a waiter with an error; `sent`: whether the server may have seen it."""
+
+    item: Item
+    reason: Reason
+    sent: bool = field(default=False)
+
+
+Action = Open | Send | Lend | Cancel | Reset | Close | Deliver | Fail

@@ -1,0 +1,60 @@
+"""A connection as the scheduler sees it: a state, and what runs on it."""
+
+from __future__ import annotations
+
+import enum
+from typing import Any
+
+from ..statement import StatementClass
+from .driver import Statement
+
+
+class State(enum.Enum):
+    """scheduling.md, "Lanes": the states of a connection."""
+
+    OPENING = "opening"
+    IDLE = "idle"
+    LANE = "lane"
+    ALONE = "alone"
+    SESSION = "session"
+    CLOSING = "closing"
+    CLOSED = "closed"
+
+
+class Conn:
+    """One connection, from the decision to open it until it is closed.
+
+    ``group`` is what the server has not answered yet; ``cancelling`` is true while a CancelRequest may still be on its
+    way; ``resetting`` while the session is being cleaned. Only a connection with none of the three can be given away.
+    ``link`` and ``done`` belong to the pool.
+    """
+
+    __slots__ = (
+        "cancel_at", "cancelling", "done", "expected", "expires", "generation", "group", "id", "kind", "link", "resetting",
+        "since", "started", "state", "unclean",
+    )  # fmt: skip
+
+    def __init__(self, ident: int, generation: int, now: float) -> None:
+        self.id = ident
+        self.generation = generation
+        self.state = State.OPENING
+        self.since = now
+        self.expires = float("inf")
+        self.group: list[Statement] = []
+        self.kind = StatementClass.OTHER
+        self.started = 0.0
+        self.expected = 0.0
+        self.cancelling = False
+        self.cancel_at = 0.0
+        self.resetting = False
+        self.unclean = False
+        self.link: Any = None
+        self.done: Any = None
+
+    def remaining(self, now: float) -> float:
+        """Seconds until its group is expected to be answered; once overdue, expect as long again as it has run."""
+        ahead = self.started + self.expected - now
+        return ahead if ahead > 0 else now - self.started
+
+    def __repr__(self) -> str:
+        return f"<Conn {self.id} {self.state.value}>"

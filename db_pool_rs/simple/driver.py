@@ -1,0 +1,128 @@
+"""What the pool needs from a database: the seam between the rules and the wire.
+
+Above the seam, :mod:`.scheduler` decides and :mod:`.pool` carries out; they know no database. Below it, a
+:class:`Driver` opens connections and a :class:`Link` is one of them. A link runs **one group at a time**: 1..n statements
+followed by one Sync, answered as a whole. The C engine replaces what is below, and nothing else.
+
+All methods are called on the event loop's thread, and all callbacks are made there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from .cost import Text
+
+#: What the caller of a statement wants back: its rows, or its command tag (`Status`).
+ROWS = True
+STATUS = False
+
+
+class Statement:
+    """One execution of a text, from the call to its answer.
+
+    The caller waits on ``future``; the scheduler owns ``ticket`` to ``alone``; the driver reads ``text``, ``args`` and
+    ``params`` and sets ``value`` or ``error``. ``params`` are the arguments encoded under ``described``, the
+    description that was current at that time; if that is no longer the text's, they are encoded anew.
+    """
+
+    __slots__ = (
+        "alone", "args", "conn", "deadline", "described", "enqueued", "error", "future", "params", "state", "text",
+        "ticket", "value", "want",
+    )  # fmt: skip
+
+    def __init__(self, text: Text, args: tuple[Any, ...], want: bool, future: Any, deadline: float | None = None) -> None:
+        self.text = text
+        self.args = args
+        self.want = want
+        self.future = future
+        self.deadline = deadline
+        self.params: Any = None
+        self.described: Any = None
+        self.value: Any = None
+        self.error: Exception | None = None
+        self.ticket = 0
+        self.enqueued = 0.0
+        self.state = 0
+        self.alone = False
+        self.conn: Any = None
+
+    def reset(self) -> None:
+        """Forget an answer that does not count, before the statement is sent again."""
+        self.value = self.error = None
+
+
+class LinkListener(Protocol):
+    """Who is told what happens to a link. Each link calls back only while it is open."""
+
+    def on_lost(self, link: Link, error: Exception, sent: bool, retire: bool) -> None:
+        """The connection is gone, for the reason `error`.
+
+        `sent` is False if nothing of the running group can have been executed; `retire` is True if the other
+        connections made at the same time are suspect too (the server is shutting down).
+        """
+
+    def on_notice(self, link: Link, error: Exception) -> None:
+        """The server sent a notice or warning."""
+
+
+#: Called once when a group is answered: whether all of it succeeded, the seconds until the answer, the largest result
+#: in bytes. Not called if the link is lost meanwhile: then the listener hears of it.
+Done = Callable[[bool, float, float], None]
+
+
+class Link(Protocol):
+    """One open connection."""
+
+    listener: LinkListener
+    #: Server process id where there is one, for messages.
+    pid: int
+
+    def start(self, group: Sequence[Statement], done: Done, *, sync: bool = True) -> None:
+        """Send `group` and one Sync; `done` is called when ReadyForQuery came.
+
+        Before it is called each statement has its ``value`` or its ``error``. If one failed, it has its ``error``, and
+        the others, which the server rolled back, may have neither. ``sync=False`` leaves the implicit transaction open
+        for the next call (``executemany``).
+        """
+
+    def in_transaction(self) -> bool:
+        """Whether the session is inside a transaction block, failed or not."""
+
+    async def cancel(self, timeout: float) -> bool:
+        """Ask the server to stop what runs here. Returns when a late cancel can no longer hit the next statement."""
+
+    def reset_statements(self) -> Sequence[str]:
+        """The statements that bring a session back to its initial state."""
+
+    def after_reset(self) -> None:
+        """The reset was executed: forget what it destroyed."""
+
+    def close(self) -> None:
+        """Close at once. No callback follows."""
+
+
+class Driver(Protocol):
+    """Opens links to one database."""
+
+    #: How many lanes may carry READs and WRITEs before somebody had to wait, and the most that may carry WRITEs.
+    read_lanes: int
+    write_lanes: int
+    max_write_lanes: int
+    #: Whether a group that stalls is broken up (needs a way to cancel from outside).
+    breaks_stalls: bool
+    #: "postgresql" or "sqlite": how statements are read.
+    dialect: str
+
+    async def connect(self, listener: LinkListener) -> Link:
+        """Open a connection or raise :class:`~db_pool_rs.errors.ConnectFailed`."""
+
+    def describe(self, text: Text) -> None:
+        """Set ``text.description`` if that needs no server."""
+
+    def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
+        """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""
+
+    async def close(self) -> None:
+        """Release what the driver holds besides its links."""

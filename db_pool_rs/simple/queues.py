@@ -1,0 +1,115 @@
+"""Who waits: four queues with one order.
+
+Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is taken from
+the head of one queue; everything that needs a connection to itself in ``alone``; ``acquire`` in ``sessions``. A ticket,
+given on arrival, orders all of them: whoever has the lowest ticket of the four heads is served first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+from ..statement import StatementClass
+from .actions import Item, Waiter
+from .cost import Text
+from .driver import Statement
+
+QUEUED, SENT, DONE = 0, 1, 2
+
+
+class Queues:
+    """The waiting statements and sessions of one pool."""
+
+    __slots__ = ("alone", "last_ticket", "reads", "sessions", "waiting", "writes")
+
+    def __init__(self) -> None:
+        self.reads: deque[Statement] = deque()
+        self.writes: deque[Statement] = deque()
+        self.alone: deque[Statement] = deque()
+        self.sessions: deque[Waiter] = deque()
+        self.waiting = 0
+        self.last_ticket = 0
+
+    def place(self, statement: Statement, now: float) -> deque[Statement]:
+        """The queue where a statement belongs at `now`."""
+        text = statement.text
+        if not text.fast or statement.alone or now < text.held_until:
+            return self.alone
+        return self.reads if text.kind is StatementClass.READ else self.writes
+
+    def add(self, statement: Statement, now: float) -> None:
+        """A new statement goes to the end of its queue."""
+        self.last_ticket = statement.ticket = self.last_ticket + 1
+        statement.enqueued = now
+        self.waiting += 1
+        self.place(statement, now).append(statement)
+
+    def add_session(self, waiter: Waiter, now: float) -> None:
+        """A new `acquire` goes to the end of the sessions."""
+        self.last_ticket = waiter.ticket = self.last_ticket + 1
+        waiter.enqueued = now
+        self.waiting += 1
+        self.sessions.append(waiter)
+
+    def put_back(self, statements: Iterable[Statement], now: float) -> None:
+        """Statements that were sent, and must be sent again, keep their tickets and so their turn."""
+        for statement in statements:
+            statement.reset()
+            statement.state = QUEUED
+            statement.conn = None
+            self.waiting += 1
+            _insert(self.place(statement, now), statement)
+
+    def remove(self, item: Item) -> None:
+        """Take a queued item out."""
+        for queue in (self.reads, self.writes, self.alone, self.sessions):
+            try:
+                cast("deque[Item]", queue).remove(item)
+            except ValueError:
+                continue
+            self.waiting -= 1
+            item.state = DONE
+            return
+        raise AssertionError("bug: a queued item is in no queue")
+
+    def rehome(self, text: Text, now: float) -> None:
+        """What is known of `text` changed: its waiting statements move to the queue where they now belong."""
+        for queue in self.statements():
+            moving = [s for s in queue if s.text is text and self.place(s, now) is not queue]
+            if moving:
+                chosen = set(map(id, moving))
+                kept = [s for s in queue if id(s) not in chosen]
+                queue.clear()
+                queue.extend(kept)
+                for statement in moving:
+                    _insert(self.place(statement, now), statement)
+
+    def statements(self) -> tuple[deque[Statement], ...]:
+        """The queues of statements; sessions have deadlines of their own."""
+        return self.reads, self.writes, self.alone
+
+    def heads(self) -> list[deque[Item]]:
+        """The queues that are not empty, the one whose head came first in front."""
+        queues = [
+            cast("deque[Item]", queue) for queue in (self.reads, self.writes, self.alone, self.sessions) if queue
+        ]
+        if len(queues) > 1:
+            queues.sort(key=lambda queue: queue[0].ticket)
+        return queues
+
+    def __iter__(self) -> Iterator[Item]:
+        for queue in (self.reads, self.writes, self.alone, self.sessions):
+            yield from cast("deque[Item]", queue)
+
+
+def _insert(queue: deque[Statement], statement: Statement) -> None:
+    """Keep the queue ordered by ticket; what comes back usually belongs near the front or, when moved, the end."""
+    if not queue or queue[-1].ticket < statement.ticket:
+        queue.append(statement)
+        return
+    position = 0
+    while queue[position].ticket < statement.ticket:
+        position += 1
+    queue.insert(position, statement)

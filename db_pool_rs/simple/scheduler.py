@@ -1,0 +1,288 @@
+"""How statements reach the server: the rules of scheduling.md as a pure state machine.
+
+No input or output happens here and no clock is read: every event comes with the time at which it happened, and returns
+the actions that the pool is to carry out. Randomness comes in with the events too. So a trace of events gives the same
+actions every time, in this implementation and in any other.
+
+Read it from the top: the events that callers and connections cause, then how waiters are served (``_serve`` and
+``_lanes_wanted`` hold the rules for groups and lanes), then upkeep (:mod:`.upkeep`).
+
+Invariants (``check``): a waiter that needs a connection and a free place for one imply that a connect is under way or its
+retry is due; ``size`` counts opening and closing connections and never exceeds ``max_size``; no statement is in two
+places; each is answered exactly once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import cast
+
+from ..statement import StatementClass
+from .actions import Action, Cancel, Deliver, Fail, Item, Lend, Reason, Reset, Send, Waiter
+from .conn import Conn, State
+from .cost import Text
+from .driver import Statement
+from .queues import DONE, QUEUED, SENT
+from .upkeep import Upkeep
+
+READ, WRITE = StatementClass.READ, StatementClass.WRITE
+
+
+class Scheduler(Upkeep):
+    """The pool's policy. Methods named after events return the actions to carry out, in order."""
+
+    # -- events from callers -------------------------------------------------------------------------------------
+
+    def submit(self, statement: Statement, now: float) -> list[Action]:
+        """A statement arrives. It is sent by the `turn` that ends this turn of the event loop."""
+        refusal = self._refusal()
+        if refusal is not None:
+            return [Fail(statement, refusal)]
+        self.queues.add(statement, now)
+        if statement.deadline is not None:
+            self._remember_deadline(statement)
+        return []
+
+    def acquire(self, waiter: Waiter, now: float) -> list[Action]:
+        """Somebody wants a connection to himself."""
+        refusal = self._refusal()
+        if refusal is not None:
+            return [Fail(waiter, refusal)]
+        self.queues.add_session(waiter, now)
+        if waiter.deadline is not None:
+            self._remember_deadline(waiter)
+        return []
+
+    def turn(self, now: float) -> list[Action]:
+        """The event loop's turn ends: what was collected in it is sent."""
+        self._dispatch(now)
+        return self._take_actions()
+
+    def cancel(self, item: Item, now: float) -> list[Action]:
+        """The caller no longer waits. Queued: taken out. Sent: its answer is dropped, neighbours never notice."""
+        if item.state == QUEUED:
+            self.queues.remove(item)
+            self._dispatch(now)
+        elif item.state == SENT and isinstance(item, Statement):
+            item.state = DONE
+            conn = cast(Conn, item.conn)
+            if all(s.state == DONE for s in conn.group):
+                self._cancel(conn, now)
+        return self._take_actions()
+
+    # -- events from connections ---------------------------------------------------------------------------------
+
+    def finished(self, conn: Conn, ok: bool, now: float, seconds: float, size: float) -> list[Action]:
+        """ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back.
+
+        `seconds` is the time from sending to the answer, `size` the largest result in bytes.
+        """
+        group = conn.group
+        conn.group = []
+        if conn.state is State.LANE:
+            self._leave_lane(conn)
+        final = ok or len(group) == 1
+        if ok:
+            self._observe(group, seconds, size, now)
+        elif final:
+            group[0].text.failed(now, self.limits.cost)
+            self.queues.rehome(group[0].text, now)
+        else:
+            self._send_alone(group, now)
+        self._settle(conn, now)
+        self._dispatch(now)  # the server gets its next group before the answers of this one are handed out
+        if final:
+            for statement in group:
+                statement.state = DONE
+            self._actions.append(Deliver(group))
+        return self._take_actions()
+
+    def measured(self, seconds: float) -> None:
+        """A round trip in which the server had next to nothing to do took `seconds`."""
+        if seconds < self.round_trip:
+            self.round_trip = seconds
+
+    def cancel_closed(self, conn: Conn, now: float) -> list[Action]:
+        """The server closed the CancelRequest's connection: it can no longer hit a later statement."""
+        conn.cancelling = False
+        self._settle(conn, now)
+        self._dispatch(now)
+        return self._take_actions()
+
+    def reset_done(self, conn: Conn, now: float) -> list[Action]:
+        """The session is clean again."""
+        conn.resetting = False
+        self._settle(conn, now)
+        self._dispatch(now)
+        return self._take_actions()
+
+    def released(self, conn: Conn, now: float, healthy: bool) -> list[Action]:
+        """A session was given back, already clean; `healthy` is False if it must not be used again."""
+        assert conn.state is State.SESSION, f"bug: {conn!r} released"
+        if healthy:
+            self._settle(conn, now)
+        else:
+            self._close(conn)
+        self._dispatch(now)
+        return self._take_actions()
+
+    def lost(self, conn: Conn, now: float, sent: bool, retire: bool) -> list[Action]:
+        """The connection is gone. What was not executed for certain is sent elsewhere, unnoticed.
+
+        The rest fails, its outcome unknown: nothing is repeated that may be committed.
+        """
+        group = [s for s in conn.group if s.state != DONE]
+        conn.group = []
+        if conn.state is State.LANE:
+            self._leave_lane(conn)
+        self._forget(conn)
+        if retire:
+            self.retire()
+        again = [s for s in group if not sent or (self.limits.retry_reads and s.text.kind is READ and not s.alone)]
+        for statement in again:
+            statement.alone = statement.alone or sent
+        self.queues.put_back(again, now)
+        for statement in group:
+            if statement.state == SENT:
+                statement.state = DONE
+                self._actions.append(Fail(statement, Reason.LOST, sent=True))
+        self._dispatch(now)
+        return self._take_actions()
+
+    # -- serving -------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, now: float) -> None:
+        """Give connections to waiters, first come, first served, and open what is missing."""
+        self.shortage = self._missing_lanes = 0
+        served = self.queues.waiting > 0
+        while served:
+            served = False
+            self.shortage = 0
+            for queue in self.queues.heads():
+                if self._serve(queue, now):
+                    served = True  # another head may now be the oldest: look again
+                    break
+        self.shortage += self._missing_lanes
+        self._grow(now)
+
+    def _serve(self, queue: deque[Item], now: float) -> bool:
+        """Serve the head of `queue` if a connection is there for it."""
+        head = queue[0]
+        if isinstance(head, Statement) and queue is not cast("deque[Item]", self.queues.alone):
+            return self._feed_lanes(cast("deque[Statement]", queue), head.text.kind, now)
+        if not self.idle:
+            self.shortage += len(queue)
+            return False
+        queue.popleft()
+        self.queues.waiting -= 1
+        conn = self.idle.pop()
+        if isinstance(head, Statement):
+            conn.state = State.ALONE
+            conn.unclean = head.text.lexical.dirties
+            self._send(conn, [head], now, head.text.mean)
+        else:
+            head.state = SENT
+            head.conn = conn
+            conn.state = State.SESSION
+            conn.since = now
+            self._actions.append(Lend(conn, head))
+        return True
+
+    def _feed_lanes(self, queue: deque[Statement], kind: StatementClass, now: float) -> bool:
+        """Divide the queue evenly over the free lanes, in pieces of at least `piece_min`."""
+        pieces = -(-len(queue) // self.limits.piece_min)
+        wanted = min(self._lanes_wanted(kind, now), pieces)
+        lanes = min(wanted, len(self.idle))
+        self._missing_lanes = wanted - lanes
+        if not lanes:
+            return False
+        piece = min(max(-(-len(queue) // lanes), self.limits.piece_min), self.limits.group_max)
+        for _ in range(lanes):
+            if not queue:
+                break
+            conn = self.idle.pop()
+            conn.state, conn.kind = State.LANE, kind
+            self.lanes.append(conn)
+            self._send(conn, *self._take_group(queue, piece, now))
+        return True
+
+    def _lanes_wanted(self, kind: StatementClass, now: float) -> int:
+        """How many more lanes may carry `kind` now.
+
+        A few from the start; one more when the head of the queue is expected to wait too long for those that run.
+        """
+        running = [lane for lane in self.lanes if lane.kind is kind]
+        limits = self.limits
+        base, most, patience = (
+            (limits.read_lanes, limits.max_size, limits.lane_wait)
+            if kind is READ
+            else (limits.write_lanes, limits.max_write_lanes, limits.write_lane_wait)
+        )
+        if len(running) < base:
+            return base - len(running)
+        if len(running) >= most:
+            return 0
+        return 1 if min(lane.remaining(now) for lane in running) > patience else 0
+
+    def _take_group(self, queue: deque[Statement], size: int, now: float) -> tuple[list[Statement], float, float]:
+        """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected."""
+        group: list[Statement] = []
+        expected = 0.0
+        most = self.limits.group_time
+        while queue and len(group) < size:
+            cost = queue[0].text.mean
+            if group and expected + cost > most:
+                break
+            expected += cost
+            group.append(queue.popleft())
+        self.queues.waiting -= len(group)
+        return group, now, expected
+
+    def _send(self, conn: Conn, group: list[Statement], now: float, expected: float) -> None:
+        for statement in group:
+            statement.state = SENT
+            statement.conn = conn
+        conn.group = group
+        conn.started = now
+        conn.expected = self.round_trip + expected if self.round_trip != float("inf") else expected
+        if len(group) > 1 and self.limits.breaks_stalls:
+            self.wake = min(self.wake, now + self.limits.stall)
+        self._actions.append(Send(conn, group))
+
+    def _send_alone(self, group: list[Statement], now: float) -> None:
+        """A group was rolled back: each of its statements is sent again alone, so no group is visible in a result."""
+        self.broken_up += 1
+        again = [s for s in group if s.state != DONE]
+        self.resent += len(again)
+        for statement in again:
+            statement.alone = True
+        self.queues.put_back(again, now)
+
+    def _observe(self, group: list[Statement], seconds: float, size: float, now: float) -> None:
+        """Each statement's share of the service time goes to its text."""
+        self.measured(seconds)
+        share = max(seconds - self.round_trip, 0.0) / len(group)
+        counts: dict[Text, int] = {}
+        for statement in group:
+            counts[statement.text] = counts.get(statement.text, 0) + 1
+        for text, count in counts.items():
+            if text.observe(count, share, size, self.limits.cost):
+                self.queues.rehome(text, now)
+
+    def _cancel(self, conn: Conn, now: float) -> None:
+        if not conn.cancelling and not conn.resetting:
+            conn.cancelling = True
+            conn.cancel_at = now
+            self.wake = min(self.wake, now + self.limits.cancel_grace)
+            self._actions.append(Cancel(conn))
+
+    def _settle(self, conn: Conn, now: float) -> None:
+        """Once nothing runs, no cancel is under way and the session is clean, the connection is free."""
+        if conn.group or conn.cancelling or conn.resetting or conn.state in (State.CLOSING, State.CLOSED):
+            return
+        if conn.unclean:
+            conn.unclean = False
+            conn.resetting = True
+            self._actions.append(Reset(conn))
+            return
+        self._free(conn, now)

@@ -1,0 +1,317 @@
+"""The scheduler's upkeep: opening, closing, ageing and time-outs. The rules of :mod:`.scheduler` build on it."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from .actions import Action, Close, Fail, Item, Open, Reason
+from .conn import Conn, State
+from .cost import CostLimits
+from .driver import Statement
+from .queues import DONE, QUEUED, SENT, Queues
+
+NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers in the rules; times in seconds."""
+
+    min_size: int = 1
+    max_size: int = 10
+    max_waiting: int = 100_000
+    acquire_timeout: float = 30.0
+    idle_timeout: float = 600.0
+    group_max: int = 64
+    group_time: float = 0.002
+    piece_min: int = 8
+    stall: float = 0.050
+    lane_wait: float = 0.001
+    write_lane_wait: float = 0.005
+    read_lanes: int = 2
+    write_lanes: int = 1
+    max_write_lanes: int = 10
+    breaks_stalls: bool = True
+    retry_reads: bool = False
+    #: How long the server may take to react to a CancelRequest before the connection counts as dead.
+    cancel_grace: float = 1.5
+    #: Pause after the first failed connect; doubled up to the second value.
+    backoff: float = 0.05
+    backoff_max: float = 0.35
+    cost: CostLimits = field(default_factory=CostLimits)
+
+
+class Upkeep:
+    """Connections and waiters of one pool, and what time does to them."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.queues = Queues()
+        self.conns: dict[int, Conn] = {}
+        #: Free connections, the longest idle first; the most recently used one is taken.
+        self.idle: list[Conn] = []
+        #: Connections that run a group.
+        self.lanes: list[Conn] = []
+        self.generation = 0
+        self.shutting_down = False
+        #: The shortest answer seen: what every statement costs on this link, whatever it does.
+        self.round_trip = NEVER
+        #: When `tick` is next needed, at the latest.
+        self.wake = NEVER
+        #: How many connections the waiters miss, as the last dispatch found.
+        self.shortage = 0
+        self._missing_lanes = 0
+        self.connect_failures = 0
+        self.retry_at = 0.0
+        self.broken_up = 0
+        self.resent = 0
+        self._last_id = 0
+        self._deadlines: list[tuple[float, int, Item]] = []
+        self._actions: list[Action] = []
+
+    # -- events --------------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Action]:
+        """Open the first `min_size` connections."""
+        self._grow(now)
+        return self._take_actions()
+
+    def opened(self, conn: Conn, now: float, lifetime: float) -> list[Action]:
+        """A connection is ready; it is to be replaced after `lifetime` seconds."""
+        self.connect_failures = 0
+        conn.expires = now + lifetime
+        self._free(conn, now)
+        self._dispatch(now)
+        return self._take_actions()
+
+    def open_failed(self, conn: Conn, now: float, permanent: bool, jitter: float) -> list[Action]:
+        """A connect failed. Without any connection to wait for, waiters hear the cause now.
+
+        That is: all if trying again cannot help (`permanent`), else those who came before this attempt began: a call
+        waits for at most one attempt that began after it did. `jitter` in 0..1 spreads the next attempt.
+        """
+        self._forget(conn)
+        self.connect_failures += 1
+        pause = min(self.limits.backoff * 2.0 ** min(self.connect_failures - 1, 16), self.limits.backoff_max)
+        self.retry_at = now + pause * (0.8 + 0.4 * jitter)
+        if all(c.state is State.CLOSING for c in self.conns.values()):
+            for item in [i for i in self.queues if permanent or i.enqueued <= conn.since]:
+                self.queues.remove(item)
+                self._actions.append(Fail(item, Reason.CONNECT_FAILED))
+        self._dispatch(now)
+        return self._take_actions()
+
+    def closed(self, conn: Conn, now: float) -> list[Action]:
+        """A connection that was to be closed is closed: its place is free."""
+        self._forget(conn)
+        self._dispatch(now)
+        return self._take_actions()
+
+    def resize(self, now: float, min_size: int, max_size: int) -> list[Action]:
+        """Other bounds: surplus idle connections close now, busy ones when they are free."""
+        self.limits = replace(self.limits, min_size=min_size, max_size=max_size)
+        while self.size > max_size and self.idle:
+            self._close(self.idle[0])
+        self._dispatch(now)
+        return self._take_actions()
+
+    def expire(self, now: float) -> list[Action]:
+        """Replace every connection as soon as it is free."""
+        self.retire()
+        self._dispatch(now)
+        return self._take_actions()
+
+    def shut_down(self, now: float) -> list[Action]:
+        """Take no new work; finish what is there; close connections as they become free."""
+        self.shutting_down = True
+        for conn in list(self.idle):
+            self._close(conn)
+        self._dispatch(now)
+        return self._take_actions()
+
+    def terminate(self) -> list[Action]:
+        """Answer every waiter with CLOSED and close every connection now."""
+        self.shutting_down = True
+        for item in list(self.queues):
+            self.queues.remove(item)
+            self._actions.append(Fail(item, Reason.CLOSED))
+        for conn in list(self.conns.values()):
+            self._fail_group(conn, Reason.CLOSED)
+            if conn.state is not State.CLOSING:
+                self._close(conn)
+        return self._take_actions()
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed: deadlines, stalls, silence, ageing, retries."""
+        self.wake = NEVER
+        self._expire_waiters(now)
+        for conn in list(self.lanes):
+            if len(conn.group) > 1 and self.limits.breaks_stalls:
+                self._due(conn.started + self.limits.stall, now, conn)
+        for conn in [c for c in self.conns.values() if c.cancelling and c.group]:
+            if now >= conn.cancel_at + self.limits.cancel_grace:
+                self._declare_dead(conn)
+            else:
+                self.wake = min(self.wake, conn.cancel_at + self.limits.cancel_grace)
+        self._age(now)
+        self._dispatch(now)
+        return self._take_actions()
+
+    # -- what others ask -----------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Connections that exist for the server: opening and closing ones included."""
+        return len(self.conns)
+
+    @property
+    def drained(self) -> bool:
+        """Nobody waits and nothing runs."""
+        return not self.queues.waiting and not self.conns
+
+    def counts(self) -> dict[State, int]:
+        """How many connections are in each state."""
+        found = dict.fromkeys(State, 0)
+        for conn in self.conns.values():
+            found[conn.state] += 1
+        return found
+
+    def retire(self) -> None:
+        """No connection opened until now is used again: idle ones close, busy ones when they are free."""
+        self.generation += 1
+        self.round_trip = NEVER
+        for conn in list(self.idle):
+            self._close(conn)
+
+    # -- inner workings ------------------------------------------------------------------------------------------
+
+    def _dispatch(self, now: float) -> None:
+        raise NotImplementedError
+
+    def _cancel(self, conn: Conn, now: float) -> None:
+        raise NotImplementedError
+
+    def _take_actions(self) -> list[Action]:
+        actions = self._actions
+        if actions:
+            self._actions = []
+        return actions
+
+    def _refusal(self) -> Reason | None:
+        if self.shutting_down:
+            return Reason.CLOSED
+        return Reason.OVERLOADED if self.queues.waiting >= self.limits.max_waiting else None
+
+    def _remember_deadline(self, item: Item) -> None:
+        assert item.deadline is not None
+        heapq.heappush(self._deadlines, (item.deadline, item.ticket, item))
+        self.wake = min(self.wake, item.deadline)
+
+    def _grow(self, now: float) -> None:
+        """Open what is missing: for those who wait, and to keep `min_size`."""
+        if self.queues.waiting:
+            self._remember_queues(now)
+        if not self.shortage and self.size >= self.limits.min_size:
+            return
+        opening = sum(1 for c in self.conns.values() if c.state is State.OPENING)
+        ready = self.size - opening
+        wanted = max(self.shortage - opening, 0 if self.shutting_down else self.limits.min_size - self.size)
+        wanted = min(wanted, self.limits.max_size - self.size, max(2, ready) - opening)
+        if wanted > 0 and self.connect_failures:  # after a failure: one attempt at a time, after a pause
+            if now < self.retry_at:
+                self.wake = min(self.wake, self.retry_at)
+                wanted = 0
+            else:
+                wanted = 0 if opening else 1
+        for _ in range(wanted):
+            self._last_id += 1
+            conn = self.conns[self._last_id] = Conn(self._last_id, self.generation, now)
+            self._actions.append(Open(conn))
+
+    def _remember_queues(self, now: float) -> None:
+        """While somebody waits: his time-out, and whether he should get a lane after all."""
+        for queue in self.queues.statements():
+            if queue:
+                self.wake = min(self.wake, queue[0].enqueued + self.limits.acquire_timeout)
+        if (self.queues.reads or self.queues.writes) and (self.idle or self.size < self.limits.max_size):
+            patience = self.limits.lane_wait if self.queues.reads else self.limits.write_lane_wait
+            self.wake = min(self.wake, now + patience)
+
+    def _free(self, conn: Conn, now: float) -> None:
+        """A connection has nothing to do: it is idle, unless it is too old or too many."""
+        outdated = conn.generation != self.generation or now >= conn.expires or self.size > self.limits.max_size
+        if outdated or (self.shutting_down and not self.queues.waiting):
+            self._close(conn)
+            return
+        conn.state = State.IDLE
+        conn.since = now
+        self.idle.append(conn)
+        self.wake = min(self.wake, now + self.limits.idle_timeout, conn.expires)
+
+    def _close(self, conn: Conn) -> None:
+        if conn.state is State.IDLE:
+            self.idle.remove(conn)
+        elif conn.state is State.LANE:
+            self._leave_lane(conn)
+        conn.state = State.CLOSING
+        self._actions.append(Close(conn))
+
+    def _forget(self, conn: Conn) -> None:
+        if conn.state is State.IDLE:
+            self.idle.remove(conn)
+        conn.state = State.CLOSED
+        self.conns.pop(conn.id, None)
+
+    def _leave_lane(self, conn: Conn) -> None:
+        if conn in self.lanes:  # a lane whose cancel is still under way has left before
+            self.lanes.remove(conn)
+
+    def _expire_waiters(self, now: float) -> None:
+        for item in self._overdue(now):
+            if item.state == QUEUED:
+                self.queues.remove(item)
+                self._actions.append(Fail(item, Reason.TIMEOUT))
+            elif item.state == SENT and isinstance(item, Statement):
+                item.state = DONE
+                self._actions.append(Fail(item, Reason.TIMEOUT, sent=True))
+                self._cancel(item.conn, now)  # alone: stop it; in a group: break the group up
+
+    def _overdue(self, now: float) -> Iterator[Item]:
+        while self._deadlines and self._deadlines[0][0] <= now:
+            yield heapq.heappop(self._deadlines)[2]
+        if self._deadlines:
+            self.wake = min(self.wake, self._deadlines[0][0])
+        for queue in self.queues.statements():
+            while queue and queue[0].enqueued + self.limits.acquire_timeout <= now:
+                yield queue[0]
+
+    def _due(self, at: float, now: float, conn: Conn) -> None:
+        if now >= at:
+            self._cancel(conn, now)  # breaks the group up: the server rolls it back, each goes alone
+        else:
+            self.wake = min(self.wake, at)
+
+    def _declare_dead(self, conn: Conn) -> None:
+        """It does not even react to a cancel: the link is silent. Others that idle may be as dead."""
+        self._fail_group(conn, Reason.LOST)
+        self._close(conn)
+        self.retire()
+
+    def _fail_group(self, conn: Conn, reason: Reason) -> None:
+        for statement in conn.group:
+            if statement.state == SENT:
+                statement.state = DONE
+                self._actions.append(Fail(statement, reason, sent=True))
+        conn.group = []
+
+    def _age(self, now: float) -> None:
+        """Close what is idle for too long, above `min_size`, and what has reached its lifetime."""
+        for conn in list(self.idle):
+            idle_too_long = now - conn.since >= self.limits.idle_timeout and self.size > self.limits.min_size
+            if idle_too_long or now >= conn.expires:
+                self._close(conn)
+            else:
+                until = conn.since + self.limits.idle_timeout
+                self.wake = min(self.wake, conn.expires, until if until > now else NEVER)
