@@ -2,5 +2,6 @@
 
 pytest_plugins = [
     "pytester",
+    "tests.plugins.loops",
     "tests.plugins.postgresql",
 ]

@@ -11,7 +11,6 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +128,7 @@ def _within_reach(installation: Installation, folder: Path) -> Installation:
         installation.run(str(installation.bindir / "initdb"), "--version")
         return installation
     except (InstallationError, PermissionError):
-        if installation.account is None or Path(sys.prefix) not in installation.bindir.parents:
+        if installation.account is None or installation.bindir.parent.name != "pginstall":
             raise
     copy = folder / "postgresql"
     shutil.copytree(installation.bindir.parent, copy, symlinks=True)
