@@ -89,15 +89,16 @@ class Histogram:
         self.total += other.total
         self.maximum = max(self.maximum, other.maximum)
 
-    def summary(self, scale: float = 1.0) -> HistogramSummary:
-        """The figures of this moment, each value multiplied by `scale` (1000 turns seconds into milliseconds)."""
+    def summary(self, scale: float = 1.0, whole: bool = False) -> HistogramSummary:
+        """The figures of this moment, each value multiplied by `scale` (1000 turns seconds into milliseconds).
+
+        `whole` is for values that are whole numbers: percentiles are rounded, which makes them exact up to 16.
+        """
+        p50, p95, p99 = (self.percentile(percent) * scale for percent in (50, 95, 99))
+        if whole:
+            p50, p95, p99 = float(round(p50)), float(round(p95)), float(round(p99))
         return HistogramSummary(
-            count=self.count,
-            mean=self.mean * scale,
-            p50=self.percentile(50) * scale,
-            p95=self.percentile(95) * scale,
-            p99=self.percentile(99) * scale,
-            max=self.maximum * scale,
+            count=self.count, mean=self.mean * scale, p50=p50, p95=p95, p99=p99, max=self.maximum * scale
         )
 
     def __repr__(self) -> str:

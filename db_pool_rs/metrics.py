@@ -127,7 +127,7 @@ class PoolMetrics:
             lost=self.lost,
             acquired=self.acquired,
             queries_per_second=self.rate.rate(now),
-            group_size=self.group_size.summary(),
+            group_size=self.group_size.summary(whole=True),
             wait_ms=self.wait.summary(scale=1000.0),
             run_ms=self.run.summary(scale=1000.0),
             hold_ms=self.hold.summary(scale=1000.0),

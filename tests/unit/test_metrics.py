@@ -86,6 +86,12 @@ class TestHistogram:
         assert summary["p50"] == pytest.approx(2.0, rel=0.03)
         assert summary.count == 1
 
+    @given(st.lists(st.integers(1, 16), min_size=1))
+    def test_percentiles_of_small_whole_numbers_are_exact(self, values: list[int]) -> None:
+        summary = filled([float(value) for value in values]).summary(whole=True)
+        exact = [nearest_rank([float(value) for value in values], percent) for percent in (50, 95, 99)]
+        assert [summary.p50, summary.p95, summary.p99] == exact
+
     def test_repr_is_one_line(self) -> None:
         assert repr(filled([1.0, 3.0])) == "<Histogram count=2 mean=2 max=3>"
 
