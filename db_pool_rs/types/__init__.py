@@ -1,0 +1,16 @@
+"""The canonical type table: PostgreSQL values <-> Python values.
+
+| module | what |
+|---|---|
+| `oids` | the built-in types: OID, name, array OID |
+| `encode` | `encoder(oid)`: how one argument is sent; the table of accepted Python types |
+| `parameters` | `ParameterCodec`: all arguments of a statement |
+| `decode` | `RowDecoder`, `result_format`: results to rows (needs psycopg, so import it by name) |
+
+Everything but `decode` works in an installation without psycopg.
+"""
+
+from db_pool_rs.types.encode import Encoder, encoder
+from db_pool_rs.types.parameters import ParameterCodec
+
+__all__ = ["Encoder", "ParameterCodec", "encoder"]

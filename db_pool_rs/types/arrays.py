@@ -1,0 +1,107 @@
+"""Arrays <- nested lists or tuples, in PostgreSQL's binary form or, for elements without one, as an array literal.
+
+An array has one length per dimension, so inner lists must be of equal length; None is NULL. The empty list is the array
+of zero dimensions; an inner list must not be empty, since PostgreSQL cannot keep the outer length then. Elements of
+json and jsonb are Python objects which may be lists themselves: their arrays are one-dimensional.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from db_pool_rs.types.explain import Rejected, describe
+
+Encode = Callable[[Any], bytes]
+
+_MAX_DIMENSIONS = 6  # src/include/utils/array.h, MAXDIM
+_HEAD = struct.Struct(">iiI")  # dimensions, 1 if there are NULLs, OID of the element
+_pack_dimension = struct.Struct(">ii").pack  # length, lower bound
+_pack_length = struct.Struct(">i").pack
+_NULL = _pack_length(-1)
+
+
+def binary_array(encode: Encode, oid: int, expected: str, *, nested: bool = True) -> Encode:
+    """The encode function for arrays of the type `oid`, whose elements `encode` turns into their binary form.
+
+    `expected` is what the message says about an element that is refused.
+    """
+
+    def encode_array(value: Sequence[Any]) -> bytes:
+        sizes, items = _flatten(value, nested)
+        if not items:
+            return _HEAD.pack(0, 0, oid)
+        parts = [b""]
+        try:
+            for item in items:
+                if item is None:
+                    parts.append(_NULL)
+                else:
+                    data = encode(item)
+                    parts.append(_pack_length(len(data)))
+                    parts.append(data)
+        except Exception as error:
+            raise _rejected_element(items, encode, expected) from error
+        has_null = any(item is None for item in items)
+        parts[0] = _HEAD.pack(len(sizes), has_null, oid) + b"".join([_pack_dimension(size, 1) for size in sizes])
+        return b"".join(parts)
+
+    return encode_array
+
+
+def text_array(encode: Encode, delimiter: str, expected: str) -> Encode:
+    """The encode function for arrays whose elements `encode` turns into text: the literal `{"a","b",NULL}`."""
+    comma = delimiter.encode()
+
+    def literal(items: Sequence[Any], depth: int) -> bytes:
+        if depth > 1:
+            return b"{" + comma.join([literal(item, depth - 1) for item in items]) + b"}"
+        return b"{" + comma.join([b"NULL" if item is None else _quoted(encode(item)) for item in items]) + b"}"
+
+    def encode_array(value: Sequence[Any]) -> bytes:
+        sizes, items = _flatten(value, True)
+        try:
+            return literal(value, len(sizes))
+        except Exception as error:
+            raise _rejected_element(items, encode, expected) from error
+
+    return encode_array
+
+
+def _quoted(data: bytes) -> bytes:
+    return b'"' + data.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
+
+
+def _flatten(value: Sequence[Any], nested: bool) -> tuple[list[int], Sequence[Any]]:
+    """The length of each dimension, and all elements in row order."""
+    if not isinstance(value, (list, tuple)):
+        raise TypeError
+    items: Sequence[Any] = value
+    sizes = [len(value)]
+    while nested and items and isinstance(items[0], (list, tuple)):
+        size = len(items[0])
+        if size == 0:
+            raise Rejected("an inner list is empty")
+        if any(not isinstance(inner, (list, tuple)) or len(inner) != size for inner in items):
+            raise Rejected("the inner lists differ in length or depth")
+        sizes.append(size)
+        if len(sizes) > _MAX_DIMENSIONS:
+            raise Rejected(f"more than {_MAX_DIMENSIONS} dimensions")
+        items = [item for inner in items for item in inner]
+    return sizes, items
+
+
+def _rejected_element(items: Sequence[Any], encode: Encode, expected: str) -> Rejected:
+    """Name the element that cannot be encoded, by its position in row order from 1."""
+    for position, item in enumerate(items, 1):
+        if item is None:
+            continue
+        if isinstance(item, (list, tuple)) and not expected.startswith("json"):
+            return Rejected("the inner lists differ in length or depth")
+        try:
+            encode(item)
+        except Exception as error:
+            reason = f": {error}" if isinstance(error, Rejected) else ""
+            return Rejected(f"element {position}: {expected} expected, got {describe(item)}{reason}")
+    return Rejected("an element changed while it was being encoded")

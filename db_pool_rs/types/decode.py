@@ -1,0 +1,126 @@
+"""Results -> rows, by psycopg's own loaders: the one module of this package that needs psycopg.
+
+psycopg's default mapping is the canonical one (json as objects, inet as `ipaddress`, ranges as `Range` ...). Its
+`Transformer` does the work, in C where psycopg has its C implementation.
+
+libpq has one result format for all columns of a statement, so `result_format(oids)` decides once per statement: binary
+if every column has a binary loader that agrees with the text one, else text. A value is the same in both formats:
+float4 is read in text with the precision that it has in binary, and types whose two loaders differ (`_TEXT_ONLY`) are
+asked for in text. Types that psycopg does not know (enums, extensions, money ...) come as `str`.
+
+A timestamptz is returned in the session's TimeZone, and in text format dates depend on the session's DateStyle and
+intervals on its IntervalStyle. Loaders read these settings once, when they are made; so a `RowDecoder` belongs to the
+settings of the session that it was made with, and says whether it `fits` another session (or the same, later).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from psycopg import adapters
+from psycopg.abc import Buffer
+from psycopg.adapt import AdaptersMap, Loader, Transformer
+from psycopg.pq import Format
+
+from db_pool_rs.errors import DecodeError
+from db_pool_rs.record import Record, record_class
+from db_pool_rs.types import oids as pg
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn, PGresult
+
+_float4 = struct.Struct("f")
+
+
+class _Float4TextLoader(Loader):
+    """float4 in text, with the value that binary has: the single precision number itself, not its shortest decimal."""
+
+    def load(self, data: Buffer) -> float:
+        value: float = _float4.unpack(_float4.pack(float(bytes(data))))[0]
+        return value
+
+
+_adapters = AdaptersMap(adapters)
+_adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
+
+# Their binary loader gives something else than the text loader: "char" the zero byte instead of '', record the fields
+# by their own types, or bytes where psycopg does not know a field's type.
+_TEXT_ONLY = frozenset((pg.CHAR.oid, pg.RECORD.oid))
+
+_ZONED = frozenset(
+    oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid)
+)
+_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
+
+
+def result_format(oids: Sequence[int]) -> int:
+    """The format to ask for, given the types of a statement's columns: 1 (binary) if all can be read so, else 0."""
+    return int(all(_has_binary_loader(oid) for oid in oids))
+
+
+def _has_binary_loader(oid: int) -> bool:
+    if oid in pg.ARRAYS:  # psycopg registers a loader for any array, whether or not it can read the elements
+        return _has_binary_loader(pg.ARRAYS[oid].oid)
+    return oid not in _TEXT_ONLY and oid in pg.SCALARS and _adapters.get_loader(oid, Format.BINARY) is not None
+
+
+class RowDecoder:
+    """Decodes the results of one statement: column names, their type OIDs and the one format (0 text, 1 binary).
+
+    `session` is a live connection whose settings apply (None: UTC, ISO). It is asked for them here and never again, so
+    the decoder goes on working when that connection is closed. `decode(result)` gives the rows, `record` is their class.
+    """
+
+    __slots__ = ("_format", "_names", "_oids", "_settings", "_transformer", "record")
+
+    def __init__(self, names: Sequence[str], oids: Sequence[int], format: int, session: PGconn | None = None) -> None:
+        self._names = tuple(names)
+        self.record: type[Record] = record_class(self._names)
+        self._oids = tuple(oids)
+        self._format = Format(format)
+        self._settings = _settings(session) if self._depends_on_session() else None
+        # Only the connection's `pgconn` is ever looked at: loaders ask it for the settings.
+        connection = None if session is None or self._settings is None else SimpleNamespace(pgconn=session)
+        context: Any = SimpleNamespace(adapters=_adapters, connection=connection)
+        self._transformer = Transformer(context)
+        self._transformer.set_loader_types(self._oids, self._format)
+        for oid in self._oids:
+            if oid in pg.ARRAYS:  # else made at the first value, when the connection may be gone
+                self._transformer.get_loader(pg.ARRAYS[oid].oid, self._format)
+
+    def _depends_on_session(self) -> bool:
+        return self._format is Format.TEXT or not _ZONED.isdisjoint(self._oids)
+
+    def fits(self, session: PGconn) -> bool:
+        """Whether results of this session can be decoded: its settings, where they matter, are still the same."""
+        return self._settings is None or self._settings == _settings(session)
+
+    def decode(self, result: PGresult) -> list[Record]:
+        """All rows of a result. A value that Python cannot hold raises DecodeError, naming the column."""
+        transformer = self._transformer
+        transformer.set_pgresult(result, set_loaders=False)
+        try:
+            return transformer.load_rows(0, result.ntuples, self.record)
+        except Exception as error:
+            raise self._explain(result) or error from error
+        finally:
+            transformer.set_pgresult(None, set_loaders=False)  # else the result lives as long as the decoder
+
+    def _explain(self, result: PGresult) -> DecodeError | None:
+        """Find the value that could not be loaded."""
+        for row in range(result.ntuples):
+            for column, oid in enumerate(self._oids):
+                data = result.get_value(row, column)
+                try:
+                    if data is not None:
+                        self._transformer.get_loader(oid, self._format).load(data)
+                except Exception as error:
+                    return DecodeError(f'column "{self._names[column]}" ({pg.type_name(oid)}) of row {row + 1}: {error}')
+        return None
+
+
+def _settings(session: PGconn | None) -> tuple[bytes | None, ...]:
+    return tuple(session.parameter_status(name) for name in _SETTINGS) if session is not None else ()

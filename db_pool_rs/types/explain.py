@@ -1,0 +1,40 @@
+"""What an error message says about a value: its type always, its content only where it is short.
+
+Messages end up in logs, so the content of bytes is never shown, nor that of a text longer than `LIMIT` characters.
+"""
+
+from __future__ import annotations
+
+import reprlib
+
+LIMIT = 60
+
+
+class Rejected(ValueError):
+    """Raised by an encode function that knows more about the reason than "wrong type or out of range"."""
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = _repr.maxlong = LIMIT
+
+
+def describe(value: object) -> str:
+    """`int 99999999999`, `str 'abc'`, `bytes of 12 bytes`, `Decimal('1.5')`: the type, and the value if short."""
+    name = type(value).__name__
+    if isinstance(value, str) and len(value) > LIMIT:
+        return f"{name} of {len(value)} characters"
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"{name} of {memoryview(value).nbytes} bytes"
+    if value is None:
+        return "None"
+    try:
+        text = _repr.repr(value)
+    except Exception:  # repr() of somebody else's class, or an int beyond the interpreter's limit of digits
+        return name
+    return text if text.startswith((f"{name}(", f"{type(value).__module__}.{name}")) else f"{name} {text}"
+
+
+def shorten(sql: str) -> str:
+    """The beginning of an SQL text on one line, in double quotes."""
+    text = " ".join(sql[: 4 * LIMIT].split())
+    return f'"{text}"' if len(text) <= LIMIT and len(sql) <= 4 * LIMIT else f'"{text[: LIMIT - 3]}..."'

@@ -1,0 +1,127 @@
+"""All arguments of one statement at once: `ParameterCodec`.
+
+It runs before every statement, so each number of parameters has its shortest form and nothing is checked per argument:
+the encode functions raise, and only then is the culprit looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from db_pool_rs.errors import ArgumentError
+from db_pool_rs.types.encode import Encoder, encoder
+from db_pool_rs.types.explain import Rejected, describe, shorten
+
+MAX_PARAMETERS = 65_535  # the protocol counts them in 16 bits
+
+Encoded = list[bytes | None]
+
+
+class ParameterCodec:
+    """Encodes the arguments of one statement, given the OIDs of its parameters as the server announced them.
+
+    `formats` holds 0 (text) or 1 (binary) for each parameter; `encode(args)` gives the bytes for each argument, None
+    for NULL, or raises `ArgumentError` naming the argument, the expected type and the value's type. `sql` only serves
+    these messages.
+    """
+
+    __slots__ = ("encode", "encoders", "formats", "sql")
+
+    encode: Callable[[Sequence[Any]], Encoded]
+
+    def __init__(self, oids: Sequence[int], sql: str = "") -> None:
+        self.encoders: tuple[Encoder, ...] = tuple(encoder(oid) for oid in oids)
+        self.formats: tuple[int, ...] = tuple(one.format for one in self.encoders)
+        self.sql = sql
+        self.encode = self._make_encode()
+
+    def _make_encode(self) -> Callable[[Sequence[Any]], Encoded]:
+        functions = tuple(one.encode for one in self.encoders)
+        explain = _Explain(self.encoders, self.sql)
+        if not functions:
+            return _encode_none(explain)
+        if len(functions) == 1:
+            return _encode_one(functions[0], explain)
+        if len(functions) == 2:
+            return _encode_two(functions[0], functions[1], explain)
+        return _encode_many(functions, explain)
+
+
+class _Explain:
+    """Finds the argument that could not be encoded. (Not a method: the codec must not be part of a cycle.)"""
+
+    __slots__ = ("encoders", "sql")
+
+    def __init__(self, encoders: tuple[Encoder, ...], sql: str) -> None:
+        self.encoders = encoders
+        self.sql = shorten(sql) if sql else ""
+
+    def __call__(self, args: Sequence[Any]) -> ArgumentError:
+        if len(args) != len(self.encoders):
+            return self._wrong_count(len(args))
+        where = f" of {self.sql}" if self.sql else ""
+        for position, (one, value) in enumerate(zip(self.encoders, args, strict=True), 1):
+            if value is None:
+                continue
+            try:
+                one.encode(value)
+            except Exception as error:
+                reason = f": {error}" if isinstance(error, (Rejected, UnicodeError)) else ""
+                wanted = f"{one.name} expected ({one.accepts}), got {describe(value)}"
+                return ArgumentError(f"argument ${position}{where}: {wanted}{reason}")
+        return ArgumentError(f"an argument{where} changed while it was being encoded")
+
+    def _wrong_count(self, given: int) -> ArgumentError:
+        if given > MAX_PARAMETERS:
+            return ArgumentError(f"a statement takes at most {MAX_PARAMETERS:,} arguments, {given:,} were given")
+        takes = f"{len(self.encoders)} argument{'' if len(self.encoders) == 1 else 's'}"
+        statement = f"the statement {self.sql}" if self.sql else "the statement"
+        return ArgumentError(f"{statement} takes {takes}, {given} {'was' if given == 1 else 'were'} given")
+
+
+def _encode_none(explain: _Explain) -> Callable[[Sequence[Any]], Encoded]:
+    def encode(args: Sequence[Any]) -> Encoded:
+        if args:
+            raise explain(args)
+        return []
+
+    return encode
+
+
+def _encode_one(function: Callable[[Any], bytes], explain: _Explain) -> Callable[[Sequence[Any]], Encoded]:
+    def encode(args: Sequence[Any]) -> Encoded:
+        try:
+            (value,) = args
+            return [None if value is None else function(value)]
+        except Exception as error:
+            raise explain(args) from error
+
+    return encode
+
+
+def _encode_two(
+    first: Callable[[Any], bytes], second: Callable[[Any], bytes], explain: _Explain
+) -> Callable[[Sequence[Any]], Encoded]:
+    def encode(args: Sequence[Any]) -> Encoded:
+        try:
+            one, two = args
+            return [None if one is None else first(one), None if two is None else second(two)]
+        except Exception as error:
+            raise explain(args) from error
+
+    return encode
+
+
+def _encode_many(
+    functions: tuple[Callable[[Any], bytes], ...], explain: _Explain
+) -> Callable[[Sequence[Any]], Encoded]:
+    def encode(args: Sequence[Any]) -> Encoded:
+        try:
+            return [
+                None if value is None else function(value) for function, value in zip(functions, args, strict=True)
+            ]
+        except Exception as error:
+            raise explain(args) from error
+
+    return encode
