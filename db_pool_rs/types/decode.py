@@ -50,10 +50,10 @@ _adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
 # by their own types, or bytes where psycopg does not know a field's type.
 _TEXT_ONLY = frozenset((pg.CHAR.oid, pg.RECORD.oid))
 
-_ZONED = frozenset(
-    oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid)
-)
-_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
+_ZONED = frozenset(oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid))
+# What loaders ask a session for: in binary only the zone of a timestamptz, in text the styles, too.
+_BINARY_SETTINGS = (b"TimeZone",)
+_TEXT_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
 
 
 def result_format(oids: Sequence[int]) -> int:
@@ -71,32 +71,33 @@ class RowDecoder:
     """Decodes the results of one statement: column names, their type OIDs and the one format (0 text, 1 binary).
 
     `session` is a live connection whose settings apply (None: UTC, ISO). It is asked for them here and never again, so
-    the decoder goes on working when that connection is closed. `decode(result)` gives the rows, `record` is their class.
+    the decoder goes on working when that connection is closed. `decode(result)` gives the rows; `record` is their
+    class.
     """
 
-    __slots__ = ("_format", "_names", "_oids", "_settings", "_transformer", "record")
+    __slots__ = ("_format", "_names", "_oids", "_settings", "_transformer", "_values", "record")
 
     def __init__(self, names: Sequence[str], oids: Sequence[int], format: int, session: PGconn | None = None) -> None:
         self._names = tuple(names)
-        self.record: type[Record] = record_class(self._names)
         self._oids = tuple(oids)
         self._format = Format(format)
-        self._settings = _settings(session) if self._depends_on_session() else None
-        # Only the connection's `pgconn` is ever looked at: loaders ask it for the settings.
-        connection = None if session is None or self._settings is None else SimpleNamespace(pgconn=session)
-        context: Any = SimpleNamespace(adapters=_adapters, connection=connection)
-        self._transformer = Transformer(context)
+        self._settings = self._depends_on()
+        self._values = _values(session, self._settings)
+        self.record: type[Record] = record_class(self._names)
+        self._transformer = Transformer(_context(session if self._settings else None))
         self._transformer.set_loader_types(self._oids, self._format)
         for oid in self._oids:
             if oid in pg.ARRAYS:  # else made at the first value, when the connection may be gone
                 self._transformer.get_loader(pg.ARRAYS[oid].oid, self._format)
 
-    def _depends_on_session(self) -> bool:
-        return self._format is Format.TEXT or not _ZONED.isdisjoint(self._oids)
+    def _depends_on(self) -> tuple[bytes, ...]:
+        if self._format is Format.TEXT:
+            return _TEXT_SETTINGS
+        return () if _ZONED.isdisjoint(self._oids) else _BINARY_SETTINGS
 
     def fits(self, session: PGconn) -> bool:
         """Whether results of this session can be decoded: its settings, where they matter, are still the same."""
-        return self._settings is None or self._settings == _settings(session)
+        return not self._settings or self._values == _values(session, self._settings)
 
     def decode(self, result: PGresult) -> list[Record]:
         """All rows of a result. A value that Python cannot hold raises DecodeError, naming the column."""
@@ -118,9 +119,15 @@ class RowDecoder:
                     if data is not None:
                         self._transformer.get_loader(oid, self._format).load(data)
                 except Exception as error:
-                    return DecodeError(f'column "{self._names[column]}" ({pg.type_name(oid)}) of row {row + 1}: {error}')
+                    where = f'column "{self._names[column]}" ({pg.type_name(oid)}) of row {row + 1}'
+                    return DecodeError(f"{where}: {error}")
         return None
 
 
-def _settings(session: PGconn | None) -> tuple[bytes | None, ...]:
-    return tuple(session.parameter_status(name) for name in _SETTINGS) if session is not None else ()
+def _values(session: PGconn | None, settings: tuple[bytes, ...]) -> list[bytes | None]:
+    return [] if session is None else [session.parameter_status(name) for name in settings]
+
+
+def _context(session: PGconn | None) -> Any:
+    """What a Transformer takes for a connection: loaders ask its `pgconn` for settings, and nothing else of it."""
+    return SimpleNamespace(adapters=_adapters, connection=None if session is None else SimpleNamespace(pgconn=session))

@@ -118,9 +118,7 @@ def _encode_many(
 ) -> Callable[[Sequence[Any]], Encoded]:
     def encode(args: Sequence[Any]) -> Encoded:
         try:
-            return [
-                None if value is None else function(value) for function, value in zip(functions, args, strict=True)
-            ]
+            return [None if value is None else function(value) for function, value in zip(functions, args, strict=True)]
         except Exception as error:
             raise explain(args) from error
 

@@ -60,11 +60,11 @@ def encode_bytea(value: bytes | bytearray | memoryview) -> bytes:
 
 def encode_uuid(value: UUID | str) -> bytes:
     """Encode a UUID, or a str in one of the forms that `uuid.UUID` reads."""
-    if isinstance(value, str):
+    if not isinstance(value, UUID):
+        if not isinstance(value, str):
+            raise TypeError
         value = UUID(value)
-    elif not isinstance(value, UUID):
-        raise TypeError
-    return value.bytes
+    return value.int.to_bytes(16, "big")
 
 
 def encode_json(value: Any) -> bytes:

@@ -69,7 +69,7 @@ def encode_timestamptz(value: datetime) -> bytes:
         delta = value - _EPOCH_UTC
     except TypeError:
         if isinstance(value, datetime):
-            raise Rejected("without a time zone it names no instant; add one, as in datetime.now(timezone.utc)") from None
+            raise Rejected("without time zone it names no instant; add one, as in datetime.now(timezone.utc)") from None
         raise
     return _pack_microseconds((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds)
 
