@@ -63,6 +63,9 @@ class LinkListener(Protocol):
         connections made at the same time are suspect too (the server is shutting down).
         """
 
+    def on_round_trip(self, link: Link, seconds: float) -> None:
+        """A round trip in which the server had next to nothing to do took `seconds`."""
+
     def on_notice(self, link: Link, error: Exception) -> None:
         """The server sent a notice or warning."""
 
@@ -79,12 +82,11 @@ class Link(Protocol):
     #: Server process id where there is one, for messages.
     pid: int
 
-    def start(self, group: Sequence[Statement], done: Done, *, sync: bool = True) -> None:
+    def start(self, group: Sequence[Statement], done: Done) -> None:
         """Send `group` and one Sync; `done` is called when ReadyForQuery came.
 
         Before it is called each statement has its ``value`` or its ``error``. If one failed, it has its ``error``, and
-        the others, which the server rolled back, may have neither. ``sync=False`` leaves the implicit transaction open
-        for the next call (``executemany``).
+        the others, which the server rolled back, may have neither.
         """
 
     def in_transaction(self) -> bool:

@@ -1,0 +1,224 @@
+"""A connection that one borrower holds to himself, and the transactions on it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ArgumentError, DatabaseError, InterfaceError, database_error
+from ..record import Record, Status
+from ..statement import StatementClass, split_statements
+from .cost import Text
+from .driver import ROWS, STATUS, Statement
+from .exclusive import command_text
+from .session import Session
+
+if TYPE_CHECKING:
+    from .pool import Pool
+
+#: How many executions `executemany` sends before it waits for answers.
+CHUNK = 500
+
+
+class Connection:
+    """A session, exclusively held; made by ``pool.acquire()`` and ``pool.transaction()``.
+
+    Calls from several tasks are executed in call order. A handle that was given back raises InterfaceError.
+    """
+
+    __slots__ = ("__weakref__", "_pool", "_session")
+
+    def __init__(self, pool: Pool, session: Session) -> None:
+        self._pool = pool
+        self._session: Session | None = session
+
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+        """Run one statement; its rows. `timeout` in seconds, like everywhere else."""
+        rows: list[Record] = await self._run(sql, args, ROWS, timeout)
+        return rows
+
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+        """Run one statement; its first row, or None."""
+        rows = await self._run(sql, args, ROWS, timeout)
+        return rows[0] if rows else None
+
+    async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        """Run one statement; one value of its first row, or None if there is no row."""
+        rows = await self._run(sql, args, ROWS, timeout)
+        return rows[0][column] if rows else None
+
+    async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
+        """Run one statement; its command tag. Without arguments `sql` may hold several statements: the last one's.
+
+        Several statements are one implicit transaction, unless they control transactions themselves.
+        """
+        text = self._text(sql)
+        if not args and text.lexical.count > 1:
+            return await self._script(sql, timeout)
+        status: Status = await self._run(sql, args, STATUS, timeout)
+        return status
+
+    async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
+        """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
+        session, text = self._checked(sql, several=False)
+        todo = iter(args)
+        chunk = list(islice(todo, CHUNK))
+        if len(chunk) < CHUNK and self._pool.atomic_groups:
+            await self._send_chunk(session, text, chunk, timeout)
+            return
+        async with self.transaction():
+            while chunk:
+                await self._send_chunk(session, text, chunk, timeout)
+                chunk = list(islice(todo, CHUNK))
+
+    def transaction(
+        self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+    ) -> Transaction:
+        """A transaction block (``async with``); inside another one, a savepoint.
+
+        `isolation`: "read_uncommitted", "read_committed", "repeatable_read" or "serializable"; None is the server's
+        default. A block that ends normally is committed, one that ends with an exception is rolled back.
+        """
+        return Transaction(self, isolation, readonly, deferrable)
+
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction block is open."""
+        return self._held().in_transaction()
+
+    def __repr__(self) -> str:
+        return f"<Connection {'returned' if self._session is None else 'held'}>"
+
+    def __del__(self) -> None:
+        session = self._session
+        if session is not None:
+            self._session = None
+            self._pool.reclaim(session)
+            warnings.warn(f"a connection was never released; it was {session.holding}", ResourceWarning, stacklevel=2)
+
+    # -- inner workings ------------------------------------------------------------------------------------------
+
+    def detach(self) -> Session | None:
+        """Take the session away from this handle: it was given back."""
+        session, self._session = self._session, None
+        return session
+
+    def _held(self) -> Session:
+        if self._session is None:
+            raise InterfaceError("this connection was given back to its pool; acquire another one")
+        self._pool.check()
+        return self._session
+
+    def _text(self, sql: str) -> Text:
+        self._held()
+        return self._pool.text(sql)
+
+    def _checked(self, sql: str, several: bool) -> tuple[Session, Text]:
+        session, text = self._held(), self._pool.text(sql)
+        if text.lexical.count > 1 and not several:
+            raise InterfaceError("one statement at a time: only execute() without arguments takes several")
+        session.dirty = session.dirty or text.lexical.dirties
+        session.last_sql = sql
+        return session, text
+
+    async def _run(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Any:
+        session, text = self._checked(sql, several=False)
+        if text.kind is StatementClass.EMPTY:
+            return [] if want is ROWS else Status("")
+        statement = Statement(text, args, want, None)
+        _encode(statement)
+        await session.run((statement,), self._pool.timeout(timeout))
+        return statement.value
+
+    async def _script(self, sql: str, timeout: float | None) -> Status:
+        session, _ = self._checked(sql, several=True)
+        texts = [command_text(one, session.user.dialect) for one in split_statements(sql, session.user.dialect)]
+        group = [Statement(text, (), STATUS, None) for text in texts]
+        await session.run(group, self._pool.timeout(timeout))
+        status: Status = group[-1].value
+        return status
+
+    async def _send_chunk(self, session: Session, text: Text, chunk: list[Any], timeout: float | None) -> None:
+        group = [Statement(text, tuple(args), STATUS, None) for args in chunk]
+        for number, statement in enumerate(group):
+            try:
+                _encode(statement)
+            except ArgumentError as error:
+                raise ArgumentError(f"executemany, element {number} of this chunk: {error}") from None
+        if group:
+            await session.run(group, self._pool.timeout(timeout))
+
+
+def _encode(statement: Statement) -> None:
+    """Encode the arguments now where the server's types are known: an error is raised before anything is sent."""
+    described = statement.text.description
+    if described is not None:
+        statement.params = described.encode(statement.args)
+        statement.described = described
+
+
+class Transaction:
+    """``async with`` block made by :meth:`Connection.transaction`."""
+
+    __slots__ = ("_connection", "_name", "_options", "_start")
+
+    def __init__(self, connection: Connection, isolation: str | None, readonly: bool, deferrable: bool) -> None:
+        self._connection = connection
+        self._options = (isolation, readonly, deferrable)
+        self._name = ""
+        self._start = ""
+
+    async def __aenter__(self) -> Connection:
+        session = self._connection._held()
+        if self._start:
+            raise InterfaceError("this transaction block was used already; make a new one")
+        if session.in_transaction():
+            if any(self._options):
+                raise InterfaceError("isolation, readonly and deferrable belong to the outermost transaction")
+            session.savepoints += 1
+            self._name = f"db_pool_rs_{session.savepoints}"
+            self._start = f"SAVEPOINT {self._name}"
+        else:
+            self._start = self._connection._pool.begin(*self._options)
+        session.prefix.append(self._start)
+        return self._connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        session = self._connection._session
+        if session is None:
+            return  # the borrower gave the connection back inside the block: it was rolled back there
+        if self._start in session.prefix:  # nothing was executed inside: the server never heard of it
+            del session.prefix[session.prefix.index(self._start) :]
+        elif error is None:
+            await self._commit(session)
+        elif not session.in_transaction():
+            return  # the borrower ended it himself, or the connection is lost
+        elif isinstance(error, Exception) and session.calm:
+            await self._roll_back(session.command)
+        else:  # cancelled, or out of time: whoever waits for us is not kept waiting
+            session.later(*self._undo())
+
+    async def _commit(self, session: Session) -> None:
+        tag = await session.command(f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT")
+        if tag == "ROLLBACK" and not self._name:
+            raise _rolled_back()
+
+    async def _roll_back(self, command: Callable[..., Any]) -> None:
+        try:
+            await command(*self._undo())
+        except Exception as error:  # the block's own error is what the caller wants to see
+            self._connection._pool.note(error)
+
+    def _undo(self) -> tuple[str, ...]:
+        if self._name:
+            return (f"ROLLBACK TO SAVEPOINT {self._name}", f"RELEASE SAVEPOINT {self._name}")
+        return ("ROLLBACK",)
+
+
+def _rolled_back() -> DatabaseError:
+    message = "the transaction was rolled back, not committed: a statement in it had failed"
+    return database_error({"severity": "ERROR", "sqlstate": "25P02", "message": message})

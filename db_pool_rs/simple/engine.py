@@ -1,0 +1,53 @@
+"""The pure Python engine: a pool, and the driver that its database needs.
+
+The only place where the parts of this package meet. Drivers are imported when a pool asks for one: a program that uses
+SQLite never loads psycopg, and the other way round.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..conninfo import SqliteConfig
+from ..errors import ModeUnavailableError
+
+if TYPE_CHECKING:
+    from ..config import DeploymentConfig, PoolConfig
+    from .driver import Driver
+    from .pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class SimpleEngine:
+    """Serves PostgreSQL through psycopg's libpq bindings, and SQLite through the standard library."""
+
+    name: str = "simple"
+
+    def pool(self, config: PoolConfig) -> Pool:
+        """A pool, not yet opened; ModeUnavailableError if it is for PostgreSQL and psycopg is missing."""
+        from .pool import Pool
+
+        return Pool(config, _driver(config))
+
+
+def engine(deployment: DeploymentConfig) -> SimpleEngine:
+    """The engine that `deployment` describes. Its one option, `thread_pool_size`, is an option of each pool."""
+    return SimpleEngine()
+
+
+def _driver(config: PoolConfig) -> Driver:
+    if isinstance(config.target, SqliteConfig):
+        from .sqlite import SqliteDriver
+
+        return SqliteDriver(config)
+    try:
+        from .postgres import PostgresDriver
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] == "db_pool_rs":
+            raise
+        # psycopg itself fails with a list of what it tried when libpq is missing.
+        raise ModeUnavailableError(
+            "simple", f"PostgreSQL needs psycopg: {error}", 'pip install "db-pool-rs[simple]"'
+        ) from None
+    return PostgresDriver(config)

@@ -1,0 +1,85 @@
+"""Awaitable use of a link by one user at a time: sessions, resets and `init` run their statements through it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import lru_cache
+
+from ..errors import ConnectionLost
+from ..statement import classify
+from .cost import Text
+from .driver import STATUS, Link, Statement
+
+
+@lru_cache(maxsize=512)
+def command_text(sql: str, dialect: str) -> Text:
+    """The text of a command that the pool sends on its own account (BEGIN, ROLLBACK, RESET ...)."""
+    return Text(sql, classify(sql, dialect), groupable=False)
+
+
+class Exclusive:
+    """One link and the future of what runs on it. Whoever holds it sees to it that one thing runs at a time."""
+
+    __slots__ = ("_future", "_loop", "_settled", "busy", "dialect", "error", "link")
+
+    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, dialect: str) -> None:
+        self.link = link
+        self.dialect = dialect
+        self.error: Exception | None = None
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
+        self._settled: asyncio.Future[None] | None = None
+        #: Whether a group is unanswered; true even when nobody waits for the answer any more.
+        self.busy = False
+
+    def start(self, group: Sequence[Statement]) -> asyncio.Future[None]:
+        """Send `group`; the future is done when it is answered, or fails with the loss of the connection.
+
+        Outcomes of the statements are in their ``value`` and ``error``, never in the future.
+        """
+        assert not self.busy, "bug: two groups on one session"
+        future: asyncio.Future[None] = self._loop.create_future()
+        if self.error is not None:
+            future.set_exception(ConnectionLost(f"the connection is gone: {self.error}", sent=False))
+            future.exception()  # marked as seen: it may be raised to nobody
+            return future
+        self._future, self.busy = future, True
+        self.link.start(group, self._answered)
+        return future
+
+    async def command(self, *texts: str) -> None:
+        """Run commands in one round trip; raises the first error."""
+        group = [Statement(command_text(sql, self.dialect), (), STATUS, None) for sql in texts]
+        await self.start(group)
+        for statement in group:
+            if statement.error is not None:
+                raise statement.error
+
+    async def settled(self) -> None:
+        """Wait until what runs is answered, or the link is lost; its outcome is of no interest."""
+        if self.busy:
+            self._settled = self._settled or self._loop.create_future()
+            await asyncio.shield(self._settled)
+
+    def lost(self, error: Exception, sent: bool) -> None:
+        """The link is gone: whoever waits hears of it, and whoever comes later."""
+        self.error = error
+        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error), sent=sent)
+        lost.__cause__ = None if lost is error else error
+        self._end(lost)
+
+    def _answered(self, ok: bool, seconds: float, size: float) -> None:
+        self._end(None)
+
+    def _end(self, error: ConnectionLost | None) -> None:
+        future, settled, self._future, self._settled, self.busy = self._future, self._settled, None, None, False
+        if settled is not None and not settled.done():
+            settled.set_result(None)
+        if future is None or future.done():
+            return
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)
+            future.exception()  # marked as seen: the caller may have gone

@@ -1,0 +1,356 @@
+"""One connection to PostgreSQL, driven through libpq's pipeline mode.
+
+A group becomes one series of messages and one Sync. Texts that this connection has not prepared are parsed in front of
+their first use, in the same round trip. Only a text that nobody in the pool knows, with arguments, costs a round trip of
+its own: the server is asked for its types first.
+
+Everything received up to ReadyForQuery is collected, and only then decoded and reported: before that nothing of it is
+committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from psycopg import Error as LibpqError
+from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+
+from ..errors import DatabaseError, Error
+from ..record import Status
+from ..statement import StatementClass
+from .cancel import cancel
+from .description import Description, columns_of
+from .driver import Done, LinkListener, Statement
+from .prepared import Prepared
+from .servererrors import lost_error, plan_is_stale, server_error, server_is_leaving
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn, PGresult
+
+    from .postgres import PostgresDriver
+
+#: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
+CHECK_AFTER = 1.0
+
+_SYNC = ExecStatus.PIPELINE_SYNC
+_ABORTED = ExecStatus.PIPELINE_ABORTED
+_OK = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY))
+#: Statements that cannot commit before the Sync.
+_REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
+_OPEN_BLOCK = frozenset((TransactionStatus.INTRANS, TransactionStatus.INERROR))
+
+
+class PostgresLink:
+    """A :class:`~db_pool_rs.simple.driver.Link` over ``psycopg.pq``."""
+
+    def __init__(self, pgconn: PGconn, driver: PostgresDriver, listener: LinkListener) -> None:
+        self.listener = listener
+        self.pid = pgconn.backend_pid
+        self._pgconn = pgconn
+        self._driver = driver
+        self._loop = asyncio.get_running_loop()
+        self._prepared = Prepared(driver.max_statements)
+        self._group: Sequence[Statement] = ()
+        self._done: Done | None = None
+        #: What the server answers next, in order: statements, or the texts being parsed or described; None is a check.
+        self._steps: list[Any] = []
+        self._step = 0
+        self._sent = 0
+        self._ok = True
+        self._started = 0.0
+        self._used = self._loop.time()
+        self._retried = False
+        self._writing = False
+        self._fatal: Error | None = None
+        self._fd = pgconn.socket
+        pgconn.nonblocking = 1
+        pgconn.enter_pipeline_mode()
+        pgconn.notice_handler = self._notice
+        self._loop.add_reader(self._fd, self._readable)
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def start(self, group: Sequence[Statement], done: Done) -> None:
+        """Send `group` and one Sync; see :class:`~db_pool_rs.simple.driver.Link`."""
+        assert self._done is None, "bug: two groups on one connection"
+        self._group, self._done = group, done
+        self._sent, self._retried = 0, False
+        self._continue()
+
+    def _continue(self) -> None:
+        """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
+        self._steps = steps = []
+        self._step, self._ok = 0, True
+        now = self._loop.time()
+        try:
+            if now - self._used > CHECK_AFTER:
+                self._pgconn.pipeline_sync()
+                steps.append(None)
+            self._started = now
+            self._write(self._group, steps)
+            self._pgconn.pipeline_sync()
+            self._flush()
+        except LibpqError as error:
+            self._pump_rest()
+            self._die(lost_error(error), sent=True)
+
+    def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
+        """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
+        send, prepared, last = self._pgconn.send_query_prepared, self._prepared, None
+        for statement in group[self._sent :] if self._sent else group:
+            described = statement.text.description
+            if described is None:
+                if self._write_unknown(statement, steps):
+                    return
+            else:
+                if statement.described is not described:
+                    self._encode(statement, described)
+                if described is not last:
+                    last = described
+                    if not self._driver.named or described.name not in prepared.names:
+                        self._parse(described, steps)
+                    prepared.touch(described.name)
+                name = described.name if self._driver.named else b""
+                send(name, statement.params, described.formats, described.result_format)
+                steps.append(statement)
+            self._sent += 1
+
+    def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
+        """A text without a description: with parameters it must be described first (True), else it is just run."""
+        text = statement.text
+        if not statement.args and "$" not in text.sql:
+            self._pgconn.send_query_params(text.sql.encode(), None)
+            statement.described = None
+            steps.append(statement)
+            return False
+        sql = text.sql.encode()
+        self._pgconn.send_prepare(b"", sql)
+        self._pgconn.send_describe_prepared(b"")
+        steps += (sql, text)
+        return True
+
+    def _encode(self, statement: Statement, described: Description) -> None:
+        """Encode arguments now that the types are known, or known to have changed."""
+        statement.params = described.encode(statement.args)
+        statement.described = described
+
+    def _parse(self, described: Description, steps: list[Any]) -> None:
+        """Prepare a known text on this connection, in front of its first use."""
+        name = described.name if self._driver.named else b""
+        for old in self._prepared.surplus() if name else ():
+            self._pgconn.send_query_params(b'DEALLOCATE "' + old + b'"', None)
+            steps.append(old)
+        self._pgconn.send_prepare(name, described.sql, described.param_oids)
+        steps.append(described)
+
+    def _flush(self) -> None:
+        if self._pgconn.flush() == 0:
+            if self._writing:
+                self._writing = False
+                self._loop.remove_writer(self._fd)
+        elif not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._fd, self._writable)
+
+    # -- receiving -----------------------------------------------------------------------------------------------
+
+    def _writable(self) -> None:
+        try:
+            self._flush()
+        except LibpqError as error:
+            self._pump_rest()
+            self._die(lost_error(error), sent=True)
+
+    def _readable(self) -> None:
+        try:
+            self._pgconn.consume_input()
+        except LibpqError as error:
+            self._pump_rest()
+            self._die(lost_error(error), sent=True)
+            return
+        if self._writing:
+            self._writable()
+        if self._done is not None:
+            self._pump()
+
+    def _pump(self) -> None:
+        """Take every result that has arrived; on the last one, the Sync's, the group ends."""
+        steps, step = self._steps, self._step
+        is_busy, get_result = self._pgconn.is_busy, self._pgconn.get_result
+        while not is_busy():
+            result = get_result()
+            if result is None:
+                continue  # the end of one statement's results
+            status = result.status
+            if status == _SYNC:
+                if step < len(steps):
+                    step += 1  # the sign of life
+                    continue
+                self._step = step
+                self._ended()
+                return
+            target = steps[step]
+            if status in _OK:
+                if type(target) is Statement:
+                    target.value = result
+                else:
+                    self._learn(target, result)
+            elif status == _ABORTED:
+                self._ok = False
+            elif not self._failed(target, result, step):
+                return
+            step += 1
+        self._step = step
+
+    def _learn(self, target: Any, result: PGresult) -> None:
+        """Something that was sent in front of a statement succeeded."""
+        if isinstance(target, Description):
+            self._prepared.add(target.name)
+        elif not isinstance(target, bytes):  # a Text: the answer to Describe
+            target.description = self._driver.description(target.sql, result)
+
+    def _failed(self, target: Any, result: PGresult, step: int) -> bool:
+        """A step failed; False if that was the end of the connection."""
+        error = server_error(result, target.text.sql if type(target) is Statement else None)
+        if error.severity in ("FATAL", "PANIC"):
+            self._step = step
+            self._die(error, sent=True)
+            return False
+        if result.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+            self._die(server_error(result, None), sent=True)
+            return False
+        self._ok = False
+        culprit = target if type(target) is Statement else self._owner(step)
+        culprit.error = error
+        return True
+
+    def _owner(self, step: int) -> Statement:
+        """The statement for whose sake a step was sent: the next one, or the one that is being described."""
+        for target in self._steps[step:]:
+            if type(target) is Statement:
+                return target
+        return self._group[self._sent]
+
+    # -- the end of a group --------------------------------------------------------------------------------------
+
+    def _ended(self) -> None:
+        """ReadyForQuery: what the group did is final."""
+        now = self._loop.time()
+        self._used = now
+        group = self._group
+        if self._ok and self._sent < len(group):
+            self.listener.on_round_trip(self, now - self._started)
+            try:
+                self._continue()
+                return
+            except Error as error:  # the arguments do not fit: nothing of this statement was sent
+                group[self._sent].error = error
+                self._ok = False
+        elif not self._ok and len(group) == 1 and self._heal(group[0]):
+            return
+        size = self._decode(group) if self._ok else 0
+        done, self._done, self._group = self._done, None, ()
+        assert done is not None
+        done(self._ok, now - self._started, size)
+
+    def _decode(self, group: Sequence[Statement]) -> int:
+        """Turn results into what callers want; the size of the largest in bytes."""
+        largest = 0
+        session = self._pgconn
+        for statement in group:
+            result = statement.value
+            described = statement.described
+            if statement.want:
+                try:
+                    if described is None:
+                        described = self._driver.direct(statement.text, result)
+                    statement.value = described.rows(result, session)
+                except Error as error:
+                    statement.error = error
+                size = described.size(result) if described is not None else 0
+                if size > largest:
+                    largest = size
+            else:
+                tag = result.command_status or b""
+                statement.value = Status(tag.decode())
+                if tag in (b"DISCARD ALL", b"DEALLOCATE ALL"):
+                    self._prepared.clear()
+        return largest
+
+    def _heal(self, statement: Statement) -> bool:
+        """A statement alone that failed since its plan is out of date is prepared anew and sent once more."""
+        error = statement.error
+        if not isinstance(error, DatabaseError) or not plan_is_stale(error) or self.in_transaction():
+            return False
+        if statement.described is not None:
+            self._prepared.discard(statement.described.name)
+            self._driver.forget(statement.text, statement.described)
+        if error.sqlstate == "42P05" or (self._retried and error.sqlstate == "26000"):
+            self._driver.named = False  # a proxy deals statements out to other connections: names mean nothing there
+        elif self._retried:
+            return False
+        self._retried = True
+        self._sent = 0
+        statement.reset()
+        self._continue()
+        return True
+
+    # -- losing, cancelling, closing -----------------------------------------------------------------------------
+
+    def _pump_rest(self) -> None:
+        """The connection broke: what arrived before may say why."""
+        try:
+            while not self._pgconn.is_busy():
+                result = self._pgconn.get_result()
+                if result is None:
+                    break
+                if result.status == ExecStatus.FATAL_ERROR and result.error_field(DiagnosticField.SQLSTATE):
+                    self._fatal = server_error(result, None)
+        except LibpqError:
+            return
+
+    def _die(self, error: Exception, sent: bool) -> None:
+        """The connection is lost: close it and tell the listener, once."""
+        cause = self._fatal or error
+        leaving = isinstance(cause, DatabaseError) and server_is_leaving(cause)
+        if leaving and self._step < len(self._steps) and all(s.text.kind in _REVOCABLE for s in self._group):
+            sent = False  # the server gave up before it had executed the group, so it cannot have committed it
+        running = self._done is not None
+        self._done, self._group = None, ()
+        self.close()
+        self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)
+
+    def _notice(self, result: PGresult) -> None:
+        error = server_error(result, None)
+        if error.severity in ("FATAL", "PANIC"):  # arrives as a notice where no statement runs
+            self._fatal = error
+        else:
+            self.listener.on_notice(self, error)
+
+    def in_transaction(self) -> bool:
+        """Whether a transaction block is open."""
+        return self._pgconn.transaction_status in _OPEN_BLOCK
+
+    async def cancel(self, timeout: float) -> bool:
+        """Send a CancelRequest; returns when the server has closed the connection that carried it."""
+        return await cancel(self._pgconn, timeout=timeout)
+
+    def reset_statements(self) -> Sequence[str]:
+        """What brings the session back to its initial state."""
+        return ("DISCARD ALL",)
+
+    def after_reset(self) -> None:
+        """DISCARD ALL dropped the prepared statements too."""
+        self._prepared.clear()
+
+    def close(self) -> None:
+        """Close at once."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            if self._writing:
+                self._loop.remove_writer(self._fd)
+            self._fd = -1
+            self._done = None
+            self._pgconn.finish()

@@ -1,0 +1,85 @@
+"""The driver for PostgreSQL, over ``psycopg.pq``: opens links, and keeps what is known of statement texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..conninfo import ConnectConfig
+from ..errors import InterfaceError
+from .connect import connect
+from .cost import Text
+from .description import Description
+from .driver import LinkListener
+from .link import PostgresLink
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+    from ..config import PoolConfig
+
+_ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
+#: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
+_PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
+
+
+class PostgresDriver:
+    """A :class:`~db_pool_rs.simple.driver.Driver`."""
+
+    dialect = "postgresql"
+    read_lanes = 2
+    write_lanes = 1
+    max_write_lanes = 1_000_000
+    breaks_stalls = True
+
+    def __init__(self, config: PoolConfig) -> None:
+        assert isinstance(config.target, ConnectConfig)
+        self.max_statements = config.max_statements
+        #: Prepared statements have names. Given up where a proxy turns out to mix up server connections.
+        self.named = config.max_statements > 0
+        self._target = config.target
+        self._version = 0
+
+    async def connect(self, listener: LinkListener) -> PostgresLink:
+        """Open a connection; ConnectFailed lists every attempt."""
+        return PostgresLink(await connect(self._target), self, listener)
+
+    def describe(self, text: Text) -> None:
+        """Only the server knows the types."""
+
+    def description(self, sql: str, result: PGresult) -> Description:
+        """The server answered a Describe."""
+        return Description.of_result(sql, result, self._version)
+
+    def direct(self, text: Text, result: PGresult) -> Description:
+        """Rows of a text that was run without asking first: they came in text format.
+
+        If it is worth preparing, the pool knows it from now on.
+        """
+        if text.lexical.command in _PREPARABLE and text.description is None:
+            text.description = Description.of_result(text.sql, result, self._version)
+        described = Description.of_result(text.sql, result, self._version)
+        described.result_format = 0
+        return described
+
+    def forget(self, text: Text, described: Description) -> None:
+        """What was known of a text is out of date; its next name is another one."""
+        if text.description is described:
+            text.description = None
+            self._version += 1
+
+    def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
+        """BEGIN with these options."""
+        parts = ["BEGIN"]
+        if isolation is not None:
+            level = isolation.lower().replace(" ", "_") if isinstance(isolation, str) else isolation
+            if level not in _ISOLATION:
+                raise InterfaceError(f"isolation: one of {', '.join(_ISOLATION)} expected, got {isolation!r}")
+            parts.append("ISOLATION LEVEL " + level.replace("_", " ").upper())
+        if readonly:
+            parts.append("READ ONLY")
+        if deferrable:
+            parts.append("DEFERRABLE")
+        return " ".join(parts)
+
+    async def close(self) -> None:
+        """Nothing is held besides the links."""

@@ -1,0 +1,66 @@
+"""Errors of the server and of libpq, as errors of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from psycopg.pq import DiagnosticField as Field
+
+from ..errors import ConnectionLost, DatabaseError, database_error
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+_FIELDS = {
+    "sqlstate": Field.SQLSTATE,
+    "message": Field.MESSAGE_PRIMARY,
+    "detail": Field.MESSAGE_DETAIL,
+    "hint": Field.MESSAGE_HINT,
+    "position": Field.STATEMENT_POSITION,
+    "internal_position": Field.INTERNAL_POSITION,
+    "internal_query": Field.INTERNAL_QUERY,
+    "where": Field.CONTEXT,
+    "schema": Field.SCHEMA_NAME,
+    "table": Field.TABLE_NAME,
+    "column": Field.COLUMN_NAME,
+    "datatype": Field.DATATYPE_NAME,
+    "constraint": Field.CONSTRAINT_NAME,
+}
+#: Why a plan that was good before is not any more: its result type changed; the statement is unknown there; or its
+#: name is taken, which means that somebody deals out connections behind our back.
+_STALE = ("26000", "42P05")
+#: The server is going down or coming up: its other connections are about to be closed as well.
+_LEAVING = ("57P01", "57P02", "57P03")
+
+
+def server_error(result: PGresult, sql: str | None) -> DatabaseError:
+    """The error in a result, with every field that the server sent."""
+    fields = {name: _text(result.error_field(field)) for name, field in _FIELDS.items()}
+    # The untranslated severity exists since PostgreSQL 9.6; proxies may send only the other.
+    fields["severity"] = _text(result.error_field(Field.SEVERITY_NONLOCALIZED) or result.error_field(Field.SEVERITY))
+    if not fields["message"]:
+        fields["message"] = result.get_error_message().strip() or "the server reported an error without a message"
+    error = database_error(fields, sql)
+    error.__dict__["routine"] = _text(result.error_field(Field.SOURCE_FUNCTION))
+    return error
+
+
+def plan_is_stale(error: DatabaseError) -> bool:
+    """Whether preparing the statement again helps."""
+    if error.sqlstate == "0A000":  # feature_not_supported is many things; this is the one function that we mean
+        return getattr(error, "routine", None) == "RevalidateCachedQuery"
+    return error.sqlstate in _STALE
+
+
+def server_is_leaving(error: DatabaseError) -> bool:
+    """Whether the server said that it is shutting down or starting up."""
+    return error.sqlstate in _LEAVING
+
+
+def lost_error(error: Exception) -> ConnectionLost:
+    """libpq noticed that the connection is gone."""
+    return ConnectionLost(str(error).strip() or "the connection was closed", sent=True)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")

@@ -1,0 +1,133 @@
+"""A session: one link, used by one borrower, and the order of what he asks of it.
+
+Calls of several tasks queue in call order. What begins a transaction or a savepoint travels with the next statement, so
+it costs no round trip of its own. A call that is cancelled or times out returns at once: the server is asked to stop in
+the background, and the next call waits for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import StatementTimeout
+from .driver import STATUS, Statement
+from .exclusive import Exclusive, command_text
+from .runner import CANCEL_TIMEOUT
+
+if TYPE_CHECKING:
+    from .conn import Conn
+    from .runner import Runner
+
+
+class Session:
+    """The borrowed connection behind a :class:`~db_pool_rs.simple.connection.Connection`."""
+
+    def __init__(self, runner: Runner, conn: Conn, user: Exclusive | None = None) -> None:
+        self.conn = conn
+        self.runner = runner
+        self.user = user or runner.use(conn)
+        #: Commands that travel with the next statement: BEGIN, SAVEPOINT.
+        self.prefix: list[str] = []
+        self.savepoints = 0
+        self.dirty = False
+        #: By whom, where and since when it is held; set by the pool.
+        self.holding: object = None
+        self.last_sql = ""
+        self._lock = asyncio.Lock()
+        self._winding: asyncio.Task[None] | None = None
+
+    @property
+    def quiet(self) -> bool:
+        """Nothing runs, nothing is queued and nothing is left to clean up."""
+        open_transaction = self.user.error is None and self.user.link.in_transaction()
+        return not (self.dirty or self.user.busy or self._winding or self._lock.locked() or open_transaction)
+
+    @property
+    def calm(self) -> bool:
+        """Whether a command sent now would be executed at once: nothing is being stopped in the background."""
+        return self._winding is None and not self.user.busy
+
+    def in_transaction(self) -> bool:
+        """Whether statements sent now run inside a transaction block."""
+        return bool(self.prefix) or (self.user.error is None and self.user.link.in_transaction())
+
+    async def run(self, statements: Sequence[Statement], timeout: float | None = None) -> None:
+        """Run `statements` in one round trip, after the pending commands; raises the first error among them."""
+        deadline = None if timeout is None else self.runner.loop.time() + timeout
+        await self._enter(deadline)
+        try:
+            if self._winding is not None:
+                await self._wait(self._winding, deadline, sent=False)
+            commands = [Statement(command_text(sql, self.user.dialect), (), STATUS, None) for sql in self.prefix]
+            self.prefix.clear()
+            group = [*commands, *statements]
+            future = self.user.start(group)
+            try:
+                await self._wait(future, deadline, sent=True)
+            finally:
+                if self.user.busy:
+                    self._winding = self.runner.spawn(self._wind_up())
+        finally:
+            self._lock.release()
+        for statement in group:
+            if statement.error is not None:
+                raise statement.error
+
+    async def command(self, *texts: str) -> str:
+        """Run commands; the tag of the last."""
+        group = [Statement(command_text(sql, self.user.dialect), (), STATUS, None) for sql in texts]
+        await self.run(group)
+        return str(group[-1].value)
+
+    def later(self, *texts: str) -> None:
+        """Run commands in the background, before whatever is called next."""
+        ready = self.command(*texts)
+
+        async def run() -> None:
+            try:
+                await ready
+            except Exception as error:  # the connection is lost, or will be found in a bad state when it is released
+                self.runner.last_error = error
+
+        self.runner.spawn(run())
+
+    async def settle(self) -> None:
+        """Wait until everything that was called has ended."""
+        async with self._lock:
+            if self._winding is not None:
+                await self._winding
+
+    async def _enter(self, deadline: float | None) -> None:
+        """Wait for those who called earlier."""
+        if deadline is None:
+            await self._lock.acquire()
+            return
+        try:
+            await asyncio.wait_for(self._lock.acquire(), max(0.0, deadline - self.runner.loop.time()))
+        except (asyncio.TimeoutError, TimeoutError):
+            raise self._too_late(sent=False) from None
+
+    async def _wait(self, work: asyncio.Future[None], deadline: float | None, sent: bool) -> None:
+        """Wait for `work` without ever cancelling it."""
+        left = None if deadline is None else max(0.0, deadline - self.runner.loop.time())
+        done, _ = await asyncio.wait((work,), timeout=left)
+        if not done:
+            raise self._too_late(sent)
+        work.result()
+
+    def _too_late(self, sent: bool) -> StatementTimeout:
+        self.runner.metrics.timeouts += 1
+        what = "the server was asked to stop" if sent else "the statement was not sent"
+        return StatementTimeout(f"the deadline passed; {what}", sent=sent)
+
+    async def _wind_up(self) -> None:
+        """Have the server stop what nobody waits for; a server that does not react has lost the connection."""
+        try:
+            await self.user.link.cancel(CANCEL_TIMEOUT)
+            await asyncio.wait_for(self.user.settled(), self.runner.scheduler.limits.cancel_grace)
+        except (asyncio.TimeoutError, TimeoutError):
+            self.runner.abort(self.conn, "the server did not react to a cancel request")
+        finally:
+            self._winding = None
