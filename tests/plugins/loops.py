@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+OutcomeException = pytest.fail.Exception.__base__ or BaseException
 GRACE = 1.0  # seconds for a task or thread that is ending already
 _failed = pytest.StashKey[bool]()
 
@@ -33,6 +34,7 @@ class Runner:
 
     def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self.problems: list[str] = []
+        self._ended: BaseException | None = None
         self._threads = set(threading.enumerate())
         self._files = open_files()
         self.loop = new_loop()
@@ -44,7 +46,12 @@ class Runner:
         async def main() -> Any:
             return await awaitable
 
-        return self.loop.run_until_complete(main())
+        try:
+            return self.loop.run_until_complete(main())
+        except RuntimeError:
+            if self._ended is not None:
+                raise self._ended from None
+            raise
 
     def close(self) -> None:
         """Close the loop; `problems` then lists what was left behind."""
@@ -72,6 +79,11 @@ class Runner:
                 self.loop.run_until_complete(asyncio.wait(pending, timeout=GRACE))
 
     def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if isinstance(context.get("exception"), OutcomeException):
+            # The signal of the time-out arrived within a callback of the loop, which would swallow it.
+            self._ended = context["exception"]
+            self.loop.stop()
+            return
         details = ", ".join(f"{key}={value!r}" for key, value in context.items() if key != "message")
         self.problems.append(f"unhandled on the loop: {context['message']} ({details})")
 

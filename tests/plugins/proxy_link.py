@@ -81,8 +81,10 @@ class Link:
         finally:
             for pump in pumps:
                 pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
-            self._close()
+            try:
+                await asyncio.gather(*pumps, return_exceptions=True)
+            finally:  # `end` may come while the link ends by itself
+                self._close()
 
     def end(self, *, reset: bool) -> asyncio.Task[None]:
         """Break off; the task returned is done when both sockets are closed."""

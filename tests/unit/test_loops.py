@@ -23,7 +23,8 @@ def outcome(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, pytestco
     def run(code: str, *options: str) -> tuple[dict[str, int], str]:
         pytester.makepyfile(SETUP + code)
         result = pytester.runpytest_subprocess(
-            *("-p", "tests.plugins.loops", "-p", "no:cacheprovider", "-W", "error", f"--loop={loop}", *options)
+            *("-p", "tests.plugins.loops", "-p", "no:cacheprovider", "-W", "error", f"--loop={loop}", *options),
+            timeout=30,
         )
         return result.parseoutcomes(), result.stdout.str()
 
@@ -79,7 +80,7 @@ LEFT_BEHIND = {
     "task": ("global t; t = asyncio.ensure_future(asyncio.Event().wait())", "leaked task"),
     "socket": ("global s; s = socket.socket()", "leaked file descriptor"),
     "dropped_socket": ("socket.socket()", "ResourceWarning"),
-    "thread": ("global e; e = threading.Event(); threading.Thread(target=e.wait, daemon=True).start()", "leaked thread"),
+    "thread": ("threading.Thread(target=threading.Event().wait, daemon=True).start()", "leaked thread"),
     "coroutine": ("asyncio.sleep(0)", "never awaited"),
 }
 
