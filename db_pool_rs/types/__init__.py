@@ -10,7 +10,7 @@
 Everything but `decode` works in an installation without psycopg.
 """
 
-from db_pool_rs.types.encode import Encoder, encoder
-from db_pool_rs.types.parameters import ParameterCodec
+from .encode import Encoder, encoder
+from .parameters import ParameterCodec
 
 __all__ = ["Encoder", "ParameterCodec", "encoder"]

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from db_pool_rs.types.explain import Rejected, describe
+from .explain import Rejected, describe
 
 Encode = Callable[[Any], bytes]
 

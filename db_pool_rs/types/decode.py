@@ -25,9 +25,9 @@ from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Loader, Transformer
 from psycopg.pq import Format
 
-from db_pool_rs.errors import DecodeError
-from db_pool_rs.record import Record, record_class
-from db_pool_rs.types import oids as pg
+from ..errors import DecodeError
+from ..record import Record, record_class
+from . import oids as pg
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult

@@ -17,7 +17,8 @@
 | json, jsonb | anything that `json.dumps` takes; a str becomes a JSON *string* |
 | inet, cidr | str, or an object of `ipaddress` |
 | arrays | list or tuple, nested for more dimensions; None is NULL |
-| enums, composites, ranges, everything else | str as PostgreSQL reads it; list or tuple of str for an array |
+| other built-in types (ranges, bit, point ...) | str as PostgreSQL reads it |
+| enums, domains, types of extensions | str as PostgreSQL reads it, plain numbers and the like (see `foreign`) |
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from db_pool_rs.types import oids, scalars, temporal
-from db_pool_rs.types.arrays import binary_array, text_array
-from db_pool_rs.types.numeric import encode_numeric
+from . import foreign, oids, scalars, temporal
+from .arrays import binary_array, text_array
+from .numeric import encode_numeric
 
 TEXT, BINARY = 0, 1
 
@@ -90,14 +91,14 @@ _SCALARS: dict[int, Encoder] = dict(
 
 @lru_cache(maxsize=4096)
 def encoder(oid: int) -> Encoder:
-    """The encoder of a parameter type, whatever the OID; those not known here take a str (or a list of str)."""
+    """The encoder of a parameter type, whatever the OID; those not built in take text (see `foreign`)."""
     if oid in _SCALARS:
         return _SCALARS[oid]
     if oid in oids.ARRAYS:
         return _array(oids.ARRAYS[oid])
     if oid in oids.SCALARS:
         return Encoder(oids.type_name(oid), TEXT, scalars.encode_text, "str")
-    return Encoder(oids.type_name(oid), TEXT, _text_or_array, "str, or list or tuple of str")
+    return Encoder(oids.type_name(oid), TEXT, foreign.encode_foreign, foreign.ACCEPTS)
 
 
 def _array(row: oids.PgType) -> Encoder:
@@ -109,11 +110,3 @@ def _array(row: oids.PgType) -> Encoder:
     nested = row not in (oids.JSON, oids.JSONB)
     encode = binary_array(element.encode, row.oid, expected, nested=nested)
     return Encoder(f"{row.name}[]", BINARY, encode, accepts)
-
-
-_array_of_str = text_array(scalars.encode_text, ",", "str")
-
-
-def _text_or_array(value: Any) -> bytes:
-    """A type of the user's own may be an array (of an enum, say): its OID does not tell, but the argument does."""
-    return _array_of_str(value) if isinstance(value, (list, tuple)) else scalars.encode_text(value)

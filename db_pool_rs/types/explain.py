@@ -15,21 +15,21 @@ class Rejected(ValueError):
 
 
 _repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = _repr.maxlong = LIMIT
+_repr.maxother = _repr.maxlong = LIMIT
 
 
 def describe(value: object) -> str:
     """`int 99999999999`, `str 'abc'`, `bytes of 12 bytes`, `Decimal('1.5')`: the type, and the value if short."""
     name = type(value).__name__
-    if isinstance(value, str) and len(value) > LIMIT:
-        return f"{name} of {len(value)} characters"
+    if isinstance(value, str):
+        return f"{name} {value!r}" if len(value) <= LIMIT else f"{name} of {len(value)} characters"
     if isinstance(value, (bytes, bytearray, memoryview)):
         return f"{name} of {memoryview(value).nbytes} bytes"
     if value is None:
         return "None"
     try:
         text = _repr.repr(value)
-    except Exception:  # repr() of somebody else's class, or an int beyond the interpreter's limit of digits
+    except Exception:  # an int beyond the interpreter's limit of digits
         return name
     return text if text.startswith((f"{name}(", f"{type(value).__module__}.{name}")) else f"{name} {text}"
 

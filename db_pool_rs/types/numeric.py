@@ -10,7 +10,7 @@ import operator
 import struct
 from decimal import Decimal
 
-from db_pool_rs.types.explain import Rejected
+from .explain import Rejected
 
 _POSITIVE, _NEGATIVE, _NAN, _PLUS_INFINITY, _MINUS_INFINITY = 0x0000, 0x4000, 0xC000, 0xD000, 0xF000
 _MAX_INTEGER_DIGITS, _MAX_SCALE = 131_072, 16_383

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from db_pool_rs.errors import ArgumentError
-from db_pool_rs.types.encode import Encoder, encoder
-from db_pool_rs.types.explain import Rejected, describe, shorten
+from ..errors import ArgumentError
+from .encode import Encoder, encoder
+from .explain import Rejected, describe, shorten
 
 MAX_PARAMETERS = 65_535  # the protocol counts them in 16 bits
 

@@ -11,7 +11,7 @@ import json
 from typing import Any
 from uuid import UUID
 
-from db_pool_rs.types.explain import Rejected
+from .explain import Rejected
 
 _encode_str = str.encode  # refuses what is no str
 _dump_json = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

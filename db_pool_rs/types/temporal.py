@@ -13,7 +13,7 @@ from __future__ import annotations
 import struct
 from datetime import date, datetime, time, timedelta, timezone
 
-from db_pool_rs.types.explain import Rejected
+from .explain import Rejected
 
 _EPOCH_ORDINAL = date(2000, 1, 1).toordinal()
 _EPOCH = datetime(2000, 1, 1)

@@ -1,0 +1,48 @@
+"""What can be said about decoding without a server: the choice of the format, and results without rows."""
+
+from __future__ import annotations
+
+import pytest
+from psycopg import pq
+
+from db_pool_rs.types import oids
+from db_pool_rs.types.decode import RowDecoder, result_format
+
+BINARY = [
+    *(oids.BOOL, oids.INT2, oids.INT4, oids.INT8, oids.OID, oids.FLOAT4, oids.FLOAT8, oids.NUMERIC),
+    *(oids.TEXT, oids.VARCHAR, oids.BPCHAR, oids.NAME, oids.BYTEA, oids.UUID, oids.JSON, oids.JSONB),
+    *(oids.DATE, oids.TIME, oids.TIMETZ, oids.TIMESTAMP, oids.TIMESTAMPTZ, oids.INTERVAL),
+    *(oids.INET, oids.CIDR, oids.TSTZRANGE, oids.TSTZMULTIRANGE),
+]
+MONEY, ENUM = 790, 16_999
+TEXT_ONLY = [oids.CHAR.oid, oids.RECORD.oid, oids.XML.oid, oids.UNKNOWN.oid, MONEY, ENUM]
+
+
+@pytest.mark.parametrize("row", BINARY, ids=lambda row: row.name)
+def test_known_types_are_read_in_binary(row: oids.PgType) -> None:
+    assert result_format((row.oid, row.array_oid)) == 1
+
+
+@pytest.mark.parametrize("oid", TEXT_ONLY)
+def test_one_column_without_binary_loader_makes_the_statement_text(oid: int) -> None:
+    assert result_format((oids.INT4.oid, oid)) == 0
+    if oid in oids.SCALARS and oids.SCALARS[oid].array_oid:
+        assert result_format((oids.SCALARS[oid].array_oid,)) == 0
+
+
+def test_a_statement_without_columns_is_binary() -> None:
+    assert result_format(()) == 1
+
+
+def test_results_without_rows() -> None:
+    connection = pq.PGconn.connect_start(b"host=/nonexistent")
+    result = connection.make_empty_result(pq.ExecStatus.TUPLES_OK)
+    assert RowDecoder((), (), 1).decode(result) == []
+    connection.finish()
+
+
+def test_fits_any_session_when_no_setting_matters() -> None:
+    connection = pq.PGconn.connect_start(b"host=/nonexistent")
+    assert RowDecoder(("a",), (oids.INT4.oid,), 1, connection).fits(connection)
+    connection.finish()
+    assert RowDecoder(("a",), (oids.INT4.oid,), 1).fits(connection)
