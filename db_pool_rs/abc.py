@@ -1,0 +1,164 @@
+"""The interface of an engine: what every mode offers, as Protocols without code.
+
+An :class:`Engine` makes pools; a :class:`Pool` serves statements and lends sessions; a :class:`Connection` is a session
+that one caller holds; a :class:`Transaction` is a block on it. Engines import nothing from here at run time: they are
+checked against it by the type checker and by the contract tests.
+
+Statements use the placeholders `$1, $2, ...` on every database. All errors are those of :mod:`~db_pool_rs.errors`.
+A `timeout` is in seconds and covers the whole call: waiting for a connection, connecting, running. None means
+the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_timeout`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from .config import PoolConfig
+    from .metrics import PoolStats
+    from .record import Record, Status
+
+__all__ = ["Acquisition", "Connection", "Engine", "Pool", "Queries", "Transaction"]
+
+
+class Queries(Protocol):
+    """What a pool and a connection have in common: running statements.
+
+    Wrong use (a wrong number of arguments, two statements in one text, a NUL in the text) is an InterfaceError, what
+    the database refuses a DatabaseError, a passed deadline a StatementTimeout or PoolTimeout.
+    """
+
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+        """Every row. A statement without rows gives an empty list."""
+
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+        """The first row, None if there is none."""
+
+    async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        """One value of the first row, by 0-based `column`; None if there is no row, IndexError if no such column."""
+
+    async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
+        """The command tag, a str like 'UPDATE 3' whose `.rows` is 3."""
+
+    async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
+        """Run the statement once for each element of `args`, in one transaction: all of it or nothing."""
+
+
+class Transaction(Protocol):
+    """A transaction block, or a savepoint if it is inside another: committed on leaving, rolled back by an exception.
+
+    Made by :meth:`Connection.transaction`. Entering it a second time is an InterfaceError.
+    """
+
+    async def __aenter__(self) -> Connection:
+        """Begin, and give the connection. It costs no round trip: BEGIN travels with the first statement."""
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None:
+        """Commit, or roll back if there is an exception, which goes on."""
+
+
+class Connection(Queries, Protocol):
+    """A session that its holder has to itself, from `Pool.acquire` or `Pool.transaction`.
+
+    Calls from several tasks queue in the order they were made. Without arguments `execute` accepts several statements
+    in one text. After its release every call is an InterfaceError.
+    """
+
+    def transaction(
+        self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+    ) -> Transaction:
+        """A block to use with `async with`; nested blocks are savepoints.
+
+        `isolation`: "read committed", "repeatable read" or "serializable", None for the database's default. A savepoint
+        takes no options.
+        """
+
+    def is_in_transaction(self) -> bool:
+        """Whether the session is inside a transaction block, be it a failed one."""
+
+
+class Acquisition(Protocol):
+    """A session being waited for: `async with` releases it at the end; after `await`, `Pool.release` does."""
+
+    def __await__(self) -> Generator[Any, None, Connection]: ...
+
+    async def __aenter__(self) -> Connection: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+
+class Pool(Queries, Protocol):
+    """A pool of one database. A statement on the pool is a transaction of its own, and may share a connection.
+
+    It is made unopened: `await pool` or `async with pool` opens it, the latter closes it too. It belongs to the event
+    loop that opened it. Transaction control (BEGIN, COMMIT, ...) on the pool is an InterfaceError: `transaction()` and
+    `acquire()` are for that.
+    """
+
+    @property
+    def config(self) -> PoolConfig:
+        """Its options."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` or `terminate` was called."""
+
+    async def open(self) -> None:
+        """Connect `min_size` times; ConnectFailed if the first connection cannot be made."""
+
+    def __await__(self) -> Generator[Any, None, Pool]: ...
+
+    async def __aenter__(self) -> Pool: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+    def acquire(self, *, timeout: float | None = None) -> Acquisition:
+        """A session of your own: `async with pool.acquire() as connection`. PoolTimeout if none is free in time."""
+
+    async def release(self, connection: Connection) -> None:
+        """Give back a session that was awaited from `acquire`. An open transaction is rolled back, with a warning."""
+
+    def transaction(
+        self,
+        *,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> AbstractAsyncContextManager[Connection]:
+        """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
+
+    def stats(self) -> PoolStats:
+        """A snapshot of sizes, queues, counters and latencies."""
+
+    async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
+        """Change the limits of a running pool; sessions in use are never cut off."""
+
+    def expire_connections(self) -> None:
+        """Replace every connection, each as soon as it is free."""
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Refuse new calls, finish the running ones, close. After `timeout` seconds what still runs is cut off."""
+
+    def terminate(self) -> None:
+        """Close at once; running calls fail with PoolClosed."""
+
+
+class Engine(Protocol):
+    """One implementation. A value: engines hold no pools, and several live in one process."""
+
+    @property
+    def name(self) -> str:
+        """The name of its mode."""
+
+    def pool(self, config: PoolConfig) -> Pool:
+        """A pool, not yet opened. ModeUnavailableError if what this database needs is not installed."""

@@ -1,0 +1,49 @@
+"""The entry points: a pool by connection string, or a `DatabasePool` with several by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .config import DEFAULT_POOL, connect_options, load_config, named_pool, pool_config
+from .modes import detect_best_mode, load_engine, pool_defaults, resolve_mode
+
+if TYPE_CHECKING:
+    from .abc import Pool
+    from .config import ConfigSource, PoolConfig
+    from .facade import DatabasePool
+
+__all__ = ["create_database_pool", "create_pool", "detect_best_mode"]
+
+
+def create_pool(dsn: str | None = None, *, mode: str = "auto", config: ConfigSource = None, **options: Any) -> Pool:
+    """A pool of one database, not yet opened: `async with create_pool() as pool`, or `pool = await create_pool()`.
+
+    `dsn`: "postgresql://user@host/database", "host=... dbname=...", "sqlite:///file" or "sqlite://" (in memory);
+    "postgresql://" takes everything from libpq's PG* variables. If nothing says where to connect, it is the pool
+    `default` of config.yaml, else DATABASE_URL, else an in-memory SQLite database.
+    `mode`: "auto", "simple", "balanced" or "full", see :mod:`~db_pool_rs.modes`. `config`: a config.yaml, its content
+    as a mapping, or a DeploymentConfig; without it DB_POOL_CONFIG or ./config.yaml is read if it is there. `options`:
+    see :class:`~db_pool_rs.config.PoolConfig`.
+
+    Raises ConfigError for a wrong option, ModeUnavailableError for a mode that is not installed; nothing is connected
+    before the pool is opened.
+    """
+    deployment = load_config(config)
+    nowhere = dsn is None and not connect_options().intersection(options)
+
+    def describe(defaults: Mapping[str, Any]) -> PoolConfig:
+        if nowhere and DEFAULT_POOL in deployment.pools:
+            return named_pool(deployment, DEFAULT_POOL, options, defaults)
+        return pool_config(dsn, **{**defaults, **options})
+
+    # Which mode can serve depends on the database, and some defaults depend on the mode.
+    chosen = resolve_mode(mode, deployment, describe({}).database).mode
+    return load_engine(chosen, deployment).pool(describe(pool_defaults(chosen, deployment)))
+
+
+def create_database_pool(mode: str = "auto", *, config: ConfigSource = None) -> DatabasePool:
+    """A :class:`~db_pool_rs.facade.DatabasePool` whose engine is that of `mode`; see there."""
+    from .facade import DatabasePool
+
+    return DatabasePool(mode, config=config)
