@@ -132,7 +132,9 @@ class Borrowings:
         try:
             await session.settle()
             if session.in_transaction():
-                logger.warning("a connection was released inside a transaction, which is rolled back; %s", session.holding)
+                logger.warning(
+                    "a connection was released inside a transaction, which is rolled back; %s", session.holding
+                )
                 await session.command("ROLLBACK")
             if callable(reset):
                 connection = Connection(self._pool, session)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..record import Record
-from ..types.decode import RowDecoder, result_format
 from ..types import oids as pg
+from ..types.decode import RowDecoder, result_format
 from ..types.parameters import ParameterCodec
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ class Description:
         "sql", "wide",
     )  # fmt: skip
 
-    def __init__(self, sql: str, param_oids: Sequence[int], names: Sequence[str], oids: Sequence[int], version: int) -> None:
+    def __init__(
+        self, sql: str, param_oids: Sequence[int], names: Sequence[str], oids: Sequence[int], version: int
+    ) -> None:
         self.sql = sql.encode()
         digest = hashlib.blake2b(self.sql, digest_size=9).hexdigest()
         self.name = f"dbp_{digest}_{version}".encode()

@@ -32,7 +32,9 @@ class Statement:
         "ticket", "value", "want",
     )  # fmt: skip
 
-    def __init__(self, text: Text, args: tuple[Any, ...], want: bool, future: Any, deadline: float | None = None) -> None:
+    def __init__(
+        self, text: Text, args: tuple[Any, ...], want: bool, future: Any, deadline: float | None = None
+    ) -> None:
         self.text = text
         self.args = args
         self.want = want

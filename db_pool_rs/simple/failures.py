@@ -24,14 +24,18 @@ def _error(action: Fail, runner: Runner) -> Error:
     if action.reason is Reason.CLOSED:
         return ConnectionLost("the pool was terminated", sent=True) if action.sent else PoolClosed("the pool is closed")
     if action.reason is Reason.OVERLOADED:
-        return PoolOverloaded(f"{scheduler.queues.waiting} calls wait already (max_waiting={scheduler.limits.max_waiting})")
+        return PoolOverloaded(
+            f"{scheduler.queues.waiting} calls wait already (max_waiting={scheduler.limits.max_waiting})"
+        )
     if action.reason is Reason.LOST:
         cause = f": {runner.last_error}" if runner.last_error else ""
         return ConnectionLost(f"the connection was lost before the answer came{cause}", sent=True)
     if action.reason is Reason.CONNECT_FAILED:
         return connect_failed(runner.last_error)
     if action.sent:
-        return StatementTimeout("the deadline passed while the statement ran; the server was asked to stop it", sent=True)
+        return StatementTimeout(
+            "the deadline passed while the statement ran; the server was asked to stop it", sent=True
+        )
     waited = runner.loop.time() - action.item.enqueued
     what = "connection" if isinstance(action.item, Waiter) else "turn"
     counts = ", ".join(f"{state.value} {n}" for state, n in scheduler.counts().items() if n)

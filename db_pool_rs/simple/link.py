@@ -21,7 +21,7 @@ from ..errors import DatabaseError, Error
 from ..record import Status
 from ..statement import StatementClass
 from .cancel import cancel
-from .description import Description, columns_of
+from .description import Description
 from .driver import Done, LinkListener, Statement
 from .prepared import Prepared
 from .servererrors import lost_error, plan_is_stale, server_error, server_is_leaving
@@ -81,8 +81,8 @@ class PostgresLink:
 
     def _continue(self) -> None:
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
-        self._steps = steps = []
-        self._step, self._ok = 0, True
+        steps: list[Any] = []
+        self._steps, self._step, self._ok = steps, 0, True
         now = self._loop.time()
         try:
             if now - self._used > CHECK_AFTER:
@@ -331,7 +331,7 @@ class PostgresLink:
 
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""
-        return self._pgconn.transaction_status in _OPEN_BLOCK
+        return bool(self._pgconn.transaction_status in _OPEN_BLOCK)
 
     async def cancel(self, timeout: float) -> bool:
         """Send a CancelRequest; returns when the server has closed the connection that carried it."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import weakref
 from asyncio import get_running_loop
 from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectionLost, InterfaceError, PoolClosed, PoolTimeout
+from ..errors import InterfaceError, PoolClosed
 from ..metrics import PoolStats
 from ..record import Record, Status
 from ..statement import StatementClass
@@ -116,7 +115,7 @@ class Pool:
         return Acquire(self, timeout, self._borrowings.site())
 
     async def release(self, connection: Connection) -> None:
-        """Give a connection back. What is left open is rolled back, what is left dirty is cleaned, in the background."""
+        """Give a connection back: what is left open is rolled back, what is left dirty cleaned, in the background."""
         session = connection.detach()
         if session is not None:
             self._borrowings.give_back(session)
@@ -131,9 +130,9 @@ class Pool:
         timeout: float | None = None,
     ) -> AsyncIterator[Connection]:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
-        async with self.acquire(timeout=timeout) as connection:
-            async with connection.transaction(isolation=isolation, readonly=readonly, deferrable=deferrable):
-                yield connection
+        options: dict[str, Any] = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
+        async with self.acquire(timeout=timeout) as connection, connection.transaction(**options):
+            yield connection
 
     # -- the pool itself -----------------------------------------------------------------------------------------
 
@@ -154,7 +153,7 @@ class Pool:
             self.terminate()
             raise
         if self.config.min_size and not runner.scheduler.size and runner.last_error is not None:
-            self.terminate()
+            self._end(runner)
             await runner.stop()
             raise connect_failed(runner.last_error)
 
@@ -172,16 +171,19 @@ class Pool:
         except (asyncio.TimeoutError, TimeoutError):
             pass
         finally:
-            self.terminate()
+            self._end(runner)
         await runner.stop()
 
     def terminate(self) -> None:
         """Close every connection now. Whoever waits gets PoolClosed, what runs gets ConnectionLost."""
-        runner = self._runner
+        runner, self._state = self._runner, "closed"
+        if runner is not None and not runner.loop.is_closed():
+            self._end(runner)
+            runner.stop_later()
+
+    def _end(self, runner: Runner) -> None:
         self._state = "closed"
-        if runner is not None:
-            runner.perform(runner.scheduler.terminate())
-            runner.loop.create_task(runner.stop()) if not runner.loop.is_closed() else None
+        runner.perform(runner.scheduler.terminate())
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the bounds. A smaller pool closes idle connections now and busy ones when they are free."""
@@ -230,12 +232,12 @@ class Pool:
 
     def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Statement:
         loop, runner = self._loop, self._runner
-        if runner is None or self._state != "open" or get_running_loop() is not loop:
-            self.check()
+        if runner is None or loop is None or self._state != "open" or get_running_loop() is not loop:
+            loop, runner = self._refused()
         text = self._known.get(sql)
         if text is None:
             text = self.text(sql, shared=True)
-        future = loop.create_future()  # type: ignore[union-attr]
+        future = loop.create_future()
         statement = Statement(text, args, want, future)
         if timeout is not None or self.config.command_timeout is not None:
             statement.deadline = self._deadline(timeout)
@@ -246,7 +248,7 @@ class Pool:
         elif text.kind is StatementClass.EMPTY:
             future.set_result([] if want is ROWS else Status(""))
             return statement
-        runner.submit(statement)  # type: ignore[union-attr]
+        runner.submit(statement)
         return statement
 
     def _abandon(self, statement: Statement) -> None:
@@ -261,7 +263,7 @@ class Pool:
         seconds = self.timeout(timeout)
         if seconds is None:
             return None
-        if not isinstance(seconds, (int, float)) or not seconds >= 0:
+        if isinstance(seconds, str) or not seconds >= 0:
             raise InterfaceError(f"timeout: seconds as a number >= 0 expected, got {seconds!r}")
         return get_running_loop().time() + seconds
 
@@ -310,7 +312,7 @@ class Pool:
         if self._state == "new":
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
         if self._state == "forked":
-            raise InterfaceError("this process was forked after the pool was opened; open a pool of its own in the child")
+            raise InterfaceError("the pool was opened before this process was forked; open another one in the child")
         if self._state == "closed":
             raise PoolClosed("the pool is closed")
         self._check_loop()
@@ -318,6 +320,10 @@ class Pool:
     def _check_loop(self) -> None:
         if get_running_loop() is not self._loop:
             raise InterfaceError("the pool belongs to another event loop; open one on each loop that needs it")
+
+    def _refused(self) -> tuple[asyncio.AbstractEventLoop, Runner]:
+        runner = self._open_runner()
+        return runner.loop, runner
 
     def _open_runner(self) -> Runner:
         self.check()

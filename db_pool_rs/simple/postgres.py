@@ -71,7 +71,7 @@ class PostgresDriver:
         """BEGIN with these options."""
         parts = ["BEGIN"]
         if isolation is not None:
-            level = isolation.lower().replace(" ", "_") if isinstance(isolation, str) else isolation
+            level = str(isolation).lower().replace(" ", "_")
             if level not in _ISOLATION:
                 raise InterfaceError(f"isolation: one of {', '.join(_ISOLATION)} expected, got {isolation!r}")
             parts.append("ISOLATION LEVEL " + level.replace("_", " ").upper())

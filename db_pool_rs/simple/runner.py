@@ -53,6 +53,7 @@ class Runner:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._carry_out: dict[type, Callable[[Any], None]] = {
             act.Send: self._send,
@@ -131,6 +132,10 @@ class Runner:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.driver.close()
+
+    def stop_later(self) -> None:
+        """`stop` without waiting for it."""
+        self._stopping = self.loop.create_task(self.stop())
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` on the pool's account; it ends with the pool."""

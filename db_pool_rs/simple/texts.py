@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ..errors import InterfaceError
@@ -13,6 +14,8 @@ from .upkeep import Limits
 if TYPE_CHECKING:
     from ..config import PoolConfig
 
+#: COPY that wants a stream of data on the connection itself; from and to files or programs it is a plain statement.
+_COPY_STREAM = re.compile(r"\b(FROM\s+STDIN|TO\s+STDOUT)\b", re.IGNORECASE)
 #: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
@@ -47,6 +50,10 @@ class Texts:
         if "\0" in sql:
             raise InterfaceError("SQL must not contain a NUL character")
         lexical = classify(sql, self._driver.dialect, self._alone)
+        if lexical.command == "COPY" and _COPY_STREAM.search(sql):
+            raise InterfaceError(
+                "COPY from STDIN or to STDOUT moves data outside of statements: not supported by execute()"
+            )
         text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
         table = self._others if unfit else self.known
