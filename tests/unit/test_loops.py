@@ -66,12 +66,9 @@ async def test_c(x, n):
 
 async def test_d():
     assert False
-
-def test_e(value):
-    assert value == 1
 """
     )
-    assert counts == {"passed": 6, "failed": 1}
+    assert counts == {"passed": 5, "failed": 1}
 
 
 LEFT_BEHIND = {

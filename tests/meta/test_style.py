@@ -1,0 +1,90 @@
+"""Size budget, docstrings and forbidden words."""
+
+from __future__ import annotations
+
+import ast
+import re
+import statistics
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.meta.source import PACKAGE, ROOT, Function, body_lines, functions, is_generated, python_files, tree
+
+FILE_LINES = 400
+FUNCTION_LINES = 40
+MEDIAN_FUNCTION_LINES = 10
+
+FILES = [path for path in python_files("db_pool_rs", "tests", "scripts") if not is_generated(path)]
+PACKAGE_FILES = [path for path in FILES if PACKAGE in path.parents]
+
+# Paths of somebody's machine, private keys, unfinished work. Written so that this file does not contain them.
+FORBIDDEN = [r"/(?:work|root)/", r"BEGIN[ ](?:RSA |EC )?PRIVATE[ ]KEY", r"\b(?:TO[D]O|FIX[M]E|X[X]X)\b"]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_size_budget(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= FILE_LINES
+    long = {node.name: body_lines(node) for node in functions(path) if body_lines(node) > FUNCTION_LINES}
+    assert not long, f"functions of more than {FUNCTION_LINES} lines"
+
+
+def test_the_usual_function_is_short() -> None:
+    sizes = [body_lines(node) for path in PACKAGE_FILES for node in functions(path)]
+    assert not sizes or statistics.median(sizes) <= MEDIAN_FUNCTION_LINES
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=name)
+def test_public_names_have_docstrings(path: Path) -> None:
+    assert ast.get_docstring(tree(path)), "the module has no docstring"
+    if path.stem.startswith("_") and not path.stem.startswith("__"):
+        return
+    documented = _documented_methods()
+    missing = [
+        f"{path.name}:{node.lineno} {node.name}"
+        for node, overrides in _public(tree(path))
+        if not ast.get_docstring(node) and not (overrides and node.name in documented)
+    ]
+    assert not missing
+
+
+@cache
+def _documented_methods() -> frozenset[str]:
+    """Methods that some class documents: an override of one inherits its docstring, as `help` shows it."""
+    classes = [node for path in PACKAGE_FILES for node in ast.walk(tree(path)) if isinstance(node, ast.ClassDef)]
+    methods = [node for cls in classes for node in cls.body if isinstance(node, Function)]
+    return frozenset(node.name for node in methods if ast.get_docstring(node))
+
+
+def _public(
+    scope: ast.Module | ast.ClassDef, overrides: bool = False
+) -> Iterator[tuple[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, bool]]:
+    """Public classes, functions and methods, and whether each may override something of a base class."""
+    for node in scope.body:
+        if isinstance(node, ast.ClassDef | Function) and not node.name.startswith("_"):
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+            # A property's docstring is on its getter, an overloaded function's on its body.
+            if not any(text.endswith((".setter", ".deleter", "overload")) for text in decorators):
+                yield node, overrides
+            if isinstance(node, ast.ClassDef):
+                yield from _public(node, overrides=bool(node.bases))
+
+
+def test_no_forbidden_words() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
+    names = listed.stdout.decode().split("\0")[:-1] if listed.returncode == 0 else [name(path) for path in FILES]
+    found = [
+        f"{file}:{text.count(chr(10), 0, hit.start()) + 1}: {hit[0]}"
+        for file in names
+        if (ROOT / file).is_file() and file != "uv.lock"
+        for text in [(ROOT / file).read_text(errors="replace")]
+        for hit in re.finditer("|".join(FORBIDDEN), text)
+    ]
+    assert not found
