@@ -36,7 +36,8 @@ LAYERS: dict[str, tuple[str, str]] = {
     "contract": ("abc", "leaf base"),
     "types": ("types types.*", "base"),
     "leaf": (
-        "config _configfile _rules _selection _figures conninfo _conn* _dsn* statement _statement* _lex* metrics "
+        "config _configfile _rules _selection _figures conninfo _conn* _dsn* _hosts _passfile "
+        "_servicefile _environment statement _statement* _lex* metrics "
         "_histogram _fields",
         "base",
     ),

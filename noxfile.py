@@ -1,0 +1,77 @@
+"""Sessions of nox; `nox -l` lists them. Each makes its environment with uv from the lock file.
+
+`nox` alone runs what a change must pass on this machine: lint, types and the tests on one Python. The whole matrix is
+`nox -s tests`: Python 3.10 to 3.13, psycopg's implementations (`binary`; `python`, which needs the system's libpq),
+and the loops asyncio and uvloop. An interpreter that is not installed is skipped, except in CI.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+import nox.command
+
+nox.needs_version = ">=2024.10.9"
+nox.options.default_venv_backend = "uv"
+nox.options.sessions = ["lint", "types", "tests-3.11(binary, asyncio)"]
+nox.options.error_on_missing_interpreters = bool(os.environ.get("CI"))
+
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+
+
+def install(session: nox.Session, *groups: str, extra: str = "simple") -> None:
+    """Bring the session's environment to the lock file: the project, one extra, and dependency groups."""
+    session.run_install(
+        *("uv", "sync", "--locked", "--no-default-groups", "--extra", extra, f"--python={session.virtualenv.location}"),
+        *(f"--group={group}" for group in groups),
+        env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location, "UV_PYTHON_DOWNLOADS": "never"},
+        silent=True,
+    )
+
+
+@nox.session(python=PYTHONS)
+@nox.parametrize("loop", ["asyncio", "uvloop"], ids=["asyncio", "uvloop"])
+@nox.parametrize("psycopg", ["binary", "python"], ids=["binary", "python"])
+def tests(session: nox.Session, psycopg: str, loop: str) -> None:
+    """Run the suite; arguments after `--` go to pytest."""
+    install(session, "test")
+    session.run("pytest", "--loop", loop, *session.posargs, env={"PSYCOPG_IMPL": psycopg})
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and generated files; every complaint is shown before the session fails."""
+    install(session, "dev")
+    commands = [["ruff", "check", "."]]
+    commands += [["python", str(path), "--check"] for path in sorted(Path("scripts").glob("generate_*.py"))]
+    failed = []
+    for command in commands:
+        try:
+            session.run(*command)
+        except nox.command.CommandFailed:
+            failed.append(command)
+    if failed:
+        session.error("failed: " + ", ".join(" ".join(command) for command in failed))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, "dev")
+    session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation; a broken link is an error."""
+    install(session, "docs")
+    session.run("mkdocs", "build", "--strict", *session.posargs)
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the pool beside its rivals; arguments after `--` go to the benchmark."""
+    install(session, "test", "bench")
+    session.run("python", "-m", "db_pool_rs", "bench", *session.posargs)

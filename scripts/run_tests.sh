@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what is needed, then checks everything: lint, types, generated files, and the tests on both event loops.
+# With arguments it only runs pytest with them:  scripts/run_tests.sh tests/unit -k proxy
+. "$(dirname "$0")/_common.sh"
+
+sync_mode simple
+report_postgres
+
+if [ $# -gt 0 ]; then
+    uv run --no-sync pytest "$@"
+    exit
+fi
+
+# Every check runs, so that one run shows all that is wrong; the script fails once, at the end.
+failed=()
+check() {
+    local name=$1
+    shift
+    say "== $name"
+    "$@" || failed+=("$name")
+}
+
+check "ruff" uv run --no-sync ruff check .
+check "mypy" uv run --no-sync mypy
+for generator in scripts/generate_*.py; do
+    [ -e "$generator" ] || continue
+    check "$generator --check" uv run --no-sync python "$generator" --check
+done
+# The contract a second time on uvloop, first: the run that covers everything has the last word.
+for folder in contract faults; do
+    [ -d "tests/$folder" ] || continue
+    check "tests/$folder on uvloop" uv run --no-sync pytest -q --loop uvloop "tests/$folder"
+done
+check "tests" uv run --no-sync pytest --durations=10
+
+if [ ${#failed[@]} -gt 0 ]; then
+    say "failed: ${failed[*]}"
+    exit 1
+fi
