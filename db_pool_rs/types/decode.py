@@ -106,7 +106,10 @@ class RowDecoder:
         try:
             return transformer.load_rows(0, result.ntuples, self.record)
         except Exception as error:
-            raise self._explain(result) or error from error
+            explained = self._explain(result)
+            if explained is None:
+                raise
+            raise explained from error
         finally:
             transformer.set_pgresult(None, set_loaders=False)  # else the result lives as long as the decoder
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from .explain import Rejected
 
 _POSITIVE, _NEGATIVE, _NAN, _PLUS_INFINITY, _MINUS_INFINITY = 0x0000, 0x4000, 0xC000, 0xD000, 0xF000
-_MAX_INTEGER_DIGITS, _MAX_SCALE = 131_072, 16_383
+_MAX_WHOLE, _MAX_SCALE = 131_072, 16_383  # digits before and after the decimal point
 _HEAD = struct.Struct(">hhHH")
 
 
@@ -23,14 +23,14 @@ def encode_numeric(value: Decimal | int) -> bytes:
         value = Decimal(_integer(value))
     if not value.is_finite():
         return _special(value)
-    exponent = value.as_tuple().exponent
-    assert isinstance(exponent, int)
-    # Checked before the digits are written out: Decimal('1E+999999999') would be a gigabyte of zeros.
-    if -exponent > _MAX_SCALE or (value and value.adjusted() >= _MAX_INTEGER_DIGITS):
-        raise Rejected("numeric holds at most 131072 digits before and 16383 after the decimal point")
-    if not value:
-        return _HEAD.pack(0, 0, _POSITIVE, max(0, -exponent))
-    return _finite(value)
+    text = str(value)
+    whole, _, fraction = (_plain(value) if "E" in text else text).partition(".")
+    sign = _NEGATIVE if whole.startswith("-") else _POSITIVE
+    whole = whole.lstrip("-0")
+    scale = len(fraction)
+    if len(whole) > _MAX_WHOLE or scale > _MAX_SCALE:
+        raise _too_long()
+    return _pack(sign, scale, "0" * (-len(whole) % 4) + whole, fraction + "0" * (-scale % 4))
 
 
 def _integer(value: object) -> int:
@@ -45,16 +45,30 @@ def _special(value: Decimal) -> bytes:
     return _HEAD.pack(0, 0, _MINUS_INFINITY if value < 0 else _PLUS_INFINITY, 0)
 
 
-def _finite(value: Decimal) -> bytes:
-    whole, _, fraction = format(value.copy_abs(), "f").partition(".")
-    whole = whole.lstrip("0")
-    scale = len(fraction)
-    whole = "0" * (-len(whole) % 4) + whole
-    text = whole + fraction + "0" * (-scale % 4)
-    digits = [int(text[i : i + 4]) for i in range(0, len(text), 4)]
+def _plain(value: Decimal) -> str:
+    """Without exponent. Limits come first: Decimal('1E+999999999') would be a gigabyte of zeros."""
+    exponent = value.as_tuple().exponent
+    assert isinstance(exponent, int)
+    if -exponent > _MAX_SCALE or (value and value.adjusted() >= _MAX_WHOLE):
+        raise _too_long()
+    return format(value, "f") if value else "0." + "0" * -exponent
+
+
+def _too_long() -> Rejected:
+    return Rejected(f"numeric holds at most {_MAX_WHOLE} digits before and {_MAX_SCALE} after the decimal point")
+
+
+def _pack(sign: int, scale: int, whole: str, fraction: str) -> bytes:
+    """Both parts are padded to multiples of four digits, the whole one on the left."""
+    text = whole + fraction
+    digits = [int(text[start : start + 4]) for start in range(0, len(text), 4)]
+    while digits and digits[-1] == 0:
+        digits.pop()
+    if not digits:
+        return _HEAD.pack(0, 0, _POSITIVE, scale)
     weight = len(whole) // 4 - 1
-    first = next(i for i, digit in enumerate(digits) if digit)
-    last = next(i for i in range(len(digits), 0, -1) if digits[i - 1])
-    digits = digits[first:last]
-    sign = _NEGATIVE if value.is_signed() else _POSITIVE
-    return _HEAD.pack(len(digits), weight - first, sign, scale) + struct.pack(f">{len(digits)}H", *digits)
+    first = 0
+    while digits[first] == 0:
+        first += 1
+    digits = digits[first:]
+    return struct.pack(f">hhHH{len(digits)}H", len(digits), weight - first, sign, scale, *digits)

@@ -116,9 +116,13 @@ def _encode_two(
 def _encode_many(
     functions: tuple[Callable[[Any], bytes], ...], explain: _Explain
 ) -> Callable[[Sequence[Any]], Encoded]:
+    count = len(functions)
+
     def encode(args: Sequence[Any]) -> Encoded:
-        try:
-            return [None if value is None else function(value) for function, value in zip(functions, args, strict=True)]
+        if len(args) != count:
+            raise explain(args)
+        try:  # zip(strict=True) would cost as much as two arguments
+            return [None if value is None else function(value) for function, value in zip(functions, args)]  # noqa: B905
         except Exception as error:
             raise explain(args) from error
 
