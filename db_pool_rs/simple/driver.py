@@ -1,8 +1,8 @@
 """What the pool needs from a database: the seam between the rules and the wire.
 
 Above the seam, :mod:`.scheduler` decides and :mod:`.pool` carries out; they know no database. Below it, a
-:class:`Driver` opens connections and a :class:`Link` is one of them. A link runs **one group at a time**: 1..n statements
-followed by one Sync, answered as a whole. The C engine replaces what is below, and nothing else.
+:class:`Driver` opens connections and a :class:`Link` is one of them. A link runs **one group at a time**: 1..n
+statements followed by one Sync, answered as a whole. The C engine replaces what is below, and nothing else.
 
 All methods are called on the event loop's thread, and all callbacks are made there.
 """
@@ -32,14 +32,12 @@ class Statement:
         "ticket", "value", "want",
     )  # fmt: skip
 
-    def __init__(
-        self, text: Text, args: tuple[Any, ...], want: bool, future: Any, deadline: float | None = None
-    ) -> None:
+    def __init__(self, text: Text, args: tuple[Any, ...], want: bool, future: Any) -> None:
         self.text = text
         self.args = args
         self.want = want
         self.future = future
-        self.deadline = deadline
+        self.deadline: float | None = None
         self.params: Any = None
         self.described: Any = None
         self.value: Any = None

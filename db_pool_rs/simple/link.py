@@ -1,8 +1,8 @@
 """One connection to PostgreSQL, driven through libpq's pipeline mode.
 
 A group becomes one series of messages and one Sync. Texts that this connection has not prepared are parsed in front of
-their first use, in the same round trip. Only a text that nobody in the pool knows, with arguments, costs a round trip of
-its own: the server is asked for its types first.
+their first use, in the same round trip. Only a text that nobody in the pool knows, with arguments, costs a round trip
+of its own: the server is asked for its types first.
 
 Everything received up to ReadyForQuery is collected, and only then decoded and reported: before that nothing of it is
 committed.
@@ -331,7 +331,8 @@ class PostgresLink:
 
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""
-        return bool(self._pgconn.transaction_status in _OPEN_BLOCK)
+        status: int = self._pgconn.transaction_status
+        return status in _OPEN_BLOCK
 
     async def cancel(self, timeout: float) -> bool:
         """Send a CancelRequest; returns when the server has closed the connection that carried it."""

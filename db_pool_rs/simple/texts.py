@@ -51,9 +51,7 @@ class Texts:
             raise InterfaceError("SQL must not contain a NUL character")
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.command == "COPY" and _COPY_STREAM.search(sql):
-            raise InterfaceError(
-                "COPY from STDIN or to STDOUT moves data outside of statements: not supported by execute()"
-            )
+            raise InterfaceError("COPY from STDIN or to STDOUT is not a statement with a result: it cannot be executed")
         text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
         table = self._others if unfit else self.known
