@@ -13,10 +13,11 @@ from pathlib import Path
 import nox
 import nox.command
 
-nox.needs_version = ">=2024.10.9"
+nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv"
 nox.options.sessions = ["lint", "types", "tests-3.11(binary, asyncio)"]
 nox.options.error_on_missing_interpreters = bool(os.environ.get("CI"))
+nox.options.download_python = "never"
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 
