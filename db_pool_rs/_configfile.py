@@ -107,7 +107,7 @@ def _mapping(data: Any, path: str, known: tuple[str, ...], prefix: str | None = 
     if data is None:
         return {}
     if not isinstance(data, Mapping):
-        raise ConfigError(path, shown(data), f"a mapping with the keys {', '.join(known)}")
+        raise ConfigError(path, Shown(f"<{type(data).__name__}>"), f"a mapping with the keys {', '.join(known)}")
     prefix = f"{path}." if prefix is None else prefix
     for key in data:
         if key not in known:
@@ -124,7 +124,7 @@ def _pools(data: Any) -> Mapping[str, Mapping[str, Any]]:
     if data is None:
         return MappingProxyType({})
     if not isinstance(data, Mapping):
-        raise ConfigError("pools", shown(data), "a mapping of pool names to options")
+        raise ConfigError("pools", Shown(f"<{type(data).__name__}>"), "a mapping of pool names to options")
     accepts = rules(PoolConfig)
     known = ("dsn", *pool_options() - {"name"}, *connect_options())
     pools = {}

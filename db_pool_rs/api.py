@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from .config import DEFAULT_POOL, connect_options, load_config, named_pool, pool_config
+from .config import DEFAULT_POOL, load_config, named_pool, pool_config, says_where
 from .modes import detect_best_mode, load_engine, pool_defaults, resolve_mode
 
 if TYPE_CHECKING:
@@ -30,15 +30,14 @@ def create_pool(dsn: str | None = None, *, mode: str = "auto", config: ConfigSou
     before the pool is opened.
     """
     deployment = load_config(config)
-    nowhere = dsn is None and not connect_options().intersection(options)
 
     def describe(defaults: Mapping[str, Any]) -> PoolConfig:
-        if nowhere and DEFAULT_POOL in deployment.pools:
+        if DEFAULT_POOL in deployment.pools and not says_where(dsn, options):
             return named_pool(deployment, DEFAULT_POOL, options, defaults)
         return pool_config(dsn, **{**defaults, **options})
 
     # Which mode can serve depends on the database, and some defaults depend on the mode.
-    chosen = resolve_mode(mode, deployment, describe({}).database).mode
+    chosen = resolve_mode(mode, deployment, describe({}).target.database_system).mode
     return load_engine(chosen, deployment).pool(describe(pool_defaults(chosen, deployment)))
 
 

@@ -20,7 +20,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ._rules import apply, choice, either, function, integer, names, number, option, rules, shown, text, unknown
 from .errors import ConfigError
@@ -137,13 +137,6 @@ class PoolConfig:
         if self.min_size > self.max_size:
             raise ConfigError("min_size", self.min_size, f"an int from 0 to max_size ({self.max_size})")
 
-    @property
-    def database(self) -> Literal["postgresql", "sqlite"]:
-        """The kind of database."""
-        from .conninfo import SqliteConfig
-
-        return "sqlite" if isinstance(self.target, SqliteConfig) else "postgresql"
-
 
 def pool_config(dsn: str | None = None, **options: Any) -> PoolConfig:
     """A PoolConfig of a connection string and options.
@@ -155,26 +148,30 @@ def pool_config(dsn: str | None = None, **options: Any) -> PoolConfig:
     does not accept, is a ConfigError.
     """
     own, connect = _sort(options)
-    if dsn is None and not connect:
+    if not says_where(dsn, connect):
         dsn = os.environ.get("DATABASE_URL") or "sqlite://"
     return PoolConfig(target=_target(dsn, **connect), **own)
 
 
-#: Names in common use for options of ours.
-_ALIASES = MappingProxyType({"min_connections": "min_size", "max_connections": "max_size", "username": "user"})
+#: Names in common use for options of ours; those for options of the connection are conninfo's.
+_ALIASES = MappingProxyType({"min_connections": "min_size", "max_connections": "max_size"})
 
 
 def pool_options() -> frozenset[str]:
     """The options of a pool that do not say where to connect, other names in common use included."""
-    own = frozenset(rules(PoolConfig))
-    return own | {alias for alias, name in _ALIASES.items() if name in own}
+    return frozenset((*rules(PoolConfig), *_ALIASES))
 
 
 def connect_options() -> frozenset[str]:
     """The options that say where to connect, other names in common use included."""
     from .conninfo import OPTIONS
 
-    return OPTIONS | {"db_type"} | {alias for alias, name in _ALIASES.items() if name in OPTIONS}
+    return OPTIONS | {"db_type"}
+
+
+def says_where(dsn: str | None, options: Mapping[str, Any]) -> bool:
+    """Whether a connection string or one of `options` says where to connect; None says nothing."""
+    return dsn is not None or any(options.get(name) is not None for name in connect_options())
 
 
 def _sort(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -193,14 +190,14 @@ def _sort(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _target(dsn: str | None, db_type: str | None = None, **options: Any) -> ConnectConfig | SqliteConfig:
-    from .conninfo import SqliteConfig, parse_dsn
+    from .conninfo import parse_dsn
 
     if db_type is not None:
         _DB_TYPE("db_type", db_type)
         if dsn is None and db_type == "sqlite":
             dsn = "sqlite://"
     target = parse_dsn(dsn, **options)
-    if db_type is not None and (db_type == "sqlite") != isinstance(target, SqliteConfig):
+    if db_type not in (None, target.database_system):
         raise ConfigError("db_type", db_type, "the kind of database that the connection string names")
     return target
 

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from . import __version__
 from ._figures import ModeFigures, load_figures, save_figures
+from ._rules import shown
 from ._selection import Candidate, Decision, Rejected, exclusions, select
 from .config import DeploymentConfig, load_config
 from .errors import ConfigError, ModeUnavailableError
@@ -50,8 +51,8 @@ __all__ = [
     "unavailable",
 ]
 
-#: What a pool connects to; None stands for either.
-Database = Literal["postgresql", "sqlite"] | None
+#: What a pool connects to: "postgresql" or "sqlite"; None stands for either.
+Database = str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +150,14 @@ def _asked(mode: str, deployment: DeploymentConfig) -> tuple[str, str]:
     return deployment.mode, f"deployment.mode in {deployment.source or 'the configuration'}"
 
 
-def _checked(key: str, mode: str) -> str:
-    if mode != "auto" and mode not in MODES:
-        raise ConfigError(key, mode, " | ".join(("auto", *MODES)))
-    return mode
+def _checked(key: str, mode: Any) -> str:
+    if mode != "auto" and not (isinstance(mode, str) and mode in MODES):
+        raise ConfigError(key, shown(mode), " | ".join(("auto", *MODES)))
+    return str(mode)
 
 
 def _known(mode: str) -> Mode:
-    if mode not in MODES:
+    if _checked("mode", mode) == "auto":
         raise ConfigError("mode", mode, " | ".join(MODES))
     return MODES[mode]
 
