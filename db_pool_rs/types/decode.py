@@ -85,7 +85,7 @@ class RowDecoder:
         self._values = _values(session, self._settings)
         self.record: type[Record] = record_class(self._names)
         self._transformer = Transformer(_context(session if self._settings else None))
-        self._transformer.set_loader_types(self._oids, self._format)
+        self._transformer.set_loader_types(list(self._oids), self._format)  # psycopg 3.2 takes nothing but a list
         for oid in self._oids:
             if oid in pg.ARRAYS:  # else made at the first value, when the connection may be gone
                 self._transformer.get_loader(pg.ARRAYS[oid].oid, self._format)

@@ -32,7 +32,7 @@ class ParameterCodec:
 
     def __init__(self, oids: Sequence[int], sql: str = "") -> None:
         self.encoders: tuple[Encoder, ...] = tuple(encoder(oid) for oid in oids)
-        self.formats: tuple[int, ...] = tuple(one.format for one in self.encoders)
+        self.formats: list[int] = [one.format for one in self.encoders]  # psycopg 3.2 takes nothing but a list
         self.sql = sql
         self.encode = self._make_encode()
 

@@ -24,7 +24,7 @@ UTC_NOW = datetime(2024, 1, 2, 3, 4, tzinfo=timezone.utc)
 @pytest.mark.parametrize("count", range(6))
 def test_every_number_of_parameters(count: int) -> None:
     codec = ParameterCodec((INT4,) * count)
-    assert codec.formats == (1,) * count
+    assert codec.formats == [1] * count
     assert codec.encode(tuple(range(count))) == [bytes([0, 0, 0, number]) for number in range(count)]
     assert codec.encode([None] * count) == [None] * count
     for given_count in {0, 1, 2, 3, 7} - {count}:
@@ -33,7 +33,7 @@ def test_every_number_of_parameters(count: int) -> None:
 
 
 def test_formats_follow_the_types() -> None:
-    assert ParameterCodec((INT4, oids.INET.oid, 16_999, TEXT)).formats == (1, 0, 0, 1)
+    assert ParameterCodec((INT4, oids.INET.oid, 16_999, TEXT)).formats == [1, 0, 0, 1]
 
 
 def test_too_many_arguments() -> None:
