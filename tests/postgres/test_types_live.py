@@ -42,7 +42,8 @@ class Session:
         types = [about.ftype(i) for i in range(about.nfields)]
         names = [(about.fname(i) or b"").decode() for i in range(about.nfields)]
         chosen = result_format(types) if format is None else format
-        result = self.check(self.pgconn.exec_prepared(b"", codec.encode(args), codec.formats, chosen))
+        data: list[Any] = [*codec.encode(args)]
+        result = self.check(self.pgconn.exec_prepared(b"", data, codec.formats, chosen))
         return RowDecoder(names, types, chosen, self.pgconn), result
 
     def check(self, result: Any) -> Any:
@@ -134,7 +135,7 @@ def test_both_formats_give_what_psycopg_gives(
     chosen = outcome(lambda: session.value(sql))
     assert chosen == outcome(lambda: session.value(sql, format=0))
     binary = name == "float4"  # in text, psycopg gives the shortest decimal instead of the number itself
-    assert chosen == outcome(lambda: other.cursor(binary=binary).execute(sql).fetchone()[0])
+    assert chosen == outcome(lambda: other.cursor(binary=binary).execute(sql).fetchall()[0][0])
 
 
 class Colour(str, Enum):
