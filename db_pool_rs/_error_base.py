@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ._redact import redact
+from .statement import classify
 
 _TRANSIENT = frozenset({"40001", "40P01", "55P03", "53300", "57P03"})
 """Serialization failure, deadlock, lock not available, too many connections, server starting or stopping."""
@@ -81,7 +82,7 @@ class DatabaseError(Error):
     @property
     def safe_to_retry(self) -> bool:
         """True for what passes by itself after the server has rolled everything back; see `errors` for the rule."""
-        return self.sqlstate in _TRANSIENT
+        return self.sqlstate in _TRANSIENT and not (self.query and _commits_in_parts(self.query))
 
     def __str__(self) -> str:
         lines = [f"{self.message} (SQLSTATE {self.sqlstate})" if self.sqlstate else self.message]
@@ -93,6 +94,12 @@ class DatabaseError(Error):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.message!r}, sqlstate={self.sqlstate!r})"
+
+
+def _commits_in_parts(query: str) -> bool:
+    """CALL and DO may run COMMIT, and so may a script: an error then rolls back only what came after it."""
+    lexical = classify(query)
+    return lexical.count > 1 or lexical.command in ("CALL", "DO")
 
 
 def _number(text: str | None) -> int | None:
