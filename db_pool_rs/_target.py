@@ -15,7 +15,9 @@ from .errors import ConfigError
 PasswordProvider = Callable[[], "str | Awaitable[str]"]
 
 #: The oldest libpq that knows `require_auth`.
-_REQUIRE_AUTH = PARAMETERS["require_auth"].since
+REQUIRE_AUTH = PARAMETERS["require_auth"].since
+#: An empty `require_auth` refuses every method; this one is Windows' own.
+_ANY_AUTH = "!sspi"
 #: A password file that cannot exist: libpq is not to look for passwords itself.
 _NO_PASSFILE = "/dev/null/none"
 
@@ -156,9 +158,11 @@ class ConnectConfig:
         }
         if self.require_auth is not None:
             values["require_auth"] = self.require_auth
-        elif libpq_version >= _REQUIRE_AUTH:
+        elif libpq_version >= REQUIRE_AUTH:
             values["require_auth"] = self.default_require_auth(host, address, bool(password))
         values.update(replaced)
+        if libpq_version >= REQUIRE_AUTH:
+            values["require_auth"] = values["require_auth"] or _ANY_AUTH
         known = {name: value for name, value in values.items() if _known(name, value, libpq_version)}
         return " ".join(f"{name}={quote(value)}" for name, value in known.items())
 

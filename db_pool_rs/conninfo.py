@@ -12,7 +12,7 @@ abstract name of a unix socket (in a URL: `postgresql://%2Frun%2Fpostgresql/db` 
 
 **Precedence.** Keyword arguments, the string, the service (`service=`, PGSERVICE), the PG* variables, the password
 file, defaults: the socket folder of this machine and then localhost, port 5432, the user that runs the process, and a
-database named like the user. A parameter that is empty counts as not given, but hides what comes after it in this order.
+database named like the user. An empty parameter counts as not given, but hides what comes after it in this order.
 
 **Keywords beside libpq's.** `database` and `username` (dbname, user); `port` as an int; `host`, `hostaddr` and `port`
 as lists; `password` as a callable that returns a str or an awaitable of one, called for every connection; `ssl`: a bool
@@ -37,9 +37,18 @@ from typing import Any
 from ._params import ALIASES, OWN, PARAMETERS
 from ._resolve import resolve
 from ._sqlitedsn import SQLITE_OPTIONS, SqliteConfig, parse_sqlite
-from ._target import ConnectConfig, HostSpec, PasswordProvider, SslConfig
+from ._target import REQUIRE_AUTH, ConnectConfig, HostSpec, PasswordProvider, SslConfig
 
-__all__ = ["OPTIONS", "ConnectConfig", "HostSpec", "PasswordProvider", "SqliteConfig", "SslConfig", "parse_dsn"]
+__all__ = [
+    "OPTIONS",
+    "REQUIRE_AUTH",
+    "ConnectConfig",
+    "HostSpec",
+    "PasswordProvider",
+    "SqliteConfig",
+    "SslConfig",
+    "parse_dsn",
+]
 
 #: Every keyword of :func:`parse_dsn` for any database. `mode` of SQLite is left to the string: to a pool the word
 #: means something else.
