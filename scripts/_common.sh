@@ -1,7 +1,6 @@
 # Shared by the scripts of this folder: finds or installs uv, and says in one line what is missing.
 # Sourced, never run. Afterwards `uv` is a function that runs it, and the current folder is the project's.
 
-set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Interpreters come from the system: a downloaded one would be a surprise, and fails on machines without that way out.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is needed and shows the pool at work:  scripts/run_demo.sh [simple|balanced|full] [options of the demo]
 # Without options it uses the embedded database; --postgres starts a real PostgreSQL server, --dsn URL uses yours.
+set -euo pipefail
 . "$(dirname "$0")/_common.sh"
 
 mode=simple

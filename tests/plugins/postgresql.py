@@ -22,6 +22,10 @@ from tests.plugins.server import PostgresServer
 
 OwnServer = Callable[..., PostgresServer]
 
+# Removes the folder once this process is gone, however it went. Servers whose data directory is gone stop by
+# themselves within a minute, and until then may still write into it.
+WATCHDOG = 'cat >/dev/null; until rm -rf "$1" 2>/dev/null; do sleep 1; done'
+
 
 class ServerFarm:
     """Makes servers from one data directory and knows them all, so that none outlives the run."""
@@ -51,9 +55,8 @@ def server_farm() -> Iterator[ServerFarm]:
     if os.environ.get("DB_POOL_TESTS_NO_POSTGRES") == "1":
         pytest.skip("DB_POOL_TESTS_NO_POSTGRES=1")
     folder = Path(tempfile.mkdtemp(prefix="db-pool-"))
-    # Should this process be killed, the folder goes; servers whose data directory is gone stop by themselves.
     watchdog = subprocess.Popen(
-        ["sh", "-c", 'cat >/dev/null; rm -rf "$1"', "sh", str(folder)], stdin=subprocess.PIPE, start_new_session=True
+        ["sh", "-c", WATCHDOG, "sh", str(folder)], stdin=subprocess.PIPE, start_new_session=True
     )
     try:
         yield ServerFarm(find_installation(folder), folder)
