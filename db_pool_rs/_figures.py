@@ -11,7 +11,6 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ._selection import ModeFigures
@@ -19,22 +18,22 @@ from .errors import ConfigError
 
 __all__ = ["ModeFigures", "figures_path", "load_figures", "save_figures"]
 
-_PACKAGED = Path(__file__).with_name("_data") / "mode_figures.json"
+_PACKAGED = os.path.join(os.path.dirname(__file__), "_data", "mode_figures.json")
 _SIZE_LIMIT = 65_536
 _KEYS = ("qps", "memory_mb", "startup_s")
 
 
-def figures_path() -> Path:
+def figures_path() -> str:
     """Where refreshed figures are kept: DB_POOL_FIGURES, else a file in the user's cache folder."""
     if named := os.environ.get("DB_POOL_FIGURES"):
-        return Path(named)
+        return named
     if sys.platform == "win32":
-        cache = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        cache = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~/AppData/Local")
     elif sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
+        cache = os.path.expanduser("~/Library/Caches")
     else:
-        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "db_pool_rs" / "mode_figures.json"
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(cache, "db_pool_rs", "mode_figures.json")
 
 
 def load_figures(path: str | os.PathLike[str] | None = None) -> dict[str, ModeFigures]:
@@ -43,45 +42,46 @@ def load_figures(path: str | os.PathLike[str] | None = None) -> dict[str, ModeFi
     A file that was asked for, by argument or DB_POOL_FIGURES, must exist; a wrong file is a ConfigError.
     """
     figures = _read(_PACKAGED)
-    file = figures_path() if path is None else Path(path)
+    file = figures_path() if path is None else os.fspath(path)
     asked_for = path is not None or bool(os.environ.get("DB_POOL_FIGURES"))
-    if asked_for or file.is_file():
+    if asked_for or os.path.isfile(file):
         figures |= _read(file)
     return figures
 
 
 def save_figures(
     figures: Mapping[str, Mapping[str, float]], source: str, path: str | os.PathLike[str] | None = None
-) -> Path:
-    """Keep measured figures for later decisions, and return the file (default: `figures_path()`).
+) -> str:
+    """Keep measured figures for later decisions, and return the file's path (default: `figures_path()`).
 
     `figures`: for each measured mode its `qps` (statements per second), `memory_mb` (resident) and `startup_s`
     (seconds from import to first answer). `source` says where they come from: "benchmark of 2030-01-31 on host".
     """
-    file = figures_path() if path is None else Path(path)
+    file = figures_path() if path is None else os.fspath(path)
     data = {"source": source, "modes": {mode: dict(values) for mode, values in figures.items()}}
     _check(data, file)
-    file.parent.mkdir(parents=True, exist_ok=True)
+    os.makedirs(os.path.dirname(os.path.abspath(file)), exist_ok=True)
     # Readers see the old file or the new one, never half of one.
-    scratch = file.with_name(f"{file.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    scratch = f"{file}.{os.getpid()}"
+    with open(scratch, "w", encoding="utf-8") as opened:
+        json.dump(data, opened, indent=2)
     os.replace(scratch, file)
     return file
 
 
-def _read(file: Path) -> dict[str, ModeFigures]:
+def _read(file: str) -> dict[str, ModeFigures]:
     try:
         with open(file, "rb") as opened:
             text = opened.read(_SIZE_LIMIT + 1)
         data = json.loads(text) if len(text) <= _SIZE_LIMIT else None
     except OSError as error:
-        raise ConfigError("DB_POOL_FIGURES", str(file), f"a readable file ({error.strerror})") from None
+        raise ConfigError("figures", file, f"a readable file ({error.strerror})") from None
     except (ValueError, RecursionError):
         data = None
     return _check(data, file)
 
 
-def _check(data: Any, file: Path) -> dict[str, ModeFigures]:
+def _check(data: Any, file: str) -> dict[str, ModeFigures]:
     try:
         source = data["source"]
         checked = {
@@ -92,7 +92,7 @@ def _check(data: Any, file: Path) -> dict[str, ModeFigures]:
         checked, source = {}, None
     if not checked or not isinstance(source, str):
         shape = '{"source": text, "modes": {mode: {"qps": number, "memory_mb": number, "startup_s": number}}}'
-        raise ConfigError("DB_POOL_FIGURES", str(file), f"a file of the shape {shape}; remove it or measure again")
+        raise ConfigError("figures", file, f"a file of the shape {shape}; remove it or measure again")
     return checked
 
 

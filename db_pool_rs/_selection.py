@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 #: Levels of `complexity_tolerance`, least first.
 COMPLEXITY = ("low", "medium", "high")
 
 
-@dataclass(frozen=True, slots=True)
-class ModeFigures:
+class ModeFigures(NamedTuple):
     """What a mode is known to do: statements per second, resident MB, seconds to start; `source` says who says so."""
 
     qps: float
@@ -24,8 +23,7 @@ class ModeFigures:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A mode to choose or not: its place in COMPLEXITY, and why it cannot be used, if it cannot."""
 
     mode: str
@@ -34,8 +32,7 @@ class Candidate:
     unavailable: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """A mode that was not chosen, and why."""
 
     mode: str

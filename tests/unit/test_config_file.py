@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,8 @@ def test_a_wrong_value_is_named_by_its_path(key: str, value: Any, allowed: str) 
     data: Any = value
     for part in reversed(key.split(".")):
         data = {part: data}
-    for attempt in (lambda: load(yaml.safe_dump(data)), lambda: load_config(data)):
+    read: list[Callable[[], DeploymentConfig]] = [lambda: load(yaml.safe_dump(data)), lambda: load_config(data)]
+    for attempt in read:
         with pytest.raises(ConfigError) as caught:
             attempt()
         assert caught.value.key == key
