@@ -17,9 +17,9 @@ HIDDEN = "***"
 _SECRET = r"(?:\w*password|passwd|pwd|\w*secret|scram_\w+_key)"
 _SECRET_NAME = re.compile(_SECRET + r"\Z", re.IGNORECASE)
 _SECRETS = re.compile(
-    # An unescaped "@" or "/" in a password is a common mistake, so userinfo ends at the last "@" of the word (or,
-    # where the password has a space, of the line).
-    r"(?P<userinfo>://[^:/@?#\s]*:)(?:\S*|.*)(?=@)"
+    # To leave "@", "/" or a blank in a password unescaped is a common mistake, so userinfo ends at the last "@" of the
+    # line, or before the next URL; except where what follows looks like a port and there is none in the same word. (The limit keeps the time linear.)
+    r"(?P<userinfo>://[^:/@?#\s]*:)(?:(?!\d{1,5}(?:[/?,:;'\")\s]|\Z))(?:(?:(?!://).){0,999}|.{0,999})|\S{0,999})(?=@)"
     r"|(?P<parameter>[?&](?P<name>[^=&?\s]+)=)(?P<value>[^&\s]*)"
     rf"|(?P<option>(?<![?&\w])\"?'?{_SECRET}(?:\s*=|[\"']\s*:)\s*)"
     r"(?:'(?:\\(?s:.)|[^'\\])*(?:'|\\?\Z)|\"(?:\\(?s:.)|[^\"\\])*(?:\"|\\?\Z)|(?:\\(?s:.)|[^\s\\])*)",

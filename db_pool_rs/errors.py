@@ -43,6 +43,7 @@ from typing import Any
 from . import _sqlstates
 from ._error_base import DatabaseError, Error
 from ._redact import HIDDEN, is_secret, redact
+from ._sqlite_errors import sqlite_error
 from ._sqlstates import *  # noqa: F403
 
 __all__ = [
@@ -63,6 +64,7 @@ __all__ = [
     "StatementTimeout",
     "database_error",
     "redact",
+    "sqlite_error",
 ]
 __all__ += _sqlstates.__all__
 
@@ -80,8 +82,9 @@ class ConfigError(Error, ValueError):
         self.key = key
         self.value: object = HIDDEN if is_secret(key) else redact(value) if isinstance(value, str) else value
         self.allowed = allowed if isinstance(allowed, str) else ", ".join(allowed)
-        shown = HIDDEN if self.value is HIDDEN else repr(self.value)
-        super().__init__(f"{key}: {shown} is not allowed; allowed: {self.allowed}")
+        shown = HIDDEN if self.value is HIDDEN else redact(repr(self.value))
+        # `allowed` is not redacted: it may well show a connection string with a password as an example.
+        Exception.__init__(self, f"{key}: {shown} is not allowed; allowed: {self.allowed}")
 
 
 class ModeUnavailableError(Error):
