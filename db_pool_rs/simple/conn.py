@@ -26,12 +26,13 @@ class Conn:
 
     ``group`` is what the server has not answered yet; ``cancelling`` is true while a CancelRequest may still be on its
     way; ``resetting`` while the session is being cleaned. Only a connection with none of the three can be given away.
+    ``cancel_at`` is when the server was first asked to stop the group, ``ask_at`` when it is to be asked again.
     ``link`` and ``done`` belong to the pool.
     """
 
     __slots__ = (
-        "cancel_at", "cancelling", "done", "expected", "expires", "generation", "group", "id", "kind", "link", "resetting",
-        "since", "started", "state", "unclean",
+        "ask_at", "cancel_at", "cancelling", "done", "expected", "expires", "generation", "group", "id", "kind", "link",
+        "resetting", "since", "started", "state", "unclean",
     )  # fmt: skip
 
     def __init__(self, ident: int, generation: int, now: float) -> None:
@@ -45,7 +46,8 @@ class Conn:
         self.started = 0.0
         self.expected = 0.0
         self.cancelling = False
-        self.cancel_at = 0.0
+        self.cancel_at = float("inf")
+        self.ask_at = 0.0
         self.resetting = False
         self.unclean = False
         self.link: Any = None

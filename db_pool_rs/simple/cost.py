@@ -45,7 +45,9 @@ class Text:
     says. ``description`` belongs to the driver (parameter and result types) and is None until the server was asked.
     """
 
-    __slots__ = ("description", "fast", "groupable", "held_until", "kind", "lexical", "mean", "peak", "seen", "size", "sql")
+    __slots__ = (
+        "description", "fast", "groupable", "held_until", "kind", "lexical", "mean", "peak", "seen", "size", "sql",
+    )  # fmt: skip
 
     def __init__(self, sql: str, lexical: Lexical, groupable: bool) -> None:
         self.sql = sql
@@ -61,7 +63,7 @@ class Text:
         self.description: Any = None
 
     def observe(self, count: int, seconds: float, size: float, limits: CostLimits) -> bool:
-        """Take in `count` executions of `seconds` service time each and results of `size` bytes; True if `fast` flipped."""
+        """Take in `count` executions of `seconds` service time and `size` bytes each; True if `fast` flipped."""
         if self.seen == 0:
             self.mean, self.peak, self.size = seconds, seconds, size
         else:
@@ -81,10 +83,8 @@ class Text:
         self.fast = fast
         return flipped
 
-    def failed(self, now: float, limits: CostLimits) -> None:
-        """Its execution failed: keep it out of groups for a while."""
+    def failed(self, now: float, limits: CostLimits) -> bool:
+        """Its execution failed: keep it out of groups for a while. True if it could be grouped until now."""
+        was_grouped = self.fast and now >= self.held_until
         self.held_until = now + limits.failure_hold
-
-    def may_be_grouped(self, now: float) -> bool:
-        """Whether an execution that arrives at `now` may share a group."""
-        return self.fast and now >= self.held_until
+        return was_grouped

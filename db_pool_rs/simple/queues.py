@@ -1,14 +1,14 @@
 """Who waits: four queues with one order.
 
-Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is taken from
-the head of one queue; everything that needs a connection to itself in ``alone``; ``acquire`` in ``sessions``. A ticket,
-given on arrival, orders all of them: whoever has the lowest ticket of the four heads is served first.
+Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is taken
+from the head of one queue; everything that needs a connection to itself in ``alone``; ``acquire`` in ``sessions``. A
+ticket, given on arrival, orders all of them: whoever has the lowest ticket of the four heads is served first.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import cast
 
 from ..statement import StatementClass
@@ -53,14 +53,15 @@ class Queues:
         self.waiting += 1
         self.sessions.append(waiter)
 
-    def put_back(self, statements: Iterable[Statement], now: float) -> None:
+    def put_back(self, statements: list[Statement], now: float) -> None:
         """Statements that were sent, and must be sent again, keep their tickets and so their turn."""
         for statement in statements:
             statement.reset()
             statement.state = QUEUED
             statement.conn = None
-            self.waiting += 1
-            _insert(self.place(statement, now), statement)
+        self.waiting += len(statements)
+        for queue in self.statements():
+            _merge(queue, [s for s in statements if self.place(s, now) is queue])
 
     def remove(self, item: Item) -> None:
         """Take a queued item out."""
@@ -78,13 +79,12 @@ class Queues:
         """What is known of `text` changed: its waiting statements move to the queue where they now belong."""
         for queue in self.statements():
             moving = [s for s in queue if s.text is text and self.place(s, now) is not queue]
-            if moving:
+            if moving:  # all of them to one queue: its kind's, or `alone`
                 chosen = set(map(id, moving))
                 kept = [s for s in queue if id(s) not in chosen]
                 queue.clear()
                 queue.extend(kept)
-                for statement in moving:
-                    _insert(self.place(statement, now), statement)
+                _merge(self.place(moving[0], now), moving)
 
     def statements(self) -> tuple[deque[Statement], ...]:
         """The queues of statements; sessions have deadlines of their own."""
@@ -92,9 +92,7 @@ class Queues:
 
     def heads(self) -> list[deque[Item]]:
         """The queues that are not empty, the one whose head came first in front."""
-        queues = [
-            cast("deque[Item]", queue) for queue in (self.reads, self.writes, self.alone, self.sessions) if queue
-        ]
+        queues = [cast("deque[Item]", queue) for queue in (self.reads, self.writes, self.alone, self.sessions) if queue]
         if len(queues) > 1:
             queues.sort(key=lambda queue: queue[0].ticket)
         return queues
@@ -104,12 +102,15 @@ class Queues:
             yield from cast("deque[Item]", queue)
 
 
-def _insert(queue: deque[Statement], statement: Statement) -> None:
-    """Keep the queue ordered by ticket; what comes back usually belongs near the front or, when moved, the end."""
-    if not queue or queue[-1].ticket < statement.ticket:
-        queue.append(statement)
+def _merge(queue: deque[Statement], statements: list[Statement]) -> None:
+    """Put `statements`, ordered by ticket, into a queue ordered by ticket; usually they belong to one of its ends."""
+    if not statements:
         return
-    position = 0
-    while queue[position].ticket < statement.ticket:
-        position += 1
-    queue.insert(position, statement)
+    if not queue or queue[-1].ticket < statements[0].ticket:
+        queue.extend(statements)
+    elif statements[-1].ticket < queue[0].ticket:
+        queue.extendleft(reversed(statements))
+    else:
+        merged = sorted([*queue, *statements], key=lambda statement: statement.ticket)
+        queue.clear()
+        queue.extend(merged)

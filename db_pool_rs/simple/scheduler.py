@@ -7,9 +7,9 @@ actions every time, in this implementation and in any other.
 Read it from the top: the events that callers and connections cause, then how waiters are served (``_serve`` and
 ``_lanes_wanted`` hold the rules for groups and lanes), then upkeep (:mod:`.upkeep`).
 
-Invariants (``check``): a waiter that needs a connection and a free place for one imply that a connect is under way or its
-retry is due; ``size`` counts opening and closing connections and never exceeds ``max_size``; no statement is in two
-places; each is answered exactly once.
+Invariants (asserted by tests/simple/invariants.py after every event of random traces): a waiter that needs a connection
+and a free place for one imply that a connect is under way or its retry is due; ``size`` counts opening and closing
+connections and never exceeds ``max_size``; no statement is in two places; each is answered exactly once.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from collections import deque
 from typing import cast
 
 from ..statement import StatementClass
-from .actions import Action, Cancel, Deliver, Fail, Item, Lend, Reason, Reset, Send, Waiter
+from .actions import Action, Deliver, Fail, Item, Lend, Reason, Reset, Send, Waiter
 from .conn import Conn, State
 from .cost import Text
 from .driver import Statement
 from .queues import DONE, QUEUED, SENT
-from .upkeep import Upkeep
+from .upkeep import NEVER, Upkeep
 
 READ, WRITE = StatementClass.READ, StatementClass.WRITE
 
@@ -37,7 +37,7 @@ class Scheduler(Upkeep):
         """A statement arrives. It is sent by the `turn` that ends this turn of the event loop."""
         refusal = self._refusal()
         if refusal is not None:
-            return [Fail(statement, refusal)]
+            return self._refuse(statement, refusal)
         self.queues.add(statement, now)
         if statement.deadline is not None:
             self._remember_deadline(statement)
@@ -47,7 +47,7 @@ class Scheduler(Upkeep):
         """Somebody wants a connection to himself."""
         refusal = self._refusal()
         if refusal is not None:
-            return [Fail(waiter, refusal)]
+            return self._refuse(waiter, refusal)
         self.queues.add_session(waiter, now)
         if waiter.deadline is not None:
             self._remember_deadline(waiter)
@@ -62,7 +62,8 @@ class Scheduler(Upkeep):
         """The caller no longer waits. Queued: taken out. Sent: its answer is dropped, neighbours never notice."""
         if item.state == QUEUED:
             self.queues.remove(item)
-            self._dispatch(now)
+            if self.shutting_down:  # it may have been the last
+                self._dispatch(now)
         elif item.state == SENT and isinstance(item, Statement):
             item.state = DONE
             conn = cast(Conn, item.conn)
@@ -79,22 +80,23 @@ class Scheduler(Upkeep):
         """
         group = conn.group
         conn.group = []
-        if conn.state is State.LANE:
-            self._leave_lane(conn)
+        conn.cancel_at = NEVER
+        self._withdraw(conn)
         final = ok or len(group) == 1
         if ok:
             self._observe(group, seconds, size, now)
         elif final:
-            group[0].text.failed(now, self.limits.cost)
-            self.queues.rehome(group[0].text, now)
+            self._failed_alone(group[0], seconds, now)
         else:
             self._send_alone(group, now)
         self._settle(conn, now)
         self._dispatch(now)  # the server gets its next group before the answers of this one are handed out
         if final:
-            for statement in group:
+            awaited = [statement for statement in group if statement.state == SENT]
+            for statement in awaited:
                 statement.state = DONE
-            self._actions.append(Deliver(group))
+            if awaited:
+                self._actions.append(Deliver(awaited))
         return self._take_actions()
 
     def measured(self, seconds: float) -> None:
@@ -105,6 +107,8 @@ class Scheduler(Upkeep):
     def cancel_closed(self, conn: Conn, now: float) -> list[Action]:
         """The server closed the CancelRequest's connection: it can no longer hit a later statement."""
         conn.cancelling = False
+        if conn.group:
+            self.wake = min(self.wake, conn.ask_at)
         self._settle(conn, now)
         self._dispatch(now)
         return self._take_actions()
@@ -133,8 +137,6 @@ class Scheduler(Upkeep):
         """
         group = [s for s in conn.group if s.state != DONE]
         conn.group = []
-        if conn.state is State.LANE:
-            self._leave_lane(conn)
         self._forget(conn)
         if retire:
             self.retire()
@@ -163,13 +165,15 @@ class Scheduler(Upkeep):
                     served = True  # another head may now be the oldest: look again
                     break
         self.shortage += self._missing_lanes
+        if self.shutting_down and not self.queues.waiting:
+            self._close_idle()
         self._grow(now)
 
     def _serve(self, queue: deque[Item], now: float) -> bool:
         """Serve the head of `queue` if a connection is there for it."""
         head = queue[0]
         if isinstance(head, Statement) and queue is not cast("deque[Item]", self.queues.alone):
-            return self._feed_lanes(cast("deque[Statement]", queue), head.text.kind, now)
+            return self._feed_lane(cast("deque[Statement]", queue), head.text.kind, now)
         if not self.idle:
             self.shortage += len(queue)
             return False
@@ -188,22 +192,22 @@ class Scheduler(Upkeep):
             self._actions.append(Lend(conn, head))
         return True
 
-    def _feed_lanes(self, queue: deque[Statement], kind: StatementClass, now: float) -> bool:
-        """Divide the queue evenly over the free lanes, in pieces of at least `piece_min`."""
+    def _feed_lane(self, queue: deque[Statement], kind: StatementClass, now: float) -> bool:
+        """Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min`."""
         pieces = -(-len(queue) // self.limits.piece_min)
         wanted = min(self._lanes_wanted(kind, now), pieces)
         lanes = min(wanted, len(self.idle))
-        self._missing_lanes = wanted - lanes
         if not lanes:
+            self.shortage += wanted
             return False
-        piece = min(max(-(-len(queue) // lanes), self.limits.piece_min), self.limits.group_max)
-        for _ in range(lanes):
-            if not queue:
-                break
-            conn = self.idle.pop()
-            conn.state, conn.kind = State.LANE, kind
-            self.lanes.append(conn)
-            self._send(conn, *self._take_group(queue, piece, now))
+        share = max(-(-len(queue) // lanes), self.limits.piece_min)
+        group, expected = self._take_group(queue, min(share, self.limits.group_max))
+        conn = self.idle.pop()
+        conn.state, conn.kind = State.LANE, kind
+        self.lanes.append(conn)
+        self._send(conn, group, now, expected)
+        if not queue:  # served with fewer lanes than it should have: the next time there are enough
+            self._missing_lanes = wanted - lanes
         return True
 
     def _lanes_wanted(self, kind: StatementClass, now: float) -> int:
@@ -224,7 +228,7 @@ class Scheduler(Upkeep):
             return 0
         return 1 if min(lane.remaining(now) for lane in running) > patience else 0
 
-    def _take_group(self, queue: deque[Statement], size: int, now: float) -> tuple[list[Statement], float, float]:
+    def _take_group(self, queue: deque[Statement], size: int) -> tuple[list[Statement], float]:
         """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected."""
         group: list[Statement] = []
         expected = 0.0
@@ -236,7 +240,7 @@ class Scheduler(Upkeep):
             expected += cost
             group.append(queue.popleft())
         self.queues.waiting -= len(group)
-        return group, now, expected
+        return group, expected
 
     def _send(self, conn: Conn, group: list[Statement], now: float, expected: float) -> None:
         for statement in group:
@@ -244,7 +248,7 @@ class Scheduler(Upkeep):
             statement.conn = conn
         conn.group = group
         conn.started = now
-        conn.expected = self.round_trip + expected if self.round_trip != float("inf") else expected
+        conn.expected = self.round_trip + expected if self.round_trip != NEVER else expected
         if len(group) > 1 and self.limits.breaks_stalls:
             self.wake = min(self.wake, now + self.limits.stall)
         self._actions.append(Send(conn, group))
@@ -269,12 +273,14 @@ class Scheduler(Upkeep):
             if text.observe(count, share, size, self.limits.cost):
                 self.queues.rehome(text, now)
 
-    def _cancel(self, conn: Conn, now: float) -> None:
-        if not conn.cancelling and not conn.resetting:
-            conn.cancelling = True
-            conn.cancel_at = now
-            self.wake = min(self.wake, now + self.limits.cancel_grace)
-            self._actions.append(Cancel(conn))
+    def _failed_alone(self, statement: Statement, seconds: float, now: float) -> None:
+        """A statement failed by itself. If it was stopped because nobody waited, that is no fault of its text."""
+        text = statement.text
+        if statement.state == SENT:
+            if text.failed(now, self.limits.cost):
+                self.queues.rehome(text, now)
+        elif seconds - self.round_trip > text.mean:  # it would have taken at least as long
+            self._observe([statement], seconds, text.size, now)
 
     def _settle(self, conn: Conn, now: float) -> None:
         """Once nothing runs, no cancel is under way and the session is clean, the connection is free."""

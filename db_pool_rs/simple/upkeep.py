@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from .actions import Action, Close, Fail, Item, Open, Reason
+from .actions import Action, Cancel, Close, Fail, Item, Open, Reason
 from .conn import Conn, State
 from .cost import CostLimits
 from .driver import Statement
@@ -37,6 +37,8 @@ class Limits:
     retry_reads: bool = False
     #: How long the server may take to react to a CancelRequest before the connection counts as dead.
     cancel_grace: float = 1.5
+    #: Pause before a CancelRequest is repeated, doubled each time: the server ignores one that comes too early.
+    cancel_pause: float = 0.05
     #: Pause after the first failed connect; doubled up to the second value.
     backoff: float = 0.05
     backoff_max: float = 0.35
@@ -63,12 +65,16 @@ class Upkeep:
         #: How many connections the waiters miss, as the last dispatch found.
         self.shortage = 0
         self._missing_lanes = 0
+        self._closing = 0
         self.connect_failures = 0
+        #: The last connect was refused for good: no further attempt unless somebody waits.
+        self.refused = False
         self.retry_at = 0.0
         self.broken_up = 0
         self.resent = 0
         self._last_id = 0
         self._deadlines: list[tuple[float, int, Item]] = []
+        self._deadlines_most = 1000
         self._actions: list[Action] = []
 
     # -- events --------------------------------------------------------------------------------------------------
@@ -80,7 +86,10 @@ class Upkeep:
 
     def opened(self, conn: Conn, now: float, lifetime: float) -> list[Action]:
         """A connection is ready; it is to be replaced after `lifetime` seconds."""
+        if conn.state is not State.OPENING:  # the pool was terminated meanwhile
+            return [Close(conn)]
         self.connect_failures = 0
+        self.refused = False
         conn.expires = now + lifetime
         self._free(conn, now)
         self._dispatch(now)
@@ -92,11 +101,14 @@ class Upkeep:
         That is: all if trying again cannot help (`permanent`), else those who came before this attempt began: a call
         waits for at most one attempt that began after it did. `jitter` in 0..1 spreads the next attempt.
         """
+        if conn.state is not State.OPENING:
+            return self.closed(conn, now)
         self._forget(conn)
+        self.refused = permanent
         self.connect_failures += 1
         pause = min(self.limits.backoff * 2.0 ** min(self.connect_failures - 1, 16), self.limits.backoff_max)
         self.retry_at = now + pause * (0.8 + 0.4 * jitter)
-        if all(c.state is State.CLOSING for c in self.conns.values()):
+        if not self.alive:
             for item in [i for i in self.queues if permanent or i.enqueued <= conn.since]:
                 self.queues.remove(item)
                 self._actions.append(Fail(item, Reason.CONNECT_FAILED))
@@ -112,8 +124,9 @@ class Upkeep:
     def resize(self, now: float, min_size: int, max_size: int) -> list[Action]:
         """Other bounds: surplus idle connections close now, busy ones when they are free."""
         self.limits = replace(self.limits, min_size=min_size, max_size=max_size)
-        while self.size > max_size and self.idle:
+        while self.alive > max_size and self.idle:
             self._close(self.idle[0])
+        self._age(now)
         self._dispatch(now)
         return self._take_actions()
 
@@ -126,8 +139,6 @@ class Upkeep:
     def shut_down(self, now: float) -> list[Action]:
         """Take no new work; finish what is there; close connections as they become free."""
         self.shutting_down = True
-        for conn in list(self.idle):
-            self._close(conn)
         self._dispatch(now)
         return self._take_actions()
 
@@ -150,11 +161,8 @@ class Upkeep:
         for conn in list(self.lanes):
             if len(conn.group) > 1 and self.limits.breaks_stalls:
                 self._due(conn.started + self.limits.stall, now, conn)
-        for conn in [c for c in self.conns.values() if c.cancelling and c.group]:
-            if now >= conn.cancel_at + self.limits.cancel_grace:
-                self._declare_dead(conn)
-            else:
-                self.wake = min(self.wake, conn.cancel_at + self.limits.cancel_grace)
+        for conn in [c for c in self.conns.values() if c.cancel_at != NEVER]:
+            self._press(conn, now)
         self._age(now)
         self._dispatch(now)
         return self._take_actions()
@@ -165,6 +173,11 @@ class Upkeep:
     def size(self) -> int:
         """Connections that exist for the server: opening and closing ones included."""
         return len(self.conns)
+
+    @property
+    def alive(self) -> int:
+        """Connections that are not on their way out."""
+        return len(self.conns) - self._closing
 
     @property
     def drained(self) -> bool:
@@ -182,15 +195,11 @@ class Upkeep:
         """No connection opened until now is used again: idle ones close, busy ones when they are free."""
         self.generation += 1
         self.round_trip = NEVER
-        for conn in list(self.idle):
-            self._close(conn)
+        self._close_idle()
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
     def _dispatch(self, now: float) -> None:
-        raise NotImplementedError
-
-    def _cancel(self, conn: Conn, now: float) -> None:
         raise NotImplementedError
 
     def _take_actions(self) -> list[Action]:
@@ -204,8 +213,16 @@ class Upkeep:
             return Reason.CLOSED
         return Reason.OVERLOADED if self.queues.waiting >= self.limits.max_waiting else None
 
+    def _refuse(self, item: Item, reason: Reason) -> list[Action]:
+        item.state = DONE
+        return [Fail(item, reason)]
+
     def _remember_deadline(self, item: Item) -> None:
         assert item.deadline is not None
+        if len(self._deadlines) >= self._deadlines_most:  # do not keep what was answered long before its deadline
+            self._deadlines = [entry for entry in self._deadlines if _is_pending(entry[2])]
+            heapq.heapify(self._deadlines)
+            self._deadlines_most = 1000 + 2 * len(self._deadlines)
         heapq.heappush(self._deadlines, (item.deadline, item.ticket, item))
         self.wake = min(self.wake, item.deadline)
 
@@ -213,12 +230,12 @@ class Upkeep:
         """Open what is missing: for those who wait, and to keep `min_size`."""
         if self.queues.waiting:
             self._remember_queues(now)
-        if not self.shortage and self.size >= self.limits.min_size:
+        kept = 0 if self.shutting_down or self.refused else self.limits.min_size
+        if not self.shortage and self.alive >= kept:
             return
         opening = sum(1 for c in self.conns.values() if c.state is State.OPENING)
-        ready = self.size - opening
-        wanted = max(self.shortage - opening, 0 if self.shutting_down else self.limits.min_size - self.size)
-        wanted = min(wanted, self.limits.max_size - self.size, max(2, ready) - opening)
+        wanted = max(self.shortage - opening, kept - self.alive)
+        wanted = min(wanted, self.limits.max_size - self.size, max(2, self.alive - opening) - opening)
         if wanted > 0 and self.connect_failures:  # after a failure: one attempt at a time, after a pause
             if now < self.retry_at:
                 self.wake = min(self.wake, self.retry_at)
@@ -235,14 +252,14 @@ class Upkeep:
         for queue in self.queues.statements():
             if queue:
                 self.wake = min(self.wake, queue[0].enqueued + self.limits.acquire_timeout)
-        if (self.queues.reads or self.queues.writes) and (self.idle or self.size < self.limits.max_size):
+        room = self.idle or self.size < self.limits.max_size
+        if room and self.lanes and (self.queues.reads or self.queues.writes):
             patience = self.limits.lane_wait if self.queues.reads else self.limits.write_lane_wait
             self.wake = min(self.wake, now + patience)
 
     def _free(self, conn: Conn, now: float) -> None:
         """A connection has nothing to do: it is idle, unless it is too old or too many."""
-        outdated = conn.generation != self.generation or now >= conn.expires or self.size > self.limits.max_size
-        if outdated or (self.shutting_down and not self.queues.waiting):
+        if conn.generation != self.generation or now >= conn.expires or self.alive > self.limits.max_size:
             self._close(conn)
             return
         conn.state = State.IDLE
@@ -251,21 +268,27 @@ class Upkeep:
         self.wake = min(self.wake, now + self.limits.idle_timeout, conn.expires)
 
     def _close(self, conn: Conn) -> None:
-        if conn.state is State.IDLE:
-            self.idle.remove(conn)
-        elif conn.state is State.LANE:
-            self._leave_lane(conn)
+        self._withdraw(conn)
         conn.state = State.CLOSING
+        self._closing += 1
         self._actions.append(Close(conn))
 
+    def _close_idle(self) -> None:
+        for conn in list(self.idle):
+            self._close(conn)
+
     def _forget(self, conn: Conn) -> None:
-        if conn.state is State.IDLE:
-            self.idle.remove(conn)
+        self._withdraw(conn)
+        if conn.state is State.CLOSING:
+            self._closing -= 1
         conn.state = State.CLOSED
         self.conns.pop(conn.id, None)
 
-    def _leave_lane(self, conn: Conn) -> None:
-        if conn in self.lanes:  # a lane whose cancel is still under way has left before
+    def _withdraw(self, conn: Conn) -> None:
+        """It is neither free nor a lane any more."""
+        if conn.state is State.IDLE:
+            self.idle.remove(conn)
+        elif conn in self.lanes:  # a lane that waits for its cancel to close has left before
             self.lanes.remove(conn)
 
     def _expire_waiters(self, now: float) -> None:
@@ -293,6 +316,27 @@ class Upkeep:
         else:
             self.wake = min(self.wake, at)
 
+    def _cancel(self, conn: Conn, now: float) -> None:
+        """Ask the server to stop what runs on `conn`, unless it was asked before."""
+        if conn.cancel_at == NEVER:
+            conn.cancel_at = conn.ask_at = now
+            self._press(conn, now)
+
+    def _press(self, conn: Conn, now: float) -> None:
+        """The server was asked to stop the group: ask again where it took no notice, give up in the end."""
+        until = conn.cancel_at + self.limits.cancel_grace
+        if now >= until:
+            self._declare_dead(conn)
+            return
+        if not conn.cancelling:
+            if now >= conn.ask_at:
+                conn.ask_at = now + max(self.limits.cancel_pause, now - conn.cancel_at)
+                conn.cancelling = True
+                self._actions.append(Cancel(conn))
+            else:
+                until = min(until, conn.ask_at)
+        self.wake = min(self.wake, until)
+
     def _declare_dead(self, conn: Conn) -> None:
         """It does not even react to a cancel: the link is silent. Others that idle may be as dead."""
         self._fail_group(conn, Reason.LOST)
@@ -305,13 +349,19 @@ class Upkeep:
                 statement.state = DONE
                 self._actions.append(Fail(statement, reason, sent=True))
         conn.group = []
+        conn.cancel_at = NEVER
 
     def _age(self, now: float) -> None:
         """Close what is idle for too long, above `min_size`, and what has reached its lifetime."""
         for conn in list(self.idle):
-            idle_too_long = now - conn.since >= self.limits.idle_timeout and self.size > self.limits.min_size
+            idle_too_long = now - conn.since >= self.limits.idle_timeout and self.alive > self.limits.min_size
             if idle_too_long or now >= conn.expires:
                 self._close(conn)
             else:
                 until = conn.since + self.limits.idle_timeout
                 self.wake = min(self.wake, conn.expires, until if until > now else NEVER)
+
+
+def _is_pending(item: Item) -> bool:
+    """Whether its deadline still matters: not once it was answered, or lent a connection."""
+    return item.state == QUEUED or (item.state == SENT and isinstance(item, Statement))

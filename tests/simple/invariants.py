@@ -1,0 +1,148 @@
+"""What must hold of a scheduler after every event: scheduling.md, "Invariants, asserted".
+
+`check_structure` holds at any time; `check_served` after every event that ends with a dispatch: not after `submit` and
+`acquire`, whose waiters are served by the `turn` that follows, nor after `cancel`, which may come in between. That
+each statement is answered exactly once, and that no connection is used twice at a time, is asserted by the world that
+carries the actions out (:mod:`.machine`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from db_pool_rs.simple.actions import Item, Waiter
+from db_pool_rs.simple.conn import Conn, State
+from db_pool_rs.simple.queues import QUEUED
+from db_pool_rs.simple.scheduler import Scheduler
+from db_pool_rs.statement import StatementClass
+
+NEVER = float("inf")
+#: Times are sums of floating-point numbers.
+EPSILON = 1e-9
+
+
+def check_structure(scheduler: Scheduler) -> None:
+    """Every waiter is in one place, every connection in one state."""
+    _check_queues(scheduler)
+    _check_connections(scheduler)
+
+
+def check_served(scheduler: Scheduler, now: float) -> None:
+    """Nothing was left undone that could be done at `now`, and the scheduler will be woken for what comes later."""
+    _check_nobody_waits_beside_a_free_connection(scheduler, now)
+    _check_connects(scheduler, now)
+    _check_wake(scheduler, now)
+
+
+def _check_queues(scheduler: Scheduler) -> None:
+    queues = scheduler.queues
+    items = list(queues)
+    assert queues.waiting == len(items)
+    running = [s for conn in scheduler.conns.values() for s in conn.group]
+    assert max(Counter(map(id, [*items, *running])).values(), default=1) == 1, "in two places"
+    for queue in (queues.reads, queues.writes, queues.alone, queues.sessions):
+        tickets = [item.ticket for item in queue]
+        assert tickets == sorted(tickets), "not first come, first served"
+    assert all(item.state == QUEUED for item in items)
+    assert all(isinstance(item, Waiter) for item in queues.sessions)
+    for queue, kind in ((queues.reads, StatementClass.READ), (queues.writes, StatementClass.WRITE)):
+        for statement in queue:
+            assert statement.text.kind is kind
+            assert statement.text.fast
+            assert statement.text.groupable
+            assert not statement.alone
+
+
+def _check_connections(scheduler: Scheduler) -> None:
+    for ident, conn in scheduler.conns.items():
+        assert conn.id == ident
+        assert conn.state is not State.CLOSED
+        assert (conn in scheduler.idle) == (conn.state is State.IDLE)
+        assert (conn in scheduler.lanes) == (conn.state is State.LANE and bool(conn.group))
+        if conn.state in (State.OPENING, State.IDLE, State.SESSION, State.CLOSING):
+            assert not conn.group
+        if conn.state is State.IDLE:
+            assert [conn.cancelling, conn.resetting, conn.unclean] == [False] * 3
+        if conn.resetting:
+            assert conn.state in (State.ALONE, State.CLOSING)
+            assert not conn.group
+        assert all(s.state != QUEUED and s.conn is conn for s in conn.group)
+    for conns in (scheduler.idle, scheduler.lanes):
+        assert len(set(map(id, conns))) == len(conns)
+        assert all(conn.id in scheduler.conns for conn in conns)
+    closing = scheduler.counts()[State.CLOSING]
+    assert scheduler.alive == scheduler.size - closing
+
+
+def lanes_suffice(scheduler: Scheduler, kind: StatementClass, now: float) -> bool:
+    """Whether the rules let statements of `kind` wait for the lanes that run."""
+    limits = scheduler.limits
+    running = [conn for conn in scheduler.lanes if conn.kind is kind]
+    if kind is StatementClass.READ:
+        base, most, patience = limits.read_lanes, limits.max_size, limits.lane_wait
+    else:
+        base, most, patience = limits.write_lanes, limits.max_write_lanes, limits.write_lane_wait
+    return len(running) >= most or (len(running) >= base and min(c.remaining(now) for c in running) <= patience)
+
+
+def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler, now: float) -> None:
+    if scheduler.idle:
+        assert not scheduler.queues.alone
+        assert not scheduler.queues.sessions
+        for queue in (scheduler.queues.reads, scheduler.queues.writes):
+            assert not queue or lanes_suffice(scheduler, queue[0].text.kind, now)
+    if scheduler.shutting_down and not scheduler.queues.waiting:
+        assert not scheduler.idle
+
+
+def _missing(scheduler: Scheduler, now: float) -> int:
+    """Connections that are needed for certain: those who wait, or to keep `min_size`."""
+    queues, limits = scheduler.queues, scheduler.limits
+    needed = len(queues.alone) + len(queues.sessions)
+    for queue in (queues.reads, queues.writes):
+        if queue and not lanes_suffice(scheduler, queue[0].text.kind, now):
+            needed += 1
+    opening = scheduler.counts()[State.OPENING]
+    kept = 0 if scheduler.shutting_down or scheduler.refused else limits.min_size - scheduler.alive
+    return max(needed - opening, kept)
+
+
+def _check_connects(scheduler: Scheduler, now: float) -> None:
+    """Somebody needs a connection and there is room: a connect is under way, or its retry is due."""
+    missing = _missing(scheduler, now)
+    if missing <= 0 or scheduler.size >= scheduler.limits.max_size:
+        return
+    opening = scheduler.counts()[State.OPENING]
+    if scheduler.connect_failures:
+        assert opening or now < scheduler.retry_at, "no retry under way"
+        assert opening or scheduler.wake <= scheduler.retry_at, "nobody wakes for the retry"
+    else:
+        assert opening >= max(2, scheduler.alive - opening), "more connects could be under way"
+
+
+def _check_wake(scheduler: Scheduler, now: float) -> None:
+    """Whatever only time can bring about has a time."""
+    wake, limits = scheduler.wake - EPSILON, scheduler.limits
+    for queue in scheduler.queues.statements():
+        assert all(wake <= statement.enqueued + limits.acquire_timeout for statement in queue)
+    waiting: list[Item] = list(scheduler.queues)
+    running: list[Item] = [s for conn in scheduler.conns.values() for s in conn.group if s.state == 1]
+    assert all(wake <= item.deadline for item in [*waiting, *running] if item.deadline is not None)
+    for conn in scheduler.conns.values():
+        assert wake <= _due(scheduler, conn)
+    queues = scheduler.queues
+    if (queues.reads or queues.writes) and scheduler.idle:
+        assert wake <= now + max(limits.lane_wait, limits.write_lane_wait)
+
+
+def _due(scheduler: Scheduler, conn: Conn) -> float:
+    """When time does something to `conn`."""
+    limits = scheduler.limits
+    if conn.state is State.IDLE:
+        surplus = scheduler.alive > limits.min_size
+        return min(conn.expires, conn.since + limits.idle_timeout if surplus else NEVER)
+    if not conn.group:
+        return NEVER
+    if conn.cancel_at != NEVER:
+        return min(conn.cancel_at + limits.cancel_grace, NEVER if conn.cancelling else conn.ask_at)
+    return conn.started + limits.stall if len(conn.group) > 1 and limits.breaks_stalls else NEVER

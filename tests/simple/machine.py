@@ -1,0 +1,396 @@
+"""A world without a database: carries out the scheduler's actions in virtual time, and watches it.
+
+The world keeps its own record of what every connection is doing and of who was answered, and asserts with each action
+that it is allowed. Nothing happens by itself but closing (unless `slow_close`): tests say what comes of each action.
+
+    world = World.ready(2)                       # two idle connections
+    reads = world.submit(world.text(), 20)       # twenty executions of a fast READ
+    world.turn()
+    first, second = world.sends                  # what the last event sent
+    world.finished(first.conn)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from db_pool_rs.simple.actions import (
+    Action,
+    Cancel,
+    Close,
+    Deliver,
+    Fail,
+    Item,
+    Lend,
+    Open,
+    Reason,
+    Reset,
+    Send,
+    Waiter,
+)
+from db_pool_rs.simple.conn import Conn, State
+from db_pool_rs.simple.cost import Text
+from db_pool_rs.simple.driver import ROWS, Statement
+from db_pool_rs.simple.scheduler import Scheduler
+from db_pool_rs.simple.upkeep import Limits
+from db_pool_rs.statement import Lexical, StatementClass
+from tests.simple.invariants import check_served, check_structure, lanes_suffice
+
+READ, WRITE, SESSION, OTHER = StatementClass.READ, StatementClass.WRITE, StatementClass.SESSION, StatementClass.OTHER
+#: Service time and round trip of this world, in seconds.
+QUICK = 0.00002
+ROUND_TRIP = 0.0001
+
+#: Told of every event: its name, time, arguments, and the actions it returned.
+Recorder = Callable[[str, float, dict[str, Any], Sequence[Action]], None]
+
+
+class World:
+    """A scheduler, and all that it knows of the world outside."""
+
+    def __init__(self, *, slow_close: bool = False, recorder: Recorder | None = None, **limits: Any) -> None:
+        self.scheduler = Scheduler(Limits(**limits))
+        self.now = 100.0
+        self.slow_close = slow_close
+        self.recorder = recorder
+        self.actions: list[Action] = []  # of the last event
+        self.log: list[tuple[float, Action]] = []
+        self.opening: list[Conn] = []
+        self.running: dict[Conn, list[Statement]] = {}
+        self.lent: dict[Conn, Waiter] = {}
+        self.cancels: list[Conn] = []
+        self.resets: list[Conn] = []
+        self.closing: list[Conn] = []
+        self.open: set[Conn] = set()
+        #: Every item that was handed in, and its answer once it has one.
+        self.items: list[Item] = []
+        self.answers: dict[int, Deliver | Fail | None] = {}
+        self._texts = 0
+
+    @classmethod
+    def ready(cls, connections: int, **limits: Any) -> World:
+        """A world with as many idle connections, and no room for more unless `max_size` says so."""
+        bounds = limits.pop("min_size", connections), limits.pop("max_size", connections)
+        world = cls(min_size=connections, max_size=max(connections, bounds[1]), **limits)
+        world.start()
+        while world.opening:
+            world.opened()
+        world.measured(ROUND_TRIP)
+        world.resize(*bounds)
+        world.now += 1.0
+        return world
+
+    # -- things ----------------------------------------------------------------------------------------------------
+
+    def text(
+        self, kind: StatementClass = READ, *, fast: bool = True, groupable: bool = True, dirties: bool = False,
+        cost: float = QUICK,
+    ) -> Text:  # fmt: skip
+        """A statement text of a class; `fast`: known to take `cost` seconds."""
+        self._texts += 1
+        lexical = Lexical(kind, kind.name, dirties, 1)
+        text = Text(f"{kind.name} {self._texts}", lexical, groupable and kind in (READ, WRITE))
+        if fast:
+            text.observe(3, cost, 100, self.scheduler.limits.cost)
+        return text
+
+    def answer(self, item: Item) -> str | None:
+        """None, "delivered", or the reason why it failed."""
+        answer = self.answers[id(item)]
+        if answer is None:
+            return None
+        return "delivered" if isinstance(answer, Deliver) else answer.reason.value
+
+    def outcome(self, items: Iterable[Item]) -> set[str | None]:
+        """The different answers that `items` have."""
+        return {self.answer(item) for item in items}
+
+    @property
+    def unanswered(self) -> list[Item]:
+        """Those who still wait for an answer, and were not cancelled."""
+        return [item for item in self.items if self.answers.get(id(item), item) is None]
+
+    def last(self, kind: type[Action]) -> list[Any]:
+        """The actions of one kind that the last event caused."""
+        return [action for action in self.actions if isinstance(action, kind)]
+
+    @property
+    def sends(self) -> list[Send]:
+        """The groups that the last event sent."""
+        return self.last(Send)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Their sizes."""
+        return [len(send.group) for send in self.sends]
+
+    def count(self, kind: type[Action], since: float = 0.0) -> int:
+        """How many actions of a kind there were from `since` on."""
+        return sum(1 for at, action in self.log if isinstance(action, kind) and at >= since)
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._event("start", now=self.now)
+
+    def submit(self, text: Text, count: int = 1, *, timeout: float | None = None) -> list[Statement]:
+        """So many executions of `text` arrive; `turn` sends them."""
+        statements = [Statement(text, (), ROWS, None) for _ in range(count)]
+        for statement in statements:
+            statement.deadline = None if timeout is None else self.now + timeout
+            self._arrive(statement)
+            self._event("submit", statement=statement, now=self.now)
+        return statements
+
+    def acquire(self, timeout: float | None = None) -> Waiter:
+        """Somebody wants a connection to himself; `turn` gives him one."""
+        waiter = Waiter(None, None if timeout is None else self.now + timeout)
+        self._arrive(waiter)
+        self._event("acquire", waiter=waiter, now=self.now)
+        return waiter
+
+    def run(self, text: Text, count: int = 1) -> list[Statement]:
+        """Submit and end the turn."""
+        statements = self.submit(text, count)
+        self.turn()
+        return statements
+
+    def lend(self) -> Waiter:
+        """Acquire and end the turn."""
+        waiter = self.acquire()
+        self.turn()
+        return waiter
+
+    def turn(self) -> None:
+        self._event("turn", now=self.now)
+
+    def cancel(self, item: Item) -> None:
+        """The caller goes away: nothing is delivered to him any more."""
+        self.answers.pop(id(item))
+        self._event("cancel", item=item, now=self.now)
+
+    def opened(self, conn: Conn | None = None, lifetime: float = 3600.0) -> Conn:
+        conn = conn or self.opening[0]
+        self.opening.remove(conn)
+        self.open.add(conn)
+        self._event("opened", conn=conn, now=self.now, lifetime=lifetime)
+        return conn
+
+    def open_failed(self, conn: Conn | None = None, *, permanent: bool = False, jitter: float = 0.5) -> None:
+        conn = conn or self.opening[0]
+        self.opening.remove(conn)
+        self._event("open_failed", conn=conn, now=self.now, permanent=permanent, jitter=jitter)
+
+    def finished(self, conn: Conn, ok: bool = True, seconds: float = ROUND_TRIP + QUICK, size: float = 100.0) -> None:
+        del self.running[conn]
+        self._event("finished", conn=conn, ok=ok, now=self.now, seconds=seconds, size=size)
+
+    def measured(self, seconds: float) -> None:
+        self._event("measured", seconds=seconds)
+
+    def lost(self, conn: Conn, *, sent: bool = True, retire: bool = False) -> None:
+        self._gone(conn)
+        self._event("lost", conn=conn, now=self.now, sent=sent, retire=retire)
+
+    def cancel_closed(self, conn: Conn) -> None:
+        self.cancels.remove(conn)
+        self._event("cancel_closed", conn=conn, now=self.now)
+
+    def reset_done(self, conn: Conn) -> None:
+        self.resets.remove(conn)
+        self._event("reset_done", conn=conn, now=self.now)
+
+    def released(self, conn: Conn, healthy: bool = True) -> None:
+        del self.lent[conn]
+        self._event("released", conn=conn, now=self.now, healthy=healthy)
+
+    def closed(self, conn: Conn) -> None:
+        self.closing.remove(conn)
+        self._event("closed", conn=conn, now=self.now)
+
+    def resize(self, min_size: int, max_size: int) -> None:
+        self._event("resize", now=self.now, min_size=min_size, max_size=max_size)
+
+    def expire(self) -> None:
+        self._event("expire", now=self.now)
+
+    def shut_down(self) -> None:
+        self._event("shut_down", now=self.now)
+
+    def terminate(self) -> None:
+        self._event("terminate")
+
+    def tick(self) -> None:
+        self._event("tick", now=self.now)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; the scheduler is woken whenever it asked for it."""
+        until = self.now + seconds
+        ticks = 0
+        while self.scheduler.wake <= until:
+            self.now = max(self.now, self.scheduler.wake)
+            self.tick()
+            ticks += 1
+            assert ticks < 10_000 + 2000 * seconds, "the scheduler wakes again and again without need"
+        self.now = until
+
+    # -- liveness --------------------------------------------------------------------------------------------------
+
+    def behave(self, steps: int = 5000) -> None:
+        """From now on all goes well: everybody must be answered, and all come to rest, in finitely many steps."""
+        self.slow_close = False
+        for _ in range(steps):
+            if not self._one_good_thing():
+                if not self.unanswered and not self.scheduler.queues.waiting:
+                    break
+                assert self.scheduler.wake < float("inf"), "somebody waits, and nothing will ever happen"
+                self.now = max(self.now, self.scheduler.wake)
+                self.tick()
+        else:
+            raise AssertionError(f"still waiting: {self.unanswered[:3]}")
+        if self.scheduler.shutting_down:
+            assert self.scheduler.drained
+
+    def _one_good_thing(self) -> bool:
+        if self.opening:
+            self.opened()
+        elif self.cancels:
+            self.cancel_closed(self.cancels[0])
+        elif self.running:
+            self.finished(next(iter(self.running)))
+        elif self.resets:
+            self.reset_done(self.resets[0])
+        elif self.lent:
+            self.released(next(iter(self.lent)))
+        elif self.closing:
+            self.closed(self.closing[0])
+        else:
+            return False
+        return True
+
+    # -- carrying out ----------------------------------------------------------------------------------------------
+
+    def _arrive(self, item: Item) -> None:
+        self.items.append(item)
+        self.answers[id(item)] = None
+
+    def _gone(self, conn: Conn) -> None:
+        self.open.discard(conn)
+        for things in (self.running, self.lent):
+            things.pop(conn, None)
+        for conns in (self.resets, self.opening):
+            if conn in conns:
+                conns.remove(conn)
+
+    def _event(self, name: str, **arguments: Any) -> None:
+        actions = getattr(self.scheduler, name)(**arguments) or []
+        if self.recorder is not None:
+            self.recorder(name, self.now, arguments, actions)
+        self.actions = actions
+        self._check_order(actions)
+        for action in actions:
+            self.log.append((self.now, action))
+            _CARRY_OUT[type(action)](self, action)
+        check_structure(self.scheduler)
+        if name not in ("submit", "acquire", "cancel", "measured", "terminate"):
+            check_served(self.scheduler, self.now)
+        if not self.slow_close:
+            caused = list(actions)
+            while self.closing:
+                self.closed(self.closing[0])
+                caused += self.actions
+            self.actions = caused
+
+    def _open(self, action: Open) -> None:
+        assert action.conn.state is State.OPENING
+        self.opening.append(action.conn)
+        server = len(self.opening) + len(self.open) + len(self.closing)
+        assert server <= self.scheduler.limits.max_size, "more connections than allowed"
+
+    def _use(self, conn: Conn) -> None:
+        assert conn in self.open, "not an open connection"
+        for place in (self.running, self.lent, self.cancels, self.resets):
+            assert conn not in place, "the connection is in use"
+
+    def _send(self, action: Send) -> None:
+        self._use(action.conn)
+        group, limits = action.group, self.scheduler.limits
+        assert 1 <= len(group) <= limits.group_max
+        assert len({s.text.kind for s in group}) == 1, "READs and WRITEs are mixed"
+        if len(group) > 1:
+            assert all(s.text.groupable and s.text.fast and not s.alone for s in group)
+            assert sum(s.text.mean for s in group) <= limits.group_time + 1e-9
+        assert [s.ticket for s in group] == sorted({s.ticket for s in group})
+        for running in self.running.values():
+            assert not {*map(id, running)} & {*map(id, group)}, "sent twice at a time"
+        for statement in group:
+            assert self.answers[id(statement)] is None, "sent after it was answered"
+        self.running[action.conn] = group
+
+    def _lend(self, action: Lend) -> None:
+        self._use(action.conn)
+        assert self.answers[id(action.waiter)] is None
+        self.answers[id(action.waiter)] = Deliver([])
+        self.lent[action.conn] = action.waiter
+
+    def _cancel(self, action: Cancel) -> None:
+        assert action.conn in self.running, "nothing to cancel"
+        assert action.conn not in self.cancels
+        self.cancels.append(action.conn)
+
+    def _reset(self, action: Reset) -> None:
+        self._use(action.conn)
+        self.resets.append(action.conn)
+
+    def _close(self, action: Close) -> None:
+        conn = action.conn
+        assert conn not in self.closing
+        for statement in self.running.get(conn, ()):
+            assert self.answers.get(id(statement), conn) is not None, "closed before all were answered"
+        self._gone(conn)
+        self.closing.append(conn)
+
+    def _deliver(self, action: Deliver) -> None:
+        assert action.group
+        for statement in action.group:
+            self._answer(statement, action)
+
+    def _fail(self, action: Fail) -> None:
+        assert action.sent == any(action.item is s for group in self.running.values() for s in group) or (
+            action.reason is Reason.LOST
+        )
+        self._answer(action.item, action)
+
+    def _answer(self, item: Item, answer: Deliver | Fail) -> None:
+        assert id(item) in self.answers, "answered after its caller had gone"
+        assert self.answers[id(item)] is None, "answered twice"
+        self.answers[id(item)] = answer
+
+    def _check_order(self, actions: Sequence[Action]) -> None:
+        """First come, first served: a connection goes to the oldest of those who can be served."""
+        given = [a.group[0] if isinstance(a, Send) else a.waiter for a in actions if isinstance(a, (Send, Lend))]
+        tickets = [item.ticket for item in given]
+        assert tickets == sorted(tickets), "a connection was given to the later one first"
+        if not given:
+            return
+        queues = self.scheduler.queues
+        for queue in (queues.alone, queues.sessions):
+            assert not queue or queue[0].ticket > tickets[-1], "somebody who came first still waits"
+        for queue in (queues.reads, queues.writes):
+            if queue and queue[0].ticket < tickets[-1]:
+                assert lanes_suffice(self.scheduler, queue[0].text.kind, self.now), (
+                    "somebody who came first still waits"
+                )
+
+
+_CARRY_OUT: dict[type, Callable[[World, Any], None]] = {
+    Open: World._open,
+    Send: World._send,
+    Lend: World._lend,
+    Cancel: World._cancel,
+    Reset: World._reset,
+    Close: World._close,
+    Deliver: World._deliver,
+    Fail: World._fail,
+}

@@ -1,0 +1,141 @@
+"""What becomes of statements and sessions when connections are lost: one test for each rule, in virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from db_pool_rs.simple.actions import Close, Fail, Item, Reason
+from db_pool_rs.simple.conn import State
+from db_pool_rs.statement import StatementClass
+from tests.simple.machine import OTHER, READ, SESSION, WRITE, World
+
+
+def test_connection_lost_statements_not_yet_written_are_sent_elsewhere_unnoticed() -> None:
+    world = World.ready(2, read_lanes=1)
+    reads = world.run(world.text(), 5)
+    world.lost(world.sends[0].conn, sent=False)
+    assert [send.group for send in world.sends] == [reads]
+    world.behave()
+    assert world.outcome(reads) == {"delivered"}
+
+
+@pytest.mark.parametrize("kind", [READ, WRITE])
+def test_connection_lost_statements_written_but_unanswered_fail_with_an_unknown_outcome(kind: StatementClass) -> None:
+    world = World.ready(2)
+    statements = world.run(world.text(kind), 5)
+    world.lost(world.sends[0].conn, sent=True)
+    assert world.outcome(statements) == {"lost"}
+    assert all(isinstance(a, Fail) and a.sent for a in world.answers.values())
+    assert not world.sends, "nothing is repeated that may be committed"
+
+
+def test_connection_lost_others_are_served_on_another() -> None:
+    world = World.ready(1)
+    text = world.text()
+    world.run(text)
+    conn = world.sends[0].conn
+    others = world.run(text, 3)
+    world.lost(conn)
+    assert len(world.opening) == 1
+    world.opened()
+    assert [send.group for send in world.sends] == [others]
+
+
+def test_retry_reads_is_opt_in_and_repeats_reads_once() -> None:
+    world = World.ready(3, retry_reads=True, read_lanes=1)
+    read, write = world.run(world.text(READ), 2), world.run(world.text(WRITE), 2)
+    for conn in list(world.running):
+        world.lost(conn, sent=True)
+    assert world.outcome(write) == {"lost"}
+    assert world.outcome(read) == {None}
+    while world.opening:
+        world.opened()
+    assert all(len(group) == 1 for group in world.running.values())
+    for conn in list(world.running):
+        world.lost(conn, sent=True)
+    while world.opening:
+        world.opened()
+    for conn in list(world.running):
+        world.lost(conn, sent=True)
+    assert world.outcome(read) == {"lost"}, "not for ever"
+
+
+def test_an_idle_connection_that_is_lost_is_replaced_and_nobody_notices() -> None:
+    world = World.ready(2)
+    world.lost(world.scheduler.idle[0])
+    assert len(world.opening) == 1
+    world.run(world.text())
+    assert world.sizes == [1]
+
+
+def test_a_session_that_is_lost_frees_its_place() -> None:
+    world = World.ready(1)
+    world.lend()
+    waiting = world.lend()
+    world.lost(next(iter(world.lent)))
+    assert len(world.opening) == 1
+    world.opened()
+    assert world.answer(waiting) == "delivered"
+
+
+def test_a_connection_lost_while_it_is_reset_is_replaced() -> None:
+    world = World.ready(1)
+    (statement,) = world.run(world.text(SESSION, dirties=True))
+    world.finished(world.sends[0].conn)
+    world.lost(world.resets[0])
+    assert world.answer(statement) == "delivered"
+    assert len(world.opening) == 1
+
+
+def test_an_unhealthy_session_is_closed_and_replaced() -> None:
+    world = World.ready(1)
+    world.lend()
+    waiting = world.lend()
+    world.released(next(iter(world.lent)), healthy=False)
+    world.opened()
+    assert world.answer(waiting) == "delivered"
+
+
+def test_a_server_that_shuts_down_retires_every_connection_of_that_generation() -> None:
+    world = World.ready(5)
+    text, slow = world.text(), world.text(OTHER)
+    world.run(text, 3)
+    lost = world.sends[0].conn
+    running = world.run(slow)
+    busy = world.sends[0].conn
+    world.lend()
+    (session,) = world.lent
+    start = world.now
+    world.lost(lost, retire=True)
+    assert world.count(Close, since=start) == 2, "idle ones close now"
+    world.finished(busy)
+    assert world.outcome(running) == {"delivered"}
+    assert busy.state is State.CLOSED, "busy ones when they are free"
+    world.released(session)
+    assert session.state is State.CLOSED
+
+
+def test_a_connection_that_was_being_opened_when_its_generation_was_retired_is_not_used() -> None:
+    world = World(min_size=1)
+    world.start()
+    reads = world.run(world.text(), 3)
+    conn = world.opening[0]
+    world.expire()
+    world.opened(conn)
+    assert conn.state is State.CLOSED
+    world.behave()
+    assert world.outcome(reads) == {"delivered"}
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def test_more_than_max_waiting_are_refused_at_once() -> None:
+    world = World.ready(1, max_waiting=3)
+    world.lend()
+    waiting = world.submit(world.text(), 2)
+    waiter = world.acquire()
+    refused: list[Item] = [*world.submit(world.text()), world.acquire()]
+    assert world.outcome([*waiting, waiter]) == {None}
+    assert [world.answer(item) for item in refused] == [Reason.OVERLOADED.value] * 2
+    assert world.scheduler.queues.waiting == 3

@@ -1,0 +1,264 @@
+"""The rules of scheduling.md, "Statement classes" and "Groups": one test for each, in virtual time.
+
+Its other rules: test_scheduler_lanes, test_scheduler_faults, test_scheduler_loss, test_scheduler_upkeep,
+test_scheduler_closing.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from db_pool_rs.simple.actions import Cancel, Deliver, Lend, Reset, Send
+from db_pool_rs.simple.conn import State
+from db_pool_rs.statement import StatementClass
+from tests.simple.machine import OTHER, READ, ROUND_TRIP, SESSION, WRITE, World
+
+# -- statement classes -------------------------------------------------------------------------------------------------
+
+
+def test_reads_are_grouped_with_reads() -> None:
+    world = World.ready(1)
+    world.submit(world.text(READ), 3)
+    world.submit(world.text(READ), 2)
+    world.turn()
+    assert world.sizes == [5]
+
+
+def test_writes_are_grouped_with_writes() -> None:
+    world = World.ready(1)
+    world.run(world.text(WRITE), 5)
+    assert world.sizes == [5]
+
+
+def test_reads_and_writes_never_mix() -> None:
+    world = World.ready(2)
+    read, write = world.text(READ), world.text(WRITE)
+    for _ in range(4):
+        world.submit(read)
+        world.submit(write)
+    world.turn()
+    assert [{s.text for s in send.group} for send in world.sends] == [{read}, {write}]
+
+
+def test_session_statements_take_a_connection_to_themselves_and_it_is_reset_after() -> None:
+    world = World.ready(1)
+    setting, read = world.text(SESSION, dirties=True), world.text(READ)
+    (statement,) = world.run(setting)
+    conn = world.sends[0].conn
+    assert conn.state is State.ALONE
+    world.run(read)
+    world.finished(conn)
+    assert world.answer(statement) == "delivered"
+    assert world.last(Reset), "the session is reset"
+    assert not world.sends, "nobody else gets it before"
+    world.reset_done(conn)
+    assert world.sizes == [1]
+
+
+def test_a_session_statement_that_fails_is_reset_after_too() -> None:
+    world = World.ready(1)
+    world.run(world.text(SESSION, dirties=True))
+    world.finished(world.sends[0].conn, ok=False)
+    assert world.last(Reset)
+
+
+@pytest.mark.parametrize("kind", [OTHER, SESSION])
+def test_other_statements_are_not_grouped_however_fast(kind: StatementClass) -> None:
+    world = World.ready(3)
+    world.run(world.text(kind), 5)
+    assert world.sizes == [1, 1, 1]
+    assert not world.last(Reset)
+
+
+# -- groups ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_connection_runs_one_group_at_a_time_of_at_most_group_max() -> None:
+    world = World.ready(1)
+    world.run(world.text(cost=0.000001), 150)
+    assert world.sizes == [64]
+    world.finished(world.sends[0].conn)
+    assert world.sizes == [64]
+    world.finished(world.sends[0].conn)
+    assert world.sizes == [22]
+
+
+def test_groups_1_results_are_handed_out_only_when_the_ready_for_query_has_come() -> None:
+    world = World.ready(1)
+    reads = world.run(world.text(), 3)
+    world.advance(0.01)
+    assert world.outcome(reads) == {None}
+    world.finished(next(iter(world.running)))
+    assert world.outcome(reads) == {"delivered"}
+
+
+def test_the_next_group_is_sent_before_the_answers_of_this_one_are_handed_out() -> None:
+    world = World.ready(1)
+    world.run(world.text(), 3)
+    conn = world.sends[0].conn
+    world.run(world.text(), 3)
+    world.finished(conn)
+    assert [type(action) for action in world.actions] == [Send, Deliver]
+
+
+def test_groups_2_if_anything_fails_each_statement_is_sent_again_alone() -> None:
+    world = World.ready(2)
+    writes = world.run(world.text(WRITE), 3)
+    world.finished(world.sends[0].conn, ok=False)
+    assert world.sizes == [1, 1]
+    assert [send.group[0] for send in world.sends] == writes[:2], "in their old order"
+    assert world.outcome(writes) == {None}
+    world.finished(world.sends[0].conn, ok=False)
+    assert world.answer(writes[0]) == "delivered", "only what it did alone is reported"
+    world.behave()
+    assert world.outcome(writes) == {"delivered"}
+    assert world.scheduler.broken_up == 1
+    assert world.scheduler.resent == 3
+
+
+def test_groups_2_answers_of_a_broken_up_group_are_forgotten() -> None:
+    world = World.ready(1)
+    first, second = world.run(world.text(), 2)
+    first.value, second.error = [1], ValueError()
+    world.finished(world.sends[0].conn, ok=False)
+    assert [first.value, second.error] == [None, None]
+
+
+def test_groups_2_those_that_are_sent_again_come_before_later_ones() -> None:
+    world = World.ready(1)
+    first = world.run(world.text(), 2)
+    conn = world.sends[0].conn
+    waiter = world.lend()
+    world.finished(conn, ok=False)
+    assert world.sends[0].group == first[:1]
+    world.finished(conn)
+    assert world.sends[0].group == first[1:]
+    world.finished(conn)
+    assert world.last(Lend)[0].waiter is waiter
+
+
+def test_groups_3_a_text_that_failed_lately_is_not_grouped_for_a_while() -> None:
+    world = World.ready(4, read_lanes=1)
+    text = world.text()
+    world.run(text)
+    world.finished(world.sends[0].conn, ok=False)
+    world.run(text, 4)
+    assert world.sizes == [1, 1, 1, 1]
+    world.behave()
+    world.advance(world.scheduler.limits.cost.failure_hold)
+    world.run(text, 4)
+    assert world.sizes == [4]
+
+
+def test_groups_3_waiting_statements_of_a_text_that_failed_are_not_grouped_either() -> None:
+    world = World.ready(1)
+    bad, good = world.text(), world.text()
+    world.run(bad)
+    conn = world.sends[0].conn
+    world.submit(bad, 2)
+    world.submit(good, 2)
+    world.finished(conn, ok=False)
+    assert [s.text for s in world.sends[0].group] == [bad]
+    world.finished(conn)
+    assert [s.text for s in world.sends[0].group] == [bad]
+    world.finished(conn)
+    assert [s.text for s in world.sends[0].group] == [good, good]
+
+
+def test_groups_3_a_statement_that_was_stopped_for_its_caller_says_nothing_about_its_text() -> None:
+    world = World.ready(1)
+    text = world.text()
+    (statement,) = world.run(text)
+    conn = world.sends[0].conn
+    world.cancel(statement)
+    world.cancel_closed(conn)
+    world.finished(conn, ok=False, seconds=ROUND_TRIP)
+    world.run(text, 4)
+    assert world.sizes == [4]
+
+
+def test_groups_3_a_statement_that_was_stopped_late_is_known_to_be_slow() -> None:
+    world = World.ready(1)
+    text = world.text()
+    (statement,) = world.run(text)
+    conn = world.sends[0].conn
+    world.cancel(statement)
+    world.cancel_closed(conn)
+    world.finished(conn, ok=False, seconds=0.3)
+    assert not text.fast
+
+
+def test_groups_4_a_group_still_running_after_stall_ms_is_broken_up() -> None:
+    world = World.ready(3, read_lanes=1)
+    reads = world.run(world.text(), 3)
+    conn = world.sends[0].conn
+    world.advance(0.0499)
+    assert not world.cancels
+    world.advance(0.0002)
+    assert world.cancels == [conn]
+    world.finished(conn, ok=False, seconds=0.0501)
+    assert world.sizes == [1, 1], "alone, on connections of their own"
+    world.cancel_closed(conn)
+    assert world.sizes == [1]
+    world.behave()
+    assert world.outcome(reads) == {"delivered"}
+
+
+def test_groups_4_the_lane_is_fed_again_only_once_the_cancels_connection_was_closed() -> None:
+    world = World.ready(1)
+    world.run(world.text(), 3)
+    conn = world.sends[0].conn
+    world.advance(0.06)
+    world.finished(conn, ok=False)
+    assert not world.sends, "a late cancel would hit the next statement"
+    world.advance(1.0)
+    assert not world.count(Send, since=world.now - 0.9)
+    world.cancel_closed(conn)
+    assert world.sizes == [1]
+
+
+def test_groups_4_a_group_that_was_answered_in_spite_of_the_cancel_is_done() -> None:
+    world = World.ready(1)
+    reads = world.run(world.text(), 3)
+    conn = world.sends[0].conn
+    world.advance(0.06)
+    world.finished(conn, ok=True)
+    assert world.outcome(reads) == {"delivered"}
+    assert world.scheduler.broken_up == 0
+
+
+def test_groups_4_a_group_of_one_is_never_broken_up() -> None:
+    world = World.ready(1)
+    world.run(world.text())
+    world.advance(1000.0)
+    assert not world.count(Cancel)
+
+
+def test_groups_4_nothing_is_broken_up_where_it_cannot_be_cancelled_from_outside() -> None:
+    world = World.ready(1, breaks_stalls=False)
+    world.run(world.text(), 5)
+    world.advance(20.0)
+    assert not world.count(Cancel)
+
+
+def test_groups_4_the_holder_of_a_row_lock_can_run_one_more_statement() -> None:
+    """Three updates wait for a lock. Its holder is served before any of them is answered."""
+    world = World.ready(5, write_lane_wait=10.0)
+    holder = world.lend()
+    update = world.text(WRITE)
+    blocked = world.run(update, 3)
+    needed = world.run(update)
+    world.advance(0.05)
+    lane = world.cancels[0]
+    world.finished(lane, ok=False, seconds=0.05)
+    world.cancel_closed(lane)
+    assert holder in world.lent.values()
+    sent = [s for group in world.running.values() for s in group]
+    assert needed[0] in sent
+    assert world.outcome(blocked) == {None}
+
+
+def test_groups_5_texts_that_are_not_groupable_are_sent_one_by_one() -> None:
+    world = World.ready(2)
+    world.run(world.text(groupable=False), 3)
+    assert world.sizes == [1, 1]
