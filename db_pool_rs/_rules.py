@@ -10,9 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
-from .errors import ConfigError, redact
+from .errors import ConfigError, Error, redact
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,26 @@ def unknown(path: str, known: Iterable[str]) -> ConfigError:
     listed = [*(f"{name} (did you mean this?)" for name in near), *(n for n in everything if n not in near)]
     # The key may be what was not meant to be one, a connection string say.
     return ConfigError(redact(path)[:100], Shown("<unknown>"), listed)
+
+
+def discreet(function: Callable[P, T]) -> Callable[P, T]:
+    """Errors of ours leave `function` without the frames in which they arose.
+
+    For functions that are given connection strings and passwords: programs that report a traceback with the values of
+    its variables would report these.
+    """
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except Error as error:
+            caught = error
+        del args, kwargs
+        caught.__context__ = None
+        raise caught.with_traceback(None)
+
+    return call
 
 
 class Shown:

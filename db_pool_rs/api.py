@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ._rules import discreet
 from .config import DEFAULT_POOL, load_config, named_pool, pool_config, says_where
 from .modes import detect_best_mode, load_engine, pool_defaults, resolve_mode
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["create_database_pool", "create_pool", "detect_best_mode"]
 
 
+@discreet
 def create_pool(dsn: str | None = None, *, mode: str = "auto", config: ConfigSource = None, **options: Any) -> Pool:
     """A pool of one database, not yet opened: `async with create_pool() as pool`, or `pool = await create_pool()`.
 

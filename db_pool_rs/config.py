@@ -22,7 +22,21 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ._rules import apply, choice, either, function, integer, names, number, option, rules, shown, text, unknown
+from ._rules import (
+    apply,
+    choice,
+    discreet,
+    either,
+    function,
+    integer,
+    names,
+    number,
+    option,
+    rules,
+    shown,
+    text,
+    unknown,
+)
 from .errors import ConfigError
 
 if TYPE_CHECKING:
@@ -138,18 +152,19 @@ class PoolConfig:
             raise ConfigError("min_size", self.min_size, f"an int from 0 to max_size ({self.max_size})")
 
 
+@discreet
 def pool_config(dsn: str | None = None, **options: Any) -> PoolConfig:
     """A PoolConfig of a connection string and options.
 
     `options` are those of PoolConfig, and those that say where to connect: `host`, `port`, `user`, `password` and the
     rest of :mod:`~db_pool_rs.conninfo`, which win over the same in `dsn`. Other names in common use are understood:
     `min_connections`, `max_connections`, `username`, and `db_type` ("postgresql" or "sqlite"). If nothing says where,
-    it is the database of DATABASE_URL, else an in-memory SQLite database. Anything else, and any value that its option
-    does not accept, is a ConfigError.
+    it is the database of DATABASE_URL, else an in-memory SQLite database (a local PostgreSQL, if one of `options` is
+    PostgreSQL's). Anything else, and any value that its option does not accept, is a ConfigError.
     """
     own, connect = _sort(options)
     if not says_where(dsn, connect):
-        dsn = os.environ.get("DATABASE_URL") or "sqlite://"
+        dsn = os.environ.get("DATABASE_URL") or _fallback(connect)
     return PoolConfig(target=_target(dsn, **connect), **own)
 
 
@@ -163,7 +178,7 @@ def pool_options() -> frozenset[str]:
 
 
 def connect_options() -> frozenset[str]:
-    """The options that say where to connect, other names in common use included."""
+    """The options that say where and how to connect, other names in common use included."""
     from .conninfo import OPTIONS
 
     return OPTIONS | {"db_type"}
@@ -171,7 +186,7 @@ def connect_options() -> frozenset[str]:
 
 def says_where(dsn: str | None, options: Mapping[str, Any]) -> bool:
     """Whether a connection string or one of `options` says where to connect; None says nothing."""
-    return dsn is not None or any(options.get(name) is not None for name in connect_options())
+    return dsn is not None or any(options.get(name) is not None for name in _WHERE)
 
 
 def _sort(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -202,7 +217,15 @@ def _target(dsn: str | None, db_type: str | None = None, **options: Any) -> Conn
     return target
 
 
+_WHERE = ("db_type", "host", "hostaddr", "port", "database", "dbname", "service")
 _DB_TYPE = choice("postgresql", "sqlite")
+
+
+def _fallback(connect: Mapping[str, Any]) -> str | None:
+    from ._sqlitedsn import SQLITE_OPTIONS
+
+    given = {name for name, value in connect.items() if value is not None}
+    return "sqlite://" if given <= {*SQLITE_OPTIONS} else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,6 +308,7 @@ class DeploymentConfig:
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | DeploymentConfig | None
 
 
+@discreet
 def load_config(source: ConfigSource = None) -> DeploymentConfig:
     """The deployment that config.yaml describes.
 
@@ -307,6 +331,7 @@ def load_config(source: ConfigSource = None) -> DeploymentConfig:
     raise ConfigError("config", shown(source), "a path, a mapping, a DeploymentConfig or None")
 
 
+@discreet
 def named_pool(
     deployment: DeploymentConfig, name: str, options: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> PoolConfig:

@@ -20,6 +20,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._rules import discreet
 from .config import DEFAULT_POOL, load_config, named_pool, pool_config
 from .errors import ConfigError, InterfaceError, PoolClosed
 from .metrics import Metrics, PoolStats, measure
@@ -44,6 +45,7 @@ class DatabasePool:
     #: The mode of the classes in db_pool_rs.simple, .balanced and .full; None here.
     _pinned: ClassVar[str | None] = None
 
+    @discreet
     def __init__(self, mode: str = "auto", *, config: ConfigSource = None) -> None:
         self._deployment = load_config(config)
         self._mode = resolve_mode(self._mode_asked(mode), self._deployment).mode
@@ -78,7 +80,11 @@ class DatabasePool:
         self._check(pool_id)
         if pool_id in self._pools or self._opening_of(pool_id) is not None:
             raise InterfaceError(f"there is a pool {pool_id!r} already; close_pool({pool_id!r}) frees the name")
-        opening = self._open(pool_id, self._describe(pool_id, dsn, options))
+        try:
+            config = self._describe(pool_id, dsn, options)
+        finally:
+            del dsn, options  # or they would be in the traceback of whatever fails
+        opening = self._open(pool_id, config)
         try:
             return await _opened(opening, pool_id)
         except asyncio.CancelledError:
@@ -180,6 +186,7 @@ class DatabasePool:
     def _unknown(self, pool_id: str) -> InterfaceError:
         return InterfaceError(f"there is no pool {pool_id[:50]!r}; known: {', '.join(self.pool_ids)}")
 
+    @discreet
     def _describe(self, pool_id: str, dsn: str | None, options: dict[str, Any]) -> PoolConfig:
         """The options of a pool: those of the call, else of config.yaml, else of the environment."""
         defaults = {"name": pool_id, **pool_defaults(self._mode, self._deployment)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import traceback
+from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from db_pool_rs import DatabasePool, Error, create_pool
 from db_pool_rs._rules import rules
 from db_pool_rs.config import PoolConfig, pool_config
 from db_pool_rs.conninfo import ConnectConfig, SqliteConfig
@@ -199,6 +202,16 @@ def test_nothing_said_is_database_url_else_memory(monkeypatch: pytest.MonkeyPatc
     assert pool_config("sqlite://").target.database_system == "sqlite"
 
 
+def test_options_that_do_not_say_where_complete_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pool_config(busy_timeout=100).target == pool_config("sqlite://?busy_timeout=100").target
+    assert pool_config(host=None).target.database_system == "sqlite"
+    assert pool_config(user="app").target == pool_config("postgresql://app@/app").target
+    monkeypatch.setenv("DATABASE_URL", "postgresql://db.example/shop")
+    expected = pool_config("postgresql://db.example/shop", application_name="x").target
+    assert pool_config(application_name="x").target == expected
+    assert pool_config(host="other").target == pool_config("postgresql://other").target
+
+
 def test_db_type_sqlite_takes_the_database_as_path() -> None:
     target = pool_config(db_type="sqlite", database="/data/a ?%23.db").target
     assert isinstance(target, SqliteConfig)
@@ -237,6 +250,28 @@ def test_no_error_shows_a_secret(dsn: str | None, options: dict[str, Any]) -> No
         pool_config(dsn, **options)
     error = caught.value
     assert "hunter2" not in f"{error} {error!r} {error.args} {error.__dict__} {error.__cause__}"
+
+
+def test_no_frame_of_a_traceback_holds_a_secret() -> None:
+    dsn = "postgresql://app:hunter2@db.example/shop"
+    calls: list[Callable[[], object]] = [
+        lambda: pool_config(dsn, max_size=0),
+        lambda: pool_config(dsn, password=["hunter2"]),
+        lambda: pool_config(dsn + "?port=x"),
+        lambda: create_pool(dsn, password="hunter2", max_szie=3),
+        lambda: create_pool(dsn, mode="fastest"),
+        lambda: create_pool(dsn, config={"pools": {"main": {"pasword": "hunter2"}}}),
+        lambda: DatabasePool("fastest", config={"pools": {"main": {"password": "hunter2"}}}),
+        lambda: DatabasePool(config={"pools": {"main": {"password": ["hunter2"], "max_size": 0}}}),
+        lambda: DatabasePool("simple", config={})._describe("main", dsn, {"max_size": 0}),
+    ]
+    for call in calls:
+        with pytest.raises(Error) as caught:
+            call()
+        for error in (caught.value, caught.value.__cause__, caught.value.__context__):
+            for frame, _ in traceback.walk_tb(error.__traceback__ if error else None):
+                if "tests" not in frame.f_code.co_filename:
+                    assert "hunter2" not in repr(frame.f_locals), frame
 
 
 def test_repr_shows_no_secret() -> None:

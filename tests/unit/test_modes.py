@@ -425,7 +425,7 @@ def test_a_pool_loads_only_what_its_database_needs() -> None:
     loaded = loaded_by("import db_pool_rs; db_pool_rs.create_pool('sqlite://')")
     assert not loaded & {"yaml", "psycopg", "db_pool_rs.facade", "db_pool_rs.simple.postgres"}
     loaded = loaded_by("import db_pool_rs; db_pool_rs.DatabasePool()")
-    assert not loaded & {"yaml", "psycopg", "sqlite3", "db_pool_rs.simple.postgres", "db_pool_rs.simple.sqlite"}
+    assert not loaded & {"yaml", "psycopg", "db_pool_rs.simple.postgres", "db_pool_rs.simple.sqlite"}
 
 
 def test_every_public_name_is_there() -> None:
