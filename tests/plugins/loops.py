@@ -118,6 +118,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="event loop of async tests")
 
 
+def pytest_collection_finish() -> None:
+    """Leave what exists by now, all modules, out of the collections to come: they run after every async test."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """Say which loop the run uses."""
     return f"event loop: {config.getoption('--loop')}"
