@@ -80,14 +80,12 @@ def parse_url(text: str) -> dict[str, str]:
     rest = text.partition("://")[2]
     found: dict[str, str] = {}
     if (sign := re.search("[@/]", rest)) and sign[0] == "@":
-        user, _, password = rest[: sign.start()].partition(":")
-        found["user"], found["password"] = decode(user), decode(password)
+        found["user"], _, found["password"] = rest[: sign.start()].partition(":")
         rest = rest[sign.end() :]
-    hosts, ports, rest = _split_hosts(rest)
-    found["host"], found["port"] = decode(hosts), decode(ports)
+    found["host"], found["port"], rest = _split_hosts(rest)
     path, question, query = rest.partition("?")
-    found["dbname"] = decode(path[1:])
-    found = {key: value for key, value in found.items() if value}
+    found["dbname"] = path[1:]
+    found = {key: decode(value) for key, value in found.items() if value}
     if question:
         found.update(_parse_query(query))
     return found

@@ -46,8 +46,8 @@ async def connect(config: ConnectConfig, *, timeout: float | None = None) -> PGc
 
     `timeout` limits the whole, in seconds; `config.connect_timeout` each address. ConnectFailed lists one line for each
     address tried; its `sqlstate` is that of the most telling one, and it is `permanent` if every one of them is: a
-    login refused (class 28), an unknown database (3D000) or setting (22, 42), a certificate that does not fit, a missing
-    password. A name that does not resolve is not, since names come and go with the containers behind them.
+    login refused (class 28), an unknown database (3D000) or setting (22, 42), a certificate that does not fit, no
+    password where one is wanted. A name that does not resolve is not: names come and go with the containers behind.
 
     Where :data:`.offload.RELEASES_GIL` is false, the errors have no SQLSTATE, and a server can hold the event loop.
     """
@@ -157,26 +157,28 @@ class _Connector:
 
     async def _ask_password(self, provider: PasswordProvider) -> str:
         """Call the provider; it is code of the application, and may do anything."""
-        task: asyncio.Future[str] | None = None
         try:
-            password = provider()
+            password: object = provider()
             if inspect.isawaitable(password):
-                task = asyncio.ensure_future(password)
-                deadline = self._deadline()
-                await asyncio.wait({task}, timeout=None if deadline is None else deadline - self._clock())
-                if not task.done():
-                    raise ConnectFailed("the password callable gave no password in time")
-                password = task.result()
-        except ConnectFailed:
-            raise
+                password = await self._in_time(asyncio.ensure_future(password))
+        except Expired:
+            raise ConnectFailed("the password callable gave no password in time") from None
         except Exception as error:
             raise ConnectFailed(f"the password callable failed: {type(error).__name__}") from error
-        finally:
-            if task is not None:
-                task.cancel()
         if not isinstance(password, str) or "\0" in password:
             raise ConfigError("password", None, "a callable that returns a str without NUL, or an awaitable of one")
         return password
+
+    async def _in_time(self, task: asyncio.Future[T]) -> T:
+        """The task's result; it is cancelled if it takes too long."""
+        deadline = self._deadline()
+        try:
+            await asyncio.wait({task}, timeout=None if deadline is None else deadline - self._clock())
+            if not task.done() or task.cancelled():
+                raise Expired
+            return task.result()
+        finally:
+            task.cancel()
 
     def _deadline(self) -> float | None:
         """When to stop with what begins now; None for never."""

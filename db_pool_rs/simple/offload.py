@@ -3,9 +3,9 @@
 The steps of libpq's connection phase can hold their thread: SCRAM costs what the server says (20 million iterations
 are 10 seconds), certificates and keys are read and checked, and psycopg makes these calls with the GIL held. Here they
 are made through ctypes, which releases it, on a thread of their own. psycopg offers `pgconn_ptr` for such calls, and
-the functions come from the very libpq that psycopg is linked to. Where they cannot be found (a libpq linked statically with
-hidden symbols), psycopg's own are used: a hostile server can then hold the loop for as long as its SCRAM takes, and
-errors of the connection phase carry no SQLSTATE.
+the functions come from the very libpq that psycopg is linked to. Where they cannot be found (a libpq linked statically
+with hidden symbols), psycopg's own are used: a hostile server can then hold the loop for as long as its SCRAM takes,
+and errors of the connection phase carry no SQLSTATE.
 
 Threads are started for each step and are daemons, since an executor's would make the process wait at its end for a name
 server or a server that never answers. A connection takes about 6 steps, a step costs about 0.1 ms.
