@@ -27,8 +27,8 @@ LAYERS: dict[str, tuple[str, str]] = {
     ),
     "scheduler": ("simple.scheduler simple.upkeep simple.queues simple.conn simple.actions", "seam leaf base"),
     "postgresql": (
-        "simple.postgres simple.connect simple.cancel simple.link simple.prepared simple.description "
-        "simple.servererrors",
+        "simple.postgres simple.connect simple.attempt simple.offload simple.cancel simple.link simple.prepared "
+        "simple.description simple.servererrors",
         "seam types leaf base",
     ),
     "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite*", "seam leaf base"),
@@ -37,13 +37,13 @@ LAYERS: dict[str, tuple[str, str]] = {
     "types": ("types types.*", "base"),
     # Every other private module of the top level belongs to one of these.
     "leaf": ("config conninfo metrics _*", "base"),
-    "base": ("errors _error_base _sqlstates _redact record statement _lexer", ""),
+    "base": ("errors _error_base _sqlstates _sqlite_errors _redact record statement _lexer", ""),
 }
 
 # What only some layers may touch.
 OUTSIDE = {
     "psycopg": {"postgresql", "types", "program"},  # the program only reports what is installed
-    "sqlite3": {"sqlite", "program"},
+    "sqlite3": {"sqlite", "base", "program"},
     "yaml": {"leaf"},
 }
 # The scheduler is a pure state machine: no I/O, no clock, no randomness of its own.
