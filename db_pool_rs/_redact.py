@@ -16,11 +16,11 @@ HIDDEN = "***"
 
 _SECRET = r"(?:\w*password|passwd|pwd|\w*secret|scram_\w+_key)"
 _SECRET_NAME = re.compile(_SECRET + r"\Z", re.IGNORECASE)
-_SECRETS = re.compile(
-    # To leave "@", "/" or a blank in a password unescaped is a common mistake, so userinfo ends at the last "@" of the
-    # line, or before the next URL; except where what follows looks like a port and there is none in the same word. (The limit keeps the time linear.)
-    r"(?P<userinfo>://[^:/@?#\s]*:)(?:(?!\d{1,5}(?:[/?,:;'\")\s]|\Z))(?:(?:(?!://).){0,999}|.{0,999})|\S{0,999})(?=@)"
-    r"|(?P<parameter>[?&](?P<name>[^=&?\s]+)=)(?P<value>[^&\s]*)"
+_USERINFO = re.compile(r"://[^:/@?#\s]*:")
+_PORT = re.compile(r"\d{1,5}(?:[/?,:;'\")\s]|\Z)")
+_WORD = re.compile(r"\S*")
+_OPTIONS = re.compile(
+    r"(?P<parameter>[?&](?P<name>[^=&?\s]+)=)(?P<value>[^&\s]*)"
     rf"|(?P<option>(?<![?&\w])\"?'?{_SECRET}(?:\s*=|[\"']\s*:)\s*)"
     r"(?:'(?:\\(?s:.)|[^'\\])*(?:'|\\?\Z)|\"(?:\\(?s:.)|[^\"\\])*(?:\"|\\?\Z)|(?:\\(?s:.)|[^\s\\])*)",
     re.IGNORECASE,
@@ -29,7 +29,36 @@ _SECRETS = re.compile(
 
 def redact(text: str) -> str:
     """The text with the password of every connection string in it replaced by `***`."""
-    return _SECRETS.sub(_hide, text) if "=" in text or ":" in text else text
+    if "://" in text and "@" in text:
+        text = _without_userinfo(text)
+    return _OPTIONS.sub(_hide, text) if "=" in text or ":" in text else text
+
+
+def _without_userinfo(text: str) -> str:
+    parts, position = [], 0
+    while match := _USERINFO.search(text, position):
+        end = _userinfo_end(text, match.end())
+        parts.append(text[position : match.end()])
+        if end >= 0:
+            parts.append(HIDDEN)
+        position = max(end, match.end())
+    return "".join([*parts, text[position:]])
+
+
+def _userinfo_end(text: str, start: int) -> int:
+    """Where the password ends that may begin here; -1 if there is none.
+
+    To leave "@", "/" or a blank in a password unescaped is a common mistake, so it ends at the last "@" before the next
+    URL, or else of the line. Where it looks like a port, only an "@" in the same word makes a password of it.
+    """
+    if _PORT.match(text, start):
+        word = _WORD.match(text, start)
+        return text.rfind("@", start, word.end() if word else start)
+    line = text.find("\n", start)
+    line = len(text) if line < 0 else line
+    following = text.find("://", start, line)
+    end = text.rfind("@", start, following) if following >= 0 else -1
+    return end if end >= 0 else text.rfind("@", start, line)
 
 
 def is_secret(key: str) -> bool:

@@ -153,10 +153,10 @@ def _shape(found: list[Token]) -> str:
         if kind == FILLER:
             last = text.rstrip()[-1:]
             parts.append(last if last in (",", ".") else "~")
-        elif kind == WORD or text == "pg_temp":
-            parts.append(text.upper())
+        elif kind == NAME:
+            parts.append("PG_TEMP" if text == "pg_temp" else '"')
         else:
-            parts.append(marks.get(kind, '"'))
+            parts.append(text if kind == WORD else marks.get(kind, '"'))
     parts.append("")
     return " ".join(parts)
 
