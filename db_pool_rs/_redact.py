@@ -69,6 +69,6 @@ def is_secret(key: str) -> bool:
 def _hide(match: re.Match[str]) -> str:
     name = match["name"]
     if name is None:
-        return f"{match['userinfo'] or match['option']}{HIDDEN}"
+        return f"{match['option']}{HIDDEN}"
     # libpq decodes the names of URL parameters as well.
     return f"{match['parameter']}{HIDDEN if is_secret(unquote(name)) else match['value']}"
