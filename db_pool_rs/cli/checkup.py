@@ -16,7 +16,7 @@ from .._redact import HIDDEN, is_secret
 from ..config import load_config, pool_config
 from ..errors import ConfigError, ConnectFailed, DatabaseError, Error, redact
 from ..modes import MODES, resolve_mode, unavailable
-from .common import database_of, one_line, open_pool
+from .common import database_of, make_pool, one_line
 
 if TYPE_CHECKING:
     from ..abc import Pool
@@ -108,7 +108,7 @@ async def examine_database(options: argparse.Namespace) -> dict[str, Any]:
     findings: dict[str, Any] = {}
     started = time.perf_counter()
     try:
-        async with open_pool(options, min_size=1, max_size=1) as pool:
+        async with make_pool(options, min_size=1, max_size=1) as pool:
             findings["target"] = str(pool.config.target)
             findings["connected_in_ms"] = _milliseconds(started)
             findings["round_trip_ms"] = await _round_trip(pool)

@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 import math
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from .. import DatabasePool, create_pool
+from .. import create_pool
 from ..errors import Error
 from ..modes import MODES
 
@@ -42,15 +42,9 @@ def positive(text: str) -> float:
     return value
 
 
-@contextlib.asynccontextmanager
-async def open_pool(options: argparse.Namespace, **pool_options: Any) -> AsyncIterator[Pool]:
-    """The pool that `--dsn` and `--mode` ask for, open; without a DSN the default pool of the library."""
-    if options.dsn is not None:
-        async with create_pool(options.dsn, mode=options.mode, **pool_options) as pool:
-            yield pool
-    else:
-        async with DatabasePool(options.mode) as database:
-            yield await database.create_pool(**pool_options)
+def make_pool(options: argparse.Namespace, **pool_options: Any) -> Pool:
+    """The pool that `--dsn` and `--mode` ask for, not yet opened; without a DSN the default pool of the library."""
+    return create_pool(options.dsn, mode=options.mode, **pool_options)
 
 
 def database_of(pool: Pool) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..metrics import Histogram
-from .common import add_database_options, database_of, open_pool, positive
+from .common import add_database_options, database_of, make_pool, positive
 from .embedded import embedded_postgres
 from .terminal import Progress, Terminal
 from .values import as_text
@@ -72,7 +72,7 @@ def _database(options: argparse.Namespace) -> Iterator[None]:
 async def run(options: argparse.Namespace) -> int:
     """Carry out `demo`."""
     terminal = Terminal(sys.stdout)
-    async with open_pool(options) as pool:
+    async with make_pool(options) as pool:
         await _introduce(terminal, pool, options)
         load = Workload(pool, options.tasks, options.seconds)
         try:
@@ -95,6 +95,7 @@ async def _introduce(terminal: Terminal, pool: Pool, options: argparse.Namespace
         f"{version}, a pool of up to {pool.config.max_size} connections, "
         f"{options.tasks:,} tasks for {options.seconds:g} s, and a report every 100 ms beside them"
     )
+    terminal.stream.flush()
 
 
 async def _serve(load: Workload, terminal: Terminal, options: argparse.Namespace) -> None:

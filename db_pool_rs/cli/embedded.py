@@ -120,9 +120,15 @@ class _Server:
         """The programs, or a copy in the folder where the account cannot execute them."""
         if self._account is None or self._try(programs / "initdb"):
             return programs
-        copy = self._folder / "postgresql"
-        shutil.copytree(programs.parent, copy, symlinks=True)
-        return copy / "bin"
+        # They look for the wheel's shared libraries by the way from here to there, so both are copied.
+        package, site_packages = programs.parents[1], programs.parents[2]
+        copy = self._folder / "wheel"
+        for tree in (programs.parent, site_packages / f"{package.name}.libs"):
+            if tree.exists():
+                shutil.copytree(tree, copy / tree.relative_to(site_packages), symlinks=True)
+        for path in (copy, *copy.rglob("*")):
+            os.chown(path, *self._account, follow_symlinks=False)
+        return copy / programs.relative_to(site_packages)
 
     def _try(self, program: Path) -> bool:
         try:

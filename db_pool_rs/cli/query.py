@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from .._lexer import WORD, tokens
 from ..errors import ArgumentError
 from ..statement import StatementClass, classify
-from .common import UsageError, add_database_options, database_of, open_pool, positive
+from .common import UsageError, add_database_options, database_of, make_pool, positive
 from .terminal import Terminal
 from .values import as_text, is_number, row_object
 
@@ -74,10 +74,10 @@ def add_parser(subparsers: Any) -> None:
 
 async def run(options: argparse.Namespace) -> int:
     """Carry out `query`."""
-    sql = sys.stdin.read() if options.sql == "-" else options.sql
-    args = [_checked(number, arg) for number, arg in enumerate(options.args, 1)]
+    sql = _read_standard_input() if options.sql == "-" else _checked("SQL", options.sql)
+    args = [None if arg == NULL else _checked(f"argument {n}", arg) for n, arg in enumerate(options.args, 1)]
     limit = {} if options.timeout is None else {"acquire_timeout": options.timeout}
-    async with open_pool(options, min_size=1, max_size=1, **limit) as pool:
+    async with make_pool(options, min_size=1, max_size=1, **limit) as pool:
         answer = await _ask(pool, sql, args, options.timeout)
     if options.json:
         _print_json(answer)
@@ -88,12 +88,20 @@ async def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(number: int, arg: str) -> str | None:
+def _read_standard_input() -> str:
     try:
-        arg.encode()
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is not valid {error.encoding}") from None
+
+
+def _checked(name: str, text: str) -> str:
+    """The text, unless it came as bytes that are none in the encoding of the command line."""
+    try:
+        text.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"argument {number} is not valid in the encoding of this terminal") from None
-    return None if arg == NULL else arg
+        raise UsageError(f"{name} is not valid in the encoding of this terminal") from None
+    return text
 
 
 async def _ask(pool: Pool, sql: str, args: Sequence[str | None], timeout: float | None) -> Answer:

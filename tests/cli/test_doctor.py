@@ -1,0 +1,92 @@
+"""`doctor`: findings as text and JSON, exit codes, nothing secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from db_pool_rs import __version__
+from tests.cli.conftest import Cli
+
+SECRET = "hidden-word"
+
+
+def test_a_healthy_installation(cli: Cli) -> None:
+    ran = cli("doctor")
+    assert ran.code == 0
+    for words in ("Installation", __version__, "Modes", "simple", "because", "SQLite", "All is well."):
+        assert words in ran.out
+
+
+def test_findings_as_json(cli: Cli, pg_dsn: str) -> None:
+    ran = cli("doctor", "--json", "--dsn", pg_dsn)
+    findings = json.loads(ran.out)
+    assert ran.code == 0
+    assert findings["healthy"]
+    assert findings["installation"]["db-pool-rs"] == __version__
+    assert "libpq" in findings["installation"]["psycopg"]
+    assert findings["modes"]["chosen"] == "simple"
+    assert findings["modes"]["because"]
+    database = findings["database"]
+    assert database["server"].startswith("PostgreSQL ")
+    assert (database["user"], database["database"]) == ("postgres", "test")
+    assert database["in_recovery"] is False
+    assert database["tls"] == "not used"
+    assert 0 < database["round_trip_ms"] < 1000
+
+
+def test_a_database_that_cannot_be_reached(cli: Cli) -> None:
+    ran = cli("doctor", "--json", "--dsn", f"postgresql://u:{SECRET}@127.0.0.1:1/x")
+    findings = json.loads(ran.out)
+    assert ran.code == 1
+    assert not findings["healthy"]
+    assert "error" in findings["database"]
+    assert any("127.0.0.1" in attempt for attempt in findings["database"]["attempts"])
+    assert "running" in findings["database"]["hint"]
+    assert SECRET not in ran.out + ran.err
+
+
+def test_a_database_that_does_not_exist(cli: Cli, pg_dsn: str) -> None:
+    ran = cli("doctor", "--dsn", pg_dsn.replace("/test", "/absent"))
+    assert ran.code == 1
+    assert "3D000" in ran.out
+    assert "create the database" in ran.out
+    assert "Something is wrong." in ran.out
+
+
+def test_an_invalid_configuration(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("deployment:\n  mode: fastest\n")
+    ran = cli("doctor")
+    assert ran.code == 1
+    assert "config.yaml" in ran.out
+    assert "deployment.mode" in ran.out
+
+
+def test_a_configured_pool_is_the_one_examined(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("pools:\n  default:\n    dsn: sqlite:///configured.db\n")
+    ran = cli("doctor", "--json")
+    findings = json.loads(ran.out)
+    assert ran.code == 0
+    assert findings["configuration"]["pools"] == ["default"]
+    assert "configured.db" in findings["database"]["target"]
+
+
+def test_a_mode_that_is_missing(cli: Cli) -> None:
+    ran = cli("doctor", "--mode", "full")
+    assert ran.code == 1
+    assert "db_pool_rs_full" in ran.out
+    assert "pip install" in ran.out
+
+
+def test_the_environment_without_its_secrets(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", SECRET)
+    monkeypatch.setenv("PGAPPNAME", "shown")
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://u:{SECRET}@127.0.0.1:1/x")
+    for ran in (cli("doctor"), cli("doctor", "--json")):
+        assert ran.code == 1
+        assert "PGPASSWORD" in ran.out
+        assert "shown" in ran.out
+        assert "u:***@127.0.0.1" in ran.out
+        assert SECRET not in ran.out + ran.err
