@@ -104,7 +104,7 @@ _TABLE = (
         "any",
         *("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
     ),
-    _choice("load_balance_hosts", "PGLOADBALANCEHOSTS", "disable", "disable", "random"),
+    _choice("load_balance_hosts", "PGLOADBALANCEHOSTS", "disable", "disable", "random", since=160000),
     _choice(
         "sslmode",
         "PGSSLMODE",
@@ -112,7 +112,7 @@ _TABLE = (
         *("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     ),
     _choice("sslnegotiation", "PGSSLNEGOTIATION", "postgres", "postgres", "direct", since=170000),
-    Parameter("sslcompression", "PGSSLCOMPRESSION"),  # without meaning to libpq since 14
+    Parameter("sslcompression", "PGSSLCOMPRESSION", "0"),  # without meaning to libpq since 14
     Parameter("sslcert", "PGSSLCERT"),
     Parameter("sslkey", "PGSSLKEY"),
     Parameter("sslpassword", since=130000),

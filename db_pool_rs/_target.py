@@ -146,6 +146,7 @@ class ConnectConfig:
             "user": self.user,
             "dbname": self.dbname,
             "password": password or "",
+            "connect_timeout": "0",
             "passfile": _NO_PASSFILE,
             "client_encoding": "UTF8",
             "application_name": self.application_name,
@@ -193,7 +194,10 @@ class ConnectConfig:
 
 
 #: Parameters whose default must be said, or libpq would look into the environment.
-_DEFAULTS = ("gssencmode", "krbsrvname", "gssdelegation", "requirepeer", "min_protocol_version", "max_protocol_version")
+_DEFAULTS = (
+    *("gssencmode", "krbsrvname", "gsslib", "gssdelegation", "requirepeer", "sslcompression"),
+    *("load_balance_hosts", "min_protocol_version", "max_protocol_version"),
+)
 
 
 def _known(name: str, value: str, libpq_version: int) -> bool:
