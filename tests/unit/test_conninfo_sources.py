@@ -16,6 +16,7 @@ from db_pool_rs._passfile import find_password, read_passfile
 from db_pool_rs.conninfo import ConnectConfig, HostSpec, SslConfig, parse_dsn
 from db_pool_rs.errors import ConfigError
 
+
 class Machine:
     """A home folder and an environment."""
 
