@@ -66,6 +66,8 @@ class World:
         #: Every item that was handed in, and its answer once it has one.
         self.items: list[Item] = []
         self.answers: dict[int, Deliver | Fail | None] = {}
+        #: The texts that `moves` choose from.
+        self.texts: list[Text] = []
         self._texts = 0
 
     @classmethod

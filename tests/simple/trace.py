@@ -1,0 +1,151 @@
+"""Traces of the scheduler as JSON lines: what happened, and what it did. traces/README.md describes the format."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from db_pool_rs.simple.actions import Action, Deliver, Fail, Item, Lend, Send, Waiter
+from db_pool_rs.simple.conn import Conn
+from db_pool_rs.simple.cost import CostLimits, Text
+from db_pool_rs.simple.driver import ROWS, Statement
+from db_pool_rs.simple.scheduler import Scheduler
+from db_pool_rs.simple.upkeep import NEVER, Limits
+from db_pool_rs.statement import Lexical, StatementClass
+
+FORMAT = 1
+#: What a line holds besides plain arguments of the event.
+NO_ARGUMENTS = {"at", "event", "do", "wake", "item", "text", "deadline"}
+
+
+class Recorder:
+    """Writes the lines of one trace; a :class:`~.machine.World` tells it of every event."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.scheduler: Scheduler | None = None
+        self.texts: list[Text] = []
+        self._items = Items()
+
+    def header(self, seed: int, observed: Sequence[Any]) -> str:
+        """The first line."""
+        assert self.scheduler is not None
+        texts = [
+            {
+                "kind": text.kind.value,
+                "groupable": text.groupable,
+                "dirties": text.lexical.dirties,
+                "observed": list(observed) if text.seen else None,
+            }
+            for text in self.texts
+        ]
+        limits = dataclasses.asdict(self.scheduler.limits)
+        return json.dumps({"format": FORMAT, "seed": seed, "limits": limits, "texts": texts})
+
+    def __call__(self, name: str, now: float, arguments: dict[str, Any], actions: Sequence[Action]) -> None:
+        assert self.scheduler is not None
+        line: dict[str, Any] = {"at": now, "event": name}
+        for key, value in arguments.items():
+            if isinstance(value, (Statement, Waiter)):
+                line["item"] = self._items.number(value)
+                if name in ("submit", "acquire"):
+                    line["deadline"] = value.deadline
+                if isinstance(value, Statement) and name == "submit":
+                    line["text"] = self.texts.index(value.text)
+            elif isinstance(value, Conn):
+                line["conn"] = value.id
+            elif key != "now":
+                line[key] = value
+        line.update(outcome(self._items, self.scheduler, actions))
+        self.events.append(json.dumps(line))
+
+
+class Items:
+    """Statements and waiters by number, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self.all: list[Item] = []
+        self._numbers: dict[int, int] = {}
+
+    def number(self, item: Item) -> int:
+        """The number of an item; a new one gets the next."""
+        if id(item) not in self._numbers:
+            self._numbers[id(item)] = len(self.all)
+            self.all.append(item)
+        return self._numbers[id(item)]
+
+
+def outcome(items: Items, scheduler: Scheduler, actions: Iterable[Action]) -> dict[str, Any]:
+    """What an event caused, as it stands in its line."""
+    wake = scheduler.wake
+    return {"do": [_action(items, action) for action in actions], "wake": None if wake == NEVER else wake}
+
+
+def _action(items: Items, action: Action) -> list[Any]:
+    name = type(action).__name__.lower()
+    if isinstance(action, Send):
+        return [name, action.conn.id, [items.number(s) for s in action.group]]
+    if isinstance(action, Lend):
+        return [name, action.conn.id, items.number(action.waiter)]
+    if isinstance(action, Deliver):
+        return [name, [items.number(s) for s in action.group]]
+    if isinstance(action, Fail):
+        return [name, items.number(action.item), action.reason.value, action.sent]
+    return [name, action.conn.id]
+
+
+class Replay:
+    """Plays a trace to a new scheduler."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        header = json.loads(lines[0])
+        assert header["format"] == FORMAT
+        limits = {**header["limits"], "cost": CostLimits(**header["limits"]["cost"])}
+        self.scheduler = Scheduler(Limits(**limits))
+        self.texts = [self._text(number, entry) for number, entry in enumerate(header["texts"])]
+        self.items = Items()
+        self.conns: dict[int, Conn] = {}
+        self._lines = lines[1:]
+
+    def _text(self, number: int, entry: dict[str, Any]) -> Text:
+        kind = StatementClass(entry["kind"])
+        text = Text(f"text {number}", Lexical(kind, kind.name, entry["dirties"], 1), entry["groupable"])
+        if entry["observed"] is not None:
+            count, seconds, size = entry["observed"]
+            text.observe(count, seconds, size, self.scheduler.limits.cost)
+        return text
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Each event as recorded, and what this scheduler does about it."""
+        for line in self._lines:
+            event = json.loads(line)
+            actions = self._play(event) or []
+            self.conns.update(self.scheduler.conns)
+            yield event, outcome(self.items, self.scheduler, actions)
+
+    def _play(self, event: dict[str, Any]) -> Sequence[Action]:
+        name = event["event"]
+        arguments = {key: value for key, value in event.items() if key not in NO_ARGUMENTS}
+        if "conn" in arguments:
+            arguments["conn"] = self.conns[arguments["conn"]]
+        if "item" in event:
+            key = {"submit": "statement", "acquire": "waiter", "cancel": "item"}[name]
+            arguments[key] = self._item(event)
+        if name not in ("measured", "terminate"):
+            arguments["now"] = event["at"]
+        actions: Sequence[Action] = getattr(self.scheduler, name)(**arguments)
+        return actions
+
+    def _item(self, event: dict[str, Any]) -> Item:
+        if event["event"] == "cancel":
+            return self.items.all[int(event["item"])]
+        item: Item
+        if event["event"] == "submit":
+            item = Statement(self.texts[event["text"]], (), ROWS, None)
+            item.deadline = event["deadline"]
+        else:
+            item = Waiter(None, event["deadline"])
+        assert self.items.number(item) == event["item"]
+        return item
