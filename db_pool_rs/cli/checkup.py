@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..abc import Pool
 
 PINGS = 5
+MISSING = "not installed"
 
 #: What to look at when a connection fails: by SQLSTATE, else by words of the system's error message.
 _HINTS_BY_SQLSTATE = {
@@ -55,20 +56,20 @@ def examine_installation() -> dict[str, Any]:
     }
 
 
-def _psycopg() -> str | None:
+def _psycopg() -> str:
     try:
         import psycopg
         from psycopg import pq
     except ImportError as error:
-        return None if error.name == "psycopg" else f"cannot be imported: {one_line(error)}"
+        return MISSING if error.name == "psycopg" else f"cannot be imported: {one_line(error)}"
     return f"{psycopg.__version__} ({pq.__impl__}), libpq {pq.version_pretty(pq.version())}"
 
 
-def _version(distribution: str) -> str | None:
+def _version(distribution: str) -> str:
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:
-        return None
+        return MISSING
 
 
 def examine_environment() -> dict[str, Any]:
@@ -106,10 +107,12 @@ def examine_modes(asked: str, dsn: str | None) -> dict[str, Any]:
 async def examine_database(options: argparse.Namespace) -> dict[str, Any]:
     """Connect and ask the server about itself."""
     findings: dict[str, Any] = {}
-    started = time.perf_counter()
     try:
-        async with make_pool(options, min_size=1, max_size=1) as pool:
-            findings["target"] = str(pool.config.target)
+        pool = make_pool(options, min_size=1, max_size=1)
+        findings["target"] = str(pool.config.target)
+        findings["named_by"] = _who_named_it(options.dsn)
+        started = time.perf_counter()
+        async with pool:
             findings["connected_in_ms"] = _milliseconds(started)
             findings["round_trip_ms"] = await _round_trip(pool)
             findings.update(await (_postgresql(pool) if database_of(pool) == "postgresql" else _sqlite(pool)))
@@ -121,6 +124,15 @@ async def examine_database(options: argparse.Namespace) -> dict[str, Any]:
     except Error as error:
         findings["error"] = one_line(error)
     return findings
+
+
+def _who_named_it(dsn: str | None) -> str:
+    if dsn is not None:
+        return "--dsn"
+    deployment = load_config()
+    if "default" in deployment.pools:
+        return f"the pool default in {deployment.source}"
+    return "DATABASE_URL" if os.environ.get("DATABASE_URL") else "nothing: the default"
 
 
 async def _round_trip(pool: Pool) -> float:

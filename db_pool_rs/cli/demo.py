@@ -141,7 +141,7 @@ def _show_pool(terminal: Terminal, load: Workload, stats: PoolStats) -> None:
         f"(p95 {groups.p95:.0f}, at most {groups.max:.0f})",
         "connections": f"{load.most_connections} at most, of {stats.max_size} allowed; {load.most_lanes} of them at a "
         f"time carried groups; {stats.acquired:,} sessions lent",
-        "broken up": f"{stats.broken_up:,} groups; {stats.resent:,} statements were sent again alone",
+        "broken up": f"{stats.broken_up:,} of the groups; sent again alone: {stats.resent:,} statements",
         "errors": f"{load.expected_errors:,} expected (the failing insert), {len(load.unexpected):,} unexpected",
     }
     for name, text in lines.items():

@@ -90,7 +90,7 @@ class Progress:
         if not self._shown:
             return
         done = round(max(0.0, min(fraction, 1.0)) * self.WIDTH)
-        bar = f"[{'#' * done}{'.' * (self.WIDTH - done)}] {fraction:4.0%}  {text}"
+        bar = f"[{'#' * done}{'.' * (self.WIDTH - done)}] {min(fraction, 1.0):4.0%}  {text}"
         self._terminal.stream.write(f"\r{bar[: (self._terminal.width or 80) - 1]}\x1b[K")
         self._terminal.stream.flush()
 

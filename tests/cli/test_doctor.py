@@ -9,6 +9,7 @@ import pytest
 
 from db_pool_rs import __version__
 from tests.cli.conftest import Cli
+from tests.plugins.postgresql import OwnServer
 
 SECRET = "hidden-word"
 
@@ -54,6 +55,17 @@ def test_a_database_that_does_not_exist(cli: Cli, pg_dsn: str) -> None:
     assert "3D000" in ran.out
     assert "create the database" in ran.out
     assert "Something is wrong." in ran.out
+
+
+def test_a_wrong_password(cli: Cli, own_server: OwnServer) -> None:
+    server = own_server(hba=["host all all 127.0.0.1/32 scram-sha-256"])
+    server.sql("CREATE ROLE bob LOGIN PASSWORD 'right'")
+    ran = cli("doctor", "--dsn", server.dsn(user="bob", password=SECRET))
+    assert ran.code == 1
+    assert "28P01" in ran.out
+    assert "check user and password" in ran.out
+    assert "bob" in ran.out
+    assert SECRET not in ran.out + ran.err
 
 
 def test_an_invalid_configuration(cli: Cli, tmp_path: Path) -> None:
