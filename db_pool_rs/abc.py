@@ -74,8 +74,8 @@ class Connection(Queries, Protocol):
     ) -> Transaction:
         """A block to use with `async with`; nested blocks are savepoints.
 
-        `isolation`: "read committed", "repeatable read" or "serializable", None for the database's default. A savepoint
-        takes no options.
+        `isolation`: "read_uncommitted", "read_committed", "repeatable_read" or "serializable", None for the database's
+        default. A savepoint takes no options. InterfaceError for anything else.
         """
 
     def is_in_transaction(self) -> bool:
@@ -124,7 +124,8 @@ class Pool(Queries, Protocol):
     def acquire(self, *, timeout: float | None = None) -> Acquisition:
         """A session of your own: `async with pool.acquire() as connection`. PoolTimeout if none is free in time."""
 
-    async def release(self, connection: Connection) -> None:
+    # Any, because an engine takes back its own connections only.
+    async def release(self, connection: Any) -> None:
         """Give back a session that was awaited from `acquire`. An open transaction is rolled back, with a warning."""
 
     def transaction(

@@ -13,6 +13,7 @@ from ..conninfo import SqliteConfig
 from ..errors import ModeUnavailableError
 
 if TYPE_CHECKING:
+    from ..abc import Engine
     from ..config import DeploymentConfig, PoolConfig
     from .driver import Driver
     from .pool import Pool
@@ -31,7 +32,7 @@ class SimpleEngine:
         return Pool(config, _driver(config))
 
 
-def engine(deployment: DeploymentConfig) -> SimpleEngine:
+def engine(deployment: DeploymentConfig) -> Engine:
     """The engine that `deployment` describes. Its one option, `thread_pool_size`, is an option of each pool."""
     return SimpleEngine()
 

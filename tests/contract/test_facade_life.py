@@ -202,6 +202,8 @@ def test_a_loop_that_ended_while_a_pool_was_opened(engine: EngineSpec) -> None:
     loop.call_soon(loop.stop)
     loop.run_forever()  # one turn: the task has begun and is not done
     assert not opening.done()
+    with pytest.raises(InterfaceError, match="being opened in another event loop"):
+        asyncio.run(db.query("default", "SELECT 1"))
     for task in asyncio.all_tasks(loop):
         task.cancel()
     loop.run_until_complete(asyncio.gather(*asyncio.all_tasks(loop), return_exceptions=True))
