@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .. import __version__, detect_best_mode
 from .._redact import HIDDEN, is_secret
 from ..config import load_config, pool_config
-from ..errors import ConfigError, ConnectFailed, DatabaseError, Error, redact
+from ..errors import ConfigError, ConnectFailed, DatabaseError, Error, ModeUnavailableError, redact
 from ..modes import MODES, resolve_mode, unavailable
 from .common import database_of, make_pool, one_line
 
@@ -91,13 +91,17 @@ def examine_configuration() -> dict[str, Any]:
 
 def examine_modes(asked: str, dsn: str | None) -> dict[str, Any]:
     """Each mode: can it be used, or why not; and which one is chosen, with the reasons."""
-    modes: dict[str, Any] = {name: unavailable(name) or "available" for name in MODES}
+    modes: dict[str, Any] = {}
     try:
         database = None if dsn is None else pool_config(dsn).target.database_system
+        modes.update({name: unavailable(name, database) or "available" for name in MODES})
         if asked == "auto":
             decision = detect_best_mode(explain=True, database=database)
         else:
             decision = resolve_mode(asked, load_config(), database)
+    except ModeUnavailableError as error:
+        # What the least complex mode needs is enough, whatever else is missing.
+        return {**modes, "error": one_line(error), "hint": MODES.get(error.mode, MODES["simple"]).install}
     except Error as error:
         return {**modes, "error": one_line(error)}
     rejected = [f"not {other.mode}: {other.reason}" for other in decision.rejected]

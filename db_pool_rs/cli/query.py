@@ -9,7 +9,8 @@ reads each one as the type that its place asks for, as if it stood in quotes in 
 So there is nothing to guess: 0123 stays 0123 for a text column and is 123 for an integer. SQLite's parameters have no
 types: there an argument that is a number in JSON's notation (42, -1.5e3, not 0123) is a number, any other is a text.
 (The same holds for EXPLAIN and CALL on PostgreSQL.) On both, the argument \\N, as in COPY, is NULL: put it in quotes,
-'\\N'. SQL given as - is read from standard input.
+'\\N'. An argument that begins with a hyphen goes behind --, the end of options. SQL given as - is read from standard
+input.
 
 Rows come as an aligned table, with --json as one array of objects (a row a line), with --csv as CSV with a header (NULL
 is an empty field). A statement without rows gives its command tag.

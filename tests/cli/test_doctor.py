@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,14 @@ def test_the_environment_without_its_secrets(cli: Cli, monkeypatch: pytest.Monke
         assert "shown" in ran.out
         assert "u:***@127.0.0.1" in ran.out
         assert SECRET not in ran.out + ran.err
+
+
+def test_psycopg_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db_pool_rs.modes._psycopg_problem", lambda: "psycopg is not installed")
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    ran = cli("doctor", "--json", "--dsn", "postgresql://127.0.0.1:1/x")
+    findings = json.loads(ran.out)
+    assert ran.code == 1
+    assert findings["modes"]["simple"] == "psycopg is not installed"
+    assert "db-pool-rs[simple]" in findings["modes"]["hint"]
+    assert cli("doctor").code == 0
