@@ -85,7 +85,7 @@ def unavailable(mode: str, database: Database = None) -> str | None:
     """Why `mode` cannot serve `database` in this installation; None if it can."""
     known = _known(mode)
     if known.native is not None:
-        return _native_problem(known.native) or _engine_problem(known)
+        return _engine_problem(known) or _native_problem(known.native)
     return _psycopg_problem() if database == "postgresql" else None
 
 

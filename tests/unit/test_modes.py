@@ -244,7 +244,10 @@ def test_a_mode_that_was_asked_for_never_falls_back(asked_by: str, only: Any, mo
 
 
 @pytest.mark.parametrize("mode", ["balanced", "full"])
-def test_a_native_module_must_be_there_whole_and_of_this_version(mode: str, install: Install) -> None:
+def test_a_native_module_must_be_there_whole_and_of_this_version(
+    mode: str, install: Install, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(modes, "_engine_problem", lambda mode: None)
     module = f"db_pool_rs_{mode}"
     for source, reason in (
         ("raise ImportError('libpq.so.5: cannot open')", "cannot be imported: libpq.so.5: cannot open"),
@@ -262,6 +265,8 @@ def test_a_native_module_must_be_there_whole_and_of_this_version(mode: str, inst
 def test_a_mode_that_is_not_installed(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Whether or not this machine has it.
     monkeypatch.setattr(modes, "find_spec", lambda module: None)
+    assert modes.unavailable(mode) == f"db_pool_rs {db_pool_rs.__version__} does not contain the {mode} engine"
+    monkeypatch.setattr(modes, "_engine_problem", lambda mode: None)
     assert modes.unavailable(mode) == f"the module db_pool_rs_{mode} is not installed"
     package = __import__(f"db_pool_rs.{mode}", fromlist=["DatabasePool"])
     with pytest.raises(ModeUnavailableError) as caught:
