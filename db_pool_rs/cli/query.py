@@ -189,10 +189,11 @@ def _print_table(answer: Answer) -> None:
         return
     terminal = Terminal(sys.stdout)
     if answer.columns:
-        numeric = {
-            index
-            for index in range(len(answer.columns))
-            if all(row[index] is None or is_number(row[index]) for row in answer.rows)
-        }
+        numeric = {index for index in range(len(answer.columns)) if _is_numeric([row[index] for row in answer.rows])}
         terminal.table(answer.columns, [[as_text(value) for value in row] for row in answer.rows], numeric)
     terminal.line(f"({len(answer.rows)} row{'s' * (len(answer.rows) != 1)})")
+
+
+def _is_numeric(values: Sequence[Any]) -> bool:
+    known = [value for value in values if value is not None]
+    return bool(known) and all(map(is_number, known))
