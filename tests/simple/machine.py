@@ -66,6 +66,7 @@ class World:
         #: Every item that was handed in, and its answer once it has one.
         self.items: list[Item] = []
         self.answers: dict[int, Deliver | Fail | None] = {}
+        self._awaiting: dict[int, Item] = {}
         #: The texts that `moves` choose from.
         self.texts: list[Text] = []
         self._texts = 0
@@ -111,7 +112,7 @@ class World:
     @property
     def unanswered(self) -> list[Item]:
         """Those who still wait for an answer, and were not cancelled."""
-        return [item for item in self.items if self.answers.get(id(item), item) is None]
+        return list(self._awaiting.values())
 
     def last(self, kind: type[Action]) -> list[Any]:
         """The actions of one kind that the last event caused."""
@@ -169,7 +170,7 @@ class World:
 
     def cancel(self, item: Item) -> None:
         """The caller goes away: nothing is delivered to him any more."""
-        self.answers.pop(id(item))
+        del self.answers[id(item)], self._awaiting[id(item)]
         self._event("cancel", item=item, now=self.now)
 
     def opened(self, conn: Conn | None = None, lifetime: float = 3600.0) -> Conn:
@@ -276,6 +277,7 @@ class World:
     def _arrive(self, item: Item) -> None:
         self.items.append(item)
         self.answers[id(item)] = None
+        self._awaiting[id(item)] = item
 
     def _gone(self, conn: Conn) -> None:
         self.open.discard(conn)
@@ -332,8 +334,7 @@ class World:
 
     def _lend(self, action: Lend) -> None:
         self._use(action.conn)
-        assert self.answers[id(action.waiter)] is None
-        self.answers[id(action.waiter)] = Deliver([])
+        self._answer(action.waiter, Deliver([]))
         self.lent[action.conn] = action.waiter
 
     def _cancel(self, action: Cancel) -> None:
@@ -368,6 +369,7 @@ class World:
         assert id(item) in self.answers, "answered after its caller had gone"
         assert self.answers[id(item)] is None, "answered twice"
         self.answers[id(item)] = answer
+        del self._awaiting[id(item)]
 
     def _check_order(self, actions: Sequence[Action]) -> None:
         """First come, first served: a connection goes to the oldest of those who can be served."""

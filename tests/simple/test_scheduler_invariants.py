@@ -67,9 +67,9 @@ def _rule(name: str, move: Move) -> Callable[..., None]:
 for _name, _move in MOVES.items():
     setattr(PoolMachine, _name, _rule(_name, _move))
 
-TestPool: Any = PoolMachine.TestCase
+TestPool: Any = pytest.mark.timeout(600)(PoolMachine.TestCase)
 TestPool.settings = settings(
-    max_examples=300,
+    max_examples=3 * settings().max_examples,
     stateful_step_count=80,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
