@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Error as LibpqError
-from psycopg.pq import DiagnosticField, ExecStatus, TransactionStatus
+from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
 
-from ..errors import DatabaseError, Error
+from ..errors import ConnectionLost, DatabaseError, Error
 from ..record import Status
 from ..statement import StatementClass
 from .cancel import cancel
@@ -179,10 +179,15 @@ class PostgresLink:
         """Take every result that has arrived; on the last one, the Sync's, the group ends."""
         steps, step = self._steps, self._step
         is_busy, get_result = self._pgconn.is_busy, self._pgconn.get_result
+        ended = False
         while not is_busy():
             result = get_result()
-            if result is None:
-                continue  # the end of one statement's results
+            if result is None:  # the end of one statement's results; twice: libpq has no more to give
+                if ended:
+                    break
+                ended = True
+                continue
+            ended = False
             status = result.status
             if status == _SYNC:
                 if step < len(steps):
@@ -203,6 +208,8 @@ class PostgresLink:
                 return
             step += 1
         self._step = step
+        if self._pgconn.status == ConnStatus.BAD:
+            self._die(ConnectionLost(self._pgconn.get_error_message().strip(), sent=True), sent=True)
 
     def _learn(self, target: Any, result: PGresult) -> None:
         """Something that was sent in front of a statement succeeded."""
