@@ -25,7 +25,7 @@ class Reason(enum.Enum):
 class Waiter:
     """Somebody who wants a connection to himself (``acquire``)."""
 
-    __slots__ = ("conn", "deadline", "enqueued", "future", "state", "ticket")
+    __slots__ = ("deadline", "enqueued", "future", "state", "ticket")
 
     def __init__(self, future: Any, deadline: float | None) -> None:
         self.future = future
@@ -33,7 +33,6 @@ class Waiter:
         self.ticket = 0
         self.enqueued = 0.0
         self.state = 0
-        self.conn: Any = None
 
 
 #: Whoever waits for a connection, first come, first served.

@@ -155,16 +155,14 @@ class Scheduler(Upkeep):
 
     def _dispatch(self, now: float) -> None:
         """Give connections to waiters, first come, first served, and open what is missing."""
-        self.shortage = self._missing_lanes = 0
+        self.shortage = 0
         served = self.queues.waiting > 0
         while served:
             served = False
-            self.shortage = 0
             for queue in self.queues.heads():
                 if self._serve(queue, now):
                     served = True  # another head may now be the oldest: look again
                     break
-        self.shortage += self._missing_lanes
         if self.shutting_down and not self.queues.waiting:
             self._close_idle()
         self._grow(now)
@@ -186,9 +184,7 @@ class Scheduler(Upkeep):
             self._send(conn, [head], now, head.text.mean)
         else:
             head.state = SENT
-            head.conn = conn
             conn.state = State.SESSION
-            conn.since = now
             self._actions.append(Lend(conn, head))
         return True
 
@@ -207,7 +203,7 @@ class Scheduler(Upkeep):
         self.lanes.append(conn)
         self._send(conn, group, now, expected)
         if not queue:  # served with fewer lanes than it should have: the next time there are enough
-            self._missing_lanes = wanted - lanes
+            self.shortage += wanted - lanes
         return True
 
     def _lanes_wanted(self, kind: StatementClass, now: float) -> int:

@@ -64,7 +64,6 @@ class Upkeep:
         self.wake = NEVER
         #: How many connections the waiters miss, as the last dispatch found.
         self.shortage = 0
-        self._missing_lanes = 0
         self._closing = 0
         self.connect_failures = 0
         #: The last connect was refused for good: no further attempt unless somebody waits.
