@@ -118,6 +118,7 @@ class Borrowings:
             runner.metrics.hold.record(runner.loop.time() - held.since)
             if held.warning is not None:
                 held.warning.cancel()
+        ending = "ROLLBACK" in session.prefix
         session.prefix.clear()
         if session.user.error is not None:
             return  # the connection is lost, and the scheduler knows
@@ -125,16 +126,15 @@ class Borrowings:
         if session.quiet and reset in ("dirty", "off"):
             runner.release(session.conn, healthy=True)
         else:
-            runner.spawn(self._clean(session))
+            runner.spawn(self._clean(session, ending))
 
-    async def _clean(self, session: Session) -> None:
+    async def _clean(self, session: Session, ending: bool) -> None:
         reset = self._pool.config.reset
         try:
             await session.settle()
             if session.in_transaction():
-                logger.warning(
-                    "a connection was released inside a transaction, which is rolled back; %s", session.holding
-                )
+                if not ending:
+                    logger.warning("released inside a transaction, which is rolled back: %s", session.holding)
                 await session.command("ROLLBACK")
             if callable(reset):
                 connection = Connection(self._pool, session)

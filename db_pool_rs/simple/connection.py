@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -174,6 +174,8 @@ class Transaction:
         session = self._connection._held()
         if self._start:
             raise InterfaceError("this transaction block was used already; make a new one")
+        if not session.calm:
+            await session.settle()
         if session.in_transaction():
             if any(self._options):
                 raise InterfaceError("isolation, readonly and deferrable belong to the outermost transaction")
@@ -195,21 +197,19 @@ class Transaction:
             del session.prefix[session.prefix.index(self._start) :]
         elif error is None:
             await self._commit(session)
-        elif not session.in_transaction():
-            return  # the borrower ended it himself, or the connection is lost
-        elif isinstance(error, Exception) and session.calm:
-            await self._roll_back(session.command)
-        else:  # cancelled, or out of time: whoever waits for us is not kept waiting
+        elif not session.calm:  # a call was cancelled or timed out: whoever waits for us is not kept waiting
             session.later(*self._undo())
+        elif session.in_transaction():  # else the borrower ended it himself, or the connection is lost
+            await self._roll_back(session)
 
     async def _commit(self, session: Session) -> None:
         tag = await session.command(f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT")
         if tag == "ROLLBACK" and not self._name:
             raise _rolled_back()
 
-    async def _roll_back(self, command: Callable[..., Any]) -> None:
+    async def _roll_back(self, session: Session) -> None:
         try:
-            await command(*self._undo())
+            await session.command(*self._undo())
         except Exception as error:  # the block's own error is what the caller wants to see
             self._connection._pool.note(error)
 

@@ -28,7 +28,7 @@ class Session:
         self.conn = conn
         self.runner = runner
         self.user = user or runner.use(conn)
-        #: Commands that travel with the next statement: BEGIN, SAVEPOINT.
+        #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
         self.prefix: list[str] = []
         self.savepoints = 0
         self.dirty = False
@@ -51,6 +51,8 @@ class Session:
 
     def in_transaction(self) -> bool:
         """Whether statements sent now run inside a transaction block."""
+        if "ROLLBACK" in self.prefix:
+            return self.prefix[-1] != "ROLLBACK"
         return bool(self.prefix) or (self.user.error is None and self.user.link.in_transaction())
 
     async def run(self, statements: Sequence[Statement], timeout: float | None = None) -> None:
@@ -82,16 +84,8 @@ class Session:
         return str(group[-1].value)
 
     def later(self, *texts: str) -> None:
-        """Run commands in the background, before whatever is called next."""
-        ready = self.command(*texts)
-
-        async def run() -> None:
-            try:
-                await ready
-            except Exception as error:  # the connection is lost, or will be found in a bad state when it is released
-                self.runner.last_error = error
-
-        self.runner.spawn(run())
+        """Have commands run before whatever is called next; nobody waits for them now."""
+        self.prefix.extend(texts)
 
     async def settle(self) -> None:
         """Wait until everything that was called has ended."""
