@@ -7,6 +7,7 @@ loop of the fixture `runner`. `--loop uvloop` runs them on uvloop. A test that p
 - a task that still runs, a thread, or an open file descriptor,
 - a ResourceWarning (pytest turns warnings into errors; unreachable objects are collected before the loop closes).
 
+A test that takes too long is ended at nine tenths of pytest-timeout's limit, with the stack of every task.
 A test that awaits a fault handler's report itself takes `runner.problems`, asserts on it and clears it.
 """
 
@@ -17,86 +18,17 @@ import contextlib
 import functools
 import gc
 import inspect
-import os
-import threading
+import math
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-OutcomeException = pytest.fail.Exception.__base__ or BaseException
-GRACE = 1.0  # seconds for a task or thread that is ending already
+from tests.plugins.runner import Runner
+
 _failed = pytest.StashKey[bool]()
-
-
-class Runner:
-    """One event loop and what went wrong on it."""
-
-    def __init__(self, new_loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
-        self.problems: list[str] = []
-        self._ended: BaseException | None = None
-        self._threads = set(threading.enumerate())
-        self._files = open_files()
-        self.loop = new_loop()
-        self.loop.set_exception_handler(self._unhandled)
-
-    def run(self, awaitable: Awaitable[Any]) -> Any:
-        """Run to the end on the loop."""
-
-        async def main() -> Any:
-            return await awaitable
-
-        try:
-            return self.loop.run_until_complete(main())
-        except RuntimeError:
-            if self._ended is not None:
-                raise self._ended from None
-            raise
-
-    def close(self) -> None:
-        """Close the loop; `problems` then lists what was left behind."""
-        try:
-            self._end_tasks()
-            gc.collect()  # a forgotten task or future reports its exception when it is collected
-            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
-            self.loop.run_until_complete(self.loop.shutdown_default_executor())
-        finally:
-            self.loop.close()
-        for thread in set(threading.enumerate()) - self._threads:
-            thread.join(GRACE)
-            if thread.is_alive():
-                self.problems.append(f"leaked thread: {thread!r}")
-        self.problems += [f"leaked file descriptor: {name}" for name in sorted(open_files() - self._files)]
-
-    def _end_tasks(self) -> None:
-        tasks = asyncio.all_tasks(self.loop)
-        if tasks:
-            _, pending = self.loop.run_until_complete(asyncio.wait(tasks, timeout=GRACE))
-            for task in pending:
-                self.problems.append(f"leaked task: {task!r}")
-                task.cancel()
-            if pending:
-                self.loop.run_until_complete(asyncio.wait(pending, timeout=GRACE))
-
-    def _unhandled(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        if isinstance(context.get("exception"), OutcomeException):
-            # The signal of the time-out arrived within a callback of the loop, which would swallow it.
-            self._ended = context["exception"]
-            self.loop.stop()
-            return
-        details = ", ".join(f"{key}={value!r}" for key, value in context.items() if key != "message")
-        self.problems.append(f"unhandled on the loop: {context['message']} ({details})")
-
-
-def open_files() -> set[str]:
-    """Open descriptors of this process as `number name`; nothing where the system does not tell."""
-    found = set()
-    with contextlib.suppress(FileNotFoundError):
-        for number in os.listdir("/proc/self/fd"):
-            with contextlib.suppress(FileNotFoundError):
-                found.add(f"{number} {os.readlink(f'/proc/self/fd/{number}')}")
-    # Pipes belong to child processes, of which servers outlive a test; a forgotten one is a ResourceWarning anyway.
-    return {name for name in found if "/proc/" not in name and "pipe:" not in name}
+# Of the time that pytest-timeout allows: first the runner, which can tell where each task waits.
+OWN_SHARE = 0.9
 
 
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -129,10 +61,19 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"event loop: {config.getoption('--loop')}"
 
 
+def _limit(item: pytest.Item) -> float:
+    """Seconds that pytest-timeout allows a test; infinite if it does not limit them."""
+    marker = item.get_closest_marker("timeout")
+    values = [marker.args[0] if marker and marker.args else None, item.config.getoption("--timeout", None)]
+    with contextlib.suppress(KeyError, ValueError):
+        values.append(item.config.getini("timeout"))
+    return next((float(value) for value in values if value is not None and value != ""), 0.0) or math.inf
+
+
 @pytest.fixture
 def runner(request: pytest.FixtureRequest) -> Iterator[Runner]:
     """The loop of an async test; made before the test's other fixtures, closed after them."""
-    runner = Runner(_loop_factory(request.config.getoption("--loop")))
+    runner = Runner(_loop_factory(request.config.getoption("--loop")), OWN_SHARE * _limit(request.node))
     yield runner
     runner.close()
     # After a failure the rest is a consequence, and would hide it.

@@ -95,8 +95,21 @@ def test_what_a_test_leaves_behind_fails_it(outcome) -> None:
 def test_hanging_tests_are_ended_and_ending_tasks_forgiven(outcome) -> None:
     counts, output = outcome(
         """
-async def test_hangs():
+async def wait_for_ever():
     await asyncio.Event().wait()
+
+@pytest.fixture
+async def hangs_at_the_end():
+    yield
+    await asyncio.Event().wait()
+
+async def test_hangs(hangs_at_the_end):
+    await asyncio.gather(wait_for_ever())
+
+@settings(deadline=None)
+@given(x=st.integers())
+async def test_property_hangs(x):
+    await wait_for_ever()
 
 async def test_next():
     pass
@@ -104,8 +117,13 @@ async def test_next():
 async def test_ending():
     global t
     t = asyncio.ensure_future(asyncio.sleep(0.01))
+
+async def test_busy():
+    while True:
+        pass
 """,
         "--timeout=1",
     )
-    assert counts == {"failed": 1, "passed": 2}
-    assert "Timeout" in output
+    assert counts == {"failed": 3, "errors": 1, "passed": 2}
+    assert "TookTooLongError: the test's 0.9 s are over" in output
+    assert "in wait_for_ever" in output
