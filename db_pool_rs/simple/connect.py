@@ -71,19 +71,30 @@ class _Connector:
         if self._config.password_provider is not None:
             self._password = await self._ask_password(self._config.password_provider)
         attrs = self._config.target_session_attrs
-        first = "standby" if attrs == "prefer-standby" else attrs
+        found = await self._try_hosts("standby" if attrs == "prefer-standby" else attrs)
+        if found is None and attrs == "prefer-standby":
+            found = await self._try_reached("any")
+        if found is None:
+            raise self._failed()
+        return found
+
+    async def _try_hosts(self, attrs: str) -> PGconn | None:
         for host in self._shuffled(self._config.hosts):
-            found = await self._try_host(host, first)
+            found = await self._try_host(host, attrs)
             if found is not None:
                 return found
-        if attrs == "prefer-standby":
-            for host, address in self._reached.copy():
-                found = await self._try_address(host, address, "any")
-                if found is not None:
-                    return found
-        raise self._failed()
+        return None
+
+    async def _try_reached(self, attrs: str) -> PGconn | None:
+        for host, address in self._reached.copy():
+            found = await self._try_address(host, address, attrs)
+            if found is not None:
+                return found
+        return None
 
     async def _try_host(self, host: HostSpec, attrs: str) -> PGconn | None:
+        if self._is_over():
+            return None
         try:
             addresses = await self._addresses(host)
         except Expired:
@@ -103,6 +114,8 @@ class _Connector:
         return None
 
     async def _try_address(self, host: HostSpec, address: str | None, attrs: str) -> PGconn | None:
+        if self._is_over():
+            return None
         started = self._clock()
         deadline = self._deadline()
         try:
@@ -185,6 +198,10 @@ class _Connector:
         limit = self._config.connect_timeout
         end = min(self._end, math.inf if limit is None else self._clock() + limit)
         return None if end == math.inf else end
+
+    def _is_over(self) -> bool:
+        """Whether the time for the whole has passed; not before something was tried."""
+        return bool(self._failures) and self._clock() >= self._end
 
     def _shuffled(self, items: Sequence[T]) -> Sequence[T]:
         return random.sample(items, len(items)) if self._config.load_balance_hosts else items
