@@ -62,8 +62,6 @@ class Scheduler(Upkeep):
         """The caller no longer waits. Queued: taken out. Sent: its answer is dropped, neighbours never notice."""
         if item.state == QUEUED:
             self.queues.remove(item)
-            if self.shutting_down:  # it may have been the last
-                self._dispatch(now)
         elif item.state == SENT and isinstance(item, Statement):
             item.state = DONE
             conn = cast(Conn, item.conn)

@@ -35,7 +35,8 @@ class Limits:
     max_write_lanes: int = 10
     breaks_stalls: bool = True
     retry_reads: bool = False
-    #: How long the server may take to react to a CancelRequest before the connection counts as dead.
+    #: How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing can
+    #: be cancelled from outside there is no server that can fall silent: then it is asked, but never given up.
     cancel_grace: float = 1.5
     #: Pause before a CancelRequest is repeated, doubled each time: the server ignores one that comes too early.
     cancel_pause: float = 0.05
@@ -323,7 +324,7 @@ class Upkeep:
 
     def _press(self, conn: Conn, now: float) -> None:
         """The server was asked to stop the group: ask again where it took no notice, give up in the end."""
-        until = conn.cancel_at + self.limits.cancel_grace
+        until = conn.cancel_at + self.limits.cancel_grace if self.limits.breaks_stalls else NEVER
         if now >= until:
             self._declare_dead(conn)
             return

@@ -144,5 +144,6 @@ def _due(scheduler: Scheduler, conn: Conn) -> float:
     if not conn.group:
         return NEVER
     if conn.cancel_at != NEVER:
-        return min(conn.cancel_at + limits.cancel_grace, NEVER if conn.cancelling else conn.ask_at)
+        until = conn.cancel_at + limits.cancel_grace if limits.breaks_stalls else NEVER
+        return min(until, NEVER if conn.cancelling else conn.ask_at)
     return conn.started + limits.stall if len(conn.group) > 1 and limits.breaks_stalls else NEVER

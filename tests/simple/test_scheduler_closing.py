@@ -35,6 +35,18 @@ def test_shut_down_serves_with_the_connections_that_there_are() -> None:
     assert not world.count(Open, since=start + 0.001)
 
 
+def test_shut_down_keeps_free_connections_while_somebody_may_need_them() -> None:
+    world = World.ready(4)
+    text = world.text()
+    world.run(text, 16)
+    world.run(text, 3)
+    world.shut_down()
+    assert len(world.scheduler.idle) == 2
+    world.advance(0.01)
+    assert len(world.running) == 3, "the lanes are overdue"
+    assert not world.scheduler.idle
+
+
 def test_shut_down_of_an_idle_pool_closes_everything() -> None:
     world = World.ready(3)
     world.shut_down()

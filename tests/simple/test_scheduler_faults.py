@@ -6,7 +6,7 @@ import pytest
 
 from db_pool_rs.simple.actions import Cancel, Close, Fail, Lend, Open
 from db_pool_rs.simple.conn import State
-from tests.simple.machine import OTHER, SESSION, World
+from tests.simple.machine import OTHER, SESSION, WRITE, World
 
 # -- cancellation ------------------------------------------------------------------------------------------------------
 
@@ -62,6 +62,19 @@ def test_a_group_is_cancelled_once_nobody_waits_for_any_of_it(count: int) -> Non
     world.finished(conn, ok=False)
     world.cancel_closed(conn)
     assert conn.state is State.IDLE
+
+
+def test_cancelled_when_it_was_answered_already_is_nothing() -> None:
+    world = World.ready(2)
+    (statement,), waiter = world.run(world.text()), world.lend()
+    world.finished(next(iter(world.running)))
+    assert world.scheduler.cancel(statement, world.now) == []
+    assert world.scheduler.cancel(waiter, world.now) == []
+    late = world.submit(world.text(OTHER), timeout=0.1)
+    world.turn()
+    world.advance(0.11)
+    assert len(world.cancels) == 1
+    assert world.scheduler.cancel(late[0], world.now) == [], "it was cancelled when its time was over"
 
 
 def test_a_cancelled_session_statement_is_reset_once_the_cancel_is_closed() -> None:
@@ -257,6 +270,24 @@ def test_a_silent_connection_is_noticed_when_a_caller_gives_up() -> None:
     world.advance(1.6)
     assert conn.state is State.CLOSED
     world.behave()
+
+
+def test_a_database_in_this_process_is_asked_to_stop_but_never_given_up() -> None:
+    """A group waits for its turn to write; one of its callers has no more time, the others have."""
+    world = World.ready(1, breaks_stalls=False)
+    text = world.text(WRITE)
+    late, others = world.submit(text, timeout=0.1), world.submit(text, 2)
+    world.turn()
+    (conn,) = world.running
+    for _ in range(1000):
+        world.advance(0.01)
+        if world.cancels:
+            world.cancel_closed(conn)
+    assert world.outcome(late) == {"timeout"}
+    assert world.outcome(others) == {None}
+    assert world.count(Cancel) <= 10
+    world.finished(conn)
+    assert world.outcome(others) == {"delivered"}
 
 
 def test_a_cancel_that_ends_after_its_connection_was_given_up_does_nothing() -> None:

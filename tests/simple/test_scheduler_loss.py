@@ -60,6 +60,19 @@ def test_retry_reads_is_opt_in_and_repeats_reads_once() -> None:
     assert world.outcome(read) == {"lost"}, "not for ever"
 
 
+def test_what_was_sent_alone_stays_alone_when_its_connection_is_lost() -> None:
+    world = World.ready(4, read_lanes=1)
+    reads = world.run(world.text(), 3)
+    world.finished(world.sends[0].conn, ok=False)
+    for conn in list(world.running):
+        world.lost(conn, sent=False)
+    while world.opening:
+        world.opened()
+    assert [len(group) for group in world.running.values()] == [1, 1, 1]
+    world.behave()
+    assert world.outcome(reads) == {"delivered"}
+
+
 def test_an_idle_connection_that_is_lost_is_replaced_and_nobody_notices() -> None:
     world = World.ready(2)
     world.lost(world.scheduler.idle[0])

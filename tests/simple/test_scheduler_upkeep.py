@@ -129,7 +129,7 @@ def test_a_failed_connect_answers_those_who_came_before_it_began_if_there_is_no_
     before: list[Item] = [*world.submit(world.text()), world.acquire()]
     world.turn()
     world.advance(0.001)
-    after = world.run(world.text())
+    after: list[Item] = [*world.run(world.text()), world.lend()]
     world.open_failed()
     assert world.outcome(before) == {"connect_failed"}
     assert world.outcome(after) == {None}, "a call waits for one attempt that began after it did"
