@@ -109,11 +109,12 @@ class Database:
 
     def close(self) -> None:
         """Close; an open transaction is rolled back."""
-        self.connection.close()
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.close()
 
     def reopen(self, stop: Stop) -> None:
         """A new connection in the place of this one: no setting, temporary table or attached file is left."""
-        self.connection.close()
+        self.close()
         self.open(stop)
 
     def interrupt(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from .._lexer import CLOSE, FILLER, OPEN, WORD, tokens
 from ..record import Status
 from ..statement import sqlite_placeholders
-from ._sqlite_types import encode
+from ._sqlite_types import BY_NAME, encode, plain
 
 #: What begins a read-only transaction. SQLite has no word for it: the driver makes a pragma and a BEGIN of it.
 BEGIN_READ_ONLY = "BEGIN READ ONLY"
@@ -82,6 +82,12 @@ class Description:
 
     def encode(self, args: Sequence[Any]) -> Any:
         """The arguments as ``sqlite3`` takes them; ArgumentError if they do not fit."""
+        if len(args) == self.count and not BY_NAME:
+            for value in args:
+                if not plain(value):
+                    break
+            else:
+                return args
         return encode(args, self.count)
 
     def status(self, rows: int) -> Status:

@@ -32,8 +32,6 @@ from ..errors import ArgumentError
 ACCEPTED = "None, int, float, str, bytes, bool, Decimal, datetime, date, time, UUID, dict, list"
 SHOWN = 60
 
-#: What sqlite3 binds as it is; an int must be in range, a text without surrogates.
-_PLAIN = frozenset((bytes, bool, type(None)))
 _LOW, _HIGH = -(2**63), 2**63 - 1
 
 #: Python 3.12.0-3.12.3 warn of `?1` with a sequence of arguments (cpython gh-117995), but take a mapping.
@@ -113,23 +111,20 @@ def encode(args: Sequence[Any], count: int) -> Any:
     """The arguments of a statement with `count` parameters, ready for ``sqlite3``; ArgumentError if they do not fit."""
     if len(args) != count:
         raise ArgumentError(_wrong_count(count, len(args)))
-    encoded = args if _plain(args) else tuple([_encode_one(value, number) for number, value in enumerate(args, 1)])
+    encoded = tuple([_encode_one(value, number) for number, value in enumerate(args, 1)])
     return {str(number): value for number, value in enumerate(encoded, 1)} if BY_NAME else encoded
 
 
-def _plain(args: Sequence[Any]) -> bool:
-    """Whether sqlite3 takes all of them as they are: the usual case, seen at the least cost."""
-    for value in args:
-        kind = type(value)
-        if kind is int:
-            if not _LOW <= value <= _HIGH:
-                return False
-        elif kind is str:
-            if not value.isascii():
-                return False
-        elif kind not in _PLAIN:
-            return False
-    return True
+def plain(value: Any) -> bool:
+    """Whether sqlite3 takes a value as it is: the usual case, seen at the least cost."""
+    kind = type(value)
+    return (
+        (kind is int and _LOW <= value <= _HIGH)
+        or (kind is str and value.isascii())
+        or value is None
+        or kind is bytes
+        or kind is bool
+    )
 
 
 def _encode_one(value: Any, number: int) -> Any:

@@ -92,7 +92,9 @@ def run_reads(database: Database, job: Job) -> None:
     """One snapshot, outcomes of their own."""
     cursor, group = database.cursor, job.group
     execute, fetchall = cursor.execute, cursor.fetchall
-    several = len(group) > 1
+    several, longest = len(group) > 1, 0
+    known: Description | None = None  # within one snapshot a text keeps its columns
+    row: type[Record] = Record
     if several:
         execute("BEGIN")
     for statement in group:
@@ -109,16 +111,16 @@ def run_reads(database: Database, job: Job) -> None:
                 database.execute_again(description.sql, statement.params, job)
             rows = fetchall()
         except Exception as error:
+            known = None
             if _failed(statement, error, job):
                 continue
             break
-        if statement.want:
-            statement.value = list(map(_row_class(cursor.description), rows))
-        else:
-            statement.value = description.status(len(rows))
-        size = estimate(rows)
-        if size > job.size:
-            job.size = size
+        if description is not known:
+            known, row = description, _row_class(cursor.description)
+        statement.value = list(map(row, rows)) if statement.want else description.status(len(rows))
+        if len(rows) > longest:  # the others are hardly larger, or are when their text comes first
+            longest = len(rows)
+            job.size = max(job.size, estimate(rows))
     if several and database.connection.in_transaction:
         database.surely("COMMIT")
 

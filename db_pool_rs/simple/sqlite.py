@@ -17,11 +17,9 @@ be in :mod:`._sqlite_types`. What differs from PostgreSQL, whose other behaviour
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import uuid
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from ..conninfo import SqliteConfig
@@ -30,6 +28,7 @@ from ..statement import StatementClass
 from ._sqlite_database import Database, Settings, Stop
 from ._sqlite_errors import lock_not_available
 from ._sqlite_text import BEGIN_READ_ONLY, BEGIN_READ_WRITE, RESET, Description, Lock, Role, describe_command
+from ._sqlite_threads import Threads
 from ._sqlite_turn import Turn
 from ._sqlite_worker import Job, carry_out, run_reads, run_session, run_writes, stopped
 from .cost import Text
@@ -69,22 +68,16 @@ class SqliteDriver:
         self.one_lock = config.target.memory
         #: A deferred foreign key was seen: WRITEs do not share transactions.
         self.apart = False
-        self._threads = config.thread_pool_size
+        self._most_threads = config.thread_pool_size
         self._thread_name = f"db_pool_rs-{config.name}"
-        self._executor: ThreadPoolExecutor | None = None
-        self._loop: asyncio.AbstractEventLoop
+        self._threads: Threads | None = None
         self._links: set[SqliteLink] = set()
         self._opening = asyncio.Lock()
         #: Keeps an in-memory database alive while no link is open.
         self._anchor: Database | None = None
-        self._under_way = 0
-        self._idle: asyncio.Future[None] | None = None
 
     async def connect(self, listener: LinkListener) -> SqliteLink:
         """Open a connection; ConnectFailed says what is wrong with the file."""
-        if self._executor is None:
-            self._loop = asyncio.get_running_loop()
-            self._executor = ThreadPoolExecutor(self._threads, self._thread_name)
         async with self._opening:  # the first one may have to convert the file to WAL, which wants it alone
             if self.settings.memory and self._anchor is None:
                 self._anchor = await self._open()
@@ -96,7 +89,7 @@ class SqliteDriver:
 
     async def _open(self) -> Database:
         database, stop = Database(self.settings), Stop()
-        opened: asyncio.Future[Exception | None] = self._loop.create_future()
+        opened: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
 
         def back(error: Exception | None) -> None:
             if not opened.done():
@@ -116,23 +109,11 @@ class SqliteDriver:
             raise error
         return database
 
-    def run(self, work: Callable[[], Any], back: Callable[[Any], object] | None = None) -> None:
-        """Do `work` on a thread; `back` is then called with its result, on the event loop's thread."""
-        assert self._executor is not None
-        self._under_way += 1
-        self._executor.submit(self._work, work, back)
-
-    def _work(self, work: Callable[[], Any], back: Callable[[Any], object] | None) -> None:
-        result = work()
-        with contextlib.suppress(RuntimeError):  # the loop was closed before the pool
-            self._loop.call_soon_threadsafe(self._came_back, back, result)
-
-    def _came_back(self, back: Callable[[Any], object] | None, result: Any) -> None:
-        self._under_way -= 1
-        if back is not None:
-            back(result)
-        if not self._under_way and self._idle is not None and not self._idle.done():
-            self._idle.set_result(None)
+    def run(self, work: Callable[[], Any], back: Callable[[Any], object] = bool) -> None:
+        """Do `work`, which must not raise, on a thread; `back` is then called with its result."""
+        if self._threads is None:
+            self._threads = Threads(self._most_threads, self._thread_name)
+        self._threads.run(work, back)
 
     def describe(self, text: Text) -> None:
         """What the text says itself: SQLite has no types to ask for."""
@@ -164,12 +145,8 @@ class SqliteDriver:
         if self._anchor is not None:
             self.run(self._anchor.close)
             self._anchor = None
-        if self._under_way:
-            self._idle = self._idle or self._loop.create_future()
-            await asyncio.wait((self._idle,), timeout=CLOSE_TIMEOUT)
-        executor, self._executor = self._executor, None
-        if executor is not None:
-            executor.shutdown(wait=not self._under_way)
+        if self._threads is not None:
+            await self._threads.end(CLOSE_TIMEOUT)
 
 
 def _attempt(work: Callable[[Stop], None], stop: Stop) -> Exception | None:
