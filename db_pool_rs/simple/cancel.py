@@ -28,7 +28,7 @@ async def cancel(pgconn: PGconn, *, timeout: float | None = 5.0) -> bool:
         if pq.version() < _CANCEL_CONN:
             return await until(offload(blocking_cancel(pgconn)), deadline)
         request = pgconn.cancel_conn()
-    except (Expired, Error, ValueError):
+    except (Expired, Error, OSError, ValueError):
         return False
     try:
         return await _drive(request, deadline)

@@ -24,7 +24,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from psycopg import pq
+from psycopg import Error, pq
 
 from ..conninfo import REQUIRE_AUTH, ConnectConfig, HostSpec, PasswordProvider
 from ..errors import ConfigError, ConnectFailed
@@ -122,6 +122,8 @@ class _Connector:
             return await self._open(host, address, attrs, deadline)
         except Expired:
             failure = Failure(f"no answer within {max(0.0, (deadline or started) - started):.3g} s")
+        except (OSError, Error) as error:  # no thread or descriptor to be had
+            failure = Failure(str(error))
         except Failure as refusal:
             failure = refusal
             if failure.reached and failure.sqlstate is None:

@@ -7,18 +7,20 @@ the functions come from the very libpq that psycopg is linked to. Where they can
 with hidden symbols), psycopg's own are used: a hostile server can then hold the loop for as long as its SCRAM takes,
 and errors of the connection phase carry no SQLSTATE.
 
-Threads are started for each step and are daemons, since an executor's would make the process wait at its end for a name
-server or a server that never answers. A connection takes about 6 steps, a step costs about 0.1 ms.
+A thread is started for each step, and nobody ever waits for it to end: those of an executor, or of `threading`, would
+make the process wait at its end for a name server that never answers, or cost more than the step. A connection takes
+about 6 steps; all of it takes 0.5 to 1 ms longer than libpq's blocking call (3 to 4 ms here).
 """
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextlib
 import ctypes
+import errno
 import importlib
 import sys
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -69,7 +71,7 @@ def _ready(future: asyncio.Future[None]) -> None:
 
 
 def offload(function: Callable[[], T], abandoned: Callable[[], object] = bool) -> asyncio.Future[T]:
-    """Call `function` on a thread of its own.
+    """Call `function` on a thread of its own; OSError if there can be none.
 
     If nobody waits any more when it is done (the future expired or was cancelled), `abandoned` is called: who gives up
     cannot release what the thread still uses, so that the thread's end has to.
@@ -96,7 +98,10 @@ def offload(function: Callable[[], T], abandoned: Callable[[], object] = bool) -
         except RuntimeError:  # the loop was closed meanwhile
             abandoned()
 
-    threading.Thread(target=work, name="db_pool_rs-offload", daemon=True).start()
+    try:
+        _thread.start_new_thread(work, ())
+    except RuntimeError:
+        future.set_exception(OSError(errno.EAGAIN, "no thread can be started"))
     return future
 
 

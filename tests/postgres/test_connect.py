@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import random
 import socket
@@ -174,6 +175,16 @@ async def test_a_silent_name_service_holds_nothing(config: Config, monkeypatch: 
         assert (error.permanent, "not resolved in time" in str(error)) == (False, True)
     finally:
         answer.set()
+
+
+async def test_no_thread_to_be_had(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", exhausted)
+    for host in ("db.test", "127.0.0.1"):
+        error = await failure(config(host=host))
+        assert (error.permanent, "no thread can be started" in str(error)) == (False, True)
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "a" * 70 + ".test"])
