@@ -1,0 +1,80 @@
+//! A connection as the scheduler sees it: a state, and what runs on it.
+
+use super::NEVER;
+use super::actions::ItemId;
+use super::cost::Kind;
+
+/// The states of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A connect is under way.
+    Opening,
+    /// Nothing to do.
+    Idle,
+    /// Runs groups.
+    Lane,
+    /// Runs one statement.
+    Alone,
+    /// Exclusively held.
+    Session,
+    /// To be closed.
+    Closing,
+}
+
+/// One connection, from the decision to open it until it is closed.
+#[derive(Clone, Debug)]
+pub struct Conn {
+    /// Connections of an older generation are not used again.
+    pub generation: u64,
+    /// What it does.
+    pub state: State,
+    /// When it was asked for, later: when it became idle.
+    pub since: f64,
+    /// When it is to be replaced.
+    pub expires: f64,
+    /// What the server has not answered yet.
+    pub group: Vec<ItemId>,
+    /// The kind of its group.
+    pub kind: Kind,
+    /// When the group was sent.
+    pub started: f64,
+    /// How long it is expected to take.
+    pub expected: f64,
+    /// A CancelRequest may still be on its way.
+    pub cancelling: bool,
+    /// When the server was first asked to stop the group.
+    pub cancel_at: f64,
+    /// When it is to be asked again.
+    pub ask_at: f64,
+    /// The session is being cleaned.
+    pub resetting: bool,
+    /// It must be cleaned.
+    pub unclean: bool,
+}
+
+impl Conn {
+    /// A connection that is being opened.
+    pub fn new(generation: u64, now: f64) -> Self {
+        Conn {
+            generation,
+            state: State::Opening,
+            since: now,
+            expires: NEVER,
+            group: Vec::new(),
+            kind: Kind::Other,
+            started: 0.0,
+            expected: 0.0,
+            cancelling: false,
+            cancel_at: NEVER,
+            ask_at: 0.0,
+            resetting: false,
+            unclean: false,
+        }
+    }
+
+    /// Seconds until its group is expected to be answered; once overdue, expect as long again as it has run.
+    pub fn remaining(&self, now: f64) -> f64 {
+        let ahead = self.started + self.expected - now;
+        if ahead > 0.0 { ahead } else { now - self.started }
+    }
+}

@@ -1,0 +1,145 @@
+//! What a statement is expected to cost: the part of the rules that learns.
+//!
+//! The scheduler keeps one [`Text`] per statement text. A text is *fast*, and may share a connection with others, when
+//! it was answered at least `probes` times, its expected service time and its result are small, and it did not recently
+//! take longer than a group may. Everything else, and everything unknown, is slow: a wrong "slow" costs one connection
+//! for one round trip, a wrong "fast" makes strangers wait.
+
+/// How quickly the expected service time follows a lower sample: a busy program makes answers *look* late, so it falls
+/// faster than it rises.
+const FALL: f64 = 0.3;
+/// How quickly it follows a higher one. A text that really became slow crosses the limit after one sample all the same.
+const RISE: f64 = 0.05;
+/// A recent maximum is forgotten at this rate per answered group.
+const PEAK_DECAY: f64 = 0.9;
+
+/// The lexical class of a statement, as far as the scheduler needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// May be grouped with READs.
+    Read,
+    /// May be grouped with WRITEs.
+    Write,
+    /// Everything that takes a connection to itself.
+    Other,
+}
+
+/// What counts as fast; times in seconds, sizes in bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CostLimits {
+    /// The expected service time of a fast text.
+    pub fast_time: f64,
+    /// Its expected result.
+    pub fast_bytes: f64,
+    /// Its recent maximum.
+    pub peak_time: f64,
+    /// How often it must have been answered.
+    pub probes: u64,
+    /// A text that failed is not grouped for this long.
+    pub failure_hold: f64,
+}
+
+impl Default for CostLimits {
+    fn default() -> Self {
+        CostLimits { fast_time: 0.002, fast_bytes: 262_144.0, peak_time: 0.050, probes: 3, failure_hold: 1.0 }
+    }
+}
+
+/// One statement text as the scheduler knows it: class and cost.
+#[derive(Clone, Debug)]
+pub struct Text {
+    /// Its class.
+    pub kind: Kind,
+    /// Whether its class may be grouped at all under the pool's settings.
+    pub groupable: bool,
+    /// Whether it may leave state on its session.
+    pub dirties: bool,
+    /// Whether it may be grouped by experience.
+    pub fast: bool,
+    /// Expected service time.
+    pub mean: f64,
+    /// Expected bytes of its result.
+    pub size: f64,
+    /// It is not grouped before this time.
+    pub held_until: f64,
+    seen: u64,
+    peak: f64,
+    /// Statements that refer to it.
+    pub(super) users: usize,
+    /// The pool does not know it any more: it goes with its last statement.
+    pub(super) forgotten: bool,
+}
+
+impl Text {
+    /// A text of which nothing is known but its class.
+    pub fn new(kind: Kind, groupable: bool, dirties: bool) -> Self {
+        Text {
+            kind,
+            groupable,
+            dirties,
+            fast: false,
+            mean: 0.0,
+            size: 0.0,
+            held_until: f64::NEG_INFINITY,
+            seen: 0,
+            peak: 0.0,
+            users: 0,
+            forgotten: false,
+        }
+    }
+
+    /// Take in `count` executions of `seconds` service time and `size` bytes each; true if `fast` flipped.
+    pub fn observe(&mut self, count: u64, seconds: f64, size: f64, limits: &CostLimits) -> bool {
+        if self.seen == 0 {
+            (self.mean, self.peak, self.size) = (seconds, seconds, size);
+        } else {
+            let rate = if seconds < self.mean { FALL } else { RISE };
+            self.mean += (seconds - self.mean) * f64::min(1.0, rate * count as f64);
+            self.peak = f64::max(seconds, self.peak * PEAK_DECAY);
+            self.size += (size - self.size) * if size < self.size { RISE } else { FALL };
+        }
+        self.seen += count;
+        let fast = self.groupable
+            && self.seen >= limits.probes
+            && self.mean <= limits.fast_time
+            && self.size <= limits.fast_bytes
+            && self.peak <= limits.peak_time;
+        let flipped = fast != self.fast;
+        self.fast = fast;
+        flipped
+    }
+
+    /// Its execution failed: keep it out of groups for a while. True if it could be grouped until now.
+    pub fn failed(&mut self, now: f64, limits: &CostLimits) -> bool {
+        let was_grouped = self.fast && now >= self.held_until;
+        self.held_until = now + limits.failure_hold;
+        was_grouped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_is_slow_until_it_was_probed() {
+        let limits = CostLimits::default();
+        let mut text = Text::new(Kind::Read, true, false);
+        assert!(!text.observe(2, 0.0001, 100.0, &limits) && !text.fast);
+        assert!(text.observe(1, 0.0001, 100.0, &limits) && text.fast);
+    }
+
+    #[test]
+    fn a_text_that_became_slow_crosses_the_limit_at_once() {
+        let limits = CostLimits::default();
+        let mut text = Text::new(Kind::Read, true, false);
+        text.observe(3, 0.0001, 100.0, &limits);
+        assert!(text.observe(1, 0.2, 100.0, &limits) && !text.fast);
+    }
+
+    #[test]
+    fn a_class_that_is_not_grouped_is_never_fast() {
+        let mut text = Text::new(Kind::Other, false, false);
+        assert!(!text.observe(10, 0.0, 0.0, &CostLimits::default()) && !text.fast);
+    }
+}

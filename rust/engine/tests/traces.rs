@@ -1,0 +1,183 @@
+//! Replays the traces recorded by the Python tests (`tests/simple/traces`, whose README tells the format): every event
+//! must cause the same actions, in the same order, and the same wake time.
+
+use std::path::PathBuf;
+
+use db_pool_engine::rules::{Action, ConnId, CostLimits, ItemId, Kind, Limits, NEVER, Reason, Scheduler, Text, TextId};
+use serde_json::{Value, json};
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/simple/traces")
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+fn count(value: &Value) -> usize {
+    value.as_u64().unwrap_or_else(|| panic!("{value} is no count")) as usize
+}
+
+fn flag(value: &Value) -> bool {
+    value.as_bool().unwrap_or_else(|| panic!("{value} is no truth value"))
+}
+
+/// Takes the limits by name, and refuses a name that Rust does not know: it would be a rule that was not ported.
+fn limits(entry: &Value) -> Limits {
+    let mut limits = Limits::default();
+    for (name, value) in entry.as_object().unwrap() {
+        match name.as_str() {
+            "min_size" => limits.min_size = count(value),
+            "max_size" => limits.max_size = count(value),
+            "max_waiting" => limits.max_waiting = count(value),
+            "acquire_timeout" => limits.acquire_timeout = number(value),
+            "idle_timeout" => limits.idle_timeout = number(value),
+            "group_max" => limits.group_max = count(value),
+            "group_time" => limits.group_time = number(value),
+            "piece_min" => limits.piece_min = count(value),
+            "stall" => limits.stall = number(value),
+            "lane_wait" => limits.lane_wait = number(value),
+            "write_lane_wait" => limits.write_lane_wait = number(value),
+            "read_lanes" => limits.read_lanes = count(value),
+            "write_lanes" => limits.write_lanes = count(value),
+            "max_write_lanes" => limits.max_write_lanes = count(value),
+            "breaks_stalls" => limits.breaks_stalls = flag(value),
+            "retry_reads" => limits.retry_reads = flag(value),
+            "cancel_grace" => limits.cancel_grace = number(value),
+            "cancel_pause" => limits.cancel_pause = number(value),
+            "backoff" => limits.backoff = number(value),
+            "backoff_max" => limits.backoff_max = number(value),
+            "cost" => limits.cost = cost_limits(value),
+            other => panic!("a limit that is not ported: {other}"),
+        }
+    }
+    limits
+}
+
+fn cost_limits(entry: &Value) -> CostLimits {
+    let mut limits = CostLimits::default();
+    for (name, value) in entry.as_object().unwrap() {
+        match name.as_str() {
+            "fast_time" => limits.fast_time = number(value),
+            "fast_bytes" => limits.fast_bytes = number(value),
+            "peak_time" => limits.peak_time = number(value),
+            "probes" => limits.probes = count(value) as u64,
+            "failure_hold" => limits.failure_hold = number(value),
+            other => panic!("a limit that is not ported: {other}"),
+        }
+    }
+    limits
+}
+
+fn text(entry: &Value, limits: &CostLimits) -> Text {
+    let kind = match entry["kind"].as_str().unwrap() {
+        "read" => Kind::Read,
+        "write" => Kind::Write,
+        _ => Kind::Other,
+    };
+    let mut text = Text::new(kind, flag(&entry["groupable"]), flag(&entry["dirties"]));
+    if let Some([times, seconds, size]) = entry["observed"].as_array().map(Vec::as_slice) {
+        text.observe(count(times) as u64, number(seconds), number(size), limits);
+    }
+    text
+}
+
+fn play(scheduler: &mut Scheduler, event: &Value) -> Vec<Action> {
+    let now = number(&event["at"]);
+    let item = || ItemId(count(&event["item"]) as u64);
+    let conn = || ConnId(count(&event["conn"]) as u64);
+    let deadline = || event["deadline"].as_f64();
+    match event["event"].as_str().unwrap() {
+        "start" => scheduler.start(now),
+        "turn" => scheduler.turn(now),
+        "tick" => scheduler.tick(now),
+        "expire" => scheduler.expire(now),
+        "shut_down" => scheduler.shut_down(now),
+        "terminate" => scheduler.terminate(),
+        "submit" => scheduler.submit(item(), TextId(count(&event["text"]) as u64), deadline(), now),
+        "acquire" => scheduler.acquire(item(), deadline(), now),
+        "cancel" => scheduler.cancel(item(), now),
+        "opened" => scheduler.opened(conn(), now, number(&event["lifetime"])),
+        "open_failed" => scheduler.open_failed(conn(), now, flag(&event["permanent"]), number(&event["jitter"])),
+        "finished" => {
+            let (seconds, size) = (number(&event["seconds"]), number(&event["size"]));
+            scheduler.finished(conn(), flag(&event["ok"]), now, seconds, size)
+        }
+        "measured" => {
+            scheduler.measured(number(&event["seconds"]));
+            Vec::new()
+        }
+        "lost" => scheduler.lost(conn(), now, flag(&event["sent"]), flag(&event["retire"])),
+        "released" => scheduler.released(conn(), now, flag(&event["healthy"])),
+        "closed" => scheduler.closed(conn(), now),
+        "cancel_closed" => scheduler.cancel_closed(conn(), now),
+        "reset_done" => scheduler.reset_done(conn(), now),
+        "resize" => scheduler.resize(now, count(&event["min_size"]), count(&event["max_size"])),
+        other => panic!("an event that is not ported: {other}"),
+    }
+}
+
+fn shown(action: &Action) -> Value {
+    let numbers = |items: &[ItemId]| items.iter().map(|item| item.0).collect::<Vec<_>>();
+    match action {
+        Action::Open(conn) => json!(["open", conn.0]),
+        Action::Send(conn, group) => json!(["send", conn.0, numbers(group)]),
+        Action::Lend(conn, item) => json!(["lend", conn.0, item.0]),
+        Action::Cancel(conn) => json!(["cancel", conn.0]),
+        Action::Reset(conn) => json!(["reset", conn.0]),
+        Action::Close(conn) => json!(["close", conn.0]),
+        Action::Deliver(group) => json!(["deliver", numbers(group)]),
+        Action::Fail { item, reason, sent } => {
+            let reason = match reason {
+                Reason::Timeout => "timeout",
+                Reason::Lost => "lost",
+                Reason::ConnectFailed => "connect_failed",
+                Reason::Overloaded => "overloaded",
+                Reason::Closed => "closed",
+            };
+            json!(["fail", item.0, reason, sent])
+        }
+    }
+}
+
+fn same_time(expected: &Value, wake: f64) -> bool {
+    match expected.as_f64() {
+        None => wake == NEVER,
+        Some(at) => (at - wake).abs() <= 1e-9,
+    }
+}
+
+/// Plays one file; the number of its events.
+fn replay(name: &str, content: &str) -> usize {
+    let mut lines = content.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let header = lines.next().unwrap();
+    assert_eq!(header["format"], 1);
+    let mut scheduler = Scheduler::new(limits(&header["limits"]));
+    for (id, entry) in header["texts"].as_array().unwrap().iter().enumerate() {
+        let known = text(entry, &scheduler.limits.cost);
+        scheduler.add_text(TextId(id as u64), known);
+    }
+    let mut events = 0;
+    for event in lines {
+        events += 1;
+        let actions: Vec<Value> = play(&mut scheduler, &event).iter().map(shown).collect();
+        assert_eq!(Value::Array(actions), event["do"], "{name}, event {events}: {event}");
+        assert!(same_time(&event["wake"], scheduler.wake), "{name}, event {events}: wake {}: {event}", scheduler.wake);
+    }
+    if scheduler.drained() {
+        assert_eq!(scheduler.kept().0, 0, "{name}: statements are kept after their answers");
+    }
+    events
+}
+
+#[test]
+fn every_recorded_trace_gives_the_same_actions() {
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    files.sort();
+    assert!(!files.is_empty(), "no traces in {}", folder().display());
+    for path in files {
+        let events = replay(&path.display().to_string(), &std::fs::read_to_string(&path).unwrap());
+        assert!(events > 100, "{} has {events} events", path.display());
+    }
+}
