@@ -15,6 +15,7 @@ from .cost import Text
 from .driver import ROWS, STATUS, Statement
 from .exclusive import command_text
 from .session import Session
+from .texts import nothing
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -126,7 +127,7 @@ class Connection:
     async def _run(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Any:
         session, text = self._checked(sql, several=False)
         if text.kind is StatementClass.EMPTY:
-            return [] if want is ROWS else Status("")
+            return nothing(args, want)
         statement = Statement(text, args, want, None)
         _encode(statement)
         await session.run((statement,), self._pool.timeout(timeout))

@@ -22,7 +22,7 @@ from .driver import ROWS, STATUS, Driver, Statement
 from .failures import connect_failed
 from .runner import Runner
 from .session import Session
-from .texts import Texts, limits_for
+from .texts import Texts, limits_for, nothing
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -234,7 +234,7 @@ class Pool:
         loop, runner = self._loop, self._runner
         if runner is None or loop is None or self._state != "open" or get_running_loop() is not loop:
             loop, runner = self._refused()
-        text = self._known.get(sql)
+        text = self._known.get(sql) if sql.__class__ is str else None
         if text is None:
             text = self.text(sql, shared=True)
         future = loop.create_future()
@@ -246,7 +246,7 @@ class Pool:
             statement.params = described.encode(args)
             statement.described = described
         elif text.kind is StatementClass.EMPTY:
-            future.set_result([] if want is ROWS else Status(""))
+            future.set_result(nothing(args, want))
             return statement
         runner.submit(statement)
         return statement

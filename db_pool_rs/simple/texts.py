@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..errors import InterfaceError
+from ..errors import ArgumentError, InterfaceError
+from ..record import Record, Status
 from ..statement import StatementClass, classify
 from .cost import CostLimits, Text
-from .driver import Driver
+from .driver import ROWS, Driver
 from .upkeep import Limits
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Texts:
 
     def learn(self, sql: str, shared: bool) -> Text:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
+        if not isinstance(sql, str):
+            raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
         text = self.known.get(sql) or self._others.get(sql)
         if text is None:
             text = self._read(sql)
@@ -45,10 +48,7 @@ class Texts:
         return text
 
     def _read(self, sql: str) -> Text:
-        if not isinstance(sql, str):
-            raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
-        if "\0" in sql:
-            raise InterfaceError("SQL must not contain a NUL character")
+        _check(sql)
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.command == "COPY" and _COPY_STREAM.search(sql):
             raise InterfaceError("COPY from STDIN or to STDOUT is not a statement with a result: it cannot be executed")
@@ -62,6 +62,22 @@ class Texts:
         if not unfit and lexical.kind is not StatementClass.EMPTY:
             self._driver.describe(text)
         return text
+
+
+def _check(sql: str) -> None:
+    if "\0" in sql:
+        raise InterfaceError("SQL must not contain a NUL character")
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise InterfaceError(f"SQL must not contain a lone surrogate, as at position {error.start + 1}") from None
+
+
+def nothing(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
+    """The answer to a text without a statement; ArgumentError if there are arguments."""
+    if args:
+        raise ArgumentError(f"the text holds no statement, so it takes no arguments; got {len(args)}")
+    return [] if want is ROWS else Status("")
 
 
 def _refuse(text: Text) -> None:

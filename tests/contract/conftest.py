@@ -1,0 +1,57 @@
+"""Fixtures of the contract suite: a pool on each kind of database, and a link that counts round trips.
+
+`pg_database` is one database for all tests here, emptied before each: to create and drop one for each would take longer
+than the tests themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tests.plugins.proxy import FaultProxy
+
+EMPTY = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+SELECT pg_advisory_unlock_all();
+DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public;
+"""
+
+
+@pytest.fixture(scope="session")
+def empty_database(pg_server: Any) -> Callable[[], str]:
+    """Empties the database of the contract suite, and gives its URL."""
+    pg_server.sql("CREATE DATABASE contract TEMPLATE template0")
+
+    def make_empty() -> str:
+        pg_server.sql("SET client_min_messages TO error; SET synchronous_commit TO off;" + EMPTY, "contract")
+        return str(pg_server.dsn("contract"))
+
+    return make_empty
+
+
+@pytest.fixture
+def pg_database(empty_database: Callable[[], str]) -> str:
+    """URL of an empty database that only this test uses."""
+    return empty_database()
+
+
+@pytest.fixture
+async def pool(open_pool: Any, backend: Any) -> Any:
+    """A pool of two connections on an empty database, once for each kind."""
+    return await open_pool(backend.dsn, max_size=2)
+
+
+@pytest.fixture
+async def pg_pool(open_pool: Any, pg_database: str) -> Any:
+    """A pool of two connections on an empty PostgreSQL database."""
+    return await open_pool(pg_database, max_size=2)
+
+
+@pytest.fixture
+async def proxy(pg_server: Any) -> AsyncIterator[FaultProxy]:
+    """A link to the shared server that can be watched and disturbed."""
+    async with FaultProxy("127.0.0.1", pg_server.port) as proxy:
+        yield proxy

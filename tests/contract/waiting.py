@@ -1,0 +1,30 @@
+"""Waiting for what happens, instead of for time to pass."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+TIMEOUT = 10.0
+
+
+async def until(condition: Callable[[], Any], timeout: float = TIMEOUT) -> None:
+    """Give way to the event loop until `condition` holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        await asyncio.sleep(0)
+
+
+async def until_async(condition: Callable[[], Awaitable[Any]], timeout: float = TIMEOUT) -> None:
+    """Ask `condition`, a query for instance, until its answer is true."""
+    deadline = time.monotonic() + timeout
+    while not await condition():
+        assert time.monotonic() < deadline, "waited in vain"
+
+
+async def in_thread(function: Any, *args: Any) -> Any:
+    """Run what blocks without stopping the event loop."""
+    return await asyncio.get_running_loop().run_in_executor(None, function, *args)
