@@ -146,24 +146,21 @@ class ConnectConfig:
             "user": self.user,
             "dbname": self.dbname,
             "password": password or "",
-            "connect_timeout": "0",
-            "passfile": _NO_PASSFILE,
-            "client_encoding": "UTF8",
             "application_name": self.application_name,
             "options": self._libpq_options(),
             "target_session_attrs": self.target_session_attrs,
             "channel_binding": self.channel_binding,
             **self._libpq_ssl(),
-            **{name: PARAMETERS[name].default for name in _DEFAULTS},
+            **_FIXED,
             **self.network,
         }
         if self.require_auth is not None:
             values["require_auth"] = self.require_auth
         elif libpq_version >= REQUIRE_AUTH:
-            values["require_auth"] = self.default_require_auth(host, address, bool(password))
+            rule = replaced.pop("require_auth", None)
+            rule = self.default_require_auth(host, address, bool(password)) if rule is None else rule
+            values["require_auth"] = rule or _ANY_AUTH
         values.update(replaced)
-        if libpq_version >= REQUIRE_AUTH:
-            values["require_auth"] = values["require_auth"] or _ANY_AUTH
         known = {name: value for name, value in values.items() if _known(name, value, libpq_version)}
         return " ".join(f"{name}={quote(value)}" for name, value in known.items())
 
@@ -193,11 +190,19 @@ class ConnectConfig:
         return " ".join(parts)
 
 
-#: Parameters whose default must be said, or libpq would look into the environment.
-_DEFAULTS = (
-    *("gssencmode", "krbsrvname", "gsslib", "gssdelegation", "requirepeer", "sslcompression"),
-    *("load_balance_hosts", "min_protocol_version", "max_protocol_version"),
-)
+#: Said in so many words, or libpq would look into the environment, and for passwords into files.
+_FIXED = {
+    "passfile": _NO_PASSFILE,
+    "client_encoding": "UTF8",
+    "connect_timeout": "0",
+    **{
+        name: PARAMETERS[name].default
+        for name in (
+            *("gssencmode", "krbsrvname", "gsslib", "gssdelegation", "requirepeer", "sslcompression"),
+            *("load_balance_hosts", "min_protocol_version", "max_protocol_version"),
+        )
+    },
+}
 
 
 def _known(name: str, value: str, libpq_version: int) -> bool:
