@@ -58,12 +58,14 @@ class SqliteDriver:
     read_lanes = 1
     write_lanes = 1
     max_write_lanes = 1
-    breaks_stalls = True
+    #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
+    breaks_stalls = False
 
     def __init__(self, config: PoolConfig) -> None:
         assert isinstance(config.target, SqliteConfig)
         self.settings = Settings.of(config.target, config.max_statements, f"dbp-{uuid.uuid4()}")
         self.turn = Turn(max(PATIENCE, config.target.busy_timeout))
+        self.stall = config.stall_ms / 1000
         #: Whether readers take turns too; known when the first connection is open.
         self.one_lock = config.target.memory
         #: A deferred foreign key was seen: WRITEs do not share transactions.
@@ -162,7 +164,8 @@ class SqliteLink:
 
     Outcomes within a group are exact: if one statement of a group fails, it has its ``error``, the others have their
     values, and `done` is called with True. It is called with False only if nothing of the group was done, or if it was
-    a group of one, or a session's, that failed.
+    a group of one, or a session's, that failed. Nothing is done of a group that was interrupted because it ran for
+    longer than ``stall_ms``: each of its statements is then sent again alone.
     """
 
     pid = 0
@@ -176,6 +179,7 @@ class SqliteLink:
         self._in_block = False
         self._closed = False
         self._ended: list[asyncio.Future[None]] = []
+        self._stall: asyncio.TimerHandle | None = None
 
     # -- a group there and back ----------------------------------------------------------------------------------
 
@@ -242,6 +246,8 @@ class SqliteLink:
         job.running = True
         database = self._database
         self._driver.run(lambda: carry_out(database, job), lambda _: self._finished(job))
+        if len(job.group) > 1 and job.work is not run_session:
+            self._stall = self._loop.call_later(self._driver.stall, self._stop, job)
 
     def _give_up(self, job: Job) -> None:
         """Nobody waits for what has not begun."""
@@ -255,6 +261,9 @@ class SqliteLink:
         if self._job is not job:
             return
         self._job, self._in_block = None, job.in_block
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
         for ended in self._ended:
             if not ended.done():
                 ended.set_result(None)
