@@ -41,11 +41,14 @@ class EmbeddedError(Exception):
 
 
 @contextlib.contextmanager
-def embedded_postgres() -> Iterator[str]:
-    """Start a server and give its connection string; stop and remove it at the end of the block."""
+def embedded_postgres(programs: Path | None = None) -> Iterator[str]:
+    """Start a server and give its connection string; stop and remove it at the end of the block.
+
+    `programs` is the folder of a PostgreSQL's programs, by default that of the wheel.
+    """
     if sys.platform == "win32":
         raise EmbeddedError("--postgres needs unix sockets; on Windows start a server yourself and use --dsn")
-    programs = _find_programs()
+    programs = programs or _find_programs()
     folder = Path(tempfile.mkdtemp(prefix="db-pool-demo-"))
     try:
         with _removed_if_killed(folder):

@@ -1,0 +1,4 @@
+"""Programs beside the pool, each run as `python -m db_pool_rs.tools.NAME`; `--help` is its manual.
+
+`benchmark_modes` measures every mode and every rival that is installed, in turn, and reports.
+"""

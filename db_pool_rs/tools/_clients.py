@@ -1,0 +1,200 @@
+"""Who is measured: the modes of this package and the pools of others, behind one small interface.
+
+Each rival is used as its documentation advises for speed: a pool of `max_size` connections that are all open before the
+clock starts (ours opens one and grows), prepared statements, binary results where there is a choice. Rivals are
+imported by name, when they are used: none is a dependency.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from ..modes import MODES, unavailable
+from ._workloads import Job, Run
+
+Body = Callable[[Run, Run], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """An open pool: `fetch(sql, *args)`, `execute(sql, *args)`, `transaction(body)` and `close()`."""
+
+    fetch: Run
+    execute: Run
+    transaction: Callable[[Body], Awaitable[None]]
+    close: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """Another pool: the module that it needs, the distribution with its version, what it serves, how it is opened."""
+
+    name: str
+    module: str
+    distribution: str
+    database: str
+    open: Callable[[Job], Awaitable[Client]]
+
+
+async def open_client(job: Job) -> Client:
+    """Open the contender of the job, a mode of ours or a rival by name."""
+    if job.contender in MODES:
+        return await _ours(job)
+    return await RIVALS[job.contender].open(job)
+
+
+def why_not(contender: str, database: str) -> str | None:
+    """Why a contender cannot be measured on that database here; None if it can."""
+    if contender in MODES:
+        return unavailable(contender, database)
+    rival = RIVALS[contender]
+    return None if find_spec(rival.module) else f"{rival.distribution} is not installed"
+
+
+async def _ours(job: Job) -> Client:
+    from .. import create_pool
+
+    pool = await create_pool(job.dsn, mode=job.contender, config={}, min_size=1, max_size=job.max_size)
+
+    async def transaction(body: Body) -> None:
+        async with pool.transaction() as connection:
+            await body(connection.fetch, connection.execute)
+
+    return Client(pool.fetch, pool.execute, transaction, pool.close)
+
+
+async def _asyncpg(job: Job) -> Client:
+    return await _asyncpg_pool(job)
+
+
+async def _asyncpg_without_reset(job: Job) -> Client:
+    async def leave_as_it_is(connection: Any) -> None:
+        pass
+
+    return await _asyncpg_pool(job, reset=leave_as_it_is)
+
+
+async def _asyncpg_pool(job: Job, **options: Any) -> Client:
+    pool = await import_module("asyncpg").create_pool(job.dsn, **_sizes(job), **options)
+
+    async def transaction(body: Body) -> None:
+        async with pool.acquire() as connection, connection.transaction():
+            await body(connection.fetch, connection.execute)
+
+    return Client(pool.fetch, pool.execute, transaction, pool.close)
+
+
+async def _psycopg(job: Job) -> Client:
+    # prepare_threshold=0: every statement is prepared when it is first seen.
+    options = {"autocommit": True, "prepare_threshold": 0}
+    pool = import_module("psycopg_pool").AsyncConnectionPool(job.dsn, **_sizes(job), open=False, kwargs=options)
+    await pool.open(wait=True)
+
+    async def rows(connection: Any, sql: str, args: tuple[Any, ...]) -> Any:
+        cursor = await connection.execute(_percent_s(sql), args or None, binary=True)
+        return await cursor.fetchall()
+
+    async def fetch(sql: str, *args: Any) -> Any:
+        async with pool.connection() as connection:
+            return await rows(connection, sql, args)
+
+    async def execute(sql: str, *args: Any) -> None:
+        async with pool.connection() as connection:
+            await connection.execute(_percent_s(sql), args or None)
+
+    async def transaction(body: Body) -> None:
+        async with pool.connection() as connection, connection.transaction():
+            await body(
+                lambda sql, *args: rows(connection, sql, args),
+                lambda sql, *args: connection.execute(_percent_s(sql), args or None),
+            )
+
+    return Client(fetch, execute, transaction, pool.close)
+
+
+async def _psqlpy(job: Job) -> Client:
+    pool = import_module("psqlpy").ConnectionPool(dsn=job.dsn, max_db_pool_size=job.max_size)
+
+    @asynccontextmanager
+    async def borrowed() -> Any:
+        connection = await pool.connection()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    async def fetch(sql: str, *args: Any) -> Any:
+        async with borrowed() as connection:
+            return (await connection.fetch(sql, list(args))).result()
+
+    async def execute(sql: str, *args: Any) -> None:
+        async with borrowed() as connection:
+            await connection.execute(sql, list(args))
+
+    async def transaction(body: Body) -> None:
+        async with borrowed() as connection, connection.transaction() as inside:
+            await body(
+                lambda sql, *args: inside.fetch(sql, list(args)),
+                lambda sql, *args: inside.execute(sql, list(args)),
+            )
+
+    async def close() -> None:
+        pool.close()
+
+    return Client(fetch, execute, transaction, close)
+
+
+async def _aiosqlite(job: Job) -> Client:
+    # It has no pool: one connection, on a thread of its own.
+    database = await import_module("aiosqlite").connect(job.sqlite_path, isolation_level=None)
+    for pragma in ("journal_mode = wal", "synchronous = full"):
+        await database.execute(f"PRAGMA {pragma}")
+
+    async def fetch(sql: str, *args: Any) -> Any:
+        async with database.execute(sql, args) as cursor:
+            return await cursor.fetchall()
+
+    async def transaction(body: Body) -> None:
+        raise NotImplementedError("one connection cannot hold several transactions")
+
+    return Client(
+        lambda sql, *args: fetch(_question_mark(sql), *args),
+        lambda sql, *args: database.execute(_question_mark(sql), args),
+        transaction,
+        database.close,
+    )
+
+
+def _sizes(job: Job) -> dict[str, int]:
+    """A start is measured with one connection for everybody, all else with all of them open."""
+    return {"min_size": 1 if job.workload == "start" else job.max_size, "max_size": job.max_size}
+
+
+@cache
+def _percent_s(sql: str) -> str:
+    return re.sub(r"\$\d+", "%s", sql.replace("%", "%%")) if "$" in sql else sql
+
+
+@cache
+def _question_mark(sql: str) -> str:
+    return re.sub(r"\$\d+", "?", sql)
+
+
+#: Every rival by name.
+RIVALS = {
+    rival.name: rival
+    for rival in (
+        Rival("asyncpg", "asyncpg", "asyncpg", "postgresql", _asyncpg),
+        Rival("asyncpg-noreset", "asyncpg", "asyncpg", "postgresql", _asyncpg_without_reset),
+        Rival("psycopg", "psycopg_pool", "psycopg-pool", "postgresql", _psycopg),
+        Rival("psqlpy", "psqlpy", "psqlpy", "postgresql", _psqlpy),
+        Rival("aiosqlite", "aiosqlite", "aiosqlite", "sqlite", _aiosqlite),
+    )
+}

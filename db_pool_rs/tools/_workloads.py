@@ -1,0 +1,114 @@
+"""What the benchmark measures: the workloads, and one run of one of them (a `Job`).
+
+A workload is a statement, or a short transaction, that a number of tasks ask for again and again. It knows nothing of
+who serves it: clients are in :mod:`._clients`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+Run = Callable[..., Awaitable[Any]]
+
+#: Rows that one unit of pgbench's scale means, as pgbench has them.
+ACCOUNTS, TELLERS, BRANCHES = 100_000, 10, 1
+SQLITE_ROWS = 10_000
+SLEEPERS = 4
+# Not `SELECT pg_sleep(...)`: psqlpy cannot read a column of type void.
+SLEEP = "SELECT count(*) FROM pg_sleep(0.1)"
+FIRST = "SELECT 1"
+
+_RESULT = (
+    "SELECT i AS id, i * 1.5::float8 AS half, 'name-' || i AS name, i % 2 = 0 AS even, now() AS seen, "
+    "md5(i::text)::uuid AS token FROM generate_series(1, 10000) AS i"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One kind of load: on which database, for how many tasks by default, and what one of its operations is called."""
+
+    name: str
+    title: str
+    database: str
+    tasks: tuple[int, ...]
+    unit: str = "statements/s"
+
+
+#: Every workload by name, in the order in which they are run and reported.
+WORKLOADS = {
+    workload.name: workload
+    for workload in (
+        Workload("point", "Point select by key", "postgresql", (1, 64, 256)),
+        Workload("insert", "Durable auto-commit insert", "postgresql", (64,)),
+        Workload("tx", "Transaction of three statements", "postgresql", (16,), "transactions/s"),
+        Workload("mixed", "Point selects beside sleeping statements", "postgresql", (60,)),
+        Workload("rows", "Result of 10,000 rows and 6 columns", "postgresql", (4,), "results/s"),
+        Workload("sqlite-read", "SQLite: point select by key", "sqlite", (64,)),
+        Workload("sqlite-write", "SQLite: durable auto-commit insert", "sqlite", (64,)),
+        Workload("start", "From import to the first answer", "any", (1,), "starts/s"),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One run of one contender; it reaches the child process as JSON.
+
+    `dsn` is a PostgreSQL URL, or `sqlite:` and the path of a file; `schema` is where the tables are (PostgreSQL).
+    """
+
+    contender: str
+    workload: str
+    tasks: int
+    seconds: float
+    dsn: str
+    schema: str = ""
+    scale: int = 1
+    max_size: int = 10
+    loop: str = "asyncio"
+
+    @property
+    def sqlite_path(self) -> str | None:
+        """The SQLite file; None if this is PostgreSQL."""
+        return self.dsn.removeprefix("sqlite:///") if self.dsn.startswith("sqlite:") else None
+
+
+def operation(job: Job, client: Any, chance: random.Random) -> Callable[[], Awaitable[Any]]:
+    """What each task of the job does, again and again: a function that starts one operation."""
+    schema, accounts = job.schema, ACCOUNTS * job.scale
+    point = f"SELECT abalance FROM {schema}.pgbench_accounts WHERE aid = $1"
+    insert = f"INSERT INTO {schema}.inserted (k, v) VALUES ($1, $2)"
+    operations: dict[str, Callable[[], Awaitable[Any]]] = {
+        "point": lambda: client.fetch(point, chance.randint(1, accounts)),
+        "mixed": lambda: client.fetch(point, chance.randint(1, accounts)),
+        "insert": lambda: client.execute(insert, chance.randint(1, 99_999), "hello"),
+        "rows": lambda: client.fetch(_RESULT),
+        "tx": lambda: client.transaction(_transfer(job, chance)),
+        "sqlite-read": lambda: client.fetch("SELECT v FROM t WHERE id = $1", chance.randint(1, SQLITE_ROWS)),
+        "sqlite-write": lambda: client.execute("INSERT INTO t (v) VALUES ($1)", 1),
+        "start": lambda: client.fetch(FIRST),
+    }
+    return operations[job.workload]
+
+
+def _transfer(job: Job, chance: random.Random) -> Callable[[Run, Run], Awaitable[None]]:
+    """One transaction much like pgbench's, on an account by chance: update, read, note."""
+    account = chance.randint(1, ACCOUNTS * job.scale)
+    teller = chance.randint(1, TELLERS * job.scale)
+    branch = chance.randint(1, BRANCHES * job.scale)
+    delta = chance.randint(-5000, 5000)
+    accounts, history = f"{job.schema}.pgbench_accounts", f"{job.schema}.pgbench_history"
+
+    async def body(fetch: Run, execute: Run) -> None:
+        await execute(f"UPDATE {accounts} SET abalance = abalance + $1 WHERE aid = $2", delta, account)
+        await fetch(f"SELECT abalance FROM {accounts} WHERE aid = $1", account)
+        await execute(
+            f"INSERT INTO {history} (tid, bid, aid, delta, mtime) VALUES ($1, $2, $3, $4, now())",
+            *(teller, branch, account, delta),
+        )
+
+    return body
