@@ -6,10 +6,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..errors import ArgumentError
 from ..record import Record
 from ..types import oids as pg
 from ..types.decode import RowDecoder, result_format
-from ..types.parameters import ParameterCodec
+from ..types.parameters import MAX_PARAMETERS, ParameterCodec
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -73,6 +74,12 @@ class Description:
             return 0
         first = sum(len(result.get_value(0, i) or b"") for i in self.wide) if self.wide else 0
         return rows * (self.row_bytes + first)
+
+
+def check_count(args: Sequence[object]) -> None:
+    """ArgumentError for more arguments than any statement can have: the server could not even tell their types."""
+    if len(args) > MAX_PARAMETERS:
+        raise ArgumentError(f"at most {MAX_PARAMETERS} arguments are possible, got {len(args)}")
 
 
 def columns_of(result: PGresult) -> tuple[list[str], list[int]]:

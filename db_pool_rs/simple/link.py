@@ -21,7 +21,7 @@ from ..errors import ConnectionLost, DatabaseError, Error
 from ..record import Status
 from ..statement import StatementClass
 from .cancel import cancel
-from .description import Description
+from .description import Description, check_count
 from .driver import Done, LinkListener, Statement
 from .prepared import Prepared
 from .servererrors import lost_error, plan_is_stale, server_error, server_is_leaving
@@ -82,8 +82,13 @@ class PostgresLink:
     def _continue(self) -> None:
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
         steps: list[Any] = []
-        self._steps, self._step, self._ok = steps, 0, True
+        self._steps, self._step = steps, 0
         now = self._loop.time()
+        self._ok = self._encode_rest()
+        if not self._ok:  # nothing is sent; the caller of `start` does not expect the answer before it returns
+            self._started = now
+            self._loop.call_soon(self._finish)
+            return
         try:
             if now - self._used > CHECK_AFTER:
                 self._pgconn.pipeline_sync()
@@ -105,8 +110,6 @@ class PostgresLink:
                 if self._write_unknown(statement, steps):
                     return
             else:
-                if statement.described is not described:
-                    self._encode(statement, described)
                 if described is not last:
                     last = described
                     if not self._driver.named or described.name not in prepared.names:
@@ -131,10 +134,23 @@ class PostgresLink:
         steps += (sql, text)
         return True
 
-    def _encode(self, statement: Statement, described: Description) -> None:
-        """Encode arguments now that the types are known, or known to have changed."""
-        statement.params = described.encode(statement.args)
-        statement.described = described
+    def _encode_rest(self) -> bool:
+        """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
+
+        All of them before the first message is written: half a group must not lie in libpq's buffer.
+        """
+        for statement in self._group[self._sent :] if self._sent else self._group:
+            described = statement.text.description
+            try:
+                if described is None:
+                    check_count(statement.args)
+                elif statement.described is not described:
+                    statement.params = described.encode(statement.args)
+                    statement.described = described
+            except Error as error:
+                statement.error = error
+                return False
+        return True
 
     def _parse(self, described: Description, steps: list[Any]) -> None:
         """Prepare a known text on this connection, in front of its first use."""
@@ -243,24 +259,24 @@ class PostgresLink:
     # -- the end of a group --------------------------------------------------------------------------------------
 
     def _ended(self) -> None:
-        """ReadyForQuery: what the group did is final."""
+        """ReadyForQuery: what the group did is final, unless a part of it is still to be sent."""
         now = self._loop.time()
         self._used = now
         group = self._group
         if self._ok and self._sent < len(group):
             self.listener.on_round_trip(self, now - self._started)
-            try:
-                self._continue()
-                return
-            except Error as error:  # the arguments do not fit: nothing of this statement was sent
-                group[self._sent].error = error
-                self._ok = False
-        elif not self._ok and len(group) == 1 and self._heal(group[0]):
+            self._continue()
+        elif self._ok or len(group) > 1 or not self._heal(group[0]):
+            self._finish()
+
+    def _finish(self) -> None:
+        """Report the group."""
+        done, group = self._done, self._group
+        if done is None:  # the connection was lost meanwhile
             return
         size = self._decode(group) if self._ok else 0
-        done, self._done, self._group = self._done, None, ()
-        assert done is not None
-        done(self._ok, now - self._started, size)
+        self._done, self._group = None, ()
+        done(self._ok, self._loop.time() - self._started, size)
 
     def _decode(self, group: Sequence[Statement]) -> int:
         """Turn results into what callers want; the size of the largest in bytes."""
