@@ -6,9 +6,16 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from psycopg import OperationalError, pq
-
-from .offload import Expired, offload, poll, set_verbose, until, wait_ready, was_abandoned
+from .libpq import (
+    CONNECTION_AWAITING_RESPONSE,
+    CONNECTION_BAD,
+    CONNECTION_OK,
+    POLLING_FAILED,
+    POLLING_OK,
+    POLLING_WRITING,
+    Libpq,
+)
+from .waiting import Expired, offload, until, wait_ready, was_abandoned
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -62,17 +69,17 @@ class Failure(Exception):
         return lacks_password or any(text in self.message for text in _PERMANENT_TEXTS)
 
 
-async def open_session(conninfo: str, deadline: float | None) -> PGconn:
+async def open_session(libpq: Libpq, conninfo: str, deadline: float | None) -> PGconn:
     """A connected, non-blocking PGconn; Failure says why not, Expired that the deadline came first.
 
     Whoever gives up, by deadline or cancellation, leaves nothing behind: the connection is closed, at the latest when
     the step that runs on a thread is done.
     """
-    pgconn = pq.PGconn.connect_start(conninfo.encode("utf-8", "surrogateescape"))
-    attempt = _Attempt(pgconn, deadline)
+    pgconn: PGconn = libpq.connect_start(conninfo.encode("utf-8", "surrogateescape"))
+    attempt = _Attempt(libpq, pgconn, deadline)
     try:
         await attempt.run()
-        _settle(pgconn)
+        _settle(libpq, pgconn)
     except BaseException:
         attempt.close()
         raise
@@ -82,7 +89,8 @@ async def open_session(conninfo: str, deadline: float | None) -> PGconn:
 class _Attempt:
     """A PGconn during its connection phase."""
 
-    def __init__(self, pgconn: PGconn, deadline: float | None) -> None:
+    def __init__(self, libpq: Libpq, pgconn: PGconn, deadline: float | None) -> None:
+        self._libpq = libpq
         self._pgconn = pgconn
         self._deadline = deadline
         self._step: asyncio.Future[int] | None = None
@@ -90,20 +98,20 @@ class _Attempt:
 
     async def run(self) -> None:
         """Drive it to its end."""
-        pgconn = self._pgconn
-        if pgconn.status == pq.ConnStatus.BAD:
+        libpq, pgconn = self._libpq, self._pgconn
+        if pgconn.status == CONNECTION_BAD:
             raise self._failure()
-        set_verbose(pgconn, True)
+        libpq.set_verbose(pgconn, True)
         clock = asyncio.get_running_loop().time
-        status = int(pq.PollingStatus.WRITING)
-        while status != pq.PollingStatus.OK:
+        status = POLLING_WRITING
+        while status != POLLING_OK:
             # The descriptor may be another one after each step.
-            await wait_ready(pgconn.socket, status == pq.PollingStatus.WRITING, self._deadline)
-            self._step = offload(lambda: poll(pgconn), pgconn.finish)
+            await wait_ready(pgconn.socket, status == POLLING_WRITING, self._deadline)
+            self._step = offload(lambda: libpq.poll(pgconn), pgconn.finish)
             status = await until(self._step, self._deadline)
-            if status == pq.PollingStatus.FAILED or self._is_refused():
+            if status == POLLING_FAILED or self._is_refused():
                 raise self._failure()
-            self._reached = self._reached or pgconn.status == pq.ConnStatus.AWAITING_RESPONSE
+            self._reached = self._reached or pgconn.status == CONNECTION_AWAITING_RESPONSE
             # A server that keeps sending keeps the descriptor ready, and timers from ever being first.
             if self._deadline is not None and clock() >= self._deadline:
                 raise Expired
@@ -122,17 +130,17 @@ class _Attempt:
             self._pgconn.finish()
 
 
-def _settle(pgconn: PGconn) -> None:
+def _settle(libpq: Libpq, pgconn: PGconn) -> None:
     """From the connection phase to the state that callers expect."""
-    if pgconn.status != pq.ConnStatus.OK:
+    if pgconn.status != CONNECTION_OK:
         raise Failure(_text(pgconn) or "connection failed", pgconn)
     encoding = pgconn.parameter_status(b"client_encoding")
     if encoding not in (b"UTF8", b"UNICODE", None):
         raise Failure(f"the server insists on client_encoding {encoding.decode(errors='replace')}, UTF8 was asked for")
-    set_verbose(pgconn, False)
+    libpq.set_verbose(pgconn, False)
     try:
         pgconn.nonblocking = 1
-    except OperationalError as error:
+    except libpq.error as error:
         raise Failure(str(error)) from None
 
 

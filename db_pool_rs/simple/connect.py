@@ -24,12 +24,11 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from psycopg import Error, pq
-
 from ..conninfo import REQUIRE_AUTH, ConnectConfig, HostSpec, PasswordProvider
 from ..errors import ConfigError, ConnectFailed
 from .attempt import Failure, open_session
-from .offload import Expired, offload, until
+from .libpq import Libpq, psycopg_libpq
+from .waiting import Expired, offload, until
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -41,7 +40,7 @@ _TELLING = ("28", "3D", "42", "22", "53", "57")
 _CLEARTEXT_HINT = "the password would be sent in clear: use sslmode=require, or allow_cleartext_password=true"
 
 
-async def connect(config: ConnectConfig, *, timeout: float | None = None) -> PGconn:
+async def connect(config: ConnectConfig, *, timeout: float | None = None, libpq: Libpq | None = None) -> PGconn:
     """Open a session; non-blocking, with UTF8 as its encoding, and no notice handler.
 
     `timeout` limits the whole, in seconds; `config.connect_timeout` each address. ConnectFailed lists one line for each
@@ -51,14 +50,15 @@ async def connect(config: ConnectConfig, *, timeout: float | None = None) -> PGc
 
     Where :data:`.offload.RELEASES_GIL` is false, the errors have no SQLSTATE, and a server can hold the event loop.
     """
-    return await _Connector(config, timeout).run()
+    return await _Connector(config, libpq or psycopg_libpq(), timeout).run()
 
 
 class _Connector:
     """One call of `connect`."""
 
-    def __init__(self, config: ConnectConfig, timeout: float | None) -> None:
+    def __init__(self, config: ConnectConfig, libpq: Libpq, timeout: float | None) -> None:
         self._config = config
+        self._libpq = libpq
         self._clock = asyncio.get_running_loop().time
         self._end = math.inf if timeout is None else self._clock() + timeout
         self._password: str | None = None
@@ -122,7 +122,7 @@ class _Connector:
             return await self._open(host, address, attrs, deadline)
         except Expired:
             failure = Failure(f"no answer within {round(max(0.0, (deadline or started) - started), 2):g} s")
-        except (OSError, Error) as error:  # no thread or descriptor to be had
+        except (OSError, self._libpq.error) as error:  # no thread or descriptor to be had
             failure = Failure(str(error))
         except Failure as refusal:
             failure = refusal
@@ -134,7 +134,7 @@ class _Connector:
 
     async def _open(self, host: HostSpec, address: str | None, attrs: str, deadline: float | None) -> PGconn:
         """Open a session; as often as the rules for authentication can be relaxed."""
-        config, version = self._config, pq.version()
+        config, version = self._config, self._libpq.version()
         rule = ""
         if config.require_auth is None and version >= REQUIRE_AUTH:
             rule = config.default_require_auth(host, address, bool(self._password or host.password))
@@ -144,7 +144,7 @@ class _Connector:
                 replaced["require_auth"] = rule
             conninfo = config.to_libpq(host, address, password=self._password, libpq_version=version, **replaced)
             try:
-                return await open_session(conninfo, deadline)
+                return await open_session(self._libpq, conninfo, deadline)
             except Failure as failure:
                 # libpq quotes the rule that was broken, in every language.
                 if not rule or f'"{rule}"' not in failure.message or failure.asked:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from ..errors import ArgumentError
 from ..record import Record
 from ..types import oids as pg
-from ..types.decode import RowDecoder, result_format
 from ..types.parameters import MAX_PARAMETERS, ParameterCodec
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
+
+    from ..types.decode import RowDecoder
 
 #: Bytes of one value of the types whose values all have the same size.
 FIXED_SIZES = {
@@ -48,7 +49,7 @@ class Description:
         self.formats = codec.formats
         self.names = tuple(names)
         self.oids = tuple(oids)
-        self.result_format = result_format(self.oids)
+        self.result_format = self.best_format()
         self.decoder: RowDecoder | None = None
         #: For the size of a result: bytes of the columns of fixed size, and the numbers of the others.
         self.row_bytes = sum(FIXED_SIZES.get(oid, 0) for oid in self.oids)
@@ -60,10 +61,18 @@ class Description:
         params = [result.param_type(i) for i in range(result.nparams)]
         return cls(sql, params, *columns_of(result), version)
 
+    def best_format(self) -> int:
+        """The format to ask for: 1 (binary) where every column can be read so."""
+        from ..types.decode import result_format
+
+        return result_format(self.oids)
+
     def rows(self, result: PGresult, session: PGconn) -> list[Record]:
         """Decode a result; the settings of the session it came from count."""
         decoder = self.decoder
         if decoder is None or not decoder.fits(session):
+            from ..types.decode import RowDecoder
+
             decoder = self.decoder = RowDecoder(self.names, self.oids, self.result_format, session)
         return decoder.decode(result)
 

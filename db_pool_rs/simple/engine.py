@@ -44,6 +44,8 @@ def _driver(config: PoolConfig) -> Driver:
         return SqliteDriver(config)
     try:
         from .postgres import PostgresDriver
+
+        return PostgresDriver(config)
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "db_pool_rs":
             raise
@@ -51,4 +53,3 @@ def _driver(config: PoolConfig) -> Driver:
         raise ModeUnavailableError(
             "simple", f"PostgreSQL needs psycopg: {error}", 'pip install "db-pool-rs[simple]"'
         ) from None
-    return PostgresDriver(config)

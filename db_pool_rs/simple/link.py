@@ -14,17 +14,27 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from psycopg import Error as LibpqError
-from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, TransactionStatus
-
 from ..errors import ConnectionLost, DatabaseError, Error
 from ..record import Status
 from ..statement import StatementClass
-from .cancel import cancel
 from .description import Description, check_count
 from .driver import Done, LinkListener, Statement
+from .libpq import (
+    COMMAND_OK,
+    CONNECTION_BAD,
+    COPY_BOTH,
+    COPY_IN,
+    COPY_OUT,
+    EMPTY_QUERY,
+    FATAL_ERROR,
+    INERROR,
+    INTRANS,
+    PIPELINE_ABORTED,
+    PIPELINE_SYNC,
+    TUPLES_OK,
+)
 from .prepared import Prepared
-from .servererrors import lost_error, plan_is_stale, server_error, server_is_leaving
+from .servererrors import SQLSTATE, lost_error, plan_is_stale, server_error, server_is_leaving
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -34,18 +44,18 @@ if TYPE_CHECKING:
 #: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 CHECK_AFTER = 1.0
 
-_SYNC = ExecStatus.PIPELINE_SYNC
-_ABORTED = ExecStatus.PIPELINE_ABORTED
-_OK = frozenset((ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.EMPTY_QUERY))
+_OK = frozenset((TUPLES_OK, COMMAND_OK, EMPTY_QUERY))
+_COPY = frozenset((COPY_IN, COPY_OUT, COPY_BOTH))
 #: Statements that cannot commit before the Sync.
 _REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
-_OPEN_BLOCK = frozenset((TransactionStatus.INTRANS, TransactionStatus.INERROR))
+_OPEN_BLOCK = frozenset((INTRANS, INERROR))
 
 
 class PostgresLink:
     """A :class:`~db_pool_rs.simple.driver.Link` over ``psycopg.pq``."""
 
     def __init__(self, pgconn: PGconn, driver: PostgresDriver, listener: LinkListener) -> None:
+        self._libpq_error: type[Exception] = driver.libpq.error
         self.listener = listener
         self.pid = pgconn.backend_pid
         self._pgconn = pgconn
@@ -97,7 +107,7 @@ class PostgresLink:
             self._write(self._group, steps)
             self._pgconn.pipeline_sync()
             self._flush()
-        except LibpqError as error:
+        except self._libpq_error as error:
             self._pump_rest()
             self._die(lost_error(error), sent=True)
 
@@ -175,14 +185,14 @@ class PostgresLink:
     def _writable(self) -> None:
         try:
             self._flush()
-        except LibpqError as error:
+        except self._libpq_error as error:
             self._pump_rest()
             self._die(lost_error(error), sent=True)
 
     def _readable(self) -> None:
         try:
             self._pgconn.consume_input()
-        except LibpqError as error:
+        except self._libpq_error as error:
             self._pump_rest()
             self._die(lost_error(error), sent=True)
             return
@@ -205,7 +215,7 @@ class PostgresLink:
                 continue
             ended = False
             status = result.status
-            if status == _SYNC:
+            if status == PIPELINE_SYNC:
                 if step < len(steps):
                     step += 1  # the sign of life
                     continue
@@ -218,13 +228,13 @@ class PostgresLink:
                     target.value = result
                 else:
                     self._learn(target, result)
-            elif status == _ABORTED:
+            elif status == PIPELINE_ABORTED:
                 self._ok = False
             elif not self._failed(target, result, step):
                 return
             step += 1
         self._step = step
-        if self._pgconn.status == ConnStatus.BAD:
+        if self._pgconn.status == CONNECTION_BAD:
             self._die(ConnectionLost(self._pgconn.get_error_message().strip(), sent=True), sent=True)
 
     def _learn(self, target: Any, result: PGresult) -> None:
@@ -241,7 +251,7 @@ class PostgresLink:
             self._step = step
             self._die(error, sent=True)
             return False
-        if result.status in (ExecStatus.COPY_IN, ExecStatus.COPY_OUT, ExecStatus.COPY_BOTH):
+        if result.status in _COPY:
             self._die(server_error(result, None), sent=True)
             return False
         self._ok = False
@@ -329,9 +339,9 @@ class PostgresLink:
                 result = self._pgconn.get_result()
                 if result is None:
                     break
-                if result.status == ExecStatus.FATAL_ERROR and result.error_field(DiagnosticField.SQLSTATE):
+                if result.status == FATAL_ERROR and result.error_field(SQLSTATE):
                     self._fatal = server_error(result, None)
-        except LibpqError:
+        except self._libpq_error:
             return
 
     def _die(self, error: Exception, sent: bool) -> None:
@@ -359,6 +369,8 @@ class PostgresLink:
 
     async def cancel(self, timeout: float) -> bool:
         """Send a CancelRequest; returns when the server has closed the connection that carried it."""
+        from .cancel import cancel
+
         return await cancel(self._pgconn, timeout=timeout)
 
     def reset_statements(self) -> Sequence[str]:

@@ -1,4 +1,7 @@
-"""The driver for PostgreSQL, over ``psycopg.pq``: opens links, and keeps what is known of statement texts."""
+"""The driver for PostgreSQL, over ``psycopg.pq``: opens links, and keeps what is known of statement texts.
+
+Mode balanced inherits from it, with another binding of libpq; psycopg is imported by the first driver that uses it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from .connect import connect
 from .cost import Text
 from .description import Description
 from .driver import LinkListener
+from .libpq import Libpq, psycopg_libpq
 from .link import PostgresLink
 
 if TYPE_CHECKING:
@@ -31,8 +35,12 @@ class PostgresDriver:
     max_write_lanes = 1_000_000
     breaks_stalls = True
 
-    def __init__(self, config: PoolConfig) -> None:
+    #: How results are described and decoded.
+    description_type: type[Description] = Description
+
+    def __init__(self, config: PoolConfig, libpq: Libpq | None = None) -> None:
         assert isinstance(config.target, ConnectConfig)
+        self.libpq = libpq or psycopg_libpq()
         self.max_statements = config.max_statements
         #: Prepared statements have names. Given up where a proxy turns out to mix up server connections.
         self.named = config.max_statements > 0
@@ -41,14 +49,14 @@ class PostgresDriver:
 
     async def connect(self, listener: LinkListener) -> PostgresLink:
         """Open a connection; ConnectFailed lists every attempt."""
-        return PostgresLink(await connect(self._target), self, listener)
+        return PostgresLink(await connect(self._target, libpq=self.libpq), self, listener)
 
     def describe(self, text: Text) -> None:
         """Only the server knows the types."""
 
     def description(self, sql: str, result: PGresult) -> Description:
         """The server answered a Describe."""
-        return Description.of_result(sql, result, self._version)
+        return self.description_type.of_result(sql, result, self._version)
 
     def direct(self, text: Text, result: PGresult) -> Description:
         """Rows of a text that was run without asking first: they came in text format.
@@ -56,8 +64,8 @@ class PostgresDriver:
         If it is worth preparing, the pool knows it from now on.
         """
         if text.lexical.command in _PREPARABLE and text.description is None:
-            text.description = Description.of_result(text.sql, result, self._version)
-        described = Description.of_result(text.sql, result, self._version)
+            text.description = self.description_type.of_result(text.sql, result, self._version)
+        described = self.description_type.of_result(text.sql, result, self._version)
         described.result_format = 0
         return described
 

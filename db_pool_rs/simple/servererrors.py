@@ -4,28 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg.pq import DiagnosticField as Field
-
 from ..errors import ConnectionLost, DatabaseError, database_error
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
+#: Field codes of the protocol; psycopg has names for them, but is not needed for that.
 _FIELDS = {
-    "sqlstate": Field.SQLSTATE,
-    "message": Field.MESSAGE_PRIMARY,
-    "detail": Field.MESSAGE_DETAIL,
-    "hint": Field.MESSAGE_HINT,
-    "position": Field.STATEMENT_POSITION,
-    "internal_position": Field.INTERNAL_POSITION,
-    "internal_query": Field.INTERNAL_QUERY,
-    "where": Field.CONTEXT,
-    "schema": Field.SCHEMA_NAME,
-    "table": Field.TABLE_NAME,
-    "column": Field.COLUMN_NAME,
-    "datatype": Field.DATATYPE_NAME,
-    "constraint": Field.CONSTRAINT_NAME,
+    "sqlstate": ord("C"),
+    "message": ord("M"),
+    "detail": ord("D"),
+    "hint": ord("H"),
+    "position": ord("P"),
+    "internal_position": ord("p"),
+    "internal_query": ord("q"),
+    "where": ord("W"),
+    "schema": ord("s"),
+    "table": ord("t"),
+    "column": ord("c"),
+    "datatype": ord("d"),
+    "constraint": ord("n"),
 }
+SQLSTATE = _FIELDS["sqlstate"]
+_SEVERITY, _SEVERITY_NONLOCALIZED, _SOURCE_FUNCTION = ord("S"), ord("V"), ord("R")
 #: Why a plan that was good before is not any more: its result type changed; the statement is unknown there; or its
 #: name is taken, which means that somebody deals out connections behind our back.
 _STALE = ("26000", "42P05")
@@ -37,11 +38,11 @@ def server_error(result: PGresult, sql: str | None) -> DatabaseError:
     """The error in a result, with every field that the server sent."""
     fields = {name: _text(result.error_field(field)) for name, field in _FIELDS.items()}
     # The untranslated severity exists since PostgreSQL 9.6; proxies may send only the other.
-    fields["severity"] = _text(result.error_field(Field.SEVERITY_NONLOCALIZED) or result.error_field(Field.SEVERITY))
+    fields["severity"] = _text(result.error_field(_SEVERITY_NONLOCALIZED) or result.error_field(_SEVERITY))
     if not fields["message"]:
         fields["message"] = result.get_error_message().strip() or "the server reported an error without a message"
     error = database_error(fields, sql)
-    error.__dict__["routine"] = _text(result.error_field(Field.SOURCE_FUNCTION))
+    error.__dict__["routine"] = _text(result.error_field(_SOURCE_FUNCTION))
     return error
 
 

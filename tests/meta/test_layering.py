@@ -27,7 +27,8 @@ LAYERS: dict[str, tuple[str, str]] = {
     ),
     "scheduler": ("simple.scheduler simple.upkeep simple.queues simple.conn simple.actions", "seam leaf base"),
     "postgresql": (
-        "simple.postgres simple.connect simple.attempt simple.offload simple.cancel simple.link simple.prepared "
+        "simple.postgres simple.connect simple.attempt simple.offload simple.waiting simple.libpq simple.cancel "
+        "simple.link simple.prepared "
         "simple.description simple.servererrors",
         "seam types leaf base",
     ),
