@@ -222,6 +222,8 @@ class PostgresLink:
                 self._step = step
                 self._ended()
                 return
+            if step == len(steps):  # the commit itself failed, as with a deferred constraint
+                steps.append(self._group[-1])
             target = steps[step]
             if status in _OK:
                 if type(target) is Statement:
