@@ -1,0 +1,196 @@
+//! What can go wrong on the wire, with everything that the server said about it.
+
+use std::fmt;
+use std::io;
+
+use bytes::Bytes;
+
+/// The server sent what the protocol does not allow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "the server sent something that is not PostgreSQL's protocol: {}", self.0)
+    }
+}
+
+/// An ErrorResponse or NoticeResponse: every field that the server sent, by its letter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServerError {
+    fields: Vec<(u8, String)>,
+}
+
+/// The server is going down or coming up: its other connections are about to be closed as well.
+const LEAVING: [&str; 3] = ["57P01", "57P02", "57P03"];
+/// SQLSTATE classes (or codes) that stay as they are until somebody changes a configuration.
+const PERMANENT: [&str; 5] = ["0A", "22", "28", "3D", "42"];
+
+impl ServerError {
+    /// From a message's body. What is not UTF-8 is replaced: an error must never be lost over its wording.
+    pub fn parse(body: &Bytes) -> Self {
+        let mut fields = Vec::new();
+        let mut rest = &body[..];
+        while let Some((letter, tail)) = rest.split_first().filter(|(letter, _)| **letter != 0) {
+            let end = tail.iter().position(|byte| *byte == 0).unwrap_or(tail.len());
+            fields.push((*letter, String::from_utf8_lossy(&tail[..end]).into_owned()));
+            rest = tail.get(end + 1..).unwrap_or_default();
+        }
+        ServerError { fields }
+    }
+
+    /// A field by its letter, e.g. `b'D'` for the detail.
+    pub fn field(&self, letter: u8) -> Option<&str> {
+        self.fields.iter().find(|(known, _)| *known == letter).map(|(_, value)| value.as_str())
+    }
+
+    /// All fields.
+    pub fn fields(&self) -> &[(u8, String)] {
+        &self.fields
+    }
+
+    /// The untranslated severity exists since PostgreSQL 9.6; proxies may send only the other.
+    pub fn severity(&self) -> &str {
+        self.field(b'V').or(self.field(b'S')).unwrap_or("ERROR")
+    }
+
+    /// The SQLSTATE, empty if there is none.
+    pub fn code(&self) -> &str {
+        self.field(b'C').unwrap_or("")
+    }
+
+    /// The server closes the connection after this.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self.severity(), "FATAL" | "PANIC")
+    }
+
+    /// The server said that it is shutting down or starting up.
+    pub fn is_leaving(&self) -> bool {
+        LEAVING.contains(&self.code())
+    }
+
+    /// Preparing the statement again helps: its result type changed, it is unknown there, or its name is taken.
+    pub fn is_stale_plan(&self) -> bool {
+        match self.code() {
+            "0A000" => self.field(b'R') == Some("RevalidateCachedQuery"),
+            code => matches!(code, "26000" | "42P05"),
+        }
+    }
+}
+
+impl fmt::Display for ServerError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let message = self.field(b'M').unwrap_or("the server reported an error without a message");
+        write!(out, "{}: {message} (SQLSTATE {})", self.severity(), self.code())
+    }
+}
+
+/// No session could be opened at one address, or at all.
+#[derive(Debug, Clone)]
+pub struct ConnectError {
+    /// The reason; never holds a secret.
+    pub message: String,
+    /// One line for each address that was tried.
+    pub attempts: Vec<String>,
+    /// The server's code for the reason.
+    pub sqlstate: Option<String>,
+    /// To try again cannot help.
+    pub permanent: bool,
+}
+
+impl ConnectError {
+    /// A failure that may pass.
+    pub fn new(message: impl Into<String>) -> Self {
+        ConnectError { message: message.into(), attempts: Vec::new(), sqlstate: None, permanent: false }
+    }
+
+    /// A failure that stays until somebody changes a configuration.
+    pub fn permanent(message: impl Into<String>) -> Self {
+        ConnectError { permanent: true, ..ConnectError::new(message) }
+    }
+
+    /// The server turned us away.
+    pub fn refused(error: &ServerError) -> Self {
+        let code = error.code();
+        let permanent = PERMANENT.iter().any(|class| code.starts_with(class));
+        ConnectError { sqlstate: Some(code.to_owned()), permanent, ..ConnectError::new(error.to_string()) }
+    }
+
+    /// The server knows who we are and does not let us in: its other addresses would say the same.
+    pub fn is_login_refused(&self) -> bool {
+        self.sqlstate.as_deref().is_some_and(|code| code.starts_with("28"))
+    }
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ConnectError {}
+
+impl From<io::Error> for ConnectError {
+    fn from(error: io::Error) -> Self {
+        ConnectError::new(error.to_string())
+    }
+}
+
+impl From<Malformed> for ConnectError {
+    fn from(error: Malformed) -> Self {
+        ConnectError::new(error.to_string())
+    }
+}
+
+/// The connection is gone.
+#[derive(Debug, Clone)]
+pub struct Lost {
+    /// What happened.
+    pub message: String,
+    /// The server's last words, if it had any.
+    pub cause: Option<ServerError>,
+    /// Something of the running group may have been executed.
+    pub sent: bool,
+}
+
+impl Lost {
+    /// Lost with what ran on it.
+    pub fn new(message: impl Into<String>) -> Self {
+        Lost { message: message.into(), cause: None, sent: true }
+    }
+
+    /// The other connections that were made at the same time are suspect too.
+    pub fn retires(&self) -> bool {
+        self.cause.as_ref().is_some_and(ServerError::is_leaving)
+    }
+}
+
+impl From<io::Error> for Lost {
+    fn from(error: io::Error) -> Self {
+        Lost::new(error.to_string())
+    }
+}
+
+impl From<Malformed> for Lost {
+    fn from(error: Malformed) -> Self {
+        Lost::new(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_keeps_every_field_and_replaces_what_is_no_utf8() {
+        let error = ServerError::parse(&Bytes::from_static(b"SFEHLER\0VERROR\0C23505\0Mdoppelt \xff\0nx_pkey\0\0"));
+        assert_eq!((error.severity(), error.code(), error.field(b'n')), ("ERROR", "23505", Some("x_pkey")));
+        assert_eq!(error.field(b'M'), Some("doppelt \u{fffd}"));
+    }
+
+    #[test]
+    fn an_error_that_ends_early_is_an_error_still() {
+        assert_eq!(ServerError::parse(&Bytes::from_static(b"C57P01")).code(), "57P01");
+        assert_eq!(ServerError::parse(&Bytes::new()).code(), "");
+    }
+}

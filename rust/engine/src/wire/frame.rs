@@ -1,0 +1,103 @@
+//! Messages as they come: a letter, a length, a body.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::error::Malformed;
+
+/// The longest message of a kind that is not known to be long; a longer one means that we are out of step.
+const SHORT: usize = 30_000;
+/// No message is longer: PostgreSQL allocates at most 1 GiB for one.
+const LONGEST: usize = 0x3fff_ffff + 4;
+/// Kinds that may be long: rows, their descriptions, COPY, function results, errors, notices, notifications.
+const LONG_KINDS: &[u8] = b"TDdVENA";
+
+/// Take the next message from `buffer`; None until all of it has come.
+///
+/// The length is only believed, never allocated: the buffer grows by what arrives.
+pub fn next(buffer: &mut BytesMut) -> Result<Option<(u8, Bytes)>, Malformed> {
+    let Some(header) = buffer.first_chunk::<5>() else { return Ok(None) };
+    let kind = header[0];
+    let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
+    if !(4..=LONGEST).contains(&length) || (length > SHORT && !LONG_KINDS.contains(&kind)) {
+        return Err(Malformed("a message of an impossible length"));
+    }
+    if buffer.len() < length + 1 {
+        return Ok(None);
+    }
+    let mut message = buffer.split_to(length + 1);
+    message.advance(5);
+    Ok(Some((kind, message.freeze())))
+}
+
+/// Reads numbers and texts from a message's body; everything is checked against its end.
+pub struct Fields<'a>(pub &'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// The next `count` bytes.
+    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
+        let (head, tail) = self.0.split_at_checked(count).ok_or(Malformed("a message that is too short"))?;
+        self.0 = tail;
+        Ok(head)
+    }
+
+    /// A 16-bit number, which counts something.
+    pub fn count(&mut self) -> Result<usize, Malformed> {
+        let bytes = self.bytes(2)?;
+        Ok(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
+    }
+
+    /// A 32-bit number.
+    pub fn number(&mut self) -> Result<i32, Malformed> {
+        let bytes = self.bytes(4)?;
+        Ok(i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+    }
+
+    /// A text up to its zero byte.
+    pub fn text(&mut self) -> Result<String, Malformed> {
+        let end = self.0.iter().position(|byte| *byte == 0).ok_or(Malformed("a text without end"))?;
+        let text = String::from_utf8_lossy(self.bytes(end)?).into_owned();
+        self.bytes(1)?;
+        Ok(text)
+    }
+
+    /// A value with its length in front; None for NULL.
+    pub fn value(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
+        match self.number()? {
+            -1 => Ok(None),
+            length => self.bytes(usize::try_from(length).map_err(|_| Malformed("a negative length"))?).map(Some),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_taken_once_it_is_whole() {
+        let whole = b"Z\0\0\0\x05I";
+        for cut in 0..whole.len() {
+            assert_eq!(next(&mut BytesMut::from(&whole[..cut])), Ok(None));
+        }
+        let mut buffer = BytesMut::from(&b"Z\0\0\0\x05IZ"[..]);
+        assert_eq!(next(&mut buffer), Ok(Some((b'Z', Bytes::from_static(b"I")))));
+        assert_eq!(&buffer[..], b"Z");
+    }
+
+    #[test]
+    fn an_impossible_length_is_refused_at_once() {
+        for header in [&b"Z\0\0\0\x03"[..], b"Z\x7f\xff\xff\xff", b"D\x7f\xff\xff\xff", b"D\xff\xff\xff\xff"] {
+            assert!(next(&mut BytesMut::from(header)).is_err());
+        }
+        assert_eq!(next(&mut BytesMut::from(&b"D\x3f\xff\xff\xff"[..])), Ok(None));
+    }
+
+    #[test]
+    fn fields_end_with_the_message() {
+        assert!(Fields(b"\0").count().is_err());
+        assert!(Fields(b"\0\0\0\x02x").value().is_err());
+        assert!(Fields(b"\xff\xff\xff\xfe").value().is_err());
+        assert_eq!(Fields(b"\xff\xff\xff\xff").value(), Ok(None));
+        assert!(Fields(b"abc").text().is_err());
+    }
+}

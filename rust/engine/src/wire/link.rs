@@ -1,0 +1,439 @@
+//! One open connection, which runs one group at a time.
+//!
+//! Texts that this connection has not prepared are parsed in front of their first use, in the same round trip. What is
+//! received up to ReadyForQuery is collected and only then reported: before that nothing of it is committed. Output is
+//! written and input read at the same time, so that neither side ever waits for the other to read first.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use postgres_protocol::message::frontend;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+
+use super::cancel::CancelKey;
+use super::error::{Lost, Malformed, ServerError};
+use super::frame::{self, Fields};
+use super::messages::{self, Column, Described, Execute, Rows};
+use super::prepared::Prepared;
+use super::stream::Stream;
+
+/// A connection idle for longer than this is asked for a sign of life, in front of the first statement.
+const CHECK_AFTER: Duration = Duration::from_secs(1);
+/// How much is read at once, and how much of a buffer is kept after a large result.
+const READ: usize = 16 * 1024;
+const KEPT: usize = 256 * 1024;
+/// Notices that nobody fetches are not hoarded.
+const MOST_NOTICES: usize = 100;
+
+/// Statements that travel together.
+pub struct Group<'a> {
+    /// In the order in which they are executed.
+    pub statements: &'a [Execute],
+    /// None of them can commit before the Sync.
+    pub revocable: bool,
+}
+
+/// How one statement ended.
+#[derive(Debug, Clone, Default)]
+pub enum Outcome {
+    /// It was executed.
+    Done {
+        /// Its command tag, empty for an empty statement.
+        tag: String,
+        /// Its rows.
+        rows: Rows,
+        /// Their columns, where they were not known before.
+        columns: Option<Vec<Column>>,
+    },
+    /// The server refused it.
+    Failed(ServerError),
+    /// It was not executed, since one before it failed.
+    #[default]
+    Skipped,
+}
+
+/// How a group ended.
+#[derive(Debug)]
+pub struct Answer {
+    /// All of it is done; else all of it was rolled back.
+    pub ok: bool,
+    /// For each statement.
+    pub outcomes: Vec<Outcome>,
+    /// From sending to ReadyForQuery.
+    pub elapsed: Duration,
+    /// The bytes of the largest result.
+    pub largest: usize,
+}
+
+/// What the server answers next.
+enum Step {
+    /// ReadyForQuery for a sign of life.
+    Check,
+    /// ParseComplete for a text, on whose account.
+    Parse(Option<Arc<Described>>, usize),
+    /// CloseComplete for a name, on whose account.
+    Close(String, usize),
+    /// Everything from BindComplete to CommandComplete.
+    Run(usize),
+}
+
+impl Step {
+    fn owner(&self) -> usize {
+        match self {
+            Step::Check => 0,
+            Step::Parse(_, owner) | Step::Close(_, owner) | Step::Run(owner) => *owner,
+        }
+    }
+}
+
+/// One open connection.
+pub struct Link {
+    stream: Stream,
+    input: BytesMut,
+    output: BytesMut,
+    flushed: bool,
+    write_error: Option<io::Error>,
+    status: u8,
+    parameters: HashMap<String, String>,
+    notices: Vec<ServerError>,
+    prepared: Prepared,
+    used: Instant,
+    cancel: CancelKey,
+}
+
+impl Link {
+    pub(super) fn new(stream: Stream, cancel: CancelKey, max_statements: usize) -> Self {
+        Link {
+            stream,
+            input: BytesMut::with_capacity(READ),
+            output: BytesMut::new(),
+            flushed: true,
+            write_error: None,
+            status: b'I',
+            parameters: HashMap::new(),
+            notices: Vec::new(),
+            prepared: Prepared::new(max_statements),
+            used: Instant::now(),
+            cancel,
+        }
+    }
+
+    /// What is needed to stop it.
+    pub fn cancel_key(&self) -> &CancelKey {
+        &self.cancel
+    }
+
+    pub(super) fn set_cancel_key(&mut self, process_id: i32, secret: i32) {
+        (self.cancel.process_id, self.cancel.secret) = (process_id, secret);
+    }
+
+    /// Whether it is encrypted.
+    pub fn is_tls(&self) -> bool {
+        self.stream.is_tls()
+    }
+
+    /// Whether a transaction block is open, failed or not.
+    pub fn in_transaction(&self) -> bool {
+        self.status != b'I'
+    }
+
+    /// A setting that the server reports.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.parameters.get(name).map(String::as_str)
+    }
+
+    /// The notices and warnings since the last call.
+    pub fn take_notices(&mut self) -> Vec<ServerError> {
+        std::mem::take(&mut self.notices)
+    }
+
+    /// A prepared statement is of no use any more.
+    pub fn discard(&mut self, name: &str) {
+        self.prepared.discard(name);
+    }
+
+    // -- running -----------------------------------------------------------------------------------------------------
+
+    /// Run a group. An error that the server reports is in the outcome of its statement.
+    pub async fn run(&mut self, group: Group<'_>) -> Result<Answer, Lost> {
+        let steps = self.write(group.statements)?;
+        let began = Instant::now();
+        let mut run = Run::new(steps, group.statements.len());
+        loop {
+            let (kind, body) = match self.receive().await {
+                Ok(message) => message,
+                Err(mut lost) => {
+                    // Did the server give up before it had executed the group? Then it cannot have committed it.
+                    lost.sent = !(lost.retires() && group.revocable && run.step < run.steps.len());
+                    return Err(lost);
+                }
+            };
+            if kind == b'Z' {
+                self.status = body.first().copied().unwrap_or(b'I');
+                if matches!(run.current(), Some(Step::Check)) {
+                    run.step += 1;
+                    continue;
+                }
+                break;
+            }
+            run.take(kind, body, &mut self.prepared)?;
+        }
+        self.used = Instant::now();
+        self.shrink();
+        run.end(self.used - began)
+    }
+
+    /// Write messages for all statements and one Sync; the steps are what the server will answer.
+    fn write(&mut self, statements: &[Execute]) -> io::Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(statements.len() + 2);
+        if self.used.elapsed() > CHECK_AFTER {
+            frontend::sync(&mut self.output);
+            steps.push(Step::Check);
+        }
+        let mut parsed: Vec<&str> = Vec::new();
+        for (number, statement) in statements.iter().enumerate() {
+            match statement {
+                Execute::Known { text, params } => {
+                    if text.name.is_empty() || !(self.prepared.touch(&text.name) || parsed.contains(&&*text.name)) {
+                        self.write_parse(text, number, &mut steps)?;
+                        parsed.push(&text.name);
+                    }
+                    messages::bind(&mut self.output, text, params);
+                }
+                Execute::Direct(sql) => {
+                    frontend::parse("", sql, [], &mut self.output)?;
+                    steps.push(Step::Parse(None, number));
+                    let text = Described::new(String::new(), sql.clone(), Vec::new(), Vec::new());
+                    messages::bind(&mut self.output, &text, b"");
+                    frontend::describe(b'P', "", &mut self.output)?;
+                }
+            }
+            frontend::execute("", 0, &mut self.output)?;
+            steps.push(Step::Run(number));
+        }
+        frontend::sync(&mut self.output);
+        Ok(steps)
+    }
+
+    /// Prepare a known text on this connection, in front of its first use.
+    fn write_parse(&mut self, text: &Arc<Described>, number: usize, steps: &mut Vec<Step>) -> io::Result<()> {
+        while let Some(old) = self.prepared.surplus().filter(|_| !text.name.is_empty()) {
+            frontend::close(b'S', &old, &mut self.output)?;
+            steps.push(Step::Close(old, number));
+        }
+        frontend::parse(&text.name, &text.sql, text.param_oids.iter().copied(), &mut self.output)?;
+        steps.push(Step::Parse(Some(text.clone()), number));
+        Ok(())
+    }
+
+    /// Ask for the types of a text: its parameters and columns, or why the server refuses it.
+    pub async fn describe(&mut self, sql: &str) -> Result<Result<(Vec<u32>, Vec<Column>), ServerError>, Lost> {
+        frontend::parse("", sql, [], &mut self.output)?;
+        frontend::describe(b'S', "", &mut self.output)?;
+        frontend::sync(&mut self.output);
+        let (mut found, mut refused) = ((Vec::new(), Vec::new()), None);
+        loop {
+            let (kind, body) = self.receive().await?;
+            match kind {
+                b't' => found.0 = messages::parameters(&body)?,
+                b'T' => found.1 = messages::columns(&body)?,
+                b'1' | b'n' => {}
+                b'E' => refused = Some(ServerError::parse(&body)),
+                b'Z' => {
+                    self.status = body.first().copied().unwrap_or(b'I');
+                    self.used = Instant::now();
+                    return Ok(refused.map_or(Ok(found), Err));
+                }
+                _ => return Err(Malformed("an unexpected answer to Describe").into()),
+            }
+        }
+    }
+
+    /// Watch over the connection while nothing runs on it; returns when it is lost. May be dropped at any time.
+    pub async fn watch(&mut self) -> Lost {
+        match self.receive().await {
+            Ok(_) => Malformed("an answer that nobody asked for").into(),
+            Err(lost) => lost,
+        }
+    }
+
+    /// Say good-bye; the server is not waited for.
+    pub async fn close(mut self) {
+        frontend::terminate(&mut self.output);
+        poll_fn(|cx| self.poll_write(cx)).await;
+    }
+
+    // -- bytes -------------------------------------------------------------------------------------------------------
+
+    /// The next message that belongs to what runs; what the server says besides is taken in. May be dropped at any time.
+    pub(super) async fn receive(&mut self) -> Result<(u8, Bytes), Lost> {
+        loop {
+            while let Some((kind, body)) = frame::next(&mut self.input)? {
+                match kind {
+                    b'N' if self.notices.len() < MOST_NOTICES => self.notices.push(ServerError::parse(&body)),
+                    b'N' | b'A' => {}
+                    b'S' => {
+                        let mut fields = Fields(&body);
+                        self.parameters.insert(fields.text()?, fields.text()?);
+                    }
+                    b'E' => {
+                        let error = ServerError::parse(&body);
+                        if error.is_fatal() {
+                            return Err(Lost { message: error.to_string(), cause: Some(error), sent: true });
+                        }
+                        return Ok((kind, body));
+                    }
+                    _ => return Ok((kind, body)),
+                }
+            }
+            self.progress().await?;
+        }
+    }
+
+    /// Queue bytes; they are written while something is received.
+    pub(super) fn output(&mut self) -> &mut BytesMut {
+        &mut self.output
+    }
+
+    /// Write what can be written until something was read.
+    async fn progress(&mut self) -> Result<(), Lost> {
+        self.input.reserve(READ);
+        let read = poll_fn(|cx| {
+            let _ = self.poll_write(cx);
+            pin!(self.stream.read_buf(&mut self.input)).poll(cx)
+        });
+        if read.await? > 0 {
+            return Ok(());
+        }
+        Err(match self.write_error.take() {
+            Some(error) => error.into(),
+            None => Lost::new("the server closed the connection"),
+        })
+    }
+
+    /// A write that fails is no reason to stop reading: the server's last words may have come before.
+    fn poll_write(&mut self, cx: &mut std::task::Context<'_>) -> Poll<()> {
+        while !self.output.is_empty() {
+            let written = match Pin::new(&mut self.stream).poll_write(cx, &self.output) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(written) => written,
+            };
+            self.flushed = false;
+            match written {
+                Ok(count) if count > 0 => self.output.advance(count),
+                failed => {
+                    self.write_error = Some(failed.err().unwrap_or_else(|| io::ErrorKind::WriteZero.into()));
+                    self.output.clear();
+                }
+            }
+        }
+        if !self.flushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(_) => self.flushed = true,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// One large result or statement must not leave its memory behind on each connection.
+    fn shrink(&mut self) {
+        for buffer in [&mut self.input, &mut self.output] {
+            if buffer.is_empty() && buffer.capacity() > KEPT {
+                *buffer = BytesMut::new();
+            }
+        }
+    }
+}
+
+/// A group that is being answered.
+struct Run {
+    steps: Vec<Step>,
+    step: usize,
+    failed: bool,
+    outcomes: Vec<Outcome>,
+    rows: BytesMut,
+    count: usize,
+    columns: Option<Vec<Column>>,
+    largest: usize,
+}
+
+impl Run {
+    fn new(steps: Vec<Step>, statements: usize) -> Self {
+        let outcomes = vec![Outcome::Skipped; statements];
+        let rows = BytesMut::new();
+        Run { steps, step: 0, failed: false, outcomes, rows, count: 0, columns: None, largest: 0 }
+    }
+
+    fn current(&self) -> Option<&Step> {
+        self.steps.get(self.step)
+    }
+
+    fn take(&mut self, kind: u8, body: Bytes, prepared: &mut Prepared) -> Result<(), Lost> {
+        match (kind, self.steps.get(self.step)) {
+            (b'E', Some(step)) => {
+                self.outcomes[step.owner()] = Outcome::Failed(ServerError::parse(&body));
+                self.fail(prepared);
+            }
+            (b'E', None) => {
+                // At the Sync: a deferred constraint. It is the group's, so the last statement has it.
+                if let Some(last) = self.outcomes.last_mut() {
+                    *last = Outcome::Failed(ServerError::parse(&body));
+                }
+                self.fail(prepared);
+            }
+            (b'1', Some(Step::Parse(text, _))) => {
+                if let Some(text) = text {
+                    prepared.add(&text.name);
+                }
+                self.step += 1;
+            }
+            (b'3', Some(Step::Close(..))) => self.step += 1,
+            (b'2' | b'n', Some(Step::Run(_))) => {}
+            (b'T', Some(Step::Run(_))) => self.columns = Some(messages::columns(&body)?),
+            (b'D', Some(Step::Run(_))) => {
+                self.rows.extend_from_slice(&body);
+                self.count += 1;
+            }
+            (b'C', Some(Step::Run(_))) => self.complete(Fields(&body).text()?, prepared),
+            (b'I', Some(Step::Run(_))) => self.complete(String::new(), prepared),
+            (b'G' | b'H' | b'W', _) => return Err(Lost::new("COPY data cannot be carried in a group")),
+            _ => return Err(Malformed("a message out of turn").into()),
+        }
+        Ok(())
+    }
+
+    /// The server skips everything up to the Sync, and has rolled back what came before.
+    fn fail(&mut self, prepared: &mut Prepared) {
+        self.failed = true;
+        for step in self.steps.drain(self.step..) {
+            if let Step::Close(name, _) = step {
+                prepared.add(&name); // the server still has it
+            }
+        }
+    }
+
+    fn complete(&mut self, tag: String, prepared: &mut Prepared) {
+        if matches!(&*tag, "DISCARD ALL" | "DEALLOCATE ALL") {
+            prepared.clear();
+        }
+        self.largest = self.largest.max(self.rows.len());
+        let rows = Rows { data: self.rows.split().freeze(), count: std::mem::take(&mut self.count) };
+        let owner = self.steps[self.step].owner();
+        self.outcomes[owner] = Outcome::Done { tag, rows, columns: self.columns.take() };
+        self.step += 1;
+    }
+
+    fn end(self, elapsed: Duration) -> Result<Answer, Lost> {
+        if self.step < self.steps.len() {
+            return Err(Malformed("a group that ends before its statements").into());
+        }
+        Ok(Answer { ok: !self.failed, outcomes: self.outcomes, elapsed, largest: self.largest })
+    }
+}

@@ -1,0 +1,194 @@
+//! What is sent for a statement, and what comes back: kept in the bytes of the wire.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use super::error::Malformed;
+use super::frame::Fields;
+
+/// One column of a result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub oid: u32,
+}
+
+/// What the server told of a text, and how the pool has decided to send and receive its values.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// Of the prepared statement; empty where a proxy deals statements out to other connections.
+    pub name: String,
+    /// Its text.
+    pub sql: Arc<str>,
+    /// The types of its parameters.
+    pub param_oids: Vec<u32>,
+    /// 0 (text) or 1 (binary) for each parameter.
+    pub param_formats: Vec<i16>,
+    /// The columns of its result; none if it returns no rows.
+    pub columns: Vec<Column>,
+    /// 0 (text) or 1 (binary) for each column.
+    pub result_formats: Vec<i16>,
+}
+
+impl Described {
+    /// The answer to a Describe; everything in text until somebody decides otherwise.
+    pub fn new(name: String, sql: Arc<str>, param_oids: Vec<u32>, columns: Vec<Column>) -> Self {
+        let (param_formats, result_formats) = (vec![0; param_oids.len()], vec![0; columns.len()]);
+        Described { name, sql, param_oids, param_formats, columns, result_formats }
+    }
+}
+
+/// One execution of a text.
+#[derive(Clone, Debug)]
+pub enum Execute {
+    /// A text whose types are known. `params` holds a length and a value for each parameter ([`put_value`]).
+    Known {
+        /// The text.
+        text: Arc<Described>,
+        /// Its arguments.
+        params: Bytes,
+    },
+    /// A text without arguments, run as it is; its result comes in text.
+    Direct(Arc<str>),
+}
+
+/// Append one argument to `params`; None is NULL.
+pub fn put_value(params: &mut BytesMut, value: Option<&[u8]>) {
+    match value {
+        None => params.put_i32(-1),
+        Some(value) => {
+            params.put_u32(u32::try_from(value.len()).expect("bug: a value of more than 4 GiB"));
+            params.put_slice(value);
+        }
+    }
+}
+
+impl Execute {
+    /// An execution with these arguments, encoded as the description says.
+    pub fn known<'a>(text: &Arc<Described>, values: impl IntoIterator<Item = Option<&'a [u8]>>) -> Self {
+        let mut params = BytesMut::new();
+        for value in values {
+            put_value(&mut params, value);
+        }
+        Execute::Known { text: text.clone(), params: params.freeze() }
+    }
+}
+
+/// Write a message: its letter, its length, and what `write` appends.
+pub fn message(out: &mut BytesMut, kind: u8, write: impl FnOnce(&mut BytesMut)) {
+    out.put_u8(kind);
+    let start = out.len();
+    out.put_u32(0);
+    write(out);
+    let length = u32::try_from(out.len() - start).expect("bug: a message of more than 4 GiB");
+    out[start..start + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Bind the unnamed portal to a prepared statement.
+pub fn bind(out: &mut BytesMut, text: &Described, params: &[u8]) {
+    message(out, b'B', |out| {
+        out.put_u8(0);
+        out.put_slice(text.name.as_bytes());
+        out.put_u8(0);
+        put_formats(out, &text.param_formats);
+        out.put_u16(text.param_formats.len() as u16);
+        out.put_slice(params);
+        put_formats(out, &text.result_formats);
+    });
+}
+
+/// Formats that are all alike are said once.
+fn put_formats(out: &mut BytesMut, formats: &[i16]) {
+    match formats.first() {
+        None => out.put_u16(0),
+        Some(first) if formats.iter().all(|one| one == first) => {
+            if *first == 0 {
+                out.put_u16(0);
+            } else {
+                out.put_u16(1);
+                out.put_i16(*first);
+            }
+        }
+        Some(_) => {
+            out.put_u16(formats.len() as u16);
+            formats.iter().for_each(|one| out.put_i16(*one));
+        }
+    }
+}
+
+/// The columns of a RowDescription.
+pub fn columns(body: &[u8]) -> Result<Vec<Column>, Malformed> {
+    let mut fields = Fields(body);
+    let count = fields.count()?;
+    let mut columns = Vec::with_capacity(count.min(body.len() / 19));
+    for _ in 0..count {
+        let name = fields.text()?;
+        fields.bytes(6)?; // the table, and the column's number in it
+        let oid = fields.number()? as u32;
+        fields.bytes(8)?; // the type's length, its modifier, the format
+        columns.push(Column { name, oid });
+    }
+    Ok(columns)
+}
+
+/// The types of a ParameterDescription.
+pub fn parameters(body: &[u8]) -> Result<Vec<u32>, Malformed> {
+    let mut fields = Fields(body);
+    let count = fields.count()?;
+    (0..count).map(|_| fields.number().map(|oid| oid as u32)).collect()
+}
+
+/// Rows as they came: the bodies of DataRow messages, one after the other.
+#[derive(Clone, Debug, Default)]
+pub struct Rows {
+    /// For each row the number of its values, for each value a length and its bytes.
+    pub data: Bytes,
+    /// How many rows.
+    pub count: usize,
+}
+
+impl Rows {
+    /// Read the rows: each is handed to `row` value by value, as (row, column, value).
+    pub fn read(&self, mut each: impl FnMut(usize, usize, Option<&[u8]>)) -> Result<(), Malformed> {
+        let mut fields = Fields(&self.data);
+        for row in 0..self.count {
+            for column in 0..fields.count()? {
+                each(row, column, fields.value()?);
+            }
+        }
+        Ok(())
+    }
+
+    /// All values; for tests and small results.
+    pub fn to_vec(&self) -> Result<Vec<Vec<Option<Vec<u8>>>>, Malformed> {
+        let mut rows = vec![Vec::new(); self.count];
+        self.read(|row, _, value| rows[row].push(value.map(<[u8]>::to_vec)))?;
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn announced_counts_are_not_allocated() {
+        assert!(columns(b"\xff\xff").is_err());
+        assert!(parameters(b"\xff\xff\0\0\0\x17").is_err());
+        assert!(Rows { data: Bytes::from_static(b"\xff\xff"), count: 3 }.to_vec().is_err());
+    }
+
+    #[test]
+    fn formats_that_are_alike_are_said_once() {
+        for (formats, bytes) in
+            [(&[][..], &[0, 0][..]), (&[0, 0], &[0, 0]), (&[1, 1], &[0, 1, 0, 1]), (&[0, 1], &[0, 2, 0, 0, 0, 1])]
+        {
+            let mut out = BytesMut::new();
+            put_formats(&mut out, formats);
+            assert_eq!(&out[..], bytes);
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! One session with a PostgreSQL server, on tokio.
+//!
+//! [`connect`] tries every host and address of a resolved [`Config`] and gives a [`Link`]. A link runs **one group at a
+//! time**: 1..n statements followed by one Sync, answered as a whole. `postgres-protocol` writes the messages and does
+//! SCRAM; what the server sends is taken apart here ([`frame`]), so that rows stay in the bytes in which they came and
+//! nothing is allocated by an announced length.
+
+mod address;
+mod auth;
+mod cancel;
+mod config;
+mod connect;
+mod error;
+pub mod frame;
+mod link;
+mod messages;
+mod prepared;
+mod stream;
+mod tls;
+
+pub use cancel::CancelKey;
+pub use config::{Config, Host, Ssl, SslMode, TargetAttrs};
+pub use connect::connect;
+pub use error::{ConnectError, Lost, Malformed, ServerError};
+pub use link::{Answer, Group, Link, Outcome};
+pub use messages::{Column, Described, Execute, Rows, put_value};
