@@ -91,25 +91,29 @@ class Database:
         try:
             self._set_up(stop)
         except sqlite3.Error as error:
-            self.connection.close()
+            self.close()
             raise _connect_failed(error, self.settings) from error
 
     def _set_up(self, stop: Stop) -> None:
-        settings = self.settings
-        self.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[settings.synchronous]}", (), stop)
-        self.execute(f"PRAGMA foreign_keys = {'ON' if settings.foreign_keys else 'OFF'}", (), stop)
-        # Reading the mode is also the first access to the file: what is no database shows here.
-        mode = self.execute("PRAGMA journal_mode", (), stop).fetchone()[0]
-        if mode != "wal" and not settings.read_only:
-            with contextlib.suppress(sqlite3.OperationalError):  # a file that cannot be written has the mode it has
-                mode = self.execute("PRAGMA journal_mode = WAL", (), stop).fetchone()[0]
-        self.one_lock = mode != "wal"
         self.failed = self.read_only = False
         self._schema = -1
+        self.execute(f"PRAGMA foreign_keys = {'ON' if self.settings.foreign_keys else 'OFF'}", (), stop)
+        if not self.settings.memory:  # its one lock may be taken: everything else would have to wait
+            self.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self.settings.synchronous]}", (), stop)
+            self.one_lock = self._journal_mode(stop) != "wal"
+
+    def _journal_mode(self, stop: Stop) -> str:
+        """Have WAL if possible. Reading the mode is also the first access to the file: what is no database shows."""
+        mode: str = self.execute("PRAGMA journal_mode", (), stop).fetchone()[0]
+        if mode != "wal" and not self.settings.read_only:
+            with contextlib.suppress(sqlite3.OperationalError):  # a file that cannot be written has the mode it has
+                mode = self.execute("PRAGMA journal_mode = WAL", (), stop).fetchone()[0]
+        return mode
 
     def close(self) -> None:
         """Close; an open transaction is rolled back."""
         with contextlib.suppress(sqlite3.Error):
+            self.cursor.close()  # a statement that it still refers to would keep the file open
             self.connection.close()
 
     def reopen(self, stop: Stop) -> None:

@@ -15,7 +15,7 @@ moves is no reason.
 
 from __future__ import annotations
 
-import asyncio
+from asyncio import TimerHandle, get_running_loop
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -50,7 +50,7 @@ class Turn:
         self._queue: deque[_Request] = deque()
         #: When the holders last changed.
         self._moved = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: TimerHandle | None = None
 
     def take(self, claimant: Claimant, exclusive: bool) -> bool:
         """Take the turn if it is free; else queue for it and return False. Whoever holds it may take it again."""
@@ -60,7 +60,7 @@ class Turn:
         if not self._queue and self._free(exclusive):
             self._grant(claimant, exclusive)
             return True
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         self._queue.append(_Request(claimant, exclusive, loop.time()))
         if self._timer is None:
             self._timer = loop.call_later(self.patience, self._look)
@@ -72,7 +72,7 @@ class Turn:
             return
         self._holders.remove(claimant)
         if self._queue:
-            self._moved = asyncio.get_running_loop().time()
+            self._moved = get_running_loop().time()
             self._serve()
 
     def withdraw(self, claimant: Claimant) -> None:
@@ -104,7 +104,7 @@ class Turn:
 
     def _look(self) -> None:
         """Refuse those who were kept waiting for too long."""
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         self._timer = None
         late = [one for one in self._queue if loop.time() - max(one.since, self._moved) >= self.patience]
         for request in late:

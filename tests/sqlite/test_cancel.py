@@ -1,0 +1,150 @@
+"""Stopping what runs and what waits, without hitting anybody else."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from db_pool_rs import create_pool
+from db_pool_rs.errors import DatabaseError, StatementTimeout
+from db_pool_rs.simple.sqlite import SqliteLink
+from tests.sqlite.harness import ENDLESS, Harness, harness, running
+
+BEGUN = f"{ENDLESS} WHERE running()"
+
+
+async def test_a_running_statement_is_interrupted() -> None:
+    async with harness("sqlite://") as desk:
+        link = await desk.connect()
+        begun = running(link)
+        group = desk.pool(link, (BEGUN,))
+        await begun.wait()
+        assert await link.cancel(5)
+        assert not await group.ok
+        assert (await group.outcomes())[0].sqlstate == "57014"
+        assert await desk.fetch(link, "SELECT 1") == [(1,)]
+        assert await link.cancel(5), "nothing runs"
+
+
+async def test_cancels_hit_this_statement_or_nothing() -> None:
+    """The cancel comes before, while and after the statement runs; the next statement never notices."""
+    async with harness("sqlite://") as desk:
+        link = await desk.connect()
+        await desk.do(link, "CREATE TABLE t (a)")
+        for turns in [0, 1, 2, 3] * 50:
+            group = desk.pool(link, ("INSERT INTO t VALUES (1)",), ("INSERT INTO t VALUES (2)",))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            assert await link.cancel(5)
+            assert await desk.do(link, "SELECT 1") == "SELECT 1"
+            ok = await group.ok
+            assert await _count(desk, link) == (2 if ok else 0)
+            if ok:
+                assert await group.outcomes() == ["INSERT 0 1"] * 2
+            await desk.do(link, "DELETE FROM t")
+
+
+async def _count(desk: Harness, link: SqliteLink) -> int:
+    ((count,),) = await desk.fetch(link, "SELECT count(*) FROM t")
+    assert isinstance(count, int)
+    return count
+
+
+async def test_a_group_whose_callers_left_does_nothing() -> None:
+    async with harness("sqlite://") as desk:
+        link = await desk.connect()
+        begun = running(link)
+        await desk.do(link, "CREATE TABLE t (a)")
+        group = desk.pool(link, ("INSERT INTO t VALUES (1)",), (f"INSERT INTO t SELECT * FROM ({BEGUN})",))
+        await begun.wait()
+        assert await link.cancel(5)
+        assert not await group.ok
+        assert await desk.fetch(link, "SELECT * FROM t") == []
+
+
+async def test_waiting_for_the_turn_is_given_up_at_once() -> None:
+    async with harness("sqlite://", thread_pool_size=1) as desk:
+        writer, other = await desk.connect(), await desk.connect()
+        await desk.do(writer, "BEGIN IMMEDIATE", "CREATE TABLE t (a)")
+        alone = desk.pool(other, ("INSERT INTO t VALUES (1)",))
+        assert await other.cancel(0)
+        assert (await alone.outcomes())[0].sqlstate == "57014"
+        session = desk.session(other, ("BEGIN IMMEDIATE",))
+        assert await other.cancel(0)
+        assert (await session.outcomes())[0].sqlstate == "57014"
+        assert not other.in_transaction()
+        await desk.do(writer, "COMMIT")
+        assert await desk.pool(other, ("INSERT INTO t VALUES (1)",)).outcomes() == ["INSERT 0 1"]
+
+
+async def test_a_group_that_waits_goes_on_for_those_who_still_want_it() -> None:
+    """One caller of a waiting group gives up: his statement is left out, the others keep their place."""
+    async with harness("sqlite://") as desk:
+        writer, other = await desk.connect(), await desk.connect()
+        await desk.do(writer, "CREATE TABLE t (a)", "BEGIN IMMEDIATE")
+        group = desk.pool(other, ("INSERT INTO t VALUES (1)",), ("INSERT INTO t VALUES (2)",))
+        group.statements[0].future.cancel()
+        assert await other.cancel(0)
+        assert not group.ok.done()
+        await desk.do(writer, "COMMIT")
+        assert await group.ok
+        assert await desk.fetch(other, "SELECT a FROM t") == [(2,)]
+
+
+async def test_a_group_that_waits_ends_when_nobody_wants_it() -> None:
+    async with harness("sqlite://") as desk:
+        writer, other = await desk.connect(), await desk.connect()
+        await desk.do(writer, "CREATE TABLE t (a)", "BEGIN IMMEDIATE")
+        group = desk.pool(other, ("INSERT INTO t VALUES (1)",), ("INSERT INTO t VALUES (2)",))
+        for statement in group.statements:
+            statement.future.cancel()
+        await desk.do(writer, "COMMIT")
+        assert not await group.ok
+        again = desk.pool(other, ("INSERT INTO t VALUES (3)",), ("INSERT INTO t VALUES (4)",))
+        assert await again.ok
+        assert await desk.fetch(other, "SELECT a FROM t") == [(3,), (4,)]
+
+
+async def test_an_interrupted_write_ends_the_block_of_a_session() -> None:
+    async with harness("sqlite://") as desk:
+        link = await desk.connect()
+        begun = running(link)
+        await desk.do(link, "CREATE TABLE t (a)", "BEGIN IMMEDIATE", "INSERT INTO t VALUES (1)")
+        group = desk.session(link, (f"INSERT INTO t SELECT * FROM ({BEGUN})",))
+        await begun.wait()
+        assert link.in_transaction()
+        assert await link.cancel(5)
+        assert (await group.outcomes())[0].sqlstate == "57014"
+        assert link.in_transaction()
+        with pytest.raises(DatabaseError, match="rolled back"):
+            await desk.do(link, "INSERT INTO t VALUES (2)")
+        assert await desk.do(link, "COMMIT") == "ROLLBACK"
+        assert await desk.fetch(link, "SELECT * FROM t") == []
+
+
+@pytest.mark.parametrize("memory", [True, False], ids=["memory", "file"])
+async def test_deadlines_and_cancels_through_the_pool(tmp_path: Path, memory: bool) -> None:
+    async with create_pool("sqlite://" if memory else f"sqlite:///{tmp_path}/a.db", max_size=2) as pool:
+        await pool.execute("CREATE TABLE t (a)")
+        with pytest.raises(StatementTimeout):
+            await pool.fetch(ENDLESS, timeout=0.02)
+        task = asyncio.ensure_future(pool.fetch(ENDLESS))
+        while not pool.stats().in_flight:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with pool.acquire() as conn:
+            with pytest.raises(StatementTimeout):
+                async with conn.transaction():
+                    await conn.execute("INSERT INTO t VALUES (1)")
+                    await conn.fetch(ENDLESS, timeout=0.02)
+            assert not conn.is_in_transaction()
+            assert await conn.fetchval("SELECT count(*) FROM t") == 0
+        async with pool.transaction() as conn:
+            await conn.execute("INSERT INTO t VALUES (2)")
+            with pytest.raises(StatementTimeout):
+                await pool.execute("INSERT INTO t VALUES (3)", timeout=0.02)
+        assert [row[0] for row in await pool.fetch("SELECT a FROM t")] == [2]
