@@ -38,7 +38,8 @@ th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(
 th:first-child, td:first-child { text-align: left; padding-left: 0; } th { color: var(--soft); font-weight: 500; }
 .failed { color: var(--soft); font-size: .9rem; }
 @media (max-width: 52rem) { .charts { grid-template-columns: 1fr; } }
-@media (max-width: 30rem) { .bar { grid-template-columns: 7.5rem 1fr 4.5rem; gap: .5rem; } }
+@media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; }
+       .bar { grid-template-columns: 7.5rem 1fr 4.5rem; gap: .5rem; } }
 """
 
 
@@ -57,8 +58,8 @@ def _body(report: Report) -> Iterator[str]:
     yield "<p>Long bars are good in throughput, short ones in latency. Ours are blue.</p>"
     facts = {
         **report.circumstances,
-        "Versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
-        **{f"Left out: {name}": reason for name, reason in report.left_out.items()},
+        "versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
+        **{f"left out: {name}": reason for name, reason in report.left_out.items()},
         **{name: f"{show(rate)} statements/s on the same tables" for name, rate in report.pgbench.items()},
     }
     yield (
