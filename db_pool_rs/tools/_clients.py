@@ -2,7 +2,8 @@
 
 Each rival is used as its documentation advises for speed: a pool of `max_size` connections that are all open before the
 clock starts (ours opens one and grows), prepared statements, binary results where there is a choice. Rivals are
-imported by name, when they are used: none is a dependency.
+imported by name, when they are used: none is a dependency. Nor is this package imported for a rival, whose memory and
+start would have to bear it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from ..modes import MODES, unavailable
 from ._workloads import Job, Run
 
 Body = Callable[[Run, Run], Awaitable[None]]
@@ -45,16 +45,17 @@ class Rival:
 
 async def open_client(job: Job) -> Client:
     """Open the contender of the job, a mode of ours or a rival by name."""
-    if job.contender in MODES:
-        return await _ours(job)
-    return await RIVALS[job.contender].open(job)
+    rival = RIVALS.get(job.contender)
+    return await (rival.open(job) if rival is not None else _ours(job))
 
 
 def why_not(contender: str, database: str) -> str | None:
     """Why a contender cannot be measured on that database here; None if it can."""
-    if contender in MODES:
+    rival = RIVALS.get(contender)
+    if rival is None:
+        from ..modes import unavailable
+
         return unavailable(contender, database)
-    rival = RIVALS[contender]
     return None if find_spec(rival.module) else f"{rival.distribution} is not installed"
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from db_pool_rs.tools._results import Measurement, Report
 from db_pool_rs.tools._rounds import RunError, run_job
 from db_pool_rs.tools._workloads import WORKLOADS, Job
 from db_pool_rs.tools.benchmark_modes import main
+from tests.meta.source import ROOT
 from tests.plugins.server import PostgresServer
 
 TINY = ("--rounds", "1", "--seconds", "0.05", "--tasks", "4", "--scale", "1", "--modes", "simple", "--no-progress")
@@ -101,6 +105,16 @@ def test_a_contender_that_fails_says_why_without_secrets() -> None:
         run_job(Job(contender="simple", workload="start", tasks=1, seconds=0.1, dsn=dsn))
     assert str(caught.value)
     assert "hidden-word" not in str(caught.value)
+
+
+def test_a_rival_does_not_bear_the_weight_of_this_package() -> None:
+    """Its start and its memory are its own: a run imports nothing of ours before a mode is asked for."""
+    code = "import sys, db_pool_rs.tools._contender; print([m for m in sys.modules if m.startswith('db_pool_rs.')])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    loaded = set(ast.literal_eval(done.stdout))
+    assert loaded == {
+        f"db_pool_rs.{name}" for name in ("tools", "tools._clients", "tools._contender", "tools._workloads")
+    }
 
 
 def sample() -> Report:
