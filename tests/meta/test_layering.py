@@ -29,6 +29,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     "postgresql": (
         "simple.postgres simple.connect simple.attempt simple.offload simple.waiting simple.libpq simple.cancel "
         "simple.link simple.prepared "
+        "balanced.driver balanced.link balanced.description balanced.columns balanced.libpq "
         "simple.description simple.servererrors",
         "seam types leaf base",
     ),

@@ -48,7 +48,10 @@ class Backend:
     dsn: str
 
 
-ENGINES = (EngineSpec("simple", "db_pool_rs", frozenset({"postgresql", "sqlite"}), required=True),)
+ENGINES = (
+    EngineSpec("simple", "db_pool_rs", frozenset({"postgresql", "sqlite"}), required=True),
+    EngineSpec("balanced", "db_pool_rs_balanced", frozenset({"postgresql", "sqlite"})),
+)
 
 OpenPool = Callable[..., Awaitable[Any]]
 

@@ -1,0 +1,76 @@
+/* The kernel of mode balanced: a group of statements out in one call, all results that have arrived in one call, and
+ * their values by column. See kernel.c; the Python side is db_pool_rs/balanced/. */
+#ifndef DBP_KERNEL_H
+#define DBP_KERNEL_H
+
+#include <stdint.h>
+#include <libpq-fe.h>
+
+/* How the values of a column are decoded, and what the caller finds in dbp_column.data afterwards. */
+enum {
+    DBP_OTHER = 0,      /* not at all: the column is odd */
+    DBP_BOOL = 1,       /* one byte for each row, 0 or 1 */
+    DBP_INT2 = 2,       /* int64 */
+    DBP_INT4 = 3,       /* int64 */
+    DBP_INT8 = 4,       /* int64 */
+    DBP_OID = 5,        /* int64 */
+    DBP_FLOAT4 = 6,     /* double */
+    DBP_FLOAT8 = 7,     /* double */
+    DBP_TEXT = 8,       /* all values, each followed by NUL */
+    DBP_BYTEA = 9,      /* all values; ends[row] is where that row's ends */
+    DBP_DATE = 10,      /* int64: the proleptic Gregorian ordinal, as in datetime.date.toordinal */
+    DBP_TIMESTAMP = 11, /* 10 bytes: year (2), month, day, hour, minute, second, microsecond (3), big-endian */
+    DBP_UUID = 12,      /* 16 bytes */
+    DBP_NUMERIC = 13    /* text like DBP_TEXT, as numeric_out writes it */
+};
+
+/* The results of one group on one connection, by step. */
+typedef struct {
+    PGconn *conn;
+    PGresult **results;
+    int32_t *statuses;
+    int32_t count;
+    int32_t room;
+    int32_t most;     /* rows of the longest result */
+    int32_t expected; /* steps of the group; the result after them is its Sync's */
+} dbp_group;
+
+/* One decoded column. The buffers belong to the block and are used again. */
+typedef struct {
+    int32_t odd;     /* 1: a value that this kernel does not decode; nothing else counts then */
+    int32_t nulls;   /* how many rows are NULL; missing[row] is 1 for those */
+    int64_t size;    /* bytes in data */
+    int64_t room;
+    char *data;
+    int64_t *ends;
+    uint8_t *missing;
+    int32_t rows_room;
+    int32_t ends_room;
+} dbp_column;
+
+typedef struct {
+    int32_t rows;
+    int32_t ncolumns;
+    int64_t largest; /* bytes of the largest result that was decoded */
+    int32_t *counts; /* rows of each result */
+    int32_t counts_room;
+    int32_t columns_room;
+    dbp_column *columns;
+} dbp_block;
+
+dbp_group *dbp_group_new(PGconn *conn);
+void dbp_group_free(dbp_group *group);
+void dbp_group_start(dbp_group *group, int32_t expected);
+int32_t dbp_group_pump(dbp_group *group);
+int32_t dbp_group_same_tags(const dbp_group *group, const int32_t *steps, int32_t count);
+PGresult *dbp_group_take(dbp_group *group, int32_t step);
+
+int32_t dbp_send(PGconn *conn, const char *name, int32_t result_format, int32_t count, int32_t nparams,
+                 const int *formats, const int *lengths, const char *data, int64_t size);
+
+dbp_block *dbp_block_new(void);
+void dbp_block_free(dbp_block *block);
+int32_t dbp_decode(dbp_block *block, PGresult *const *results, const int32_t *steps, int32_t count, int32_t first_row,
+                   int32_t max_rows, int32_t ncolumns, const int32_t *kinds);
+
+#endif

@@ -1,0 +1,43 @@
+"""The balanced engine: the pool and scheduler of mode simple over a driver in C.
+
+SQLite has nothing to gain from it (its driver's work is done in C as it is), and is served as in mode simple.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..conninfo import SqliteConfig
+
+if TYPE_CHECKING:
+    from ..abc import Engine
+    from ..config import DeploymentConfig, PoolConfig
+    from ..simple.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class BalancedEngine:
+    """Serves PostgreSQL through the C kernel, and SQLite as mode simple does.
+
+    `native_workers`: threads of a pool that decode long results.
+    """
+
+    name: str = "balanced"
+    native_workers: int = 8
+
+    def pool(self, config: PoolConfig) -> Pool:
+        """A pool, not yet opened."""
+        if isinstance(config.target, SqliteConfig):
+            from ..simple.engine import SimpleEngine
+
+            return SimpleEngine().pool(config)
+        from ..simple.pool import Pool
+        from .driver import KernelDriver
+
+        return Pool(config, KernelDriver(config, self.native_workers))
+
+
+def engine(deployment: DeploymentConfig) -> Engine:
+    """The engine that `deployment` describes; `python_workers` is the `thread_pool_size` of its pools."""
+    return BalancedEngine(native_workers=deployment.balanced.native_workers)

@@ -1,0 +1,50 @@
+"""Single values -> Python, by psycopg's loaders, for those who have no result of psycopg's (needs psycopg).
+
+The values are those of :mod:`.decode`. psycopg's loaders in C take their settings from a connection of psycopg's; where
+settings matter and there is none, its loaders in Python do the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+
+from psycopg._py_transformer import Transformer as PythonTransformer
+from psycopg.adapt import AdaptersMap, Transformer
+from psycopg.postgres import register_default_adapters
+from psycopg.pq import Format
+
+from . import oids as pg
+from .decode import _adapters, _Float4TextLoader
+
+Settings = Mapping[bytes, bytes | None]
+
+
+class _PythonAdapters(AdaptersMap):
+    """The default adapters, as they are without psycopg's C implementation."""
+
+    @classmethod
+    def _get_optimised(cls, loader: Any) -> Any:
+        return loader
+
+
+@lru_cache(maxsize=1)
+def _python_adapters() -> AdaptersMap:
+    adapters = _PythonAdapters(types=_adapters.types)
+    register_default_adapters(SimpleNamespace(adapters=adapters, connection=None))
+    adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
+    return adapters
+
+
+def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes], Any]:
+    """The function that turns a value of this type into Python's; `settings` are those that the session reports."""
+    if not settings:
+        transformer: Any = Transformer(SimpleNamespace(adapters=_adapters, connection=None))
+    else:
+        session = SimpleNamespace(parameter_status=settings.get)
+        connection = SimpleNamespace(pgconn=session)
+        transformer = PythonTransformer(SimpleNamespace(adapters=_python_adapters(), connection=connection))
+    load: Callable[[bytes], Any] = transformer.get_loader(oid, Format(format)).load
+    return load
