@@ -133,7 +133,7 @@ class PostgresLink:
     def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         text = statement.text
-        if not statement.args and "$" not in text.sql:
+        if not statement.args and "$" not in text.sql and (text.kind not in _REVOCABLE or self._plain_styles()):
             self._pgconn.send_query_params(text.sql.encode(), None)
             statement.described = None
             steps.append(statement)
@@ -143,6 +143,11 @@ class PostgresLink:
         self._pgconn.send_describe_prepared(b"")
         steps += (sql, text)
         return True
+
+    def _plain_styles(self) -> bool:
+        """Whether a date or an interval in text format can be read: in binary it always can."""
+        status = self._pgconn.parameter_status
+        return status(b"IntervalStyle") in (b"postgres", None) and (status(b"DateStyle") or b"ISO").startswith(b"ISO")
 
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
@@ -222,9 +227,8 @@ class PostgresLink:
                 self._step = step
                 self._ended()
                 return
-            if step == len(steps):  # the commit itself failed, as with a deferred constraint
-                steps.append(self._group[-1])
-            target = steps[step]
+            # Beyond the last step it is the commit itself that failed, as with a deferred constraint.
+            target = steps[step] if step < len(steps) else self._group[-1]
             if status in _OK:
                 if type(target) is Statement:
                     target.value = result

@@ -24,6 +24,7 @@ from psycopg import adapters
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Loader, Transformer
 from psycopg.pq import Format
+from psycopg.types.datetime import IntervalBinaryLoader, IntervalLoader
 
 from ..errors import DecodeError
 from ..record import Record, record_class
@@ -43,8 +44,18 @@ class _Float4TextLoader(Loader):
         return value
 
 
+class _IntervalTextLoader(IntervalLoader):
+    """psycopg's loader in Python: the one in C (3.3) cuts the days to 32 bits, so that a long interval is altered."""
+
+
+class _IntervalBinaryLoader(IntervalBinaryLoader):
+    """The same in binary."""
+
+
 _adapters = AdaptersMap(adapters)
 _adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
+_adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
+_adapters.register_loader(pg.INTERVAL.oid, _IntervalBinaryLoader)
 
 # Their binary loader gives something else than the text loader: "char" the zero byte instead of '', record the fields
 # by their own types, or bytes where psycopg does not know a field's type.
