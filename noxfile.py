@@ -75,4 +75,4 @@ def docs(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the pool beside its rivals; arguments after `--` go to the benchmark."""
     install(session, "test", "bench")
-    session.run("python", "-m", "db_pool_rs", "bench", *session.posargs)
+    session.run("python", "-m", "db_pool_rs.tools.benchmark_modes", *session.posargs)
