@@ -31,7 +31,7 @@ class Conn:
     """
 
     __slots__ = (
-        "ask_at", "cancel_at", "cancelling", "done", "expected", "expires", "generation", "group", "id", "kind", "link",
+        "ask_at", "cancel_at", "cancelling", "done", "expires", "generation", "group", "id", "kind", "link",
         "resetting", "since", "started", "state", "unclean",
     )  # fmt: skip
 
@@ -44,7 +44,6 @@ class Conn:
         self.group: list[Statement] = []
         self.kind = StatementClass.OTHER
         self.started = 0.0
-        self.expected = 0.0
         self.cancelling = False
         self.cancel_at = float("inf")
         self.ask_at = 0.0
@@ -52,11 +51,6 @@ class Conn:
         self.unclean = False
         self.link: Any = None
         self.done: Any = None
-
-    def remaining(self, now: float) -> float:
-        """Seconds until its group is expected to be answered; once overdue, expect as long again as it has run."""
-        ahead = self.started + self.expected - now
-        return ahead if ahead > 0 else now - self.started
 
     def __repr__(self) -> str:
         return f"<Conn {self.id} {self.state.value}>"

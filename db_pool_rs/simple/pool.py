@@ -36,6 +36,10 @@ def _forked() -> None:
         pool.mark_forked()
 
 
+def _is_duration(seconds: object) -> bool:
+    return isinstance(seconds, (int, float)) and seconds >= 0
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
@@ -263,7 +267,7 @@ class Pool:
         seconds = self.timeout(timeout)
         if seconds is None:
             return None
-        if isinstance(seconds, str) or not seconds >= 0:
+        if not _is_duration(seconds):
             raise InterfaceError(f"timeout: seconds as a number >= 0 expected, got {seconds!r}")
         return get_running_loop().time() + seconds
 

@@ -77,6 +77,7 @@ class Scheduler(Upkeep):
         `seconds` is the time from sending to the answer, `size` the largest result in bytes.
         """
         group = conn.group
+        stalled = conn.cancel_at != NEVER
         conn.group = []
         conn.cancel_at = NEVER
         self._withdraw(conn)
@@ -86,7 +87,7 @@ class Scheduler(Upkeep):
         elif final:
             self._failed_alone(group[0], seconds, now)
         else:
-            self._send_alone(group, now)
+            self._send_alone(group, now, stalled)
         self._settle(conn, now)
         self._dispatch(now)  # the server gets its next group before the answers of this one are handed out
         if final:
@@ -179,7 +180,7 @@ class Scheduler(Upkeep):
         if isinstance(head, Statement):
             conn.state = State.ALONE
             conn.unclean = head.text.lexical.dirties
-            self._send(conn, [head], now, head.text.mean)
+            self._send(conn, [head], now)
         else:
             head.state = SENT
             conn.state = State.SESSION
@@ -189,25 +190,28 @@ class Scheduler(Upkeep):
     def _feed_lane(self, queue: deque[Statement], kind: StatementClass, now: float) -> bool:
         """Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min`."""
         pieces = -(-len(queue) // self.limits.piece_min)
-        wanted = min(self._lanes_wanted(kind, now), pieces)
+        wanted = min(self._lanes_wanted(kind, queue[0], now), pieces)
         lanes = min(wanted, len(self.idle))
         if not lanes:
             self.shortage += wanted
             return False
         share = max(-(-len(queue) // lanes), self.limits.piece_min)
-        group, expected = self._take_group(queue, min(share, self.limits.group_max))
+        group = self._take_group(queue, min(share, self.limits.group_max))
         conn = self.idle.pop()
         conn.state, conn.kind = State.LANE, kind
         self.lanes.append(conn)
-        self._send(conn, group, now, expected)
+        self._send(conn, group, now)
         if not queue:  # served with fewer lanes than it should have: the next time there are enough
             self.shortage += wanted - lanes
         return True
 
-    def _lanes_wanted(self, kind: StatementClass, now: float) -> int:
+    def _lanes_wanted(self, kind: StatementClass, head: Statement, now: float) -> int:
         """How many more lanes may carry `kind` now.
 
-        A few from the start; one more when the head of the queue is expected to wait too long for those that run.
+        A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
+        since the link is that slow. Whether it has waited too long is asked in `tick` (and when a connection was opened
+        for it): before it, every answer that has arrived was taken in, so a busy event loop does not look like slow
+        lanes.
         """
         running = [lane for lane in self.lanes if lane.kind is kind]
         limits = self.limits
@@ -220,9 +224,12 @@ class Scheduler(Upkeep):
             return base - len(running)
         if len(running) >= most:
             return 0
-        return 1 if min(lane.remaining(now) for lane in running) > patience else 0
+        if self._ticking and now - head.enqueued >= patience:
+            return 1
+        answered = min(lane.started for lane in running) + self.round_trip
+        return 1 if self.round_trip != NEVER and answered - now > patience else 0
 
-    def _take_group(self, queue: deque[Statement], size: int) -> tuple[list[Statement], float]:
+    def _take_group(self, queue: deque[Statement], size: int) -> list[Statement]:
         """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected."""
         group: list[Statement] = []
         expected = 0.0
@@ -234,32 +241,45 @@ class Scheduler(Upkeep):
             expected += cost
             group.append(queue.popleft())
         self.queues.waiting -= len(group)
-        return group, expected
+        return group
 
-    def _send(self, conn: Conn, group: list[Statement], now: float, expected: float) -> None:
+    def _send(self, conn: Conn, group: list[Statement], now: float) -> None:
         for statement in group:
             statement.state = SENT
             statement.conn = conn
         conn.group = group
         conn.started = now
-        conn.expected = self.round_trip + expected if self.round_trip != NEVER else expected
         if len(group) > 1 and self.limits.breaks_stalls:
             self.wake = min(self.wake, now + self.limits.stall)
         self._actions.append(Send(conn, group))
 
-    def _send_alone(self, group: list[Statement], now: float) -> None:
-        """A group was rolled back: each of its statements is sent again alone, so no group is visible in a result."""
+    def _send_alone(self, group: list[Statement], now: float, stalled: bool) -> None:
+        """A group was rolled back: each of its statements is sent again alone, so no group is visible in a result.
+
+        If it was broken up since it stalled, its texts count as failed: they are not grouped for a while.
+        """
         self.broken_up += 1
         again = [s for s in group if s.state != DONE]
         self.resent += len(again)
         for statement in again:
             statement.alone = True
+        for text in dict.fromkeys(s.text for s in group) if stalled else ():
+            if text.failed(now, self.limits.cost):
+                self.queues.rehome(text, now)
         self.queues.put_back(again, now)
 
     def _observe(self, group: list[Statement], seconds: float, size: float, now: float) -> None:
-        """Each statement's share of the service time goes to its text."""
+        """Each statement's share of the service time goes to its text.
+
+        What every WRITE pays, however many share it (the commit, with its fsync), is not its own: it is known as the
+        shortest time that a group of WRITEs took.
+        """
         self.measured(seconds)
-        share = max(seconds - self.round_trip, 0.0) / len(group)
+        service = max(seconds - self.round_trip, 0.0)
+        if group[0].text.kind is WRITE:
+            self.commit_time = min(self.commit_time, service)
+            service -= min(self.commit_time, self.limits.commit_most)
+        share = service / len(group)
         counts: dict[Text, int] = {}
         for statement in group:
             counts[statement.text] = counts.get(statement.text, 0) + 1

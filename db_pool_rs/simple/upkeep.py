@@ -35,6 +35,10 @@ class Limits:
     max_write_lanes: int = 10
     breaks_stalls: bool = True
     retry_reads: bool = False
+    #: The most of a WRITE's time that is put down to the commit (see `commit_time`).
+    commit_most: float = 0.020
+    #: How long the server may take to react to a CancelRequest before idle connections are replaced too.
+    suspect: float = 0.25
     #: How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing can
     #: be cancelled from outside there is no server that can fall silent: then it is asked, but never given up.
     cancel_grace: float = 1.5
@@ -61,6 +65,9 @@ class Upkeep:
         self.shutting_down = False
         #: The shortest answer seen: what every statement costs on this link, whatever it does.
         self.round_trip = NEVER
+        #: The shortest time, beyond the round trip, in which a group of WRITEs was committed.
+        self.commit_time = NEVER
+        self._ticking = False
         #: When `tick` is next needed, at the latest.
         self.wake = NEVER
         #: How many connections the waiters miss, as the last dispatch found.
@@ -92,7 +99,7 @@ class Upkeep:
         self.refused = False
         conn.expires = now + lifetime
         self._free(conn, now)
-        self._dispatch(now)
+        self._dispatch_late(now)
         return self._take_actions()
 
     def open_failed(self, conn: Conn, now: float, permanent: bool, jitter: float) -> list[Action]:
@@ -164,7 +171,7 @@ class Upkeep:
         for conn in [c for c in self.conns.values() if c.cancel_at != NEVER]:
             self._press(conn, now)
         self._age(now)
-        self._dispatch(now)
+        self._dispatch_late(now)
         return self._take_actions()
 
     # -- what others ask -----------------------------------------------------------------------------------------
@@ -194,13 +201,19 @@ class Upkeep:
     def retire(self) -> None:
         """No connection opened until now is used again: idle ones close, busy ones when they are free."""
         self.generation += 1
-        self.round_trip = NEVER
+        self.round_trip = self.commit_time = NEVER
         self._close_idle()
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
     def _dispatch(self, now: float) -> None:
         raise NotImplementedError
+
+    def _dispatch_late(self, now: float) -> None:
+        """Dispatch at a moment when a head that has waited too long may have another lane."""
+        self._ticking = True
+        self._dispatch(now)
+        self._ticking = False
 
     def _take_actions(self) -> list[Action]:
         actions = self._actions
@@ -253,9 +266,12 @@ class Upkeep:
             if queue:
                 self.wake = min(self.wake, queue[0].enqueued + self.limits.acquire_timeout)
         room = self.idle or self.size < self.limits.max_size
-        if room and self.lanes and (self.queues.reads or self.queues.writes):
-            patience = self.limits.lane_wait if self.queues.reads else self.limits.write_lane_wait
-            self.wake = min(self.wake, now + patience)
+        if room and self.lanes:
+            waits = (self.queues.reads, self.limits.lane_wait), (self.queues.writes, self.limits.write_lane_wait)
+            for queue, patience in waits:
+                if queue:
+                    over = queue[0].enqueued + patience
+                    self.wake = min(self.wake, over if over > now else now + patience)
 
     def _free(self, conn: Conn, now: float) -> None:
         """A connection has nothing to do: it is idle, unless it is too old or too many."""
@@ -328,6 +344,11 @@ class Upkeep:
         if now >= until:
             self._declare_dead(conn)
             return
+        if until != NEVER and conn.generation == self.generation:
+            if now >= conn.cancel_at + self.limits.suspect:
+                self.retire()  # a link that is slow to react may be silent, and so may those that idle
+            else:
+                until = conn.cancel_at + self.limits.suspect
         if not conn.cancelling:
             if now >= conn.ask_at:
                 conn.ask_at = now + max(self.limits.cancel_pause, now - conn.cancel_at)

@@ -82,7 +82,12 @@ def lanes_suffice(scheduler: Scheduler, kind: StatementClass, now: float) -> boo
         base, most, patience = limits.read_lanes, limits.max_size, limits.lane_wait
     else:
         base, most, patience = limits.write_lanes, limits.max_write_lanes, limits.write_lane_wait
-    return len(running) >= most or (len(running) >= base and min(c.remaining(now) for c in running) <= patience)
+    if len(running) >= most:
+        return True
+    if len(running) < base:
+        return False
+    far = scheduler.round_trip != NEVER and min(c.started for c in running) + scheduler.round_trip - now > patience
+    return not far
 
 
 def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler, now: float) -> None:
@@ -91,6 +96,7 @@ def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler, now: floa
         assert not scheduler.queues.sessions
         for queue in (scheduler.queues.reads, scheduler.queues.writes):
             assert not queue or lanes_suffice(scheduler, queue[0].text.kind, now)
+            assert not queue or scheduler.wake < NEVER
     if scheduler.shutting_down and not scheduler.queues.waiting:
         assert not scheduler.idle
 

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.simple.conn import Conn
 from db_pool_rs.simple.cost import CostLimits, Text
 from db_pool_rs.statement import Lexical, StatementClass
 from tests.simple.machine import OTHER, ROUND_TRIP, World
@@ -155,10 +154,3 @@ def test_the_round_trip_is_the_shortest_answer_of_this_generation() -> None:
     world.run(one)
     world.finished(world.sends[0].conn, seconds=0.005)
     assert world.scheduler.round_trip == 0.005
-
-
-@pytest.mark.parametrize(("now", "remaining"), [(0.0, 0.002), (0.0015, 0.0005), (0.002, 0.002), (0.005, 0.005)])
-def test_an_overdue_group_is_expected_to_take_as_long_again(now: float, remaining: float) -> None:
-    conn = Conn(1, 0, 0.0)
-    conn.started, conn.expected = 0.0, 0.002
-    assert conn.remaining(now) == pytest.approx(remaining)

@@ -228,6 +228,26 @@ def test_answered_statements_are_not_kept_until_their_deadline() -> None:
     assert len(world.scheduler._deadlines) <= 1050
 
 
+def test_deadlines_of_those_who_wait_outlive_the_many_that_were_answered() -> None:
+    world = World.ready(3)
+    text, slow = world.text(), world.text(OTHER)
+    lent = world.acquire(timeout=60.0)
+    sent = world.submit(slow, timeout=60.0)
+    world.turn()
+    for _ in range(100):
+        world.submit(text, 50, timeout=60.0)
+        world.turn()
+        while any(len(group) > 1 for group in world.running.values()):
+            world.finished(next(conn for conn, group in world.running.items() if len(group) > 1))
+    queued = [world.submit(slow, timeout=20.0)[0], world.acquire(timeout=20.0)]
+    world.turn()
+    world.finished(next(conn for conn, group in world.running.items() if group == sent))
+    assert world.answer(lent) == "delivered"
+    assert len(world.scheduler._deadlines) <= 1050
+    world.advance(61.0)
+    assert world.answer(queued[1]) == "timeout"
+
+
 # -- silence -----------------------------------------------------------------------------------------------------------
 
 

@@ -152,3 +152,4 @@ def test_more_than_max_waiting_are_refused_at_once() -> None:
     assert world.outcome([*waiting, waiter]) == {None}
     assert [world.answer(item) for item in refused] == [Reason.OVERLOADED.value] * 2
     assert world.scheduler.queues.waiting == 3
+    assert [world.scheduler.cancel(item, world.now) for item in refused] == [[], []], "they were answered"
