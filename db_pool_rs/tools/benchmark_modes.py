@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..cli.common import UsageError, one_line, positive
+from ..cli.common import UsageError, one_line, positive, run_until_interrupted
 from ..cli.embedded import EmbeddedError
 from ..cli.terminal import Progress, Terminal
 from ..errors import Error
@@ -53,11 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     terminal = Terminal(sys.stderr)
     try:
-        return asyncio.run(_benchmark(options, terminal))
+        return run_until_interrupted(partial(_benchmark, options, terminal))
     except (Error, UsageError, EmbeddedError, OSError) as error:
         terminal.line(f"{terminal.style('error:', 'red')} {one_line(error)}")
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         terminal.line("interrupted")
         return 130
 
@@ -120,10 +120,14 @@ async def _benchmark(options: argparse.Namespace, terminal: Terminal) -> int:
     if "postgresql" in started or "any" in started:
         await bench.on_postgresql()
     if "sqlite" in started:
-        bench.on_sqlite()
+        await bench.on_sqlite()
     _deliver(report, options, terminal)
     failed = [name for measurement in report.measurements for name in measurement.failures]
     return 1 if failed or not report.measurements else 0
+
+
+class _Stopped(Exception):
+    """Ends the thread of the runs after an interrupt."""
 
 
 class _Benchmark:
@@ -135,6 +139,7 @@ class _Benchmark:
         self._progress = progress
         self._jobs = sum(len(self._tasks(name)) for name in options.workloads)
         self._runs_of_job = 0
+        self._stopped = False
 
     async def on_postgresql(self) -> None:
         """The workloads of PostgreSQL, and the start, on one server."""
@@ -147,15 +152,24 @@ class _Benchmark:
             async with tables(dsn, modes[0], self._options.scale) as where:
                 self._report.circumstances = {**self._report.circumstances, "server": f"{where.server}; {origin}"}
                 job = Job(**self._common(), dsn=dsn, schema=where.schema, scale=where.scale)
-                # In a thread: the pool that made the tables lives on this loop and has to stay alive.
-                await asyncio.to_thread(self._measure, job, contenders, ("postgresql", "any"))
+                await self._in_thread(self._measure, job, contenders, ("postgresql", "any"))
                 if "point" in self._options.workloads:
-                    await asyncio.to_thread(self._pgbench, where)
+                    await self._in_thread(self._pgbench, where)
 
-    def on_sqlite(self) -> None:
+    async def on_sqlite(self) -> None:
         """The workloads of SQLite, on a file."""
         with sqlite_file() as dsn:
-            self._measure(Job(**self._common(), dsn=dsn), self._contenders("sqlite"), ("sqlite",))
+            job = Job(**self._common(), dsn=dsn)
+            await self._in_thread(self._measure, job, self._contenders("sqlite"), ("sqlite",))
+
+    async def _in_thread(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Off the loop, where the pool that made the tables lives. If this is cancelled, no further run begins."""
+        try:
+            await asyncio.to_thread(function, *arguments)
+        except asyncio.CancelledError:
+            self._stopped = True
+            self._progress.clear()
+            raise
 
     def _measure(self, template: Job, contenders: Sequence[str], databases: Sequence[str]) -> None:
         for name in self._options.workloads:
@@ -169,6 +183,8 @@ class _Benchmark:
         self._progress.clear()
 
     def _before(self, job: Job, contenders: Sequence[str], who: str) -> None:
+        if self._stopped:
+            raise _Stopped
         part = self._runs_of_job / (len(contenders) * self._options.rounds)
         self._runs_of_job += 1
         self._progress.show((len(self._report.measurements) + part) / self._jobs, f"{job.workload} {job.tasks}: {who}")

@@ -117,6 +117,31 @@ def test_a_rival_does_not_bear_the_weight_of_this_package() -> None:
     }
 
 
+def test_an_interrupt_ends_it_and_cleans_up(pg_database: str, pg_server: PostgresServer) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "db_pool_rs.tools.benchmark_modes",
+        "--dsn",
+        pg_database,
+        "--workloads",
+        "point,tx",
+    ]
+    options = ["--rivals", "none", "--modes", "simple", "--scale", "1", "--seconds", "0.5", "--rounds", "50"]
+    name = pg_database.rpartition("/")[2]
+    running = subprocess.Popen(
+        [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pgbench_accounts WHERE aid = $1'"
+    while pg_server.sql(asked) == [("0",)]:
+        assert running.poll() is None
+    running.terminate()
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert said.strip() == "interrupted"
+    assert pg_server.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'db_pool%'", name) == []
+
+
 def sample() -> Report:
     runs = {
         "simple": [{"rate": 300.0, "p99_ms": 2.0}, {"rate": 100.0, "p99_ms": 2.0}, {"rate": 400.0, "p99_ms": 4.0}],
