@@ -149,6 +149,9 @@ static int append_numeric(dbp_column *column, const char *value, int length)
     if (weight > NUMERIC_LONGEST / 8 || weight < -NUMERIC_LONGEST / 8 || scale > NUMERIC_LONGEST / 4 ||
         count > NUMERIC_LONGEST / 8)
         return 1;
+    /* What the server never sends: a leading zero, a negative zero, digits beyond the scale. */
+    if (count == 0 ? sign != 0 || weight != 0 : get16(value + 8) == 0 || (count - weight - 1) * 4 - 3 > scale)
+        return 1;
     char text[NUMERIC_LONGEST * 2];
     char *out = text;
     int whole = weight < 0 ? 0 : weight + 1, first = weight < 0 ? weight + 1 : 0, fraction = (scale + 3) / 4;
@@ -322,7 +325,7 @@ static int prepare(dbp_block *block, int32_t count, int32_t ncolumns)
     return 0;
 }
 
-/* Decodes the results at `steps` one behind the other; of a single one, `max_rows` rows from `first_row` on (0 for all
+/* Decodes the results at `steps` (NULL: the first ones) one behind the other; of a single one, `max_rows` rows from `first_row` on (0 for all
  * of them). Returns the rows, -1 without memory, -2 if a result has not `ncolumns` columns. */
 int32_t dbp_decode(dbp_block *block, PGresult *const *results, const int32_t *steps, int32_t count, int32_t first_row,
                    int32_t max_rows, int32_t ncolumns, const int32_t *kinds)
@@ -330,14 +333,18 @@ int32_t dbp_decode(dbp_block *block, PGresult *const *results, const int32_t *st
     if (prepare(block, count, ncolumns) < 0)
         return -1;
     int64_t total = 0;
+    block->single = 1;
+    block->odd = 0;
     for (int32_t i = 0; i < count; i++) {
-        const PGresult *result = results[steps[i]];
+        const PGresult *result = results[steps ? steps[i] : i];
         if (result == NULL || PQnfields(result) != ncolumns)
             return -2;
         int32_t rows = PQntuples(result) - first_row;
         rows = rows < 0 ? 0 : rows;
         block->counts[i] = max_rows > 0 && rows > max_rows ? max_rows : rows;
         total += block->counts[i];
+        if (block->counts[i] != 1)
+            block->single = 0;
     }
     if (total > INT32_MAX)
         return -1;
@@ -348,7 +355,7 @@ int32_t dbp_decode(dbp_block *block, PGresult *const *results, const int32_t *st
     for (int32_t i = 0; i < count; i++) {
         int64_t bytes = 0;
         for (int32_t c = 0; c < ncolumns; c++) {
-            int64_t own = decode_column(block->columns + c, results[steps[i]], c, kinds[c], first_row,
+            int64_t own = decode_column(block->columns + c, results[steps ? steps[i] : i], c, kinds[c], first_row,
                                         first_row + block->counts[i], at);
             if (own < 0)
                 return -1;
@@ -358,6 +365,8 @@ int32_t dbp_decode(dbp_block *block, PGresult *const *results, const int32_t *st
             block->largest = bytes;
         at += block->counts[i];
     }
+    for (int32_t c = 0; c < ncolumns; c++)
+        block->odd |= block->columns[c].odd;
     block->rows = (int32_t)total;
     return (int32_t)total;
 }

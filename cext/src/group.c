@@ -53,10 +53,23 @@ static int grow(dbp_group *group)
     return 0;
 }
 
-/* Takes every result that has arrived, up to the group's Sync; returns how many, -1 without memory. */
+static int keep(dbp_group *group, PGresult *result)
+{
+    if (group->count == group->room && grow(group) < 0) {
+        PQclear(result);
+        return -1;
+    }
+    int32_t rows = PQntuples(result);
+    if (rows > group->most)
+        group->most = rows;
+    group->results[group->count] = result;
+    group->statuses[group->count++] = (int32_t)PQresultStatus(result);
+    return 0;
+}
+
+/* Takes every result that has arrived, up to the group's Sync or to the first that is no success. */
 int32_t dbp_group_pump(dbp_group *group)
 {
-    int32_t before = group->count;
     int ended = 0;
     while (!PQisBusy(group->conn)) {
         PGresult *result = PQgetResult(group->conn);
@@ -67,21 +80,28 @@ int32_t dbp_group_pump(dbp_group *group)
             continue;
         }
         ended = 0;
-        if (group->count == group->room && grow(group) < 0) {
-            PQclear(result);
-            return -1;
-        }
-        if (PQntuples(result) > group->most)
-            group->most = PQntuples(result);
-        ExecStatusType status = PQresultStatus(result);
-        group->results[group->count] = result;
-        group->statuses[group->count++] = (int32_t)status;
-        if (status == PGRES_PIPELINE_SYNC && group->count > group->expected)
+        if (keep(group, result) < 0)
+            return DBP_NO_MEMORY;
+        switch (PQresultStatus(result)) {
+        case PGRES_TUPLES_OK:
+        case PGRES_COMMAND_OK:
+        case PGRES_EMPTY_QUERY:
+            if (group->count > group->expected)
+                return DBP_TROUBLE;
             break;
-        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH)
-            break; /* libpq would report it for ever */
+        case PGRES_PIPELINE_SYNC:
+            return group->count == group->expected + 1 ? DBP_ENDED : DBP_TROUBLE;
+        default:
+            return DBP_TROUBLE;
+        }
     }
-    return group->count - before;
+    return PQstatus(group->conn) == CONNECTION_BAD ? DBP_LOST : DBP_WAITING;
+}
+
+/* Reads what has arrived, then the same. */
+int32_t dbp_group_read(dbp_group *group)
+{
+    return PQconsumeInput(group->conn) ? dbp_group_pump(group) : DBP_LOST;
 }
 
 /* Whether these steps have one and the same command tag. */

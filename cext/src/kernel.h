@@ -24,6 +24,15 @@ enum {
     DBP_NUMERIC = 13    /* text like DBP_TEXT, as numeric_out writes it */
 };
 
+/* What dbp_group_pump found. */
+enum {
+    DBP_NO_MEMORY = -1,
+    DBP_WAITING = 0, /* more is to come */
+    DBP_ENDED = 1,   /* everything succeeded, the Sync included */
+    DBP_TROUBLE = 2, /* a result that is no success; nothing was taken after it */
+    DBP_LOST = 3     /* the connection broke */
+};
+
 /* The results of one group on one connection, by step. */
 typedef struct {
     PGconn *conn;
@@ -41,7 +50,11 @@ typedef struct {
     int32_t nulls;   /* how many rows are NULL; missing[row] is 1 for those */
     int64_t size;    /* bytes in data */
     int64_t room;
-    char *data;
+    union {
+        char *data;
+        int64_t *ints;
+        double *doubles;
+    };
     int64_t *ends;
     uint8_t *missing;
     int32_t rows_room;
@@ -51,6 +64,8 @@ typedef struct {
 typedef struct {
     int32_t rows;
     int32_t ncolumns;
+    int32_t single;  /* 1: every result has exactly one row */
+    int32_t odd;     /* 1: some column is odd */
     int64_t largest; /* bytes of the largest result that was decoded */
     int32_t *counts; /* rows of each result */
     int32_t counts_room;
@@ -62,6 +77,7 @@ dbp_group *dbp_group_new(PGconn *conn);
 void dbp_group_free(dbp_group *group);
 void dbp_group_start(dbp_group *group, int32_t expected);
 int32_t dbp_group_pump(dbp_group *group);
+int32_t dbp_group_read(dbp_group *group);
 int32_t dbp_group_same_tags(const dbp_group *group, const int32_t *steps, int32_t count);
 PGresult *dbp_group_take(dbp_group *group, int32_t step);
 

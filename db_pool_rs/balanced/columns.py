@@ -23,6 +23,7 @@ from db_pool_rs_balanced import ffi, lib
 
 from ..errors import DecodeError
 from ..record import Record, record_class
+from ..simple.description import FIXED_SIZES
 from ..types import oids as pg
 
 logger = logging.getLogger("db_pool_rs")
@@ -68,12 +69,12 @@ def _bytes(column: Any) -> bytes:
 
 
 def _ints(column: Any, rows: int) -> list[Any]:
-    values: list[Any] = unpack(ffi.cast("int64_t *", column.data), rows)
+    values: list[Any] = unpack(column.ints, rows)
     return values
 
 
 def _floats(column: Any, rows: int) -> list[Any]:
-    values: list[Any] = unpack(ffi.cast("double *", column.data), rows)
+    values: list[Any] = unpack(column.doubles, rows)
     return values
 
 
@@ -123,6 +124,11 @@ def _zoned(zone: tzinfo, like_utc: bool) -> Build:
     return build
 
 
+def _nulls(column: Any, rows: int) -> list[Any]:
+    """A column that the kernel does not decode and does not call odd has no values."""
+    return [None] * rows
+
+
 def _from_text(convert: Callable[[str], Any]) -> Build:
     return lambda column, rows: list(map(convert, _texts(column, rows)))
 
@@ -162,6 +168,15 @@ def _zone(name: bytes | None) -> tzinfo:
         return timezone.utc
 
 
+def check_width(oid: int, data: bytes) -> None:
+    """ValueError for a value in binary whose length is not that of its type."""
+    size = FIXED_SIZES.get(oid)
+    if oid == pg.NUMERIC.oid:
+        size = 8 + 2 * int.from_bytes(data[:2], "big")
+    if size is not None and len(data) != size:
+        raise ValueError(f"{len(data)} bytes where {size} are expected")
+
+
 # -- all columns ------------------------------------------------------------------------------------------------------
 
 
@@ -190,13 +205,13 @@ class Plan:
         """Whether the session's settings, where they matter, are those that this was made with."""
         return not self._settings or self.values == [session.parameter_status(name) for name in self._settings]
 
-    def _column(self, oid: int) -> tuple[int, Build | None]:
+    def _column(self, oid: int) -> tuple[int, Build]:
         if not self._format:
             text = _BUILD_TEXT.get(oid)
-            return (lib.DBP_OTHER, None) if text is None else (lib.DBP_TEXT, text)
+            return (lib.DBP_OTHER, _nulls) if text is None else (lib.DBP_TEXT, text)
         kind = KINDS.get(oid)
         if kind is None:
-            return lib.DBP_OTHER, None
+            return lib.DBP_OTHER, _nulls
         if oid == pg.TIMESTAMPTZ.oid:
             zone = _zone(self.values[0])
             return kind, _zoned(zone, zone is timezone.utc or str(zone) in _LIKE_UTC)
@@ -208,15 +223,15 @@ class Plan:
             return []
         if not self.count:
             return [self.record(()) for _ in range(rows)]
-        columns = [self._values(number, block.columns[number], rows, raw, first) for number in range(self.count)]
-        return list(map(self.record, zip(*columns, strict=True)))
+        every = block.columns
+        columns = [self._values(number, every[number], rows, raw, first) for number in range(self.count)]
+        return list(map(self.record, zip(*columns)))  # noqa: B905 - all of them have `rows` values
 
     def _values(self, number: int, column: Any, rows: int, raw: Any, first: int) -> list[Any]:
-        build = self._builders[number]
-        if build is None or column.odd:
+        if column.odd:
             return self._canonical(number, rows, raw, first)
         try:
-            values = build(column, rows)
+            values = self._builders[number](column, rows)
         except (ArithmeticError, ValueError):  # a hostile text, or a zone that leads beyond year 9999
             return self._canonical(number, rows, raw, first)
         if column.nulls:
@@ -235,6 +250,8 @@ class Plan:
         for row in range(first, first + rows):
             data = raw(row, number)
             try:
+                if data is not None and self._format:
+                    check_width(oid, data)  # psycopg's loaders in C read beyond the end of a value that is too short
                 done.append(None if data is None else load(data))
             except Exception as error:
                 where = f'column "{self._names[number]}" ({pg.type_name(oid)}) of row {row + 1}'

@@ -21,7 +21,7 @@ from db_pool_rs_balanced import ffi, lib
 from ..errors import ConnectionLost, DecodeError, Error
 from ..record import Record, Status
 from ..simple.driver import LinkListener, Statement
-from ..simple.libpq import COMMAND_OK, CONNECTION_BAD, EMPTY_QUERY, PIPELINE_SYNC, TUPLES_OK
+from ..simple.libpq import CONNECTION_BAD
 from ..simple.link import PostgresLink
 from ..simple.waiting import Expired, offload, until
 from .description import KernelDescription
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 #: Rows that are built in one turn of the event loop.
 SLICE = 2048
 
-_FINE = frozenset((TUPLES_OK, COMMAND_OK, EMPTY_QUERY, PIPELINE_SYNC))
 _FORGETTING = frozenset(("DISCARD ALL", "DEALLOCATE ALL"))
+_NULL = ffi.NULL
 _FIRST = ffi.new("int32_t[]", [0])
 
 
@@ -104,32 +104,36 @@ class KernelLink(PostgresLink):
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
+    def _readable(self) -> None:
+        if self._plain and not self._writing and self._done is not None:
+            self._take(lib.dbp_group_read(self._kernel))
+        else:
+            super()._readable()
+
     def _pump(self) -> None:
-        if not self._plain:
+        if self._plain:
+            self._take(lib.dbp_group_pump(self._kernel))
+        else:
             super()._pump()
+
+    def _take(self, found: int) -> None:
+        """Go on from what the kernel found."""
+        if found == lib.DBP_WAITING:
             return
-        kernel, before = self._kernel, self._kernel.count
-        arrived = lib.dbp_group_pump(kernel)
-        if arrived > 0:
-            statuses = ffi.unpack(kernel.statuses + before, arrived)
-            if not _FINE.issuperset(statuses):
-                self._hand_over()
-                return
-            if kernel.count > kernel.expected:
-                self._step = kernel.expected
-                self._ended()
-                return
-        if arrived < 0:
+        if found == lib.DBP_ENDED:
+            self._step = len(self._steps)
+            self._ended()
+        elif found == lib.DBP_NO_MEMORY:
             self._die(ConnectionLost("out of memory", sent=True), sent=True)
-        elif self._conn.status == CONNECTION_BAD:
-            self._die(ConnectionLost(self._conn.get_error_message(), sent=True), sent=True)
+        else:
+            self._hand_over()
 
     def _hand_over(self) -> None:
         """Something went wrong: who answers what is the longer way's business."""
         self._plain = False
         taken = [lib.dbp_group_take(self._kernel, step) for step in range(self._kernel.count)]
         self._conn.pending.extend(map(PGresult, taken))
-        super()._pump()
+        super()._readable()
 
     # -- the end of a group --------------------------------------------------------------------------------------
 
@@ -141,7 +145,6 @@ class KernelLink(PostgresLink):
             self._slow = self._loop.create_task(self._finish_slowly())
             return
         super()._finish()
-        lib.dbp_group_start(self._kernel, 0)
 
     def _is_long(self) -> bool:
         if self._plain:
@@ -151,13 +154,17 @@ class KernelLink(PostgresLink):
     def _decode(self, group: Sequence[Statement]) -> int:
         if not self._plain:
             return max([self._decode_alone(statement) for statement in group])
-        largest, runs = 0, self._same(group)
+        first, largest = group[0], 0
+        if len(group) == 1 or all(s.described is first.described and s.want is first.want for s in group):
+            runs: dict[tuple[Any, bool], Any] = {(first.described, first.want): range(len(group))}
+        else:
+            runs = self._same(group)
         for (described, want), steps in runs.items():
             if not want:
                 self._tags(group, steps)
             else:
-                size = self._decode_together(described, group, steps)
-                largest = max(size, largest)
+                largest = max(self._decode_together(described, group, steps), largest)
+        lib.dbp_group_start(self._kernel, 0)
         return largest
 
     @staticmethod
@@ -172,26 +179,27 @@ class KernelLink(PostgresLink):
                 runs[key] = [step]
         return runs
 
-    def _decode_together(self, described: KernelDescription, group: Sequence[Statement], steps: list[int]) -> int:
+    def _decode_together(self, described: KernelDescription, group: Sequence[Statement], steps: Sequence[int]) -> int:
         kernel, block, plan, count = self._kernel, self._block, described.plan_for(self._conn), len(steps)
-        numbers = ffi.from_buffer("int32_t[]", array("i", steps))
+        numbers = _NULL if count == len(group) else ffi.from_buffer("int32_t[]", array("i", steps))
         rows = lib.dbp_decode(block, kernel.results, numbers, count, 0, 0, plan.count, plan.kinds)
-        if rows < 0 or any(block.columns[number].odd for number in range(plan.count)):
-            size = 0
-            for step in steps:  # one by one, since the error of one is none of the others
-                group[step].value = PGresult(lib.dbp_group_take(kernel, step))
-                size = max(size, self._decode_alone(group[step]))
-            return size
-        records = plan.rows(block, rows, _no_raw)
-        counts, at = ffi.unpack(block.counts, count), 0
-        if rows == count and max(counts) == 1:
+        if rows < 0 or block.odd:
+            return self._decode_apart(group, steps)
+        records, at = plan.rows(block, rows, _no_raw), 0
+        if block.single:
             for step, record in zip(steps, records, strict=True):
                 group[step].value = [record]
-            return int(block.largest)
-        for step, own in zip(steps, counts, strict=True):
-            group[step].value = records[at : at + own]
-            at += own
+        else:
+            for step, own in zip(steps, ffi.unpack(block.counts, count), strict=True):
+                group[step].value = records[at : at + own]
+                at += own
         return int(block.largest)
+
+    def _decode_apart(self, group: Sequence[Statement], steps: Sequence[int]) -> int:
+        """One by one: the error of one is none of the others."""
+        for step in steps:
+            group[step].value = PGresult(lib.dbp_group_take(self._kernel, step))
+        return max([self._decode_alone(group[step]) for step in steps])
 
     def _decode_alone(self, statement: Statement) -> int:
         """Decode one statement's result, which it holds itself."""
@@ -214,7 +222,7 @@ class KernelLink(PostgresLink):
             described = self._driver.direct(statement.text, result)  # type: ignore[arg-type]
         return described.plan_for(self._conn)
 
-    def _tags(self, group: Sequence[Statement], steps: list[int]) -> None:
+    def _tags(self, group: Sequence[Statement], steps: Sequence[int]) -> None:
         kernel = self._kernel
         numbers = ffi.from_buffer("int32_t[]", array("i", steps))
         if lib.dbp_group_same_tags(kernel, numbers, len(steps)):

@@ -1,0 +1,1 @@
+"""Tests of the C kernel; skipped where it is not built."""
