@@ -68,12 +68,14 @@ class Description:
     its tag tells how many rows it changed.
     """
 
-    __slots__ = ("_common", "count", "lock", "role", "sql", "tag", "verb", "writes")
+    __slots__ = ("_by_name", "_common", "count", "lock", "role", "sql", "tag", "verb", "writes")
 
     def __init__(self, sql: str) -> None:
         words, self.verb = _words(sql)
         self.sql = sqlite_placeholders(sql)
-        self.count = _highest(sql, self.sql)
+        numbers = _parameters(sql, self.sql)
+        self.count = max(numbers, default=0)
+        self._by_name = BY_NAME and len(numbers) == self.count
         self.role = _role(words)
         self.lock = _lock(self.role, self.verb, words, "=" in sql or "(" in sql)
         self.tag = _tag(self.verb, words)
@@ -82,13 +84,13 @@ class Description:
 
     def encode(self, args: Sequence[Any]) -> Any:
         """The arguments as ``sqlite3`` takes them; ArgumentError if they do not fit."""
-        if len(args) == self.count and not BY_NAME:
+        if len(args) == self.count and not self._by_name:
             for value in args:
                 if not plain(value):
                     break
             else:
                 return args
-        return encode(args, self.count)
+        return encode(args, self.count, self._by_name)
 
     def status(self, rows: int) -> Status:
         """The command tag, as PostgreSQL has it: `INSERT 0 3`, `UPDATE 3`, `CREATE TABLE`."""
@@ -128,10 +130,9 @@ def _words(sql: str) -> tuple[list[str], str]:
     return words, verb
 
 
-def _highest(written: str, replaced: str) -> int:
-    """The highest parameter number: replacing `$` by `?` moved nothing, so what was replaced shows."""
-    found = (int(match[1]) for match in _PARAMETER.finditer(written) if replaced[match.start()] == "?")
-    return max(found, default=0)
+def _parameters(written: str, replaced: str) -> set[int]:
+    """The numbers of the parameters: replacing `$` by `?` moved nothing, so what was replaced shows."""
+    return {int(match[1]) for match in _PARAMETER.finditer(written) if replaced[match.start()] == "?"}
 
 
 def _role(words: list[str]) -> Role:

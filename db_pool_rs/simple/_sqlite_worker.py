@@ -35,7 +35,10 @@ from .driver import Done, Statement
 class Job(Stop):
     """A group on its way: what is to be done, and what came of it."""
 
-    __slots__ = ("apart", "done", "failure", "group", "in_block", "notices", "ok", "running", "seconds", "size", "work")
+    __slots__ = (
+        "apart", "done", "failure", "group", "in_block", "notices", "ok", "running", "seconds", "size", "waiting",
+        "work",
+    )  # fmt: skip
 
     def __init__(
         self, work: Callable[[Database, Job], None], group: Sequence[Statement], done: Done, in_block: bool
@@ -45,6 +48,8 @@ class Job(Stop):
         self.group = group
         self.done = done
         self.running = False
+        #: On the thread, but held up by another process: that is no stall, and to send it again alone would not help.
+        self.waiting = False
         self.ok = True
         #: The statements must not share a transaction, now and later.
         self.apart = False
@@ -162,8 +167,10 @@ def run_writes(database: Database, job: Job) -> None:
 def _begin_writes(database: Database, job: Job) -> bool:
     """Begin their transaction; False if they are through already."""
     several = len(job.group) > 1
+    job.waiting = True
     try:
         database.execute(BEGIN_READ_WRITE, (), job)
+        job.waiting = False
     except sqlite3.Error as error:
         if is_busy(error) or is_interrupted(error):
             for statement in job.group:

@@ -247,7 +247,14 @@ class SqliteLink:
         database = self._database
         self._driver.run(lambda: carry_out(database, job), lambda _: self._finished(job))
         if len(job.group) > 1 and job.work is not run_session:
-            self._stall = self._loop.call_later(self._driver.stall, self._stop, job)
+            self._stall = self._loop.call_later(self._driver.stall, self._break_up, job)
+
+    def _break_up(self, job: Job) -> None:
+        """It runs for too long: nobody waits behind a stranger."""
+        if job.waiting:
+            self._stall = self._loop.call_later(self._driver.stall, self._break_up, job)
+        else:
+            self._stop(job)
 
     def _give_up(self, job: Job) -> None:
         """Nobody waits for what has not begun."""

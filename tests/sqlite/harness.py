@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from db_pool_rs.config import pool_config
@@ -104,6 +106,18 @@ async def harness(dsn: str, **options: Any) -> AsyncIterator[Harness]:
     finally:
         await made.driver.close()
     assert made.listener.lost == []
+
+
+def outside(path: Path, script: str) -> None:
+    """What another program does to the file."""
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(script)
+    connection.close()
+
+
+def by_number(args: Sequence[Any]) -> dict[str, Any]:
+    """Arguments for `?1, ?2, ...` in a form that every version of sqlite3 takes without a warning."""
+    return {str(number): value for number, value in enumerate(args, 1)}
 
 
 def running(link: SqliteLink) -> asyncio.Event:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,6 +125,12 @@ async def test_an_interrupted_write_ends_the_block_of_a_session() -> None:
         assert await desk.fetch(link, "SELECT * FROM t") == []
 
 
+async def _too_slow(conn: Any) -> None:
+    async with conn.transaction():
+        await conn.execute("INSERT INTO t VALUES (1)")
+        await conn.fetch(ENDLESS, timeout=0.02)
+
+
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "file"])
 async def test_deadlines_and_cancels_through_the_pool(tmp_path: Path, memory: bool) -> None:
     async with create_pool("sqlite://" if memory else f"sqlite:///{tmp_path}/a.db", max_size=2) as pool:
@@ -138,9 +145,7 @@ async def test_deadlines_and_cancels_through_the_pool(tmp_path: Path, memory: bo
             await task
         async with pool.acquire() as conn:
             with pytest.raises(StatementTimeout):
-                async with conn.transaction():
-                    await conn.execute("INSERT INTO t VALUES (1)")
-                    await conn.fetch(ENDLESS, timeout=0.02)
+                await _too_slow(conn)
             assert not conn.is_in_transaction()
             assert await conn.fetchval("SELECT count(*) FROM t") == 0
         async with pool.transaction() as conn:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from db_pool_rs.errors import DatabaseError, sqlite_error
 from db_pool_rs.statement import split_statements
-from tests.sqlite.harness import ENDLESS, Harness, harness
+from tests.sqlite.harness import ENDLESS, Harness, by_number, harness, outside
 
 SCHEMA = """
 CREATE TABLE item (id INTEGER PRIMARY KEY, v INT NOT NULL CHECK (v >= 0), u INT UNIQUE);
@@ -78,7 +78,7 @@ def plainly(connection: sqlite3.Connection, call: Any, want: bool) -> Any:
     """The same statement on a plain connection in auto-commit mode."""
     sql, *args = call
     try:
-        cursor = connection.execute(sql.replace("$", "?"), args)
+        cursor = connection.execute(sql.replace("$", "?"), by_number(args))
         rows = cursor.fetchall()
         changed = connection.execute("SELECT changes()").fetchone()[0]
     except sqlite3.Error as error:
@@ -226,7 +226,7 @@ async def test_reads_of_a_group_see_one_state(tmp_path: Path) -> None:
 
 
 async def test_read_only_database_tells_each_its_own_reason(tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "a.db").executescript("CREATE TABLE t (a)")
+    outside(tmp_path / "a.db", "CREATE TABLE t (a)")
     async with harness(f"sqlite:///{tmp_path}/a.db?mode=ro") as desk:
         link = await desk.connect()
         calls = [("INSERT INTO t VALUES (1)",), ("INSERT INTO missing VALUES (1)",)]

@@ -14,16 +14,14 @@ import pytest
 from db_pool_rs import create_pool
 from db_pool_rs.errors import ConnectFailed, LockNotAvailable, StatementTimeout
 from db_pool_rs.simple._sqlite_database import Database
-from tests.sqlite.harness import harness
+from tests.sqlite.harness import harness, outside
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A file with an empty table."""
     made = tmp_path / "a.db"
-    connection = sqlite3.connect(made)
-    connection.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t (a)")
-    connection.close()
+    outside(made, "PRAGMA journal_mode = WAL; CREATE TABLE t (a)")
     return made
 
 
@@ -75,7 +73,7 @@ async def test_another_process_is_waited_for(path: Path, outsider: Outsider) -> 
 
 
 async def test_another_process_is_not_waited_for_in_vain(path: Path, outsider: Outsider) -> None:
-    async with harness(f"sqlite:///{path}?busy_timeout=20") as desk:
+    async with harness(f"sqlite:///{path}?busy_timeout=20", stall_ms=1) as desk:
         link = await desk.connect()
         group = desk.pool(link, ("INSERT INTO t VALUES (1)",), ("INSERT INTO t VALUES (2)",))
         outcomes = await group.outcomes()
@@ -108,10 +106,7 @@ async def test_a_snapshot_that_others_overtook_cannot_write(path: Path) -> None:
     async with harness(f"sqlite:///{path}?busy_timeout=20") as desk:
         link = await desk.connect()
         await desk.do(link, "BEGIN", "SELECT * FROM t")
-        outside = sqlite3.connect(path)
-        outside.execute("INSERT INTO t VALUES (1)")
-        outside.commit()
-        outside.close()
+        outside(path, "INSERT INTO t VALUES (1)")
         (outcome,) = await desk.session(link, ("INSERT INTO t VALUES (2)",)).outcomes()
         assert outcome.sqlstate == ("40001" if sys.version_info >= (3, 11) else "55P03")
         await desk.do(link, "ROLLBACK")
@@ -119,14 +114,14 @@ async def test_a_snapshot_that_others_overtook_cannot_write(path: Path) -> None:
 
 async def test_a_file_that_another_process_keeps_to_itself(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
-    outside = sqlite3.connect(path, isolation_level=None)
-    outside.executescript("CREATE TABLE t (a); BEGIN EXCLUSIVE")
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.executescript("CREATE TABLE t (a); BEGIN EXCLUSIVE")
     async with harness(f"sqlite:///{path}?busy_timeout=20") as desk:
         with pytest.raises(ConnectFailed) as caught:
             await desk.connect()
         assert caught.value.sqlstate == "55P03"
         assert not caught.value.permanent
-    outside.close()
+    holder.close()
 
 
 # -- within the pool ---------------------------------------------------------------------------------------------------
@@ -182,9 +177,9 @@ async def test_many_writers_all_succeed(path: Path) -> None:
 
 async def test_without_wal_readers_and_writers_take_turns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on file systems without shared memory: nobody is locked out, everybody waits."""
-    sqlite3.connect(path).execute("PRAGMA journal_mode = DELETE")
+    outside(path, "PRAGMA journal_mode = DELETE")
     monkeypatch.setattr(Database, "_journal_mode", lambda self, stop: "delete")
-    async with create_pool(f"sqlite:///{path}?busy_timeout=0", max_size=8) as pool:
+    async with create_pool(f"sqlite:///{path}", max_size=8) as pool:
 
         async def work() -> None:
             for _ in range(10):

@@ -171,6 +171,7 @@ async def test_a_connection_that_breaks_is_reported_once(caplog: pytest.LogCaptu
     assert "is closed" in caplog.text
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of sqlite3, for the open database
 def test_a_loop_that_ends_first_leaves_threads_that_end() -> None:
     """A program that forgets to close its pool."""
     before = set(threading.enumerate())

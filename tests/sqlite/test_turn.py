@@ -162,50 +162,69 @@ def test_a_reader_behind_a_refused_writer_goes_on(clock: Clock) -> None:
     assert story == ["w refused", "b"]
 
 
+class World:
+    """A turn, who holds it and who waits for it, as they know themselves."""
+
+    def __init__(self) -> None:
+        self.turn = Turn(60)
+        self.holding: dict[int, str] = {}
+        self.waiting: list[tuple[int, str]] = []
+        self.people = [Neighbour(self, number) for number in range(6)]
+
+    def take(self, number: int, what: str) -> None:
+        if number in self.holding or any(one == number for one, _ in self.waiting):
+            return
+        if self.turn.take(self.people[number], what == "write"):
+            assert not self.waiting, "passed those who wait"
+            self.holding[number] = what
+        else:
+            self.waiting.append((number, what))
+
+    def release(self, number: int) -> None:
+        if self.holding.pop(number, None):
+            self.turn.release(self.people[number])
+
+    def withdraw(self, number: int) -> None:
+        self.waiting = [entry for entry in self.waiting if entry[0] != number]
+        self.turn.withdraw(self.people[number])
+
+    def check(self) -> None:
+        assert "write" not in self.holding.values() or len(self.holding) == 1
+        if self.waiting:
+            assert self.holding, "it is free, and somebody waits"
+            assert self.waiting[0][1] == "write" or "write" in self.holding.values()
+
+
+class Neighbour:
+    """One of those who ask for the turn."""
+
+    def __init__(self, world: World, number: int) -> None:
+        self.world = world
+        self.number = number
+
+    def granted(self) -> None:
+        number, what = self.world.waiting.pop(0)
+        assert number == self.number, "first come, first served"
+        self.world.holding[number] = what
+
+    def refused(self) -> None:
+        raise AssertionError("there was time enough")
+
+
 events = st.lists(st.tuples(st.sampled_from(["read", "write", "release", "withdraw"]), st.integers(0, 5)), max_size=60)
 
 
 @given(events=events)
-async def test_never_a_writer_beside_anybody_and_nobody_forgotten(events: list[tuple[str, int]]) -> None:
-    turn = Turn(60)
-    holding: dict[int, str] = {}
-    waiting: list[tuple[int, str]] = []
-
-    class One:
-        def __init__(self, number: int) -> None:
-            self.number = number
-
-        def granted(self) -> None:
-            found = next(entry for entry in waiting if entry[0] == self.number)
-            assert found == waiting[0], "first come, first served"
-            waiting.remove(found)
-            holding[self.number] = found[1]
-
-        def refused(self) -> None:
-            raise AssertionError
-
-    ones = [One(number) for number in range(6)]
+def test_never_a_writer_beside_anybody_and_nobody_forgotten(events: list[tuple[str, int]]) -> None:
+    world = World()
     for what, number in events:
-        busy = number in holding or any(entry[0] == number for entry in waiting)
-        if what in ("read", "write") and not busy:
-            if turn.take(ones[number], what == "write"):
-                assert not waiting, "passed those who wait"
-                holding[number] = what
-            else:
-                waiting.append((number, what))
-        elif what == "release" and number in holding:
-            del holding[number]
-            turn.release(ones[number])
-        elif what == "withdraw":
-            waiting[:] = [entry for entry in waiting if entry[0] != number]
-            turn.withdraw(ones[number])
-        assert "write" not in holding.values() or len(holding) == 1
-        if waiting:
-            head = waiting[0][1]
-            assert holding, "it is free, and somebody waits"
-            assert head == "write" or "write" in holding.values()
-    for number in list(range(6)) * 7:
-        if number in holding:
-            del holding[number]
-            turn.release(ones[number])
-    assert not waiting
+        if what in ("read", "write"):
+            world.take(number, what)
+        elif what == "release":
+            world.release(number)
+        else:
+            world.withdraw(number)
+        world.check()
+    while world.holding:
+        world.release(next(iter(world.holding)))
+    assert not world.waiting

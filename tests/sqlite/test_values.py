@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from db_pool_rs import create_pool
 from db_pool_rs.errors import ArgumentError, DatabaseError, DecodeError, InterfaceError
-from db_pool_rs.simple._sqlite_types import estimate
+from db_pool_rs.simple._sqlite_types import BY_NAME, estimate
+from tests.sqlite.harness import by_number
 
 
 class Colour(enum.IntEnum):
@@ -119,7 +120,7 @@ async def test_messages_keep_long_values_and_bytes_to_themselves(pool: Any) -> N
 COUNTS = [
     ("SELECT 1", (), 0),
     ("SELECT $1", (1,), 1),
-    ("SELECT $2", (1, 2), 2),
+    pytest.param("SELECT $2", (1, 2), 2, marks=pytest.mark.skipif(BY_NAME, reason="sqlite3 itself warns")),
     ("SELECT $1 + $1", (1,), 1),
     ("SELECT '$3', \"$4\", $1 -- $5\n /* $6 */", (1,), 1),
 ]
@@ -201,7 +202,7 @@ async def test_values_come_back(pool: Any, row: list[Any]) -> None:
     (back,) = await pool.fetch(sql, *row)
     assert back == tuple(row)
     plain = sqlite3.connect(":memory:")
-    assert tuple(back) == plain.execute(sql.replace("$", "?"), row).fetchone()
+    assert tuple(back) == plain.execute(sql.replace("$", "?"), by_number(row)).fetchone()
     plain.close()
 
 
