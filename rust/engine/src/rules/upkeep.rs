@@ -168,6 +168,11 @@ impl Scheduler {
         self.queues.waiting
     }
 
+    /// Whether a statement or waiter has a place in a queue or on a connection.
+    pub fn knows(&self, item: ItemId) -> bool {
+        self.items.find(item).is_some()
+    }
+
     /// How many statements and waiters, and how many texts, the scheduler keeps.
     pub fn kept(&self) -> (usize, usize) {
         self.items.counts()

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::cancel::CancelKey;
 use super::error::{Lost, Malformed, ServerError};
 use super::frame::{self, Fields};
-use super::messages::{self, Column, Described, Execute, Rows};
+use super::messages::{self, Column, Described, Execute, Rows, Types};
 use super::prepared::Prepared;
 use super::stream::Stream;
 
@@ -233,7 +233,7 @@ impl Link {
     }
 
     /// Ask for the types of a text: its parameters and columns, or why the server refuses it.
-    pub async fn describe(&mut self, sql: &str) -> Result<Result<(Vec<u32>, Vec<Column>), ServerError>, Lost> {
+    pub async fn describe(&mut self, sql: &str) -> Result<Result<Types, ServerError>, Lost> {
         frontend::parse("", sql, [], &mut self.output)?;
         frontend::describe(b'S', "", &mut self.output)?;
         frontend::sync(&mut self.output);

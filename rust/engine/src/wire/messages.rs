@@ -16,6 +16,9 @@ pub struct Column {
     pub oid: u32,
 }
 
+/// The types of a text, as the server told them: of its parameters, and its columns.
+pub type Types = (Vec<u32>, Vec<Column>);
+
 /// What the server told of a text, and how the pool has decided to send and receive its values.
 #[derive(Clone, Debug)]
 pub struct Described {

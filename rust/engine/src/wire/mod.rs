@@ -23,4 +23,4 @@ pub use config::{Config, Host, Ssl, SslMode, TargetAttrs};
 pub use connect::connect;
 pub use error::{ConnectError, Lost, Malformed, ServerError};
 pub use link::{Answer, Group, Link, Outcome};
-pub use messages::{Column, Described, Execute, Rows, put_value};
+pub use messages::{Column, Described, Execute, Rows, Types, put_value};

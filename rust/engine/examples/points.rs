@@ -1,0 +1,77 @@
+//! How fast the engine itself is: point selects of N callers, without Python.
+//!
+//! `cargo run --release --example points -- HOST PORT DATABASE USER CALLERS SECONDS`; the database is that of
+//! `pgbench -i -s 10`. Each caller waits for its answer before it asks again, as tasks do; arguments travel in binary.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use db_pool_engine::pool::{Command, Completion, Params, Pool, Sink, TextInfo};
+use db_pool_engine::rules::{ItemId, Kind, Limits, TextId};
+use db_pool_engine::wire::{Config, Described, Host, put_value};
+
+const SQL: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = $1";
+
+struct Answers(Sender<Vec<Completion>>);
+
+impl Sink for Answers {
+    fn formats(&self, text: &mut Described) {
+        text.param_formats.fill(1);
+        text.result_formats.fill(1);
+    }
+    fn complete(&self, batch: Vec<Completion>) {
+        let _ = self.0.send(batch);
+    }
+}
+
+fn params(text: &Arc<Described>, number: u64) -> Params {
+    let mut params = BytesMut::new();
+    let aid = (number.wrapping_mul(7919) % 1_000_000 + 1) as i32;
+    put_value(&mut params, Some(&aid.to_be_bytes()));
+    (text.clone(), params.freeze())
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [host, port, dbname, user, callers, seconds] = &args[..] else { panic!("see the beginning of this file") };
+    let host = Host { host: host.clone(), port: port.parse().unwrap(), hostaddr: None, password: None };
+    let config = Config { hosts: vec![host], user: user.clone(), dbname: dbname.clone(), ..Config::default() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (sender, answers) = channel();
+    let pool = Pool::open(runtime.handle(), config, Limits::default(), 3600.0, Arc::new(Answers(sender)));
+    let (sql, kind) = (SQL.into(), Kind::Read);
+    pool.call(Command::AddText(TextId(0), TextInfo { sql, kind, groupable: true, dirties: false, preparable: true }));
+    let mut described: Option<Arc<Described>> = None;
+    let (mut asked, mut answered) = (0u64, 0u64);
+    let mut ask = |described: &Option<Arc<Described>>| {
+        asked += 1;
+        let params = described.as_ref().map(|text| params(text, asked));
+        pool.call(Command::Submit { item: ItemId(asked), text: TextId(0), with_args: true, params, deadline: None });
+    };
+    (0..callers.parse::<u64>().unwrap()).for_each(|_| ask(&described));
+    pool.flush();
+    let (began, limit) = (Instant::now(), Duration::from_secs_f64(seconds.parse().unwrap()));
+    while began.elapsed() < limit {
+        for completion in answers.recv().unwrap() {
+            match completion {
+                Completion::Done { .. } => {
+                    answered += 1;
+                    ask(&described);
+                }
+                Completion::NeedsParams(item, text) => {
+                    pool.call(Command::Provide(item, Some(params(&text, item.0))));
+                    described = Some(text);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        pool.flush();
+    }
+    println!(
+        "{:.0} statements/s with {callers} callers; {:?}",
+        answered as f64 / began.elapsed().as_secs_f64(),
+        pool.gauges()
+    );
+}

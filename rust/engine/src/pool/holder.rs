@@ -1,0 +1,46 @@
+//! mobc makes and counts the sessions; our scheduler says when, and which one serves whom.
+//!
+//! A session is checked out for as long as the scheduler knows it, and never comes back to mobc's idle list: mobc hands
+//! out *some* idle session, the scheduler a certain one. So the traps of mobc 0.9 are stepped round: its check-out test
+//! and idle limit are never reached, `max_open` is unlimited because the scheduler counts (mobc's own limit cannot be
+//! changed later), waiting for its semaphore never happens, and what is closed is taken out with `into_inner`.
+
+use mobc::{Manager, async_trait};
+
+use crate::wire::{Config, ConnectError, Link, connect};
+
+/// Opens sessions.
+pub struct Sessions(pub Config);
+
+#[async_trait]
+impl Manager for Sessions {
+    type Connection = Link;
+    type Error = ConnectError;
+
+    async fn connect(&self) -> Result<Link, ConnectError> {
+        connect(&self.0, None).await
+    }
+
+    /// Signs of life are asked for in front of a statement (`wire::Link`), which costs no round trip of its own.
+    async fn check(&self, link: Link) -> Result<Link, ConnectError> {
+        Ok(link)
+    }
+
+    /// What was not taken out with `into_inner` belonged to a task that ended early: do not use it again.
+    fn validate(&self, _: &mut Link) -> bool {
+        false
+    }
+}
+
+/// The pool of sessions.
+pub fn holder(config: Config) -> mobc::Pool<Sessions> {
+    mobc::Pool::builder().max_open(0).test_on_check_out(false).get_timeout(None).build(Sessions(config))
+}
+
+/// Open a session.
+pub async fn open(holder: &mobc::Pool<Sessions>) -> Result<mobc::Connection<Sessions>, ConnectError> {
+    holder.get().await.map_err(|error| match error {
+        mobc::Error::Inner(error) => error,
+        other => ConnectError::new(other.to_string()),
+    })
+}

@@ -1,0 +1,229 @@
+//! One pool: the rules and the wire, put together on tokio.
+//!
+//! A [`Pool`] is a handle for the caller's thread. Its calls put [`Command`]s into an inbox and return at once; the one
+//! task that owns the scheduler (`actor`) is woken by [`Pool::flush`], once for everything that was called in one turn of
+//! the caller's event loop. Each connection has a task of its own (`member`), so that reading, writing and deciding never
+//! wait for each other. Results go to the [`Sink`], one batch for whatever was decided at once.
+//!
+//! Arguments are encoded by the caller, who alone can read them. Where the types of a text are not known (or no longer
+//! right), the pool asks the server on the connection that the statement was given, and the caller for the arguments
+//! ([`Completion::NeedsParams`]); the statement keeps its place meanwhile.
+
+mod actor;
+mod holder;
+mod member;
+mod texts;
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+
+use crate::rules::{ConnId, ItemId, Kind, Limits, Reason, TextId};
+use crate::wire::{Answer, Config, Described, Execute, Lost, Rows, ServerError, Types};
+
+/// A text that the pool is told of.
+#[derive(Clone, Debug)]
+pub struct TextInfo {
+    /// The text itself.
+    pub sql: Arc<str>,
+    /// Its lexical class.
+    pub kind: Kind,
+    /// Whether its class may be grouped.
+    pub groupable: bool,
+    /// Whether it may leave state on its session.
+    pub dirties: bool,
+    /// Whether it is worth preparing (DDL and settings are rarely sent twice).
+    pub preparable: bool,
+}
+
+/// The arguments of a statement, encoded as this description says.
+pub type Params = (Arc<Described>, Bytes);
+
+/// What the caller asks for.
+pub enum Command {
+    /// A text came to be known; it is named before its first statement.
+    AddText(TextId, TextInfo),
+    /// A text is not known any more.
+    ForgetText(TextId),
+    /// One statement. `params` is None where they could not be encoded yet; a statement without arguments needs none.
+    Submit {
+        /// Who.
+        item: ItemId,
+        /// What.
+        text: TextId,
+        /// Whether it has arguments.
+        with_args: bool,
+        /// Them, if their types are known.
+        params: Option<Params>,
+        /// Seconds on the pool's clock ([`Pool::now`]).
+        deadline: Option<f64>,
+    },
+    /// The arguments that were asked for; None if they do not fit, which ends the statement.
+    Provide(ItemId, Option<Params>),
+    /// Somebody wants a connection to himself.
+    Acquire(ItemId, Option<f64>),
+    /// The caller does not wait any more.
+    Cancel(ItemId),
+    /// Run statements on a connection that is lent; `Completion::Ran` has the same token.
+    Run(ConnId, u64, Vec<Execute>),
+    /// Ask for the types of a text on a connection that is lent.
+    Describe(ConnId, u64, Arc<str>),
+    /// Stop what runs on a connection that is lent. It is not released before `Completion::Stopped` has come: until then
+    /// the request may hit what runs next.
+    Stop(ConnId, u64),
+    /// A connection comes back, clean; false if it must not be used again.
+    Release(ConnId, bool),
+    /// Other bounds.
+    Resize(usize, usize),
+    /// Replace every connection as soon as it is free.
+    Expire,
+    /// Finish what is there and take no new work.
+    ShutDown,
+    /// Close everything now.
+    Terminate,
+}
+
+/// What the caller hears.
+#[derive(Debug)]
+pub enum Completion {
+    /// A statement was executed, and is committed.
+    Done {
+        /// Whose.
+        item: ItemId,
+        /// Its command tag.
+        tag: String,
+        /// Its rows.
+        rows: Rows,
+        /// How to read them; None if it has none.
+        shape: Option<Arc<Described>>,
+    },
+    /// The server refused a statement.
+    Failed(ItemId, ServerError),
+    /// The arguments did not fit, as the caller has said.
+    Unfit(ItemId),
+    /// The pool could not serve a call; with the last error of a connection, if there is one.
+    Refused {
+        /// Whose.
+        item: ItemId,
+        /// Why.
+        reason: Reason,
+        /// Whether the server may have seen it.
+        sent: bool,
+        /// The last error of a connection.
+        cause: Option<Arc<Trouble>>,
+    },
+    /// The types are known now: answer with [`Command::Provide`].
+    NeedsParams(ItemId, Arc<Described>),
+    /// A connection is lent.
+    Lent(ItemId, ConnId),
+    /// What was run on a connection that is lent.
+    Ran(u64, Result<Answer, Lost>),
+    /// What the server told of a text.
+    Described(u64, Result<Result<Types, ServerError>, Lost>),
+    /// The server was asked to stop, and has closed the connection of the request.
+    Stopped(u64),
+    /// A connection that is lent is gone.
+    LentLost(ConnId, Lost),
+    /// The pool was shut down or terminated, and its last connection is closed. Whatever is called later is not heard.
+    Ended,
+    /// The pool's task panicked, which is a bug: no call will be answered any more, and the outcome of those that run is
+    /// unknown.
+    Broken,
+}
+
+/// What went wrong with a connection.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// It could not be opened.
+    Connect(crate::wire::ConnectError),
+    /// It was lost.
+    Lost(Lost),
+}
+
+/// Where results go. Called on tokio's threads.
+pub trait Sink: Send + Sync + 'static {
+    /// Decide how the values of a text are sent and received.
+    fn formats(&self, text: &mut Described);
+    /// Take results; called once for everything that was decided at once.
+    fn complete(&self, batch: Vec<Completion>);
+}
+
+/// How the pool stood when it last decided something.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)] // the names are those of PoolStats in Python
+pub struct Gauges {
+    pub size: usize,
+    pub idle: usize,
+    pub opening: usize,
+    pub lanes: usize,
+    pub alone: usize,
+    pub sessions: usize,
+    pub waiting: usize,
+    pub in_flight: usize,
+    pub generation: u64,
+    pub healthy: bool,
+    pub broken_up: u64,
+    pub resent: u64,
+    pub statements: u64,
+    pub groups: u64,
+    pub connects: u64,
+    pub connect_failures: u64,
+    pub lost: u64,
+}
+
+/// What the handle and the actor share.
+struct Shared {
+    inbox: Mutex<Vec<Command>>,
+    wake: Notify,
+    gauges: Mutex<Gauges>,
+    epoch: std::time::Instant,
+}
+
+/// A handle for the caller's thread. To drop it terminates the pool.
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+impl Pool {
+    /// A pool on this runtime; its first connections are being opened. Connections are replaced after `lifetime` seconds.
+    pub fn open(runtime: &Handle, config: Config, limits: Limits, lifetime: f64, sink: Arc<dyn Sink>) -> Pool {
+        let (inbox, wake, gauges) = (Mutex::default(), Notify::new(), Mutex::default());
+        let shared = Arc::new(Shared { inbox, wake, gauges, epoch: std::time::Instant::now() });
+        let serving = runtime.spawn(actor::run(shared.clone(), config, limits, lifetime, sink.clone()));
+        runtime.spawn(async move {
+            if serving.await.is_err_and(|error| error.is_panic()) {
+                sink.complete(vec![Completion::Broken]);
+            }
+        });
+        Pool { shared }
+    }
+
+    /// Put a command into the inbox; it is looked at after the next [`Pool::flush`].
+    pub fn call(&self, command: Command) {
+        self.shared.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(command);
+    }
+
+    /// The caller's turn ends: have what was called looked at.
+    pub fn flush(&self) {
+        self.shared.wake.notify_one();
+    }
+
+    /// Seconds on the pool's clock.
+    pub fn now(&self) -> f64 {
+        self.shared.epoch.elapsed().as_secs_f64()
+    }
+
+    /// How the pool stands.
+    pub fn gauges(&self) -> Gauges {
+        self.shared.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.call(Command::Terminate);
+        self.flush();
+    }
+}

@@ -1,0 +1,113 @@
+//! What the pool knows of statement texts beyond their cost: what the server told of them.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use super::{Sink, TextInfo};
+use crate::rules::TextId;
+use crate::wire::{Column, Described};
+
+struct Known {
+    info: TextInfo,
+    described: Option<Arc<Described>>,
+    /// Statements that refer to it.
+    users: usize,
+    forgotten: bool,
+}
+
+/// All texts of one pool.
+pub struct Texts {
+    sink: Arc<dyn Sink>,
+    texts: HashMap<TextId, Known>,
+    /// Prepared statements have names. Given up where a proxy turns out to mix up server connections.
+    named: bool,
+    /// Tells a text prepared again, after a change of its tables, from the one before.
+    version: u64,
+}
+
+impl Texts {
+    /// None yet.
+    pub fn new(sink: Arc<dyn Sink>, named: bool) -> Self {
+        Texts { sink, texts: HashMap::new(), named, version: 0 }
+    }
+
+    /// The caller came to know a text.
+    pub fn add(&mut self, id: TextId, info: TextInfo) {
+        self.texts.insert(id, Known { info, described: None, users: 0, forgotten: false });
+    }
+
+    /// A statement refers to it.
+    pub fn hold(&mut self, id: TextId) {
+        self.known(id).users += 1;
+    }
+
+    /// A statement does not refer to it any more.
+    pub fn release(&mut self, id: TextId) {
+        let known = self.known(id);
+        known.users -= 1;
+        if known.users == 0 && known.forgotten {
+            self.texts.remove(&id);
+        }
+    }
+
+    /// The caller does not know it any more.
+    pub fn forget(&mut self, id: TextId) {
+        let known = self.known(id);
+        known.forgotten = true;
+        if known.users == 0 {
+            self.texts.remove(&id);
+        }
+    }
+
+    fn known(&mut self, id: TextId) -> &mut Known {
+        self.texts.get_mut(&id).expect("bug: a text that is not there")
+    }
+
+    /// What is known of it.
+    pub fn info(&self, id: TextId) -> &TextInfo {
+        &self.texts[&id].info
+    }
+
+    /// Its types, if they are known.
+    pub fn described(&self, id: TextId) -> Option<&Arc<Described>> {
+        self.texts[&id].described.as_ref()
+    }
+
+    /// The server told its types.
+    pub fn describe(&mut self, id: TextId, params: Vec<u32>, columns: Vec<Column>) -> Arc<Described> {
+        let sql = self.texts[&id].info.sql.clone();
+        let name = if self.named { self.name(&sql) } else { String::new() };
+        let mut described = Described::new(name, sql, params, columns);
+        self.sink.formats(&mut described);
+        let described = Arc::new(described);
+        self.known(id).described = Some(described.clone());
+        described
+    }
+
+    /// Its types are out of date; its next name is another one.
+    pub fn outdated(&mut self, id: TextId) -> Option<Arc<Described>> {
+        self.version += 1;
+        self.known(id).described.take()
+    }
+
+    /// Names mean nothing there: do without.
+    pub fn give_up_names(&mut self) {
+        self.named = false;
+        for known in self.texts.values_mut() {
+            known.described = None;
+        }
+    }
+
+    /// Made from the text itself, so that behind a proxy which shares server connections between programs equal names
+    /// mean equal texts.
+    fn name(&self, sql: &str) -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, sql.as_bytes());
+        let mut name = String::from("dbp_");
+        for byte in &digest.as_ref()[..9] {
+            write!(name, "{byte:02x}").expect("bug: writing to memory failed");
+        }
+        write!(name, "_{}", self.version).expect("bug: writing to memory failed");
+        name
+    }
+}

@@ -1,0 +1,313 @@
+//! A whole pool on a real server: statements of many callers, sessions, failures, losses.
+
+mod server;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use db_pool_engine::pool::{Command, Completion, Pool, Sink, TextInfo, Trouble};
+use db_pool_engine::rules::{ConnId, CostLimits, ItemId, Kind, Limits, Reason, TextId};
+use db_pool_engine::wire::{Config, Described, Execute, Outcome, Rows, put_value};
+use server::Server;
+
+/// No test waits longer for one answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Answers(Sender<Completion>);
+
+impl Sink for Answers {
+    fn formats(&self, _: &mut Described) {}
+    fn complete(&self, batch: Vec<Completion>) {
+        for one in batch {
+            let _ = self.0.send(one); // a test that has ended does not listen
+        }
+    }
+}
+
+/// A caller with one text per SQL, who sends every argument as text.
+struct Client {
+    pool: Pool,
+    answers: Receiver<Completion>,
+    texts: Vec<String>,
+    args: Vec<Option<String>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Client {
+    fn new(config: Config, limits: Limits) -> Client {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (sender, answers) = channel();
+        let pool = Pool::open(runtime.handle(), config, limits, 3600.0, Arc::new(Answers(sender)));
+        Client { pool, answers, texts: Vec::new(), args: Vec::new(), _runtime: runtime }
+    }
+
+    fn on(server: &Server) -> Client {
+        Client::new(server.config("postgres"), Limits::default())
+    }
+
+    /// A pool that groups even where a busy machine makes every answer late.
+    fn grouping(server: &Server) -> Client {
+        let cost = CostLimits { fast_time: 10.0, peak_time: 10.0, ..CostLimits::default() };
+        Client::new(server.config("postgres"), Limits { group_time: 1000.0, stall: 10.0, cost, ..Limits::default() })
+    }
+
+    fn text(&mut self, kind: Kind, sql: &str) -> TextId {
+        if let Some(known) = self.texts.iter().position(|text| text == sql) {
+            return TextId(known as u64);
+        }
+        let id = TextId(self.texts.len() as u64);
+        self.texts.push(sql.to_owned());
+        let (groupable, preparable) = (kind != Kind::Other, kind != Kind::Other);
+        let dirties = sql.starts_with("SET");
+        self.pool.call(Command::AddText(id, TextInfo { sql: sql.into(), kind, groupable, dirties, preparable }));
+        id
+    }
+
+    fn submit_until(&mut self, kind: Kind, sql: &str, arg: Option<&str>, deadline: Option<f64>) -> ItemId {
+        let text = self.text(kind, sql);
+        let item = self.arrive(arg);
+        self.pool.call(Command::Submit { item, text, with_args: arg.is_some(), params: None, deadline });
+        item
+    }
+
+    fn submit(&mut self, kind: Kind, sql: &str, arg: Option<&str>) -> ItemId {
+        self.submit_until(kind, sql, arg, None)
+    }
+
+    fn acquire(&mut self) -> ConnId {
+        let item = self.arrive(None);
+        self.pool.call(Command::Acquire(item, None));
+        match self.next() {
+            Completion::Lent(who, conn) if who == item => conn,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn arrive(&mut self, arg: Option<&str>) -> ItemId {
+        self.args.push(arg.map(str::to_owned));
+        ItemId(self.args.len() as u64 - 1)
+    }
+
+    /// The next answer; arguments are provided on the way.
+    fn next(&mut self) -> Completion {
+        self.pool.flush();
+        loop {
+            match self.answers.recv_timeout(PATIENCE).expect("no answer in time") {
+                Completion::NeedsParams(item, text) => {
+                    let mut params = BytesMut::new();
+                    put_value(&mut params, self.args[item.0 as usize].as_ref().map(String::as_bytes));
+                    let fits = text.param_oids.len() == 1;
+                    self.pool.call(Command::Provide(item, fits.then(|| (text, params.freeze()))));
+                    self.pool.flush();
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Run one statement; its first value, or the SQLSTATE of its error.
+    fn ask(&mut self, kind: Kind, sql: &str, arg: Option<&str>) -> Result<String, String> {
+        let item = self.submit(kind, sql, arg);
+        match self.next() {
+            Completion::Done { item: who, rows, tag, .. } if who == item => Ok(first(&rows).unwrap_or(tag)),
+            Completion::Failed(who, error) if who == item => Err(error.code().to_owned()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn end(mut self) {
+        self.pool.call(Command::ShutDown);
+        while !matches!(self.next(), Completion::Ended) {}
+        assert_eq!(self.pool.gauges().size, 0);
+    }
+}
+
+fn first(rows: &Rows) -> Option<String> {
+    let value = rows.to_vec().unwrap().into_iter().next()?.into_iter().next()??;
+    Some(String::from_utf8(value).unwrap())
+}
+
+#[test]
+fn many_callers_share_few_connections_in_groups() {
+    let server = Server::shared();
+    let mut client = Client::grouping(&server);
+    for round in 0..20 {
+        let mut asked: Vec<(ItemId, String)> = Vec::new();
+        for number in 0..64 {
+            let arg = (round * 64 + number).to_string();
+            asked.push((client.submit(Kind::Read, "SELECT $1::int + 1", Some(&arg)), arg));
+        }
+        while !asked.is_empty() {
+            let Completion::Done { item, rows, shape, .. } = client.next() else { panic!() };
+            let at = asked.iter().position(|(asker, _)| *asker == item).expect("answered twice");
+            let (_, arg) = asked.swap_remove(at);
+            assert_eq!(first(&rows).unwrap().parse::<i64>().unwrap(), arg.parse::<i64>().unwrap() + 1);
+            assert_eq!(shape.unwrap().columns[0].oid, 23);
+        }
+    }
+    let gauges = client.pool.gauges();
+    assert_eq!(gauges.statements, 20 * 64);
+    assert!(gauges.groups < gauges.statements / 4, "{gauges:?}");
+    assert!(gauges.size <= 10);
+    client.end();
+}
+
+#[test]
+fn a_failure_in_a_group_is_its_own() {
+    let server = Server::shared();
+    let mut client = Client::grouping(&server);
+    let sql = "SELECT 100 / $1::int";
+    for _ in 0..4 {
+        assert_eq!(client.ask(Kind::Read, sql, Some("10")), Ok("10".to_owned()));
+    }
+    let zero = client.submit(Kind::Read, sql, Some("0"));
+    let others: Vec<ItemId> = (0..20).map(|_| client.submit(Kind::Read, sql, Some("5"))).collect();
+    let mut right = 0;
+    for _ in 0..=others.len() {
+        match client.next() {
+            Completion::Failed(item, error) => assert_eq!((item, error.code()), (zero, "22012")),
+            Completion::Done { rows, .. } => {
+                assert_eq!(first(&rows).as_deref(), Some("20"));
+                right += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(right, others.len());
+    assert!(client.pool.gauges().broken_up >= 1);
+    client.end();
+}
+
+#[test]
+fn arguments_that_do_not_fit_end_their_statement_only() {
+    let server = Server::shared();
+    let mut client = Client::on(&server);
+    let item = client.submit(Kind::Read, "SELECT $1::int + $2::int", Some("1"));
+    assert!(matches!(client.next(), Completion::Unfit(who) if who == item));
+    assert_eq!(client.ask(Kind::Read, "SELECT nonsense", Some("1")), Err("42703".to_owned()));
+    assert_eq!(client.ask(Kind::Read, "SELECT 1", None), Ok("1".to_owned()));
+    client.end();
+}
+
+#[test]
+fn settings_do_not_reach_the_next_caller() {
+    let server = Server::shared();
+    let mut client = Client::new(server.config("postgres"), Limits { max_size: 1, ..Limits::default() });
+    client.ask(Kind::Other, "SET application_name = 'left behind'", None).unwrap();
+    assert_eq!(client.ask(Kind::Read, "SHOW application_name", None), Ok(String::new()));
+    client.end();
+}
+
+#[test]
+fn a_table_that_changed_is_not_noticed() {
+    let server = Server::shared();
+    let mut client = Client::on(&server);
+    client.ask(Kind::Other, "CREATE TABLE IF NOT EXISTS changing (a int)", None).unwrap();
+    client.ask(Kind::Write, "INSERT INTO changing SELECT 7", None).unwrap();
+    for _ in 0..4 {
+        assert_eq!(client.ask(Kind::Read, "SELECT * FROM changing WHERE a = $1", Some("7")), Ok("7".to_owned()));
+    }
+    client.ask(Kind::Other, "ALTER TABLE changing ADD b int", None).unwrap();
+    for _ in 0..4 {
+        assert_eq!(client.ask(Kind::Read, "SELECT * FROM changing WHERE a = $1", Some("7")), Ok("7".to_owned()));
+    }
+    client.ask(Kind::Other, "DROP TABLE changing", None).unwrap();
+    client.end();
+}
+
+#[test]
+fn a_session_belongs_to_its_borrower() {
+    let server = Server::shared();
+    let mut client = Client::on(&server);
+    let conn = client.acquire();
+    let run = |sql: &str| vec![Execute::Direct(sql.into())];
+    for (token, sql) in ["BEGIN", "SELECT 5", "ROLLBACK"].into_iter().enumerate() {
+        client.pool.call(Command::Run(conn, token as u64, run(sql)));
+        let Completion::Ran(answered, Ok(answer)) = client.next() else { panic!() };
+        assert!(answered == token as u64 && answer.ok);
+    }
+    client.pool.call(Command::Run(conn, 7, run("SELECT pg_sleep(60)")));
+    client.pool.flush();
+    let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    while client.ask(Kind::Read, sleeping, None) == Ok("0".to_owned()) {}
+    client.pool.call(Command::Stop(conn, 8));
+    let (mut stopped, mut ran) = (false, false);
+    while !(stopped && ran) {
+        match client.next() {
+            Completion::Stopped(8) => stopped = true,
+            Completion::Ran(7, Ok(answer)) => {
+                assert!(matches!(&answer.outcomes[0], Outcome::Failed(error) if error.code() == "57014"));
+                ran = true;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(client.pool.gauges().sessions, 1);
+    client.pool.call(Command::Release(conn, true));
+    client.end();
+}
+
+#[test]
+fn a_deadline_is_kept_and_the_server_stopped() {
+    let server = Server::shared();
+    let mut client = Client::on(&server);
+    let deadline = client.pool.now() + 0.3;
+    let item = client.submit_until(Kind::Read, "SELECT pg_sleep(60)", None, Some(deadline));
+    let Completion::Refused { item: who, reason: Reason::Timeout, sent: true, .. } = client.next() else { panic!() };
+    assert_eq!(who, item);
+    client.end(); // waits for the server's answer: not a minute
+}
+
+#[test]
+fn a_killed_connection_is_replaced() {
+    let server = Server::shared();
+    let mut client = Client::on(&server);
+    let suicide = "SELECT pg_terminate_backend(pg_backend_pid())";
+    let item = client.submit(Kind::Other, suicide, None);
+    match client.next() {
+        Completion::Refused { item: who, reason: Reason::Lost, sent: true, cause } => {
+            assert_eq!(who, item);
+            assert!(matches!(cause.as_deref(), Some(Trouble::Lost(lost)) if lost.retires()));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(client.ask(Kind::Read, "SELECT 1", None), Ok("1".to_owned()));
+    client.end();
+}
+
+#[test]
+fn a_wrong_password_is_told_to_all_who_wait() {
+    let server = Server::shared();
+    let mut config = server.config("scram");
+    config.hosts[0].password = Some("wrong".to_owned());
+    let mut client = Client::new(config, Limits::default());
+    client.submit(Kind::Read, "SELECT 1", None);
+    let Completion::Refused { reason: Reason::ConnectFailed, sent: false, cause, .. } = client.next() else { panic!() };
+    let Some(Trouble::Connect(error)) = cause.as_deref() else { panic!() };
+    assert_eq!(error.sqlstate.as_deref(), Some("28P01"));
+    client.end();
+}
+
+#[test]
+fn cancelled_callers_hear_nothing_and_nobody_else_notices() {
+    let server = Server::shared();
+    let mut client = Client::grouping(&server);
+    for _ in 0..4 {
+        client.ask(Kind::Read, "SELECT $1::int", Some("1")).unwrap();
+    }
+    for _ in 0..50 {
+        let items: Vec<ItemId> = (0..8).map(|_| client.submit(Kind::Read, "SELECT $1::int", Some("1"))).collect();
+        client.pool.flush();
+        for item in &items[..4] {
+            client.pool.call(Command::Cancel(*item));
+        }
+        let mut missing = items[4..].to_vec();
+        while !missing.is_empty() {
+            let Completion::Done { item, .. } = client.next() else { panic!() };
+            missing.retain(|one| *one != item);
+        }
+    }
+    client.end();
+}
