@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.simple.actions import Cancel, Close, Fail, Lend, Open
+from db_pool_rs.simple.actions import Cancel, Close, Fail, Item, Lend, Open
 from db_pool_rs.simple.conn import State
 from tests.simple.machine import OTHER, SESSION, WRITE, World
 
@@ -229,23 +229,21 @@ def test_answered_statements_are_not_kept_until_their_deadline() -> None:
 
 
 def test_deadlines_of_those_who_wait_outlive_the_many_that_were_answered() -> None:
-    world = World.ready(3)
-    text, slow = world.text(), world.text(OTHER)
-    lent = world.acquire(timeout=60.0)
-    sent = world.submit(slow, timeout=60.0)
+    world = World.ready(2)
+    world.lend()
+    sent = world.submit(world.text(OTHER), timeout=0.3)
+    queued: list[Item] = [world.acquire(timeout=0.2), *world.submit(world.text(), timeout=0.2)]
     world.turn()
-    for _ in range(100):
-        world.submit(text, 50, timeout=60.0)
-        world.turn()
-        while any(len(group) > 1 for group in world.running.values()):
-            world.finished(next(conn for conn, group in world.running.items() if len(group) > 1))
-    queued = [world.submit(slow, timeout=20.0)[0], world.acquire(timeout=20.0)]
-    world.turn()
-    world.finished(next(conn for conn, group in world.running.items() if group == sent))
-    assert world.answer(lent) == "delivered"
-    assert len(world.scheduler._deadlines) <= 1050
-    world.advance(61.0)
-    assert world.answer(queued[1]) == "timeout"
+    text = world.text()
+    for _ in range(150):
+        for gone in world.submit(text, 10, timeout=60.0):
+            world.cancel(gone)
+    assert len(world.scheduler._deadlines) <= 1010
+    world.advance(0.21)
+    assert world.outcome(queued) == {"timeout"}
+    assert world.outcome(sent) == {None}
+    world.advance(0.1)
+    assert world.outcome(sent) == {"timeout"}
 
 
 # -- silence -----------------------------------------------------------------------------------------------------------
