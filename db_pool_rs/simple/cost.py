@@ -34,6 +34,9 @@ class CostLimits:
     fast_bytes: float = 262_144
     peak_time: float = 0.050
     probes: int = 3
+    #: A WRITE alone takes as long as its commit, whose fsync a group shares: this much of a WRITE's time does not count.
+    #: (One that is slow by itself is found out in a group: see `stalled`.)
+    commit_time: float = 0.020
     #: A text that failed is not grouped for this long (rule "Groups" 3).
     failure_hold: float = 1.0
 
@@ -87,4 +90,11 @@ class Text:
         """Its execution failed: keep it out of groups for a while. True if it could be grouped until now."""
         was_grouped = self.fast and now >= self.held_until
         self.held_until = now + limits.failure_hold
+        return was_grouped
+
+    def stalled(self, now: float, limits: CostLimits) -> bool:
+        """It was part of a group that took too long: out of groups until it has proved itself some twenty times."""
+        self.peak = 10 * limits.peak_time
+        was_grouped = self.failed(now, limits)
+        self.fast = False
         return was_grouped

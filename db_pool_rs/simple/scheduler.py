@@ -264,22 +264,18 @@ class Scheduler(Upkeep):
         for statement in again:
             statement.alone = True
         for text in dict.fromkeys(s.text for s in group) if stalled else ():
-            if text.failed(now, self.limits.cost):
+            if text.stalled(now, self.limits.cost):
                 self.queues.rehome(text, now)
         self.queues.put_back(again, now)
 
     def _observe(self, group: list[Statement], seconds: float, size: float, now: float) -> None:
         """Each statement's share of the service time goes to its text.
 
-        What every WRITE pays, however many share it (the commit, with its fsync), is not its own: it is known as the
-        shortest time that a group of WRITEs took.
+        A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one.
         """
         self.measured(seconds)
-        service = max(seconds - self.round_trip, 0.0)
-        if group[0].text.kind is WRITE:
-            self.commit_time = min(self.commit_time, service)
-            service -= min(self.commit_time, self.limits.commit_most)
-        share = service / len(group)
+        common = self.round_trip + (self.limits.cost.commit_time if group[0].text.kind is WRITE else 0.0)
+        share = max(seconds - common, 0.0) / len(group)
         counts: dict[Text, int] = {}
         for statement in group:
             counts[statement.text] = counts.get(statement.text, 0) + 1

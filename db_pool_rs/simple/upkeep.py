@@ -35,8 +35,6 @@ class Limits:
     max_write_lanes: int = 10
     breaks_stalls: bool = True
     retry_reads: bool = False
-    #: The most of a WRITE's time that is put down to the commit (see `commit_time`).
-    commit_most: float = 0.020
     #: How long the server may take to react to a CancelRequest before idle connections are replaced too.
     suspect: float = 0.25
     #: How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing can
@@ -65,8 +63,6 @@ class Upkeep:
         self.shutting_down = False
         #: The shortest answer seen: what every statement costs on this link, whatever it does.
         self.round_trip = NEVER
-        #: The shortest time, beyond the round trip, in which a group of WRITEs was committed.
-        self.commit_time = NEVER
         self._ticking = False
         #: When `tick` is next needed, at the latest.
         self.wake = NEVER
@@ -201,7 +197,7 @@ class Upkeep:
     def retire(self) -> None:
         """No connection opened until now is used again: idle ones close, busy ones when they are free."""
         self.generation += 1
-        self.round_trip = self.commit_time = NEVER
+        self.round_trip = NEVER
         self._close_idle()
 
     # -- inner workings ------------------------------------------------------------------------------------------
