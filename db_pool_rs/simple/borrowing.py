@@ -129,24 +129,33 @@ class Borrowings:
             runner.spawn(self._clean(session, ending))
 
     async def _clean(self, session: Session, ending: bool) -> None:
-        reset = self._pool.config.reset
+        runner = self._runner
         try:
-            await session.settle()
-            if session.in_transaction():
-                if not ending:
-                    logger.warning("released inside a transaction, which is rolled back: %s", session.holding)
-                await session.command("ROLLBACK")
-            if callable(reset):
-                connection = Connection(self._pool, session)
-                await reset(connection)
-                connection.detach()
-            elif reset == "always" or (reset == "dirty" and session.dirty):
-                await self._runner.clean(session.conn, session.user)
+            await asyncio.wait_for(self._restore(session, ending), runner.scheduler.limits.acquire_timeout)
         except Exception as error:
             if session.user.error is None:
-                self._runner.abort(session.conn, f"the connection could not be cleaned: {error}")
+                silent = isinstance(error, (asyncio.TimeoutError, TimeoutError))
+                reason = "no answer" if silent else str(error)
+                runner.abort(session.conn, f"the connection could not be cleaned: {reason}", retire=silent)
             return
-        self._runner.release(session.conn, healthy=True)
+        runner.release(session.conn, healthy=True)
+
+    async def _restore(self, session: Session, ending: bool) -> None:
+        """Roll back what is open and bring the session back to its initial state."""
+        reset = self._pool.config.reset
+        await session.settle()
+        if session.in_transaction():
+            if not ending:
+                logger.warning("released inside a transaction, which is rolled back: %s", session.holding)
+            await session.command("ROLLBACK")
+        if callable(reset):
+            connection = Connection(self._pool, session)
+            try:
+                await reset(connection)
+            finally:
+                connection.detach()
+        elif reset == "always" or (reset == "dirty" and session.dirty):
+            await self._runner.clean(session.conn, session.user)
 
     def _lend(self, conn: Conn, waiter: Waiter) -> None:
         session = Session(self._runner, conn)

@@ -144,12 +144,15 @@ class Runner:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def abort(self, conn: Conn, reason: str) -> None:
-        """Close a connection that is of no use any more; whoever uses it hears `reason`."""
+    def abort(self, conn: Conn, reason: str, retire: bool) -> None:
+        """Close a connection that is of no use any more; whoever uses it hears `reason`.
+
+        `retire` if the others may be of no use either: the server is silent.
+        """
         if conn.state in (State.CLOSING, State.CLOSED):
             return
         conn.link.close()
-        self.on_lost(conn.link, ConnectionLost(reason, sent=True), sent=True, retire=True)
+        self.on_lost(conn.link, ConnectionLost(reason, sent=True), sent=True, retire=retire)
 
     # -- time ----------------------------------------------------------------------------------------------------
 

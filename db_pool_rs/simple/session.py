@@ -122,6 +122,6 @@ class Session:
             await self.user.link.cancel(CANCEL_TIMEOUT)
             await asyncio.wait_for(self.user.settled(), self.runner.scheduler.limits.cancel_grace)
         except (asyncio.TimeoutError, TimeoutError):
-            self.runner.abort(self.conn, "the server did not react to a cancel request")
+            self.runner.abort(self.conn, "the server did not react to a cancel request", retire=True)
         finally:
             self._winding = None
