@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use db_pool_engine::rules::{Action, ConnId, CostLimits, ItemId, Kind, Limits, NEVER, Reason, Scheduler, Text, TextId};
 use serde_json::{Value, json};
 
+/// Where the traces are; DB_POOL_TRACES names another folder, for rules that are being changed.
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/simple/traces")
+    let own = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/simple/traces");
+    std::env::var_os("DB_POOL_TRACES").map_or_else(own, PathBuf::from)
 }
 
 fn number(value: &Value) -> f64 {
@@ -43,6 +45,7 @@ fn limits(entry: &Value) -> Limits {
             "max_write_lanes" => limits.max_write_lanes = count(value),
             "breaks_stalls" => limits.breaks_stalls = flag(value),
             "retry_reads" => limits.retry_reads = flag(value),
+            "suspect" => limits.suspect = number(value),
             "cancel_grace" => limits.cancel_grace = number(value),
             "cancel_pause" => limits.cancel_pause = number(value),
             "backoff" => limits.backoff = number(value),
@@ -62,6 +65,7 @@ fn cost_limits(entry: &Value) -> CostLimits {
             "fast_bytes" => limits.fast_bytes = number(value),
             "peak_time" => limits.peak_time = number(value),
             "probes" => limits.probes = count(value) as u64,
+            "commit_time" => limits.commit_time = number(value),
             "failure_hold" => limits.failure_hold = number(value),
             other => panic!("a limit that is not ported: {other}"),
         }

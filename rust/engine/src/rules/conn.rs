@@ -38,8 +38,6 @@ pub struct Conn {
     pub kind: Kind,
     /// When the group was sent.
     pub started: f64,
-    /// How long it is expected to take.
-    pub expected: f64,
     /// A CancelRequest may still be on its way.
     pub cancelling: bool,
     /// When the server was first asked to stop the group.
@@ -63,18 +61,11 @@ impl Conn {
             group: Vec::new(),
             kind: Kind::Other,
             started: 0.0,
-            expected: 0.0,
             cancelling: false,
             cancel_at: NEVER,
             ask_at: 0.0,
             resetting: false,
             unclean: false,
         }
-    }
-
-    /// Seconds until its group is expected to be answered; once overdue, expect as long again as it has run.
-    pub fn remaining(&self, now: f64) -> f64 {
-        let ahead = self.started + self.expected - now;
-        if ahead > 0.0 { ahead } else { now - self.started }
     }
 }

@@ -35,13 +35,23 @@ pub struct CostLimits {
     pub peak_time: f64,
     /// How often it must have been answered.
     pub probes: u64,
+    /// A WRITE alone takes as long as its commit, whose fsync a group shares: this much of a WRITE's time does not count.
+    /// (One that is slow by itself is found out in a group: see [`Text::stalled`].)
+    pub commit_time: f64,
     /// A text that failed is not grouped for this long.
     pub failure_hold: f64,
 }
 
 impl Default for CostLimits {
     fn default() -> Self {
-        CostLimits { fast_time: 0.002, fast_bytes: 262_144.0, peak_time: 0.050, probes: 3, failure_hold: 1.0 }
+        CostLimits {
+            fast_time: 0.002,
+            fast_bytes: 262_144.0,
+            peak_time: 0.050,
+            probes: 3,
+            commit_time: 0.020,
+            failure_hold: 1.0,
+        }
     }
 }
 
@@ -113,6 +123,14 @@ impl Text {
     pub fn failed(&mut self, now: f64, limits: &CostLimits) -> bool {
         let was_grouped = self.fast && now >= self.held_until;
         self.held_until = now + limits.failure_hold;
+        was_grouped
+    }
+
+    /// It was part of a group that took too long: out of groups until it has proved itself some twenty times.
+    pub fn stalled(&mut self, now: f64, limits: &CostLimits) -> bool {
+        self.peak = 10.0 * limits.peak_time;
+        let was_grouped = self.failed(now, limits);
+        self.fast = false;
         was_grouped
     }
 }

@@ -133,6 +133,11 @@ impl Items {
         self.get(id).text.expect("bug: a waiter has no text")
     }
 
+    /// A text, unless it went with its last statement.
+    pub fn find_text(&mut self, id: TextId) -> Option<&mut Text> {
+        self.texts.get_mut(&id)
+    }
+
     /// A text that is there.
     pub fn text_mut(&mut self, id: TextId) -> &mut Text {
         self.texts.get_mut(&id).expect("bug: a text that is not there")

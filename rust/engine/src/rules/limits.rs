@@ -37,6 +37,8 @@ pub struct Limits {
     pub breaks_stalls: bool,
     /// Whether READs whose connection was lost are sent again.
     pub retry_reads: bool,
+    /// How long the server may take to react to a CancelRequest before idle connections are replaced too.
+    pub suspect: f64,
     /// How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing can
     /// be cancelled from outside (`breaks_stalls` is false) it is asked, but never given up.
     pub cancel_grace: f64,
@@ -69,6 +71,7 @@ impl Default for Limits {
             max_write_lanes: 10,
             breaks_stalls: true,
             retry_reads: false,
+            suspect: 0.25,
             cancel_grace: 1.5,
             cancel_pause: 0.05,
             backoff: 0.05,

@@ -42,6 +42,8 @@ pub struct Scheduler {
     /// The last connect was refused for good: no further attempt unless somebody waits.
     pub(super) refused: bool,
     pub(super) retry_at: f64,
+    /// A head that has waited too long may have another lane now.
+    pub(super) ticking: bool,
     pub(super) last_id: u64,
     pub(super) deadlines: BinaryHeap<Deadline>,
     pub(super) deadlines_most: usize,
@@ -70,6 +72,7 @@ impl Scheduler {
             closing: 0,
             refused: false,
             retry_at: 0.0,
+            ticking: false,
             last_id: 0,
             deadlines: BinaryHeap::new(),
             deadlines_most: 1000,
@@ -137,6 +140,7 @@ impl Scheduler {
     /// `seconds` is the time from sending to the answer, `size` the largest result in bytes.
     pub fn finished(&mut self, conn: ConnId, ok: bool, now: f64, seconds: f64, size: f64) -> Vec<Action> {
         let running = self.conn(conn);
+        let stalled = running.cancel_at != NEVER;
         let group = std::mem::take(&mut running.group);
         running.cancel_at = NEVER;
         self.withdraw(conn);
@@ -146,7 +150,7 @@ impl Scheduler {
         } else if last {
             self.failed_alone(group[0], seconds, now);
         } else {
-            self.send_alone(&group, now);
+            self.send_alone(&group, now, stalled);
         }
         self.settle(conn, now);
         self.dispatch(now); // the server gets its next group before the answers of this one are handed out
@@ -266,11 +270,10 @@ impl Scheduler {
         };
         let head = self.queues.pop(queue);
         if queue == Queue::Alone {
-            let text = self.items.text_of(head);
-            let (dirties, mean) = (text.dirties, text.mean);
+            let dirties = self.items.text_of(head).dirties;
             let known = self.conn(conn);
             (known.state, known.unclean) = (State::Alone, dirties);
-            self.send(conn, vec![head], now, mean);
+            self.send(conn, vec![head], now);
         } else {
             self.items.remove(head); // its caller has what he asked for
             self.conn(conn).state = State::Session;
@@ -283,19 +286,19 @@ impl Scheduler {
     fn feed_lane(&mut self, queue: Queue, kind: Kind, now: f64) -> bool {
         let length = self.queues.of(queue).len();
         let pieces = length.div_ceil(self.limits.piece_min);
-        let wanted = self.lanes_wanted(kind, now).min(pieces);
+        let wanted = self.lanes_wanted(kind, queue, now).min(pieces);
         let lanes = wanted.min(self.idle.len());
         if lanes == 0 {
             self.shortage += wanted;
             return false;
         }
         let share = length.div_ceil(lanes).max(self.limits.piece_min);
-        let (group, expected) = self.take_group(queue, share.min(self.limits.group_max));
+        let group = self.take_group(queue, share.min(self.limits.group_max));
         let conn = self.idle.pop().expect("bug: no idle connection");
         let known = self.conn(conn);
         (known.state, known.kind) = (State::Lane, kind);
         self.lanes.push(conn);
-        self.send(conn, group, now, expected);
+        self.send(conn, group, now);
         if self.queues.of(queue).is_empty() {
             self.shortage += wanted - lanes; // served with fewer than it should have: the next time there are enough
         }
@@ -304,8 +307,11 @@ impl Scheduler {
 
     /// How many more lanes may carry `kind` now.
     ///
-    /// A few from the start; one more when the head of the queue is expected to wait too long for those that run.
-    fn lanes_wanted(&self, kind: Kind, now: f64) -> usize {
+    /// A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
+    /// since the link is that slow. Whether it has waited too long is asked in `tick` (and when a connection was opened
+    /// for it): before it, every answer that has arrived was taken in, so a busy event loop does not look like slow
+    /// lanes.
+    fn lanes_wanted(&self, kind: Kind, queue: Queue, now: f64) -> usize {
         let limits = &self.limits;
         let (base, most, patience) = match kind {
             Kind::Read => (limits.read_lanes, limits.max_size, limits.lane_wait),
@@ -319,11 +325,16 @@ impl Scheduler {
         if count >= most {
             return 0;
         }
-        usize::from(running().map(|lane| lane.remaining(now)).fold(NEVER, f64::min) > patience)
+        let waited = |head: &ItemId| now - self.items.get(*head).enqueued >= patience;
+        if self.ticking && self.queues.of(queue).front().is_some_and(waited) {
+            return 1;
+        }
+        let answered = running().map(|lane| lane.started).fold(NEVER, f64::min) + self.round_trip;
+        usize::from(self.round_trip != NEVER && answered - now > patience)
     }
 
     /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected.
-    fn take_group(&mut self, queue: Queue, size: usize) -> (Vec<ItemId>, f64) {
+    fn take_group(&mut self, queue: Queue, size: usize) -> Vec<ItemId> {
         let mut group = Vec::with_capacity(size.min(self.queues.of(queue).len()));
         let mut expected = 0.0;
         while let Some(head) = self.queues.of(queue).front() {
@@ -334,18 +345,17 @@ impl Scheduler {
             expected += cost;
             group.push(self.queues.pop(queue));
         }
-        (group, expected)
+        group
     }
 
-    fn send(&mut self, conn: ConnId, group: Vec<ItemId>, now: f64, expected: f64) {
+    fn send(&mut self, conn: ConnId, group: Vec<ItemId>, now: f64) {
         for id in &group {
             let item = self.items.get_mut(*id);
             (item.place, item.conn) = (Place::Sent, conn);
         }
-        let whole = if self.round_trip == NEVER { expected } else { self.round_trip + expected };
         let known = self.conn(conn);
         known.group.clone_from(&group);
-        (known.started, known.expected) = (now, whole);
+        known.started = now;
         if group.len() > 1 && self.limits.breaks_stalls {
             self.wake = self.wake.min(now + self.limits.stall);
         }
@@ -353,8 +363,17 @@ impl Scheduler {
     }
 
     /// A group was rolled back: each of its statements is sent again alone, so no group is visible in a result.
-    fn send_alone(&mut self, group: &[ItemId], now: f64) {
+    ///
+    /// If it was broken up since it stalled, its texts count as failed: they are not grouped for a while.
+    fn send_alone(&mut self, group: &[ItemId], now: f64, stalled: bool) {
         self.broken_up += 1;
+        let mut texts: Vec<TextId> = Vec::new();
+        for id in group.iter().filter(|_| stalled) {
+            let text = self.items.text_id(*id);
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
         let mut again = Vec::with_capacity(group.len());
         for id in group {
             let item = self.items.get_mut(*id);
@@ -366,13 +385,23 @@ impl Scheduler {
             }
         }
         self.resent += again.len() as u64;
+        for text in texts {
+            let limits = &self.limits.cost;
+            if self.items.find_text(text).is_some_and(|known| known.stalled(now, limits)) {
+                self.queues.rehome(&self.items, text, now);
+            }
+        }
         self.queues.put_back(&mut self.items, &again, now);
     }
 
     /// Each statement's share of the service time goes to its text.
+    ///
+    /// A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one.
     fn observe(&mut self, group: &[ItemId], seconds: f64, size: f64, now: f64) {
         self.measured(seconds);
-        let share = f64::max(seconds - self.round_trip, 0.0) / group.len() as f64;
+        let writes = self.items.text_of(group[0]).kind == Kind::Write;
+        let common = self.round_trip + if writes { self.limits.cost.commit_time } else { 0.0 };
+        let share = f64::max(seconds - common, 0.0) / group.len() as f64;
         let mut counts: Vec<(TextId, u64)> = Vec::new();
         for id in group {
             let text = self.items.text_id(*id);

@@ -48,7 +48,7 @@ impl Scheduler {
         self.connect_failures = 0;
         self.refused = false;
         self.free(conn, now);
-        self.dispatch(now);
+        self.dispatch_late(now);
         self.take_actions()
     }
 
@@ -141,7 +141,7 @@ impl Scheduler {
             }
         }
         self.age(now);
-        self.dispatch(now);
+        self.dispatch_late(now);
         self.take_actions()
     }
 }
@@ -188,6 +188,13 @@ impl Scheduler {
 impl Scheduler {
     pub(super) fn conn(&mut self, conn: ConnId) -> &mut Conn {
         self.conns.get_mut(&conn).expect("bug: a connection that is not there")
+    }
+
+    /// Dispatch at a moment when a head that has waited too long may have another lane.
+    fn dispatch_late(&mut self, now: f64) {
+        self.ticking = true;
+        self.dispatch(now);
+        self.ticking = false;
     }
 
     pub(super) fn take_actions(&mut self) -> Vec<Action> {
@@ -260,10 +267,14 @@ impl Scheduler {
             }
         }
         let room = !self.idle.is_empty() || self.size() < self.limits.max_size;
-        let reads = !self.queues.of(Queue::Reads).is_empty();
-        if room && !self.lanes.is_empty() && (reads || !self.queues.of(Queue::Writes).is_empty()) {
-            let patience = if reads { self.limits.lane_wait } else { self.limits.write_lane_wait };
-            self.wake = self.wake.min(now + patience);
+        if !room || self.lanes.is_empty() {
+            return;
+        }
+        for (queue, patience) in [(Queue::Reads, self.limits.lane_wait), (Queue::Writes, self.limits.write_lane_wait)] {
+            if let Some(head) = self.queues.of(queue).front() {
+                let over = self.items.get(*head).enqueued + patience;
+                self.wake = self.wake.min(if over > now { over } else { now + patience });
+            }
         }
     }
 
@@ -358,13 +369,22 @@ impl Scheduler {
     /// The server was asked to stop the group: ask again where it took no notice, give up in the end.
     fn press(&mut self, conn: ConnId, now: f64) {
         let (grace, pause) = (self.limits.cancel_grace, self.limits.cancel_pause);
-        let breaks_stalls = self.limits.breaks_stalls;
+        let (breaks_stalls, suspect, generation) = (self.limits.breaks_stalls, self.limits.suspect, self.generation);
         let known = self.conn(conn);
         let mut until = if breaks_stalls { known.cancel_at + grace } else { NEVER };
         if now >= until {
             self.declare_dead(conn);
             return;
         }
+        if until != NEVER && known.generation == generation {
+            let suspect = known.cancel_at + suspect;
+            if now >= suspect {
+                self.retire(); // a link that is slow to react may be silent, and so may those that idle
+            } else {
+                until = suspect;
+            }
+        }
+        let known = self.conn(conn);
         if !known.cancelling {
             if now >= known.ask_at {
                 known.ask_at = now + f64::max(pause, now - known.cancel_at);
