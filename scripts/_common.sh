@@ -53,6 +53,19 @@ sync_mode() {
     uv sync --quiet --locked --extra "$mode" "$@" || die "the environment could not be made; uv's message is above"
 }
 
+# Says in one line what is missing to build the kernel of mode balanced; nothing if all is there.
+kernel_problem() {
+    local include
+    if ! command -v "${CC:-cc}" >/dev/null && ! command -v gcc >/dev/null; then
+        echo "missing: a C compiler, for mode balanced. On Debian: apt-get install gcc libpq-dev"
+        return
+    fi
+    include=$( { pg_config --includedir || pkg-config --variable=includedir libpq; } 2>/dev/null) || true
+    if [ ! -e "$include/libpq-fe.h" ]; then
+        echo "missing: libpq's headers, for mode balanced. On Debian: apt-get install libpq-dev"
+    fi
+}
+
 # Tells which PostgreSQL server the tests will start.
 report_postgres() {
     local found

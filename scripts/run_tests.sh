@@ -4,7 +4,13 @@
 set -euo pipefail
 . "$(dirname "$0")/_common.sh"
 
-sync_mode simple
+missing=$(kernel_problem)
+if [ -z "$missing" ]; then
+    sync_mode balanced
+else
+    say "$missing; its tests are left out"
+    sync_mode simple
+fi
 report_postgres
 
 if [ $# -gt 0 ]; then

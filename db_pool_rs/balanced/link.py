@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_balanced import ffi, lib
 
-from ..errors import ConnectionLost, DecodeError, Error
+from ..errors import ArgumentError, ConnectionLost, DecodeError
 from ..record import Record, Status
 from ..simple.driver import LinkListener, Statement
 from ..simple.libpq import CONNECTION_BAD
@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 SLICE = 2048
 
 _FORGETTING = frozenset(("DISCARD ALL", "DEALLOCATE ALL"))
+LIBPQ_MAJOR = lib.PQlibVersion() // 10_000
+#: libpq before 18 breaks the connection when the server lists the types of more parameters than fit in 30,000 bytes.
+MOST_DESCRIBED = 65_535 if LIBPQ_MAJOR >= 18 else 7_498
+
 _NULL = ffi.NULL
 _FIRST = ffi.new("int32_t[]", [0])
 
@@ -66,6 +70,16 @@ class KernelLink(PostgresLink):
             else:
                 self._write_run(described, self._run(group, described), steps)
         lib.dbp_group_start(self._kernel, len(steps))
+
+    def _encode_rest(self) -> bool:
+        if not super()._encode_rest():
+            return False
+        for statement in self._group[self._sent :] if self._sent else self._group:
+            if statement.text.description is None and len(statement.args) > MOST_DESCRIBED:
+                limit = f"at most {MOST_DESCRIBED} arguments are possible with libpq {LIBPQ_MAJOR}"
+                statement.error = ArgumentError(f"{limit}, got {len(statement.args)}")
+                return False
+        return True
 
     def _run(self, group: Sequence[Statement], described: KernelDescription) -> Sequence[Statement]:
         """The statements from here on that have this description."""
@@ -211,7 +225,7 @@ class KernelLink(PostgresLink):
             plan = self._plan(statement, result)
             records, size = _slice(self._block, plan, result, 0, 0)
             statement.value = records
-        except Error as error:
+        except Exception as error:  # whatever a codec raises is this statement's own
             statement.error = error
             return 0
         return size
@@ -279,7 +293,7 @@ class KernelLink(PostgresLink):
                 size += block.largest
                 await asyncio.sleep(0)
             statement.value = records
-        except Error as error:
+        except Exception as error:
             statement.error = error
         return size
 

@@ -15,6 +15,7 @@ from psycopg._py_transformer import Transformer as PythonTransformer
 from psycopg.adapt import AdaptersMap, Transformer
 from psycopg.postgres import register_default_adapters
 from psycopg.pq import Format
+from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
 from .decode import _adapters, _Float4TextLoader
@@ -35,6 +36,10 @@ def _python_adapters() -> AdaptersMap:
     adapters = _PythonAdapters(types=_adapters.types)
     register_default_adapters(SimpleNamespace(adapters=adapters, connection=None))
     adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
+    for oid, row in pg.ARRAYS.items():
+        members = {"base_oid": row.oid, "delimiter": row.delimiter.encode()}
+        adapters.register_loader(oid, type(f"{row.name}ArrayLoader", (ArrayLoader,), members))
+        adapters.register_loader(oid, ArrayBinaryLoader)
     return adapters
 
 
@@ -43,7 +48,7 @@ def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes],
     if not settings:
         transformer: Any = Transformer(SimpleNamespace(adapters=_adapters, connection=None))
     else:
-        session = SimpleNamespace(parameter_status=settings.get)
+        session = SimpleNamespace(parameter_status=settings.get, _encoding="utf-8")
         connection = SimpleNamespace(pgconn=session)
         transformer = PythonTransformer(SimpleNamespace(adapters=_python_adapters(), connection=connection))
     load: Callable[[bytes], Any] = transformer.get_loader(oid, Format(format)).load

@@ -99,6 +99,7 @@ async def test_a_gap_in_the_parameters(pool: Any) -> None:
     assert await pool.fetchval("SELECT 1") == 1
 
 
+@pytest.mark.feature("65535 parameters")
 @pytest.mark.parametrize("count", [MOST, MOST + 1])
 async def test_as_many_parameters_as_the_protocol_counts(pg_pool: Any, count: int) -> None:
     sql = "SELECT " + " + ".join(f"cardinality(ARRAY[{_slice(i, count)}])" for i in range(1, count + 1, 1000))
