@@ -34,7 +34,7 @@ class CostLimits:
     fast_bytes: float = 262_144
     peak_time: float = 0.050
     probes: int = 3
-    #: A WRITE alone takes as long as its commit, whose fsync a group shares: this much of a WRITE's time does not count.
+    #: A WRITE alone takes as long as its commit, whose fsync a group shares: this much of its time does not count.
     #: (One that is slow by itself is found out in a group: see `stalled`.)
     commit_time: float = 0.020
     #: A text that failed is not grouped for this long (rule "Groups" 3).

@@ -117,6 +117,12 @@ class Driver(Protocol):
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
 
+    #: Asked on the first connection, if there is something to ask; `answered` takes the value.
+    question: str | None
+
+    def answered(self, value: Any) -> bool:
+        """The answer to `question`; False if statements must not be grouped in this database."""
+
     async def connect(self, listener: LinkListener) -> Link:
         """Open a connection or raise :class:`~db_pool_rs.errors.ConnectFailed`."""
 

@@ -147,6 +147,7 @@ class Pool:
         self._loop = get_running_loop()
         runner = Runner(self.config, self._driver, limits_for(self.config, self._driver), self._loop)
         self._borrowings.attach(runner)
+        runner.stop_grouping = self._texts.stop_grouping
         self._runner = runner
         self._state = "open"
         _pools.add(self)

@@ -5,7 +5,7 @@ Mode balanced inherits from it, with another binding of libpq; psycopg is import
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..conninfo import ConnectConfig
 from ..errors import InterfaceError
@@ -46,6 +46,12 @@ class PostgresDriver:
         self.named = config.max_statements > 0
         self._target = config.target
         self._version = 0
+        self.question: str | None = None if config.pipelining == "off" else "SHOW default_transaction_isolation"
+
+    def answered(self, value: Any) -> bool:
+        """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""
+        self.question = None
+        return bool(value == "read committed")
 
     async def connect(self, listener: LinkListener) -> PostgresLink:
         """Open a connection; ConnectFailed lists every attempt."""

@@ -17,8 +17,8 @@ from ..errors import ConnectFailed, ConnectionLost, Error
 from ..metrics import PoolGauges, PoolMetrics, PoolStats
 from . import actions as act
 from .conn import Conn, State
-from .driver import Driver, Link, Statement
-from .exclusive import Exclusive
+from .driver import ROWS, Driver, Link, Statement
+from .exclusive import Exclusive, command_text
 from .failures import failure
 from .scheduler import Scheduler
 from .upkeep import NEVER, Limits
@@ -45,6 +45,8 @@ class Runner:
         #: Who holds connections, as lines for PoolTimeout; set by the pool.
         self.holders: Callable[[], tuple[str, ...]] = tuple
         self.on_lend: Callable[[Conn, act.Waiter], None]
+        #: Called if the database does not allow groups; set by the pool.
+        self.stop_grouping: Callable[[], None]
         self.on_init: Callable[[Conn, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._conns: dict[int, Conn] = {}
         self._users: dict[int, Exclusive] = {}
@@ -99,6 +101,8 @@ class Runner:
             self._carry_out[type(action)](action)
         if self.scheduler.wake < self._timer_at:
             self._set_timer()
+        if self.scheduler.shutting_down:
+            self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds; looked at whenever a connection changed its state for good."""
@@ -227,6 +231,8 @@ class Runner:
             link = await self.driver.connect(self)
             conn.link = link
             self._conns[id(link)] = conn
+            if self.driver.question is not None:
+                await self._ask(conn, self.driver.question)
             if self.on_init is not None:
                 await self._initialise(conn)
         except Exception as error:
@@ -237,6 +243,22 @@ class Runner:
         self.last_error = None
         self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime))
         self._changed.set()
+
+    async def _ask(self, conn: Conn, question: str) -> None:
+        """Learn from the first connection what the driver wants to know of the database."""
+        user = self.use(conn)
+        statement = Statement(command_text(question, self.driver.dialect), (), ROWS, None)
+        try:
+            await user.start((statement,))
+            if statement.error is not None:
+                raise statement.error
+        except BaseException:
+            self._drop(conn)
+            raise
+        finally:
+            self._users.pop(conn.id, None)
+        if not self.driver.answered(statement.value[0][0]):
+            self.stop_grouping()
 
     async def _initialise(self, conn: Conn) -> None:
         assert self.on_init is not None
@@ -309,8 +331,6 @@ class Runner:
         if slow is not None and len(group) == 1 and seconds * 1000 >= slow:
             logger.warning("slow statement: %.0f ms: %s", seconds * 1000, group[0].text.sql[:500])
         self.perform(self.scheduler.finished(conn, ok, now, seconds, size))
-        if self.scheduler.shutting_down:
-            self._changed.set()
 
     def on_round_trip(self, link: Link, seconds: float) -> None:
         """A round trip without work."""

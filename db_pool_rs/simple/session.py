@@ -73,9 +73,12 @@ class Session:
                     self._winding = self.runner.spawn(self._wind_up())
         finally:
             self._lock.release()
-        for statement in group:
-            if statement.error is not None:
-                raise statement.error
+        metrics, failed = self.runner.metrics, [s.error for s in group if s.error is not None]
+        metrics.statements += len(statements)
+        metrics.rate.add(len(statements), self.runner.loop.time())
+        if failed:
+            metrics.errors += 1
+            raise failed[0]
 
     async def command(self, *texts: str) -> str:
         """Run commands; the tag of the last."""

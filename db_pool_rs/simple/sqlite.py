@@ -55,6 +55,7 @@ class SqliteDriver:
     """A :class:`~db_pool_rs.simple.driver.Driver`."""
 
     dialect = "sqlite"
+    question: str | None = None
     read_lanes = 1
     write_lanes = 1
     max_write_lanes = 1
@@ -116,6 +117,10 @@ class SqliteDriver:
         if self._threads is None:
             self._threads = Threads(self._most_threads, self._thread_name)
         self._threads.run(work, back)
+
+    def answered(self, value: object) -> bool:
+        """Nothing is asked."""
+        return True
 
     def describe(self, text: Text) -> None:
         """What the text says itself: SQLite has no types to ask for."""

@@ -36,6 +36,12 @@ class Texts:
             StatementClass.WRITE: config.pipelining == "auto",
         }
 
+    def stop_grouping(self) -> None:
+        """The database does not allow it: every statement goes alone."""
+        self._groupable.clear()
+        for text in self.known.values():
+            text.groupable = False
+
     def learn(self, sql: str, shared: bool) -> Text:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
         if not isinstance(sql, str):

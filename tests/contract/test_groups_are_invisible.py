@@ -40,7 +40,10 @@ TABLES = (
 CALLS: dict[str, tuple[str, st.SearchStrategy[tuple[Any, ...]]]] = {
     "read": ("SELECT owner FROM account WHERE id = $1", st.tuples(st.integers(1, 25))),
     "divide": ("SELECT 100 / $1::int AS q", st.tuples(st.integers(0, 3))),
-    "add": ("UPDATE account SET balance = balance + $2 WHERE id = $1", st.tuples(st.integers(1, 20), st.integers(0, 9))),
+    "add": (
+        "UPDATE account SET balance = balance + $2 WHERE id = $1",
+        st.tuples(st.integers(1, 20), st.integers(0, 9)),
+    ),
     "reject": ("UPDATE account SET balance = -1 WHERE id = $1", st.tuples(st.integers(1, 25))),
     "insert": ("INSERT INTO account VALUES ($1, 0, 'new')", st.tuples(st.integers(100, 400))),
     "null": ("INSERT INTO account VALUES ($1, NULL, 'new')", st.tuples(st.integers(100, 400))),
@@ -94,7 +97,8 @@ async def _teach(pool: Any) -> None:
         await pool.fetch(CALLS["child"][0], 100_000 + i, 1)
 
 
-calls = st.lists(st.one_of([st.tuples(st.just(name), args) for name, (_, args) in CALLS.items()]), min_size=2, max_size=40)
+one_call = st.one_of([st.tuples(st.just(name), args) for name, (_, args) in CALLS.items()])
+calls = st.lists(one_call, min_size=2, max_size=40)
 
 
 @pytest.fixture
@@ -169,6 +173,18 @@ async def test_row_lock_holder_needs_one_more_statement(open_pool: Any, pg_datab
         assert not any(task.done() for task in waiting)
     await asyncio.gather(*waiting)
     assert await pool.fetchval("SELECT balance FROM account WHERE id = 1") == 8
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+async def test_nothing_is_grouped_where_a_snapshot_would_be_shared(
+    open_pool: Any, pg_server: Any, pg_database: str, level: str
+) -> None:
+    name = pg_database.rsplit("/", 1)[1].split("?")[0]
+    pg_server.sql(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+    pool = await open_pool(pg_database, max_size=3)
+    for _ in range(4):
+        await asyncio.gather(*[pool.fetchval("SELECT $1::int", i) for i in range(20)])
+    assert pool.stats().group_size.max == 1
 
 
 async def test_a_failing_text_does_not_disturb_its_neighbours_for_long(open_pool: Any, pg_database: str) -> None:

@@ -37,8 +37,11 @@ class Clients:
                 await self.pool.execute(INSERT, key)
             except ConnectionLost as error:
                 (self.unknown if error.sent else self.refused).add(key)
-            except (ConnectFailed, DatabaseError) as error:
-                assert isinstance(error, ConnectFailed) or error.sqlstate in ("57P01", "57P02", "57P03"), error
+            except ConnectFailed:
+                self.refused.add(key)
+            except DatabaseError as error:
+                if error.sqlstate not in ("57P01", "57P02", "57P03"):
+                    raise
                 self.refused.add(key)
             else:
                 self.confirmed.add(key)
