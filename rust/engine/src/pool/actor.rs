@@ -10,63 +10,60 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::holder::{self, Sessions};
-use super::member::{self, Event, Events, Job};
+use super::member::{self, Events, Job};
 use super::texts::Texts;
 use super::{Command, Completion, Gauges, Params, Shared, Sink, Trouble};
 use crate::rules::items::ById;
 use crate::rules::{Action, ConnId, ItemId, Kind, Limits, NEVER, Reason, Scheduler, State, Text, TextId};
-use crate::wire::{Answer, CancelKey, Config, Described, Execute, Lost, Outcome, ServerError, Types};
-
-/// How often a statement is prepared again before its error is reported.
-const MOST_RETRIES: u32 = 3;
+use crate::wire::{CancelKey, Config, Execute, Lost};
 
 /// A statement, from its call to its answer.
-struct Payload {
-    text: TextId,
-    with_args: bool,
-    params: Option<Params>,
+pub(super) struct Payload {
+    pub(super) text: TextId,
+    pub(super) with_args: bool,
+    pub(super) params: Option<Params>,
 }
 
 /// One connection, as the actor sees it. To drop it ends its task.
-struct Member {
-    jobs: mpsc::UnboundedSender<Job>,
-    _alive: oneshot::Sender<()>,
-    key: Option<CancelKey>,
-    group: Vec<ItemId>,
+pub(super) struct Member {
+    pub(super) jobs: mpsc::UnboundedSender<Job>,
+    pub(super) _alive: oneshot::Sender<()>,
+    pub(super) key: Option<CancelKey>,
+    pub(super) group: Vec<ItemId>,
     /// Whether the group itself was sent; else its types are being asked for.
-    sent: bool,
-    retries: u32,
+    pub(super) sent: bool,
+    pub(super) retries: u32,
     /// What a borrower waits for.
-    token: Option<u64>,
-    lent: bool,
+    pub(super) token: Option<u64>,
+    pub(super) lent: bool,
 }
 
 impl Member {
     /// A task that has ended has told so: the loss is on its way.
-    fn send(&self, job: Job) {
+    pub(super) fn send(&self, job: Job) {
         drop(self.jobs.send(job));
     }
 }
 
-struct Actor {
-    shared: Arc<Shared>,
-    sink: Arc<dyn Sink>,
-    scheduler: Scheduler,
-    texts: Texts,
-    sessions: mobc::Pool<Sessions>,
-    events: Events,
-    lifetime: f64,
-    members: HashMap<ConnId, Member>,
-    payloads: ById<ItemId, Payload>,
+pub(super) struct Actor {
+    pub(super) shared: Arc<Shared>,
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) scheduler: Scheduler,
+    pub(super) texts: Texts,
+    pub(super) sessions: mobc::Pool<Sessions>,
+    pub(super) events: Events,
+    pub(super) lifetime: f64,
+    pub(super) members: HashMap<ConnId, Member>,
+    pub(super) payloads: ById<ItemId, Payload>,
     /// Statements whose arguments were asked for, and where they wait.
-    awaiting: ById<ItemId, ConnId>,
+    pub(super) awaiting: ById<ItemId, ConnId>,
     /// Outcomes until the scheduler has them delivered.
-    results: ById<ItemId, Completion>,
-    batch: Vec<Completion>,
-    trouble: Option<Arc<Trouble>>,
-    counters: Gauges,
-    random: RandomState,
-    drawn: u64,
+    pub(super) results: ById<ItemId, Completion>,
+    pub(super) batch: Vec<Completion>,
+    pub(super) trouble: Option<Arc<Trouble>>,
+    pub(super) counters: Gauges,
+    pub(super) random: RandomState,
+    pub(super) drawn: u64,
 }
 
 /// Serve one pool until it has ended.
@@ -121,11 +118,11 @@ async fn until(wake: f64, now: f64) {
 
 /// Commands.
 impl Actor {
-    fn now(&self) -> f64 {
+    pub(super) fn now(&self) -> f64 {
         self.shared.epoch.elapsed().as_secs_f64()
     }
 
-    fn take_commands(&mut self) {
+    pub(super) fn take_commands(&mut self) {
         let commands = std::mem::take(&mut *self.shared.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         let now = self.now();
         for command in commands {
@@ -136,7 +133,7 @@ impl Actor {
         self.perform(actions);
     }
 
-    fn obey(&mut self, command: Command, now: f64) -> Vec<Action> {
+    pub(super) fn obey(&mut self, command: Command, now: f64) -> Vec<Action> {
         match command {
             Command::AddText(id, info) => {
                 self.scheduler.add_text(id, Text::new(info.kind, info.groupable, info.dirties));
@@ -173,7 +170,7 @@ impl Actor {
     }
 
     /// The caller has encoded the arguments that it was asked for, or says that they do not fit.
-    fn provide(&mut self, item: ItemId, params: Option<Params>) {
+    pub(super) fn provide(&mut self, item: ItemId, params: Option<Params>) {
         let Some(conn) = self.awaiting.remove(&item) else { return };
         match (params, self.payloads.get_mut(&item)) {
             (Some(params), Some(payload)) => {
@@ -188,7 +185,7 @@ impl Actor {
     }
 
     /// A borrower's job.
-    fn borrowed(&mut self, conn: ConnId, token: u64, job: Job) {
+    pub(super) fn borrowed(&mut self, conn: ConnId, token: u64, job: Job) {
         match self.members.get_mut(&conn).filter(|member| member.lent && member.token.is_none()) {
             Some(member) => {
                 member.token = Some(token);
@@ -201,7 +198,7 @@ impl Actor {
         }
     }
 
-    fn release(&mut self, conn: ConnId, healthy: bool, now: f64) -> Vec<Action> {
+    pub(super) fn release(&mut self, conn: ConnId, healthy: bool, now: f64) -> Vec<Action> {
         let Some(member) = self.members.get_mut(&conn).filter(|member| member.lent) else { return Vec::new() };
         member.lent = false;
         let idle = member.token.take().is_none(); // else something still runs on it
@@ -209,195 +206,9 @@ impl Actor {
     }
 }
 
-/// Events of connections.
-impl Actor {
-    fn handle(&mut self, conn: ConnId, event: Event) {
-        let now = self.now();
-        let actions = match event {
-            Event::Opened(key) => {
-                if let Some(member) = self.members.get_mut(&conn) {
-                    member.key = Some(key);
-                }
-                let lifetime = self.lifetime * (0.9 + 0.2 * self.draw());
-                self.scheduler.opened(conn, now, lifetime)
-            }
-            Event::OpenFailed(error) => {
-                self.counters.connect_failures += 1;
-                self.members.remove(&conn);
-                let permanent = error.permanent;
-                self.trouble = Some(Arc::new(Trouble::Connect(error)));
-                let jitter = self.draw();
-                self.scheduler.open_failed(conn, now, permanent, jitter)
-            }
-            Event::CancelClosed(None) => self.scheduler.cancel_closed(conn, now),
-            Event::CancelClosed(Some(token)) => return self.batch.push(Completion::Stopped(token)),
-            // What follows comes from a connection that may have been given up meanwhile.
-            _ if !self.members.contains_key(&conn) => return,
-            Event::Ran(answer) => return self.answered(conn, answer),
-            Event::Described(answer, elapsed) => return self.described(conn, answer, elapsed),
-            Event::ResetDone => self.scheduler.reset_done(conn, now),
-            Event::Lost(lost) => self.lost(conn, lost, now),
-        };
-        self.perform(actions);
-    }
-
-    fn lost(&mut self, conn: ConnId, lost: Lost, now: f64) -> Vec<Action> {
-        self.counters.lost += 1;
-        let member = self.members.remove(&conn).expect("bug: a connection that is not there");
-        self.trouble = Some(Arc::new(Trouble::Lost(lost.clone())));
-        let actions = self.scheduler.lost(conn, now, lost.sent && member.sent, lost.retires());
-        self.end_group(&member.group);
-        if let Some(token) = member.token {
-            self.batch.push(Completion::Ran(token, Err(lost.clone())));
-        }
-        if member.lent {
-            self.batch.push(Completion::LentLost(conn, lost));
-        }
-        actions
-    }
-
-    /// ReadyForQuery: what was run is final.
-    fn answered(&mut self, conn: ConnId, answer: Answer) {
-        let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
-        if member.group.is_empty() {
-            if let Some(token) = member.token.take() {
-                self.batch.push(Completion::Ran(token, Ok(answer)));
-            }
-            return;
-        }
-        if let [item] = member.group[..]
-            && let [Outcome::Failed(error)] = &answer.outcomes[..]
-            && error.is_stale_plan()
-            && self.heal(conn, item, error.code() == "42P05", error.code() == "26000")
-        {
-            return;
-        }
-        let group = self.members[&conn].group.clone();
-        let (ok, elapsed, largest) = (answer.ok, answer.elapsed.as_secs_f64(), answer.largest);
-        for (item, outcome) in group.into_iter().zip(answer.outcomes) {
-            if let Some(result) = self.result(item, outcome) {
-                self.results.insert(item, result);
-            }
-        }
-        self.finish(conn, ok, elapsed, largest);
-    }
-
-    fn result(&mut self, item: ItemId, outcome: Outcome) -> Option<Completion> {
-        match outcome {
-            Outcome::Skipped => None,
-            Outcome::Failed(error) => Some(Completion::Failed(item, error)),
-            Outcome::Done { tag, rows, columns } => {
-                let text = self.payloads[&item].text;
-                let shape = match columns {
-                    None => self.texts.described(text).filter(|known| !known.columns.is_empty()).cloned(),
-                    Some(columns) => {
-                        if self.texts.info(text).preparable && self.texts.described(text).is_none() {
-                            self.texts.describe(text, Vec::new(), columns.clone());
-                        }
-                        let sql = self.texts.info(text).sql.clone();
-                        Some(Arc::new(Described::new(String::new(), sql, Vec::new(), columns)))
-                    }
-                };
-                Some(Completion::Done { item, tag, rows, shape })
-            }
-        }
-    }
-
-    /// A statement alone that failed since its plan is out of date is prepared anew and sent once more.
-    fn heal(&mut self, conn: ConnId, item: ItemId, taken: bool, unknown: bool) -> bool {
-        let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
-        let again = member.retries > 0;
-        if member.retries >= MOST_RETRIES || (again && !taken && !unknown) {
-            return false;
-        }
-        member.retries += 1;
-        let text = self.payloads[&item].text;
-        if let Some(old) = self.texts.outdated(text) {
-            self.members[&conn].send(Job::Discard(old.name.clone()));
-        }
-        if taken || (again && unknown) {
-            self.texts.give_up_names(); // a proxy deals statements out to other connections: names mean nothing there
-        }
-        self.start(conn);
-        true
-    }
-
-    /// The server told the types of the text that `conn` is to run.
-    fn described(&mut self, conn: ConnId, answer: Result<Types, ServerError>, took: Duration) {
-        let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
-        if member.group.is_empty() {
-            if let Some(token) = member.token.take() {
-                self.batch.push(Completion::Described(token, Ok(answer)));
-            }
-            return;
-        }
-        self.scheduler.measured(took.as_secs_f64());
-        let Some(item) = self.undescribed(conn) else {
-            return self.start(conn); // the types came on another connection meanwhile
-        };
-        match answer {
-            Ok((params, columns)) => {
-                let text = self.payloads[&item].text;
-                self.texts.describe(text, params, columns);
-                self.start(conn);
-            }
-            Err(error) => {
-                self.results.insert(item, Completion::Failed(item, error));
-                self.finish(conn, false, took.as_secs_f64(), 0);
-            }
-        }
-    }
-
-    /// The first statement of the group of `conn` whose types are not known.
-    fn undescribed(&self, conn: ConnId) -> Option<ItemId> {
-        let unknown = |item: &&ItemId| {
-            let payload = &self.payloads[*item];
-            payload.with_args && self.texts.described(payload.text).is_none()
-        };
-        self.members[&conn].group.iter().find(unknown).copied()
-    }
-
-    /// The group of `conn` is answered.
-    fn finish(&mut self, conn: ConnId, ok: bool, seconds: f64, largest: usize) {
-        let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
-        let group = std::mem::take(&mut member.group);
-        if ok || group.len() == 1 {
-            self.counters.groups += 1;
-            self.counters.statements += group.len() as u64;
-        }
-        for item in &group {
-            self.awaiting.remove(item); // before it may be sent again, and asked for again
-        }
-        let actions = self.scheduler.finished(conn, ok, self.now(), seconds, largest as f64);
-        self.perform(actions);
-        for item in &group {
-            self.results.remove(item);
-        }
-        self.prune(&group);
-    }
-
-    /// The connection of a group is gone; what the scheduler sends again starts anew.
-    fn end_group(&mut self, group: &[ItemId]) {
-        for item in group {
-            self.awaiting.remove(item);
-        }
-        self.prune(group);
-    }
-
-    fn prune(&mut self, items: &[ItemId]) {
-        for item in items {
-            if !self.scheduler.knows(*item)
-                && let Some(payload) = self.payloads.remove(item)
-            {
-                self.texts.release(payload.text);
-            }
-        }
-    }
-}
-
 /// Actions.
 impl Actor {
-    fn perform(&mut self, actions: Vec<Action>) {
+    pub(super) fn perform(&mut self, actions: Vec<Action>) {
         let mut todo = VecDeque::from(actions);
         while let Some(action) = todo.pop_front() {
             match action {
@@ -429,7 +240,7 @@ impl Actor {
     }
 
     /// Send the group of `conn`, or ask for what is missing: from the server its types, from the caller its arguments.
-    fn start(&mut self, conn: ConnId) {
+    pub(super) fn start(&mut self, conn: ConnId) {
         let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
         let mut statements = Vec::with_capacity(member.group.len());
         let mut revocable = true;
@@ -459,7 +270,7 @@ impl Actor {
         member.send(Job::Run { statements, revocable, shared: true });
     }
 
-    fn open(&mut self, conn: ConnId) {
+    pub(super) fn open(&mut self, conn: ConnId) {
         self.counters.connects += 1;
         let (jobs, inbox) = mpsc::unbounded_channel();
         let (alive, ended) = oneshot::channel();
@@ -477,7 +288,7 @@ impl Actor {
         self.members.insert(conn, member);
     }
 
-    fn cancel(&mut self, conn: ConnId, token: Option<u64>) {
+    pub(super) fn cancel(&mut self, conn: ConnId, token: Option<u64>) {
         match (self.members.get(&conn).and_then(|member| member.key.clone()), token) {
             (Some(key), _) => drop(tokio::spawn(member::cancel(key, conn, token, self.events.clone()))),
             (None, Some(token)) => self.batch.push(Completion::Stopped(token)),
@@ -485,7 +296,7 @@ impl Actor {
         }
     }
 
-    fn close(&mut self, conn: ConnId) {
+    pub(super) fn close(&mut self, conn: ConnId) {
         let Some(member) = self.members.remove(&conn) else { return };
         self.end_group(&member.group);
         let lost = Lost { sent: member.token.is_some(), ..Lost::new("the connection was closed by the pool") };
@@ -497,19 +308,19 @@ impl Actor {
         }
     }
 
-    fn refuse(&mut self, item: ItemId, reason: Reason, sent: bool) {
+    pub(super) fn refuse(&mut self, item: ItemId, reason: Reason, sent: bool) {
         self.batch.push(Completion::Refused { item, reason, sent, cause: self.trouble.clone() });
         self.prune(&[item]);
     }
 
     /// A number in 0..1: nothing that needs to be hard to guess.
-    fn draw(&mut self) -> f64 {
+    pub(super) fn draw(&mut self) -> f64 {
         self.drawn += 1;
         self.random.hash_one(self.drawn) as f64 / u64::MAX as f64
     }
 
     /// Hand out what was decided, and say how the pool stands.
-    fn report(&mut self) {
+    pub(super) fn report(&mut self) {
         let mut gauges = Gauges {
             size: self.scheduler.size(),
             waiting: self.scheduler.waiting(),

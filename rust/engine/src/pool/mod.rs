@@ -10,6 +10,7 @@
 //! ([`Completion::NeedsParams`]); the statement keeps its place meanwhile.
 
 mod actor;
+mod answers;
 mod holder;
 mod member;
 mod texts;

@@ -4,8 +4,8 @@
 //! returns the actions that the pool is to carry out. Randomness comes in with the events too. So a trace of events
 //! gives the same actions every time, in this implementation and in Python's.
 //!
-//! Read it in this order: [`actions`], [`cost`], [`items`], [`queues`], [`conn`], `scheduler` (events and serving),
-//! `upkeep` (opening, closing, ageing, time-outs).
+//! Read it in this order: [`actions`], [`cost`], [`items`], [`queues`], [`conn`], `scheduler` (events), `serving`
+//! (groups and lanes), `upkeep` (opening and closing), `timeouts`.
 
 pub mod actions;
 pub mod conn;
@@ -14,6 +14,8 @@ pub mod items;
 pub mod limits;
 pub mod queues;
 mod scheduler;
+mod serving;
+mod timeouts;
 mod upkeep;
 
 pub use actions::{Action, ConnId, ItemId, Reason, TextId};

@@ -19,8 +19,9 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::cancel::CancelKey;
 use super::error::{Lost, Malformed, ServerError};
 use super::frame::{self, Fields};
-use super::messages::{self, Column, Described, Execute, Rows, Types};
+use super::messages::{self, Described, Execute, Types};
 use super::prepared::Prepared;
+use super::running::{Answer, Run, Step};
 use super::stream::Stream;
 
 /// A connection idle for longer than this is asked for a sign of life, in front of the first statement.
@@ -37,59 +38,6 @@ pub struct Group<'a> {
     pub statements: &'a [Execute],
     /// None of them can commit before the Sync.
     pub revocable: bool,
-}
-
-/// How one statement ended.
-#[derive(Debug, Clone, Default)]
-pub enum Outcome {
-    /// It was executed.
-    Done {
-        /// Its command tag, empty for an empty statement.
-        tag: String,
-        /// Its rows.
-        rows: Rows,
-        /// Their columns, where they were not known before.
-        columns: Option<Vec<Column>>,
-    },
-    /// The server refused it.
-    Failed(ServerError),
-    /// It was not executed, since one before it failed.
-    #[default]
-    Skipped,
-}
-
-/// How a group ended.
-#[derive(Debug)]
-pub struct Answer {
-    /// All of it is done; else all of it was rolled back.
-    pub ok: bool,
-    /// For each statement.
-    pub outcomes: Vec<Outcome>,
-    /// From sending to ReadyForQuery.
-    pub elapsed: Duration,
-    /// The bytes of the largest result.
-    pub largest: usize,
-}
-
-/// What the server answers next.
-enum Step {
-    /// ReadyForQuery for a sign of life.
-    Check,
-    /// ParseComplete for a text, on whose account.
-    Parse(Option<Arc<Described>>, usize),
-    /// CloseComplete for a name, on whose account.
-    Close(String, usize),
-    /// Everything from BindComplete to CommandComplete.
-    Run(usize),
-}
-
-impl Step {
-    fn owner(&self) -> usize {
-        match self {
-            Step::Check => 0,
-            Step::Parse(_, owner) | Step::Close(_, owner) | Step::Run(owner) => *owner,
-        }
-    }
 }
 
 /// One open connection.
@@ -349,91 +297,5 @@ impl Link {
                 *buffer = BytesMut::new();
             }
         }
-    }
-}
-
-/// A group that is being answered.
-struct Run {
-    steps: Vec<Step>,
-    step: usize,
-    failed: bool,
-    outcomes: Vec<Outcome>,
-    rows: BytesMut,
-    count: usize,
-    columns: Option<Vec<Column>>,
-    largest: usize,
-}
-
-impl Run {
-    fn new(steps: Vec<Step>, statements: usize) -> Self {
-        let outcomes = vec![Outcome::Skipped; statements];
-        let rows = BytesMut::new();
-        Run { steps, step: 0, failed: false, outcomes, rows, count: 0, columns: None, largest: 0 }
-    }
-
-    fn current(&self) -> Option<&Step> {
-        self.steps.get(self.step)
-    }
-
-    fn take(&mut self, kind: u8, body: Bytes, prepared: &mut Prepared) -> Result<(), Lost> {
-        match (kind, self.steps.get(self.step)) {
-            (b'E', Some(step)) => {
-                self.outcomes[step.owner()] = Outcome::Failed(ServerError::parse(&body));
-                self.fail(prepared);
-            }
-            (b'E', None) => {
-                // At the Sync: a deferred constraint. It is the group's, so the last statement has it.
-                if let Some(last) = self.outcomes.last_mut() {
-                    *last = Outcome::Failed(ServerError::parse(&body));
-                }
-                self.fail(prepared);
-            }
-            (b'1', Some(Step::Parse(text, _))) => {
-                if let Some(text) = text {
-                    prepared.add(&text.name);
-                }
-                self.step += 1;
-            }
-            (b'3', Some(Step::Close(..))) => self.step += 1,
-            (b'2' | b'n', Some(Step::Run(_))) => {}
-            (b'T', Some(Step::Run(_))) => self.columns = Some(messages::columns(&body)?),
-            (b'D', Some(Step::Run(_))) => {
-                self.rows.extend_from_slice(&body);
-                self.count += 1;
-            }
-            (b'C', Some(Step::Run(_))) => self.complete(Fields(&body).text()?, prepared),
-            (b'I', Some(Step::Run(_))) => self.complete(String::new(), prepared),
-            (b'G' | b'H' | b'W', _) => return Err(Lost::new("COPY data cannot be carried in a group")),
-            _ => return Err(Malformed("a message out of turn").into()),
-        }
-        Ok(())
-    }
-
-    /// The server skips everything up to the Sync, and has rolled back what came before.
-    fn fail(&mut self, prepared: &mut Prepared) {
-        self.failed = true;
-        for step in self.steps.drain(self.step..) {
-            if let Step::Close(name, _) = step {
-                prepared.add(&name); // the server still has it
-            }
-        }
-    }
-
-    fn complete(&mut self, tag: String, prepared: &mut Prepared) {
-        if matches!(&*tag, "DISCARD ALL" | "DEALLOCATE ALL") {
-            prepared.clear();
-        }
-        self.largest = self.largest.max(self.rows.len());
-        let rows = Rows { data: self.rows.split().freeze(), count: std::mem::take(&mut self.count) };
-        let owner = self.steps[self.step].owner();
-        self.outcomes[owner] = Outcome::Done { tag, rows, columns: self.columns.take() };
-        self.step += 1;
-    }
-
-    fn end(self, elapsed: Duration) -> Result<Answer, Lost> {
-        if self.step < self.steps.len() {
-            return Err(Malformed("a group that ends before its statements").into());
-        }
-        Ok(Answer { ok: !self.failed, outcomes: self.outcomes, elapsed, largest: self.largest })
     }
 }

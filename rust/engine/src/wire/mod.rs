@@ -15,6 +15,7 @@ pub mod frame;
 mod link;
 mod messages;
 mod prepared;
+mod running;
 mod stream;
 mod tls;
 
@@ -22,5 +23,6 @@ pub use cancel::CancelKey;
 pub use config::{Config, Host, Ssl, SslMode, TargetAttrs};
 pub use connect::connect;
 pub use error::{ConnectError, Lost, Malformed, ServerError};
-pub use link::{Answer, Group, Link, Outcome};
+pub use link::{Group, Link};
 pub use messages::{Column, Described, Execute, Rows, Types, put_value};
+pub use running::{Answer, Outcome};

@@ -1,0 +1,215 @@
+//! How waiters are served: the rules for groups and lanes, and what is learned from answers.
+
+use super::NEVER;
+use super::actions::{Action, ConnId, ItemId, TextId};
+use super::conn::State;
+use super::cost::Kind;
+use super::items::Place;
+use super::queues::Queue;
+use super::scheduler::Scheduler;
+
+/// Serving.
+impl Scheduler {
+    /// Give connections to waiters, first come, first served, and open what is missing.
+    pub(super) fn dispatch(&mut self, now: f64) {
+        self.shortage = 0;
+        let mut served = self.queues.waiting > 0;
+        while served {
+            // Once one was served, another head may be the oldest: look again.
+            served = self.queues.heads(&self.items).any(|queue| self.serve(queue, now));
+        }
+        if self.shutting_down && self.queues.waiting == 0 {
+            self.close_idle();
+        }
+        self.grow(now);
+    }
+
+    /// Serve the head of `queue` if a connection is there for it.
+    pub(super) fn serve(&mut self, queue: Queue, now: f64) -> bool {
+        match queue {
+            Queue::Reads => return self.feed_lane(queue, Kind::Read, now),
+            Queue::Writes => return self.feed_lane(queue, Kind::Write, now),
+            Queue::Alone | Queue::Sessions => {}
+        }
+        let Some(conn) = self.idle.pop() else {
+            self.shortage += self.queues.of(queue).len();
+            return false;
+        };
+        let head = self.queues.pop(queue);
+        if queue == Queue::Alone {
+            let dirties = self.items.text_of(head).dirties;
+            let known = self.conn(conn);
+            (known.state, known.unclean) = (State::Alone, dirties);
+            self.send(conn, vec![head], now);
+        } else {
+            self.items.remove(head); // its caller has what he asked for
+            self.conn(conn).state = State::Session;
+            self.actions.push(Action::Lend(conn, head));
+        }
+        true
+    }
+
+    /// Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min`.
+    pub(super) fn feed_lane(&mut self, queue: Queue, kind: Kind, now: f64) -> bool {
+        let length = self.queues.of(queue).len();
+        let pieces = length.div_ceil(self.limits.piece_min);
+        let wanted = self.lanes_wanted(kind, queue, now).min(pieces);
+        let lanes = wanted.min(self.idle.len());
+        if lanes == 0 {
+            self.shortage += wanted;
+            return false;
+        }
+        let share = length.div_ceil(lanes).max(self.limits.piece_min);
+        let group = self.take_group(queue, share.min(self.limits.group_max));
+        let conn = self.idle.pop().expect("bug: no idle connection");
+        let known = self.conn(conn);
+        (known.state, known.kind) = (State::Lane, kind);
+        self.lanes.push(conn);
+        self.send(conn, group, now);
+        if self.queues.of(queue).is_empty() {
+            self.shortage += wanted - lanes; // served with fewer than it should have: the next time there are enough
+        }
+        true
+    }
+
+    /// How many more lanes may carry `kind` now.
+    ///
+    /// A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
+    /// since the link is that slow. Whether it has waited too long is asked in `tick` (and when a connection was opened
+    /// for it): before it, every answer that has arrived was taken in, so a busy event loop does not look like slow
+    /// lanes.
+    pub(super) fn lanes_wanted(&self, kind: Kind, queue: Queue, now: f64) -> usize {
+        let limits = &self.limits;
+        let (base, most, patience) = match kind {
+            Kind::Read => (limits.read_lanes, limits.max_size, limits.lane_wait),
+            _ => (limits.write_lanes, limits.max_write_lanes, limits.write_lane_wait),
+        };
+        let running = || self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
+        let count = running().count();
+        if count < base {
+            return base - count;
+        }
+        if count >= most {
+            return 0;
+        }
+        let waited = |head: &ItemId| now - self.items.get(*head).enqueued >= patience;
+        if self.ticking && self.queues.of(queue).front().is_some_and(waited) {
+            return 1;
+        }
+        let answered = running().map(|lane| lane.started).fold(NEVER, f64::min) + self.round_trip;
+        usize::from(self.round_trip != NEVER && answered - now > patience)
+    }
+
+    /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected.
+    pub(super) fn take_group(&mut self, queue: Queue, size: usize) -> Vec<ItemId> {
+        let mut group = Vec::with_capacity(size.min(self.queues.of(queue).len()));
+        let mut expected = 0.0;
+        while let Some(head) = self.queues.of(queue).front() {
+            let cost = self.items.text_of(*head).mean;
+            if group.len() >= size || (!group.is_empty() && expected + cost > self.limits.group_time) {
+                break;
+            }
+            expected += cost;
+            group.push(self.queues.pop(queue));
+        }
+        group
+    }
+
+    pub(super) fn send(&mut self, conn: ConnId, group: Vec<ItemId>, now: f64) {
+        for id in &group {
+            let item = self.items.get_mut(*id);
+            (item.place, item.conn) = (Place::Sent, conn);
+        }
+        let known = self.conn(conn);
+        known.group.clone_from(&group);
+        known.started = now;
+        if group.len() > 1 && self.limits.breaks_stalls {
+            self.wake = self.wake.min(now + self.limits.stall);
+        }
+        self.actions.push(Action::Send(conn, group));
+    }
+
+    /// A group was rolled back: each of its statements is sent again alone, so no group is visible in a result.
+    ///
+    /// If it was broken up since it stalled, its texts count as failed: they are not grouped for a while.
+    pub(super) fn send_alone(&mut self, group: &[ItemId], now: f64, stalled: bool) {
+        self.broken_up += 1;
+        let mut texts: Vec<TextId> = Vec::new();
+        for id in group.iter().filter(|_| stalled) {
+            let text = self.items.text_id(*id);
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        let mut again = Vec::with_capacity(group.len());
+        for id in group {
+            let item = self.items.get_mut(*id);
+            if item.place == Place::Done {
+                self.items.remove(*id);
+            } else {
+                item.alone = true;
+                again.push(*id);
+            }
+        }
+        self.resent += again.len() as u64;
+        for text in texts {
+            let limits = &self.limits.cost;
+            if self.items.find_text(text).is_some_and(|known| known.stalled(now, limits)) {
+                self.queues.rehome(&self.items, text, now);
+            }
+        }
+        self.queues.put_back(&mut self.items, &again, now);
+    }
+
+    /// Each statement's share of the service time goes to its text.
+    ///
+    /// A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one.
+    pub(super) fn observe(&mut self, group: &[ItemId], seconds: f64, size: f64, now: f64) {
+        self.measured(seconds);
+        let writes = self.items.text_of(group[0]).kind == Kind::Write;
+        let common = self.round_trip + if writes { self.limits.cost.commit_time } else { 0.0 };
+        let share = f64::max(seconds - common, 0.0) / group.len() as f64;
+        let mut counts: Vec<(TextId, u64)> = Vec::new();
+        for id in group {
+            let text = self.items.text_id(*id);
+            match counts.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, count)) => *count += 1,
+                None => counts.push((text, 1)),
+            }
+        }
+        for (text, count) in counts {
+            if self.items.observe(text, count, share, size, &self.limits.cost) {
+                self.queues.rehome(&self.items, text, now);
+            }
+        }
+    }
+
+    /// A statement failed by itself. If it was stopped because nobody waited, that is no fault of its text.
+    pub(super) fn failed_alone(&mut self, id: ItemId, seconds: f64, now: f64) {
+        let text = self.items.text_id(id);
+        let awaited = self.items.get(id).place == Place::Sent;
+        let known = self.items.text_mut(text);
+        if awaited {
+            if known.failed(now, &self.limits.cost) {
+                self.queues.rehome(&self.items, text, now);
+            }
+        } else if seconds - self.round_trip > known.mean {
+            let size = known.size; // it would have taken at least as long
+            self.observe(&[id], seconds, size, now);
+        }
+    }
+
+    /// Once nothing runs, no cancel is under way and the session is clean, the connection is free.
+    pub(super) fn settle(&mut self, conn: ConnId, now: f64) {
+        let known = self.conn(conn);
+        if !known.group.is_empty() || known.cancelling || known.resetting || known.state == State::Closing {
+            return;
+        }
+        if known.unclean {
+            (known.unclean, known.resetting) = (false, true);
+            self.actions.push(Action::Reset(conn));
+            return;
+        }
+        self.free(conn, now);
+    }
+}
