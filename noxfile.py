@@ -42,6 +42,26 @@ def tests(session: nox.Session, psycopg: str, loop: str) -> None:
 
 
 @nox.session
+def sanitizers(session: nox.Session) -> None:
+    """Run the C kernel's tests under the address, undefined-behaviour and leak sanitizers (gcc)."""
+    os.environ["DB_POOL_KERNEL_SANITIZE"] = "1"
+    install(session, "test", extra="balanced")
+    libraries = [
+        str(session.run("gcc", f"-print-file-name=lib{name}.so", external=True, silent=True)).strip()
+        for name in ("asan", "ubsan")
+    ]
+    reports = Path(session.create_tmp())
+    for old in reports.glob("report.*"):
+        old.unlink()
+    # Python itself leaks at its end: only what passed through the kernel or libpq counts.
+    asan = f"detect_leaks=1:log_path={reports.resolve() / 'report'}"
+    preload = {"LD_PRELOAD": ":".join(libraries), "ASAN_OPTIONS": asan, "LSAN_OPTIONS": "exitcode=0"}
+    session.run("pytest", "tests/cext", *session.posargs, env=preload)
+    if any(name in path.read_text() for path in reports.glob("report.*") for name in ("dbp_", "libpq")):
+        session.error(f"memory was lost: see {reports}/report.*")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and generated files; every complaint is shown before the session fails."""
     install(session, "dev")

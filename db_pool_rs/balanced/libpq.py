@@ -7,6 +7,7 @@ connection phase.
 from __future__ import annotations
 
 import os
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -88,7 +89,8 @@ class PGconn:
         #: Results that were taken already, for `get_result`.
         self.pending: deque[PGresult] = deque()
         self._pid = os.getpid()
-        self._handle = ffi.new_handle(self)
+        # Weak, so that a connection which nobody finished is closed with its last reference.
+        self._handle = ffi.new_handle(weakref.ref(self))
         lib.PQsetNoticeReceiver(ptr, lib.dbp_notice, self._handle)
 
     def finish(self) -> None:
@@ -213,9 +215,9 @@ class PGconn:
 @ffi.def_extern()  # type: ignore[untyped-decorator]
 def dbp_notice(handle: Any, result: Any) -> None:
     """libpq received a notice."""
-    handler = ffi.from_handle(handle).notice_handler
-    if handler is not None:
-        handler(PGresult(result, owned=False))
+    pgconn = ffi.from_handle(handle)()
+    if pgconn is not None and pgconn.notice_handler is not None:
+        pgconn.notice_handler(PGresult(result, owned=False))
 
 
 class KernelLibpq:
