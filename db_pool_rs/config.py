@@ -142,7 +142,7 @@ class PoolConfig:
     lane_wait_ms: float = option(
         1.0,
         number("milliseconds", zero=True),
-        "When reads are expected to wait longer, another connection carries groups.",
+        "When reads have waited longer, another connection carries groups.",
     )
     write_lane_wait_ms: float = option(5.0, number("milliseconds", zero=True), "The same for writes.")
 
@@ -264,7 +264,7 @@ class SimpleOptions:
 class BalancedOptions:
     """Set-up of the engine with the C extension."""
 
-    native_workers: int = option(8, integer(1, 1024), "Threads of the C kernel.")
+    native_workers: int = option(8, integer(1, 1024), "Threads of a pool that decode long results in C, off the event loop.")
     python_workers: int = option(4, integer(1, 1024), "Worker threads for blocking calls in Python.")
 
     def __post_init__(self) -> None:
