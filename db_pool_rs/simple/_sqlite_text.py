@@ -11,7 +11,7 @@ from typing import Any
 from .._lexer import CLOSE, FILLER, OPEN, WORD, tokens
 from ..record import Status
 from ..statement import sqlite_placeholders
-from ._sqlite_types import BY_NAME, encode, plain
+from ._sqlite_types import BY_NAME, HIGHEST, LOWEST, encode
 
 #: What begins a read-only transaction. SQLite has no word for it: the driver makes a pragma and a BEGIN of it.
 BEGIN_READ_ONLY = "BEGIN READ ONLY"
@@ -85,8 +85,14 @@ class Description:
     def encode(self, args: Sequence[Any]) -> Any:
         """The arguments as ``sqlite3`` takes them; ArgumentError if they do not fit."""
         if len(args) == self.count and not self._by_name:
-            for value in args:
-                if not plain(value):
+            for value in args:  # what sqlite3 takes as it is, seen at the least cost
+                kind = type(value)
+                if (
+                    not (kind is int and LOWEST <= value <= HIGHEST)
+                    and not (kind is str and value.isascii())
+                    and value is not None
+                    and kind is not bytes
+                ):
                     break
             else:
                 return args

@@ -32,7 +32,7 @@ from ..errors import ArgumentError
 ACCEPTED = "None, int, float, str, bytes, bool, Decimal, datetime, date, time, UUID, dict, list"
 SHOWN = 60
 
-_LOW, _HIGH = -(2**63), 2**63 - 1
+LOWEST, HIGHEST = -(2**63), 2**63 - 1
 
 #: Python 3.12.0-3.12.3 warn of `?1` with a sequence of arguments (cpython gh-117995), but take a mapping.
 BY_NAME = (3, 12) <= sys.version_info < (3, 12, 4)
@@ -43,7 +43,7 @@ class Refused(ValueError):
 
 
 def _int(value: int) -> int:
-    if not _LOW <= value <= _HIGH:
+    if not LOWEST <= value <= HIGHEST:
         raise Refused("outside the range of a 64-bit integer")
     return int(value)
 
@@ -113,18 +113,6 @@ def encode(args: Sequence[Any], count: int, by_name: bool = False) -> Any:
         raise ArgumentError(_wrong_count(count, len(args)))
     encoded = tuple([_encode_one(value, number) for number, value in enumerate(args, 1)])
     return {str(number): value for number, value in enumerate(encoded, 1)} if by_name else encoded
-
-
-def plain(value: Any) -> bool:
-    """Whether sqlite3 takes a value as it is: the usual case, seen at the least cost."""
-    kind = type(value)
-    return (
-        (kind is int and _LOW <= value <= _HIGH)
-        or (kind is str and value.isascii())
-        or value is None
-        or kind is bytes
-        or kind is bool
-    )
 
 
 def _encode_one(value: Any, number: int) -> Any:

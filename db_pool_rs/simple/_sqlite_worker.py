@@ -53,7 +53,7 @@ class Job(Stop):
         self.ok = True
         #: The statements must not share a transaction, now and later.
         self.apart = False
-        #: Time that the statements took: without waiting for turns and threads, and without the commit of WRITEs.
+        #: Time on the thread, without waiting for it and for the turn.
         self.seconds = 0.0
         self.size = 0.0
         #: Whether a transaction block is open; while the job runs: may be.
@@ -74,7 +74,7 @@ def carry_out(database: Database, job: Job) -> None:
             stopped(job)
         else:
             job.failure = error
-    job.seconds = job.seconds or perf_counter() - began
+    job.seconds = perf_counter() - began
     job.in_block = database.in_block
 
 
@@ -145,7 +145,6 @@ def run_writes(database: Database, job: Job) -> None:
     """One commit, outcomes of their own."""
     if not _begin_writes(database, job):
         return
-    began = perf_counter()
     for statement in job.group:
         if job.cancelled:
             stopped(job)
@@ -154,7 +153,6 @@ def run_writes(database: Database, job: Job) -> None:
         if not job.ok:
             database.roll_back()
             return
-    job.seconds = perf_counter() - began
     try:
         database.execute("COMMIT", (), job)
     except Exception as error:
