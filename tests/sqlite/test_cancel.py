@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
 from db_pool_rs import create_pool
 from db_pool_rs.errors import DatabaseError, StatementTimeout
+from db_pool_rs.simple.pool import Pool
 from db_pool_rs.simple.sqlite import SqliteLink
 from tests.sqlite.harness import ENDLESS, Harness, harness, running
 
@@ -153,3 +156,44 @@ async def test_deadlines_and_cancels_through_the_pool(tmp_path: Path, memory: bo
             with pytest.raises(StatementTimeout):
                 await pool.execute("INSERT INTO t VALUES (3)", timeout=0.02)
         assert [row[0] for row in await pool.fetch("SELECT a FROM t")] == [2]
+
+
+@pytest.mark.parametrize("memory", [True, False], ids=["memory", "file"])
+async def test_random_cancels_under_load_lose_and_mix_up_nothing(tmp_path: Path, memory: bool) -> None:
+    dsn = "sqlite://" if memory else f"sqlite:///{tmp_path}/a.db?synchronous=normal"
+    random = Random(1)
+    confirmed: set[int] = set()
+    numbers = count()
+
+    async def work(pool: Pool) -> None:
+        number = next(numbers)
+        what = number % 4
+        if what == 0:
+            assert await pool.fetchval("SELECT $1 + 1", number) == number + 1
+        elif what == 1:
+            await pool.execute("INSERT INTO t VALUES ($1)", number)
+            confirmed.add(number)
+        elif what == 2:
+            async with pool.transaction() as conn:
+                await conn.execute("INSERT INTO t VALUES ($1)", number)
+                assert await conn.fetchval("SELECT a FROM t WHERE a = $1", number) == number
+            confirmed.add(number)
+        else:
+            async with pool.transaction(readonly=True) as conn:
+                assert await conn.fetchval("SELECT $1 || 'x'", number) == f"{number}x"
+
+    async with create_pool(dsn, max_size=4) as pool:
+        await pool.execute("CREATE TABLE t (a INTEGER PRIMARY KEY)")
+        for _ in range(40):
+            tasks = [asyncio.ensure_future(work(pool)) for _ in range(50)]
+            for _ in range(random.randrange(30)):
+                await asyncio.sleep(0)
+                random.choice(tasks).cancel()
+            ends = await asyncio.gather(*tasks, return_exceptions=True)
+            assert {type(end) for end in ends} <= {type(None), asyncio.CancelledError}
+        stored = {row[0] for row in await pool.fetch("SELECT a FROM t")}
+        assert confirmed <= stored, "told that it was done, and it is not there"
+        assert pool.stats().size <= 4
+        assert pool.stats().sessions == 0
+        async with pool.acquire() as a, pool.acquire() as b, pool.acquire() as c, pool.acquire() as d:
+            assert [await one.fetchval("SELECT 1") for one in (a, b, c, d)] == [1] * 4
