@@ -101,6 +101,11 @@ class Connection:
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
+    @property
+    def pool(self) -> Pool:
+        """The pool that lent it."""
+        return self._pool
+
     def detach(self) -> Session | None:
         """Take the session away from this handle: it was given back."""
         session, self._session = self._session, None

@@ -21,7 +21,7 @@ def command_text(sql: str, dialect: str) -> Text:
 class Exclusive:
     """One link and the future of what runs on it. Whoever holds it sees to it that one thing runs at a time."""
 
-    __slots__ = ("_future", "_loop", "_settled", "busy", "dialect", "error", "link")
+    __slots__ = ("_future", "_loop", "_settled", "busy", "dialect", "error", "link", "seconds")
 
     def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, dialect: str) -> None:
         self.link = link
@@ -32,6 +32,8 @@ class Exclusive:
         self._settled: asyncio.Future[None] | None = None
         #: Whether a group is unanswered; true even when nobody waits for the answer any more.
         self.busy = False
+        #: How long the last group took.
+        self.seconds = 0.0
 
     def start(self, group: Sequence[Statement]) -> asyncio.Future[None]:
         """Send `group`; the future is done when it is answered, or fails with the loss of the connection.
@@ -70,6 +72,7 @@ class Exclusive:
         self._end(lost)
 
     def _answered(self, ok: bool, seconds: float, size: float) -> None:
+        self.seconds = seconds
         self._end(None)
 
     def _end(self, error: ConnectionLost | None) -> None:

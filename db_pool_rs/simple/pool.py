@@ -40,6 +40,10 @@ def _is_duration(seconds: object) -> bool:
     return isinstance(seconds, (int, float)) and seconds >= 0
 
 
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and number >= 0
+
+
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
@@ -120,6 +124,8 @@ class Pool:
 
     async def release(self, connection: Connection) -> None:
         """Give a connection back: what is left open is rolled back, what is left dirty cleaned, in the background."""
+        if getattr(connection, "pool", None) is not self:
+            raise InterfaceError(f"a connection of this pool is expected, not of another pool: {connection!r}")
         session = connection.detach()
         if session is not None:
             self._borrowings.give_back(session)
@@ -196,8 +202,8 @@ class Pool:
         limits = runner.scheduler.limits
         low = limits.min_size if min_size is None else min_size
         high = limits.max_size if max_size is None else max_size
-        if not (0 <= low <= high and high >= 1):
-            raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low} and {high}")
+        if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
+            raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
         runner.perform(runner.scheduler.resize(runner.loop.time(), low, high))
 
     def expire_connections(self) -> None:
@@ -262,15 +268,15 @@ class Pool:
 
     def timeout(self, timeout: float | None) -> float | None:
         """The time-out of a call: its own, else `command_timeout`."""
-        return self.config.command_timeout if timeout is None else timeout
+        if timeout is None:
+            return self.config.command_timeout
+        if not _is_duration(timeout):
+            raise InterfaceError(f"timeout: seconds as a number >= 0 expected, got {timeout!r}")
+        return timeout
 
     def _deadline(self, timeout: float | None) -> float | None:
         seconds = self.timeout(timeout)
-        if seconds is None:
-            return None
-        if not _is_duration(seconds):
-            raise InterfaceError(f"timeout: seconds as a number >= 0 expected, got {seconds!r}")
-        return get_running_loop().time() + seconds
+        return None if seconds is None else get_running_loop().time() + seconds
 
     def text(self, sql: str, *, shared: bool = False) -> Text:
         """What is known of an SQL text; `shared` refuses what would end a stranger's transaction."""

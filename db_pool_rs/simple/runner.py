@@ -318,19 +318,22 @@ class Runner:
     # -- events of links -----------------------------------------------------------------------------------------
 
     def _finished(self, conn: Conn, ok: bool, seconds: float, size: float) -> None:
-        now = self.loop.time()
         group = conn.group
         if ok or len(group) == 1:
-            metrics = self.metrics
-            metrics.statements += len(group)
-            metrics.groups += 1
-            metrics.group_size.record(len(group))
-            metrics.run.record(seconds, len(group))
-            metrics.rate.add(len(group), now)
+            self.metrics.groups += 1
+            self.metrics.group_size.record(len(group))
+            self.executed(group, seconds)
+        self.perform(self.scheduler.finished(conn, ok, self.loop.time(), seconds, size))
+
+    def executed(self, statements: Sequence[Statement], seconds: float) -> None:
+        """Count statements that were answered together after `seconds`."""
+        count, metrics = len(statements), self.metrics
+        metrics.statements += count
+        metrics.run.record(seconds, count)
+        metrics.rate.add(count, self.loop.time())
         slow = self.config.slow_query_ms
-        if slow is not None and len(group) == 1 and seconds * 1000 >= slow:
-            logger.warning("slow statement: %.0f ms: %s", seconds * 1000, group[0].text.sql[:500])
-        self.perform(self.scheduler.finished(conn, ok, now, seconds, size))
+        if slow is not None and count == 1 and seconds * 1000 >= slow:
+            logger.warning("slow statement: %.0f ms: %s", seconds * 1000, statements[0].text.sql[:500])
 
     def on_round_trip(self, link: Link, seconds: float) -> None:
         """A round trip without work."""

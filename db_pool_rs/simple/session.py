@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import StatementTimeout
+from ..statement import StatementClass
 from .driver import STATUS, Statement
 from .exclusive import Exclusive, command_text
 from .runner import CANCEL_TIMEOUT
@@ -73,12 +74,12 @@ class Session:
                     self._winding = self.runner.spawn(self._wind_up())
         finally:
             self._lock.release()
-        metrics, failed = self.runner.metrics, [s.error for s in group if s.error is not None]
-        metrics.statements += len(statements)
-        metrics.rate.add(len(statements), self.runner.loop.time())
-        if failed:
-            metrics.errors += 1
-            raise failed[0]
+        if statements[0].text.kind is not StatementClass.CONTROL:
+            self.runner.executed(statements, self.user.seconds)
+        for statement in group:
+            if statement.error is not None:
+                self.runner.metrics.errors += 1
+                raise statement.error
 
     async def command(self, *texts: str) -> str:
         """Run commands; the tag of the last."""

@@ -14,7 +14,8 @@ import pytest
 
 from db_pool_rs import create_pool
 from db_pool_rs.errors import ConfigError, ConnectFailed, Error, PoolClosed
-from tests.contract.waiting import in_thread
+from tests.contract.waiting import in_thread, until
+from tests.plugins.runner import open_files
 from tests.plugins.server import free_port
 
 SECRET = "s3cr3t-Pa55w0rd"
@@ -202,12 +203,14 @@ async def test_open_that_is_cancelled_leaves_nothing(open_pool: Any) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(8)
+        before = open_files()
         opening = asyncio.ensure_future(open_pool(f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/x"))
         for _ in range(10):
             await asyncio.sleep(0)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
+        await until(lambda: open_files() <= before)
 
 
 async def test_sqlite_file_that_cannot_be_opened(open_pool: Any, tmp_path: Any) -> None:
