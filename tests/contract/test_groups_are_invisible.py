@@ -177,11 +177,10 @@ async def test_row_lock_holder_needs_one_more_statement(open_pool: Any, pg_datab
 
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 async def test_nothing_is_grouped_where_a_snapshot_would_be_shared(
-    open_pool: Any, pg_server: Any, pg_database: str, level: str
+    open_pool: Any, pg_database: str, level: str
 ) -> None:
-    name = pg_database.rsplit("/", 1)[1].split("?")[0]
-    pg_server.sql(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
-    pool = await open_pool(pg_database, max_size=3)
+    settings = {"default_transaction_isolation": level}
+    pool = await open_pool(pg_database, max_size=3, server_settings=settings)
     for _ in range(4):
         await asyncio.gather(*[pool.fetchval("SELECT $1::int", i) for i in range(20)])
     assert pool.stats().group_size.max == 1
