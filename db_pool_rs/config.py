@@ -264,7 +264,7 @@ class SimpleOptions:
 class BalancedOptions:
     """Set-up of the engine with the C extension."""
 
-    native_workers: int = option(8, integer(1, 1024), "Threads of a pool that decode long results in C, off the event loop.")
+    native_workers: int = option(8, integer(1, 1024), "Threads of a pool for decoding long results in C.")
     python_workers: int = option(4, integer(1, 1024), "Worker threads for blocking calls in Python.")
 
     def __post_init__(self) -> None:
