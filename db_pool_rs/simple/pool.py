@@ -36,6 +36,13 @@ def _forked() -> None:
         pool.mark_forked()
 
 
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def _is_duration(seconds: object) -> bool:
     return isinstance(seconds, (int, float)) and seconds >= 0
 
@@ -127,7 +134,7 @@ class Pool:
         if getattr(connection, "pool", None) is not self:
             raise InterfaceError(f"a connection of this pool is expected, not of another pool: {connection!r}")
         session = connection.detach()
-        if session is not None:
+        if session is not None and self._state != "forked":
             self._borrowings.give_back(session)
 
     @asynccontextmanager
@@ -171,6 +178,8 @@ class Pool:
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""
         runner = self._runner
+        if self._state == "forked":
+            return  # the connections are the parent's, to close them as well
         if runner is None or self._state == "closed":
             self._state = "closed"
             return
@@ -187,6 +196,10 @@ class Pool:
 
     def terminate(self) -> None:
         """Close every connection now. Whoever waits gets PoolClosed, what runs gets ConnectionLost."""
+        if self._state == "forked":
+            return
+        if self._loop is not None and self._loop.is_running():
+            self._check_loop()
         runner, self._state = self._runner, "closed"
         if runner is not None and not runner.loop.is_closed():
             self._end(runner)
@@ -329,7 +342,7 @@ class Pool:
         self._check_loop()
 
     def _check_loop(self) -> None:
-        if get_running_loop() is not self._loop:
+        if _running_loop() is not self._loop:
             raise InterfaceError("the pool belongs to another event loop; open one on each loop that needs it")
 
     def _refused(self) -> tuple[asyncio.AbstractEventLoop, Runner]:
