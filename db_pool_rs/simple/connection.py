@@ -13,7 +13,7 @@ from ..record import Record, Status
 from ..statement import StatementClass, split_statements
 from .cost import Text
 from .driver import ROWS, STATUS, Statement
-from .exclusive import command_text
+from .exclusive import session_text
 from .session import Session
 from .texts import nothing
 
@@ -140,7 +140,7 @@ class Connection:
 
     async def _script(self, sql: str, timeout: float | None) -> Status:
         session, _ = self._checked(sql, several=True)
-        texts = [command_text(one, session.user.dialect) for one in split_statements(sql, session.user.dialect)]
+        texts = [session_text(one, session.user.dialect) for one in split_statements(sql, session.user.dialect)]
         group = [Statement(text, (), STATUS, None) for text in texts]
         await session.run(group, self._pool.timeout(timeout))
         status: Status = group[-1].value

@@ -12,10 +12,18 @@ from .cost import Text
 from .driver import STATUS, Link, Statement
 
 
+def session_text(sql: str, dialect: str) -> Text:
+    """The text of a statement that runs on a session, known to nobody else."""
+    return Text(sql, classify(sql, dialect), groupable=False)
+
+
 @lru_cache(maxsize=512)
 def command_text(sql: str, dialect: str) -> Text:
-    """The text of a command that the pool sends on its own account (BEGIN, ROLLBACK, RESET ...)."""
-    return Text(sql, classify(sql, dialect), groupable=False)
+    """The text of a command that pools send on their own account (BEGIN, ROLLBACK, RESET ...).
+
+    All pools share it, so it must not be one that is worth describing: what a SELECT returns is a matter of the database.
+    """
+    return session_text(sql, dialect)
 
 
 class Exclusive:

@@ -196,3 +196,17 @@ async def test_a_failing_text_does_not_disturb_its_neighbours_for_long(open_pool
         )
         assert [getattr(r, "sqlstate", r) for r in results] == ["22012", 100] * 5
     assert pool.stats().broken_up <= 3, "a text that failed lately is not grouped for a while"
+
+
+async def test_what_is_known_of_a_text_stays_with_its_database(open_pool: Any, pg_server: Any) -> None:
+    """The same script in two databases, where its columns have different types."""
+    for name, kind in (("kind_a", "int"), ("kind_b", "text")):
+        pg_server.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        pg_server.sql(f"CREATE DATABASE {name}")
+        pool = await open_pool(pg_server.dsn(name))
+        async with pool.acquire() as conn:
+            for _ in range(3):
+                await conn.execute(f"DROP TABLE IF EXISTS v; CREATE TABLE v (a {kind})")
+                await conn.execute("INSERT INTO v VALUES ('7'); INSERT INTO v SELECT a FROM v RETURNING a; TABLE v")
+            assert await conn.fetchval("SELECT a FROM v LIMIT 1") == (7 if kind == "int" else "7")
+        await pool.close()
