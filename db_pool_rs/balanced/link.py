@@ -12,6 +12,7 @@ slice by slice with a turn of the event loop for others in between; its caller w
 from __future__ import annotations
 
 import asyncio
+import gc
 from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -289,7 +290,7 @@ class KernelLink(PostgresLink):
                 rows, block = await ahead, blocks[number % 2]
                 if first + SLICE < total:
                     ahead = self._ahead(blocks[1 - number % 2], plan, result, first + SLICE)
-                records += _built(block, plan, result, rows, first)
+                records += _uncollected(block, plan, result, rows, first)
                 size += block.largest
                 await asyncio.sleep(0)
             statement.value = records
@@ -333,6 +334,17 @@ def _built(block: Any, plan: Any, result: PGresult, rows: int, first: int) -> li
         raise DecodeError("the server sent other columns than it had described")
     built: list[Record] = plan.rows(block, rows, result.get_value, first)
     return built
+
+
+def _uncollected(block: Any, plan: Any, result: PGresult, rows: int, first: int) -> list[Record]:
+    """`_built` without the garbage collector, which would look through all rows so far several times per slice."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _built(block, plan, result, rows, first)
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _slice(block: Any, plan: Any, result: PGresult, first: int, most: int) -> tuple[list[Record], int]:
