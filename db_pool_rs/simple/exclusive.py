@@ -21,7 +21,7 @@ def session_text(sql: str, dialect: str) -> Text:
 def command_text(sql: str, dialect: str) -> Text:
     """The text of a command that pools send on their own account (BEGIN, ROLLBACK, RESET ...).
 
-    All pools share it, so it must not be one that is worth describing: what a SELECT returns is a matter of the database.
+    All pools share it, so it must not be worth describing: what a SELECT returns is a matter of the database.
     """
     return session_text(sql, dialect)
 
