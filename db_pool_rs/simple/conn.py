@@ -31,7 +31,7 @@ class Conn:
     """
 
     __slots__ = (
-        "ask_at", "cancel_at", "cancelling", "done", "expires", "generation", "group", "id", "kind", "link",
+        "ask_at", "beside", "cancel_at", "cancelling", "done", "expires", "generation", "group", "id", "kind", "link",
         "resetting", "since", "started", "state", "unclean",
     )  # fmt: skip
 
@@ -44,6 +44,7 @@ class Conn:
         self.group: list[Statement] = []
         self.kind = StatementClass.OTHER
         self.started = 0.0
+        self.beside = 1
         self.cancelling = False
         self.cancel_at = float("inf")
         self.ask_at = 0.0

@@ -83,9 +83,9 @@ class Scheduler(Upkeep):
         self._withdraw(conn)
         final = ok or len(group) == 1
         if ok:
-            self._observe(group, seconds, size, now)
+            self._observe(group, conn.beside, seconds, size, now)
         elif final:
-            self._failed_alone(group[0], seconds, now)
+            self._failed_alone(group[0], conn.beside, seconds, now)
         else:
             self._send_alone(group, now, stalled)
         self._settle(conn, now)
@@ -224,7 +224,7 @@ class Scheduler(Upkeep):
             return base - len(running)
         if len(running) >= most:
             return 0
-        if self._ticking and now - head.enqueued >= patience:
+        if self._ticking and now >= head.enqueued + patience:
             return 1
         answered = min(lane.started for lane in running) + self.round_trip
         return 1 if self.round_trip != NEVER and answered - now > patience else 0
@@ -249,6 +249,7 @@ class Scheduler(Upkeep):
             statement.conn = conn
         conn.group = group
         conn.started = now
+        conn.beside = len(self.conns) - len(self.idle)
         if len(group) > 1 and self.limits.breaks_stalls:
             self.wake = min(self.wake, now + self.limits.stall)
         self._actions.append(Send(conn, group))
@@ -268,14 +269,15 @@ class Scheduler(Upkeep):
                 self.queues.rehome(text, now)
         self.queues.put_back(again, now)
 
-    def _observe(self, group: list[Statement], seconds: float, size: float, now: float) -> None:
+    def _observe(self, group: list[Statement], beside: int, seconds: float, size: float, now: float) -> None:
         """Each statement's share of the service time goes to its text.
 
-        A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one.
+        A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one. The `beside`
+        connections that worked at the same time shared the server: on a busy machine all look slow that are not.
         """
         self.measured(seconds)
         common = self.round_trip + (self.limits.cost.commit_time if group[0].text.kind is WRITE else 0.0)
-        share = max(seconds - common, 0.0) / len(group)
+        share = max(seconds - common, 0.0) / (len(group) * beside)
         counts: dict[Text, int] = {}
         for statement in group:
             counts[statement.text] = counts.get(statement.text, 0) + 1
@@ -283,14 +285,14 @@ class Scheduler(Upkeep):
             if text.observe(count, share, size, self.limits.cost):
                 self.queues.rehome(text, now)
 
-    def _failed_alone(self, statement: Statement, seconds: float, now: float) -> None:
+    def _failed_alone(self, statement: Statement, beside: int, seconds: float, now: float) -> None:
         """A statement failed by itself. If it was stopped because nobody waited, that is no fault of its text."""
         text = statement.text
         if statement.state == SENT:
             if text.failed(now, self.limits.cost):
                 self.queues.rehome(text, now)
-        elif seconds - self.round_trip > text.mean:  # it would have taken at least as long
-            self._observe([statement], seconds, text.size, now)
+        elif seconds - self.round_trip > text.mean * beside:  # it would have taken at least as long
+            self._observe([statement], beside, seconds, text.size, now)
 
     def _settle(self, conn: Conn, now: float) -> None:
         """Once nothing runs, no cancel is under way and the session is clean, the connection is free."""

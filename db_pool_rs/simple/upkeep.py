@@ -371,11 +371,10 @@ class Upkeep:
     def _age(self, now: float) -> None:
         """Close what is idle for too long, above `min_size`, and what has reached its lifetime."""
         for conn in list(self.idle):
-            idle_too_long = now - conn.since >= self.limits.idle_timeout and self.alive > self.limits.min_size
-            if idle_too_long or now >= conn.expires:
+            until = conn.since + self.limits.idle_timeout  # compared as it is waited for: no rounding in between
+            if now >= conn.expires or (now >= until and self.alive > self.limits.min_size):
                 self._close(conn)
             else:
-                until = conn.since + self.limits.idle_timeout
                 self.wake = min(self.wake, conn.expires, until if until > now else NEVER)
 
 

@@ -318,3 +318,17 @@ def test_waiting_for_a_connect_needs_no_clock() -> None:
     world.recorder = lambda name, now, arguments, actions: ticks.append(name)
     world.advance(20.0)
     assert len(ticks) <= 1
+
+
+@pytest.mark.parametrize("since", [10306.28, 0.1, 1e6 + 0.3])
+def test_idle_timeout_survives_the_rounding_of_times(since: float) -> None:
+    """`now - since` may round below the time-out at the very moment that `since + timeout` was waited for."""
+    world = World.ready(4, min_size=1, idle_timeout=0.05)
+    world.now = since
+    waiters = [world.acquire() for _ in range(4)]
+    world.turn()
+    for conn in list(world.lent):
+        world.released(conn)
+    assert waiters
+    world.advance(0.06)
+    assert world.scheduler.alive == 1

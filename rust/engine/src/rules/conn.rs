@@ -38,6 +38,7 @@ pub struct Conn {
     pub kind: Kind,
     /// When the group was sent.
     pub started: f64,
+    pub beside: usize,
     /// A CancelRequest may still be on its way.
     pub cancelling: bool,
     /// When the server was first asked to stop the group.
@@ -61,6 +62,7 @@ impl Conn {
             group: Vec::new(),
             kind: Kind::Other,
             started: 0.0,
+            beside: 1,
             cancelling: false,
             cancel_at: NEVER,
             ask_at: 0.0,

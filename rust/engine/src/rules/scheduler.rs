@@ -141,14 +141,14 @@ impl Scheduler {
     pub fn finished(&mut self, conn: ConnId, ok: bool, now: f64, seconds: f64, size: f64) -> Vec<Action> {
         let running = self.conn(conn);
         let stalled = running.cancel_at != NEVER;
-        let group = std::mem::take(&mut running.group);
+        let (group, beside) = (std::mem::take(&mut running.group), running.beside);
         running.cancel_at = NEVER;
         self.withdraw(conn);
         let last = ok || group.len() == 1;
         if ok {
-            self.observe(&group, seconds, size, now);
+            self.observe(&group, beside, seconds, size, now);
         } else if last {
-            self.failed_alone(group[0], seconds, now);
+            self.failed_alone(group[0], beside, seconds, now);
         } else {
             self.send_alone(&group, now, stalled);
         }

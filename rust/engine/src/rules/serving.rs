@@ -92,7 +92,7 @@ impl Scheduler {
         if count >= most {
             return 0;
         }
-        let waited = |head: &ItemId| now - self.items.get(*head).enqueued >= patience;
+        let waited = |head: &ItemId| now >= self.items.get(*head).enqueued + patience;
         if self.ticking && self.queues.of(queue).front().is_some_and(waited) {
             return 1;
         }
@@ -120,9 +120,11 @@ impl Scheduler {
             let item = self.items.get_mut(*id);
             (item.place, item.conn) = (Place::Sent, conn);
         }
+        let beside = self.conns.len() - self.idle.len();
         let known = self.conn(conn);
         known.group.clone_from(&group);
         known.started = now;
+        known.beside = beside;
         if group.len() > 1 && self.limits.breaks_stalls {
             self.wake = self.wake.min(now + self.limits.stall);
         }
@@ -164,11 +166,11 @@ impl Scheduler {
     /// Each statement's share of the service time goes to its text.
     ///
     /// A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one.
-    pub(super) fn observe(&mut self, group: &[ItemId], seconds: f64, size: f64, now: f64) {
+    pub(super) fn observe(&mut self, group: &[ItemId], beside: usize, seconds: f64, size: f64, now: f64) {
         self.measured(seconds);
         let writes = self.items.text_of(group[0]).kind == Kind::Write;
         let common = self.round_trip + if writes { self.limits.cost.commit_time } else { 0.0 };
-        let share = f64::max(seconds - common, 0.0) / group.len() as f64;
+        let share = f64::max(seconds - common, 0.0) / (group.len() * beside) as f64;
         let mut counts: Vec<(TextId, u64)> = Vec::new();
         for id in group {
             let text = self.items.text_id(*id);
@@ -185,7 +187,7 @@ impl Scheduler {
     }
 
     /// A statement failed by itself. If it was stopped because nobody waited, that is no fault of its text.
-    pub(super) fn failed_alone(&mut self, id: ItemId, seconds: f64, now: f64) {
+    pub(super) fn failed_alone(&mut self, id: ItemId, beside: usize, seconds: f64, now: f64) {
         let text = self.items.text_id(id);
         let awaited = self.items.get(id).place == Place::Sent;
         let known = self.items.text_mut(text);
@@ -193,9 +195,9 @@ impl Scheduler {
             if known.failed(now, &self.limits.cost) {
                 self.queues.rehome(&self.items, text, now);
             }
-        } else if seconds - self.round_trip > known.mean {
+        } else if seconds - self.round_trip > known.mean * beside as f64 {
             let size = known.size; // it would have taken at least as long
-            self.observe(&[id], seconds, size, now);
+            self.observe(&[id], beside, seconds, size, now);
         }
     }
 

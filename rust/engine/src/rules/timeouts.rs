@@ -118,7 +118,7 @@ impl Scheduler {
         for conn in self.idle.clone() {
             let alive = self.alive();
             let (since, expires) = (self.conn(conn).since, self.conn(conn).expires);
-            let idle_too_long = now - since >= self.limits.idle_timeout && alive > self.limits.min_size;
+            let idle_too_long = now >= since + self.limits.idle_timeout && alive > self.limits.min_size;
             if idle_too_long || now >= expires {
                 self.close(conn);
                 continue;
