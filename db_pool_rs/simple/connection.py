@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import warnings
 from collections.abc import Iterable
 from itertools import islice
@@ -65,15 +66,20 @@ class Connection:
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
         session, text = self._checked(sql, several=False)
+        deadline = self._pool.deadline(timeout)
         todo = iter(args)
-        chunk = list(islice(todo, CHUNK))
+        if text.kind is StatementClass.EMPTY:
+            for none in todo:
+                nothing(tuple(none), STATUS)
+            return
+        chunk, first = list(islice(todo, CHUNK)), 0
         if len(chunk) < CHUNK and self._pool.atomic_groups:
-            await self._send_chunk(session, text, chunk, timeout)
+            await self._send_chunk(session, text, chunk, first, deadline)
             return
         async with self.transaction():
             while chunk:
-                await self._send_chunk(session, text, chunk, timeout)
-                chunk = list(islice(todo, CHUNK))
+                await self._send_chunk(session, text, chunk, first, deadline)
+                chunk, first = list(islice(todo, CHUNK)), first + CHUNK
 
     def transaction(
         self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
@@ -146,15 +152,24 @@ class Connection:
         status: Status = group[-1].value
         return status
 
-    async def _send_chunk(self, session: Session, text: Text, chunk: list[Any], timeout: float | None) -> None:
+    async def _send_chunk(
+        self, session: Session, text: Text, chunk: list[Any], first: int, deadline: float | None
+    ) -> None:
         group = [Statement(text, tuple(args), STATUS, None) for args in chunk]
-        for number, statement in enumerate(group):
-            try:
+        number = 0
+        try:
+            for statement in group:
                 _encode(statement)
-            except ArgumentError as error:
-                raise ArgumentError(f"executemany, element {number} of this chunk: {error}") from None
-        if group:
-            await session.run(group, self._pool.timeout(timeout))
+                number += 1
+            if group:
+                await session.run(group, self._remaining(deadline))
+        except ArgumentError as error:
+            if number == len(group):  # found when the server had told the types
+                number = [statement.error is error for statement in group].index(True)
+            raise ArgumentError(f"element {first + number}: {error}") from None
+
+    def _remaining(self, deadline: float | None) -> float | None:
+        return None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
 
 
 def _encode(statement: Statement) -> None:
@@ -209,13 +224,14 @@ class Transaction:
             await self._roll_back(session)
 
     async def _commit(self, session: Session) -> None:
-        tag = await session.command(f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT")
+        text = f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT"
+        tag = await session.command(text, timeout=self._connection._pool.timeout(None))
         if tag == "ROLLBACK" and not self._name:
             raise _rolled_back()
 
     async def _roll_back(self, session: Session) -> None:
         try:
-            await session.command(*self._undo())
+            await session.command(*self._undo(), timeout=self._connection._pool.timeout(None))
         except Exception as error:  # the block's own error is what the caller wants to see
             self._connection._pool.note(error)
 

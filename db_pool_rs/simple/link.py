@@ -252,7 +252,8 @@ class PostgresLink:
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
         """A step failed; False if that was the end of the connection."""
-        error = server_error(result, target.text.sql if type(target) is Statement else None)
+        culprit = target if type(target) is Statement else self._owner(step)
+        error = server_error(result, culprit.text.sql)
         if error.severity in ("FATAL", "PANIC"):
             self._step = step
             self._die(error, sent=True)
@@ -261,7 +262,6 @@ class PostgresLink:
             self._die(server_error(result, None), sent=True)
             return False
         self._ok = False
-        culprit = target if type(target) is Statement else self._owner(step)
         culprit.error = error
         return True
 

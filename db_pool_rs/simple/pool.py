@@ -116,8 +116,10 @@ class Pool:
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
         self.text(sql, shared=True)
-        async with self.acquire() as connection:
-            await connection.executemany(sql, args, timeout=timeout)
+        deadline = self.deadline(timeout)
+        async with self.acquire(timeout=self.timeout(timeout)) as connection:
+            left = None if deadline is None else max(0.0, deadline - get_running_loop().time())
+            await connection.executemany(sql, args, timeout=left)
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
@@ -264,7 +266,7 @@ class Pool:
         future = loop.create_future()
         statement = Statement(text, args, want, future)
         if timeout is not None or self.config.command_timeout is not None:
-            statement.deadline = self._deadline(timeout)
+            statement.deadline = self.deadline(timeout)
         described = text.description
         if described is not None:
             statement.params = described.encode(args)
@@ -287,7 +289,8 @@ class Pool:
             raise InterfaceError(f"timeout: seconds as a number >= 0 expected, got {timeout!r}")
         return timeout
 
-    def _deadline(self, timeout: float | None) -> float | None:
+    def deadline(self, timeout: float | None) -> float | None:
+        """When the time-out of a call that begins now will be over, by the loop's clock."""
         seconds = self.timeout(timeout)
         return None if seconds is None else get_running_loop().time() + seconds
 
@@ -309,7 +312,7 @@ class Pool:
         runner = self._open_runner()
         seconds = self.config.acquire_timeout if timeout is None else timeout
         waiter = Waiter(runner.loop.create_future(), None)
-        waiter.deadline = self._deadline(seconds)
+        waiter.deadline = self.deadline(seconds)
         runner.acquire(waiter)
         try:
             session: Session = await waiter.future

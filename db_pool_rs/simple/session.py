@@ -81,10 +81,10 @@ class Session:
                 self.runner.metrics.errors += 1
                 raise statement.error
 
-    async def command(self, *texts: str) -> str:
+    async def command(self, *texts: str, timeout: float | None = None) -> str:
         """Run commands; the tag of the last."""
         group = [Statement(command_text(sql, self.user.dialect), (), STATUS, None) for sql in texts]
-        await self.run(group)
+        await self.run(group, timeout)
         return str(group[-1].value)
 
     def later(self, *texts: str) -> None:

@@ -1,0 +1,176 @@
+"""`executemany`: one statement, many arguments, all of it or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from db_pool_rs.errors import ArgumentError, DatabaseError, InterfaceError, UniqueViolation
+from tests.contract.waiting import until
+from tests.plugins.proxy import FaultProxy
+
+INSERT = "INSERT INTO item VALUES ($1, $2)"
+
+
+@pytest.fixture(params=["pool", "held", "transaction"])
+async def many(pool: Any, request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """What has executemany: a pool, a held connection, and one with a transaction open."""
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    if request.param == "pool":
+        yield pool
+    elif request.param == "held":
+        async with pool.acquire() as conn:
+            yield conn
+    else:
+        async with pool.transaction() as conn:
+            yield conn
+
+
+async def _count(queries: Any) -> Any:
+    return await queries.fetchval("SELECT count(*) FROM item")
+
+
+async def _in_a_savepoint(many: Any, rows: Any) -> None:
+    """Where a transaction is open, an error ends it: try it inside a savepoint."""
+    if hasattr(many, "is_in_transaction") and many.is_in_transaction():
+        async with many.transaction():
+            await many.executemany(INSERT, rows)
+    else:
+        await many.executemany(INSERT, rows)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 499, 500, 501, 1200])
+async def test_any_number_of_rows(many: Any, count: int) -> None:
+    assert await many.executemany(INSERT, [(i, f"n{i}") for i in range(count)]) is None
+    assert await _count(many) == count
+    if count:
+        assert await many.fetchrow("SELECT * FROM item WHERE id = $1", count - 1) == (count - 1, f"n{count - 1}")
+
+
+async def test_any_iterable(many: Any) -> None:
+    def rows() -> Iterator[list[Any]]:
+        for i in range(700):
+            yield [i, None]
+
+    await many.executemany(INSERT, rows())
+    await many.executemany(INSERT, iter([(1000, "a"), (1001, "b")]))
+    await many.executemany(INSERT, ((i, "x") for i in range(2000, 2003)))
+    await many.executemany(INSERT, {(3000, "x"): 1}.keys())
+    assert await _count(many) == 706
+
+
+@pytest.mark.parametrize("culprit", [0, 1, 3, 700])
+async def test_a_row_that_the_database_refuses_undoes_all(many: Any, culprit: int) -> None:
+    rows = [(i, "x") for i in range(800)]
+    rows[culprit] = (799, "x") if culprit != 799 else (0, "x")
+    for _ in range(2):
+        with pytest.raises(UniqueViolation):
+            await _in_a_savepoint(many, rows)
+        assert await _count(many) == 0
+    await many.executemany(INSERT, [(1, "x")])
+    assert await _count(many) == 1
+
+
+@pytest.mark.parametrize("culprit", [0, 1, 3, 700])
+@pytest.mark.parametrize("bad", [(5, object()), (5,), (5, "x", 1), (2**70, "x")], ids=["type", "few", "many", "range"])
+async def test_a_row_that_does_not_fit_undoes_all(many: Any, culprit: int, bad: Any) -> None:
+    rows: list[Any] = [(i, "x") for i in range(800)]
+    rows[culprit] = bad
+    for _ in range(2):
+        with pytest.raises(ArgumentError) as caught:
+            await _in_a_savepoint(many, rows)
+        assert str(culprit) in str(caught.value), "which row"
+        assert await _count(many) == 0
+    await many.executemany(INSERT, [(1, "x")])
+    assert await _count(many) == 1
+
+
+@pytest.mark.parametrize("rows", [5, None, [5], [(1, "x"), None]])
+async def test_rows_that_are_none_are_refused(many: Any, rows: Any) -> None:
+    with pytest.raises((InterfaceError, TypeError)):
+        await _in_a_savepoint(many, rows)
+    assert await _count(many) == 0
+
+
+async def test_a_generator_that_fails_undoes_all(many: Any) -> None:
+    def rows() -> Iterator[tuple[int, str]]:
+        for i in range(600):
+            yield i, "x"
+        raise OSError("the file ended")
+
+    with pytest.raises(OSError, match="the file ended"):
+        await _in_a_savepoint(many, rows())
+    assert await _count(many) == 0
+
+
+async def test_a_statement_without_parameters(many: Any) -> None:
+    await many.executemany("INSERT INTO item VALUES ((SELECT count(*) FROM item), 'x')", [(), [], ()])
+    assert await _count(many) == 3
+
+
+async def test_rows_that_come_back_are_dropped(many: Any) -> None:
+    await many.executemany(f"{INSERT} RETURNING id", [(1, "x"), (2, "y")])
+    assert await _count(many) == 2
+
+
+async def test_empty_text(many: Any) -> None:
+    await many.executemany("", [])
+    await many.executemany("-- nothing", [(), ()])
+    with pytest.raises(InterfaceError):
+        await many.executemany("", [(1,)])
+
+
+async def test_cancelled_in_the_middle_undoes_all(pool: Any) -> None:
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    seen = 0
+
+    def rows() -> Iterator[tuple[int, str]]:
+        nonlocal seen
+        for i in range(1_000_000):
+            seen = i
+            yield i, "x"
+
+    task = asyncio.ensure_future(pool.executemany(INSERT, rows()))
+    await until(lambda: seen > 1500)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await _count(pool) == 0
+    await pool.executemany(INSERT, [(1, "x")])
+    assert await _count(pool) == 1
+
+
+async def test_hundred_thousand_rows(pool: Any) -> None:
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    await pool.executemany(INSERT, ((i, "name") for i in range(100_000)))
+    assert await _count(pool) == 100_000
+
+
+async def test_others_see_all_or_nothing(pool: Any) -> None:
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    task = asyncio.ensure_future(pool.executemany(INSERT, [(i, "x") for i in range(3000)]))
+    seen = set()
+    while not task.done():
+        seen.add(await _count(pool))
+    await task
+    assert seen <= {0, 3000}
+
+
+async def test_it_is_pipelined(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    await pool.executemany(INSERT, [(-1, "known from now on")])
+    before = proxy.round_trips
+    await pool.executemany(INSERT, [(i, "x") for i in range(400)])
+    assert proxy.round_trips - before <= 3
+    assert await _count(pool) == 401
+
+
+async def test_a_failing_statement_says_which(pg_pool: Any) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        await pg_pool.executemany("INSERT INTO no_table VALUES ($1)", [(1,), (2,)])
+    assert caught.value.sqlstate == "42P01"
+    assert caught.value.query == "INSERT INTO no_table VALUES ($1)"
