@@ -291,9 +291,8 @@ def test_simple_needs_psycopg_for_postgresql_only(monkeypatch: pytest.MonkeyPatc
 
 
 def test_simple_says_so_when_psycopg_cannot_be_imported(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in [
-        name for name in sys.modules if name.partition(".")[0] == "psycopg" or name.endswith("simple.postgres")
-    ]:
+    ours = ("simple.postgres", "simple.offload")
+    for module in [name for name in sys.modules if name.partition(".")[0] == "psycopg" or name.endswith(ours)]:
         monkeypatch.delitem(sys.modules, module)
     install("psycopg", "raise ImportError('no pq wrapper available')")
     engine = load_engine("simple", DeploymentConfig())
@@ -318,11 +317,14 @@ def test_the_class_of_a_mode_is_not_told_otherwise(monkeypatch: pytest.MonkeyPat
 
 
 def test_workers_come_from_the_section_of_the_mode() -> None:
+    def workers(config: dict[str, Any], *dsn: str, **options: Any) -> int:
+        return db_pool_rs.create_pool(*dsn, mode="simple", config=config, **options).config.thread_pool_size
+
     config = {"simple": {"thread_pool_size": 7}, "pools": {"default": {"dsn": "sqlite://", "thread_pool_size": 2}}}
-    assert db_pool_rs.create_pool("sqlite://", config={}).config.thread_pool_size == 4
-    assert db_pool_rs.create_pool("sqlite://", config=config).config.thread_pool_size == 7
-    assert db_pool_rs.create_pool("sqlite://", config=config, thread_pool_size=3).config.thread_pool_size == 3
-    assert db_pool_rs.create_pool(config=config).config.thread_pool_size == 2
+    assert workers({}, "sqlite://") == 4
+    assert workers(config, "sqlite://") == 7
+    assert workers(config, "sqlite://", thread_pool_size=3) == 3
+    assert workers(config) == 2
     deployment = load_config({"balanced": {"python_workers": 5}})
     assert modes.pool_defaults("balanced", deployment) == {"thread_pool_size": 5}
     assert modes.pool_defaults("full", deployment) == {}
