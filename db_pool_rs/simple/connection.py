@@ -140,7 +140,8 @@ class Connection:
         if text.kind is StatementClass.EMPTY:
             return nothing(args, want)
         statement = Statement(text, args, want, None)
-        _encode(statement)
+        if text.description is not None:
+            self._pool.encode(statement)
         await session.run((statement,), self._pool.timeout(timeout))
         return statement.value
 
@@ -159,7 +160,8 @@ class Connection:
         number = 0
         try:
             for statement in group:
-                _encode(statement)
+                if text.description is not None:
+                    self._pool.encode(statement)
                 number += 1
             if group:
                 await session.run(group, self._remaining(deadline))
@@ -170,14 +172,6 @@ class Connection:
 
     def _remaining(self, deadline: float | None) -> float | None:
         return None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
-
-
-def _encode(statement: Statement) -> None:
-    """Encode the arguments now where the server's types are known: an error is raised before anything is sent."""
-    described = statement.text.description
-    if described is not None:
-        statement.params = described.encode(statement.args)
-        statement.described = described
 
 
 class Transaction:

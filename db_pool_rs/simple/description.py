@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -33,7 +34,7 @@ class Description:
     """
 
     __slots__ = (
-        "columns", "decoder", "encode", "formats", "name", "names", "oids", "param_oids", "result_format", "row_bytes",
+        "decoder", "encode", "formats", "learned", "name", "names", "oids", "param_oids", "result_format", "row_bytes",
         "sql", "wide",
     )  # fmt: skip
 
@@ -41,6 +42,7 @@ class Description:
         self, sql: str, param_oids: Sequence[int], names: Sequence[str], oids: Sequence[int], version: int
     ) -> None:
         self.sql = sql.encode()
+        self.learned = time.monotonic()
         digest = hashlib.blake2b(self.sql, digest_size=9).hexdigest()
         self.name = f"dbp_{digest}_{version}".encode()
         codec = ParameterCodec(param_oids, sql)

@@ -129,6 +129,9 @@ class Driver(Protocol):
     def describe(self, text: Text) -> None:
         """Set ``text.description`` if that needs no server."""
 
+    def doubts(self, text: Text) -> bool:
+        """An argument does not fit `text.description`: True if that may be out of date, and was forgotten."""
+
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""
 

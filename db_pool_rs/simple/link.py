@@ -10,7 +10,6 @@ committed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,15 +25,14 @@ from .libpq import (
     COPY_IN,
     COPY_OUT,
     EMPTY_QUERY,
-    FATAL_ERROR,
-    INERROR,
-    INTRANS,
     PIPELINE_ABORTED,
     PIPELINE_SYNC,
     TUPLES_OK,
 )
 from .prepared import Prepared
-from .servererrors import SQLSTATE, lost_error, plan_is_stale, server_error, server_is_leaving
+from .servererrors import server_error, server_is_leaving
+from .staleness import alters, check_columns, may_heal
+from .wire import Wire
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -48,37 +46,32 @@ _OK = frozenset((TUPLES_OK, COMMAND_OK, EMPTY_QUERY))
 _COPY = frozenset((COPY_IN, COPY_OUT, COPY_BOTH))
 #: Statements that cannot commit before the Sync.
 _REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
-_OPEN_BLOCK = frozenset((INTRANS, INERROR))
 
 
-class PostgresLink:
+class PostgresLink(Wire):
     """A :class:`~db_pool_rs.simple.driver.Link` over ``psycopg.pq``."""
 
     def __init__(self, pgconn: PGconn, driver: PostgresDriver, listener: LinkListener) -> None:
-        self._libpq_error: type[Exception] = driver.libpq.error
-        self.listener = listener
-        self.pid = pgconn.backend_pid
-        self._pgconn = pgconn
         self._driver = driver
-        self._loop = asyncio.get_running_loop()
         self._prepared = Prepared(driver.max_statements)
         self._group: Sequence[Statement] = ()
         self._done: Done | None = None
-        #: What the server answers next, in order: statements, or the texts being parsed or described; None is a check.
+        #: What the server answers next, in order: statements, or what is sent in front of them: the text that is being
+        #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
         self._steps: list[Any] = []
         self._step = 0
         self._sent = 0
+        #: The statement whose types the server is being asked for.
+        self._asked: Statement | None = None
+        #: What was prepared in front of statements of this group.
+        self._fresh: list[Description] = []
+        #: An ALTER or DROP is not committed yet.
+        self._altered = False
         self._ok = True
         self._started = 0.0
-        self._used = self._loop.time()
         self._retried = False
-        self._writing = False
-        self._fatal: Error | None = None
-        self._fd = pgconn.socket
-        pgconn.nonblocking = 1
-        pgconn.enter_pipeline_mode()
-        pgconn.notice_handler = self._notice
-        self._loop.add_reader(self._fd, self._readable)
+        super().__init__(pgconn, listener, driver.libpq.error)
+        self._used = self._loop.time()
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -87,6 +80,8 @@ class PostgresLink:
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = group, done
         self._sent, self._retried = 0, False
+        if self._fresh:
+            self._fresh = []
         self._continue()
 
     def _continue(self) -> None:
@@ -104,12 +99,11 @@ class PostgresLink:
                 self._pgconn.pipeline_sync()
                 steps.append(None)
             self._started = now
-            self._write(self._group, steps)
+            self._write(self._group if self._asked is None else (self._asked,), steps)
             self._pgconn.pipeline_sync()
             self._flush()
         except self._libpq_error as error:
-            self._pump_rest()
-            self._die(lost_error(error), sent=True)
+            self._broke(error)
 
     def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
         """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
@@ -133,16 +127,21 @@ class PostgresLink:
     def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         text = statement.text
-        if not statement.args and "$" not in text.sql and (text.kind not in _REVOCABLE or self._plain_styles()):
+        if not self._must_ask(statement):
             self._pgconn.send_query_params(text.sql.encode(), None)
             statement.described = None
             steps.append(statement)
             return False
-        sql = text.sql.encode()
-        self._pgconn.send_prepare(b"", sql)
+        self._asked = statement
+        self._pgconn.send_prepare(b"", text.sql.encode())
         self._pgconn.send_describe_prepared(b"")
-        steps += (sql, text)
+        steps += (b"", text)
         return True
+
+    def _must_ask(self, statement: Statement) -> bool:
+        """Whether a text without a description cannot just be run, its rows coming as text."""
+        text = statement.text
+        return bool(statement.args) or "$" in text.sql or (text.kind in _REVOCABLE and not self._plain_styles())
 
     def _plain_styles(self) -> bool:
         """Whether a date or an interval in text format can be read: in binary it always can."""
@@ -152,13 +151,19 @@ class PostgresLink:
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
 
-        All of them before the first message is written: half a group must not lie in libpq's buffer.
+        All of them before the first message is written: half a group must not lie in libpq's buffer. Nor must half a
+        group be committed: if types are missing in a group of the pool's, they are asked for before all else.
         """
+        self._asked = None
+        several = len(self._group) > 1 and self._group[0].text.groupable
         for statement in self._group[self._sent :] if self._sent else self._group:
             described = statement.text.description
             try:
                 if described is None:
                     check_count(statement.args)
+                    if several and self._must_ask(statement):
+                        self._asked = statement
+                        return True
                 elif statement.described is not described:
                     statement.params = described.encode(statement.args)
                     statement.described = described
@@ -174,32 +179,16 @@ class PostgresLink:
             self._pgconn.send_query_params(b'DEALLOCATE "' + old + b'"', None)
             steps.append(old)
         self._pgconn.send_prepare(name, described.sql, described.param_oids)
+        self._prepared.add(name)
         steps.append(described)
 
-    def _flush(self) -> None:
-        if self._pgconn.flush() == 0:
-            if self._writing:
-                self._writing = False
-                self._loop.remove_writer(self._fd)
-        elif not self._writing:
-            self._writing = True
-            self._loop.add_writer(self._fd, self._writable)
-
     # -- receiving -----------------------------------------------------------------------------------------------
-
-    def _writable(self) -> None:
-        try:
-            self._flush()
-        except self._libpq_error as error:
-            self._pump_rest()
-            self._die(lost_error(error), sent=True)
 
     def _readable(self) -> None:
         try:
             self._pgconn.consume_input()
         except self._libpq_error as error:
-            self._pump_rest()
-            self._die(lost_error(error), sent=True)
+            self._broke(error)
             return
         if self._writing:
             self._writable()
@@ -246,8 +235,11 @@ class PostgresLink:
     def _learn(self, target: Any, result: PGresult) -> None:
         """Something that was sent in front of a statement succeeded."""
         if isinstance(target, Description):
-            self._prepared.add(target.name)
-        elif not isinstance(target, bytes):  # a Text: the answer to Describe
+            self._prepared.was_added(target.name)
+            self._fresh.append(target)
+        elif isinstance(target, bytes):
+            self._prepared.was_dropped(target)
+        else:  # a Text: the answer to Describe
             target.description = self._driver.description(target.sql, result)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
@@ -270,7 +262,8 @@ class PostgresLink:
         for target in self._steps[step:]:
             if type(target) is Statement:
                 return target
-        return self._group[self._sent]
+        assert self._asked is not None, "bug: a step for nobody's sake"
+        return self._asked
 
     # -- the end of a group --------------------------------------------------------------------------------------
 
@@ -282,8 +275,17 @@ class PostgresLink:
         if self._ok and self._sent < len(group):
             self.listener.on_round_trip(self, now - self._started)
             self._continue()
-        elif self._ok or len(group) > 1 or not self._heal(group[0]):
+        elif self._ok:
+            if self._fresh:
+                check_columns(group, self._fresh, self._driver)
+            if self._altered or alters(group):
+                self._driver.alter()
+                self._altered = self.in_transaction()  # others see it when it is committed
             self._finish()
+        else:
+            self._prepared.settle()
+            if not self._heal():
+                self._finish()
 
     def _finish(self) -> None:
         """Report the group."""
@@ -318,14 +320,18 @@ class PostgresLink:
                     self._prepared.clear()
         return largest
 
-    def _heal(self, statement: Statement) -> bool:
-        """A statement alone that failed since its plan is out of date is prepared anew and sent once more."""
+    def _heal(self) -> bool:
+        """Forget a plan that is out of date; True if the statement, being alone, is prepared anew and sent again."""
+        group = self._group
+        statement = next((one for one in group if one.error is not None), group[0])
         error = statement.error
-        if not isinstance(error, DatabaseError) or not plan_is_stale(error) or self.in_transaction():
+        if not isinstance(error, DatabaseError) or not may_heal(statement, error):
             return False
         if statement.described is not None:
             self._prepared.discard(statement.described.name)
             self._driver.forget(statement.text, statement.described)
+        if len(group) > 1 or self.in_transaction():
+            return False
         if error.sqlstate == "42P05" or (self._retried and error.sqlstate == "26000"):
             self._driver.named = False  # a proxy deals statements out to other connections: names mean nothing there
         elif self._retried:
@@ -338,18 +344,6 @@ class PostgresLink:
 
     # -- losing, cancelling, closing -----------------------------------------------------------------------------
 
-    def _pump_rest(self) -> None:
-        """The connection broke: what arrived before may say why."""
-        try:
-            while not self._pgconn.is_busy():
-                result = self._pgconn.get_result()
-                if result is None:
-                    break
-                if result.status == FATAL_ERROR and result.error_field(SQLSTATE):
-                    self._fatal = server_error(result, None)
-        except self._libpq_error:
-            return
-
     def _die(self, error: Exception, sent: bool) -> None:
         """The connection is lost: close it and tell the listener, once."""
         cause = self._fatal or error
@@ -361,24 +355,6 @@ class PostgresLink:
         self.close()
         self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)
 
-    def _notice(self, result: PGresult) -> None:
-        error = server_error(result, None)
-        if error.severity in ("FATAL", "PANIC"):  # arrives as a notice where no statement runs
-            self._fatal = error
-        else:
-            self.listener.on_notice(self, error)
-
-    def in_transaction(self) -> bool:
-        """Whether a transaction block is open."""
-        status: int = self._pgconn.transaction_status
-        return status in _OPEN_BLOCK
-
-    async def cancel(self, timeout: float) -> bool:
-        """Send a CancelRequest; returns when the server has closed the connection that carried it."""
-        from .cancel import cancel
-
-        return await cancel(self._pgconn, timeout=timeout)
-
     def reset_statements(self) -> Sequence[str]:
         """What brings the session back to its initial state."""
         return ("DISCARD ALL",)
@@ -389,10 +365,5 @@ class PostgresLink:
 
     def close(self) -> None:
         """Close at once."""
-        if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
-            if self._writing:
-                self._loop.remove_writer(self._fd)
-            self._fd = -1
-            self._done = None
-            self._pgconn.finish()
+        self._done = None
+        super().close()

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Generator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InterfaceError, PoolClosed
+from ..errors import ArgumentError, InterfaceError, PoolClosed
 from ..metrics import PoolStats
 from ..record import Record, Status
 from ..statement import StatementClass
@@ -267,15 +267,24 @@ class Pool:
         statement = Statement(text, args, want, future)
         if timeout is not None or self.config.command_timeout is not None:
             statement.deadline = self.deadline(timeout)
-        described = text.description
-        if described is not None:
-            statement.params = described.encode(args)
-            statement.described = described
+        if text.description is not None:
+            self.encode(statement)
         elif text.kind is StatementClass.EMPTY:
             future.set_result(nothing(args, want))
             return statement
         runner.submit(statement)
         return statement
+
+    def encode(self, statement: Statement) -> None:
+        """Encode the arguments now where their types are known: an error is raised before anything is sent."""
+        described = statement.text.description
+        try:
+            statement.params = described.encode(statement.args)
+        except ArgumentError:
+            if not self._driver.doubts(statement.text):
+                raise
+        else:
+            statement.described = described
 
     def _abandon(self, statement: Statement) -> None:
         if self._runner is not None:

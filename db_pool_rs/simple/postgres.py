@@ -5,6 +5,7 @@ Mode balanced inherits from it, with another binding of libpq; psycopg is import
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from ..conninfo import ConnectConfig
@@ -15,6 +16,7 @@ from .description import Description
 from .driver import LinkListener
 from .libpq import Libpq, psycopg_libpq
 from .link import PostgresLink
+from .staleness import CONFIRM_AFTER
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -45,7 +47,9 @@ class PostgresDriver:
         #: Prepared statements have names. Given up where a proxy turns out to mix up server connections.
         self.named = config.max_statements > 0
         self._target = config.target
-        self._version = 0
+        #: Of descriptions: part of their names, so that a text described anew has another one.
+        self.version = 0
+        self._altered = 0.0
         self.question: str | None = None if config.pipelining == "off" else "SHOW default_transaction_isolation"
 
     def answered(self, value: Any) -> bool:
@@ -62,7 +66,7 @@ class PostgresDriver:
 
     def description(self, sql: str, result: PGresult) -> Description:
         """The server answered a Describe."""
-        return self.description_type.of_result(sql, result, self._version)
+        return self.description_type.of_result(sql, result, self.version)
 
     def direct(self, text: Text, result: PGresult) -> Description:
         """Rows of a text that was run without asking first: they came in text format.
@@ -70,8 +74,8 @@ class PostgresDriver:
         If it is worth preparing, the pool knows it from now on.
         """
         if text.lexical.command in _PREPARABLE and text.description is None:
-            text.description = self.description_type.of_result(text.sql, result, self._version)
-        described = self.description_type.of_result(text.sql, result, self._version)
+            text.description = self.description_type.of_result(text.sql, result, self.version)
+        described = self.description_type.of_result(text.sql, result, self.version)
         described.result_format = 0
         return described
 
@@ -79,7 +83,19 @@ class PostgresDriver:
         """What was known of a text is out of date; its next name is another one."""
         if text.description is described:
             text.description = None
-            self._version += 1
+            self.version += 1
+
+    def doubts(self, text: Text) -> bool:
+        """Whether the types of a text may have changed; then they are forgotten, and the server is asked again."""
+        described: Description | None = text.description
+        if described is None or described.learned > max(self._altered, time.monotonic() - CONFIRM_AFTER):
+            return False
+        self.forget(text, described)
+        return True
+
+    def alter(self) -> None:
+        """Tables were changed: what was learned before may be out of date."""
+        self._altered = time.monotonic()
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """BEGIN with these options."""

@@ -27,9 +27,6 @@ _FIELDS = {
 }
 SQLSTATE = _FIELDS["sqlstate"]
 _SEVERITY, _SEVERITY_NONLOCALIZED, _SOURCE_FUNCTION = ord("S"), ord("V"), ord("R")
-#: Why a plan that was good before is not any more: its result type changed; the statement is unknown there; or its
-#: name is taken, which means that somebody deals out connections behind our back.
-_STALE = ("26000", "42P05")
 #: The server is going down or coming up: its other connections are about to be closed as well.
 _LEAVING = ("57P01", "57P02", "57P03")
 
@@ -44,13 +41,6 @@ def server_error(result: PGresult, sql: str | None) -> DatabaseError:
     error = database_error(fields, sql)
     error.__dict__["routine"] = _text(result.error_field(_SOURCE_FUNCTION))
     return error
-
-
-def plan_is_stale(error: DatabaseError) -> bool:
-    """Whether preparing the statement again helps."""
-    if error.sqlstate == "0A000":  # feature_not_supported is many things; this is the one function that we mean
-        return getattr(error, "routine", None) == "RevalidateCachedQuery"
-    return error.sqlstate in _STALE
 
 
 def server_is_leaving(error: DatabaseError) -> bool:

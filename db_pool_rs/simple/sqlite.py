@@ -128,6 +128,10 @@ class SqliteDriver:
         if self.apart and text.kind is StatementClass.WRITE:
             text.groupable = False
 
+    def doubts(self, text: Text) -> bool:
+        """The text itself never changes."""
+        return False
+
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The BEGIN for these options. All transactions are serializable; `deferrable` has no meaning here."""
         if isolation is not None and str(isolation).lower().replace(" ", "_") not in ISOLATION:

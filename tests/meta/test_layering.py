@@ -28,7 +28,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     "scheduler": ("simple.scheduler simple.upkeep simple.queues simple.conn simple.actions", "seam leaf base"),
     "postgresql": (
         "simple.postgres simple.connect simple.attempt simple.offload simple.waiting simple.libpq simple.cancel "
-        "simple.link simple.prepared "
+        "simple.link simple.wire simple.staleness simple.prepared "
         "balanced.driver balanced.link balanced.description balanced.columns balanced.libpq "
         "simple.description simple.servererrors",
         "seam types leaf base",

@@ -1,0 +1,99 @@
+"""The libpq connection below a link: its socket, what it says unasked, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from ..errors import Error
+from .driver import LinkListener
+from .libpq import FATAL_ERROR, INERROR, INTRANS
+from .servererrors import SQLSTATE, lost_error, server_error
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn, PGresult
+
+_OPEN_BLOCK = frozenset((INTRANS, INERROR))
+
+
+class Wire(ABC):
+    """A connection in pipeline mode, watched by the event loop. What it carries is the business of the class above."""
+
+    def __init__(self, pgconn: PGconn, listener: LinkListener, libpq_error: type[Exception]) -> None:
+        self._libpq_error = libpq_error
+        self.listener: LinkListener = listener
+        self.pid = pgconn.backend_pid
+        self._pgconn = pgconn
+        self._loop = asyncio.get_running_loop()
+        self._writing = False
+        #: Why the server ended the session, if it said so.
+        self._fatal: Error | None = None
+        self._fd = pgconn.socket
+        pgconn.nonblocking = 1
+        pgconn.enter_pipeline_mode()
+        pgconn.notice_handler = self._notice
+        self._loop.add_reader(self._fd, self._readable)
+
+    @abstractmethod
+    def _readable(self) -> None:
+        """Something has arrived."""
+
+    @abstractmethod
+    def _die(self, error: Exception, sent: bool) -> None:
+        """The connection is lost."""
+
+    def _flush(self) -> None:
+        if self._pgconn.flush() == 0:
+            if self._writing:
+                self._writing = False
+                self._loop.remove_writer(self._fd)
+        elif not self._writing:
+            self._writing = True
+            self._loop.add_writer(self._fd, self._writable)
+
+    def _writable(self) -> None:
+        try:
+            self._flush()
+        except self._libpq_error as error:
+            self._broke(error)
+
+    def _broke(self, error: Exception) -> None:
+        """The connection broke: what arrived before may say why."""
+        try:
+            while not self._pgconn.is_busy():
+                result = self._pgconn.get_result()
+                if result is None:
+                    break
+                if result.status == FATAL_ERROR and result.error_field(SQLSTATE):
+                    self._fatal = server_error(result, None)
+        except self._libpq_error:
+            pass
+        self._die(lost_error(error), sent=True)
+
+    def _notice(self, result: PGresult) -> None:
+        error = server_error(result, None)
+        if error.severity in ("FATAL", "PANIC"):  # arrives as a notice where no statement runs
+            self._fatal = error
+        else:
+            self.listener.on_notice(self, error)  # type: ignore[arg-type]
+
+    def in_transaction(self) -> bool:
+        """Whether a transaction block is open."""
+        status: int = self._pgconn.transaction_status
+        return status in _OPEN_BLOCK
+
+    async def cancel(self, timeout: float) -> bool:
+        """Send a CancelRequest; returns when the server has closed the connection that carried it."""
+        from .cancel import cancel
+
+        return await cancel(self._pgconn, timeout=timeout)
+
+    def close(self) -> None:
+        """Close at once."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            if self._writing:
+                self._loop.remove_writer(self._fd)
+            self._fd = -1
+            self._pgconn.finish()
