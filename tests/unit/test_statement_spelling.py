@@ -108,14 +108,14 @@ def test_any_text_has_a_class(sql: str, dialect: str) -> None:
 def test_sqlite_agrees_where_a_script_is_complete(sql: str) -> None:
     """What SQLite takes for complete has its last semicolon at the top level: so adding one adds no statement."""
     if "\0" not in sql and "CREATE" not in sql and sqlite3.complete_statement(sql):
-        assert classify(f"{sql} SELECT 1", "sqlite").count == classify(sql, "sqlite").count + 1
+        assert classify(f"{sql}\nSELECT 1", "sqlite").count == classify(sql, "sqlite").count + 1
 
 
 @pytest.mark.parametrize("end", ["END", "END;", ";END", "; END ;", "; /* x */ END -- y\n;", ";END x;", "; END END ;"])
 def test_sqlite_agrees_where_a_trigger_ends(end: str) -> None:
     sql = f"CREATE TEMP TRIGGER x AFTER INSERT ON t BEGIN SELECT 1 {end}"
     expected = 2 if sqlite3.complete_statement(sql) else 1
-    assert classify(f"{sql} SELECT 1", "sqlite").count == expected
+    assert classify(f"{sql}\nSELECT 1", "sqlite").count == expected
 
 
 UNITS = [
