@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_balanced import ffi, lib
 
-from ..errors import ArgumentError, ConnectionLost, DecodeError
+from ..errors import ConnectionLost, DecodeError
 from ..record import Record, Status
 from ..simple.driver import LinkListener, Statement
 from ..simple.libpq import CONNECTION_BAD
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 SLICE = 2048
 
 _FORGETTING = frozenset(("DISCARD ALL", "DEALLOCATE ALL"))
-LIBPQ_MAJOR = lib.PQlibVersion() // 10_000
-#: libpq before 18 breaks the connection when the server lists the types of more parameters than fit in 30,000 bytes.
-MOST_DESCRIBED = 65_535 if LIBPQ_MAJOR >= 18 else 7_498
 
 _NULL = ffi.NULL
 _FIRST = ffi.new("int32_t[]", [0])
@@ -71,16 +68,6 @@ class KernelLink(PostgresLink):
             else:
                 self._write_run(described, self._run(group, described), steps)
         lib.dbp_group_start(self._kernel, len(steps))
-
-    def _encode_rest(self) -> bool:
-        if not super()._encode_rest():
-            return False
-        for statement in self._group[self._sent :] if self._sent else self._group:
-            if statement.text.description is None and len(statement.args) > MOST_DESCRIBED:
-                limit = f"at most {MOST_DESCRIBED} arguments are possible with libpq {LIBPQ_MAJOR}"
-                statement.error = ArgumentError(f"{limit}, got {len(statement.args)}")
-                return False
-        return True
 
     def _run(self, group: Sequence[Statement], described: KernelDescription) -> Sequence[Statement]:
         """The statements from here on that have this description."""

@@ -87,10 +87,19 @@ class Description:
         return rows * (self.row_bytes + first)
 
 
-def check_count(args: Sequence[object]) -> None:
-    """ArgumentError for more arguments than any statement can have: the server could not even tell their types."""
-    if len(args) > MAX_PARAMETERS:
-        raise ArgumentError(f"at most {MAX_PARAMETERS} arguments are possible, got {len(args)}")
+def most_described(libpq_version: int) -> int:
+    """How many parameters a statement may have whose types must be asked for.
+
+    libpq before 18 breaks the connection if the server lists the types of more than fit in 30,000 bytes.
+    """
+    return MAX_PARAMETERS if libpq_version >= 180_000 else 7_498
+
+
+def check_count(args: Sequence[object], most: int) -> None:
+    """ArgumentError for more arguments than the server can tell the types of."""
+    if len(args) > most:
+        why = "" if most == MAX_PARAMETERS else " with a libpq before 18"
+        raise ArgumentError(f"at most {most} arguments are possible{why}, got {len(args)}")
 
 
 def columns_of(result: PGresult) -> tuple[list[str], list[int]]:

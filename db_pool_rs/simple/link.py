@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConnectionLost, DatabaseError, Error
 from ..record import Status
 from ..statement import StatementClass
-from .description import Description, check_count
+from .description import Description, check_count, most_described
 from .driver import Done, LinkListener, Statement
 from .libpq import (
     COMMAND_OK,
@@ -54,6 +54,7 @@ class PostgresLink(Wire):
     def __init__(self, pgconn: PGconn, driver: PostgresDriver, listener: LinkListener) -> None:
         self._driver = driver
         self._prepared = Prepared(driver.max_statements)
+        self._most_described = most_described(driver.libpq.version())
         self._group: Sequence[Statement] = ()
         self._done: Done | None = None
         #: What the server answers next, in order: statements, or what is sent in front of them: the text that is being
@@ -160,7 +161,7 @@ class PostgresLink(Wire):
             described = statement.text.description
             try:
                 if described is None:
-                    check_count(statement.args)
+                    check_count(statement.args, self._most_described)
                     if several and self._must_ask(statement):
                         self._asked = statement
                         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs.errors import ArgumentError, DatabaseError, Error, InterfaceError
+from db_pool_rs.errors import ArgumentError, DatabaseError, Error
 from tests.plugins.proxy import FaultProxy
 
 INSERT = "INSERT INTO item VALUES ($1, $2)"
@@ -99,17 +100,19 @@ async def test_a_gap_in_the_parameters(pool: Any) -> None:
     assert await pool.fetchval("SELECT 1") == 1
 
 
-@pytest.mark.feature("65535 parameters")
-@pytest.mark.parametrize("count", [MOST, MOST + 1])
-async def test_as_many_parameters_as_the_protocol_counts(pg_pool: Any, count: int) -> None:
-    sql = "SELECT " + " + ".join(f"cardinality(ARRAY[{_slice(i, count)}])" for i in range(1, count + 1, 1000))
+async def test_as_many_parameters_as_are_possible(pg_pool: Any) -> None:
+    """The protocol counts to 65,535; a libpq before 18 cannot, and the error says how far it goes."""
+    most = MOST
+    try:
+        assert await pg_pool.fetchval(_cardinality(MOST), *range(MOST)) == MOST
+    except ArgumentError as error:
+        found = re.search(r"at most (\d+) arguments are possible with a libpq before 18", str(error))
+        most = int(found[1]) if found else 0
+    assert most in (MOST, 7_498)
     for _ in range(2):
-        if count == MOST:
-            assert await pg_pool.fetchval(sql, *range(count)) == count
-        else:
-            with pytest.raises((ArgumentError, InterfaceError)) as caught:
-                await pg_pool.fetchval(sql, *range(count))
-            assert str(MOST) in str(caught.value).replace(",", "")
+        assert await pg_pool.fetchval(_cardinality(most), *range(most)) == most
+        with pytest.raises(ArgumentError, match=f"at most {most} arguments"):
+            await pg_pool.fetchval(_cardinality(most + 1), *range(most + 1))
     assert await pg_pool.fetchval("SELECT 1") == 1
     assert pg_pool.stats().lost == 0
 
@@ -122,8 +125,10 @@ async def test_a_parameter_number_beyond_the_protocol(pg_pool: Any) -> None:
             assert await pg_pool.fetchval("SELECT 1") == 1
 
 
-def _slice(first: int, count: int) -> str:
-    return ",".join(f"${i}::int" for i in range(first, min(first + 1000, count + 1)))
+def _cardinality(count: int) -> str:
+    """A text with so many parameters, and that number as its value."""
+    parts = [",".join(f"${i}::int" for i in range(i, min(i + 1000, count + 1))) for i in range(1, count + 1, 1000)]
+    return "SELECT " + " + ".join(f"cardinality(ARRAY[{part}])" for part in parts)
 
 
 @pytest.mark.parametrize(("kind", "value", "names"), UNFIT, ids=[f"{kind}-{n}" for n, (kind, *_) in enumerate(UNFIT)])

@@ -49,7 +49,7 @@ class Backend:
 
 
 ENGINES = (
-    EngineSpec("simple", "db_pool_rs", frozenset({"postgresql", "sqlite", "65535 parameters"}), required=True),
+    EngineSpec("simple", "db_pool_rs", frozenset({"postgresql", "sqlite"}), required=True),
     EngineSpec("balanced", "db_pool_rs_balanced", frozenset({"postgresql", "sqlite"})),
 )
 
