@@ -85,6 +85,7 @@ def test_a_second_run_on_the_same_thread(engine: Any, backend: Any) -> None:
     first.close()
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # deserved: nobody closed what was open
 def test_the_loop_was_closed_before_the_pool(engine: Any, backend: Any) -> None:
     """What `asyncio.run` leaves behind if nobody closed the pool: errors, no hang, and in the end nothing."""
     files, threads = open_files(), threading.active_count()

@@ -37,6 +37,12 @@ simple_step = st.one_of(
 cancelled_step = st.tuples(
     st.just("cancel"), st.tuples(st.sampled_from(["put", "insert", "update"]), KEYS, VALUES), st.integers(0, 6)
 )
+cancelled_block = st.tuples(
+    st.just("cancel_all"),
+    st.sampled_from(["block", "nested", "many"]),
+    st.lists(st.tuples(KEYS, VALUES), min_size=1, max_size=4, unique_by=lambda row: row[0]),
+    st.integers(0, 30),
+)
 
 
 def _blocks(steps: Any) -> Any:
@@ -49,6 +55,7 @@ in_a_block = st.recursive(simple_step, _blocks, max_leaves=8)
 step = st.one_of(
     simple_step,
     cancelled_step,
+    cancelled_block,
     st.tuples(st.just("block"), st.lists(in_a_block, max_size=5), st.sampled_from(["commit", "raise"])),
     st.tuples(st.just("session"), st.lists(in_a_block, max_size=5)),
 )
@@ -68,6 +75,8 @@ class Actor:
         self.data: dict[int, int] = {}
         #: Keys of cancelled writes, and the values they may have in the end (None: no row).
         self.unsure: dict[int, set[int | None]] = {}
+        #: The same for several keys at once: all of them as before, or all as after.
+        self.together: list[tuple[dict[int, int | None], dict[int, int | None]]] = []
 
     async def run(self, steps: Any) -> None:
         for one in steps:
@@ -78,6 +87,8 @@ class Actor:
                     await self.steps(conn, one[1], inside=False)
             elif one[0] == "cancel":
                 await self.cancel(one[1], one[2])
+            elif one[0] == "cancel_all":
+                await self.cancel_all(one[1], dict(one[2]), one[3])
             else:
                 await self.steps(self.pool, [one], inside=False)
 
@@ -162,13 +173,38 @@ class Actor:
         if kind == "update" and before is not None:
             after = before + value
         self.unsure[key] = {before, after}
-        call = asyncio.ensure_future(self.pool.execute(sql, self.first + key, value))
+        if await self.cut_off(self.pool.execute(sql, self.first + key, value), turns):
+            self.unsure[key] = {after}
+
+    async def cancel_all(self, how: str, rows: dict[int, int], turns: int) -> None:
+        """A cancelled transaction is there as a whole or not at all."""
+        if self.unsure.keys() & rows.keys():
+            return
+        before: dict[int, int | None] = {key: self.data.pop(key, None) for key in rows}
+        self.unsure.update({key: {before[key], value} for key, value in rows.items()})
+        finished = await self.cut_off(self.put_all(how, rows), turns)
+        self.together.append((dict(rows) if finished else before, dict(rows)))
+
+    async def put_all(self, how: str, rows: dict[int, int]) -> None:
+        if how == "many":
+            await self.pool.executemany(PUT, [(self.first + key, value) for key, value in rows.items()])
+            return
+        async with self.pool.transaction() as conn:
+            for key, value in rows.items():
+                if how == "nested":
+                    async with conn.transaction():
+                        await conn.execute(PUT, self.first + key, value)
+                else:
+                    await conn.execute(PUT, self.first + key, value)
+
+    async def cut_off(self, work: Any, turns: int) -> bool:
+        """Cancel `work` after some turns of the event loop; whether it had succeeded before."""
+        call = asyncio.ensure_future(work)
         for _ in range(turns):
             await asyncio.sleep(0)
         call.cancel()
         await asyncio.gather(call, return_exceptions=True)
-        if not call.cancelled() and call.exception() is None:
-            self.unsure[key] = {after}
+        return not call.cancelled() and call.exception() is None
 
     def check(self, there: dict[int, int]) -> None:
         """What is in the table in the end."""
@@ -176,6 +212,8 @@ class Actor:
         assert {key: value for key, value in mine.items() if key not in self.unsure} == self.data
         for key, values in self.unsure.items():
             assert mine.get(key) in values
+        for before, after in self.together:
+            assert {key: mine.get(key) for key in after} in (before, after)
 
 
 @pytest.fixture
