@@ -8,14 +8,16 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 TIMEOUT = 10.0
+#: A loop that never pauses takes the interpreter from the threads that are to bring the event about.
+PAUSE = 0.001
 
 
 async def until(condition: Callable[[], Any], timeout: float = TIMEOUT) -> None:
-    """Give way to the event loop until `condition` holds."""
+    """Look again and again, in between turns of the event loop, whether `condition` holds."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
-        await asyncio.sleep(0)
+        await asyncio.sleep(PAUSE)
 
 
 async def until_async(condition: Callable[[], Awaitable[Any]], timeout: float = TIMEOUT) -> None:
