@@ -62,6 +62,15 @@ def sanitizers(session: nox.Session) -> None:
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Ten minutes of mixed load and faults on an engine: `nox -s soak -- simple`; its memory must stay flat."""
+    mode = session.posargs[0] if session.posargs else "simple"
+    install(session, "test", extra=mode)
+    os.environ.setdefault("DB_POOL_SOAK_SECONDS", "600")
+    session.run("pytest", "tests/faults/test_soak.py", "-k", mode, "-s", env={"DB_POOL_REQUIRE_ENGINES": mode})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and generated files; every complaint is shown before the session fails."""
     install(session, "dev")

@@ -1,0 +1,157 @@
+"""A mixed load that keeps book of what it was told, and the faults to put it through."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from db_pool_rs.errors import ConnectFailed, ConnectionLost, DatabaseError, PoolTimeout, StatementTimeout
+from tests.plugins.proxy import FaultProxy
+
+TABLES = "CREATE TABLE ledger (id int PRIMARY KEY, note text)"
+INSERT = "INSERT INTO ledger VALUES ($1, $2)"
+#: The server is shutting down, or an administrator ended the session: rolled back, and said so.
+LEAVING = ("57P01", "57P02", "57P03")
+
+
+class Load:
+    """Callers of one pool: reads, writes, transactions, sessions, failures and cancellations, in random order.
+
+    Every answer is checked where it comes. Keys that were written are in `confirmed`, those whose outcome is unknown in
+    `unknown`, those that were certainly not written in `refused`.
+    """
+
+    def __init__(self, pool: Any, seed: int) -> None:
+        self.pool = pool
+        self.answers = 0
+        self.confirmed: set[int] = set()
+        self.unknown: set[int] = set()
+        self.refused: set[int] = set()
+        self.running = True
+        self._random = random.Random(seed)
+        self._next = 0
+        self._progress = asyncio.Event()
+
+    async def caller(self) -> None:
+        """Call until told to stop. An answer that is wrong, or an error that no fault explains, ends it."""
+        calls = (self._read, self._read, self._write, self._transact, self._session, self._fail, self._cancel, self._big)
+        while self.running:
+            try:
+                await self._random.choice(calls)()
+            except (ConnectFailed, ConnectionLost, PoolTimeout, StatementTimeout):
+                await asyncio.sleep(0)
+            except DatabaseError as error:
+                if error.sqlstate not in LEAVING:
+                    raise
+            else:
+                self.answers += 1
+                self._progress.set()
+
+    async def more(self, count: int) -> None:
+        """Wait for `count` further answers."""
+        goal = self.answers + count
+        while self.answers < goal:
+            self._progress.clear()
+            await self._progress.wait()
+
+    async def _read(self) -> None:
+        number = self._random.randrange(1_000_000)
+        assert await self.pool.fetchval("SELECT $1::int", number) == number, "somebody else's answer"
+
+    async def _write(self) -> None:
+        await self._keep(lambda key: self.pool.execute(INSERT, key, "alone"))
+
+    async def _transact(self) -> None:
+        async def transaction(key: int) -> None:
+            async with self.pool.transaction() as tx:
+                await tx.execute(INSERT, key, "in a transaction")
+                assert await tx.fetchval("SELECT note FROM ledger WHERE id = $1", key)
+
+        await self._keep(transaction)
+
+    async def _session(self) -> None:
+        async with self.pool.acquire() as connection:
+            await connection.execute("SET application_name = 'soak'")
+            assert await connection.fetchval("SHOW application_name") == "soak"
+
+    async def _fail(self) -> None:
+        try:
+            await self.pool.fetchval("SELECT 1 / $1::int", 0)
+        except DatabaseError as error:
+            if error.sqlstate != "22012":
+                raise
+        else:
+            raise AssertionError("a division by zero has a result")
+
+    async def _cancel(self) -> None:
+        call = asyncio.ensure_future(self.pool.fetchval("SELECT pg_sleep(60)"))
+        for _ in range(self._random.randrange(4)):
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+
+    async def _big(self) -> None:
+        count = self._random.randrange(2_000)
+        rows = await self.pool.fetch("SELECT i, 'row ' || i FROM generate_series(1, $1::int) i", count)
+        assert len(rows) == count
+        assert not rows or tuple(rows[-1]) == (count, f"row {count}")
+
+    async def _keep(self, write: Callable[[int], Awaitable[Any]]) -> None:
+        self._next += 1
+        key = self._next
+        try:
+            await write(key)
+        except BaseException as error:
+            (self.refused if _certainly_not_done(error) else self.unknown).add(key)
+            raise
+        self.confirmed.add(key)
+
+
+def _certainly_not_done(error: BaseException) -> bool:
+    return bool(getattr(error, "safe_to_retry", False))
+
+
+class Faults:
+    """What goes wrong, one thing at a time. Each is over when its method returns."""
+
+    def __init__(self, server: Any, proxy: FaultProxy, load: Load) -> None:
+        self.server, self.proxy, self.load = server, proxy, load
+        self.all = (self.closed, self.reset, self.refused, self.silent, self.terminated, self.restarted, self.crashed)
+
+    async def closed(self) -> None:
+        """Every link ends."""
+        await self.proxy.drop()
+
+    async def reset(self) -> None:
+        """Every link is reset."""
+        await self.proxy.drop(reset=True)
+
+    async def refused(self) -> None:
+        """Every link ends, and for a while nobody listens."""
+        connects = self.load.pool.stats().connect_failures
+        await self.proxy.refuse()
+        await self.proxy.drop()
+        while self.load.pool.stats().connect_failures == connects:
+            await asyncio.sleep(0)
+        await self.proxy.allow()
+
+    async def silent(self) -> None:
+        """Every link that is there falls silent, long enough for new ones to take over."""
+        self.proxy.stall(links="live")
+        await self.load.more(200)
+        self.proxy.resume(links="live")
+
+    async def terminated(self) -> None:
+        """An administrator ends the sessions."""
+        sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'soak'"
+        await asyncio.to_thread(self.server.sql, sql)
+
+    async def restarted(self) -> None:
+        """The server is restarted, and says so."""
+        await asyncio.to_thread(self.server.restart, "fast")
+
+    async def crashed(self) -> None:
+        """The server is restarted, and had no time to say so."""
+        await asyncio.to_thread(self.server.restart, "immediate")
