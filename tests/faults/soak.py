@@ -36,7 +36,7 @@ class Load:
 
     async def caller(self) -> None:
         """Call until told to stop. An answer that is wrong, or an error that no fault explains, ends it."""
-        calls = (self._read, self._read, self._write, self._transact, self._session, self._fail, self._cancel, self._big)
+        calls = (self._read, self._write, self._transact, self._session, self._fail, self._cancel, self._big)
         while self.running:
             try:
                 await self._random.choice(calls)()
