@@ -22,6 +22,7 @@ use super::frame::{self, Fields};
 use super::messages::{self, Described, Execute, Types};
 use super::prepared::Prepared;
 use super::running::{Answer, Run, Step};
+use super::settings::Settings;
 use super::stream::Stream;
 
 /// A connection idle for longer than this is asked for a sign of life, in front of the first statement.
@@ -49,6 +50,7 @@ pub struct Link {
     write_error: Option<io::Error>,
     status: u8,
     parameters: HashMap<String, String>,
+    settings: Arc<Settings>,
     notices: Vec<ServerError>,
     prepared: Prepared,
     used: Instant,
@@ -65,6 +67,7 @@ impl Link {
             write_error: None,
             status: b'I',
             parameters: HashMap::new(),
+            settings: Arc::default(),
             notices: Vec::new(),
             prepared: Prepared::new(max_statements),
             used: Instant::now(),
@@ -94,6 +97,11 @@ impl Link {
     /// A setting that the server reports.
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
+    }
+
+    /// What values of this session depend on.
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// The notices and warnings since the last call.
@@ -228,7 +236,12 @@ impl Link {
                     b'N' | b'A' => {}
                     b'S' => {
                         let mut fields = Fields(&body);
-                        self.parameters.insert(fields.text()?, fields.text()?);
+                        let (name, value) = (fields.text()?, fields.text()?);
+                        let mut settings = Settings::clone(&self.settings);
+                        if settings.report(&name, &value) {
+                            self.settings = Arc::new(settings);
+                        }
+                        self.parameters.insert(name, value);
                     }
                     b'E' => {
                         let error = ServerError::parse(&body);

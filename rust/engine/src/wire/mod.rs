@@ -16,6 +16,7 @@ mod link;
 mod messages;
 mod prepared;
 mod running;
+mod settings;
 mod stream;
 mod tls;
 
@@ -26,3 +27,4 @@ pub use error::{ConnectError, Lost, Malformed, ServerError};
 pub use link::{Group, Link};
 pub use messages::{Column, Described, Execute, Rows, Types, put_value};
 pub use running::{Answer, Outcome};
+pub use settings::Settings;
