@@ -53,6 +53,20 @@ sync_mode() {
     uv sync --quiet --locked --extra "$mode" "$@" || die "the environment could not be made; uv's message is above"
 }
 
+# Checks the installed mode by importing it, and says how to use it.
+finish_mode() {
+    uv run --no-sync python -c '
+import sys
+from db_pool_rs.config import DeploymentConfig
+from db_pool_rs.modes import load_engine, unavailable
+mode = sys.argv[1]
+if problem := unavailable(mode, "postgresql"):
+    sys.exit(problem)
+load_engine(mode, DeploymentConfig())
+' "$1" || die "mode $1 was installed but cannot be used; the reason is above"
+    say "mode $1 is installed; use it with: export DB_POOL_MODE=$1"
+}
+
 # Says in one line what is missing to build the kernel of mode balanced; nothing if all is there.
 kernel_problem() {
     local include

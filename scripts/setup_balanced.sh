@@ -9,8 +9,7 @@ _db_pool_balanced() (
     missing=$(kernel_problem)
     [ -z "$missing" ] || die "$missing"
     sync_mode balanced
-    uv run --no-sync python -c 'import sys, db_pool_rs.modes as m; sys.exit(m.unavailable("balanced", "postgresql"))'
-    say "mode balanced is installed; use it with: export DB_POOL_MODE=balanced"
+    finish_mode balanced
 )
 
 _db_pool_balanced && export DB_POOL_MODE=balanced

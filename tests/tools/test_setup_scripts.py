@@ -1,0 +1,87 @@
+"""The set-up scripts, run in a copy of the project as on a fresh clone: they install, say how to go on, and may be
+repeated; on a machine that lacks something they say in one line what."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from db_pool_rs.modes import unavailable
+from tests.meta.source import ROOT
+
+LEFT_BEHIND = shutil.ignore_patterns(".*", "target", "__pycache__", "site", "*.so", "build")
+#: What every script needs of a system, whatever else it may lack.
+BASE = ("bash", "dirname", "grep", "head", "sed", "sort", "cut", "tail", "ls", "cat")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The project without what was built or installed in it."""
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    shutil.copytree(ROOT, folder, ignore=LEFT_BEHIND)
+    yield folder
+    shutil.rmtree(folder)  # an environment has 200 MB
+
+
+def bash(command: str, folder: Path, **changes: str) -> subprocess.CompletedProcess[str]:
+    clean = {n: v for n, v in os.environ.items() if not n.startswith(("DB_POOL_", "VIRTUAL_ENV", "UV_PROJECT"))}
+    return subprocess.run(
+        ["/bin/bash", "-c", command], cwd=folder, env={**clean, **changes}, capture_output=True, text=True, check=False
+    )
+
+
+def path_with(programs: tuple[str, ...], folder: Path) -> str:
+    """A PATH on which nothing else is found."""
+    folder.mkdir()
+    for program in programs:
+        found = shutil.which(program)
+        assert found is not None
+        (folder / program).symlink_to(found)
+    return str(folder)
+
+
+@pytest.mark.parametrize("mode", ["simple", "balanced"])
+def test_a_mode_is_installed_and_set(mode: str, clone: Path) -> None:
+    if unavailable(mode):
+        pytest.skip(f"mode {mode} is not installed here either")
+    sourced = bash(f"source scripts/setup_{mode}.sh && echo $DB_POOL_MODE && pwd", clone)
+    assert sourced.returncode == 0, sourced.stderr
+    assert sourced.stdout.split() == [mode, str(clone)]
+    assert sourced.stderr.splitlines()[-1] == f"mode {mode} is installed; use it with: export DB_POOL_MODE={mode}"
+    asked = '.venv/bin/python -c "import db_pool_rs; print(db_pool_rs.DatabasePool().mode)"'
+    assert bash(asked, clone, DB_POOL_MODE=mode).stdout.strip() == mode
+    again = bash(f"scripts/setup_{mode}.sh", clone)
+    assert again.returncode == 0, again.stderr
+
+
+def test_without_a_compiler_balanced_says_so(clone: Path, tmp_path: Path) -> None:
+    path = path_with((*BASE, "python3"), tmp_path / "bin")
+    path += os.pathsep + path_with(("uv",), tmp_path / "uv") if shutil.which("uv") else ""
+    done = bash("source scripts/setup_balanced.sh || echo refused $DB_POOL_MODE", clone, PATH=path, CC="cc")
+    assert done.stdout == "refused\n"
+    assert "missing: a C compiler, for mode balanced. On Debian: apt-get install gcc libpq-dev" in done.stderr
+
+
+def test_without_python_every_script_says_so(clone: Path, tmp_path: Path) -> None:
+    path = path_with(BASE, tmp_path / "bin")
+    for mode in ("simple", "balanced"):
+        done = bash(f"scripts/setup_{mode}.sh", clone, PATH=path, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: missing: python3 (3.10 or later)")
+        assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_environment_that_cannot_be_made_is_no_success(clone: Path, tmp_path: Path) -> None:
+    taken = tmp_path / "file"
+    taken.touch()
+    done = bash("scripts/setup_simple.sh", clone, UV_PROJECT_ENVIRONMENT=str(taken))
+    assert done.returncode == 1
+    assert "the environment could not be made" in done.stderr
+    assert "is installed" not in done.stderr
