@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use db_pool_engine::pool::{Command, Completion, Params, Pool, Sink, TextInfo};
+use db_pool_engine::pool::{Command, Completion, Options, Params, Pool, Sink, TextInfo};
 use db_pool_engine::rules::{ItemId, Kind, Limits, TextId};
 use db_pool_engine::wire::{Config, Described, Host, put_value};
 
@@ -40,9 +40,10 @@ fn main() {
     let config = Config { hosts: vec![host], user: user.clone(), dbname: dbname.clone(), ..Config::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let (sender, answers) = channel();
-    let pool = Pool::open(runtime.handle(), config, Limits::default(), 3600.0, Arc::new(Answers(sender)));
+    let pool = Pool::open(runtime.handle(), config, Limits::default(), Options::default(), Arc::new(Answers(sender)));
     let (sql, kind) = (SQL.into(), Kind::Read);
-    pool.call(Command::AddText(TextId(0), TextInfo { sql, kind, groupable: true, dirties: false, preparable: true }));
+    let info = TextInfo { sql, kind, groupable: true, dirties: false, preparable: true, asks: true };
+    pool.call(Command::AddText(TextId(0), info));
     let mut described: Option<Arc<Described>> = None;
     let (mut asked, mut answered) = (0u64, 0u64);
     let mut ask = |described: &Option<Arc<Described>>| {
@@ -64,6 +65,7 @@ fn main() {
                     pool.call(Command::Provide(item, Some(params(&text, item.0))));
                     described = Some(text);
                 }
+                Completion::Opened(_) => {}
                 other => panic!("{other:?}"),
             }
         }

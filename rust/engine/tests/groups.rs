@@ -13,7 +13,8 @@ async fn link(server: &Server) -> Link {
 }
 
 async fn described(link: &mut Link, name: &str, sql: &str) -> Arc<Described> {
-    let (params, columns) = link.describe(sql).await.unwrap().unwrap();
+    let answer = run(link, &[Execute::Describe(sql.into())]).await;
+    let Outcome::Described((params, columns)) = answer.outcomes[0].clone() else { panic!() };
     Arc::new(Described::new(name.to_owned(), sql.into(), params, columns))
 }
 
@@ -148,8 +149,8 @@ async fn transactions_and_notices_are_noticed() {
     assert!(link.in_transaction());
     run(&mut link, &[direct("ROLLBACK")]).await;
     assert!(!link.in_transaction());
-    run(&mut link, &[direct("DO $$ BEGIN RAISE WARNING 'look'; END $$")]).await;
-    assert_eq!(link.take_notices()[0].field(b'M'), Some("look"));
+    let answer = run(&mut link, &[direct("DO $$ BEGIN RAISE WARNING 'look'; END $$")]).await;
+    assert_eq!(answer.notices[0].field(b'M'), Some("look"));
 }
 
 #[tokio::test]

@@ -7,9 +7,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use db_pool_engine::pool::{Command, Completion, Pool, Sink, TextInfo, Trouble};
+use db_pool_engine::pool::{Call, Command, Completion, Options, Pool, Sink, Source, TextInfo};
 use db_pool_engine::rules::{ConnId, CostLimits, ItemId, Kind, Limits, Reason, TextId};
-use db_pool_engine::wire::{Config, Described, Execute, Outcome, Rows, put_value};
+use db_pool_engine::wire::{Config, Described, Rows, put_value};
 use server::Server;
 
 /// No test waits longer for one answer.
@@ -32,6 +32,8 @@ struct Client {
     answers: Receiver<Completion>,
     texts: Vec<String>,
     args: Vec<Option<String>>,
+    /// What was heard of connections that failed.
+    troubles: Vec<Completion>,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -39,8 +41,8 @@ impl Client {
     fn new(config: Config, limits: Limits) -> Client {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (sender, answers) = channel();
-        let pool = Pool::open(runtime.handle(), config, limits, 3600.0, Arc::new(Answers(sender)));
-        Client { pool, answers, texts: Vec::new(), args: Vec::new(), _runtime: runtime }
+        let pool = Pool::open(runtime.handle(), config, limits, Options::default(), Arc::new(Answers(sender)));
+        Client { pool, answers, texts: Vec::new(), args: Vec::new(), troubles: Vec::new(), _runtime: runtime }
     }
 
     fn on(server: &Server) -> Client {
@@ -60,8 +62,9 @@ impl Client {
         let id = TextId(self.texts.len() as u64);
         self.texts.push(sql.to_owned());
         let (groupable, preparable) = (kind != Kind::Other, kind != Kind::Other);
-        let dirties = sql.starts_with("SET");
-        self.pool.call(Command::AddText(id, TextInfo { sql: sql.into(), kind, groupable, dirties, preparable }));
+        let (dirties, asks) = (sql.starts_with("SET"), sql.contains('$'));
+        let info = TextInfo { sql: sql.into(), kind, groupable, dirties, preparable, asks };
+        self.pool.call(Command::AddText(id, info));
         id
     }
 
@@ -80,7 +83,7 @@ impl Client {
         let item = self.arrive(None);
         self.pool.call(Command::Acquire(item, None));
         match self.next() {
-            Completion::Lent(who, conn) if who == item => conn,
+            Completion::Lent(who, conn, _) if who == item => conn,
             other => panic!("{other:?}"),
         }
     }
@@ -102,9 +105,17 @@ impl Client {
                     self.pool.call(Command::Provide(item, fits.then(|| (text, params.freeze()))));
                     self.pool.flush();
                 }
+                Completion::Opened(_) => {}
+                trouble @ (Completion::NotOpened(_) | Completion::Gone(_)) => self.troubles.push(trouble),
                 answer => return answer,
             }
         }
+    }
+
+    /// Have a borrower's statements run.
+    fn run(&mut self, conn: ConnId, token: u64, sql: &str) {
+        let (item, source) = (self.arrive(None), Source::Plain(sql.into()));
+        self.pool.call(Command::Run(conn, token, vec![Call { item, source, with_args: false, params: None }]));
     }
 
     /// Run one statement; its first value, or the SQLSTATE of its error.
@@ -222,13 +233,12 @@ fn a_session_belongs_to_its_borrower() {
     let server = Server::shared();
     let mut client = Client::on(&server);
     let conn = client.acquire();
-    let run = |sql: &str| vec![Execute::Direct(sql.into())];
     for (token, sql) in ["BEGIN", "SELECT 5", "ROLLBACK"].into_iter().enumerate() {
-        client.pool.call(Command::Run(conn, token as u64, run(sql)));
+        client.run(conn, token as u64, sql);
         let Completion::Ran(answered, Ok(answer)) = client.next() else { panic!() };
         assert!(answered == token as u64 && answer.ok);
     }
-    client.pool.call(Command::Run(conn, 7, run("SELECT pg_sleep(60)")));
+    client.run(conn, 7, "SELECT pg_sleep(60)");
     client.pool.flush();
     let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     while client.ask(Kind::Read, sleeping, None) == Ok("0".to_owned()) {}
@@ -238,7 +248,7 @@ fn a_session_belongs_to_its_borrower() {
         match client.next() {
             Completion::Stopped(8) => stopped = true,
             Completion::Ran(7, Ok(answer)) => {
-                assert!(matches!(&answer.outcomes[0], Outcome::Failed(error) if error.code() == "57014"));
+                assert!(matches!(&answer.results[0], Some(Completion::Failed(_, error)) if error.code() == "57014"));
                 ran = true;
             }
             other => panic!("{other:?}"),
@@ -267,9 +277,9 @@ fn a_killed_connection_is_replaced() {
     let suicide = "SELECT pg_terminate_backend(pg_backend_pid())";
     let item = client.submit(Kind::Other, suicide, None);
     match client.next() {
-        Completion::Refused { item: who, reason: Reason::Lost, sent: true, cause } => {
+        Completion::Refused { item: who, reason: Reason::Lost, sent: true, .. } => {
             assert_eq!(who, item);
-            assert!(matches!(cause.as_deref(), Some(Trouble::Lost(lost)) if lost.retires()));
+            assert!(matches!(&client.troubles[..], [Completion::Gone(lost)] if lost.retires()));
         }
         other => panic!("{other:?}"),
     }
@@ -284,8 +294,8 @@ fn a_wrong_password_is_told_to_all_who_wait() {
     config.hosts[0].password = Some("wrong".to_owned());
     let mut client = Client::new(config, Limits::default());
     client.submit(Kind::Read, "SELECT 1", None);
-    let Completion::Refused { reason: Reason::ConnectFailed, sent: false, cause, .. } = client.next() else { panic!() };
-    let Some(Trouble::Connect(error)) = cause.as_deref() else { panic!() };
+    let Completion::Refused { reason: Reason::ConnectFailed, sent: false, .. } = client.next() else { panic!() };
+    let Some(Completion::NotOpened(error)) = client.troubles.last() else { panic!() };
     assert_eq!(error.sqlstate.as_deref(), Some("28P01"));
     client.end();
 }

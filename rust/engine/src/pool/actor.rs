@@ -6,39 +6,91 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use super::holder::{self, Sessions};
 use super::member::{self, Events, Job};
 use super::texts::Texts;
-use super::{Command, Completion, Gauges, Params, Shared, Sink, Trouble};
+use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
 use crate::rules::items::ById;
-use crate::rules::{Action, ConnId, ItemId, Kind, Limits, NEVER, Reason, Scheduler, State, Text, TextId};
-use crate::wire::{CancelKey, Config, Execute, Lost};
+use crate::rules::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
+use crate::wire::{CancelKey, Config, Described, Lost};
 
 /// A statement, from its call to its answer.
 pub(super) struct Payload {
-    pub(super) text: TextId,
+    pub(super) source: Source,
     pub(super) with_args: bool,
     pub(super) params: Option<Params>,
+    /// The description under which it was sent; None if it was run as it is.
+    pub(super) under: Option<Arc<Described>>,
+    pub(super) arrived: f64,
+}
+
+/// What a connection is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Serving,
+    /// The caller looks at it and prepares it, before anybody is served.
+    Greeting,
+    /// The caller brings it back to its initial state.
+    Cleaning,
 }
 
 /// One connection, as the actor sees it. To drop it ends its task.
 pub(super) struct Member {
-    pub(super) jobs: mpsc::UnboundedSender<Job>,
-    pub(super) _alive: oneshot::Sender<()>,
+    jobs: mpsc::UnboundedSender<Job>,
+    _alive: oneshot::Sender<()>,
+    /// What its task needs, while a password is asked for.
+    pub(super) opening: Option<(mpsc::UnboundedReceiver<Job>, oneshot::Receiver<()>)>,
     pub(super) key: Option<CancelKey>,
+    pub(super) stage: Stage,
     pub(super) group: Vec<ItemId>,
-    /// Whether the group itself was sent; else its types are being asked for.
+    /// Statements of the group that are done; that run now; whether any was ever sent.
+    pub(super) at: usize,
+    pub(super) run: usize,
     pub(super) sent: bool,
+    /// The statement whose types are being asked for.
+    pub(super) asked: Option<ItemId>,
+    /// Statements whose arguments are being asked for.
+    pub(super) missing: usize,
     pub(super) retries: u32,
     /// What a borrower waits for.
     pub(super) token: Option<u64>,
     pub(super) lent: bool,
+    pub(super) in_transaction: bool,
+    /// Dates and intervals can be read in text.
+    pub(super) plain: bool,
 }
 
 impl Member {
+    fn new() -> Self {
+        let (jobs, inbox) = mpsc::unbounded_channel();
+        let (_alive, ended) = oneshot::channel();
+        Member {
+            jobs,
+            _alive,
+            opening: Some((inbox, ended)),
+            key: None,
+            stage: Stage::Serving,
+            group: Vec::new(),
+            at: 0,
+            run: 0,
+            sent: false,
+            asked: None,
+            missing: 0,
+            retries: 0,
+            token: None,
+            lent: false,
+            in_transaction: false,
+            plain: true,
+        }
+    }
+
+    /// A group is to be run.
+    pub(super) fn begin(&mut self, group: Vec<ItemId>) {
+        (self.group, self.at, self.run, self.sent, self.asked, self.retries) = (group, 0, 0, false, None, 0);
+    }
+
     /// A task that has ended has told so: the loss is on its way.
     pub(super) fn send(&self, job: Job) {
         drop(self.jobs.send(job));
@@ -50,24 +102,25 @@ pub(super) struct Actor {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) scheduler: Scheduler,
     pub(super) texts: Texts,
-    pub(super) sessions: mobc::Pool<Sessions>,
     pub(super) events: Events,
-    pub(super) lifetime: f64,
+    pub(super) options: Options,
     pub(super) members: HashMap<ConnId, Member>,
     pub(super) payloads: ById<ItemId, Payload>,
+    /// When somebody began to wait for a connection to himself.
+    pub(super) arrived: ById<ItemId, f64>,
     /// Statements whose arguments were asked for, and where they wait.
     pub(super) awaiting: ById<ItemId, ConnId>,
     /// Outcomes until the scheduler has them delivered.
     pub(super) results: ById<ItemId, Completion>,
     pub(super) batch: Vec<Completion>,
-    pub(super) trouble: Option<Arc<Trouble>>,
     pub(super) counters: Gauges,
-    pub(super) random: RandomState,
-    pub(super) drawn: u64,
+    sessions: mobc::Pool<Sessions>,
+    random: RandomState,
+    drawn: u64,
 }
 
 /// Serve one pool until it has ended.
-pub async fn run(shared: Arc<Shared>, config: Config, limits: Limits, lifetime: f64, sink: Arc<dyn Sink>) {
+pub async fn run(shared: Arc<Shared>, config: Config, limits: Limits, options: Options, sink: Arc<dyn Sink>) {
     let (events, mut arrived) = mpsc::unbounded_channel();
     let mut actor = Actor {
         texts: Texts::new(sink.clone(), config.max_statements > 0),
@@ -75,17 +128,17 @@ pub async fn run(shared: Arc<Shared>, config: Config, limits: Limits, lifetime: 
         scheduler: Scheduler::new(limits),
         members: HashMap::new(),
         payloads: ById::default(),
+        arrived: ById::default(),
         awaiting: ById::default(),
         results: ById::default(),
         batch: Vec::new(),
-        trouble: None,
         counters: Gauges::default(),
         random: RandomState::new(),
         drawn: 0,
         shared,
         sink,
         events,
-        lifetime,
+        options,
     };
     let started = actor.scheduler.start(actor.now());
     actor.perform(started);
@@ -116,105 +169,19 @@ async fn until(wake: f64, now: f64) {
     tokio::time::sleep(Duration::from_secs_f64((wake - now).clamp(0.0, 86_400.0))).await;
 }
 
-/// Commands.
 impl Actor {
     pub(super) fn now(&self) -> f64 {
         self.shared.epoch.elapsed().as_secs_f64()
     }
 
-    pub(super) fn take_commands(&mut self) {
-        let commands = std::mem::take(&mut *self.shared.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        let now = self.now();
-        for command in commands {
-            let actions = self.obey(command, now);
-            self.perform(actions);
-        }
-        let actions = self.scheduler.turn(self.now());
-        self.perform(actions);
-    }
-
-    pub(super) fn obey(&mut self, command: Command, now: f64) -> Vec<Action> {
-        match command {
-            Command::AddText(id, info) => {
-                self.scheduler.add_text(id, Text::new(info.kind, info.groupable, info.dirties));
-                self.texts.add(id, info);
-            }
-            Command::ForgetText(id) => {
-                self.scheduler.forget_text(id);
-                self.texts.forget(id);
-            }
-            Command::Submit { item, text, with_args, params, deadline } => {
-                self.texts.hold(text);
-                self.payloads.insert(item, Payload { text, with_args, params });
-                return self.scheduler.submit(item, text, deadline, now);
-            }
-            Command::Provide(item, params) => self.provide(item, params),
-            Command::Acquire(item, deadline) => return self.scheduler.acquire(item, deadline, now),
-            Command::Cancel(item) => {
-                let actions = self.scheduler.cancel(item, now);
-                self.prune(&[item]);
-                return actions;
-            }
-            Command::Run(conn, token, statements) => {
-                self.borrowed(conn, token, Job::Run { statements, revocable: false, shared: false });
-            }
-            Command::Describe(conn, token, sql) => self.borrowed(conn, token, Job::Describe(sql)),
-            Command::Stop(conn, token) => self.cancel(conn, Some(token)),
-            Command::Release(conn, healthy) => return self.release(conn, healthy, now),
-            Command::Resize(low, high) => return self.scheduler.resize(now, low, high),
-            Command::Expire => return self.scheduler.expire(now),
-            Command::ShutDown => return self.scheduler.shut_down(now),
-            Command::Terminate => return self.scheduler.terminate(),
-        }
-        Vec::new()
-    }
-
-    /// The caller has encoded the arguments that it was asked for, or says that they do not fit.
-    pub(super) fn provide(&mut self, item: ItemId, params: Option<Params>) {
-        let Some(conn) = self.awaiting.remove(&item) else { return };
-        match (params, self.payloads.get_mut(&item)) {
-            (Some(params), Some(payload)) => {
-                payload.params = Some(params);
-                self.start(conn);
-            }
-            _ => {
-                self.results.insert(item, Completion::Unfit(item));
-                self.finish(conn, false, 0.0, 0);
-            }
-        }
-    }
-
-    /// A borrower's job.
-    pub(super) fn borrowed(&mut self, conn: ConnId, token: u64, job: Job) {
-        match self.members.get_mut(&conn).filter(|member| member.lent && member.token.is_none()) {
-            Some(member) => {
-                member.token = Some(token);
-                member.send(job);
-            }
-            None => {
-                let lost = Lost { sent: false, ..Lost::new("the connection is gone") };
-                self.batch.push(Completion::Ran(token, Err(lost)));
-            }
-        }
-    }
-
-    pub(super) fn release(&mut self, conn: ConnId, healthy: bool, now: f64) -> Vec<Action> {
-        let Some(member) = self.members.get_mut(&conn).filter(|member| member.lent) else { return Vec::new() };
-        member.lent = false;
-        let idle = member.token.take().is_none(); // else something still runs on it
-        self.scheduler.released(conn, now, healthy && idle)
-    }
-}
-
-/// Actions.
-impl Actor {
+    /// Carry actions out, in order.
     pub(super) fn perform(&mut self, actions: Vec<Action>) {
         let mut todo = VecDeque::from(actions);
         while let Some(action) = todo.pop_front() {
             match action {
                 Action::Send(conn, group) => {
-                    let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
-                    (member.group, member.retries) = (group, 0);
+                    self.record_waits(&group);
+                    self.member(conn).begin(group);
                     self.start(conn);
                 }
                 Action::Deliver(group) => {
@@ -225,12 +192,13 @@ impl Actor {
                 }
                 Action::Fail { item, reason, sent } => self.refuse(item, reason, sent),
                 Action::Lend(conn, item) => {
-                    self.members.get_mut(&conn).expect("bug: a connection that is not there").lent = true;
-                    self.batch.push(Completion::Lent(item, conn));
+                    self.member(conn).lent = true;
+                    let arrived = self.arrived.remove(&item).unwrap_or_default();
+                    self.batch.push(Completion::Lent(item, conn, self.now() - arrived));
                 }
                 Action::Open(conn) => self.open(conn),
                 Action::Cancel(conn) => self.cancel(conn, None),
-                Action::Reset(conn) => self.members[&conn].send(Job::Reset),
+                Action::Reset(conn) => self.reset(conn),
                 Action::Close(conn) => {
                     self.close(conn);
                     todo.extend(self.scheduler.closed(conn, self.now()));
@@ -239,64 +207,37 @@ impl Actor {
         }
     }
 
-    /// Send the group of `conn`, or ask for what is missing: from the server its types, from the caller its arguments.
-    pub(super) fn start(&mut self, conn: ConnId) {
-        let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
-        let mut statements = Vec::with_capacity(member.group.len());
-        let mut revocable = true;
-        for item in &member.group {
-            let payload = &self.payloads[item];
-            let info = self.texts.info(payload.text);
-            revocable = revocable && info.kind != Kind::Other;
-            let known = self.texts.described(payload.text);
-            statements.push(match (known, &payload.params) {
-                (None, _) if !payload.with_args => Execute::Direct(info.sql.clone()),
-                (None, _) => {
-                    member.sent = false;
-                    return member.send(Job::Describe(info.sql.clone()));
-                }
-                (Some(text), _) if !payload.with_args => Execute::Known { text: text.clone(), params: Bytes::new() },
-                (Some(text), Some((under, params))) if Arc::ptr_eq(text, under) => {
-                    Execute::Known { text: text.clone(), params: params.clone() }
-                }
-                (Some(text), _) => {
-                    member.sent = false;
-                    self.awaiting.insert(*item, conn);
-                    return self.batch.push(Completion::NeedsParams(*item, text.clone()));
-                }
-            });
+    /// Statements of one turn share their arrival time: one entry for each run of equal ones.
+    fn record_waits(&mut self, group: &[ItemId]) {
+        let now = self.now();
+        let mut measures = self.shared.measures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        for alike in group.chunk_by(|one, next| self.payloads[one].arrived == self.payloads[next].arrived) {
+            measures.wait.record(now - self.payloads[&alike[0]].arrived, alike.len() as u64);
         }
-        member.sent = true;
-        member.send(Job::Run { statements, revocable, shared: true });
     }
 
-    pub(super) fn open(&mut self, conn: ConnId) {
+    fn open(&mut self, conn: ConnId) {
         self.counters.connects += 1;
-        let (jobs, inbox) = mpsc::unbounded_channel();
-        let (alive, ended) = oneshot::channel();
-        tokio::spawn(member::serve(self.sessions.clone(), conn, inbox, ended, self.events.clone()));
-        let member = Member {
-            jobs,
-            _alive: alive,
-            key: None,
-            group: Vec::new(),
-            sent: false,
-            retries: 0,
-            token: None,
-            lent: false,
-        };
+        let mut member = Member::new();
+        if self.options.asks_password {
+            self.batch.push(Completion::NeedsPassword(conn));
+        } else if let Some((inbox, ended)) = member.opening.take() {
+            self.serve(conn, inbox, ended, None);
+        }
         self.members.insert(conn, member);
     }
 
-    pub(super) fn cancel(&mut self, conn: ConnId, token: Option<u64>) {
-        match (self.members.get(&conn).and_then(|member| member.key.clone()), token) {
-            (Some(key), _) => drop(tokio::spawn(member::cancel(key, conn, token, self.events.clone()))),
-            (None, Some(token)) => self.batch.push(Completion::Stopped(token)),
-            (None, None) => {}
-        }
+    pub(super) fn serve(
+        &mut self,
+        conn: ConnId,
+        inbox: mpsc::UnboundedReceiver<Job>,
+        ended: oneshot::Receiver<()>,
+        password: Option<String>,
+    ) {
+        tokio::spawn(member::serve(self.sessions.clone(), password, conn, inbox, ended, self.events.clone()));
     }
 
-    pub(super) fn close(&mut self, conn: ConnId) {
+    fn close(&mut self, conn: ConnId) {
         let Some(member) = self.members.remove(&conn) else { return };
         self.end_group(&member.group);
         let lost = Lost { sent: member.token.is_some(), ..Lost::new("the connection was closed by the pool") };
@@ -308,9 +249,26 @@ impl Actor {
         }
     }
 
-    pub(super) fn refuse(&mut self, item: ItemId, reason: Reason, sent: bool) {
-        self.batch.push(Completion::Refused { item, reason, sent, cause: self.trouble.clone() });
+    fn refuse(&mut self, item: ItemId, reason: Reason, sent: bool) {
+        let now = self.now();
+        let arrived = self.payloads.get(&item).map(|payload| payload.arrived);
+        let waited = now - arrived.or(self.arrived.get(&item).copied()).unwrap_or(now);
+        let running = match (reason, sent) {
+            (Reason::Timeout, false) => {
+                self.scheduler.running().map(|(since, item)| (now - since, self.sql(item))).collect()
+            }
+            _ => Vec::new(),
+        };
+        self.set_gauges(); // the refusal tells how the pool stands
+        self.batch.push(Completion::Refused { item, reason, sent, waited, running });
         self.prune(&[item]);
+    }
+
+    pub(super) fn sql(&self, item: ItemId) -> Arc<str> {
+        match &self.payloads[&item].source {
+            Source::Plain(sql) => sql.clone(),
+            Source::Known(text) => self.texts.info(*text).sql.clone(),
+        }
     }
 
     /// A number in 0..1: nothing that needs to be hard to guess.
@@ -320,7 +278,14 @@ impl Actor {
     }
 
     /// Hand out what was decided, and say how the pool stands.
-    pub(super) fn report(&mut self) {
+    fn report(&mut self) {
+        self.set_gauges();
+        if !self.batch.is_empty() {
+            self.sink.complete(std::mem::take(&mut self.batch));
+        }
+    }
+
+    fn set_gauges(&mut self) {
         let mut gauges = Gauges {
             size: self.scheduler.size(),
             waiting: self.scheduler.waiting(),
@@ -328,6 +293,8 @@ impl Actor {
             healthy: self.scheduler.connect_failures == 0,
             broken_up: self.scheduler.broken_up,
             resent: self.scheduler.resent,
+            min_size: self.scheduler.limits.min_size,
+            max_size: self.scheduler.limits.max_size,
             ..self.counters.clone()
         };
         for (_, state, running) in self.scheduler.states() {
@@ -342,8 +309,5 @@ impl Actor {
             }
         }
         *self.shared.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = gauges;
-        if !self.batch.is_empty() {
-            self.sink.complete(std::mem::take(&mut self.batch));
-        }
     }
 }

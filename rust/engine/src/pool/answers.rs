@@ -1,13 +1,12 @@
 //! What connections tell: opened, answered, lost; and what becomes of their statements.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::actor::Actor;
-use super::member::{Event, Job};
-use super::{Completion, Trouble};
-use crate::rules::{Action, ConnId, ItemId};
-use crate::wire::{Answer, Described, Lost, Outcome, ServerError, Types};
+use super::actor::{Actor, Stage};
+use super::member::Event;
+use super::{Completion, Ran, Source};
+use crate::rules::{Action, ConnId, ItemId, Kind};
+use crate::wire::{Answer, Column, Described, Lost, Outcome, Settings};
 
 /// How often a statement is prepared again before its error is reported.
 const MOST_RETRIES: u32 = 3;
@@ -16,38 +15,55 @@ impl Actor {
     pub(super) fn handle(&mut self, conn: ConnId, event: Event) {
         let now = self.now();
         let actions = match event {
-            Event::Opened(key) => {
-                if let Some(member) = self.members.get_mut(&conn) {
-                    member.key = Some(key);
-                }
-                let lifetime = self.lifetime * (0.9 + 0.2 * self.draw());
-                self.scheduler.opened(conn, now, lifetime)
-            }
-            Event::OpenFailed(error) => {
-                self.counters.connect_failures += 1;
-                self.members.remove(&conn);
-                let permanent = error.permanent;
-                self.trouble = Some(Arc::new(Trouble::Connect(error)));
-                let jitter = self.draw();
-                self.scheduler.open_failed(conn, now, permanent, jitter)
-            }
             Event::CancelClosed(None) => self.scheduler.cancel_closed(conn, now),
             Event::CancelClosed(Some(token)) => return self.batch.push(Completion::Stopped(token)),
             // What follows comes from a connection that may have been given up meanwhile.
             _ if !self.members.contains_key(&conn) => return,
-            Event::Ran(answer) => return self.answered(conn, answer),
-            Event::Described(answer, elapsed) => return self.described(conn, answer, elapsed),
-            Event::ResetDone => self.scheduler.reset_done(conn, now),
-            Event::Lost(lost) => self.lost(conn, lost, now),
+            Event::Opened(key, settings) => {
+                let greets = self.options.greets;
+                let member = self.member(conn);
+                (member.key, member.plain) = (Some(key), settings.is_plain());
+                if greets {
+                    (member.lent, member.stage) = (true, Stage::Greeting);
+                    return self.batch.push(Completion::Greet(conn));
+                }
+                self.opened(conn, now)
+            }
+            Event::OpenFailed(error) => {
+                let permanent = error.permanent;
+                self.batch.push(Completion::NotOpened(error));
+                self.not_opened(conn, permanent, now)
+            }
+            Event::Ran(answer) => return self.answered(conn, answer, now),
+            Event::Lost(lost) => {
+                let retire = lost.retires();
+                self.lost(conn, lost, retire, now)
+            }
         };
         self.perform(actions);
     }
 
-    pub(super) fn lost(&mut self, conn: ConnId, lost: Lost, now: f64) -> Vec<Action> {
+    pub(super) fn opened(&mut self, conn: ConnId, now: f64) -> Vec<Action> {
+        self.batch.push(Completion::Opened(conn));
+        let lifetime = self.options.lifetime * (0.9 + 0.2 * self.draw());
+        self.scheduler.opened(conn, now, lifetime)
+    }
+
+    pub(super) fn not_opened(&mut self, conn: ConnId, permanent: bool, now: f64) -> Vec<Action> {
+        self.counters.connect_failures += 1;
+        self.members.remove(&conn);
+        let jitter = self.draw();
+        self.scheduler.open_failed(conn, now, permanent, jitter)
+    }
+
+    pub(super) fn lost(&mut self, conn: ConnId, lost: Lost, retire: bool, now: f64) -> Vec<Action> {
         self.counters.lost += 1;
         let member = self.members.remove(&conn).expect("bug: a connection that is not there");
-        self.trouble = Some(Arc::new(Trouble::Lost(lost.clone())));
-        let actions = self.scheduler.lost(conn, now, lost.sent && member.sent, lost.retires());
+        self.batch.push(Completion::Gone(lost.clone()));
+        let actions = match member.stage {
+            Stage::Greeting => Vec::new(), // whoever greets it hears of it, and tells
+            _ => self.scheduler.lost(conn, now, lost.sent && member.sent, retire),
+        };
         self.end_group(&member.group);
         if let Some(token) = member.token {
             self.batch.push(Completion::Ran(token, Err(lost.clone())));
@@ -59,139 +75,205 @@ impl Actor {
     }
 
     /// ReadyForQuery: what was run is final.
-    pub(super) fn answered(&mut self, conn: ConnId, answer: Answer) {
-        let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
+    fn answered(&mut self, conn: ConnId, answer: Answer, now: f64) {
+        let Answer { ok, outcomes, elapsed, largest, in_transaction, settings, notices } = answer;
+        self.batch.extend(notices.into_iter().map(Completion::Notice));
+        let member = self.member(conn);
+        (member.plain, member.in_transaction) = (settings.is_plain(), in_transaction);
         if member.group.is_empty() {
-            if let Some(token) = member.token.take() {
-                self.batch.push(Completion::Ran(token, Ok(answer)));
-            }
-            return;
+            return self.was_reset(conn, ok, now);
         }
-        if let [item] = member.group[..]
-            && let [Outcome::Failed(error)] = &answer.outcomes[..]
-            && error.is_stale_plan()
-            && self.heal(conn, item, error.code() == "42P05", error.code() == "26000")
-        {
-            return;
+        let (run, asked) = (member.run, member.asked.take());
+        let sent: Vec<ItemId> = member.group[member.at..member.at + run].iter().copied().chain(asked).collect();
+        member.at += if ok { run } else { 0 };
+        for (item, outcome) in sent.into_iter().zip(outcomes) {
+            self.take_result(item, outcome, &settings);
         }
-        let group = self.members[&conn].group.clone();
-        let (ok, elapsed, largest) = (answer.ok, answer.elapsed.as_secs_f64(), answer.largest);
-        for (item, outcome) in group.into_iter().zip(answer.outcomes) {
-            if let Some(result) = self.result(item, outcome) {
-                self.results.insert(item, result);
-            }
+        let member = self.member(conn);
+        if ok && (asked.is_some() || member.at < member.group.len()) {
+            self.scheduler.measured(elapsed.as_secs_f64());
+            self.start(conn);
+        } else if ok || !self.heal(conn) {
+            self.finish(conn, ok, elapsed.as_secs_f64(), largest);
         }
-        self.finish(conn, ok, elapsed, largest);
     }
 
-    pub(super) fn result(&mut self, item: ItemId, outcome: Outcome) -> Option<Completion> {
-        match outcome {
-            Outcome::Skipped => None,
-            Outcome::Failed(error) => Some(Completion::Failed(item, error)),
-            Outcome::Done { tag, rows, columns } => {
-                let text = self.payloads[&item].text;
-                let shape = match columns {
-                    None => self.texts.described(text).filter(|known| !known.columns.is_empty()).cloned(),
-                    Some(columns) => {
-                        if self.texts.info(text).preparable && self.texts.described(text).is_none() {
-                            self.texts.describe(text, Vec::new(), columns.clone());
-                        }
-                        let sql = self.texts.info(text).sql.clone();
-                        Some(Arc::new(Described::new(String::new(), sql, Vec::new(), columns)))
+    fn was_reset(&mut self, conn: ConnId, ok: bool, now: f64) {
+        let actions = match ok {
+            true => self.scheduler.reset_done(conn, now),
+            false => {
+                let lost = Lost { sent: false, ..Lost::new("the session could not be reset") };
+                self.lost(conn, lost, false, now)
+            }
+        };
+        self.perform(actions);
+    }
+
+    fn take_result(&mut self, item: ItemId, outcome: Outcome, settings: &Arc<Settings>) {
+        let result = match outcome {
+            Outcome::Skipped => return,
+            Outcome::Described((params, columns)) => {
+                let payload = self.payloads.get_mut(&item).expect("bug: a statement that is not there");
+                match &payload.source {
+                    Source::Known(text) if self.texts.described(*text).is_some() => {} // by another connection, meanwhile
+                    Source::Known(text) => drop(self.texts.describe(*text, params, columns)),
+                    Source::Plain(sql) => {
+                        let mut described = Described::new(String::new(), sql.clone(), params, columns);
+                        self.sink.formats(&mut described);
+                        payload.under = Some(Arc::new(described));
                     }
-                };
-                Some(Completion::Done { item, tag, rows, shape })
+                }
+                return;
             }
+            Outcome::Failed(error) => Completion::Failed(item, error),
+            Outcome::Done { tag, rows, columns } => match self.shape(item, columns) {
+                Ok(shape) => Completion::Done { item, tag, rows, shape, settings: settings.clone() },
+                Err(()) => Completion::Changed(item),
+            },
+        };
+        self.results.insert(item, result);
+    }
+
+    /// How to read the rows of a statement: as described, or as what they are where the columns were told with them.
+    fn shape(&mut self, item: ItemId, columns: Option<Vec<Column>>) -> Result<Option<Arc<Described>>, ()> {
+        let payload = &self.payloads[&item];
+        let source = payload.source.clone();
+        let Some(under) = payload.under.clone() else {
+            let columns = columns.unwrap_or_default();
+            return Ok((!columns.is_empty()).then(|| Arc::new(self.direct(source, columns))));
+        };
+        match columns {
+            Some(columns) if columns != under.columns => {
+                if let Source::Known(text) = source {
+                    self.texts.outdated(text, &under);
+                }
+                self.as_it_is(&under, columns).map(Some)
+            }
+            _ => Ok((!under.columns.is_empty()).then_some(under)),
         }
     }
 
-    /// A statement alone that failed since its plan is out of date is prepared anew and sent once more.
-    pub(super) fn heal(&mut self, conn: ConnId, item: ItemId, taken: bool, unknown: bool) -> bool {
+    /// Rows of a text that was run without asking first came in text; the pool knows it from now on.
+    fn direct(&mut self, source: Source, columns: Vec<Column>) -> Described {
+        let sql = match source {
+            Source::Plain(sql) => sql,
+            Source::Known(text) => {
+                if self.texts.info(text).preparable && self.texts.described(text).is_none() {
+                    self.texts.describe(text, Vec::new(), columns.clone());
+                }
+                self.texts.info(text).sql.clone()
+            }
+        };
+        Described::new(String::new(), sql, Vec::new(), columns)
+    }
+
+    /// The result has other columns than when the text was described; an error if they cannot be read in the format
+    /// that was asked for.
+    fn as_it_is(&self, under: &Arc<Described>, columns: Vec<Column>) -> Result<Arc<Described>, ()> {
+        let mut best = Described::new(String::new(), under.sql.clone(), Vec::new(), columns);
+        self.sink.formats(&mut best);
+        let alike = under.result_formats.first().copied().unwrap_or_default();
+        for (at, format) in best.result_formats.iter_mut().enumerate() {
+            let asked = under.result_formats.get(at).copied().unwrap_or(alike);
+            if asked == 1 && *format == 0 {
+                return Err(());
+            }
+            *format = asked;
+        }
+        Ok(Arc::new(best))
+    }
+
+    /// A plan that is out of date is forgotten. True if its statement, being alone, is prepared anew and sent once more.
+    fn heal(&mut self, conn: ConnId) -> bool {
+        let member = &self.members[&conn];
+        let failed = |item: &&ItemId| matches!(self.results.get(item), Some(Completion::Failed(..)));
+        let Some(item) = member.group.iter().find(failed).copied() else { return false };
+        let Some(Completion::Failed(_, error)) = self.results.get(&item) else { return false };
+        let payload = &self.payloads[&item];
+        let revocable = match payload.source {
+            Source::Known(text) => self.texts.info(text).kind != Kind::Other,
+            Source::Plain(_) => false,
+        };
+        let mistyped = error.is_mistyped() && revocable && payload.under.is_some();
+        if !(error.is_stale_plan() || mistyped) {
+            return false;
+        }
+        let (taken, unknown) = (error.code() == "42P05", error.code() == "26000");
+        if let (Source::Known(text), Some(under)) = (&payload.source, payload.under.clone()) {
+            self.texts.outdated(*text, &under);
+        }
         let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
         let again = member.retries > 0;
-        if member.retries >= MOST_RETRIES || (again && !taken && !unknown) {
+        let over = member.retries >= MOST_RETRIES || (again && !taken && !unknown);
+        if member.group.len() > 1 || member.in_transaction || over {
             return false;
         }
         member.retries += 1;
-        let text = self.payloads[&item].text;
-        if let Some(old) = self.texts.outdated(text) {
-            self.members[&conn].send(Job::Discard(old.name.clone()));
-        }
+        member.at = 0;
         if taken || (again && unknown) {
             self.texts.give_up_names(); // a proxy deals statements out to other connections: names mean nothing there
         }
+        self.results.remove(&item);
         self.start(conn);
         true
     }
 
-    /// The server told the types of the text that `conn` is to run.
-    pub(super) fn described(&mut self, conn: ConnId, answer: Result<Types, ServerError>, took: Duration) {
-        let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
-        if member.group.is_empty() {
-            if let Some(token) = member.token.take() {
-                self.batch.push(Completion::Described(token, Ok(answer)));
-            }
-            return;
-        }
-        self.scheduler.measured(took.as_secs_f64());
-        let Some(item) = self.undescribed(conn) else {
-            return self.start(conn); // the types came on another connection meanwhile
-        };
-        match answer {
-            Ok((params, columns)) => {
-                let text = self.payloads[&item].text;
-                self.texts.describe(text, params, columns);
-                self.start(conn);
-            }
-            Err(error) => {
-                self.results.insert(item, Completion::Failed(item, error));
-                self.finish(conn, false, took.as_secs_f64(), 0);
-            }
-        }
-    }
-
-    /// The first statement of the group of `conn` whose types are not known.
-    pub(super) fn undescribed(&self, conn: ConnId) -> Option<ItemId> {
-        let unknown = |item: &&ItemId| {
-            let payload = &self.payloads[*item];
-            payload.with_args && self.texts.described(payload.text).is_none()
-        };
-        self.members[&conn].group.iter().find(unknown).copied()
-    }
-
     /// The group of `conn` is answered.
     pub(super) fn finish(&mut self, conn: ConnId, ok: bool, seconds: f64, largest: usize) {
-        let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
+        let now = self.now();
+        let member = self.member(conn);
         let group = std::mem::take(&mut member.group);
-        if ok || group.len() == 1 {
-            self.counters.groups += 1;
-            self.counters.statements += group.len() as u64;
-        }
+        let (in_transaction, token) = (member.in_transaction, member.token.take());
         for item in &group {
             self.awaiting.remove(item); // before it may be sent again, and asked for again
         }
-        let actions = self.scheduler.finished(conn, ok, self.now(), seconds, largest as f64);
-        self.perform(actions);
-        for item in &group {
-            self.results.remove(item);
+        if let Some(token) = token {
+            let results = group.iter().map(|item| self.results.remove(item)).collect();
+            self.batch.push(Completion::Ran(token, Ok(Ran { ok, seconds, in_transaction, results })));
+        } else {
+            if ok || group.len() == 1 {
+                self.measure(&group, seconds, now);
+            }
+            let actions = self.scheduler.finished(conn, ok, now, seconds, largest as f64);
+            self.perform(actions);
+            for item in &group {
+                self.results.remove(item);
+            }
         }
         self.prune(&group);
+    }
+
+    fn measure(&mut self, group: &[ItemId], seconds: f64, now: f64) {
+        let count = group.len() as u64;
+        self.counters.groups += 1;
+        self.counters.statements += count;
+        let mut measures = self.shared.measures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        measures.group_size.record(count as f64, 1);
+        measures.run.record(seconds, count);
+        measures.rate.add(count, now);
+        drop(measures);
+        if count == 1 && self.options.slow.is_some_and(|slow| seconds >= slow) {
+            self.batch.push(Completion::Slow(self.sql(group[0]), seconds));
+        }
     }
 
     /// The connection of a group is gone; what the scheduler sends again starts anew.
     pub(super) fn end_group(&mut self, group: &[ItemId]) {
         for item in group {
             self.awaiting.remove(item);
+            self.results.remove(item);
         }
         self.prune(group);
     }
 
     pub(super) fn prune(&mut self, items: &[ItemId]) {
         for item in items {
-            if !self.scheduler.knows(*item)
-                && let Some(payload) = self.payloads.remove(item)
-            {
-                self.texts.release(payload.text);
+            if self.scheduler.knows(*item) {
+                continue;
+            }
+            self.arrived.remove(item);
+            if let Some(Source::Known(text)) = self.payloads.remove(item).map(|payload| payload.source) {
+                self.texts.release(text);
             }
         }
     }

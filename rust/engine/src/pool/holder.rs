@@ -9,6 +9,11 @@ use mobc::{Manager, async_trait};
 
 use crate::wire::{Config, ConnectError, Link, connect};
 
+tokio::task_local! {
+    /// The password for the session that this task opens, where it is asked for each time: mobc passes nothing on.
+    static PASSWORD: Option<String>;
+}
+
 /// Opens sessions.
 pub struct Sessions(pub Config);
 
@@ -18,7 +23,8 @@ impl Manager for Sessions {
     type Error = ConnectError;
 
     async fn connect(&self) -> Result<Link, ConnectError> {
-        connect(&self.0, None).await
+        let password = PASSWORD.try_with(Clone::clone).unwrap_or_default();
+        connect(&self.0, password.as_deref()).await
     }
 
     /// Signs of life are asked for in front of a statement (`wire::Link`), which costs no round trip of its own.
@@ -37,9 +43,12 @@ pub fn holder(config: Config) -> mobc::Pool<Sessions> {
     mobc::Pool::builder().max_open(0).test_on_check_out(false).get_timeout(None).build(Sessions(config))
 }
 
-/// Open a session.
-pub async fn open(holder: &mobc::Pool<Sessions>) -> Result<mobc::Connection<Sessions>, ConnectError> {
-    holder.get().await.map_err(|error| match error {
+/// Open a session; `password` takes the place of the configured one.
+pub async fn open(
+    holder: &mobc::Pool<Sessions>,
+    password: Option<String>,
+) -> Result<mobc::Connection<Sessions>, ConnectError> {
+    PASSWORD.scope(password, holder.get()).await.map_err(|error| match error {
         mobc::Error::Inner(error) => error,
         other => ConnectError::new(other.to_string()),
     })

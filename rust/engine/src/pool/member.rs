@@ -8,35 +8,30 @@ use tokio::sync::oneshot;
 
 use super::holder::{self, Sessions};
 use crate::rules::ConnId;
-use crate::wire::{Answer, CancelKey, ConnectError, Execute, Group, Link, Lost, ServerError, Types};
+use crate::wire::{Answer, CancelKey, ConnectError, Execute, Group, Link, Lost, Settings};
 
 /// How long a CancelRequest may take, connecting included.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What a connection is to do.
-pub enum Job {
-    /// Run statements; whether they can all be revoked, and whether the session must be outside a transaction after.
-    Run { statements: Vec<Execute>, revocable: bool, shared: bool },
-    /// Ask for the types of a text.
-    Describe(Arc<str>),
-    /// Drop a prepared statement's name.
-    Discard(String),
-    /// Bring the session back to its initial state.
-    Reset,
+/// What a connection is to run.
+#[derive(Default)]
+pub struct Job {
+    /// The statements.
+    pub statements: Vec<Execute>,
+    /// None of them can commit before the Sync.
+    pub revocable: bool,
+    /// The session must be outside a transaction after.
+    pub shared: bool,
 }
 
 /// What happened.
 pub enum Event {
     /// It is open.
-    Opened(CancelKey),
+    Opened(CancelKey, Arc<Settings>),
     /// It could not be opened.
     OpenFailed(ConnectError),
-    /// A Run is answered.
+    /// A job is answered.
     Ran(Answer),
-    /// A Describe is answered.
-    Described(Result<Types, ServerError>, Duration),
-    /// The session is clean.
-    ResetDone,
     /// It is gone.
     Lost(Lost),
     /// The server closed a CancelRequest's connection; a borrower's request has a token.
@@ -49,6 +44,7 @@ pub type Events = UnboundedSender<(ConnId, Event)>;
 /// Open a connection and serve until the actor drops the other ends of `jobs` and `alive`, or the connection is lost.
 pub async fn serve(
     sessions: mobc::Pool<Sessions>,
+    password: Option<String>,
     id: ConnId,
     mut jobs: UnboundedReceiver<Job>,
     mut alive: oneshot::Receiver<()>,
@@ -56,14 +52,14 @@ pub async fn serve(
 ) {
     let tell = |event| drop(events.send((id, event)));
     let opened = tokio::select! {
-        opened = holder::open(&sessions) => opened,
+        opened = holder::open(&sessions, password) => opened,
         _ = &mut alive => return,
     };
     let mut held = match opened {
         Ok(held) => held,
         Err(error) => return tell(Event::OpenFailed(error)),
     };
-    tell(Event::Opened(held.cancel_key().clone()));
+    tell(Event::Opened(held.cancel_key().clone(), held.settings().clone()));
     loop {
         let job = tokio::select! {
             biased;
@@ -79,8 +75,7 @@ pub async fn serve(
             _ = &mut alive => break,
         };
         match done {
-            Ok(Some(event)) => tell(event),
-            Ok(None) => {}
+            Ok(answer) => tell(Event::Ran(answer)),
             Err(lost) => {
                 drop(held.into_inner());
                 return tell(Event::Lost(lost));
@@ -90,29 +85,12 @@ pub async fn serve(
     held.into_inner().close().await;
 }
 
-async fn carry_out(link: &mut Link, job: Job) -> Result<Option<Event>, Lost> {
-    match job {
-        Job::Run { statements, revocable, shared } => {
-            let answer = link.run(Group { statements: &statements, revocable }).await?;
-            if shared && link.in_transaction() {
-                return Err(Lost::new("bug: a statement left a transaction open on a shared connection"));
-            }
-            Ok(Some(Event::Ran(answer)))
-        }
-        Job::Describe(sql) => {
-            let began = std::time::Instant::now();
-            Ok(Some(Event::Described(link.describe(&sql).await?, began.elapsed())))
-        }
-        Job::Discard(name) => {
-            link.discard(&name);
-            Ok(None)
-        }
-        Job::Reset => {
-            let group = [Execute::Direct("DISCARD ALL".into())];
-            let answer = link.run(Group { statements: &group, revocable: false }).await?;
-            if answer.ok { Ok(Some(Event::ResetDone)) } else { Err(Lost::new("the session could not be reset")) }
-        }
+async fn carry_out(link: &mut Link, job: Job) -> Result<Answer, Lost> {
+    let answer = link.run(Group { statements: &job.statements, revocable: job.revocable }).await?;
+    if job.shared && answer.in_transaction {
+        return Err(Lost::new("bug: a statement left a transaction open on a shared connection"));
     }
+    Ok(answer)
 }
 
 /// Ask the server to stop what runs; told in the end, whatever comes of it.

@@ -11,18 +11,22 @@
 
 mod actor;
 mod answers;
+mod commands;
 mod holder;
+mod measures;
 mod member;
+mod sending;
 mod texts;
 
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+pub use measures::{Histogram, Measures, Rate};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::rules::{ConnId, ItemId, Kind, Limits, Reason, TextId};
-use crate::wire::{Answer, Config, Described, Execute, Lost, Rows, ServerError, Types};
+use crate::wire::{Config, ConnectError, Described, Lost, Rows, ServerError, Settings};
 
 /// A text that the pool is told of.
 #[derive(Clone, Debug)]
@@ -37,10 +41,55 @@ pub struct TextInfo {
     pub dirties: bool,
     /// Whether it is worth preparing (DDL and settings are rarely sent twice).
     pub preparable: bool,
+    /// Whether its types must be asked for even where it comes without arguments: it may have parameters.
+    pub asks: bool,
 }
 
 /// The arguments of a statement, encoded as this description says.
 pub type Params = (Arc<Described>, Bytes);
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A text that the pool was told of.
+    Known(TextId),
+    /// A text that is run as it is, and not remembered.
+    Plain(Arc<str>),
+}
+
+/// One execution on a connection that is lent.
+#[derive(Debug)]
+pub struct Call {
+    /// Who.
+    pub item: ItemId,
+    /// What.
+    pub source: Source,
+    /// Whether it has arguments.
+    pub with_args: bool,
+    /// Them, if their types are known.
+    pub params: Option<Params>,
+}
+
+/// How a pool works with its caller.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Connections are replaced after about so many seconds.
+    pub lifetime: f64,
+    /// The caller looks at each new connection before it serves anybody ([`Completion::Greet`]).
+    pub greets: bool,
+    /// The caller brings sessions back to their initial state himself ([`Completion::Clean`]).
+    pub cleans: bool,
+    /// The caller is asked for the password of each connection ([`Completion::NeedsPassword`]).
+    pub asks_password: bool,
+    /// The caller hears of statements alone that take so many seconds.
+    pub slow: Option<f64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { lifetime: 3600.0, greets: false, cleans: false, asks_password: false, slow: None }
+    }
+}
 
 /// What the caller asks for.
 pub enum Command {
@@ -48,6 +97,10 @@ pub enum Command {
     AddText(TextId, TextInfo),
     /// A text is not known any more.
     ForgetText(TextId),
+    /// The types of a text may be out of date: an argument does not fit them.
+    Doubt(TextId, Arc<Described>),
+    /// The database does not allow groups: every statement goes alone.
+    StopGrouping,
     /// One statement. `params` is None where they could not be encoded yet; a statement without arguments needs none.
     Submit {
         /// Who.
@@ -68,14 +121,20 @@ pub enum Command {
     /// The caller does not wait any more.
     Cancel(ItemId),
     /// Run statements on a connection that is lent; `Completion::Ran` has the same token.
-    Run(ConnId, u64, Vec<Execute>),
-    /// Ask for the types of a text on a connection that is lent.
-    Describe(ConnId, u64, Arc<str>),
+    Run(ConnId, u64, Vec<Call>),
     /// Stop what runs on a connection that is lent. It is not released before `Completion::Stopped` has come: until then
     /// the request may hit what runs next.
     Stop(ConnId, u64),
     /// A connection comes back, clean; false if it must not be used again.
     Release(ConnId, bool),
+    /// Close a connection that is of no use any more, for this reason; the others are suspect too if `true`.
+    Abort(ConnId, String, bool),
+    /// The password that was asked for; None if there is none to be had.
+    Password(ConnId, Option<String>),
+    /// A new connection is ready; else whether opening another one cannot help either.
+    Greeted(ConnId, Option<bool>),
+    /// A session is in its initial state again; false if it must not be used again.
+    Cleaned(ConnId, bool),
     /// Other bounds.
     Resize(usize, usize),
     /// Replace every connection as soon as it is free.
@@ -99,12 +158,16 @@ pub enum Completion {
         rows: Rows,
         /// How to read them; None if it has none.
         shape: Option<Arc<Described>>,
+        /// What the values depend on.
+        settings: Arc<Settings>,
     },
     /// The server refused a statement.
     Failed(ItemId, ServerError),
+    /// The columns are of other types than when the text was described, and cannot be read in the format asked for.
+    Changed(ItemId),
     /// The arguments did not fit, as the caller has said.
     Unfit(ItemId),
-    /// The pool could not serve a call; with the last error of a connection, if there is one.
+    /// The pool could not serve a call.
     Refused {
         /// Whose.
         item: ItemId,
@@ -112,21 +175,37 @@ pub enum Completion {
         reason: Reason,
         /// Whether the server may have seen it.
         sent: bool,
-        /// The last error of a connection.
-        cause: Option<Arc<Trouble>>,
+        /// For how long it had been waiting, in seconds.
+        waited: f64,
+        /// What ran instead, and for how long, if it waited in vain.
+        running: Vec<(f64, Arc<str>)>,
     },
     /// The types are known now: answer with [`Command::Provide`].
     NeedsParams(ItemId, Arc<Described>),
-    /// A connection is lent.
-    Lent(ItemId, ConnId),
+    /// A connection is lent, after so many seconds.
+    Lent(ItemId, ConnId, f64),
     /// What was run on a connection that is lent.
-    Ran(u64, Result<Answer, Lost>),
-    /// What the server told of a text.
-    Described(u64, Result<Result<Types, ServerError>, Lost>),
+    Ran(u64, Result<Ran, Lost>),
     /// The server was asked to stop, and has closed the connection of the request.
     Stopped(u64),
     /// A connection that is lent is gone.
     LentLost(ConnId, Lost),
+    /// A new connection is lent to be looked at; answer with [`Command::Greeted`].
+    Greet(ConnId),
+    /// A session is lent to be brought back to its initial state; answer with [`Command::Cleaned`].
+    Clean(ConnId),
+    /// A password is wanted; answer with [`Command::Password`].
+    NeedsPassword(ConnId),
+    /// A connection serves from now on.
+    Opened(ConnId),
+    /// One could not be opened.
+    NotOpened(ConnectError),
+    /// One was lost.
+    Gone(Lost),
+    /// The server said something besides.
+    Notice(ServerError),
+    /// A statement alone took so many seconds.
+    Slow(Arc<str>, f64),
     /// The pool was shut down or terminated, and its last connection is closed. Whatever is called later is not heard.
     Ended,
     /// The pool's task panicked, which is a bug: no call will be answered any more, and the outcome of those that run is
@@ -134,13 +213,17 @@ pub enum Completion {
     Broken,
 }
 
-/// What went wrong with a connection.
-#[derive(Debug, Clone)]
-pub enum Trouble {
-    /// It could not be opened.
-    Connect(crate::wire::ConnectError),
-    /// It was lost.
-    Lost(Lost),
+/// How a borrower's statements ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// All of it is done.
+    pub ok: bool,
+    /// From sending to the answer.
+    pub seconds: f64,
+    /// A transaction block is open, failed or not.
+    pub in_transaction: bool,
+    /// Done, Failed, Unfit or Changed for each statement; None if it was not executed.
+    pub results: Vec<Option<Completion>>,
 }
 
 /// Where results go. Called on tokio's threads.
@@ -163,6 +246,8 @@ pub struct Gauges {
     pub sessions: usize,
     pub waiting: usize,
     pub in_flight: usize,
+    pub min_size: usize,
+    pub max_size: usize,
     pub generation: u64,
     pub healthy: bool,
     pub broken_up: u64,
@@ -179,6 +264,7 @@ struct Shared {
     inbox: Mutex<Vec<Command>>,
     wake: Notify,
     gauges: Mutex<Gauges>,
+    measures: Mutex<Measures>,
     epoch: std::time::Instant,
 }
 
@@ -188,11 +274,14 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// A pool on this runtime; its first connections are being opened. Connections are replaced after `lifetime` seconds.
-    pub fn open(runtime: &Handle, config: Config, limits: Limits, lifetime: f64, sink: Arc<dyn Sink>) -> Pool {
-        let (inbox, wake, gauges) = (Mutex::default(), Notify::new(), Mutex::default());
-        let shared = Arc::new(Shared { inbox, wake, gauges, epoch: std::time::Instant::now() });
-        let serving = runtime.spawn(actor::run(shared.clone(), config, limits, lifetime, sink.clone()));
+    /// A pool on this runtime; its first connections are being opened.
+    pub fn open(runtime: &Handle, config: Config, limits: Limits, options: Options, sink: Arc<dyn Sink>) -> Pool {
+        let opening = limits.min_size;
+        let gauges = Mutex::new(Gauges { size: opening, opening, healthy: true, ..Gauges::default() });
+        let (inbox, wake, measures, epoch) =
+            (Mutex::default(), Notify::new(), Mutex::default(), std::time::Instant::now());
+        let shared = Arc::new(Shared { inbox, wake, gauges, measures, epoch });
+        let serving = runtime.spawn(actor::run(shared.clone(), config, limits, options, sink.clone()));
         runtime.spawn(async move {
             if serving.await.is_err_and(|error| error.is_panic()) {
                 sink.complete(vec![Completion::Broken]);
@@ -219,6 +308,11 @@ impl Pool {
     /// How the pool stands.
     pub fn gauges(&self) -> Gauges {
         self.shared.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// What was measured of statements on shared connections.
+    pub fn measures(&self) -> Measures {
+        self.shared.measures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 }
 

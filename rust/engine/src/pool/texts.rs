@@ -85,10 +85,13 @@ impl Texts {
         described
     }
 
-    /// Its types are out of date; its next name is another one.
-    pub fn outdated(&mut self, id: TextId) -> Option<Arc<Described>> {
-        self.version += 1;
-        self.known(id).described.take()
+    /// What was known as `described` is out of date; its next name is another one.
+    pub fn outdated(&mut self, id: TextId, described: &Arc<Described>) {
+        let known = self.known(id);
+        if known.described.as_ref().is_some_and(|current| Arc::ptr_eq(current, described)) {
+            known.described = None;
+            self.version += 1;
+        }
     }
 
     /// Names mean nothing there: do without.

@@ -38,6 +38,7 @@ pub struct Conn {
     pub kind: Kind,
     /// When the group was sent.
     pub started: f64,
+    /// How many connections worked when it was sent, this one included.
     pub beside: usize,
     /// A CancelRequest may still be on its way.
     pub cancelling: bool,

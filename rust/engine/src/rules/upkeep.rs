@@ -186,6 +186,22 @@ impl Scheduler {
 
 /// Inner workings.
 impl Scheduler {
+    /// When an item that is there arrived.
+    pub fn enqueued(&self, item: ItemId) -> f64 {
+        self.items.get(item).enqueued
+    }
+
+    /// What runs in groups or alone: since when, and the first statement.
+    pub fn running(&self) -> impl Iterator<Item = (f64, ItemId)> + '_ {
+        let running = |conn: &&Conn| matches!(conn.state, State::Alone | State::Lane);
+        self.conns.values().filter(running).filter_map(|conn| Some((conn.started, *conn.group.first()?)))
+    }
+
+    /// Groups are not allowed here: every statement goes alone.
+    pub fn stop_grouping(&mut self) {
+        self.items.stop_grouping();
+    }
+
     pub(super) fn conn(&mut self, conn: ConnId) -> &mut Conn {
         self.conns.get_mut(&conn).expect("bug: a connection that is not there")
     }

@@ -26,6 +26,9 @@ const LEAVING: [&str; 3] = ["57P01", "57P02", "57P03"];
 /// SQLSTATE classes (or codes) that stay as they are until somebody changes a configuration.
 const PERMANENT: [&str; 5] = ["0A", "22", "28", "3D", "42"];
 
+/// Datatype mismatch, undefined function, cannot coerce, ambiguous function.
+const MISTYPED: [&str; 4] = ["42804", "42883", "42846", "42725"];
+
 impl ServerError {
     /// From a message's body. What is not UTF-8 is replaced: an error must never be lost over its wording.
     pub fn parse(body: &Bytes) -> Self {
@@ -69,10 +72,16 @@ impl ServerError {
         LEAVING.contains(&self.code())
     }
 
+    /// What wrong parameter types lead to: the text may have been described before a change of its tables.
+    pub fn is_mistyped(&self) -> bool {
+        MISTYPED.contains(&self.code())
+    }
+
     /// Preparing the statement again helps: its result type changed, it is unknown there, or its name is taken.
     pub fn is_stale_plan(&self) -> bool {
         match self.code() {
             "0A000" => self.field(b'R') == Some("RevalidateCachedQuery"),
+            "08P01" => self.field(b'R') == Some("PortalSetResultFormat"), // formats for columns that are not there
             code => matches!(code, "26000" | "42P05"),
         }
     }

@@ -19,7 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::cancel::CancelKey;
 use super::error::{Lost, Malformed, ServerError};
 use super::frame::{self, Fields};
-use super::messages::{self, Described, Execute, Types};
+use super::messages::{self, Described, Execute};
 use super::prepared::Prepared;
 use super::running::{Answer, Run, Step};
 use super::settings::Settings;
@@ -104,16 +104,6 @@ impl Link {
         &self.settings
     }
 
-    /// The notices and warnings since the last call.
-    pub fn take_notices(&mut self) -> Vec<ServerError> {
-        std::mem::take(&mut self.notices)
-    }
-
-    /// A prepared statement is of no use any more.
-    pub fn discard(&mut self, name: &str) {
-        self.prepared.discard(name);
-    }
-
     // -- running -----------------------------------------------------------------------------------------------------
 
     /// Run a group. An error that the server reports is in the outcome of its statement.
@@ -142,7 +132,16 @@ impl Link {
         }
         self.used = Instant::now();
         self.shrink();
-        run.end(self.used - began)
+        let (ok, outcomes, largest) = run.end()?;
+        Ok(Answer {
+            ok,
+            outcomes,
+            largest,
+            elapsed: self.used - began,
+            in_transaction: self.in_transaction(),
+            settings: self.settings.clone(),
+            notices: std::mem::take(&mut self.notices),
+        })
     }
 
     /// Write messages for all statements and one Sync; the steps are what the server will answer.
@@ -153,16 +152,30 @@ impl Link {
             steps.push(Step::Check);
         }
         let mut parsed: Vec<&str> = Vec::new();
+        let mut last: Option<&Arc<Described>> = None;
         for (number, statement) in statements.iter().enumerate() {
             match statement {
                 Execute::Known { text, params } => {
-                    if text.name.is_empty() || !(self.prepared.touch(&text.name) || parsed.contains(&&*text.name)) {
+                    let same = last.replace(text).is_some_and(|last| Arc::ptr_eq(last, text));
+                    let fresh = !same && !(parsed.contains(&&*text.name) || self.prepared.touch(&text.name));
+                    if fresh {
                         self.write_parse(text, number, &mut steps)?;
                         parsed.push(&text.name);
                     }
                     messages::bind(&mut self.output, text, params);
+                    if fresh {
+                        frontend::describe(b'P', "", &mut self.output)?; // its columns may be others than expected
+                    }
+                }
+                Execute::Describe(sql) => {
+                    last = None; // the unnamed statement is another one now
+                    frontend::parse("", sql, [], &mut self.output)?;
+                    frontend::describe(b'S', "", &mut self.output)?;
+                    steps.push(Step::Describe(number));
+                    continue;
                 }
                 Execute::Direct(sql) => {
+                    last = None;
                     frontend::parse("", sql, [], &mut self.output)?;
                     steps.push(Step::Parse(None, number));
                     let text = Described::new(String::new(), sql.clone(), Vec::new(), Vec::new());
@@ -186,29 +199,6 @@ impl Link {
         frontend::parse(&text.name, &text.sql, text.param_oids.iter().copied(), &mut self.output)?;
         steps.push(Step::Parse(Some(text.clone()), number));
         Ok(())
-    }
-
-    /// Ask for the types of a text: its parameters and columns, or why the server refuses it.
-    pub async fn describe(&mut self, sql: &str) -> Result<Result<Types, ServerError>, Lost> {
-        frontend::parse("", sql, [], &mut self.output)?;
-        frontend::describe(b'S', "", &mut self.output)?;
-        frontend::sync(&mut self.output);
-        let (mut found, mut refused) = ((Vec::new(), Vec::new()), None);
-        loop {
-            let (kind, body) = self.receive().await?;
-            match kind {
-                b't' => found.0 = messages::parameters(&body)?,
-                b'T' => found.1 = messages::columns(&body)?,
-                b'1' | b'n' => {}
-                b'E' => refused = Some(ServerError::parse(&body)),
-                b'Z' => {
-                    self.status = body.first().copied().unwrap_or(b'I');
-                    self.used = Instant::now();
-                    return Ok(refused.map_or(Ok(found), Err));
-                }
-                _ => return Err(Malformed("an unexpected answer to Describe").into()),
-            }
-        }
     }
 
     /// Watch over the connection while nothing runs on it; returns when it is lost. May be dropped at any time.

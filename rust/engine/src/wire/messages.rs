@@ -56,6 +56,8 @@ pub enum Execute {
     },
     /// A text without arguments, run as it is; its result comes in text.
     Direct(Arc<str>),
+    /// A text that is not run: the server is asked for its types.
+    Describe(Arc<str>),
 }
 
 /// Append one argument to `params`; None is NULL.

@@ -45,13 +45,6 @@ impl Prepared {
         Some(name)
     }
 
-    /// It is of no use any more.
-    pub fn discard(&mut self, name: &str) {
-        if let Some(used) = self.by_name.remove(name) {
-            self.by_use.remove(&used);
-        }
-    }
-
     /// The server has dropped them all.
     pub fn clear(&mut self) {
         self.by_name.clear();
@@ -71,7 +64,7 @@ mod tests {
         assert!(prepared.touch("a") && !prepared.touch("c"));
         assert_eq!(prepared.surplus().as_deref(), Some("b"));
         assert_eq!(prepared.surplus(), None);
-        prepared.discard("a");
+        prepared.clear();
         assert!(!prepared.touch("a"));
     }
 }

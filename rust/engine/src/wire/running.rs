@@ -7,8 +7,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::error::{Lost, Malformed, ServerError};
 use super::frame::Fields;
-use super::messages::{self, Column, Described, Rows};
+use super::messages::{self, Column, Described, Rows, Types};
 use super::prepared::Prepared;
+use super::settings::Settings;
 
 /// How one statement ended.
 #[derive(Debug, Clone, Default)]
@@ -19,9 +20,11 @@ pub enum Outcome {
         tag: String,
         /// Its rows.
         rows: Rows,
-        /// Their columns, where they were not known before.
+        /// Their columns, where they were not known before, or the text was prepared just now.
         columns: Option<Vec<Column>>,
     },
+    /// The server told its types.
+    Described(Types),
     /// The server refused it.
     Failed(ServerError),
     /// It was not executed, since one before it failed.
@@ -40,6 +43,12 @@ pub struct Answer {
     pub elapsed: Duration,
     /// The bytes of the largest result.
     pub largest: usize,
+    /// A transaction block is open, failed or not.
+    pub in_transaction: bool,
+    /// What the values depend on.
+    pub settings: Arc<Settings>,
+    /// What the server said besides.
+    pub notices: Vec<ServerError>,
 }
 
 /// What the server answers next.
@@ -50,6 +59,8 @@ pub(super) enum Step {
     Parse(Option<Arc<Described>>, usize),
     /// CloseComplete for a name, on whose account.
     Close(String, usize),
+    /// ParseComplete and the types of a text.
+    Describe(usize),
     /// Everything from BindComplete to CommandComplete.
     Run(usize),
 }
@@ -58,7 +69,7 @@ impl Step {
     pub(super) fn owner(&self) -> usize {
         match self {
             Step::Check => 0,
-            Step::Parse(_, owner) | Step::Close(_, owner) | Step::Run(owner) => *owner,
+            Step::Parse(_, owner) | Step::Close(_, owner) | Step::Describe(owner) | Step::Run(owner) => *owner,
         }
     }
 }
@@ -72,14 +83,15 @@ pub(super) struct Run {
     rows: BytesMut,
     count: usize,
     columns: Option<Vec<Column>>,
+    params: Vec<u32>,
     largest: usize,
 }
 
 impl Run {
     pub(super) fn new(steps: Vec<Step>, statements: usize) -> Self {
         let outcomes = vec![Outcome::Skipped; statements];
-        let rows = BytesMut::new();
-        Run { steps, step: 0, failed: false, outcomes, rows, count: 0, columns: None, largest: 0 }
+        let (rows, params) = (BytesMut::new(), Vec::new());
+        Run { steps, step: 0, failed: false, outcomes, rows, count: 0, columns: None, params, largest: 0 }
     }
 
     pub(super) fn current(&self) -> Option<&Step> {
@@ -106,7 +118,12 @@ impl Run {
                 self.step += 1;
             }
             (b'3', Some(Step::Close(..))) => self.step += 1,
-            (b'2' | b'n', Some(Step::Run(_))) => {}
+            (b'1', Some(Step::Describe(_))) => {}
+            (b't', Some(Step::Describe(_))) => self.params = messages::parameters(&body)?,
+            (b'T', Some(Step::Describe(_))) => self.describe(messages::columns(&body)?),
+            (b'n', Some(Step::Describe(_))) => self.describe(Vec::new()),
+            (b'2', Some(Step::Run(_))) => {}
+            (b'n', Some(Step::Run(_))) => self.columns = Some(Vec::new()),
             (b'T', Some(Step::Run(_))) => self.columns = Some(messages::columns(&body)?),
             (b'D', Some(Step::Run(_))) => {
                 self.rows.extend_from_slice(&body);
@@ -130,6 +147,12 @@ impl Run {
         }
     }
 
+    fn describe(&mut self, columns: Vec<Column>) {
+        let owner = self.steps[self.step].owner();
+        self.outcomes[owner] = Outcome::Described((std::mem::take(&mut self.params), columns));
+        self.step += 1;
+    }
+
     pub(super) fn complete(&mut self, tag: String, prepared: &mut Prepared) {
         if matches!(&*tag, "DISCARD ALL" | "DEALLOCATE ALL") {
             prepared.clear();
@@ -141,10 +164,11 @@ impl Run {
         self.step += 1;
     }
 
-    pub(super) fn end(self, elapsed: Duration) -> Result<Answer, Lost> {
+    /// Whether all of it is done, what became of each statement, and the bytes of the largest result.
+    pub(super) fn end(self) -> Result<(bool, Vec<Outcome>, usize), Lost> {
         if self.step < self.steps.len() {
             return Err(Malformed("a group that ends before its statements").into());
         }
-        Ok(Answer { ok: !self.failed, outcomes: self.outcomes, elapsed, largest: self.largest })
+        Ok((!self.failed, self.outcomes, self.largest))
     }
 }

@@ -1,0 +1,181 @@
+//! What the caller asks for.
+
+use std::sync::Arc;
+
+use super::actor::{Actor, Member, Payload, Stage};
+use super::member::Job;
+use super::{Call, Command, Completion, Params, Source};
+use crate::rules::{Action, ConnId, ItemId, Text};
+use crate::wire::Lost;
+
+impl Actor {
+    pub(super) fn take_commands(&mut self) {
+        let commands = std::mem::take(&mut *self.shared.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        let now = self.now();
+        for command in commands {
+            let actions = self.obey(command, now);
+            self.perform(actions);
+        }
+        let actions = self.scheduler.turn(self.now());
+        self.perform(actions);
+    }
+
+    fn obey(&mut self, command: Command, now: f64) -> Vec<Action> {
+        match command {
+            Command::AddText(id, info) => {
+                self.scheduler.add_text(id, Text::new(info.kind, info.groupable, info.dirties));
+                self.texts.add(id, info);
+            }
+            Command::ForgetText(id) => {
+                self.scheduler.forget_text(id);
+                self.texts.forget(id);
+            }
+            Command::Doubt(id, described) => self.texts.outdated(id, &described),
+            Command::StopGrouping => self.scheduler.stop_grouping(),
+            Command::Submit { item, text, with_args, params, deadline } => {
+                self.take_in(Call { item, source: Source::Known(text), with_args, params }, now);
+                return self.scheduler.submit(item, text, deadline, now);
+            }
+            Command::Provide(item, params) => self.provide(item, params),
+            Command::Acquire(item, deadline) => {
+                self.arrived.insert(item, now);
+                return self.scheduler.acquire(item, deadline, now);
+            }
+            Command::Cancel(item) => {
+                let actions = self.scheduler.cancel(item, now);
+                self.prune(&[item]);
+                return actions;
+            }
+            Command::Run(conn, token, calls) => self.run_lent(conn, token, calls, now),
+            Command::Stop(conn, token) => self.cancel(conn, Some(token)),
+            Command::Release(conn, healthy) => return self.release(conn, healthy, now),
+            Command::Abort(conn, reason, retire) => return self.abort(conn, Lost::new(reason), retire, now),
+            Command::Password(conn, password) => return self.password(conn, password, now),
+            Command::Greeted(conn, refused) => return self.greeted(conn, refused, now),
+            Command::Cleaned(conn, clean) => return self.cleaned(conn, clean, now),
+            Command::Resize(low, high) => return self.scheduler.resize(now, low, high),
+            Command::Expire => return self.scheduler.expire(now),
+            Command::ShutDown => return self.scheduler.shut_down(now),
+            Command::Terminate => return self.scheduler.terminate(),
+        }
+        Vec::new()
+    }
+
+    fn take_in(&mut self, call: Call, now: f64) {
+        if let Source::Known(text) = call.source {
+            self.texts.hold(text);
+        }
+        let Call { item, source, with_args, params } = call;
+        self.payloads.insert(item, Payload { source, with_args, params, under: None, arrived: now });
+    }
+
+    /// The caller has encoded the arguments that it was asked for, or says that they do not fit.
+    fn provide(&mut self, item: ItemId, params: Option<Params>) {
+        let Some(conn) = self.awaiting.remove(&item) else { return };
+        match (params, self.payloads.get_mut(&item)) {
+            (Some(params), Some(payload)) => {
+                payload.params = Some(params);
+                let member = self.member(conn);
+                member.missing -= 1;
+                if member.missing == 0 {
+                    self.start(conn);
+                }
+            }
+            _ => {
+                self.results.insert(item, Completion::Unfit(item));
+                self.finish(conn, false, 0.0, 0);
+            }
+        }
+    }
+
+    /// A borrower's statements.
+    fn run_lent(&mut self, conn: ConnId, token: u64, calls: Vec<Call>, now: f64) {
+        let free = self.members.get(&conn).is_some_and(|member| member.lent && member.token.is_none());
+        if !free {
+            let lost = Lost { sent: false, ..Lost::new("the connection is gone") };
+            return self.batch.push(Completion::Ran(token, Err(lost)));
+        }
+        let group = calls.iter().map(|call| call.item).collect();
+        for call in calls {
+            self.take_in(call, now);
+        }
+        let member = self.member(conn);
+        member.token = Some(token);
+        member.begin(group);
+        self.start(conn);
+    }
+
+    fn release(&mut self, conn: ConnId, healthy: bool, now: f64) -> Vec<Action> {
+        let Some(member) = self.members.get_mut(&conn).filter(|member| member.lent) else { return Vec::new() };
+        member.lent = false;
+        let idle = member.token.take().is_none(); // else something still runs on it
+        self.scheduler.released(conn, now, healthy && idle)
+    }
+
+    fn abort(&mut self, conn: ConnId, lost: Lost, retire: bool, now: f64) -> Vec<Action> {
+        if self.members.contains_key(&conn) { self.lost(conn, lost, retire, now) } else { Vec::new() }
+    }
+
+    fn password(&mut self, conn: ConnId, password: Option<String>, now: f64) -> Vec<Action> {
+        let Some((inbox, ended)) = self.members.get_mut(&conn).and_then(|member| member.opening.take()) else {
+            return Vec::new(); // closed meanwhile
+        };
+        match password {
+            Some(password) => self.serve(conn, inbox, ended, Some(password)),
+            None => return self.not_opened(conn, false, now),
+        }
+        Vec::new()
+    }
+
+    /// A new connection was looked at and prepared; else whether to open another one cannot help either.
+    fn greeted(&mut self, conn: ConnId, refused: Option<bool>, now: f64) -> Vec<Action> {
+        match (refused, self.members.get_mut(&conn).filter(|member| member.stage == Stage::Greeting)) {
+            (None, Some(member)) => {
+                (member.lent, member.stage) = (false, Stage::Serving);
+                self.opened(conn, now)
+            }
+            (None, None) => self.not_opened(conn, false, now),
+            (Some(permanent), _) => self.not_opened(conn, permanent, now),
+        }
+    }
+
+    fn cleaned(&mut self, conn: ConnId, clean: bool, now: f64) -> Vec<Action> {
+        let Some(member) = self.members.get_mut(&conn).filter(|member| member.stage == Stage::Cleaning) else {
+            return Vec::new();
+        };
+        (member.lent, member.stage) = (false, Stage::Serving);
+        if clean {
+            return self.scheduler.reset_done(conn, now);
+        }
+        let lost = Lost { sent: false, ..Lost::new("the session could not be reset") };
+        self.lost(conn, lost, false, now)
+    }
+
+    pub(super) fn member(&mut self, conn: ConnId) -> &mut Member {
+        self.members.get_mut(&conn).expect("bug: a connection that is not there")
+    }
+
+    /// Ask the member's server to stop what runs.
+    pub(super) fn cancel(&mut self, conn: ConnId, token: Option<u64>) {
+        match (self.members.get(&conn).and_then(|member| member.key.clone()), token) {
+            (Some(key), _) => drop(tokio::spawn(super::member::cancel(key, conn, token, self.events.clone()))),
+            (None, Some(token)) => self.batch.push(Completion::Stopped(token)),
+            (None, None) => {}
+        }
+    }
+
+    /// Bring a session back to its initial state.
+    pub(super) fn reset(&mut self, conn: ConnId) {
+        let cleans = self.options.cleans;
+        let member = self.member(conn);
+        if cleans {
+            (member.lent, member.stage) = (true, Stage::Cleaning);
+            self.batch.push(Completion::Clean(conn));
+        } else {
+            member.send(Job {
+                statements: vec![crate::wire::Execute::Direct(Arc::from("DISCARD ALL"))],
+                ..Job::default()
+            });
+        }
+    }
+}

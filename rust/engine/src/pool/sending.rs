@@ -1,0 +1,91 @@
+//! What is sent for a group: all of it, or what is missing first: from the server its types, from the caller its
+//! arguments.
+//!
+//! Half a group of the pool's must not be committed, so its types are asked for before all else. A borrower's statements
+//! are sent up to the one whose types must be asked for: what it means may depend on them.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::actor::{Actor, Payload};
+use super::member::Job;
+use super::{Completion, Source};
+use crate::rules::{ConnId, ItemId, Kind};
+use crate::wire::{Described, Execute};
+
+/// What is to be done for a group.
+struct Plan {
+    statements: Vec<Execute>,
+    /// The statement whose types the server is asked for, in the end.
+    asked: Option<ItemId>,
+    /// Statements whose arguments are missing.
+    missing: Vec<(ItemId, Arc<Described>)>,
+    /// Nothing of it can commit before the Sync.
+    revocable: bool,
+}
+
+impl Actor {
+    /// Go on with the group of `conn`.
+    pub(super) fn start(&mut self, conn: ConnId) {
+        let member = self.member(conn);
+        let group = std::mem::take(&mut member.group);
+        let (at, lent, plain) = (member.at, member.lent, member.plain);
+        let plan = self.plan(&group[at..], lent, plain);
+        let member = self.member(conn);
+        member.group = group;
+        member.missing = plan.missing.len();
+        if plan.missing.is_empty() {
+            let run = plan.statements.len() - usize::from(plan.asked.is_some());
+            member.sent = member.sent || run > 0;
+            (member.run, member.asked) = (run, plan.asked);
+            return member.send(Job { statements: plan.statements, revocable: plan.revocable, shared: !lent });
+        }
+        for (item, text) in plan.missing {
+            self.awaiting.insert(item, conn);
+            self.batch.push(Completion::NeedsParams(item, text));
+        }
+    }
+
+    fn plan(&mut self, group: &[ItemId], lent: bool, plain: bool) -> Plan {
+        let mut plan =
+            Plan { statements: Vec::with_capacity(group.len()), asked: None, missing: Vec::new(), revocable: true };
+        for item in group {
+            let payload = self.payloads.get_mut(item).expect("bug: a statement that is not there");
+            let (sql, kind, asks) = match &payload.source {
+                Source::Plain(sql) => (sql, Kind::Other, sql.contains('$')),
+                Source::Known(text) => {
+                    let info = self.texts.info(*text);
+                    payload.under = self.texts.described(*text).cloned();
+                    (&info.sql, info.kind, info.asks || (info.kind != Kind::Other && !plain))
+                }
+            };
+            plan.revocable = plan.revocable && kind != Kind::Other;
+            match &payload.under {
+                None if payload.with_args || asks => {
+                    if !lent {
+                        (plan.statements, plan.missing) = (Vec::new(), Vec::new());
+                    }
+                    plan.asked = Some(*item);
+                    plan.statements.push(Execute::Describe(sql.clone()));
+                    break;
+                }
+                None => plan.statements.push(Execute::Direct(sql.clone())),
+                Some(text) => match params(payload, text) {
+                    Some(params) => plan.statements.push(Execute::Known { text: text.clone(), params }),
+                    None => plan.missing.push((*item, text.clone())),
+                },
+            }
+        }
+        plan
+    }
+}
+
+/// The arguments as this description says, if the caller has encoded them so.
+fn params(payload: &Payload, text: &Arc<Described>) -> Option<Bytes> {
+    if !payload.with_args && text.param_oids.is_empty() {
+        return Some(Bytes::new());
+    }
+    let (under, params) = payload.params.as_ref()?;
+    Arc::ptr_eq(under, text).then(|| params.clone())
+}
