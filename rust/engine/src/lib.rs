@@ -4,8 +4,10 @@
 //!   `db_pool_rs/simple/scheduler.py` and its neighbours, which are the specification: same names, same order of
 //!   arithmetic, and `tests/traces.rs` replays the traces that the Python tests record.
 //! * [`wire`]: one session with a PostgreSQL server: connecting, TLS, logging in, groups of statements, cancelling.
-//! * [`pool`]: carries out on tokio what the rules decide, over sessions that mobc makes and counts.
+//! * [`sqlite`]: one connection to an SQLite database: opening, groups of statements, turns, interrupting.
+//! * [`pool`]: carries out on tokio what the rules decide, over the connections of either.
 
 pub mod pool;
 pub mod rules;
+pub mod sqlite;
 pub mod wire;

@@ -62,7 +62,7 @@ async fn a_text_without_arguments_tells_its_columns() {
     let server = Server::shared();
     let mut link = link(&server).await;
     let answer = run(&mut link, &[direct("SELECT 1 AS a, NULL::text AS b"), direct("-- nothing")]).await;
-    let Outcome::Done { tag, rows, columns } = &answer.outcomes[0] else { panic!() };
+    let Outcome::Done { tag, rows, columns, .. } = &answer.outcomes[0] else { panic!() };
     assert_eq!((&**tag, rows.count), ("SELECT 1", 1));
     assert_eq!(rows.to_vec().unwrap(), [[Some(b"1".to_vec()), None]]);
     assert_eq!(columns.as_ref().unwrap().iter().map(|one| one.oid).collect::<Vec<_>>(), [23, 25]);

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::holder::{self, Sessions};
+use super::backend::{Backend, Connector, Key};
 use super::member::{self, Events, Job};
 use super::texts::Texts;
 use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
 use crate::rules::items::ById;
 use crate::rules::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
-use crate::wire::{CancelKey, Config, Described, Lost};
+use crate::wire::{Described, Lost};
 
 /// A statement, from its call to its answer.
 pub(super) struct Payload {
@@ -42,7 +42,7 @@ pub(super) struct Member {
     _alive: oneshot::Sender<()>,
     /// What its task needs, while a password is asked for.
     pub(super) opening: Option<(mpsc::UnboundedReceiver<Job>, oneshot::Receiver<()>)>,
-    pub(super) key: Option<CancelKey>,
+    pub(super) key: Option<Key>,
     pub(super) stage: Stage,
     pub(super) group: Vec<ItemId>,
     /// Statements of the group that are done; that run now; whether any was ever sent.
@@ -93,6 +93,9 @@ impl Member {
 
     /// A task that has ended has told so: the loss is on its way.
     pub(super) fn send(&self, job: Job) {
+        if let Some(key) = &self.key {
+            key.sent(job.statements.len());
+        }
         drop(self.jobs.send(job));
     }
 }
@@ -104,6 +107,8 @@ pub(super) struct Actor {
     pub(super) texts: Texts,
     pub(super) events: Events,
     pub(super) options: Options,
+    /// WRITEs must not share transactions.
+    pub(super) apart: bool,
     pub(super) members: HashMap<ConnId, Member>,
     pub(super) payloads: ById<ItemId, Payload>,
     /// When somebody began to wait for a connection to himself.
@@ -114,17 +119,17 @@ pub(super) struct Actor {
     pub(super) results: ById<ItemId, Completion>,
     pub(super) batch: Vec<Completion>,
     pub(super) counters: Gauges,
-    sessions: mobc::Pool<Sessions>,
+    connector: Connector,
     random: RandomState,
     drawn: u64,
 }
 
 /// Serve one pool until it has ended.
-pub async fn run(shared: Arc<Shared>, config: Config, limits: Limits, options: Options, sink: Arc<dyn Sink>) {
+pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options: Options, sink: Arc<dyn Sink>) {
     let (events, mut arrived) = mpsc::unbounded_channel();
     let mut actor = Actor {
-        texts: Texts::new(sink.clone(), config.max_statements > 0),
-        sessions: holder::holder(config),
+        texts: Texts::new(sink.clone(), backend.names_statements()),
+        connector: Connector::new(backend),
         scheduler: Scheduler::new(limits),
         members: HashMap::new(),
         payloads: ById::default(),
@@ -139,12 +144,14 @@ pub async fn run(shared: Arc<Shared>, config: Config, limits: Limits, options: O
         sink,
         events,
         options,
+        apart: false,
     };
     let started = actor.scheduler.start(actor.now());
     actor.perform(started);
     loop {
         actor.report();
         if actor.scheduler.shutting_down && actor.scheduler.drained() {
+            actor.connector.end().await;
             return actor.sink.complete(vec![Completion::Ended]);
         }
         let shared = actor.shared.clone();
@@ -234,7 +241,7 @@ impl Actor {
         ended: oneshot::Receiver<()>,
         password: Option<String>,
     ) {
-        tokio::spawn(member::serve(self.sessions.clone(), password, conn, inbox, ended, self.events.clone()));
+        tokio::spawn(member::serve(self.connector.clone(), password, conn, inbox, ended, self.events.clone()));
     }
 
     fn close(&mut self, conn: ConnId) {
@@ -261,7 +268,19 @@ impl Actor {
         };
         self.set_gauges(); // the refusal tells how the pool stands
         self.batch.push(Completion::Refused { item, reason, sent, waited, running });
+        self.give_up(item);
         self.prune(&[item]);
+    }
+
+    /// Nobody waits for `item` any more: where its group waits for its turn to write, it is left out.
+    pub(super) fn give_up(&self, item: ItemId) {
+        if matches!(self.connector, Connector::Sqlite(_)) {
+            for member in self.members.values() {
+                if let (Some(key), Some(at)) = (&member.key, member.group.iter().position(|one| *one == item)) {
+                    key.give_up(at);
+                }
+            }
+        }
     }
 
     pub(super) fn sql(&self, item: ItemId) -> Arc<str> {

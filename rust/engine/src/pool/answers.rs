@@ -76,7 +76,7 @@ impl Actor {
 
     /// ReadyForQuery: what was run is final.
     fn answered(&mut self, conn: ConnId, answer: Answer, now: f64) {
-        let Answer { ok, outcomes, elapsed, largest, in_transaction, settings, notices } = answer;
+        let Answer { ok, outcomes, elapsed, largest, in_transaction, settings, notices, apart } = answer;
         self.batch.extend(notices.into_iter().map(Completion::Notice));
         let member = self.member(conn);
         (member.plain, member.in_transaction) = (settings.is_plain(), in_transaction);
@@ -86,6 +86,9 @@ impl Actor {
         let (run, asked) = (member.run, member.asked.take());
         let sent: Vec<ItemId> = member.group[member.at..member.at + run].iter().copied().chain(asked).collect();
         member.at += if ok { run } else { 0 };
+        if apart {
+            self.keep_apart(&sent);
+        }
         for (item, outcome) in sent.into_iter().zip(outcomes) {
             self.take_result(item, outcome, &settings);
         }
@@ -126,12 +129,25 @@ impl Actor {
                 return;
             }
             Outcome::Failed(error) => Completion::Failed(item, error),
-            Outcome::Done { tag, rows, columns } => match self.shape(item, columns) {
+            Outcome::Done { tag, rows, shape: Some(shape), .. } => {
+                Completion::Done { item, tag, rows, shape: Some(shape), settings: settings.clone() }
+            }
+            Outcome::Done { tag, rows, columns, shape: None } => match self.shape(item, columns) {
                 Ok(shape) => Completion::Done { item, tag, rows, shape, settings: settings.clone() },
                 Err(()) => Completion::Changed(item),
             },
         };
         self.results.insert(item, result);
+    }
+
+    /// WRITEs must not share transactions from now on.
+    fn keep_apart(&mut self, group: &[ItemId]) {
+        self.apart = true;
+        for item in group {
+            if let Source::Known(text) = self.payloads[item].source {
+                self.scheduler.keep_apart(text);
+            }
+        }
     }
 
     /// How to read the rows of a statement: as described, or as what they are where the columns were told with them.

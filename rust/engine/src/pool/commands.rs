@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::actor::{Actor, Member, Payload, Stage};
 use super::member::Job;
 use super::{Call, Command, Completion, Params, Source};
-use crate::rules::{Action, ConnId, ItemId, Text};
+use crate::rules::{Action, ConnId, ItemId, Kind, Text};
 use crate::wire::Lost;
 
 impl Actor {
@@ -23,7 +23,8 @@ impl Actor {
     fn obey(&mut self, command: Command, now: f64) -> Vec<Action> {
         match command {
             Command::AddText(id, info) => {
-                self.scheduler.add_text(id, Text::new(info.kind, info.groupable, info.dirties));
+                let groupable = info.groupable && !(self.apart && info.kind == Kind::Write);
+                self.scheduler.add_text(id, Text::new(info.kind, groupable, info.dirties));
                 self.texts.add(id, info);
             }
             Command::ForgetText(id) => {
@@ -43,6 +44,7 @@ impl Actor {
             }
             Command::Cancel(item) => {
                 let actions = self.scheduler.cancel(item, now);
+                self.give_up(item);
                 self.prune(&[item]);
                 return actions;
             }
@@ -66,7 +68,8 @@ impl Actor {
             self.texts.hold(text);
         }
         let Call { item, source, with_args, params } = call;
-        self.payloads.insert(item, Payload { source, with_args, params, under: None, arrived: now });
+        let under = params.as_ref().filter(|(text, _)| text.plan.is_some()).map(|(text, _)| text.clone());
+        self.payloads.insert(item, Payload { source, with_args, params, under, arrived: now });
     }
 
     /// The caller has encoded the arguments that it was asked for, or says that they do not fit.

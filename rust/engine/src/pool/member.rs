@@ -1,17 +1,13 @@
 //! One connection's task: it runs what the actor sends it, and tells what happened.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
-use super::holder::{self, Sessions};
+use super::backend::{Connector, Key, Session};
 use crate::rules::ConnId;
-use crate::wire::{Answer, CancelKey, ConnectError, Execute, Group, Link, Lost, Settings};
-
-/// How long a CancelRequest may take, connecting included.
-const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
+use crate::wire::{Answer, ConnectError, Execute, Lost, Settings};
 
 /// What a connection is to run.
 #[derive(Default)]
@@ -27,7 +23,7 @@ pub struct Job {
 /// What happened.
 pub enum Event {
     /// It is open.
-    Opened(CancelKey, Arc<Settings>),
+    Opened(Key, Arc<Settings>),
     /// It could not be opened.
     OpenFailed(ConnectError),
     /// A job is answered.
@@ -43,7 +39,7 @@ pub type Events = UnboundedSender<(ConnId, Event)>;
 
 /// Open a connection and serve until the actor drops the other ends of `jobs` and `alive`, or the connection is lost.
 pub async fn serve(
-    sessions: mobc::Pool<Sessions>,
+    connector: Connector,
     password: Option<String>,
     id: ConnId,
     mut jobs: UnboundedReceiver<Job>,
@@ -52,20 +48,20 @@ pub async fn serve(
 ) {
     let tell = |event| drop(events.send((id, event)));
     let opened = tokio::select! {
-        opened = holder::open(&sessions, password) => opened,
+        opened = connector.open(password) => opened,
         _ = &mut alive => return,
     };
     let mut held = match opened {
         Ok(held) => held,
         Err(error) => return tell(Event::OpenFailed(error)),
     };
-    tell(Event::Opened(held.cancel_key().clone(), held.settings().clone()));
+    tell(Event::Opened(held.key(), held.settings()));
     loop {
         let job = tokio::select! {
             biased;
             job = jobs.recv() => job,
             lost = held.watch() => {
-                drop(held.into_inner());
+                drop(held.into_link());
                 return tell(Event::Lost(Lost { sent: false, ..lost }));
             }
         };
@@ -77,24 +73,25 @@ pub async fn serve(
         match done {
             Ok(answer) => tell(Event::Ran(answer)),
             Err(lost) => {
-                drop(held.into_inner());
+                drop(held.into_link());
                 return tell(Event::Lost(lost));
             }
         }
     }
-    held.into_inner().close().await;
+    held.close().await;
 }
 
-async fn carry_out(link: &mut Link, job: Job) -> Result<Answer, Lost> {
-    let answer = link.run(Group { statements: &job.statements, revocable: job.revocable }).await?;
-    if job.shared && answer.in_transaction {
+async fn carry_out(session: &mut Session, job: Job) -> Result<Answer, Lost> {
+    let shared = job.shared;
+    let answer = session.run(job).await?;
+    if shared && answer.in_transaction {
         return Err(Lost::new("bug: a statement left a transaction open on a shared connection"));
     }
     Ok(answer)
 }
 
-/// Ask the server to stop what runs; told in the end, whatever comes of it.
-pub async fn cancel(key: CancelKey, id: ConnId, token: Option<u64>, events: Events) {
-    let _ = tokio::time::timeout(CANCEL_TIMEOUT, key.cancel()).await;
+/// Have what runs stopped; told in the end, whatever comes of it.
+pub async fn cancel(key: Key, id: ConnId, token: Option<u64>, events: Events) {
+    key.cancel().await;
     drop(events.send((id, Event::CancelClosed(token))));
 }

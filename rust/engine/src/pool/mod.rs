@@ -1,4 +1,4 @@
-//! One pool: the rules and the wire, put together on tokio.
+//! One pool: the rules and the connections to one database, put together on tokio.
 //!
 //! A [`Pool`] is a handle for the caller's thread. Its calls put [`Command`]s into an inbox and return at once; the one
 //! task that owns the scheduler (`actor`) is woken by [`Pool::flush`], once for everything that was called in one turn of
@@ -11,6 +11,7 @@
 
 mod actor;
 mod answers;
+mod backend;
 mod commands;
 mod holder;
 mod measures;
@@ -20,13 +21,14 @@ mod texts;
 
 use std::sync::{Arc, Mutex};
 
+pub use backend::Backend;
 use bytes::Bytes;
 pub use measures::{Histogram, Measures, Rate};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::rules::{ConnId, ItemId, Kind, Limits, Reason, TextId};
-use crate::wire::{Config, ConnectError, Described, Lost, Rows, ServerError, Settings};
+use crate::wire::{ConnectError, Described, Lost, Rows, ServerError, Settings};
 
 /// A text that the pool is told of.
 #[derive(Clone, Debug)]
@@ -45,7 +47,8 @@ pub struct TextInfo {
     pub asks: bool,
 }
 
-/// The arguments of a statement, encoded as this description says.
+/// The arguments of a statement, encoded as this description says. What is executed by SQLite always has them: it is the
+/// caller who describes its texts ([`crate::sqlite::Plan::described`]).
 pub type Params = (Arc<Described>, Bytes);
 
 /// What is to be run.
@@ -275,13 +278,19 @@ pub struct Pool {
 
 impl Pool {
     /// A pool on this runtime; its first connections are being opened.
-    pub fn open(runtime: &Handle, config: Config, limits: Limits, options: Options, sink: Arc<dyn Sink>) -> Pool {
+    pub fn open(
+        runtime: &Handle,
+        backend: impl Into<Backend>,
+        limits: Limits,
+        options: Options,
+        sink: Arc<dyn Sink>,
+    ) -> Pool {
         let opening = limits.min_size;
         let gauges = Mutex::new(Gauges { size: opening, opening, healthy: true, ..Gauges::default() });
         let (inbox, wake, measures, epoch) =
             (Mutex::default(), Notify::new(), Mutex::default(), std::time::Instant::now());
         let shared = Arc::new(Shared { inbox, wake, gauges, measures, epoch });
-        let serving = runtime.spawn(actor::run(shared.clone(), config, limits, options, sink.clone()));
+        let serving = runtime.spawn(actor::run(shared.clone(), backend.into(), limits, options, sink.clone()));
         runtime.spawn(async move {
             if serving.await.is_err_and(|error| error.is_panic()) {
                 sink.complete(vec![Completion::Broken]);

@@ -56,7 +56,9 @@ impl Actor {
                 Source::Plain(sql) => (sql, Kind::Other, sql.contains('$')),
                 Source::Known(text) => {
                     let info = self.texts.info(*text);
-                    payload.under = self.texts.described(*text).cloned();
+                    if payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
+                        payload.under = self.texts.described(*text).cloned();
+                    }
                     (&info.sql, info.kind, info.asks || (info.kind != Kind::Other && !plain))
                 }
             };

@@ -90,6 +90,13 @@ impl Scheduler {
         self.items.forget_text(id);
     }
 
+    /// The text must not be grouped any more.
+    pub fn keep_apart(&mut self, id: TextId) {
+        if let Some(text) = self.items.find_text(id) {
+            text.groupable = false;
+        }
+    }
+
     /// A statement arrives. It is sent by the `turn` that ends this turn of the event loop.
     pub fn submit(&mut self, id: ItemId, text: TextId, deadline: Option<f64>, now: f64) -> Vec<Action> {
         self.arrive(id, Some(text), deadline, now)

@@ -102,7 +102,7 @@ fn summary(failures: Vec<(String, ConnectError)>) -> ConnectError {
         .map(|(_, error)| error)
         .min_by_key(|error| rank(error))
         .and_then(|error| error.sqlstate.clone());
-    ConnectError { message: "no connection could be opened".to_owned(), attempts, sqlstate, permanent }
+    ConnectError { attempts, sqlstate, permanent, ..ConnectError::new("no connection could be opened") }
 }
 
 /// Ask for TLS on a new connection; whether the server agrees.

@@ -30,6 +30,14 @@ const PERMANENT: [&str; 5] = ["0A", "22", "28", "3D", "42"];
 const MISTYPED: [&str; 4] = ["42804", "42883", "42846", "42725"];
 
 impl ServerError {
+    /// The field of SQLite's extended result code, which stands where PostgreSQL has an SQLSTATE.
+    pub const SQLITE_CODE: u8 = b'e';
+
+    /// From its fields.
+    pub fn new(fields: Vec<(u8, String)>) -> Self {
+        ServerError { fields }
+    }
+
     /// From a message's body. What is not UTF-8 is replaced: an error must never be lost over its wording.
     pub fn parse(body: &Bytes) -> Self {
         let mut fields = Vec::new();
@@ -105,12 +113,14 @@ pub struct ConnectError {
     pub sqlstate: Option<String>,
     /// To try again cannot help.
     pub permanent: bool,
+    /// What SQLite said, which has no SQLSTATE of its own.
+    pub cause: Option<ServerError>,
 }
 
 impl ConnectError {
     /// A failure that may pass.
     pub fn new(message: impl Into<String>) -> Self {
-        ConnectError { message: message.into(), attempts: Vec::new(), sqlstate: None, permanent: false }
+        ConnectError { message: message.into(), attempts: Vec::new(), sqlstate: None, permanent: false, cause: None }
     }
 
     /// A failure that stays until somebody changes a configuration.

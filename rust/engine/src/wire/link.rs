@@ -141,6 +141,7 @@ impl Link {
             in_transaction: self.in_transaction(),
             settings: self.settings.clone(),
             notices: std::mem::take(&mut self.notices),
+            apart: false,
         })
     }
 
@@ -157,7 +158,7 @@ impl Link {
             match statement {
                 Execute::Known { text, params } => {
                     let same = last.replace(text).is_some_and(|last| Arc::ptr_eq(last, text));
-                    let fresh = !same && !(parsed.contains(&&*text.name) || self.prepared.touch(&text.name));
+                    let fresh = !(same || parsed.contains(&&*text.name) || self.prepared.touch(&text.name));
                     if fresh {
                         self.write_parse(text, number, &mut steps)?;
                         parsed.push(&text.name);

@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::error::Malformed;
 use super::frame::Fields;
+use crate::sqlite::Plan;
 
 /// One column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +35,15 @@ pub struct Described {
     pub columns: Vec<Column>,
     /// 0 (text) or 1 (binary) for each column.
     pub result_formats: Vec<i16>,
+    /// What SQLite is to do; None for PostgreSQL.
+    pub plan: Option<Arc<Plan>>,
 }
 
 impl Described {
     /// The answer to a Describe; everything in text until somebody decides otherwise.
     pub fn new(name: String, sql: Arc<str>, param_oids: Vec<u32>, columns: Vec<Column>) -> Self {
         let (param_formats, result_formats) = (vec![0; param_oids.len()], vec![0; columns.len()]);
-        Described { name, sql, param_oids, param_formats, columns, result_formats }
+        Described { name, sql, param_oids, param_formats, columns, result_formats, plan: None }
     }
 }
 
@@ -146,7 +149,7 @@ pub fn parameters(body: &[u8]) -> Result<Vec<u32>, Malformed> {
     (0..count).map(|_| fields.number().map(|oid| oid as u32)).collect()
 }
 
-/// Rows as they came: the bodies of DataRow messages, one after the other.
+/// Rows as they came: the bodies of DataRow messages, or SQLite's [`values`](crate::sqlite::values), one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     /// For each row the number of its values, for each value a length and its bytes.

@@ -22,6 +22,8 @@ pub enum Outcome {
         rows: Rows,
         /// Their columns, where they were not known before, or the text was prepared just now.
         columns: Option<Vec<Column>>,
+        /// How to read them, where the database tells each time (SQLite).
+        shape: Option<Arc<Described>>,
     },
     /// The server told its types.
     Described(Types),
@@ -49,6 +51,8 @@ pub struct Answer {
     pub settings: Arc<Settings>,
     /// What the server said besides.
     pub notices: Vec<ServerError>,
+    /// The statements must not be grouped any more (SQLite).
+    pub apart: bool,
 }
 
 /// What the server answers next.
@@ -160,7 +164,7 @@ impl Run {
         self.largest = self.largest.max(self.rows.len());
         let rows = Rows { data: self.rows.split().freeze(), count: std::mem::take(&mut self.count) };
         let owner = self.steps[self.step].owner();
-        self.outcomes[owner] = Outcome::Done { tag, rows, columns: self.columns.take() };
+        self.outcomes[owner] = Outcome::Done { tag, rows, columns: self.columns.take(), shape: None };
         self.step += 1;
     }
 

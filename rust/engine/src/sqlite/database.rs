@@ -1,0 +1,286 @@
+//! One connection: opened, asked and closed on blocking threads, by one thread at a time.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Connection, OpenFlags};
+
+use super::config::{Config, Synchronous};
+use super::control::Stop;
+use super::error::Failure;
+use super::plan::Plan;
+use super::values::{self, Value, Values};
+use crate::wire::{ConnectError, Described, Rows};
+
+/// SQLite's own waiting for other processes sleeps on the thread and cannot be interrupted: so it is done in slices.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// A connection in auto-commit mode.
+pub struct Database {
+    config: Arc<Config>,
+    connection: Connection,
+    /// Whether readers and writers are in each other's way.
+    pub one_lock: bool,
+    /// SQLite rolled the open transaction back by itself; nothing is executed until its end is asked for.
+    pub failed: bool,
+    /// The open transaction is read-only by BEGIN READ ONLY.
+    pub read_only: bool,
+    schema: i64,
+    defers: bool,
+}
+
+/// What a statement has returned.
+pub struct Ran {
+    /// Its rows.
+    pub rows: Rows,
+    /// How to read them; None if it returns none.
+    pub shape: Option<Arc<Described>>,
+}
+
+/// Opening and closing.
+impl Database {
+    /// Open and set up.
+    pub fn open(config: &Arc<Config>, stop: &Stop) -> Result<Database, ConnectError> {
+        Database::try_open(config, stop).map_err(|failure| connect_error(&failure, config))
+    }
+
+    fn try_open(config: &Arc<Config>, stop: &Stop) -> Result<Database, Failure> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&config.uri, flags)?;
+        connection.busy_timeout(SLICE.min(config.busy_timeout))?;
+        connection.set_prepared_statement_cache_capacity(config.max_statements);
+        stop.set_handle(connection.get_interrupt_handle());
+        let config = config.clone();
+        let (failed, read_only, schema, defers) = (false, false, -1, false);
+        let mut database = Database { config, connection, one_lock: true, failed, read_only, schema, defers };
+        database.set_up(stop)?;
+        Ok(database)
+    }
+
+    fn set_up(&mut self, stop: &Stop) -> Result<(), Failure> {
+        self.command(
+            if self.config.foreign_keys { "PRAGMA foreign_keys = ON" } else { "PRAGMA foreign_keys = OFF" },
+            stop,
+        )?;
+        if !self.config.memory() {
+            // its one lock may be taken: everything else would have to wait
+            self.command(
+                match self.config.synchronous {
+                    Synchronous::Full => "PRAGMA synchronous = FULL",
+                    Synchronous::Normal => "PRAGMA synchronous = NORMAL",
+                },
+                stop,
+            )?;
+            self.one_lock = self.journal_mode(stop)? != "wal";
+        }
+        Ok(())
+    }
+
+    /// Have WAL if possible. Reading the mode is also the first access to the file: what is no database shows.
+    fn journal_mode(&self, stop: &Stop) -> Result<String, Failure> {
+        let ask = |sql: &str| self.patiently(stop, || Ok(self.connection.query_row(sql, [], |row| row.get(0))?));
+        let mode: String = ask("PRAGMA journal_mode")?;
+        if mode == "wal" || self.config.read_only {
+            return Ok(mode);
+        }
+        Ok(ask("PRAGMA journal_mode = WAL").unwrap_or(mode)) // a file that cannot be written has the mode it has
+    }
+
+    /// A new connection in the place of this one: no setting, temporary table or attached file is left.
+    pub fn reopen(&mut self, stop: &Stop) -> Result<(), Failure> {
+        self.roll_back()?;
+        *self = Database::try_open(&self.config, stop)?;
+        Ok(())
+    }
+}
+
+impl Drop for Database {
+    /// What is open is rolled back. A late interrupt would have the closing connection leave its WAL behind: the next
+    /// statement takes it.
+    fn drop(&mut self) {
+        let _ = self.roll_back().and_then(|()| self.surely("SELECT 1"));
+    }
+}
+
+/// Transactions.
+impl Database {
+    /// Whether a transaction is open.
+    pub fn in_transaction(&self) -> bool {
+        !self.connection.is_autocommit()
+    }
+
+    /// Whether a transaction block is open, failed or not.
+    pub fn in_block(&self) -> bool {
+        self.failed || self.in_transaction()
+    }
+
+    /// Roll back whatever is open.
+    pub fn roll_back(&self) -> Result<(), Failure> {
+        if self.in_transaction() { self.surely("ROLLBACK") } else { Ok(()) }
+    }
+
+    /// A read-only transaction has ended: the connection may write again.
+    pub fn end_read_only(&mut self) -> Result<(), Failure> {
+        self.read_only = false;
+        self.surely("PRAGMA query_only = OFF")
+    }
+
+    /// Execute what must not be stopped by a late interrupt; each interrupt hits one attempt at most.
+    pub fn surely(&self, sql: &str) -> Result<(), Failure> {
+        loop {
+            match self.attempt(sql) {
+                Err(failure) if failure.is_interrupted() => {}
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Whether a COMMIT may fail for what an earlier statement did: a deferred foreign key is declared somewhere.
+    ///
+    /// Then statements cannot share a transaction: one might even cure what another has violated.
+    pub fn defers(&mut self) -> Result<bool, Failure> {
+        let version = self.number("PRAGMA schema_version")?;
+        if version != self.schema {
+            self.defers = self.config.foreign_keys && self.look_for_deferred()?;
+            self.schema = version;
+        }
+        Ok(self.defers)
+    }
+
+    fn look_for_deferred(&self) -> Result<bool, Failure> {
+        let attached = "SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')";
+        if self.number(attached)? > 0 {
+            return Ok(true); // their schemas have versions of their own, so do not ask further
+        }
+        let tables = "SELECT count(*) FROM sqlite_master WHERE sql LIKE '%initially%deferred%'";
+        Ok(self.number(tables)? > 0)
+    }
+
+    fn number(&self, sql: &str) -> Result<i64, Failure> {
+        Ok(self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+    }
+}
+
+/// Statements.
+impl Database {
+    /// Execute a command of our own, waiting for other processes' locks as [`Database::run`] does.
+    pub fn command(&self, sql: &str, stop: &Stop) -> Result<(), Failure> {
+        self.patiently(stop, || self.attempt(sql))
+    }
+
+    fn attempt(&self, sql: &str) -> Result<(), Failure> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.raw_query();
+        while rows.next()?.is_some() {}
+        Ok(())
+    }
+
+    /// Do `work`, again for up to `busy_timeout` if another process's lock was in the way.
+    fn patiently<T>(&self, stop: &Stop, mut work: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+        let mut until = None;
+        loop {
+            match work() {
+                Err(failure) if failure.is_busy() => match until {
+                    None => until = Some(Instant::now() + self.config.busy_timeout),
+                    Some(until) if stop.cancelled() || Instant::now() >= until => return Err(failure),
+                    Some(_) => {}
+                },
+                ended => return ended,
+            }
+        }
+    }
+
+    /// Execute one statement, waiting for other processes' locks for `busy_timeout` at most; `out` is for its rows.
+    ///
+    /// A statement that was locked out has done nothing yet, so that it is simply repeated.
+    pub fn run(&self, plan: &Plan, params: &[u8], out: &mut BytesMut, stop: &Stop) -> Result<Ran, Failure> {
+        self.patiently(stop, || {
+            let mut statement = self.connection.prepare_cached(&plan.sql)?;
+            out.clear();
+            run(&mut statement, plan, params, out)
+        })
+    }
+
+    /// Rows that the last INSERT, UPDATE or DELETE changed.
+    pub fn changes(&self) -> u64 {
+        self.connection.changes()
+    }
+}
+
+fn run(statement: &mut CachedStatement, plan: &Plan, params: &[u8], out: &mut BytesMut) -> Result<Ran, Failure> {
+    for (number, value) in Values(params).enumerate() {
+        statement.raw_bind_parameter(number + 1, to_sql(value))?;
+    }
+    let (mut count, mut shape) = (0, None);
+    let mut rows = statement.raw_query();
+    while let Some(row) = rows.next()? {
+        let row_of = row.as_ref();
+        let columns = row_of.column_count();
+        if shape.is_none() {
+            shape = Some(plan.shape((0..columns).map(|at| column_name(row_of, at))));
+        }
+        for at in 0..columns {
+            values::put(out, from_sql(row.get_ref_unwrap(at)));
+        }
+        count += 1;
+    }
+    drop(rows);
+    let columns = statement.column_count();
+    if shape.is_none() && columns > 0 {
+        shape = Some(plan.shape((0..columns).map(|at| column_name(statement, at))));
+    }
+    Ok(Ran { rows: Rows { data: out.split().freeze(), count }, shape })
+}
+
+fn column_name<'a>(statement: &'a rusqlite::Statement<'_>, at: usize) -> &'a str {
+    statement.column_name(at).expect("bug: a column without a name")
+}
+
+fn to_sql(value: Value<'_>) -> rusqlite::types::ToSqlOutput<'_> {
+    rusqlite::types::ToSqlOutput::Borrowed(match value {
+        Value::Null => ValueRef::Null,
+        Value::Integer(value) => ValueRef::Integer(value),
+        Value::Real(value) => ValueRef::Real(value),
+        Value::Text(value) => ValueRef::Text(value),
+        Value::Blob(value) => ValueRef::Blob(value),
+    })
+}
+
+fn from_sql(value: ValueRef<'_>) -> Value<'_> {
+    match value {
+        ValueRef::Null => Value::Null,
+        ValueRef::Integer(value) => Value::Integer(value),
+        ValueRef::Real(value) => Value::Real(value),
+        ValueRef::Text(value) => Value::Text(value),
+        ValueRef::Blob(value) => Value::Blob(value),
+    }
+}
+
+/// Why the database cannot be opened, in words that help.
+fn connect_error(failure: &Failure, config: &Config) -> ConnectError {
+    let mut reason = failure.message().to_owned();
+    let shown = config.path.as_ref().map_or("in-memory database".into(), |path| path.to_string_lossy());
+    if failure.code() & 0xff == rusqlite::ffi::SQLITE_CANTOPEN {
+        reason = "unable to open database file".to_owned(); // without the URI
+        if let Some(path) = &config.path {
+            if path.is_dir() {
+                reason += ": it is a directory";
+            } else if !path.parent().is_some_and(|parent| parent.is_dir()) {
+                reason += ": its directory does not exist";
+            } else if !path.exists() {
+                reason += ": it does not exist";
+            }
+        }
+    }
+    ConnectError {
+        attempts: vec![format!("{shown}: {reason}")],
+        permanent: !failure.is_busy(),
+        cause: Some(failure.clone().told()),
+        ..ConnectError::new("the database cannot be opened")
+    }
+}

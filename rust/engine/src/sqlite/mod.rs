@@ -1,0 +1,27 @@
+//! SQLite, over rusqlite: connections whose statements run on tokio's blocking threads.
+//!
+//! It is the Rust twin of `db_pool_rs/simple/sqlite.py` and its neighbours, which are the specification. One group of
+//! statements makes one trip to a thread and back. A [`Driver`] stands for one database, a [`Link`] for one connection;
+//! who may write when is decided in [`turn`], what happens on the thread is in `groups` and `session`.
+//!
+//! What a text is (its placeholders, its lock, its command tag) is told by the caller in a [`Plan`]; arguments and rows
+//! travel as the bytes of [`values`].
+
+mod config;
+mod control;
+mod database;
+mod driver;
+mod error;
+mod groups;
+mod link;
+mod plan;
+mod session;
+pub mod turn;
+pub mod values;
+mod work;
+
+pub use config::{Config, Synchronous};
+pub use control::Control;
+pub use driver::Driver;
+pub use link::Link;
+pub use plan::{Lock, Plan, Role};

@@ -1,0 +1,92 @@
+//! What the caller knows of a statement text: Python reads it (`simple/_sqlite_text.py`), the engine carries it out.
+
+use std::sync::{Arc, Mutex};
+
+use crate::rules::Kind;
+use crate::wire::{Column, Described};
+
+/// What a statement has to hold of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lock {
+    /// Nothing.
+    None,
+    /// Reads.
+    Read,
+    /// The transaction may come to write later, and then could not wait where it keeps others waiting itself.
+    Begin,
+    /// Writes.
+    Write,
+}
+
+/// What a statement does to the transaction it runs in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Nothing.
+    Plain,
+    /// Cannot, or does not what it says, inside a transaction: PRAGMA, ATTACH, VACUUM ...
+    Outside,
+    /// Begins one.
+    Begin,
+    /// Begins one that may only read. SQLite has no word for it.
+    BeginReadOnly,
+    /// Begins one, or a part of one.
+    Savepoint,
+    /// Ends a part of one.
+    Inner,
+    /// Ends it.
+    Commit,
+    /// Undoes it.
+    Rollback,
+    /// Brings the session back to its initial state. Unknown to SQLite: the connection is opened anew.
+    Reset,
+}
+
+/// One text as SQLite executes it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The text with SQLite's placeholders.
+    pub sql: String,
+    /// Its class on the pool.
+    pub kind: Kind,
+    /// What it does to the transaction.
+    pub role: Role,
+    /// What it needs.
+    pub lock: Lock,
+    /// Its command tag without a number.
+    pub tag: String,
+    /// Its tag tells how many rows it changed.
+    pub writes: bool,
+    shape: Mutex<Option<Arc<Described>>>,
+}
+
+impl Plan {
+    /// A text of which only this is known; its columns show when it is executed.
+    pub fn new(sql: String, kind: Kind, role: Role, lock: Lock, tag: String, writes: bool) -> Self {
+        Plan { sql, kind, role, lock, tag, writes, shape: Mutex::default() }
+    }
+
+    /// The text as the pool knows it.
+    pub fn described(self, sql: Arc<str>) -> Described {
+        Described { plan: Some(Arc::new(self)), ..Described::new(String::new(), sql, Vec::new(), Vec::new()) }
+    }
+
+    /// The command tag, as PostgreSQL has it: `INSERT 0 3`, `UPDATE 3`, `CREATE TABLE`.
+    pub(super) fn status(&self, rows: u64) -> String {
+        if self.writes || self.tag == "SELECT" { format!("{} {rows}", self.tag) } else { self.tag.clone() }
+    }
+
+    /// How to read rows with these columns; the same value for as long as they stay the same.
+    pub(super) fn shape<'a>(&self, columns: impl ExactSizeIterator<Item = &'a str> + Clone) -> Arc<Described> {
+        let mut kept = self.shape.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        if let Some(shape) = kept.as_ref()
+            && shape.columns.len() == columns.len()
+            && shape.columns.iter().zip(columns.clone()).all(|(column, name)| column.name == name)
+        {
+            return shape.clone();
+        }
+        let columns = columns.map(|name| Column { name: name.to_owned(), oid: 0 }).collect();
+        let shape = Arc::new(Described::new(String::new(), self.sql.as_str().into(), Vec::new(), columns));
+        *kept = Some(shape.clone());
+        shape
+    }
+}

@@ -1,0 +1,95 @@
+//! Sessions, and whatever runs alone: one statement after another, up to the first error.
+//!
+//! Several of them outside a transaction block that do not control transactions themselves (a script) are one
+//! transaction. As in PostgreSQL, a block that SQLite rolled back by itself has failed until its end is asked for.
+
+use super::control::Stop;
+use super::database::Database;
+use super::error::{Failure, canceled, failed_transaction, no_transaction};
+use super::plan::{Lock, Plan, Role};
+use super::work::Run;
+use crate::wire::Outcome;
+
+/// One after another, up to the first error.
+pub fn run_session(database: &mut Database, run: &mut Run) -> Result<(), Failure> {
+    let several = run.statements.len() > 1;
+    let script = several && !database.in_block() && run.wanted().all(|(_, plan, _)| plan.role == Role::Plain);
+    let mut at = 0;
+    if let Err(failure) = steps(database, run, script, &mut at) {
+        run.outcomes[at] = Outcome::Failed(failure.told());
+        run.ok = false;
+        if script {
+            database.roll_back()?;
+            database.failed = false;
+        }
+    }
+    if database.read_only && !database.in_block() {
+        database.end_read_only()?;
+    }
+    Ok(())
+}
+
+fn steps(database: &mut Database, run: &mut Run, script: bool, at: &mut usize) -> Result<(), Failure> {
+    if script {
+        let writes = run.wanted().any(|(_, plan, _)| plan.lock == Lock::Write);
+        database.command(if writes { "BEGIN IMMEDIATE" } else { "BEGIN" }, run.stop)?;
+    }
+    for (number, plan, params) in run.wanted() {
+        *at = number;
+        if run.stop.cancelled() {
+            return Err(canceled());
+        }
+        step(database, run, number, plan, params)?;
+    }
+    if script { database.command("COMMIT", run.stop) } else { Ok(()) }
+}
+
+fn step(database: &mut Database, run: &mut Run, number: usize, plan: &Plan, params: &[u8]) -> Result<(), Failure> {
+    if plan.role == Role::Reset {
+        database.reopen(run.stop)?;
+        run.done(number, "DISCARD ALL");
+        return Ok(());
+    }
+    let ends = matches!(plan.role, Role::Commit | Role::Rollback);
+    if database.failed {
+        if !ends {
+            return Err(failed_transaction());
+        }
+        database.failed = false;
+        run.done(number, "ROLLBACK");
+        return Ok(());
+    }
+    if ends {
+        return end(database, run, number, plan);
+    }
+    if plan.role == Role::BeginReadOnly {
+        begin_read_only(database, run.stop)?;
+        run.done(number, "BEGIN");
+        return Ok(());
+    }
+    let before = database.in_transaction();
+    let ended = run.execute(database, number, plan, params);
+    if ended.is_err() {
+        database.failed = before && !database.in_transaction();
+    }
+    ended
+}
+
+fn begin_read_only(database: &mut Database, stop: &Stop) -> Result<(), Failure> {
+    database.command("BEGIN", stop)?;
+    database.command("PRAGMA query_only = ON", stop)?;
+    database.read_only = true;
+    Ok(())
+}
+
+/// COMMIT or ROLLBACK: as in PostgreSQL, the block has ended afterwards, whatever comes of it.
+fn end(database: &mut Database, run: &mut Run, number: usize, plan: &Plan) -> Result<(), Failure> {
+    if !database.in_transaction() {
+        run.notices.push(no_transaction(&plan.tag));
+    } else if let Err(failure) = database.command(&plan.sql, run.stop) {
+        database.roll_back()?;
+        return Err(failure);
+    }
+    run.done(number, &plan.tag);
+    Ok(())
+}

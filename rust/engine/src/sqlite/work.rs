@@ -1,0 +1,148 @@
+//! What one group is, on the thread, and what comes of it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+
+use super::control::Stop;
+use super::database::Database;
+use super::error::{Failure, canceled};
+use super::plan::Plan;
+use super::{groups, session};
+use crate::wire::{Answer, Execute, Lost, Outcome, ServerError};
+
+/// How a group is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// READs of the pool.
+    Reads,
+    /// WRITEs of the pool.
+    Writes,
+    /// Sessions, and whatever runs alone.
+    Session,
+    /// The connection is opened anew.
+    Reset,
+}
+
+/// Small results of a group share memory.
+const ROOM: usize = 1024;
+
+/// A group that is being carried out.
+pub struct Run<'a> {
+    /// Its statements.
+    pub statements: &'a [Execute],
+    /// What came of each.
+    pub outcomes: Vec<Outcome>,
+    /// What is said besides.
+    pub notices: Vec<ServerError>,
+    /// All of it counts.
+    pub ok: bool,
+    /// The statements must not share a transaction, now and later.
+    pub apart: bool,
+    /// Whether it is to stop.
+    pub stop: &'a Stop,
+    skipped: &'a [usize],
+    largest: usize,
+    out: BytesMut,
+}
+
+/// The plan of a statement and its arguments.
+pub fn plan_of(statement: &Execute) -> Option<(&Plan, &Bytes)> {
+    match statement {
+        Execute::Known { text, params } => Some((text.plan.as_deref()?, params)),
+        _ => None,
+    }
+}
+
+impl<'a> Run<'a> {
+    /// The plans of the statements that somebody waits for.
+    pub fn wanted(&self) -> impl Iterator<Item = (usize, &'a Plan, &'a Bytes)> + use<'a> {
+        let skipped = self.skipped;
+        self.statements.iter().enumerate().filter(move |(number, _)| !skipped.contains(number)).map(|(number, one)| {
+            let (plan, params) = plan_of(one).expect("bug: a text without a plan");
+            (number, plan, params)
+        })
+    }
+
+    /// Execute one, and keep what it returns.
+    pub fn execute(&mut self, database: &Database, number: usize, plan: &Plan, params: &[u8]) -> Result<(), Failure> {
+        let ran = database.run(plan, params, &mut self.out, self.stop)?;
+        self.largest = self.largest.max(ran.rows.data.len());
+        let count = if plan.writes { database.changes() } else { ran.rows.count as u64 };
+        let (tag, rows, shape) = (plan.status(count), ran.rows, ran.shape);
+        self.outcomes[number] = Outcome::Done { tag, rows, columns: None, shape };
+        Ok(())
+    }
+
+    /// A statement has nothing but a tag to return.
+    pub fn done(&mut self, number: usize, tag: &str) {
+        let (tag, rows) = (tag.to_owned(), Default::default());
+        self.outcomes[number] = Outcome::Done { tag, rows, columns: None, shape: None };
+    }
+
+    /// A statement of the pool failed: whether that concerns nobody else.
+    pub fn failed(&mut self, number: usize, failure: Failure) -> bool {
+        if failure.is_interrupted() || (self.stop.cancelled() && failure.is_busy()) {
+            self.ok = false;
+        }
+        self.outcomes[number] = Outcome::Failed(failure.told());
+        self.ok
+    }
+
+    /// Nothing of the group counts: each statement is to be sent again; one that is alone hears of the cancel.
+    pub fn stopped(&mut self) {
+        self.ok = false;
+        self.outcomes.fill(Outcome::Failed(canceled().told()));
+    }
+}
+
+/// Do the work.
+pub fn carry_out(
+    database: &mut Database,
+    work: Work,
+    statements: &[Execute],
+    skipped: &[usize],
+    stop: &Stop,
+) -> Result<Answer, Lost> {
+    let began = Instant::now();
+    let mut run = Run {
+        statements,
+        outcomes: vec![Outcome::Skipped; statements.len()],
+        notices: Vec::new(),
+        ok: true,
+        apart: false,
+        stop,
+        skipped,
+        largest: 0,
+        out: BytesMut::with_capacity(ROOM),
+    };
+    let ended = match work {
+        Work::Reads => groups::run_reads(database, &mut run),
+        Work::Writes => groups::run_writes(database, &mut run),
+        Work::Session => session::run_session(database, &mut run),
+        Work::Reset => database.reopen(stop),
+    };
+    match ended {
+        Err(failure) if stop.cancelled() && failure.is_interrupted() => {
+            database.roll_back().map_err(lost)?;
+            run.stopped();
+        }
+        ended => ended.map_err(lost)?,
+    }
+    Ok(Answer {
+        ok: run.ok,
+        outcomes: run.outcomes,
+        elapsed: began.elapsed(),
+        largest: run.largest,
+        in_transaction: database.in_block(),
+        settings: Arc::default(),
+        notices: run.notices,
+        apart: run.apart,
+    })
+}
+
+/// What should not have happened.
+fn lost(failure: Failure) -> Lost {
+    Lost { cause: Some(failure.clone().told()), ..Lost::new(failure.message()) }
+}
