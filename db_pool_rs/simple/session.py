@@ -8,6 +8,7 @@ the background, and the next call waits for that.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -121,11 +122,23 @@ class Session:
         return StatementTimeout(f"the deadline passed; {what}", sent=sent)
 
     async def _wind_up(self) -> None:
-        """Have the server stop what nobody waits for; a server that does not react has lost the connection."""
+        """Have the server stop what nobody waits for; a server that does not react has lost the connection.
+
+        It is asked again and again, as in the scheduler: a request that overtakes its statement is ignored.
+        """
+        limits = self.runner.scheduler.limits
+        clock = self.runner.loop.time
+        until = clock() + limits.cancel_grace + (0.0 if limits.breaks_stalls else CANCEL_TIMEOUT)
+        pause = limits.cancel_pause
         try:
-            await self.user.link.cancel(CANCEL_TIMEOUT)
-            await asyncio.wait_for(self.user.settled(), self.runner.scheduler.limits.cancel_grace)
-        except (asyncio.TimeoutError, TimeoutError):
-            self.runner.abort(self.conn, "the server did not react to a cancel request", retire=True)
+            while self.user.busy:
+                left = until - clock()
+                if left <= 0:
+                    self.runner.abort(self.conn, "the server did not react to a cancel request", retire=True)
+                    return
+                await self.user.link.cancel(left)
+                with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
+                    await asyncio.wait_for(self.user.settled(), min(pause, max(0.0, until - clock())))
+                pause *= 2
         finally:
             self._winding = None

@@ -1,4 +1,4 @@
-"""Fixtures of the contract suite: a pool on each kind of database, and a link that counts round trips.
+"""Fixtures of the contract suite: a pool on each kind of database.
 
 `pg_database` is one database for all tests here, emptied before each: to create and drop one for each would take longer
 than the tests themselves.
@@ -6,12 +6,10 @@ than the tests themselves.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from tests.plugins.proxy import FaultProxy
 
 EMPTY = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
@@ -48,10 +46,3 @@ async def pool(open_pool: Any, backend: Any) -> Any:
 async def pg_pool(open_pool: Any, pg_database: str) -> Any:
     """A pool of two connections on an empty PostgreSQL database."""
     return await open_pool(pg_database, max_size=2)
-
-
-@pytest.fixture
-async def proxy(pg_server: Any) -> AsyncIterator[FaultProxy]:
-    """A link to the shared server that can be watched and disturbed."""
-    async with FaultProxy("127.0.0.1", pg_server.port) as proxy:
-        yield proxy

@@ -14,6 +14,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import asyncpg  # type: ignore[import-untyped]
 import psycopg
 import pytest
 
@@ -164,7 +165,6 @@ NOT_ASYNCPG = ("json", "jsonb", '"char"', "inet", "timestamptz", "timetz", "nume
 
 
 async def test_asyncpg_agrees(pg_pool: Any, pg_database: str) -> None:
-    asyncpg = pytest.importorskip("asyncpg")
     other = await asyncpg.connect(pg_database)
     try:
         for kind in TYPES.keys() - set(NOT_ASYNCPG):

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from tests.plugins.proxy import TO_SERVER, FaultProxy
+
 CANCELS = 10_000
 
 
@@ -102,3 +104,19 @@ async def test_cancelled_while_waiting_costs_nothing(open_pool: Any, pg_database
         await asyncio.gather(*calls, waiter, return_exceptions=True)
         assert pool.stats().waiting == 0
     assert await pool.fetchval("SELECT 2") == 2
+
+
+async def test_cancel_request_that_overtakes_its_statement(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
+    """A server that idles ignores the request. It is repeated, and the session is as good as before."""
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+    async with pool.acquire() as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        proxy.stall(TO_SERVER, links="live")
+        call = asyncio.ensure_future(connection.execute("SELECT pg_sleep(30)"))
+        await proxy.wait_held(TO_SERVER)
+        session = proxy.links[0]
+        call.cancel()
+        await proxy.wait_until(lambda: proxy.accepted >= 2 and proxy.links == [session])  # the first request is over
+        proxy.resume(links="live")
+        assert await connection.fetchval("SELECT pg_backend_pid()") == pid
+    assert pool.stats().lost == 0

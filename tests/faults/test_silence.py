@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from db_pool_rs.errors import ConnectFailed, ConnectionLost, Error, StatementTimeout
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
-
-
-@pytest.fixture
-async def proxy(pg_server: Any) -> AsyncIterator[FaultProxy]:
-    async with FaultProxy("127.0.0.1", pg_server.port) as proxy:
-        yield proxy
 
 
 async def _warm(pool: Any) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures of PostgreSQL: `pg_server`, `pg_dsn`, `pg_database`, `own_server`.
+"""Fixtures of PostgreSQL: `pg_server`, `pg_dsn`, `pg_database`, `own_server`, `proxy`.
 
 `initdb` runs once for each run of the tests; every server is a copy. No server found is a failure, never a skip;
 DB_POOL_TESTS_NO_POSTGRES=1 turns it into skips for machines that cannot have one.
@@ -11,13 +11,14 @@ import itertools
 import os
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.plugins.installation import Installation, find_installation
+from tests.plugins.proxy import FaultProxy
 from tests.plugins.server import PostgresServer
 
 OwnServer = Callable[..., PostgresServer]
@@ -106,3 +107,10 @@ def own_server(server_farm: ServerFarm) -> Iterator[OwnServer]:
             return server
 
         yield make
+
+
+@pytest.fixture
+async def proxy(pg_server: PostgresServer) -> AsyncIterator[FaultProxy]:
+    """A link to the shared server that can be watched and disturbed."""
+    async with FaultProxy("127.0.0.1", pg_server.port) as proxy:
+        yield proxy

@@ -24,11 +24,25 @@ async def readable(connection: PGconn) -> None:
         loop.remove_reader(connection.socket)
 
 
+#: Says that it runs: a request that comes before the server has read its question is ignored.
+SLEEP = b"DO $$ BEGIN RAISE NOTICE 'running'; PERFORM pg_sleep(30); END $$"
+
+
+async def run_sleep(connection: PGconn) -> None:
+    running = asyncio.Event()
+    connection.notice_handler = lambda _: running.set()
+    connection.send_query(SLEEP)
+    assert connection.flush() == 0
+    while not running.is_set():
+        await readable(connection)
+        connection.consume_input()
+        connection.is_busy()  # libpq looks at what has come
+
+
 @pytest.mark.parametrize("sslmode", ["disable", "require"])
 async def test_cancel(config: Config, sslmode: str) -> None:
     async with session(config(sslmode=sslmode)) as connection:
-        connection.send_query(b"SELECT pg_sleep(30)")
-        assert connection.flush() == 0
+        await run_sleep(connection)
         assert await cancel(connection)
         while connection.is_busy():
             await readable(connection)
