@@ -1,4 +1,5 @@
 """Programs beside the pool, each run as `python -m db_pool_rs.tools.NAME`; `--help` is its manual.
 
 `benchmark_modes` measures every mode and every rival that is installed, in turn, and reports.
+`verify_migration` asks two modes the same on your database, and moves config.yaml from one to the other.
 """
