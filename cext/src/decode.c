@@ -325,11 +325,12 @@ static int prepare(dbp_block *block, int32_t count, int32_t ncolumns)
     return 0;
 }
 
-/* Decodes the results at `steps` (NULL: the first ones) one behind the other; of a single one, `max_rows` rows from `first_row` on (0 for all
- * of them). Returns the rows, -1 without memory, -2 if a result has not `ncolumns` columns. */
-int32_t dbp_decode(dbp_block *block, PGresult *const *results, const int32_t *steps, int32_t count, int32_t first_row,
+/* Decodes the results at these numbers (int32; NULL: the first ones) one behind the other; of a single one, `max_rows`
+ * rows from `first_row` on (0 for all of them). Returns the rows, -1 without memory, -2 if a result has not `ncolumns` columns. */
+int32_t dbp_decode(dbp_block *block, PGresult *const *results, const void *numbers, int32_t count, int32_t first_row,
                    int32_t max_rows, int32_t ncolumns, const int32_t *kinds)
 {
+    const int32_t *steps = numbers;
     if (prepare(block, count, ncolumns) < 0)
         return -1;
     int64_t total = 0;

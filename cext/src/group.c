@@ -4,11 +4,15 @@
 
 #include "kernel.h"
 
-dbp_group *dbp_group_new(PGconn *conn)
+/* `block` is where groups of one text are decoded whose results have at most `limit` rows. */
+dbp_group *dbp_group_new(PGconn *conn, dbp_block *block, int32_t limit)
 {
     dbp_group *group = calloc(1, sizeof *group);
-    if (group != NULL)
+    if (group != NULL) {
         group->conn = conn;
+        group->block = block;
+        group->limit = limit;
+    }
     return group;
 }
 
@@ -27,7 +31,6 @@ void dbp_group_free(dbp_group *group)
         return;
     clear_results(group);
     free(group->results);
-    free(group->statuses);
     free(group);
 }
 
@@ -36,6 +39,7 @@ void dbp_group_start(dbp_group *group, int32_t expected)
 {
     clear_results(group);
     group->expected = expected;
+    group->text = NULL;
 }
 
 static int grow(dbp_group *group)
@@ -45,10 +49,6 @@ static int grow(dbp_group *group)
     if (results == NULL)
         return -1;
     group->results = results;
-    int32_t *statuses = realloc(group->statuses, (size_t)room * sizeof *statuses);
-    if (statuses == NULL)
-        return -1;
-    group->statuses = statuses;
     group->room = room;
     return 0;
 }
@@ -62,9 +62,20 @@ static int keep(dbp_group *group, PGresult *result)
     int32_t rows = PQntuples(result);
     if (rows > group->most)
         group->most = rows;
-    group->results[group->count] = result;
-    group->statuses[group->count++] = (int32_t)PQresultStatus(result);
+    group->results[group->count++] = result;
     return 0;
+}
+
+/* The Sync was answered. */
+static int32_t synced(dbp_group *group)
+{
+    if (group->count != group->expected + 1)
+        return DBP_TROUBLE;
+    const dbp_text *text = group->text;
+    if (text == NULL || group->most > group->limit)
+        return DBP_ENDED;
+    int32_t rows = dbp_decode(group->block, group->results, NULL, group->expected, 0, 0, text->ncolumns, text->kinds);
+    return rows < 0 || group->block->odd ? DBP_ENDED : DBP_DECODED;
 }
 
 /* Takes every result that has arrived, up to the group's Sync or to the first that is no success. */
@@ -90,7 +101,7 @@ int32_t dbp_group_pump(dbp_group *group)
                 return DBP_TROUBLE;
             break;
         case PGRES_PIPELINE_SYNC:
-            return group->count == group->expected + 1 ? DBP_ENDED : DBP_TROUBLE;
+            return synced(group);
         default:
             return DBP_TROUBLE;
         }
@@ -104,13 +115,20 @@ int32_t dbp_group_read(dbp_group *group)
     return PQconsumeInput(group->conn) ? dbp_group_pump(group) : DBP_LOST;
 }
 
-/* Whether these steps have one and the same command tag. */
-int32_t dbp_group_same_tags(const dbp_group *group, const int32_t *steps, int32_t count)
+/* Whether these steps (int32; NULL: the first ones) have one and the same command tag. */
+int32_t dbp_group_same_tags(const dbp_group *group, const void *numbers, int32_t count)
 {
-    for (int32_t i = 0; i < count; i++)
-        if (steps[i] < 0 || steps[i] >= group->count || group->results[steps[i]] == NULL ||
-            strcmp(PQcmdStatus(group->results[steps[0]]), PQcmdStatus(group->results[steps[i]])) != 0)
+    const int32_t *steps = numbers;
+    const char *tag = NULL;
+    for (int32_t i = 0; i < count; i++) {
+        int32_t step = steps ? steps[i] : i;
+        if (step < 0 || step >= group->count || group->results[step] == NULL)
             return 0;
+        const char *own = PQcmdStatus(group->results[step]);
+        if (tag != NULL && strcmp(tag, own) != 0)
+            return 0;
+        tag = own;
+    }
     return 1;
 }
 
@@ -124,42 +142,76 @@ PGresult *dbp_group_take(dbp_group *group, int32_t step)
     return result;
 }
 
-static int32_t send_all(PGconn *conn, const char *name, int result_format, int32_t count, int32_t nparams,
-                        const int *formats, const int *lengths, const char *data, const char *end,
-                        const char **values)
+/* Where the values of one execution are, in `data` and before `end`; returns what is behind them, NULL if they are
+ * not all there. `lengths` as for dbp_send, those of this execution first. */
+static const char *place(const dbp_text *text, const int32_t *lengths, const char *data, const char *end,
+                         const char **values, int *sizes)
+{
+    for (int32_t i = 0; i < text->nparams; i++) {
+        sizes[i] = lengths ? lengths[i] : text->widths[i];
+        values[i] = NULL;
+        if (sizes[i] < 0)
+            continue;
+        if (sizes[i] > end - data)
+            return NULL;
+        values[i] = data;
+        data += sizes[i];
+        if (lengths != NULL && data < end)
+            data++; /* the NUL between two values */
+    }
+    return data;
+}
+
+static int32_t send_all(PGconn *conn, const dbp_text *text, const char *name, int32_t count, const int32_t *lengths,
+                        const char *data, const char *end, const char **values, int *sizes)
 {
     for (int32_t sent = 0; sent < count; sent++) {
-        const int *own = lengths + (size_t)sent * (size_t)nparams;
-        for (int32_t i = 0; i < nparams; i++) {
-            if (own[i] < 0) {
-                values[i] = NULL;
-                continue;
-            }
-            if (own[i] > end - data)
-                return sent;
-            values[i] = data;
-            data += own[i];
-            if (data < end)
-                data++; /* the NUL between two values */
-        }
-        if (!PQsendQueryPrepared(conn, name, nparams, values, own, formats, result_format))
+        data = place(text, lengths, data, end, values, sizes);
+        if (data == NULL || !PQsendQueryPrepared(conn, name, text->nparams, values, sizes, text->formats,
+                                                 text->result_format))
             return sent;
+        if (lengths != NULL)
+            lengths += text->nparams;
     }
     return count;
 }
 
-/* Sends `count` executions of a prepared statement. `data` holds all values one after the other, a NUL behind each;
- * `lengths` one length for each parameter of each execution, -1 for NULL. Returns how many were sent. */
-int32_t dbp_send(PGconn *conn, const char *name, int32_t result_format, int32_t count, int32_t nparams,
-                 const int *formats, const int *lengths, const char *data, int64_t size)
+#define FEW 16
+
+/* Sends `count` executions of a prepared statement, or of the unnamed one. `data` holds all values one after the
+ * other. Without `lengths` they have the widths of the text; else there is an int32 for each value, -1 for NULL, and a
+ * NUL between two values. Returns how many were sent. */
+int32_t dbp_send(PGconn *conn, const dbp_text *text, int32_t named, int32_t count, const void *lengths,
+                 const char *data, int64_t size)
 {
-    const char *few[16];
-    const char **values = few;
-    if (nparams > 16 && (values = malloc((size_t)nparams * sizeof *values)) == NULL)
+    const char *few_values[FEW];
+    int few_sizes[FEW];
+    const char **values = few_values;
+    int *sizes = few_sizes;
+    if (lengths == NULL && text->widths == NULL && text->nparams > 0)
         return 0;
-    int32_t sent =
-        send_all(conn, name, result_format, count, nparams, formats, lengths, data, data + size, values);
-    if (values != few)
+    if (text->nparams > FEW) {
+        values = malloc((size_t)text->nparams * sizeof *values);
+        sizes = malloc((size_t)text->nparams * sizeof *sizes);
+    }
+    int32_t sent = 0;
+    if (values != NULL && sizes != NULL)
+        sent = send_all(conn, text, named ? text->name : "", count, lengths, data, data + size, values, sizes);
+    if (text->nparams > FEW) {
         free(values);
+        free(sizes);
+    }
     return sent;
+}
+
+/* Sends a group that consists of executions of one prepared statement, and its Sync; rows are decoded when they are
+ * there, if `decode`. Returns 0, 1 if some is left to write, or -1 if the connection broke. */
+int32_t dbp_group_send(dbp_group *group, const dbp_text *text, int32_t decode, int32_t count, const void *lengths,
+                       const char *data, int64_t size)
+{
+    dbp_group_start(group, count);
+    group->text = decode ? text : NULL;
+    if (dbp_send(group->conn, text, 1, count, lengths, data, size) != count || !PQpipelineSync(group->conn))
+        return -1;
+    return PQflush(group->conn);
 }

@@ -56,6 +56,12 @@ def is_hot(oids: Sequence[int]) -> bool:
     return all(oid in KINDS for oid in oids)
 
 
+def kinds(oids: Sequence[int], format: int) -> Any:
+    """What the kernel does with columns of these types in this format, as it wants to be told."""
+    known: dict[int, int] = KINDS if format else _KINDS_TEXT
+    return ffi.new("int32_t[]", [known.get(oid, lib.DBP_OTHER) for oid in oids])
+
+
 # -- one column -------------------------------------------------------------------------------------------------------
 
 
@@ -152,6 +158,7 @@ _BUILD_TEXT: dict[int, Build] = {
     pg.NUMERIC.oid: _from_text(Decimal),
     pg.UUID.oid: _from_text(UUID),
 }
+_KINDS_TEXT = dict.fromkeys(_BUILD_TEXT, int(lib.DBP_TEXT))
 
 
 @lru_cache(maxsize=64)
@@ -197,25 +204,20 @@ class Plan:
         self.values = [session.parameter_status(name) for name in self._settings]
         self.record: type[Record] = record_class(self._names)
         self.count = len(oids)
-        pairs = [self._column(oid) for oid in oids]
-        self.kinds = ffi.new("int32_t[]", [kind for kind, _ in pairs])
-        self._builders = [build for _, build in pairs]
+        self.kinds = kinds(oids, format)
+        self._builders = [self._builder(oid) for oid in oids]
 
     def fits(self, session: Any) -> bool:
         """Whether the session's settings, where they matter, are those that this was made with."""
         return not self._settings or self.values == [session.parameter_status(name) for name in self._settings]
 
-    def _column(self, oid: int) -> tuple[int, Build]:
+    def _builder(self, oid: int) -> Build:
         if not self._format:
-            text = _BUILD_TEXT.get(oid)
-            return (lib.DBP_OTHER, _nulls) if text is None else (lib.DBP_TEXT, text)
-        kind = KINDS.get(oid)
-        if kind is None:
-            return lib.DBP_OTHER, _nulls
+            return _BUILD_TEXT.get(oid, _nulls)
         if oid == pg.TIMESTAMPTZ.oid:
             zone = _zone(self.values[0])
-            return kind, _zoned(zone, zone is timezone.utc or str(zone) in _LIKE_UTC)
-        return kind, _BUILD[kind]
+            return _zoned(zone, zone is timezone.utc or str(zone) in _LIKE_UTC)
+        return _BUILD[KINDS[oid]] if oid in KINDS else _nulls
 
     def rows(self, block: Any, rows: int, raw: Callable[[int, int], bytes | None], first: int = 0) -> list[Record]:
         """The rows in a block; `raw(row, column)` is the value as it was sent, `first` the number of the first row."""

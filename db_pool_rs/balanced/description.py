@@ -2,27 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
+from itertools import chain
+from struct import Struct
 from typing import Any
 
 from db_pool_rs_balanced import ffi
 
-from ..simple.description import Description
-from .columns import Plan, is_hot
+from ..simple.description import FIXED_SIZES, Description
+from ..types import oids as pg
+from .columns import Plan, is_hot, kinds
+
+#: Types whose encoder is that of `struct`: several arguments are encoded in one call.
+_CODES = {
+    pg.INT2.oid: "h", pg.INT4.oid: "i", pg.INT8.oid: "q", pg.OID.oid: "I", pg.FLOAT4.oid: "f", pg.FLOAT8.oid: "d"
+}  # fmt: skip
+
+Encode = Callable[[Sequence[Any]], Any]
 
 
 class KernelDescription(Description):
-    """A :class:`~db_pool_rs.simple.description.Description` for the kernel."""
+    """A :class:`~db_pool_rs.simple.description.Description` for the kernel.
 
-    __slots__ = ("c_formats", "nparams", "plan")
+    Arguments that all have a fixed size, none of them NULL, are encoded as one piece of bytes, `widths` telling where
+    each ends; all others as a list.
+    """
+
+    __slots__ = ("_keep", "_text", "nparams", "plan", "widths")
 
     def __init__(
         self, sql: str, param_oids: Sequence[int], names: Sequence[str], oids: Sequence[int], version: int
     ) -> None:
         super().__init__(sql, param_oids, names, oids, version)
         self.nparams = len(self.param_oids)
-        self.c_formats = ffi.new("int[]", self.formats)
         self.plan: Plan | None = None
+        self.widths: list[int] | None = None
+        self._text: Any = None
+        codes = [_CODES.get(oid) for oid in self.param_oids]
+        if None not in codes:
+            self.encode = _packing("".join(map(str, codes)), self.encode)
+            self.widths = [FIXED_SIZES[oid] for oid in self.param_oids]
 
     def best_format(self) -> int:
         """Binary where the kernel knows every type; else psycopg is asked which of its loaders there are."""
@@ -34,3 +54,51 @@ class KernelDescription(Description):
         if plan is None or not plan.fits(session):
             plan = self.plan = Plan(self.names, self.oids, self.result_format, session)
         return plan
+
+    def text(self) -> Any:
+        """The kernel's dbp_text; made when the text is first sent, until when the result format may change."""
+        if self._text is None:
+            members: dict[str, Any] = {
+                "name": ffi.new("char[]", self.name),
+                "formats": ffi.new("int[]", self.formats),
+                "kinds": kinds(self.oids, self.result_format),
+            }
+            if self.widths is not None:
+                members["widths"] = ffi.new("int[]", self.widths)
+            numbers = {"nparams": self.nparams, "result_format": self.result_format, "ncolumns": len(self.oids)}
+            self._keep = members
+            self._text = ffi.new("dbp_text *", {**members, **numbers})
+        return self._text
+
+    def pieces(self, rows: Sequence[Any]) -> tuple[Any, bytes]:
+        """The encoded arguments of several executions as dbp_send takes them: lengths, and all values in one piece."""
+        if self.widths is not None:
+            try:
+                return ffi.NULL, b"".join(rows)
+            except TypeError:  # there are NULLs
+                rows = [self._split(row) if type(row) is bytes else row for row in rows]
+        values = list(chain.from_iterable(rows))
+        try:
+            return array("i", map(len, values)).tobytes(), b"\0".join(values)
+        except TypeError:
+            lengths = array("i", [-1 if value is None else len(value) for value in values])
+            return lengths.tobytes(), b"\0".join([value for value in values if value is not None])
+
+    def _split(self, row: bytes) -> list[bytes]:
+        values, start = [], 0
+        for width in self.widths or ():
+            values.append(row[start : start + width])
+            start += width
+        return values
+
+
+def _packing(codes: str, one_by_one: Encode) -> Encode:
+    pack = Struct(">" + codes).pack
+
+    def encode(args: Sequence[Any]) -> Any:
+        try:
+            return pack(*args)
+        except Exception:  # a NULL, or what no encoder takes
+            return one_by_one(args)
+
+    return encode

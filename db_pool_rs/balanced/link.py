@@ -21,9 +21,9 @@ from db_pool_rs_balanced import ffi, lib
 
 from ..errors import ConnectionLost, DecodeError
 from ..record import Record, Status
-from ..simple.driver import LinkListener, Statement
+from ..simple.driver import Done, LinkListener, Statement
 from ..simple.libpq import CONNECTION_BAD
-from ..simple.link import PostgresLink
+from ..simple.link import CHECK_AFTER, PostgresLink
 from ..simple.waiting import Expired, offload, until
 from .description import KernelDescription
 from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
 
 #: Rows that are built in one turn of the event loop.
 SLICE = 2048
+#: Bytes of the largest result from which on libpq's copy of a group's results is freed at once, not by the next group.
+KEPT = 16_384
 
 _FORGETTING = frozenset(("DISCARD ALL", "DEALLOCATE ALL"))
-
-_NULL = ffi.NULL
-_FIRST = ffi.new("int32_t[]", [0])
 
 
 class KernelLink(PostgresLink):
@@ -45,8 +44,8 @@ class KernelLink(PostgresLink):
 
     def __init__(self, pgconn: PGconn, driver: KernelDriver, listener: LinkListener) -> None:
         super().__init__(pgconn, driver, listener)  # type: ignore[arg-type]
-        self._kernel = ffi.gc(lib.dbp_group_new(pgconn.ptr), lib.dbp_group_free)
         self._block = driver.block
+        self._kernel = ffi.gc(lib.dbp_group_new(pgconn.ptr, self._block, SLICE), lib.dbp_group_free)
         self._workers = driver.workers
         self._conn = pgconn
         #: Whether every step is a statement of the group, so that the kernel may keep the results.
@@ -54,6 +53,40 @@ class KernelLink(PostgresLink):
         self._slow: asyncio.Task[None] | None = None
 
     # -- sending -------------------------------------------------------------------------------------------------
+
+    def start(self, group: Sequence[Statement], done: Done) -> None:
+        """Send `group` and one Sync; see :class:`~db_pool_rs.simple.driver.Link`."""
+        now = self._loop.time()
+        rows = self._alike(group) if now - self._used <= CHECK_AFTER else None
+        if rows is None:
+            super().start(group, done)
+        else:
+            self._begin(group, done)
+            self._send_alike(group[0].described, rows, now)
+
+    def _alike(self, group: Sequence[Statement]) -> list[Any] | None:
+        """The encoded arguments of a group that consists of executions of one text, prepared here; else None."""
+        first = group[0]
+        described, want = first.described, first.want
+        if described is None or described is not first.text.description:
+            return None
+        if not self._driver.named or described.name not in self._prepared.names:
+            return None
+        rows = [one.params for one in group if one.described is described and one.want is want]
+        return rows if len(rows) == len(group) else None
+
+    def _send_alike(self, described: KernelDescription, rows: list[Any], now: float) -> None:
+        self._steps, self._step, self._sent = list(self._group), 0, len(rows)
+        self._ok, self._asked, self._started = True, None, now
+        self._plain = True
+        self._prepared.touch(described.name)
+        lengths, data = described.pieces(rows)
+        text, want = described.text(), self._group[0].want
+        left = lib.dbp_group_send(self._kernel, text, want, len(rows), lengths, data, len(data))
+        if left < 0:
+            self._broke(LibpqError(self._conn.get_error_message()))
+        elif left:
+            self._write_later()
 
     def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
         self._plain = not self._sent and not steps
@@ -85,20 +118,8 @@ class KernelLink(PostgresLink):
             self._plain = False
             self._parse(described, steps)
         self._prepared.touch(described.name)
-        count = described.nparams
-        if count == 1:
-            values = [statement.params[0] for statement in run]
-        else:
-            values = [value for statement in run for value in statement.params] if count else []
-        try:
-            lengths = array("i", map(len, values))
-            data = b"\0".join(values)
-        except TypeError:  # a NULL
-            lengths = array("i", [-1 if value is None else len(value) for value in values])
-            data = b"\0".join([value for value in values if value is not None])
-        name, formats, result_format = described.name if named else b"", described.c_formats, described.result_format
-        pointer = ffi.from_buffer("int[]", lengths) if values else ffi.NULL
-        sent = lib.dbp_send(self._conn.ptr, name, result_format, len(run), count, formats, pointer, data, len(data))
+        lengths, data = described.pieces([statement.params for statement in run])
+        sent = lib.dbp_send(self._conn.ptr, described.text(), named, len(run), lengths, data, len(data))
         if sent != len(run):
             raise LibpqError(self._conn.get_error_message())
         steps += run
@@ -120,15 +141,34 @@ class KernelLink(PostgresLink):
 
     def _take(self, found: int) -> None:
         """Go on from what the kernel found."""
-        if found == lib.DBP_WAITING:
+        if found == lib.DBP_DECODED:
+            self._answer()
+        elif found == lib.DBP_WAITING:
             return
-        if found == lib.DBP_ENDED:
+        elif found == lib.DBP_ENDED:
             self._step = len(self._steps)
             self._ended()
         elif found == lib.DBP_NO_MEMORY:
             self._die(ConnectionLost("out of memory", sent=True), sent=True)
         else:
             self._hand_over()
+
+    def _answer(self) -> None:
+        """The kernel has received a group of one text and decoded its rows."""
+        group, done = self._group, self._done
+        self._note_altering(group)
+        try:
+            self._deal_out(group[0].described.plan_for(self._conn), group)
+        except DecodeError:
+            self._step = len(self._steps)
+            self._ended()
+            return
+        size = self._block.largest
+        if size > KEPT:
+            lib.dbp_group_start(self._kernel, 0)
+        self._used = now = self._loop.time()
+        self._done, self._group = None, ()
+        done(True, now - self._started, size)  # type: ignore[misc]
 
     def _hand_over(self) -> None:
         """Something went wrong: who answers what is the longer way's business."""
@@ -156,46 +196,40 @@ class KernelLink(PostgresLink):
     def _decode(self, group: Sequence[Statement]) -> int:
         if not self._plain:
             return max([self._decode_alone(statement) for statement in group])
-        first, largest = group[0], 0
-        if len(group) == 1 or all(s.described is first.described and s.want is first.want for s in group):
-            runs: dict[tuple[Any, bool], Any] = {(first.described, first.want): range(len(group))}
-        else:
-            runs = self._same(group)
+        largest, runs = 0, dict[tuple[Any, bool], list[int]]()
+        for step, statement in enumerate(group):  # those with one key can be decoded together
+            runs.setdefault((statement.described, statement.want), []).append(step)
         for (described, want), steps in runs.items():
-            if not want:
-                self._tags(group, steps)
-            else:
+            if want:
                 largest = max(self._decode_together(described, group, steps), largest)
+            else:
+                self._tags(group, steps)
         lib.dbp_group_start(self._kernel, 0)
         return largest
 
-    @staticmethod
-    def _same(group: Sequence[Statement]) -> dict[tuple[Any, bool], list[int]]:
-        """Which statements can be decoded together."""
-        runs: dict[tuple[Any, bool], list[int]] = {}
-        for step, statement in enumerate(group):
-            key = (statement.described, statement.want)
-            if key in runs:
-                runs[key].append(step)
-            else:
-                runs[key] = [step]
-        return runs
-
     def _decode_together(self, described: KernelDescription, group: Sequence[Statement], steps: Sequence[int]) -> int:
-        kernel, block, plan, count = self._kernel, self._block, described.plan_for(self._conn), len(steps)
-        numbers = _NULL if count == len(group) else ffi.from_buffer("int32_t[]", array("i", steps))
-        rows = lib.dbp_decode(block, kernel.results, numbers, count, 0, 0, plan.count, plan.kinds)
-        if rows < 0 or block.odd:
+        kernel, plan, numbers = self._kernel, described.plan_for(self._conn), array("i", steps).tobytes()
+        rows = lib.dbp_decode(self._block, kernel.results, numbers, len(steps), 0, 0, plan.count, plan.kinds)
+        if rows < 0 or self._block.odd:
             return self._decode_apart(group, steps)
-        records, at = plan.rows(block, rows, _no_raw), 0
+        try:
+            self._deal_out(plan, [group[step] for step in steps])
+        except DecodeError:
+            return self._decode_apart(group, steps)
+        return int(self._block.largest)
+
+    def _deal_out(self, plan: Any, statements: Sequence[Statement]) -> None:
+        """Give each statement its rows; those of all of them are in the block."""
+        block = self._block
+        records = plan.rows(block, block.rows, _no_raw)
         if block.single:
-            for step, record in zip(steps, records, strict=True):
-                group[step].value = [record]
-        else:
-            for step, own in zip(steps, ffi.unpack(block.counts, count), strict=True):
-                group[step].value = records[at : at + own]
-                at += own
-        return int(block.largest)
+            for statement, record in zip(statements, records, strict=True):
+                statement.value = [record]
+            return
+        at = 0
+        for statement, rows in zip(statements, ffi.unpack(block.counts, len(statements)), strict=True):
+            statement.value = records[at : at + rows]
+            at += rows
 
     def _decode_apart(self, group: Sequence[Statement], steps: Sequence[int]) -> int:
         """One by one: the error of one is none of the others."""
@@ -226,8 +260,7 @@ class KernelLink(PostgresLink):
 
     def _tags(self, group: Sequence[Statement], steps: Sequence[int]) -> None:
         kernel = self._kernel
-        numbers = ffi.from_buffer("int32_t[]", array("i", steps))
-        if lib.dbp_group_same_tags(kernel, numbers, len(steps)):
+        if lib.dbp_group_same_tags(kernel, array("i", steps).tobytes(), len(steps)):
             status = self._status(ffi.string(lib.PQcmdStatus(kernel.results[steps[0]])))
             for step in steps:
                 group[step].value = status
@@ -311,7 +344,7 @@ def new_block() -> Any:
 def _decode_slice(block: Any, plan: Any, result: PGresult, first: int, most: int) -> int:
     """Run by a worker thread for long results: nearly all of it without the GIL."""
     pointer = ffi.new("PGresult *[]", [result.ptr])
-    return int(lib.dbp_decode(block, pointer, _FIRST, 1, first, most, plan.count, plan.kinds))
+    return int(lib.dbp_decode(block, pointer, ffi.NULL, 1, first, most, plan.count, plan.kinds))
 
 
 def _built(block: Any, plan: Any, result: PGresult, rows: int, first: int) -> list[Record]:

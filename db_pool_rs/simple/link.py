@@ -78,12 +78,15 @@ class PostgresLink(Wire):
 
     def start(self, group: Sequence[Statement], done: Done) -> None:
         """Send `group` and one Sync; see :class:`~db_pool_rs.simple.driver.Link`."""
+        self._begin(group, done)
+        self._continue()
+
+    def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = group, done
         self._sent, self._retried = 0, False
         if self._fresh:
             self._fresh = []
-        self._continue()
 
     def _continue(self) -> None:
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
@@ -279,14 +282,17 @@ class PostgresLink(Wire):
         elif self._ok:
             if self._fresh:
                 check_columns(group, self._fresh, self._driver)
-            if self._altered or alters(group):
-                self._driver.alter()
-                self._altered = self.in_transaction()  # others see it when it is committed
+            self._note_altering(group)
             self._finish()
         else:
             self._prepared.settle()
             if not self._heal():
                 self._finish()
+
+    def _note_altering(self, group: Sequence[Statement]) -> None:
+        if self._altered or alters(group):
+            self._driver.alter()
+            self._altered = self.in_transaction()  # others see it when it is committed
 
     def _finish(self) -> None:
         """Report the group."""

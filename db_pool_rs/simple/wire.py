@@ -48,7 +48,11 @@ class Wire(ABC):
             if self._writing:
                 self._writing = False
                 self._loop.remove_writer(self._fd)
-        elif not self._writing:
+        else:
+            self._write_later()
+
+    def _write_later(self) -> None:
+        if not self._writing:
             self._writing = True
             self._loop.add_writer(self._fd, self._writable)
 
