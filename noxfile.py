@@ -74,8 +74,7 @@ def soak(session: nox.Session) -> None:
 def lint(session: nox.Session) -> None:
     """Check style and generated files; every complaint is shown before the session fails."""
     install(session, "dev")
-    commands = [["ruff", "check", "."]]
-    commands += [["python", str(path), "--check"] for path in sorted(Path("scripts").glob("generate_*.py"))]
+    commands = [["ruff", "check", "."], ["python", "-m", "db_pool_rs.tools.generate_interfaces", "--check"]]
     failed = []
     for command in commands:
         try:

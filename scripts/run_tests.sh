@@ -29,10 +29,7 @@ check() {
 
 check "ruff" uv run --no-sync ruff check .
 check "mypy" uv run --no-sync mypy
-for generator in scripts/generate_*.py; do
-    [ -e "$generator" ] || continue
-    check "$generator --check" uv run --no-sync python "$generator" --check
-done
+check "generated files" uv run --no-sync python -m db_pool_rs.tools.generate_interfaces --check
 # The contract a second time on uvloop, first: the run that covers everything has the last word.
 for folder in contract faults; do
     [ -d "tests/$folder" ] || continue

@@ -1,7 +1,7 @@
 """The built-in types of PostgreSQL: OID, name and array OID.
 
-The OIDs below are fixed by PostgreSQL (`src/include/catalog/pg_type.dat`) and never change between versions, so they
-are data here rather than a query on every connection. Types made by an extension or a user (enums, composites,
+The OIDs below are fixed by PostgreSQL and never change between versions, so they are data here (from _data/types.txt)
+rather than a query on every connection. Types made by an extension or a user (enums, composites,
 domains' own OIDs) have OIDs of their own in each database and are absent: they are handled as text.
 
 `SCALARS` maps the OID of a type to its row, `ARRAYS` the OID of an array to the row of its element.
@@ -22,6 +22,7 @@ class PgType:
     delimiter: str = ","
 
 
+# begin generated: built-in types (from _data/types.txt, by db_pool_rs.tools.generate_interfaces)
 BOOL = PgType("bool", 16, 1000)
 BYTEA = PgType("bytea", 17, 1001)
 CHAR = PgType('"char"', 18, 1002)
@@ -54,35 +55,59 @@ TSTZRANGE = PgType("tstzrange", 3910, 3911)
 TSTZMULTIRANGE = PgType("tstzmultirange", 4534, 6153)
 
 BUILTIN: tuple[PgType, ...] = (
-    *(BOOL, BYTEA, CHAR, NAME, INT8, INT2, INT4, TEXT, OID, JSON, XML, CIDR, FLOAT4, FLOAT8, UNKNOWN, INET, BPCHAR),
-    *(VARCHAR, DATE, TIME, TIMESTAMP, TIMESTAMPTZ, INTERVAL, TIMETZ, NUMERIC, RECORD, UUID, JSONB),
-    *(TSTZRANGE, TSTZMULTIRANGE),
+    BOOL,
+    BYTEA,
+    CHAR,
+    NAME,
+    INT8,
+    INT2,
     PgType("int2vector", 22, 1006),
+    INT4,
     PgType("regproc", 24, 1008),
+    TEXT,
+    OID,
     PgType("tid", 27, 1010),
     PgType("xid", 28, 1011),
     PgType("cid", 29, 1012),
     PgType("oidvector", 30, 1013),
+    JSON,
+    XML,
     PgType("point", 600, 1017),
     PgType("lseg", 601, 1018),
     PgType("path", 602, 1019),
     PgType("box", 603, 1020, ";"),
     PgType("polygon", 604, 1027),
     PgType("line", 628, 629),
+    CIDR,
+    FLOAT4,
+    FLOAT8,
+    UNKNOWN,
     PgType("circle", 718, 719),
     PgType("macaddr8", 774, 775),
     PgType("money", 790, 791),
     PgType("macaddr", 829, 1040),
+    INET,
     PgType("aclitem", 1033, 1034),
+    BPCHAR,
+    VARCHAR,
+    DATE,
+    TIME,
+    TIMESTAMP,
+    TIMESTAMPTZ,
+    INTERVAL,
+    TIMETZ,
     PgType("bit", 1560, 1561),
     PgType("varbit", 1562, 1563),
+    NUMERIC,
     PgType("refcursor", 1790, 2201),
     PgType("regprocedure", 2202, 2207),
     PgType("regoper", 2203, 2208),
     PgType("regoperator", 2204, 2209),
     PgType("regclass", 2205, 2210),
     PgType("regtype", 2206, 2211),
+    RECORD,
     PgType("void", 2278, 0),
+    UUID,
     PgType("txid_snapshot", 2970, 2949),
     PgType("pg_lsn", 3220, 3221),
     PgType("tsvector", 3614, 3643),
@@ -90,9 +115,11 @@ BUILTIN: tuple[PgType, ...] = (
     PgType("gtsvector", 3642, 3644),
     PgType("regconfig", 3734, 3735),
     PgType("regdictionary", 3769, 3770),
+    JSONB,
     PgType("int4range", 3904, 3905),
     PgType("numrange", 3906, 3907),
     PgType("tsrange", 3908, 3909),
+    TSTZRANGE,
     PgType("daterange", 3912, 3913),
     PgType("int8range", 3926, 3927),
     PgType("jsonpath", 4072, 4073),
@@ -102,11 +129,13 @@ BUILTIN: tuple[PgType, ...] = (
     PgType("int4multirange", 4451, 6150),
     PgType("nummultirange", 4532, 6151),
     PgType("tsmultirange", 4533, 6152),
+    TSTZMULTIRANGE,
     PgType("datemultirange", 4535, 6155),
     PgType("int8multirange", 4536, 6157),
     PgType("pg_snapshot", 5038, 5039),
     PgType("xid8", 5069, 271),
 )
+# end generated: built-in types
 
 SCALARS: dict[int, PgType] = {row.oid: row for row in BUILTIN}
 ARRAYS: dict[int, PgType] = {row.array_oid: row for row in BUILTIN if row.array_oid}

@@ -20,7 +20,6 @@ import pytest
 
 import db_pool_rs
 from db_pool_rs import errors
-from scripts import generate_docs
 from tests.meta.source import ROOT
 from tests.meta.test_readme import run
 
@@ -106,10 +105,6 @@ def test_commands_exist() -> None:
         assert done.returncode == 0, done.stderr
         for option in re.findall(r"--[\w-]+", options):
             assert option in done.stdout
-
-
-def test_the_configuration_reference_is_up_to_date() -> None:
-    assert generate_docs.main(["--check"]) == 0
 
 
 def test_the_error_tree_is_the_one_that_the_code_has() -> None:

@@ -1,48 +1,16 @@
-"""The generated classes: they are up to date, and named as people know them."""
+"""The generated classes are named as people know them."""
 
 from __future__ import annotations
-
-import importlib.util
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
 from db_pool_rs import _sqlstates, errors
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "generate_sqlstates.py"
-
-
-@pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_sqlstates", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from db_pool_rs.tools.interfaces import sqlstates
 
 
-def test_the_generated_file_is_up_to_date(generator: ModuleType) -> None:
-    assert generator.main(["--check"]) == 0
-
-
-def test_check_notices_an_outdated_file(
-    generator: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outdated = tmp_path / "_sqlstates.py"
-    outdated.write_text("")
-    monkeypatch.setattr(generator, "TARGET", outdated)
-    assert generator.main(["--check"]) == 1
-    assert "out of date" in capsys.readouterr().err
-    assert outdated.read_text() == ""
-    assert generator.main([]) == 0
-    assert generator.main(["--check"]) == 0
-
-
-def test_a_line_of_an_unknown_form_is_an_error(generator: ModuleType) -> None:
+def test_a_line_of_an_unknown_form_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"line 2: cannot read 'nonsense'"):
-        generator.parse("Section: Class 08 - Connection Exception\nnonsense\n")
+        sqlstates.parse("Section: Class 08 - Connection Exception\nnonsense\n")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,59 @@
+"""The tables of built-in types that the languages share, from _data/types.txt, which explains its columns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from .target import PACKAGE, read, with_region
+
+SOURCE = PACKAGE / "_data" / "types.txt"
+PYTHON = PACKAGE / "types" / "oids.py"
+REGION = "built-in types"
+
+
+class Row(NamedTuple):
+    """A line of the description; `constant` is empty if Python's code has no name for the type."""
+
+    oid: int
+    array: int
+    name: str
+    kind: str
+    delimiter: str
+    constant: str
+
+
+def parse(text: str) -> list[Row]:
+    """The rows of types.txt. ValueError for a line of another form, and for an OID or a name that comes twice."""
+    rows = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or line.startswith("#"):
+            continue
+        if len(words) not in (4, 5) or not (words[0].isdecimal() and words[1].isdecimal()):
+            raise ValueError(f"{SOURCE.name}, line {number}: cannot read {line!r}")
+        kind, semicolon, _ = words[3].partition(";")
+        rows.append(Row(int(words[0]), int(words[1]), words[2], kind, semicolon or ",", "".join(words[4:])))
+    taken = [oid for row in rows for oid in (row.oid, row.array) if oid] + [row.name for row in rows]
+    if double := {entry for entry in taken if taken.count(entry) > 1}:
+        raise ValueError(f"{SOURCE.name}: {', '.join(map(str, sorted(double, key=str)))} more than once")
+    return rows
+
+
+def python_table(rows: list[Row]) -> str:
+    """Constants for the types that the code names, and all of them in one tuple."""
+    parts = [f"{row.constant} = {_call(row)}" for row in rows if row.constant]
+    entries = [f"    {row.constant or _call(row)}," for row in rows]
+    return "\n".join([*parts, "", "BUILTIN: tuple[PgType, ...] = (", *entries, ")"])
+
+
+def outputs() -> dict[Path, str]:
+    """What the files with a table of types should be."""
+    rows = parse(read(SOURCE))
+    return {PYTHON: with_region(read(PYTHON), REGION, python_table(rows))}
+
+
+def _call(row: Row) -> str:
+    name = f"'{row.name}'" if '"' in row.name else f'"{row.name}"'
+    delimiter = "" if row.delimiter == "," else f', "{row.delimiter}"'
+    return f"PgType({name}, {row.oid}, {row.array}{delimiter})"

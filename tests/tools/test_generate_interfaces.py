@@ -1,0 +1,64 @@
+"""What is generated is up to date; what is out of date is found, and written again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from db_pool_rs.tools import generate_interfaces
+from db_pool_rs.tools.generate_interfaces import main
+from db_pool_rs.tools.interfaces import sqlstates, target, types
+
+
+def test_everything_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_every_generator_has_outputs_in_the_project() -> None:
+    for generator in generate_interfaces.GENERATORS:
+        outputs = generator.outputs()
+        assert outputs
+        assert all(path.is_file() and path.is_relative_to(target.ROOT) for path in outputs)
+
+
+def test_what_is_out_of_date_is_found_and_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = tmp_path / "_sqlstates.py"
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.setattr(sqlstates, "TARGET", old)
+    monkeypatch.setattr(generate_interfaces, "ROOT", tmp_path)
+    monkeypatch.setattr(generate_interfaces, "GENERATORS", (sqlstates,))
+    assert main(["--check"]) == 1
+    assert "_sqlstates.py is out of date\nrun: python -m" in capsys.readouterr().err
+    assert not old.exists()
+    assert main([]) == 0
+    assert main(["--check"]) == 0
+
+
+def test_an_installed_package_says_that_it_cannot(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(generate_interfaces, "ROOT", tmp_path)
+    assert main([]) == 1
+    assert "only a checkout" in capsys.readouterr().err
+
+
+def test_only_the_region_changes() -> None:
+    text = "one\n# begin generated: it (by x)\nold\n# end generated: it\ntwo\n"
+    wanted = "one\n# begin generated: it (by x)\nnew \\1\n# end generated: it\ntwo\n"
+    assert target.with_region(text, "it", "new \\1") == wanted
+    for wrong in ("", text * 2, text.replace("end", "fin")):
+        with pytest.raises(ValueError, match="there is not one region 'it'"):
+            target.with_region(wrong, "it", "")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [("16 1000 bool", "cannot read"), ("x 1 bool bool", "cannot read"), ("16 5 a text\n16 6 b text", "16 more than")],
+)
+def test_a_wrong_description_is_refused(line: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        types.parse(line)
