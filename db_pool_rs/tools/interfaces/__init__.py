@@ -1,4 +1,4 @@
-"""The generators of `generate_interfaces`: each has a function `outputs()`, the wanted texts of the files that it writes.
+"""The generators of `generate_interfaces`: each has a function `outputs()`, the wanted texts of its files.
 
     sqlstates.py   exception classes, from _data/errcodes.txt
     types.py       the tables of built-in types, from _data/types.txt
