@@ -78,6 +78,15 @@ PGresult *PQmakeEmptyPGresult(PGconn *conn, int status);
 int PQsetResultAttrs(PGresult *result, int count, PGresAttDesc *columns);
 int PQsetvalue(PGresult *result, int row, int column, char *value, int length);
 
+typedef struct pgNotify {
+    char *relname;
+    int be_pid;
+    char *extra;
+    ...;
+} PGnotify;
+PGnotify *PQnotifies(PGconn *conn);
+void PQfreemem(void *pointer);
+
 typedef void (*PQnoticeReceiver)(void *arg, const PGresult *result);
 PQnoticeReceiver PQsetNoticeReceiver(PGconn *conn, PQnoticeReceiver receiver, void *arg);
 extern "Python" void dbp_notice(void *arg, const PGresult *result);

@@ -11,7 +11,7 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from .metrics import PoolStats
     from .record import Record, Status
 
-__all__ = ["Acquisition", "Connection", "Engine", "Pool", "Queries", "Transaction"]
+__all__ = [
+    "Acquisition",
+    "Connection",
+    "Cursor",
+    "Engine",
+    "Pool",
+    "PreparedStatement",
+    "Queries",
+    "Transaction",
+]
 
 
 class Queries(Protocol):
@@ -62,6 +71,56 @@ class Transaction(Protocol):
         """Commit, or roll back if there is an exception, which goes on."""
 
 
+class Cursor(Protocol):
+    """The rows of a query a few at a time, from `Connection.cursor`: `async for`, or `fetch` and `fetchrow`.
+
+    All go on from the same position. It ends with its last row, with `close`, or with the transaction; a DatabaseError
+    (34000) says that the transaction had ended.
+    """
+
+    def __aiter__(self) -> Cursor: ...
+
+    async def __anext__(self) -> Record: ...
+
+    async def fetch(self, count: int) -> list[Record]:
+        """The next `count` rows; fewer, or none, at the end."""
+
+    async def fetchrow(self) -> Record | None:
+        """The next row, None at the end."""
+
+    async def close(self) -> None:
+        """Give up the rest. It may be called again."""
+
+
+class PreparedStatement(Protocol):
+    """A statement that the database has checked, from `Connection.prepare`; its calls are the connection's.
+
+    It belongs to the session: after its release every call is an InterfaceError.
+    """
+
+    @property
+    def query(self) -> str:
+        """The text."""
+
+    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Record]:
+        """Every row."""
+
+    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Record | None:
+        """The first row, None if there is none."""
+
+    async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        """One value of the first row."""
+
+    async def execute(self, /, *args: Any, timeout: float | None = None) -> Status:
+        """The command tag."""
+
+    async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
+        """Once for each element of `args`, in one transaction."""
+
+    def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor:
+        """Its rows a few at a time."""
+
+
 class Connection(Queries, Protocol):
     """A session that its holder has to itself, from `Pool.acquire` or `Pool.transaction`.
 
@@ -77,6 +136,32 @@ class Connection(Queries, Protocol):
         `isolation`: "read_uncommitted", "read_committed", "repeatable_read" or "serializable", None for the database's
         default. A savepoint takes no options. InterfaceError for anything else.
         """
+
+    def cursor(self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor:
+        """The rows of one SELECT, VALUES, TABLE or WITH a few at a time: `async for row in connection.cursor(sql)`.
+
+        Inside a transaction only (InterfaceError). `prefetch` rows come in one round trip, each of which may take
+        `timeout` seconds. The query begins with the first row that is asked for.
+        """
+
+    async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
+        """Have the database check one statement, to be run many times. Raises what is wrong with it."""
+
+    async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+        """PostgreSQL: `callback(connection, pid, channel, payload)` is called for each notification on `channel`.
+
+        It may be a coroutine function; what it raises goes to the event loop's exception handler. Inside a transaction
+        listening begins with the commit. The release of the session ends it.
+        """
+
+    async def remove_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+        """End what `add_listener` began."""
+
+    def add_termination_listener(self, callback: Callable[..., Any]) -> None:
+        """PostgreSQL: `callback(connection)` is called if the connection is lost while it is held."""
+
+    def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
+        """End what `add_termination_listener` began."""
 
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""

@@ -10,7 +10,7 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from db_pool_rs_balanced import ffi, lib
 
@@ -78,6 +78,14 @@ class PGresult:
     def get_error_message(self) -> str:
         """The error as libpq words it."""
         return (_string(lib.PQresultErrorMessage(self.ptr)) or b"").decode("utf-8", "replace")
+
+
+class Notification(NamedTuple):
+    """What NOTIFY sent: the channel, the process id of the session, the payload."""
+
+    relname: bytes
+    be_pid: int
+    extra: bytes
 
 
 class PGconn:
@@ -163,6 +171,16 @@ class PGconn:
     def parameter_status(self, name: bytes) -> bytes | None:
         """A setting that the server reports."""
         return _string(lib.PQparameterStatus(self.ptr, name))
+
+    def notifies(self) -> Notification | None:
+        """The next notification that has arrived."""
+        found = lib.PQnotifies(self.ptr)
+        if not found:
+            return None
+        try:
+            return Notification(bytes(ffi.string(found.relname)), found.be_pid, bytes(ffi.string(found.extra)))
+        finally:
+            lib.PQfreemem(found)
 
     def enter_pipeline_mode(self) -> None:
         """Several statements before the first answer, from now on."""

@@ -71,6 +71,8 @@ class Database:
         self.read_only = False
         self.connection: sqlite3.Connection
         self.cursor: sqlite3.Cursor
+        #: Those of the open transaction, by name.
+        self.cursors: dict[str, sqlite3.Cursor] = {}
         self._schema = -1
         self._defers = False
 
@@ -113,6 +115,7 @@ class Database:
     def close(self) -> None:
         """Close; an open transaction is rolled back."""
         with contextlib.suppress(sqlite3.Error):
+            self.close_cursors()
             self.cursor.close()  # a statement that it still refers to would keep the file open
             self.connection.close()
 
@@ -155,8 +158,22 @@ class Database:
                 if not is_busy(error) or stop.cancelled or monotonic() >= until:
                     raise
 
+    def declare(self, sql: str, params: Any, stop: Stop) -> sqlite3.Cursor:
+        """A cursor of its own for one statement, whose rows are fetched later."""
+        usual, self.cursor = self.cursor, self.connection.cursor()
+        try:
+            return self.execute(sql, params, stop)
+        finally:
+            self.cursor = usual
+
+    def close_cursors(self) -> None:
+        """The transaction of the declared cursors ends."""
+        while self.cursors:
+            self.cursors.popitem()[1].close()
+
     def roll_back(self) -> None:
         """Roll back whatever is open."""
+        self.close_cursors()
         if self.connection.in_transaction:
             self.surely("ROLLBACK")
 

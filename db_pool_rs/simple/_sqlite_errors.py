@@ -51,6 +51,12 @@ def no_transaction(command: str) -> DatabaseError:
     return database_error({"severity": "WARNING", "sqlstate": "25P01", "message": message})
 
 
+def no_cursor(name: str, query: str | None) -> DatabaseError:
+    """A cursor was closed, or its transaction has ended."""
+    message = f'cursor "{name}" does not exist'
+    return database_error({"severity": "ERROR", "sqlstate": "34000", "message": message}, query)
+
+
 def lock_not_available(seconds: float, query: str | None) -> DatabaseError:
     """Somebody in this process kept the database to himself for too long."""
     message = f"database is locked: another transaction of this pool has held the lock for {seconds:g} s"

@@ -43,6 +43,10 @@ class Role(enum.Enum):
     COMMIT = "commit"
     ROLLBACK = "rollback"
     RESET = "reset"
+    #: The cursors of :mod:`.cursor`, which SQLite does not have.
+    DECLARE = "declare"
+    FETCH = "fetch"
+    CLOSE = "close"
 
 
 _READS = frozenset(("SELECT", "VALUES", "EXPLAIN"))
@@ -55,6 +59,9 @@ _SETTING_PRAGMAS = frozenset(
 )
 _QUALIFIERS = frozenset(("TEMP", "TEMPORARY", "UNIQUE", "VIRTUAL"))
 _PARAMETER = re.compile(r"\$([0-9]+)")
+_DECLARE = re.compile(r'DECLARE "(\w+)" NO SCROLL CURSOR FOR (.*)', re.DOTALL)
+_FETCH = re.compile(r'FETCH FORWARD (\d+) FROM "(\w+)"')
+_CLOSE = re.compile(r'CLOSE "(\w+)"')
 _ROLES = {
     "BEGIN": Role.BEGIN, "SAVEPOINT": Role.SAVEPOINT, "RELEASE": Role.INNER, "COMMIT": Role.COMMIT, "END": Role.COMMIT,
     "ROLLBACK": Role.ROLLBACK, "DISCARD": Role.RESET,
@@ -65,22 +72,35 @@ class Description:
     """One text as the driver executes it.
 
     `sql` has SQLite's placeholders, `count` of them; `verb` is the main command, behind WITH too; `writes` says that
-    its tag tells how many rows it changed.
+    its tag tells how many rows it changed. `cursor` is the name of the one it is about, `rows` how many it fetches.
     """
 
-    __slots__ = ("_by_name", "_common", "count", "lock", "role", "sql", "tag", "verb", "writes")
+    __slots__ = ("_by_name", "_common", "count", "cursor", "lock", "role", "rows", "sql", "tag", "verb", "writes")
 
     def __init__(self, sql: str) -> None:
+        self.cursor, self.rows = "", 0
+        declare = _DECLARE.fullmatch(sql)
+        if declare is not None:
+            self.cursor, sql = declare.groups()
         words, self.verb = _words(sql)
         self.sql = sqlite_placeholders(sql)
         numbers = _parameters(sql, self.sql)
         self.count = max(numbers, default=0)
         self._by_name = BY_NAME and len(numbers) == self.count
-        self.role = _role(words)
+        self.role = Role.DECLARE if declare is not None else self._of_cursor(sql) or _role(words)
         self.lock = _lock(self.role, self.verb, words, "=" in sql or "(" in sql)
-        self.tag = _tag(self.verb, words)
+        self.tag = "DECLARE CURSOR" if declare is not None else _tag(self.verb, words)
         self.writes = self.verb in _WRITES
         self._common = {number: self._status(number) for number in (0, 1)}
+
+    def _of_cursor(self, sql: str) -> Role | None:
+        if (fetch := _FETCH.fullmatch(sql)) is not None:
+            self.rows, self.cursor = int(fetch[1]), fetch[2]
+            return Role.FETCH
+        if (close := _CLOSE.fullmatch(sql)) is not None:
+            self.cursor = close[1]
+            return Role.CLOSE
+        return None
 
     def encode(self, args: Sequence[Any]) -> Any:
         """The arguments as ``sqlite3`` takes them; ArgumentError if they do not fit."""
@@ -156,7 +176,7 @@ def _lock(role: Role, verb: str, words: list[str], has_value: bool) -> Lock:
     if role is Role.SAVEPOINT:
         return Lock.BEGIN
     if role not in (Role.PLAIN, Role.OUTSIDE):
-        return Lock.READ if role is Role.BEGIN_READ_ONLY else Lock.NONE
+        return Lock.READ if role in (Role.BEGIN_READ_ONLY, Role.DECLARE) else Lock.NONE
     if verb == "PRAGMA":
         names = set(words[1:3])
         writes = names & _WRITING_PRAGMAS or (names & _SETTING_PRAGMAS and has_value)

@@ -26,7 +26,15 @@ from typing import Any
 
 from ..record import Record, Status, record_class
 from ._sqlite_database import Database, Stop
-from ._sqlite_errors import canceled, failed_transaction, is_busy, is_interrupted, no_transaction, statement_error
+from ._sqlite_errors import (
+    canceled,
+    failed_transaction,
+    is_busy,
+    is_interrupted,
+    no_cursor,
+    no_transaction,
+    statement_error,
+)
 from ._sqlite_text import BEGIN_READ_WRITE, Description, Lock, Role
 from ._sqlite_types import estimate
 from .driver import Done, Statement
@@ -242,6 +250,18 @@ def run_session(database: Database, job: Job) -> None:
         database.end_read_only()
 
 
+def check(database: Database, job: Job) -> None:
+    """Have SQLite compile a statement; what the driver makes of several is its own affair."""
+    (statement,) = job.group
+    description: Description = statement.described
+    if description.role is Role.PLAIN or description.role is Role.OUTSIDE:
+        try:
+            nulls = description.encode((None,) * description.count)
+            database.execute(f"EXPLAIN {description.sql}", nulls, job).fetchall()
+        except Exception as error:
+            statement.error, job.ok = statement_error(error, statement.text.sql), False
+
+
 def _step(database: Database, statement: Statement, job: Job) -> None:
     role = statement.described.role
     if role is Role.RESET:
@@ -251,6 +271,7 @@ def _step(database: Database, statement: Statement, job: Job) -> None:
         if role is not Role.COMMIT and role is not Role.ROLLBACK:
             raise failed_transaction(statement.text.sql)
         database.failed = False
+        database.close_cursors()
         statement.value = Status("ROLLBACK")
     elif role is Role.COMMIT or role is Role.ROLLBACK:
         _end(database, statement, job)
@@ -259,13 +280,39 @@ def _step(database: Database, statement: Statement, job: Job) -> None:
         database.execute("PRAGMA query_only = ON", (), job)
         database.read_only = True
         statement.value = Status("BEGIN")
+    elif statement.described.cursor:
+        _use_cursor(database, statement, job)
     else:
         _execute(database, statement, job)
+
+
+def _use_cursor(database: Database, statement: Statement, job: Job) -> None:
+    """What PostgreSQL does for DECLARE, FETCH and CLOSE."""
+    description: Description = statement.described
+    name, cursors = description.cursor, database.cursors
+    if description.role is Role.DECLARE:
+        cursors[name] = database.declare(description.sql, statement.params, job)
+        statement.value = Status(description.tag)
+        return
+    if name not in cursors:
+        raise no_cursor(name, statement.text.sql)
+    if description.role is Role.CLOSE:
+        cursors.pop(name).close()
+        statement.value = Status("CLOSE CURSOR")
+        return
+    cursor = cursors[name]
+    rows = cursor.fetchmany(description.rows)
+    job.size = max(job.size, estimate(rows))
+    if statement.want:
+        statement.value = list(map(_row_class(cursor.description), rows))
+    else:
+        statement.value = Status(f"FETCH {len(rows)}")
 
 
 def _end(database: Database, statement: Statement, job: Job) -> None:
     """COMMIT or ROLLBACK: as in PostgreSQL, the block has ended afterwards, whatever comes of it."""
     description: Description = statement.described
+    database.close_cursors()
     if not database.connection.in_transaction:
         job.notices.append(no_transaction(description.tag))
     else:

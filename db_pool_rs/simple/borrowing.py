@@ -118,6 +118,7 @@ class Borrowings:
             runner.metrics.hold.record(runner.loop.time() - held.since)
             if held.warning is not None:
                 held.warning.cancel()
+        session.user.on_notification = session.user.on_lost = None
         ending = "ROLLBACK" in session.prefix
         session.prefix.clear()
         if session.user.error is not None:

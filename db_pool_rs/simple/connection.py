@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,11 @@ from ..errors import ArgumentError, DatabaseError, InterfaceError, database_erro
 from ..record import Record, Status
 from ..statement import StatementClass, split_statements
 from .cost import Text
+from .cursor import PREFETCH, Cursor
 from .driver import ROWS, STATUS, Statement
 from .exclusive import session_text
+from .notifications import Notifications
+from .preparation import PreparedStatement
 from .session import Session
 from .texts import nothing
 
@@ -57,7 +60,7 @@ class Connection:
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        text = self._text(sql)
+        text = self.text(sql)
         if not args and text.lexical.count > 1:
             return await self._script(sql, timeout)
         status: Status = await self._run(sql, args, STATUS, timeout)
@@ -91,9 +94,43 @@ class Connection:
         """
         return Transaction(self, isolation, readonly, deferrable)
 
+    def cursor(self, sql: str, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
+        """The rows of a query a few at a time, inside a transaction: ``async for row in connection.cursor(...)``.
+
+        `prefetch` rows are fetched at a time; `timeout` is that of each round trip. It begins with its first row.
+        """
+        return Cursor(self, sql, args, prefetch, timeout)
+
+    async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
+        """Have the database check one statement; it can then be run many times. Raises what is wrong with it."""
+        session, text = self._checked(sql, several=False)
+        if text.kind is not StatementClass.EMPTY:
+            await session.describe(Statement(text, (), STATUS, None), self._pool.timeout(timeout))
+        return PreparedStatement(self, sql)
+
+    async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+        """Listen to a channel: ``callback(connection, pid, channel, payload)`` is called for each notification.
+
+        It may be a coroutine function. LISTEN inside a transaction begins with its commit, and is gone if it is rolled
+        back. Releasing the connection ends it.
+        """
+        await self._told().add(channel, callback)
+
+    async def remove_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+        """End what `add_listener` began."""
+        await self._told().remove(channel, callback)
+
+    def add_termination_listener(self, callback: Callable[..., Any]) -> None:
+        """``callback(connection)`` is called once if the connection is lost while it is held."""
+        self._told().add_ended(callback)
+
+    def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
+        """End what `add_termination_listener` began."""
+        self._told().remove_ended(callback)
+
     def is_in_transaction(self) -> bool:
         """Whether a transaction block is open."""
-        return self._held().in_transaction()
+        return self.session().in_transaction()
 
     def __repr__(self) -> str:
         return f"<Connection {'returned' if self._session is None else 'held'}>"
@@ -112,23 +149,42 @@ class Connection:
         """The pool that lent it."""
         return self._pool
 
+    def _told(self) -> Notifications:
+        """What the session is told; InterfaceError where the database has no notifications."""
+        session = self.session()
+        if session.user.dialect != "postgresql":
+            raise InterfaceError("SQLite has no notifications, and its connections are not lost")
+        if session.told is None:
+            session.told = Notifications(self, session)
+            session.user.on_notification, session.user.on_lost = session.told.notified, session.told.lost
+        return session.told
+
     def detach(self) -> Session | None:
         """Take the session away from this handle: it was given back."""
         session, self._session = self._session, None
         return session
 
-    def _held(self) -> Session:
+    def session(self) -> Session:
+        """The session behind this handle; InterfaceError if it was given back."""
         if self._session is None:
             raise InterfaceError("this connection was given back to its pool; acquire another one")
         self._pool.check()
         return self._session
 
-    def _text(self, sql: str) -> Text:
-        self._held()
+    def text(self, sql: str) -> Text:
+        """What is known of an SQL text."""
+        self.session()
         return self._pool.text(sql)
 
+    def statement(self, text: Text, args: tuple[Any, ...], want: bool) -> Statement:
+        """An execution of `text`, its arguments encoded if their types are known."""
+        statement = Statement(text, args, want, None)
+        if text.description is not None:
+            self._pool.encode(statement)
+        return statement
+
     def _checked(self, sql: str, several: bool) -> tuple[Session, Text]:
-        session, text = self._held(), self._pool.text(sql)
+        session, text = self.session(), self._pool.text(sql)
         if text.lexical.count > 1 and not several:
             raise InterfaceError("one statement at a time: only execute() without arguments takes several")
         session.dirty = session.dirty or text.lexical.dirties
@@ -139,9 +195,7 @@ class Connection:
         session, text = self._checked(sql, several=False)
         if text.kind is StatementClass.EMPTY:
             return nothing(args, want)
-        statement = Statement(text, args, want, None)
-        if text.description is not None:
-            self._pool.encode(statement)
+        statement = self.statement(text, args, want)
         await session.run((statement,), self._pool.timeout(timeout))
         return statement.value
 
@@ -186,7 +240,7 @@ class Transaction:
         self._start = ""
 
     async def __aenter__(self) -> Connection:
-        session = self._connection._held()
+        session = self._connection.session()
         if self._start:
             raise InterfaceError("this transaction block was used already; make a new one")
         if not session.calm:
@@ -208,6 +262,8 @@ class Transaction:
         session = self._connection._session
         if session is None:
             return  # the borrower gave the connection back inside the block: it was rolled back there
+        if not self._name:
+            session.cursors.clear()  # they end with the transaction
         if self._start in session.prefix:  # nothing was executed inside: the server never heard of it
             del session.prefix[session.prefix.index(self._start) :]
         elif error is None:

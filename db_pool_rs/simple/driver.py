@@ -69,6 +69,9 @@ class LinkListener(Protocol):
     def on_notice(self, link: Link, error: Exception) -> None:
         """The server sent a notice or warning."""
 
+    def on_notification(self, link: Link, pid: int, channel: str, payload: str) -> None:
+        """A session sent a notification on a channel that this one listens to."""
+
 
 #: Called once when a group is answered: whether all of it succeeded, the seconds until the answer, the largest result
 #: in bytes. Not called if the link is lost meanwhile: then the listener hears of it.
@@ -88,6 +91,9 @@ class Link(Protocol):
         Before it is called each statement has its ``value`` or its ``error``. If one failed, it has its ``error``, and
         the others, which the server rolled back, may have neither.
         """
+
+    def describe(self, statement: Statement, done: Done) -> None:
+        """Have the database check a session's statement without running it; `done` as for `start`."""
 
     def in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, failed or not."""

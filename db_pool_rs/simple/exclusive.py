@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from ..errors import ConnectionLost
@@ -29,7 +29,9 @@ def command_text(sql: str, dialect: str) -> Text:
 class Exclusive:
     """One link and the future of what runs on it. Whoever holds it sees to it that one thing runs at a time."""
 
-    __slots__ = ("_future", "_loop", "_settled", "busy", "dialect", "error", "link", "seconds")
+    __slots__ = (
+        "_future", "_loop", "_settled", "busy", "dialect", "error", "link", "on_lost", "on_notification", "seconds",
+    )  # fmt: skip
 
     def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, dialect: str) -> None:
         self.link = link
@@ -40,6 +42,9 @@ class Exclusive:
         self._settled: asyncio.Future[None] | None = None
         #: Whether a group is unanswered; true even when nobody waits for the answer any more.
         self.busy = False
+        #: Who is told of notifications, and of the loss; set by the session.
+        self.on_notification: Callable[[int, str, str], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
         #: How long the last group took.
         self.seconds = 0.0
 
@@ -48,14 +53,26 @@ class Exclusive:
 
         Outcomes of the statements are in their ``value`` and ``error``, never in the future.
         """
+        future = self._begin()
+        if self.busy:
+            self.link.start(group, self._answered)
+        return future
+
+    def describe(self, statement: Statement) -> asyncio.Future[None]:
+        """The same for :meth:`Link.describe`."""
+        future = self._begin()
+        if self.busy:
+            self.link.describe(statement, self._answered)
+        return future
+
+    def _begin(self) -> asyncio.Future[None]:
         assert not self.busy, "bug: two groups on one session"
         future: asyncio.Future[None] = self._loop.create_future()
         if self.error is not None:
             future.set_exception(ConnectionLost(f"the connection is gone: {self.error}", sent=False))
             future.exception()  # marked as seen: it may be raised to nobody
-            return future
-        self._future, self.busy = future, True
-        self.link.start(group, self._answered)
+        else:
+            self._future, self.busy = future, True
         return future
 
     async def command(self, *texts: str) -> None:
@@ -78,6 +95,8 @@ class Exclusive:
         lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error), sent=sent)
         lost.__cause__ = None if lost is error else error
         self._end(lost)
+        if self.on_lost is not None:
+            self.on_lost()
 
     def _answered(self, ok: bool, seconds: float, size: float) -> None:
         self.seconds = seconds

@@ -64,6 +64,8 @@ class PostgresLink(Wire):
         self._sent = 0
         #: The statement whose types the server is being asked for.
         self._asked: Statement | None = None
+        #: It is asked for them, and nothing is run.
+        self._describing = False
         #: What was prepared in front of statements of this group.
         self._fresh: list[Description] = []
         #: An ALTER or DROP is not committed yet.
@@ -87,6 +89,14 @@ class PostgresLink(Wire):
         self._sent, self._retried = 0, False
         if self._fresh:
             self._fresh = []
+
+    def describe(self, statement: Statement, done: Done) -> None:
+        """Ask for its types; see :class:`~db_pool_rs.simple.driver.Link`."""
+        self._describing = statement.text.description is None
+        if self._describing:
+            self.start((statement,), done)
+        else:
+            self._loop.call_soon(done, True, 0.0, 0.0)
 
     def _continue(self) -> None:
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
@@ -145,7 +155,9 @@ class PostgresLink(Wire):
     def _must_ask(self, statement: Statement) -> bool:
         """Whether a text without a description cannot just be run, its rows coming as text."""
         text = statement.text
-        return bool(statement.args) or "$" in text.sql or (text.kind in _REVOCABLE and not self._plain_styles())
+        if self._describing or statement.args or "$" in text.sql:
+            return True
+        return text.kind in _REVOCABLE and not self._plain_styles()
 
     def _plain_styles(self) -> bool:
         """Whether a date or an interval in text format can be read: in binary it always can."""
@@ -198,6 +210,8 @@ class PostgresLink(Wire):
             self._writable()
         if self._done is not None:
             self._pump()
+        else:
+            self._take_notifications()
 
     def _pump(self) -> None:
         """Take every result that has arrived; on the last one, the Sync's, the group ends."""
@@ -276,7 +290,10 @@ class PostgresLink(Wire):
         now = self._loop.time()
         self._used = now
         group = self._group
-        if self._ok and self._sent < len(group):
+        self._take_notifications()
+        if self._describing:
+            self._report(self._ok, 0)
+        elif self._ok and self._sent < len(group):
             self.listener.on_round_trip(self, now - self._started)
             self._continue()
         elif self._ok:
@@ -295,13 +312,14 @@ class PostgresLink(Wire):
             self._altered = self.in_transaction()  # others see it when it is committed
 
     def _finish(self) -> None:
-        """Report the group."""
-        done, group = self._done, self._group
-        if done is None:  # the connection was lost meanwhile
-            return
-        size = self._decode(group) if self._ok else 0
-        self._done, self._group = None, ()
-        done(self._ok, self._loop.time() - self._started, size)
+        """Decode and report the group."""
+        if self._done is not None:  # else the connection was lost meanwhile
+            self._report(self._ok, self._decode(self._group) if self._ok else 0)
+
+    def _report(self, ok: bool, size: int) -> None:
+        done, self._done, self._group, self._describing = self._done, None, (), False
+        if done is not None:
+            done(ok, self._loop.time() - self._started, size)
 
     def _decode(self, group: Sequence[Statement]) -> int:
         """Turn results into what callers want; the size of the largest in bytes."""

@@ -357,6 +357,13 @@ class Runner:
         """A notice or warning of the server."""
         logger.info("%s", error)
 
+    def on_notification(self, link: Link, pid: int, channel: str, payload: str) -> None:
+        """A notification for whoever holds the session."""
+        conn = self._conns.get(id(link))
+        user = None if conn is None else self._users.get(conn.id)
+        if user is not None and user.on_notification is not None:
+            user.on_notification(pid, channel, payload)
+
     # -- reports -------------------------------------------------------------------------------------------------
 
     def stats(self) -> PoolStats:

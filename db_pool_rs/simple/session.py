@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import StatementTimeout
@@ -20,6 +20,7 @@ from .runner import CANCEL_TIMEOUT
 
 if TYPE_CHECKING:
     from .conn import Conn
+    from .notifications import Notifications
     from .runner import Runner
 
 
@@ -33,7 +34,11 @@ class Session:
         #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
         self.prefix: list[str] = []
         self.savepoints = 0
+        #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
+        self.cursors: set[int] = set()
         self.dirty = False
+        #: Its listeners, if it ever had one.
+        self.told: Notifications | None = None
         #: By whom, where and since when it is held; set by the pool.
         self.holding: object = None
         self.last_sql = ""
@@ -59,15 +64,43 @@ class Session:
 
     async def run(self, statements: Sequence[Statement], timeout: float | None = None) -> None:
         """Run `statements` in one round trip, after the pending commands; raises the first error among them."""
+        group: list[Statement] = []
+
+        def start() -> asyncio.Future[None]:
+            group.extend([*self._pending(), *statements])
+            return self.user.start(group)
+
+        await self._exchange(start, timeout)
+        if statements and statements[0].text.kind is not StatementClass.CONTROL:
+            self.runner.executed(statements, self.user.seconds)
+        self._raise_first(group)
+
+    async def describe(self, statement: Statement, timeout: float | None = None) -> None:
+        """Have the database check a statement without running it; raises what is wrong with it."""
+        if self.prefix:  # the text may depend on what they do
+            await self.run((), timeout)
+        await self._exchange(lambda: self.user.describe(statement), timeout)
+        self._raise_first((statement,))
+
+    def _pending(self) -> list[Statement]:
+        commands = [Statement(command_text(sql, self.user.dialect), (), STATUS, None) for sql in self.prefix]
+        self.prefix.clear()
+        return commands
+
+    def _raise_first(self, group: Sequence[Statement]) -> None:
+        for statement in group:
+            if statement.error is not None:
+                self.runner.metrics.errors += 1
+                raise statement.error
+
+    async def _exchange(self, start: Callable[[], asyncio.Future[None]], timeout: float | None) -> None:
+        """Wait for those who called earlier, then for what `start` sends."""
         deadline = None if timeout is None else self.runner.loop.time() + timeout
         await self._enter(deadline)
         try:
             if self._winding is not None:
                 await self._wait(self._winding, deadline, sent=False)
-            commands = [Statement(command_text(sql, self.user.dialect), (), STATUS, None) for sql in self.prefix]
-            self.prefix.clear()
-            group = [*commands, *statements]
-            future = self.user.start(group)
+            future = start()
             try:
                 await self._wait(future, deadline, sent=True)
             finally:
@@ -75,12 +108,6 @@ class Session:
                     self._winding = self.runner.spawn(self._wind_up())
         finally:
             self._lock.release()
-        if statements[0].text.kind is not StatementClass.CONTROL:
-            self.runner.executed(statements, self.user.seconds)
-        for statement in group:
-            if statement.error is not None:
-                self.runner.metrics.errors += 1
-                raise statement.error
 
     async def command(self, *texts: str, timeout: float | None = None) -> str:
         """Run commands; the tag of the last."""

@@ -30,7 +30,7 @@ from ._sqlite_errors import lock_not_available
 from ._sqlite_text import BEGIN_READ_ONLY, BEGIN_READ_WRITE, RESET, Description, Lock, Role, describe_command
 from ._sqlite_threads import Threads
 from ._sqlite_turn import Turn
-from ._sqlite_worker import Job, carry_out, run_reads, run_session, run_writes, stopped
+from ._sqlite_worker import Job, carry_out, check, run_reads, run_session, run_writes, stopped
 from .cost import Text
 from .driver import Done, LinkListener, Statement
 
@@ -206,6 +206,13 @@ class SqliteLink:
                 self._loop.call_soon(self._finished, job)
                 return
         if self._claim(lock):
+            self._go(job)
+
+    def describe(self, statement: Statement, done: Done) -> None:
+        """Compile it on a thread; see :class:`~db_pool_rs.simple.driver.Link`."""
+        statement.described = statement.text.description
+        job = self._job = Job(check, (statement,), done, self._in_block)
+        if self._claim(Lock.READ):
             self._go(job)
 
     def _prepare(self, job: Job) -> Lock:

@@ -82,6 +82,12 @@ class Wire(ABC):
         else:
             self.listener.on_notice(self, error)  # type: ignore[arg-type]
 
+    def _take_notifications(self) -> None:
+        """Hand on the notifications that have arrived: they come between transactions."""
+        while (found := self._pgconn.notifies()) is not None:
+            channel, payload = (part.decode("utf-8", "replace") for part in (found.relname, found.extra))
+            self.listener.on_notification(self, found.be_pid, channel, payload)  # type: ignore[arg-type]
+
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""
         status: int = self._pgconn.transaction_status

@@ -166,7 +166,7 @@ async def test_leak_after_tells_who_holds(open_pool: Any, backend: Any, caplog: 
 
 
 async def test_pool_timeout_lists_the_holders(open_pool: Any, backend: Any) -> None:
-    pool = await open_pool(backend.dsn, max_size=2, acquire_timeout=0.05)
+    pool = await open_pool(backend.dsn, min_size=2, max_size=2, acquire_timeout=0.05)
     entered, leave = asyncio.Event(), asyncio.Event()
 
     async def hold() -> None:

@@ -21,8 +21,8 @@ LAYERS: dict[str, tuple[str, str]] = {
     "modes": ("modes", "engine contract leaf base"),
     "engine": ("simple.engine balanced.engine full.engine", "pool postgresql sqlite seam contract leaf base"),
     "pool": (
-        "simple.pool simple.connection simple.borrowing simple.exclusive simple.session simple.runner simple.texts "
-        "simple.failures",
+        "simple.pool simple.connection simple.cursor simple.preparation simple.notifications "
+        "simple.borrowing simple.exclusive simple.session simple.runner simple.texts simple.failures",
         "scheduler seam contract leaf base",
     ),
     "scheduler": ("simple.scheduler simple.upkeep simple.queues simple.conn simple.actions", "seam leaf base"),

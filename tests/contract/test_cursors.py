@@ -1,0 +1,141 @@
+"""Cursors: rows a few at a time, inside a transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from db_pool_rs.errors import ArgumentError, DatabaseError, InterfaceError
+
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25) SELECT i FROM n"
+BELOW = f"SELECT i, i * 2 AS twice FROM ({NUMBERS}) s WHERE i < CAST($1 AS integer) ORDER BY i; -- the end"
+
+
+@pytest.fixture
+async def connection(open_pool: Any, backend: Any) -> Any:
+    pool = await open_pool(backend.dsn, max_size=2)
+    connection = await pool.acquire()
+    yield connection
+    await pool.release(connection)
+
+
+@pytest.mark.parametrize("prefetch", [1, 2, 3, 25, 26, 500])
+async def test_all_rows_in_order(connection: Any, prefetch: int) -> None:
+    async with connection.transaction():
+        rows = [row async for row in connection.cursor(NUMBERS, prefetch=prefetch)]
+    assert [row["i"] for row in rows] == list(range(1, 26))
+
+
+async def test_arguments_and_a_semicolon(connection: Any) -> None:
+    async with connection.transaction():
+        for limit in (4, 0, 100):
+            rows = [tuple(row) async for row in connection.cursor(BELOW, limit, prefetch=2)]
+            assert rows == [(i, 2 * i) for i in range(1, min(limit, 26))]
+    assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_several_at_once_and_one_given_up(connection: Any) -> None:
+    async with connection.transaction():
+        one, two = connection.cursor(NUMBERS, prefetch=2), connection.cursor(NUMBERS, prefetch=3)
+        assert [(await one.fetchrow())[0], (await two.fetchrow())[0], (await one.fetchrow())[0]] == [1, 1, 2]
+        await one.close()
+        await one.close()
+        assert await one.fetchrow() is None
+        third = connection.cursor(NUMBERS)
+        assert (await third.fetchrow())[0] == 1
+        assert [row[0] for row in await two.fetch(5)] == [2, 3, 4, 5, 6]
+        async for row in two:
+            if row[0] == 10:
+                break
+        assert (await two.fetchrow())[0] == 11
+    assert await connection.fetchval("SELECT 1") == 1
+
+
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.integers(1, 8), st.lists(st.one_of(st.integers(0, 30), st.sampled_from(["row", "next"])), max_size=12))
+async def test_every_way_of_reading_goes_on_from_one_position(connection: Any, prefetch: int, calls: Any) -> None:
+    left = list(range(1, 26))
+    async with connection.transaction():
+        cursor = connection.cursor(NUMBERS, prefetch=prefetch)
+        for call in calls:
+            if call == "row":
+                row = await cursor.fetchrow()
+                assert (row and row[0]) == (left.pop(0) if left else None)
+            elif call == "next":
+                found = [row[0] async for row in _first(cursor)]
+                assert found == [left.pop(0) for _ in left[:1]]
+            else:
+                assert [row[0] for row in await cursor.fetch(call)] == left[:call]
+                del left[:call]
+
+
+async def _first(cursor: Any) -> Any:
+    async for row in cursor:
+        yield row
+        return
+
+
+async def test_ends_with_its_transaction(connection: Any) -> None:
+    async with connection.transaction():
+        cursor = connection.cursor(NUMBERS, prefetch=1)
+        assert (await cursor.fetchrow())[0] == 1
+    for _ in range(2):
+        async with connection.transaction():
+            with pytest.raises(DatabaseError) as caught:
+                async with connection.transaction():
+                    await cursor.fetch(1)
+            assert caught.value.sqlstate == "34000"
+            assert await connection.fetchval("SELECT 1") == 1
+            assert [row[0] async for row in connection.cursor("SELECT 5")] == [5]
+
+
+async def test_survives_an_error_within_a_savepoint(connection: Any) -> None:
+    async with connection.transaction():
+        cursor = connection.cursor(NUMBERS, prefetch=5)
+        assert (await cursor.fetchrow())[0] == 1
+        with pytest.raises(DatabaseError):
+            async with connection.transaction():
+                await connection.fetch("SELECT nonsense")
+        assert [row[0] for row in await cursor.fetch(10)] == list(range(2, 12))
+
+
+async def test_wrong_use(connection: Any) -> None:
+    with pytest.raises(InterfaceError, match="inside a transaction"):
+        await connection.cursor(NUMBERS).fetchrow()
+    async with connection.transaction():
+        for sql, got in (
+            ("INSERT INTO t VALUES (1)", "INSERT"),
+            ("SELECT 1; SELECT 2", "several"),
+            ("", "no statement"),
+        ):
+            with pytest.raises(InterfaceError, match=f"one SELECT, VALUES, TABLE or WITH, got {got}"):
+                connection.cursor(sql)
+        for prefetch in (0, -1, 1.5, True):
+            with pytest.raises(InterfaceError, match="prefetch"):
+                connection.cursor(NUMBERS, prefetch=prefetch)
+        with pytest.raises(InterfaceError, match="count"):
+            await connection.cursor(NUMBERS).fetch(-1)
+        with pytest.raises(ArgumentError):
+            await connection.cursor(BELOW).fetchrow()
+        assert [row[0] async for row in connection.cursor("SELECT 1")] == [1]
+
+
+async def test_what_the_database_refuses(connection: Any) -> None:
+    async with connection.transaction():
+        with pytest.raises(DatabaseError) as caught:
+            async with connection.transaction():
+                await connection.cursor("SELECT nonsense").fetchrow()
+        assert caught.value.sqlstate is not None
+        assert [row[0] async for row in connection.cursor("SELECT 1")] == [1]
+
+
+async def test_rows_stay_on_the_server(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database)
+    async with pool.transaction() as tx:
+        cursor = tx.cursor("SELECT generate_series(1, 1000000000)", prefetch=10)
+        assert [row[0] for row in await cursor.fetch(15)] == list(range(1, 16))
+        await cursor.close()
+        assert await tx.fetchval("SELECT count(*) FROM pg_cursors WHERE name LIKE 'db_pool%'") == 0
