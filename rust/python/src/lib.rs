@@ -9,6 +9,9 @@ mod codec;
 mod db_pool_rs_full {
     use super::*;
 
+    #[pymodule_export]
+    use codec::probe::{decode, decode_raw, encode};
+
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         module.add("__version__", env!("CARGO_PKG_VERSION"))

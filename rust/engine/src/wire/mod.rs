@@ -24,6 +24,7 @@ pub use cancel::CancelKey;
 pub use config::{Config, Host, Ssl, SslMode, TargetAttrs};
 pub use connect::connect;
 pub use error::{ConnectError, Lost, Malformed, ServerError};
+pub use frame::Fields;
 pub use link::{Group, Link};
 pub use messages::{Column, Described, Execute, Rows, Types, put_value};
 pub use running::{Answer, Outcome};

@@ -5,3 +5,29 @@
 //! * `shape(py, &Described, &Settings) -> PyResult<Shape>` makes the decoders of a description for sessions with these
 //!   settings (time zone, styles), once. Results of statements that were run without being described come in text.
 //! * `records(py, &Shape, &Rows) -> PyResult<Bound<PyList>>` reads rows.
+//!
+//! The usual types are read and written here. An argument of an unusual class (a subclass, `numpy`'s numbers ...) is
+//! written by the Python codec of its type, and what does not fit is explained by it; types that only psycopg knows
+//! (ranges, records, dates in other styles than ISO) are read by psycopg, which is imported then.
+//!
+//! Built for each version of CPython rather than with the stable ABI: there, datetime objects can only be made by calling
+//! their classes, and the items of a tuple only be set by a function.
+
+mod arrays;
+mod binary;
+mod calendar;
+mod encode;
+mod fault;
+mod json;
+mod kinds;
+mod network;
+pub mod probe;
+mod session;
+mod shape;
+mod styles;
+mod text;
+mod uuid;
+
+pub use encode::encode;
+pub use kinds::formats;
+pub use shape::{Shape, records, shape};

@@ -1,0 +1,167 @@
+//! Rows -> records.
+
+use db_pool_engine::wire::{Described, Fields, Rows, Settings};
+use pyo3::exceptions::PyMemoryError;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
+
+use super::fault::{Fault, Read, decode_error};
+use super::kinds::{Form, Kind, form};
+use super::session::{Session, canonical};
+use super::{arrays, binary, text};
+
+/// How the rows of a description are read, under the settings of a session. Made once.
+pub struct Shape {
+    names: Vec<String>,
+    columns: Vec<Column>,
+    session: Session,
+    /// The class of the records.
+    class: Py<PyType>,
+    zoned: bool,
+    styled: bool,
+}
+
+struct Column {
+    oid: u32,
+    format: i16,
+    reader: Reader,
+}
+
+enum Reader {
+    Binary(Kind),
+    Text(Kind),
+    BinaryArray(Kind, u32),
+    TextArray(Kind, u8),
+    /// psycopg's loader, looked up when the first value comes.
+    Canonical(PyOnceLock<Py<PyAny>>),
+}
+
+/// Make the readers of a description for sessions with these settings.
+pub fn shape(py: Python<'_>, text: &Described, settings: &Settings) -> PyResult<Shape> {
+    let names: Vec<String> = text.columns.iter().map(|column| column.name.clone()).collect();
+    let class = py.import("db_pool_rs.record")?.getattr("record_class")?.call1((PyTuple::new(py, &names)?,))?;
+    let is_text = |at: usize| text.result_formats.get(at) != Some(&1);
+    let forms = || text.columns.iter().enumerate().map(|(at, column)| (at, form(column.oid)));
+    Ok(Shape {
+        columns: text
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| Column::new(column.oid, i16::from(!is_text(at)), settings))
+            .collect(),
+        zoned: forms().any(|(_, form)| form.is_zoned()),
+        styled: forms().any(|(at, form)| is_text(at) && (form.is_styled() || form.kind() == Kind::Composite)),
+        session: Session::new(settings),
+        class: class.cast_into::<PyType>()?.unbind(),
+        names,
+    })
+}
+
+impl Column {
+    fn new(oid: u32, format: i16, settings: &Settings) -> Self {
+        let form = form(oid);
+        let reader = match (form, format) {
+            _ if matches!(form.kind(), Kind::Range(_) | Kind::Composite) => Reader::Canonical(PyOnceLock::new()),
+            (Form::Single(kind), 1) => Reader::Binary(kind),
+            (Form::Array { kind, element, .. }, 1) => Reader::BinaryArray(kind, element),
+            _ if form.is_styled() && !settings.is_plain() => Reader::Canonical(PyOnceLock::new()),
+            (Form::Single(kind), _) => Reader::Text(kind),
+            (Form::Array { kind, separator, .. }, _) => Reader::TextArray(kind, separator),
+        };
+        Column { oid, format, reader }
+    }
+
+    #[inline]
+    fn read<'py>(&self, py: Python<'py>, session: &Session, data: &[u8]) -> Read<'py> {
+        match &self.reader {
+            Reader::Binary(kind) => binary::load(py, *kind, session, data),
+            Reader::Text(kind) => text::load(py, *kind, session, data),
+            Reader::BinaryArray(kind, element) => arrays::load_binary(py, *kind, *element, session, data),
+            Reader::TextArray(kind, separator) => arrays::load_text(py, *kind, *separator, session, data),
+            Reader::Canonical(loader) => {
+                let matters = self.format == 0 || form(self.oid).is_zoned();
+                let settings = matters.then(|| session.settings());
+                let load =
+                    loader.get_or_try_init(py, || canonical(py, self.oid, self.format, settings).map(Bound::unbind));
+                Ok(load?.bind(py).call1((PyBytes::new(py, data),))?)
+            }
+        }
+    }
+}
+
+/// Read rows. A value that Python cannot hold raises DecodeError, naming the column.
+pub fn records<'py>(py: Python<'py>, shape: &Shape, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
+    let mut fields = Fields(&rows.data);
+    let mut records = Vec::with_capacity(rows.count.min(rows.data.len() / 2));
+    let mut values = Vec::with_capacity(shape.columns.len());
+    for row in 0..rows.count {
+        shape.read(py, &mut fields, row, &mut values)?;
+        records.push(shape.record(py, &mut values)?);
+    }
+    PyList::new(py, records)
+}
+
+impl Shape {
+    /// Whether rows of a session with these settings can be read.
+    pub fn fits(&self, settings: &Settings) -> bool {
+        let own = self.session.settings();
+        let zone = own.time_zone == settings.time_zone;
+        let styles = own.date_style == settings.date_style && own.interval_style == settings.interval_style;
+        (zone || !(self.zoned || self.styled)) && (styles || !self.styled)
+    }
+
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        fields: &mut Fields<'_>,
+        row: usize,
+        values: &mut Vec<Bound<'py, PyAny>>,
+    ) -> PyResult<()> {
+        let malformed = |_| decode_error(py, "the server sent a malformed row".into());
+        if fields.count().map_err(malformed)? != self.columns.len() {
+            return Err(decode_error(py, "the server sent other columns than it had described".into()));
+        }
+        for (number, column) in self.columns.iter().enumerate() {
+            values.push(match fields.value().map_err(malformed)? {
+                None => py.None().into_bound(py),
+                Some(data) => match column.read(py, &self.session, data) {
+                    Ok(value) => value,
+                    Err(fault) => return Err(self.explain(py, row, number, fault)),
+                },
+            });
+        }
+        Ok(())
+    }
+
+    /// A record of these values, which are used up: what `tuple.__new__(class, values)` does, without a tuple in between.
+    #[inline]
+    fn record<'py>(&self, py: Python<'py>, values: &mut Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
+        let class = self.class.as_ptr().cast::<ffi::PyTypeObject>();
+        // SAFETY: the class is a Python class derived from tuple, so tp_alloc makes a tuple of this length, or returns
+        // NULL and has raised. Each item is set once, before anything else can run that might look at the tuple.
+        unsafe {
+            let alloc = (*class).tp_alloc.ok_or_else(|| PyMemoryError::new_err("records cannot be made"))?;
+            let record = Bound::from_owned_ptr_or_err(py, alloc(class, values.len() as ffi::Py_ssize_t))?;
+            for (at, value) in values.drain(..).enumerate() {
+                ffi::PyTuple_SET_ITEM(record.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr());
+            }
+            #[cfg(Py_3_14)] // the hash is cached in the tuple; -1: not known
+            {
+                (*record.as_ptr().cast::<ffi::PyTupleObject>()).ob_hash = -1;
+            }
+            Ok(record)
+        }
+    }
+
+    fn explain(&self, py: Python<'_>, row: usize, number: usize, fault: Fault) -> PyErr {
+        let oid = self.columns[number].oid;
+        let named = py.import("db_pool_rs.types.oids").and_then(|oids| oids.call_method1("type_name", (oid,)));
+        let place = match named {
+            Ok(named) => format!("column \"{}\" ({named}) of row {}", self.names[number], row + 1),
+            Err(error) => return error,
+        };
+        fault.explained(py, &place)
+    }
+}
