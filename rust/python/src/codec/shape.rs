@@ -19,8 +19,6 @@ pub struct Shape {
     session: Session,
     /// The class of the records.
     class: Py<PyType>,
-    zoned: bool,
-    styled: bool,
 }
 
 struct Column {
@@ -42,17 +40,13 @@ enum Reader {
 pub fn shape(py: Python<'_>, text: &Described, settings: &Settings) -> PyResult<Shape> {
     let names: Vec<String> = text.columns.iter().map(|column| column.name.clone()).collect();
     let class = py.import("db_pool_rs.record")?.getattr("record_class")?.call1((PyTuple::new(py, &names)?,))?;
-    let is_text = |at: usize| text.result_formats.get(at) != Some(&1);
-    let forms = || text.columns.iter().enumerate().map(|(at, column)| (at, form(column.oid)));
     Ok(Shape {
         columns: text
             .columns
             .iter()
-            .enumerate()
-            .map(|(at, column)| Column::new(column.oid, i16::from(!is_text(at)), settings))
+            .zip(&text.result_formats)
+            .map(|(column, format)| Column::new(column.oid, *format, settings))
             .collect(),
-        zoned: forms().any(|(_, form)| form.is_zoned()),
-        styled: forms().any(|(at, form)| is_text(at) && (form.is_styled() || form.kind() == Kind::Composite)),
         session: Session::new(settings),
         class: class.cast_into::<PyType>()?.unbind(),
         names,
@@ -104,14 +98,6 @@ pub fn records<'py>(py: Python<'py>, shape: &Shape, rows: &Rows) -> PyResult<Bou
 }
 
 impl Shape {
-    /// Whether rows of a session with these settings can be read.
-    pub fn fits(&self, settings: &Settings) -> bool {
-        let own = self.session.settings();
-        let zone = own.time_zone == settings.time_zone;
-        let styles = own.date_style == settings.date_style && own.interval_style == settings.interval_style;
-        (zone || !(self.zoned || self.styled)) && (styles || !self.styled)
-    }
-
     fn read<'py>(
         &self,
         py: Python<'py>,
