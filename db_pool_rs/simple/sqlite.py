@@ -18,16 +18,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..conninfo import SqliteConfig
-from ..errors import ArgumentError, InterfaceError
+from ..errors import ArgumentError
 from ..statement import StatementClass
-from ._sqlite_database import Database, Settings, Stop
+from ._sqlite_database import Database, Stop
+from ._sqlite_dialect import SqliteDialect
 from ._sqlite_errors import lock_not_available
-from ._sqlite_text import BEGIN_READ_ONLY, BEGIN_READ_WRITE, RESET, Description, Lock, Role, describe_command
+from ._sqlite_text import RESET, Description, Lock, Role, describe_command
 from ._sqlite_threads import Threads
 from ._sqlite_turn import Turn
 from ._sqlite_worker import Job, carry_out, check, run_reads, run_session, run_writes, stopped
@@ -39,9 +38,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("db_pool_rs")
 
-ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
-#: How long others of the same pool are kept waiting by one writer before they are refused, at least.
-PATIENCE = 5.0
 #: Interrupts are repeated at this pace, doubled up to the second value: one that comes between two statements is lost.
 INTERRUPT_PACE, INTERRUPT_PACE_MAX = 0.002, 0.1
 CLOSE_TIMEOUT = 5.0
@@ -51,24 +47,14 @@ _POOL_LOCKS = {run_reads: Lock.READ, run_writes: Lock.WRITE}
 _OPENING = frozenset((Role.BEGIN, Role.BEGIN_READ_ONLY, Role.SAVEPOINT))
 
 
-class SqliteDriver:
+class SqliteDriver(SqliteDialect):
     """A :class:`~db_pool_rs.simple.driver.Driver`."""
 
-    dialect = "sqlite"
-    question: str | None = None
-    read_lanes = 1
-    write_lanes = 1
-    max_write_lanes = 1
-    #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
-    breaks_stalls = False
-
     def __init__(self, config: PoolConfig) -> None:
-        assert isinstance(config.target, SqliteConfig)
-        self.settings = Settings.of(config.target, config.max_statements, f"dbp-{uuid.uuid4()}")
-        self.turn = Turn(max(PATIENCE, config.target.busy_timeout))
-        self.stall = config.stall_ms / 1000
+        super().__init__(config)
+        self.turn = Turn(self.patience)
         #: Whether readers take turns too; known when the first connection is open.
-        self.one_lock = config.target.memory
+        self.one_lock = self.settings.memory
         #: A deferred foreign key was seen: WRITEs do not share transactions.
         self.apart = False
         self._most_threads = config.thread_pool_size
@@ -118,25 +104,11 @@ class SqliteDriver:
             self._threads = Threads(self._most_threads, self._thread_name)
         self._threads.run(work, back)
 
-    def answered(self, value: object) -> bool:
-        """Nothing is asked."""
-        return True
-
     def describe(self, text: Text) -> None:
         """What the text says itself: SQLite has no types to ask for."""
         text.description = Description(text.sql)
         if self.apart and text.kind is StatementClass.WRITE:
             text.groupable = False
-
-    def doubts(self, text: Text) -> bool:
-        """The text itself never changes."""
-        return False
-
-    def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
-        """The BEGIN for these options. All transactions are serializable; `deferrable` has no meaning here."""
-        if isolation is not None and str(isolation).lower().replace(" ", "_") not in ISOLATION:
-            raise InterfaceError(f"isolation: one of {', '.join(ISOLATION)} expected, got {isolation!r}")
-        return BEGIN_READ_ONLY if readonly else BEGIN_READ_WRITE
 
     def keep_apart(self, group: Sequence[Statement]) -> None:
         """Deferred foreign keys are declared: WRITEs are not grouped from now on."""

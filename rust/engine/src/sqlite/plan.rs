@@ -5,6 +5,9 @@ use std::sync::{Arc, Mutex};
 use crate::rules::Kind;
 use crate::wire::{Column, Described};
 
+/// The type of every column: each value tells its own. PostgreSQL has no type of this number.
+const ANY: u32 = 0;
+
 /// What a statement has to hold of the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lock {
@@ -56,13 +59,15 @@ pub struct Plan {
     pub tag: String,
     /// Its tag tells how many rows it changed.
     pub writes: bool,
+    /// How many arguments it takes.
+    pub params: usize,
     shape: Mutex<Option<Arc<Described>>>,
 }
 
 impl Plan {
-    /// A text of which only this is known; its columns show when it is executed.
+    /// A text of which only this is known, without arguments; its columns show when it is executed.
     pub fn new(sql: String, kind: Kind, role: Role, lock: Lock, tag: String, writes: bool) -> Self {
-        Plan { sql, kind, role, lock, tag, writes, shape: Mutex::default() }
+        Plan { sql, kind, role, lock, tag, writes, params: 0, shape: Mutex::default() }
     }
 
     /// The text as the pool knows it.
@@ -84,9 +89,16 @@ impl Plan {
         {
             return shape.clone();
         }
-        let columns = columns.map(|name| Column { name: name.to_owned(), oid: 0 }).collect();
+        let columns = columns.map(|name| Column { name: name.to_owned(), oid: ANY }).collect();
         let shape = Arc::new(Described::new(String::new(), self.sql.as_str().into(), Vec::new(), columns));
         *kept = Some(shape.clone());
         shape
+    }
+}
+
+impl Described {
+    /// Whether it is a text for SQLite, or its columns.
+    pub fn is_sqlite(&self) -> bool {
+        self.plan.is_some() || self.columns.first().is_some_and(|column| column.oid == ANY)
     }
 }
