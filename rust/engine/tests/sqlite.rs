@@ -155,6 +155,25 @@ fn a_script_is_one_transaction() {
 }
 
 #[test]
+fn cursors_give_some_rows_at_a_time_until_their_transaction_ends() {
+    let mut client = with_table(memory("cursors"));
+    let conn = client.acquire();
+    let answer =
+        client.run(conn, &["BEGIN", "DECLARE c CURSOR FOR SELECT id FROM t ORDER BY id", "FETCH FORWARD 2 FROM c"]);
+    assert_eq!(words(&answer), ["BEGIN", "DECLARE CURSOR", "FETCH 2"]);
+    assert!(client.run(conn, &["INSERT INTO t VALUES (9, 'later')"]).ok);
+    let fetched = client.run(conn, &["FETCH FORWARD 100 FROM c"]);
+    let Some(Completion::Done { rows, .. }) = &fetched.results[0] else { panic!() };
+    assert_eq!(database::lines(rows, 1)[..3], ["-2", "-1", "0"]);
+    assert_eq!(words(&client.run(conn, &["FETCH FORWARD 1 FROM c"])), ["FETCH 0"]);
+    assert_eq!(words(&client.run(conn, &["CLOSE c", "FETCH FORWARD 1 FROM c"])), ["CLOSE CURSOR", "34000"]);
+    let answer = client.run(conn, &["DECLARE d CURSOR FOR SELECT id FROM t", "COMMIT", "FETCH FORWARD 1 FROM d"]);
+    assert_eq!(words(&answer), ["DECLARE CURSOR", "COMMIT", "34000"]);
+    client.pool.call(Command::Release(conn, true));
+    client.end();
+}
+
+#[test]
 fn writers_wait_for_their_turn_and_may_give_up() {
     let folder = Folder::new();
     for config in [folder.config(), memory("turns")] {

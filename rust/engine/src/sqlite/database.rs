@@ -1,15 +1,17 @@
 //! One connection: opened, asked and closed on blocking threads, by one thread at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use rusqlite::types::ValueRef;
-use rusqlite::{CachedStatement, Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, Row, Statement};
 
 use super::config::{Config, Synchronous};
 use super::control::Stop;
-use super::error::Failure;
+use super::cursor::Cursor;
+use super::error::{Failure, no_cursor};
 use super::plan::Plan;
 use super::values::{self, Value, Values};
 use crate::wire::{ConnectError, Described, Rows};
@@ -20,7 +22,9 @@ const SLICE: Duration = Duration::from_millis(50);
 /// A connection in auto-commit mode.
 pub struct Database {
     config: Arc<Config>,
-    connection: Connection,
+    /// Those of the open transaction, by name. They refer to the connection, and go before it.
+    cursors: HashMap<String, Cursor>,
+    connection: Box<Connection>,
     /// Whether readers and writers are in each other's way.
     pub one_lock: bool,
     /// SQLite rolled the open transaction back by itself; nothing is executed until its end is asked for.
@@ -51,13 +55,13 @@ impl Database {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_URI
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&config.uri, flags)?;
+        let connection = Box::new(Connection::open_with_flags(&config.uri, flags)?);
         connection.busy_timeout(SLICE.min(config.busy_timeout))?;
         connection.set_prepared_statement_cache_capacity(config.max_statements);
         stop.set_handle(connection.get_interrupt_handle());
         let config = config.clone();
-        let (failed, read_only, schema, defers) = (false, false, -1, false);
-        let mut database = Database { config, connection, one_lock: true, failed, read_only, schema, defers };
+        let (cursors, failed, read_only, schema, defers) = (HashMap::new(), false, false, -1, false);
+        let mut database = Database { config, cursors, connection, one_lock: true, failed, read_only, schema, defers };
         database.set_up(stop)?;
         Ok(database)
     }
@@ -120,7 +124,8 @@ impl Database {
     }
 
     /// Roll back whatever is open.
-    pub fn roll_back(&self) -> Result<(), Failure> {
+    pub fn roll_back(&mut self) -> Result<(), Failure> {
+        self.close_cursors();
         if self.in_transaction() { self.surely("ROLLBACK") } else { Ok(()) }
     }
 
@@ -206,39 +211,69 @@ impl Database {
         })
     }
 
+    /// Execute one statement whose rows are fetched later.
+    pub fn declare(&mut self, plan: &Plan, params: &[u8], stop: &Stop) -> Result<(), Failure> {
+        // SAFETY: the connection has a place of its own on the heap, and is dropped after the cursors.
+        let cursor = self.patiently(stop, || unsafe { Cursor::declare(&self.connection, plan, params) })?;
+        self.cursors.insert(plan.cursor.clone(), cursor);
+        Ok(())
+    }
+
+    /// The next rows of a cursor.
+    pub fn fetch(&mut self, plan: &Plan) -> Result<Ran, Failure> {
+        self.cursors.get_mut(&plan.cursor).ok_or_else(|| no_cursor(&plan.cursor))?.fetch(plan.rows)
+    }
+
+    /// Close one cursor.
+    pub fn close_cursor(&mut self, plan: &Plan) -> Result<(), Failure> {
+        self.cursors.remove(&plan.cursor).map(drop).ok_or_else(|| no_cursor(&plan.cursor))
+    }
+
+    /// The transaction of the cursors ends.
+    pub fn close_cursors(&mut self) {
+        self.cursors.clear();
+    }
+
     /// Rows that the last INSERT, UPDATE or DELETE changed.
     pub fn changes(&self) -> u64 {
         self.connection.changes()
     }
 }
 
-fn run(statement: &mut CachedStatement, plan: &Plan, params: &[u8], out: &mut BytesMut) -> Result<Ran, Failure> {
-    for (number, value) in Values(params).enumerate() {
-        statement.raw_bind_parameter(number + 1, to_sql(value))?;
-    }
+fn run(statement: &mut Statement, plan: &Plan, params: &[u8], out: &mut BytesMut) -> Result<Ran, Failure> {
+    bind(statement, params)?;
     let (mut count, mut shape) = (0, None);
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {
-        let row_of = row.as_ref();
-        let columns = row_of.column_count();
-        if shape.is_none() {
-            shape = Some(plan.shape((0..columns).map(|at| column_name(row_of, at))));
-        }
-        for at in 0..columns {
-            values::put(out, from_sql(row.get_ref_unwrap(at)));
-        }
+        shape = shape.or_else(|| Some(shape_of(plan, row.as_ref())));
+        put_row(out, row);
         count += 1;
     }
     drop(rows);
-    let columns = statement.column_count();
-    if shape.is_none() && columns > 0 {
-        shape = Some(plan.shape((0..columns).map(|at| column_name(statement, at))));
+    if shape.is_none() && statement.column_count() > 0 {
+        shape = Some(shape_of(plan, statement));
     }
     Ok(Ran { rows: Rows { data: out.split().freeze(), count }, shape })
 }
 
-fn column_name<'a>(statement: &'a rusqlite::Statement<'_>, at: usize) -> &'a str {
-    statement.column_name(at).expect("bug: a column without a name")
+/// Give a statement its arguments.
+pub fn bind(statement: &mut Statement, params: &[u8]) -> Result<(), Failure> {
+    for (number, value) in Values(params).enumerate() {
+        statement.raw_bind_parameter(number + 1, to_sql(value))?;
+    }
+    Ok(())
+}
+
+/// How to read the rows of a statement.
+pub fn shape_of(plan: &Plan, statement: &Statement) -> Arc<Described> {
+    plan.shape((0..statement.column_count()).map(|at| statement.column_name(at).expect("bug: a column without a name")))
+}
+
+/// Write a row.
+pub fn put_row(out: &mut BytesMut, row: &Row) {
+    for at in 0..row.as_ref().column_count() {
+        values::put(out, from_sql(row.get_ref_unwrap(at)));
+    }
 }
 
 fn to_sql(value: Value<'_>) -> rusqlite::types::ToSqlOutput<'_> {

@@ -71,6 +71,11 @@ pub fn failed_transaction() -> Failure {
     Failure { code: 0, error: Failure::said("ERROR", "25P02", message.to_owned()) }
 }
 
+/// A cursor was closed, or its transaction has ended.
+pub fn no_cursor(name: &str) -> Failure {
+    Failure { code: 0, error: Failure::said("ERROR", "34000", format!("cursor \"{name}\" does not exist")) }
+}
+
 /// The statement was stopped.
 pub fn canceled() -> Failure {
     Failure { code: 0, error: Failure::said("ERROR", "57014", "canceled at the caller's request".to_owned()) }

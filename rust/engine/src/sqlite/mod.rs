@@ -9,6 +9,7 @@
 
 mod config;
 mod control;
+mod cursor;
 mod database;
 mod driver;
 mod error;

@@ -42,6 +42,12 @@ pub enum Role {
     Rollback,
     /// Brings the session back to its initial state. Unknown to SQLite: the connection is opened anew.
     Reset,
+    /// Opens a cursor for the rows of the text, fetches some of them, closes it: unknown to SQLite.
+    Declare,
+    /// See [`Role::Declare`].
+    Fetch,
+    /// See [`Role::Declare`].
+    Close,
 }
 
 /// One text as SQLite executes it.
@@ -61,13 +67,17 @@ pub struct Plan {
     pub writes: bool,
     /// How many arguments it takes.
     pub params: usize,
+    /// The name of the cursor that it is about, and how many rows it fetches.
+    pub cursor: String,
+    /// See `cursor`.
+    pub rows: usize,
     shape: Mutex<Option<Arc<Described>>>,
 }
 
 impl Plan {
     /// A text of which only this is known, without arguments; its columns show when it is executed.
     pub fn new(sql: String, kind: Kind, role: Role, lock: Lock, tag: String, writes: bool) -> Self {
-        Plan { sql, kind, role, lock, tag, writes, params: 0, shape: Mutex::default() }
+        Plan { sql, kind, role, lock, tag, writes, params: 0, cursor: String::new(), rows: 0, shape: Mutex::default() }
     }
 
     /// The text as the pool knows it.

@@ -56,6 +56,7 @@ fn step(database: &mut Database, run: &mut Run, number: usize, plan: &Plan, para
             return Err(failed_transaction());
         }
         database.failed = false;
+        database.close_cursors();
         run.done(number, "ROLLBACK");
         return Ok(());
     }
@@ -66,6 +67,9 @@ fn step(database: &mut Database, run: &mut Run, number: usize, plan: &Plan, para
         begin_read_only(database, run.stop)?;
         run.done(number, "BEGIN");
         return Ok(());
+    }
+    if !plan.cursor.is_empty() {
+        return use_cursor(database, run, number, plan, params);
     }
     let before = database.in_transaction();
     let ended = run.execute(database, number, plan, params);
@@ -82,8 +86,31 @@ fn begin_read_only(database: &mut Database, stop: &Stop) -> Result<(), Failure> 
     Ok(())
 }
 
+/// What PostgreSQL does for DECLARE, FETCH and CLOSE.
+fn use_cursor(
+    database: &mut Database,
+    run: &mut Run,
+    number: usize,
+    plan: &Plan,
+    params: &[u8],
+) -> Result<(), Failure> {
+    match plan.role {
+        Role::Declare => database.declare(plan, params, run.stop)?,
+        Role::Close => database.close_cursor(plan)?,
+        _ => {
+            let ran = database.fetch(plan)?;
+            let tag = format!("FETCH {}", ran.rows.count);
+            run.keep(number, tag, ran);
+            return Ok(());
+        }
+    }
+    run.done(number, &format!("{} CURSOR", plan.tag.split(' ').next().unwrap_or_default()));
+    Ok(())
+}
+
 /// COMMIT or ROLLBACK: as in PostgreSQL, the block has ended afterwards, whatever comes of it.
 fn end(database: &mut Database, run: &mut Run, number: usize, plan: &Plan) -> Result<(), Failure> {
+    database.close_cursors();
     if !database.in_transaction() {
         run.notices.push(no_transaction(&plan.tag));
     } else if let Err(failure) = database.command(&plan.sql, run.stop) {

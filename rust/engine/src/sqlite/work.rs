@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use super::control::Stop;
-use super::database::Database;
+use super::database::{Database, Ran};
 use super::error::{Failure, canceled};
 use super::plan::Plan;
 use super::{groups, session};
@@ -68,11 +68,15 @@ impl<'a> Run<'a> {
     /// Execute one, and keep what it returns.
     pub fn execute(&mut self, database: &Database, number: usize, plan: &Plan, params: &[u8]) -> Result<(), Failure> {
         let ran = database.run(plan, params, &mut self.out, self.stop)?;
-        self.largest = self.largest.max(ran.rows.data.len());
         let count = if plan.writes { database.changes() } else { ran.rows.count as u64 };
-        let (tag, rows, shape) = (plan.status(count), ran.rows, ran.shape);
-        self.outcomes[number] = Outcome::Done { tag, rows, columns: None, shape };
+        self.keep(number, plan.status(count), ran);
         Ok(())
+    }
+
+    /// Keep what a statement returned.
+    pub fn keep(&mut self, number: usize, tag: String, ran: Ran) {
+        self.largest = self.largest.max(ran.rows.data.len());
+        self.outcomes[number] = Outcome::Done { tag, rows: ran.rows, columns: None, shape: ran.shape };
     }
 
     /// A statement has nothing but a tag to return.

@@ -79,6 +79,9 @@ pub fn described(sql: &str, kind: Kind) -> Arc<Described> {
         ["SAVEPOINT", ..] => (Role::Savepoint, Lock::Begin),
         ["RELEASE", ..] | ["ROLLBACK", "TO", ..] => (Role::Inner, Lock::None),
         ["COMMIT"] => (Role::Commit, Lock::None),
+        ["DECLARE", ..] => (Role::Declare, Lock::Read),
+        ["FETCH", ..] => (Role::Fetch, Lock::None),
+        ["CLOSE", ..] => (Role::Close, Lock::None),
         ["ROLLBACK"] => (Role::Rollback, Lock::None),
         ["PRAGMA", ..] => (Role::Outside, Lock::Read),
         ["SELECT" | "WITH" | "EXPLAIN", ..] | ["CREATE", "TEMP", ..] => (Role::Plain, Lock::Read),
@@ -86,7 +89,16 @@ pub fn described(sql: &str, kind: Kind) -> Arc<Described> {
     };
     let writes = ["INSERT", "UPDATE", "DELETE"].contains(&words[0]);
     let tag = if words[0] == "INSERT" { "INSERT 0" } else { words[0] };
-    let plan = Plan::new(sql.to_owned(), kind, role, lock, tag.to_owned(), writes);
+    let mut plan = Plan::new(sql.to_owned(), kind, role, lock, tag.to_owned(), writes);
+    match words[..] {
+        ["DECLARE", name, ..] => {
+            plan.cursor = name.to_lowercase();
+            plan.sql = sql.split_once(" FOR ").unwrap().1.to_owned();
+        }
+        ["FETCH", _, rows, _, name] => (plan.rows, plan.cursor) = (rows.parse().unwrap(), name.to_lowercase()),
+        ["CLOSE", name] => plan.cursor = name.to_lowercase(),
+        _ => {}
+    }
     Arc::new(plan.described(sql.into()))
 }
 
