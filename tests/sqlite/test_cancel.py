@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs import create_pool
 from db_pool_rs.errors import DatabaseError, StatementTimeout
 from db_pool_rs.simple.pool import Pool
 from db_pool_rs.simple.sqlite import SqliteLink
@@ -135,7 +134,7 @@ async def _too_slow(conn: Any) -> None:
 
 
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "file"])
-async def test_deadlines_and_cancels_through_the_pool(tmp_path: Path, memory: bool) -> None:
+async def test_deadlines_and_cancels_through_the_pool(tmp_path: Path, memory: bool, create_pool: Any) -> None:
     async with create_pool("sqlite://" if memory else f"sqlite:///{tmp_path}/a.db", max_size=2) as pool:
         await pool.execute("CREATE TABLE t (a)")
         with pytest.raises(StatementTimeout):
@@ -159,7 +158,9 @@ async def test_deadlines_and_cancels_through_the_pool(tmp_path: Path, memory: bo
 
 
 @pytest.mark.parametrize("memory", [True, False], ids=["memory", "file"])
-async def test_random_cancels_under_load_lose_and_mix_up_nothing(tmp_path: Path, memory: bool) -> None:
+async def test_random_cancels_under_load_lose_and_mix_up_nothing(
+    tmp_path: Path, memory: bool, create_pool: Any
+) -> None:
     dsn = "sqlite://" if memory else f"sqlite:///{tmp_path}/a.db?synchronous=normal"
     random = Random(1)
     confirmed: set[int] = set()

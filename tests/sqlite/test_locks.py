@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,7 +90,7 @@ async def test_another_process_is_not_waited_for_in_vain(path: Path, outsider: O
         assert not link.in_transaction()
 
 
-async def test_waiting_for_another_process_can_be_given_up(path: Path, outsider: Outsider) -> None:
+async def test_waiting_for_another_process_can_be_given_up(path: Path, outsider: Outsider, create_pool: Any) -> None:
     async with create_pool(f"sqlite:///{path}?busy_timeout=60000") as pool:
         for sql in ("INSERT INTO t VALUES (1)", "CREATE TABLE u (a)"):
             with pytest.raises(StatementTimeout):
@@ -127,7 +128,7 @@ async def test_a_file_that_another_process_keeps_to_itself(tmp_path: Path) -> No
 # -- within the pool ---------------------------------------------------------------------------------------------------
 
 
-async def test_waiting_for_a_turn_needs_no_thread(path: Path) -> None:
+async def test_waiting_for_a_turn_needs_no_thread(path: Path, create_pool: Any) -> None:
     async with create_pool(f"sqlite:///{path}", thread_pool_size=1, max_size=4) as pool:
         async with pool.transaction() as conn:
             await conn.execute("INSERT INTO t VALUES (1)")
@@ -140,7 +141,7 @@ async def test_waiting_for_a_turn_needs_no_thread(path: Path) -> None:
         assert await pool.fetchval("SELECT count(*) FROM t") == 4
 
 
-async def test_readers_read_while_somebody_writes(path: Path) -> None:
+async def test_readers_read_while_somebody_writes(path: Path, create_pool: Any) -> None:
     async with create_pool(f"sqlite:///{path}") as pool, pool.transaction() as conn:
         await conn.execute("INSERT INTO t VALUES (1)")
         assert await pool.fetchval("SELECT count(*) FROM t") == 0
@@ -162,7 +163,7 @@ async def test_a_transaction_that_waits_for_itself_is_told(path: Path) -> None:
         assert await desk.pool(other, ("INSERT INTO t VALUES (1)",)).outcomes() == ["INSERT 0 1"]
 
 
-async def test_many_writers_all_succeed(path: Path) -> None:
+async def test_many_writers_all_succeed(path: Path, create_pool: Any) -> None:
     async with create_pool(f"sqlite:///{path}?busy_timeout=0", max_size=8) as pool:
 
         async def transfer(number: int) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from db_pool_rs import create_pool
 from db_pool_rs.errors import LockNotAvailable
 from tests.sqlite.harness import harness
 
 
-async def test_all_connections_of_a_pool_share_it_and_no_other_pool_does() -> None:
+async def test_all_connections_of_a_pool_share_it_and_no_other_pool_does(create_pool: Any) -> None:
     async with create_pool("sqlite://", min_size=3) as pool, create_pool("sqlite://") as other:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.acquire() as one, pool.acquire() as two:
@@ -20,7 +20,7 @@ async def test_all_connections_of_a_pool_share_it_and_no_other_pool_does() -> No
         assert await other.fetchval("SELECT count(*) FROM sqlite_master") == 0
 
 
-async def test_it_lives_as_long_as_the_pool() -> None:
+async def test_it_lives_as_long_as_the_pool(create_pool: Any) -> None:
     async with create_pool("sqlite://", min_size=0) as pool:
         await pool.execute("CREATE TABLE t (a)")
         pool.expire_connections()
@@ -63,7 +63,7 @@ async def test_who_waits_for_himself_is_told() -> None:
             await desk.do(other, "BEGIN")
 
 
-async def test_many_readers_and_writers() -> None:
+async def test_many_readers_and_writers(create_pool: Any) -> None:
     async with create_pool("sqlite://", max_size=8) as pool:
         await pool.execute("CREATE TABLE t (a)")
 

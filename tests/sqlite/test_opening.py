@@ -8,10 +8,10 @@ import gc
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from db_pool_rs import create_pool
 from db_pool_rs.errors import ConnectFailed, ConnectionLost, PoolClosed
 from tests.sqlite.harness import ENDLESS, Harness, harness, running
 
@@ -31,7 +31,7 @@ async def test_options_of_the_connection_string(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["with blank.db", "per%cent.db", "quest?ion.db", "ha#sh.db", "ünïcode.db", "a&b=c.db"])
-async def test_any_name_of_a_file(tmp_path: Path, name: str) -> None:
+async def test_any_name_of_a_file(tmp_path: Path, name: str, create_pool: Any) -> None:
     async with create_pool(f"sqlite:///{tmp_path}/{name}".replace("%", "%25").replace("?", "%3F")) as pool:
         await pool.execute("CREATE TABLE t (a)")
     assert (tmp_path / name).is_file()
@@ -55,7 +55,7 @@ async def test_a_relative_path_is_that_of_the_moment(tmp_path: Path, monkeypatch
         ("text.db", "", "file is not a database"),
     ],
 )
-async def test_what_cannot_be_opened(tmp_path: Path, path: str, options: str, reason: str) -> None:
+async def test_what_cannot_be_opened(tmp_path: Path, path: str, options: str, reason: str, create_pool: Any) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "text.db").write_text("this is no database at all, but longer than a header" * 100)
     async with harness(f"sqlite:///{tmp_path}/{path}{options}") as desk:
@@ -69,7 +69,7 @@ async def test_what_cannot_be_opened(tmp_path: Path, path: str, options: str, re
         await pool
 
 
-async def test_a_file_that_is_only_read(tmp_path: Path) -> None:
+async def test_a_file_that_is_only_read(tmp_path: Path, create_pool: Any) -> None:
     async with create_pool(f"sqlite:///{tmp_path}/a.db") as pool:
         await pool.execute("CREATE TABLE t (a)")
         await pool.execute("INSERT INTO t VALUES (1)")
@@ -124,7 +124,7 @@ async def test_closing_a_link_gives_its_turn_to_the_next() -> None:
         assert await desk.fetch(third, "SELECT a FROM t") == [(3,)]
 
 
-async def test_closing_a_pool_under_load(tmp_path: Path) -> None:
+async def test_closing_a_pool_under_load(tmp_path: Path, create_pool: Any) -> None:
     pool = await create_pool(f"sqlite:///{tmp_path}/a.db", max_size=4)
     await pool.execute("CREATE TABLE t (a)")
     told = 0
@@ -147,7 +147,7 @@ async def test_closing_a_pool_under_load(tmp_path: Path) -> None:
     connection.close()
 
 
-async def test_terminating_a_pool_under_load(tmp_path: Path) -> None:
+async def test_terminating_a_pool_under_load(tmp_path: Path, create_pool: Any) -> None:
     pool = await create_pool(f"sqlite:///{tmp_path}/a.db", max_size=4)
     tasks = [asyncio.ensure_future(pool.fetch(ENDLESS)) for _ in range(8)]
     while pool.stats().in_flight < 4:

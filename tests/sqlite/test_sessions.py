@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs import create_pool
 from db_pool_rs.errors import ArgumentError, DatabaseError, InterfaceError
 from tests.sqlite.harness import harness, outside
 
@@ -39,7 +38,7 @@ async def _write_in(transaction: Any) -> None:
         await conn.execute("INSERT INTO t VALUES (1)")
 
 
-async def test_read_only_transaction_refuses_writes_and_ends(dsn: str) -> None:
+async def test_read_only_transaction_refuses_writes_and_ends(dsn: str, create_pool: Any) -> None:
     async with create_pool(dsn) as pool:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.acquire() as conn:
@@ -54,7 +53,7 @@ async def test_read_only_transaction_refuses_writes_and_ends(dsn: str) -> None:
         assert await pool.fetchval("SELECT count(*) FROM t") == 1
 
 
-async def test_read_only_transaction_sees_one_state(tmp_path: Path) -> None:
+async def test_read_only_transaction_sees_one_state(tmp_path: Path, create_pool: Any) -> None:
     async with create_pool(f"sqlite:///{tmp_path}/a.db") as pool:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.transaction(readonly=True) as conn:
@@ -64,7 +63,7 @@ async def test_read_only_transaction_sees_one_state(tmp_path: Path) -> None:
         assert await pool.fetchval("SELECT count(*) FROM t") == 1
 
 
-async def test_savepoints(dsn: str) -> None:
+async def test_savepoints(dsn: str, create_pool: Any) -> None:
     async with create_pool(dsn) as pool:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.transaction() as conn:
@@ -78,7 +77,7 @@ async def test_savepoints(dsn: str) -> None:
         assert [row[0] for row in await pool.fetch("SELECT a FROM t")] == [1, 3]
 
 
-async def test_a_failed_statement_leaves_the_transaction_usable(dsn: str) -> None:
+async def test_a_failed_statement_leaves_the_transaction_usable(dsn: str, create_pool: Any) -> None:
     async with create_pool(dsn) as pool:
         await pool.execute("CREATE TABLE t (a UNIQUE)")
         async with pool.transaction() as conn:
@@ -102,7 +101,7 @@ async def _roll_back_and_go_on(conn: Any) -> None:
             assert caught.value.sqlstate == "25P02"
 
 
-async def test_what_sqlite_rolled_back_is_a_failed_block(dsn: str) -> None:
+async def test_what_sqlite_rolled_back_is_a_failed_block(dsn: str, create_pool: Any) -> None:
     """Else the statements after it would be committed one by one."""
     async with create_pool(dsn) as pool:
         await pool.execute("CREATE TABLE t (a UNIQUE)")
@@ -115,7 +114,7 @@ async def test_what_sqlite_rolled_back_is_a_failed_block(dsn: str) -> None:
         assert [row[0] for row in await pool.fetch("SELECT a FROM t")] == [3]
 
 
-async def test_a_commit_that_fails_ends_the_block(dsn: str) -> None:
+async def test_a_commit_that_fails_ends_the_block(dsn: str, create_pool: Any) -> None:
     async with create_pool(dsn) as pool, pool.acquire() as conn:
         await conn.execute("CREATE TABLE p (id INTEGER PRIMARY KEY)")
         await conn.execute("CREATE TABLE c (p REFERENCES p DEFERRABLE INITIALLY DEFERRED)")
@@ -137,7 +136,7 @@ async def test_commit_and_rollback_outside_a_block_are_a_warning() -> None:
         assert len(desk.listener.notices) == 2
 
 
-async def test_raw_transaction_control(dsn: str) -> None:
+async def test_raw_transaction_control(dsn: str, create_pool: Any) -> None:
     async with create_pool(dsn) as pool:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.acquire() as conn:
@@ -167,7 +166,7 @@ async def test_nothing_follows_a_begin_that_failed() -> None:
 # -- scripts -----------------------------------------------------------------------------------------------------------
 
 
-async def test_a_script_is_one_transaction(dsn: str) -> None:
+async def test_a_script_is_one_transaction(dsn: str, create_pool: Any) -> None:
     async with create_pool(dsn) as pool, pool.acquire() as conn:
         script = "CREATE TABLE t (a UNIQUE); INSERT INTO t VALUES (1), (2); UPDATE t SET a = a + 10;"
         assert await conn.execute(script) == "UPDATE 2"
@@ -179,7 +178,7 @@ async def test_a_script_is_one_transaction(dsn: str) -> None:
         assert [row[0] for row in await conn.fetch("SELECT a FROM t")] == [11, 12]
 
 
-async def test_a_script_controls_transactions_itself_or_sets_pragmas(dsn: str) -> None:
+async def test_a_script_controls_transactions_itself_or_sets_pragmas(dsn: str, create_pool: Any) -> None:
     async with create_pool(dsn) as pool:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.acquire() as conn:
@@ -197,7 +196,7 @@ async def test_a_script_controls_transactions_itself_or_sets_pragmas(dsn: str) -
             assert await conn.fetchval("PRAGMA foreign_keys") == 0
 
 
-async def test_a_script_takes_no_arguments(dsn: str) -> None:
+async def test_a_script_takes_no_arguments(dsn: str, create_pool: Any) -> None:
     async with create_pool(dsn) as pool, pool.acquire() as conn:
         for script in ("CREATE TABLE t (a); INSERT INTO t VALUES ($1)", "SELECT $1; CREATE TABLE t (a)"):
             with pytest.raises(ArgumentError):
@@ -205,7 +204,7 @@ async def test_a_script_takes_no_arguments(dsn: str) -> None:
         assert await conn.fetchval("SELECT count(*) FROM sqlite_master") == 0
 
 
-async def test_a_trigger_is_one_statement() -> None:
+async def test_a_trigger_is_one_statement(create_pool: Any) -> None:
     async with create_pool("sqlite://") as pool, pool.acquire() as conn:
         await conn.execute(
             "CREATE TABLE t (a); CREATE TABLE u (a);"
@@ -215,7 +214,7 @@ async def test_a_trigger_is_one_statement() -> None:
         assert [row[0] for row in await conn.fetch("SELECT a FROM u")] == [7, 0]
 
 
-async def test_executemany_is_all_or_nothing(dsn: str) -> None:
+async def test_executemany_is_all_or_nothing(dsn: str, create_pool: Any) -> None:
     async with create_pool(dsn) as pool:
         await pool.execute("CREATE TABLE t (a UNIQUE)")
         await pool.executemany("INSERT INTO t VALUES ($1)", [(i,) for i in range(1201)])
@@ -228,7 +227,7 @@ async def test_executemany_is_all_or_nothing(dsn: str) -> None:
 # -- what is left behind -----------------------------------------------------------------------------------------------
 
 
-async def test_the_next_borrower_finds_a_new_session(dsn: str, tmp_path: Path) -> None:
+async def test_the_next_borrower_finds_a_new_session(dsn: str, tmp_path: Path, create_pool: Any) -> None:
     outside(tmp_path / "other.db", "CREATE TABLE secret (a)")
     async with create_pool(dsn, max_size=1) as pool:
         await pool.execute("CREATE TABLE t (a)")
@@ -259,7 +258,7 @@ async def test_a_clean_session_keeps_its_connection() -> None:
         assert not link.in_transaction()
 
 
-async def test_init_prepares_every_connection(tmp_path: Path) -> None:
+async def test_init_prepares_every_connection(tmp_path: Path, create_pool: Any) -> None:
     async def init(conn: Any) -> None:
         await conn.execute("PRAGMA cache_size = -1234")
 
@@ -271,7 +270,9 @@ async def test_init_prepares_every_connection(tmp_path: Path) -> None:
                 await other.execute("PRAGMA cache_size = -1")
 
 
-async def test_a_reset_that_fails_costs_the_connection(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_reset_that_fails_costs_the_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, create_pool: Any
+) -> None:
     async with create_pool(f"sqlite:///{tmp_path}/a.db", max_size=1) as pool:
         await pool.execute("CREATE TABLE t (a)")
         async with pool.acquire() as conn:

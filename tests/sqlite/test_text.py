@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs import create_pool
 from db_pool_rs.simple._sqlite_text import Description, Lock, Role
 
 TAGS = [
@@ -120,7 +119,7 @@ CHANGES = [
 ]
 
 
-async def test_tags_tell_what_was_changed() -> None:
+async def test_tags_tell_what_was_changed(create_pool: Any) -> None:
     async with create_pool("sqlite://") as pool, pool.acquire() as conn:
         await conn.execute(
             "CREATE TABLE t (a); CREATE TABLE u (a UNIQUE); CREATE TABLE l (a);"
@@ -131,7 +130,7 @@ async def test_tags_tell_what_was_changed() -> None:
         assert await conn.execute("PRAGMA user_version = 3") == "PRAGMA"
 
 
-async def test_tags_of_the_pool_are_those_of_a_session() -> None:
+async def test_tags_of_the_pool_are_those_of_a_session(create_pool: Any) -> None:
     async def run(target: Any) -> list[str]:
         setup = ("CREATE TABLE t (a)", "CREATE TABLE u (a UNIQUE)")
         return [await target.execute(sql) for sql in (*setup, *(sql for sql, _ in CHANGES))]

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db_pool_rs import create_pool
 from db_pool_rs.errors import ArgumentError, DatabaseError, DecodeError, InterfaceError
 from db_pool_rs.simple._sqlite_types import BY_NAME, estimate
 from tests.sqlite.harness import by_number
@@ -30,7 +29,7 @@ class Name(str):
 
 
 @pytest.fixture
-async def pool() -> AsyncIterator[Any]:
+async def pool(create_pool: Any) -> AsyncIterator[Any]:
     """An empty in-memory database."""
     async with create_pool("sqlite://") as made:
         yield made
