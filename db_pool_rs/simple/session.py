@@ -17,6 +17,7 @@ from ..statement import StatementClass
 from .driver import STATUS, Statement
 from .exclusive import Exclusive, command_text
 from .runner import CANCEL_TIMEOUT
+from .waiting import Expired, until
 
 if TYPE_CHECKING:
     from .conn import Conn
@@ -99,10 +100,11 @@ class Session:
         await self._enter(deadline)
         try:
             if self._winding is not None:
-                await self._wait(self._winding, deadline, sent=False)
-            future = start()
+                await self._wound_up(self._winding, deadline)
             try:
-                await self._wait(future, deadline, sent=True)
+                await until(start(), deadline)  # whoever gives up abandons this future; `busy` tells what still runs
+            except Expired:
+                raise self._too_late(sent=True) from None
             finally:
                 if self.user.busy:
                     self._winding = self.runner.spawn(self._wind_up())
@@ -127,7 +129,7 @@ class Session:
 
     async def _enter(self, deadline: float | None) -> None:
         """Wait for those who called earlier."""
-        if deadline is None:
+        if deadline is None or not self._lock.locked():
             await self._lock.acquire()
             return
         try:
@@ -135,13 +137,13 @@ class Session:
         except (asyncio.TimeoutError, TimeoutError):
             raise self._too_late(sent=False) from None
 
-    async def _wait(self, work: asyncio.Future[None], deadline: float | None, sent: bool) -> None:
-        """Wait for `work` without ever cancelling it."""
+    async def _wound_up(self, winding: asyncio.Task[None], deadline: float | None) -> None:
+        """Wait for it without ever cancelling it."""
         left = None if deadline is None else max(0.0, deadline - self.runner.loop.time())
-        done, _ = await asyncio.wait((work,), timeout=left)
+        done, _ = await asyncio.wait((winding,), timeout=left)
         if not done:
-            raise self._too_late(sent)
-        work.result()
+            raise self._too_late(sent=False)
+        winding.result()
 
     def _too_late(self, sent: bool) -> StatementTimeout:
         self.runner.metrics.timeouts += 1
@@ -155,17 +157,17 @@ class Session:
         """
         limits = self.runner.scheduler.limits
         clock = self.runner.loop.time
-        until = clock() + limits.cancel_grace + (0.0 if limits.breaks_stalls else CANCEL_TIMEOUT)
+        end = clock() + limits.cancel_grace + (0.0 if limits.breaks_stalls else CANCEL_TIMEOUT)
         pause = limits.cancel_pause
         try:
             while self.user.busy:
-                left = until - clock()
+                left = end - clock()
                 if left <= 0:
                     self.runner.abort(self.conn, "the server did not react to a cancel request", retire=True)
                     return
                 await self.user.link.cancel(left)
                 with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                    await asyncio.wait_for(self.user.settled(), min(pause, max(0.0, until - clock())))
+                    await asyncio.wait_for(self.user.settled(), min(pause, max(0.0, end - clock())))
                 pause *= 2
         finally:
             self._winding = None
