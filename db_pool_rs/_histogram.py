@@ -11,8 +11,10 @@ the last one; count, total and maximum are exact for both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import ceil, log2
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import accumulate
+from math import ceil, floor, log2
 
 from ._fields import Fields
 
@@ -27,7 +29,10 @@ _LAST = int(log2(HIGHEST) * _PER_OCTAVE + _OFFSET) + 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistogramSummary(Fields):
-    """What a histogram says, as plain numbers: count, mean, p50, p95, p99, max (all zero when nothing was recorded)."""
+    """What a histogram says, as plain numbers: count, mean, p50, p95, p99, max (all zero when nothing was recorded).
+
+    `buckets` are for exporters: pairs of a bound and how many values are not above it.
+    """
 
     count: int
     mean: float
@@ -35,6 +40,7 @@ class HistogramSummary(Fields):
     p95: float
     p99: float
     max: float
+    buckets: tuple[tuple[float, int], ...] = field(default=(), repr=False)
 
 
 class Histogram:
@@ -98,8 +104,25 @@ class Histogram:
         if whole:
             p50, p95, p99 = float(round(p50)), float(round(p95)), float(round(p99))
         return HistogramSummary(
-            count=self.count, mean=self.mean * scale, p50=p50, p95=p95, p99=p99, max=self.maximum * scale
+            count=self.count,
+            mean=self.mean * scale,
+            p50=p50,
+            p95=p95,
+            p99=p99,
+            max=self.maximum * scale,
+            buckets=tuple(self._cumulative(scale, whole)),
         )
+
+    def _cumulative(self, scale: float, whole: bool) -> Iterator[tuple[float, int]]:
+        """At the edges of our own buckets, so that the counts are true: one each octave, from 64 us to 17 s."""
+        upto = list(accumulate(self._counts))
+        if not whole:
+            yield from ((LOWEST * 2**octave * scale, upto[octave * 12]) for octave in range(6, 25))
+            return
+        for power in range(8):
+            # The bucket of 1, 2, 4, ... and the largest whole number that falls into it.
+            index = int(log2(2**power) * _PER_OCTAVE + _OFFSET)
+            yield float(floor(2.0 ** ((index + 1 - _OFFSET) / _PER_OCTAVE))), upto[index]
 
     def __repr__(self) -> str:
         return f"<Histogram count={self.count} mean={self.mean:.6g} max={self.maximum:.6g}>"

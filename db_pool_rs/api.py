@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._rules import discreet
@@ -43,8 +43,10 @@ def create_pool(dsn: str | None = None, *, mode: str = "auto", config: ConfigSou
     return load_engine(chosen, deployment).pool(describe(pool_defaults(chosen, deployment)))
 
 
-def create_database_pool(mode: str = "auto", *, config: ConfigSource = None) -> DatabasePool:
+def create_database_pool(
+    mode: str = "auto", *, config: ConfigSource = None, instrument: Callable[[Pool], Pool] | None = None
+) -> DatabasePool:
     """A :class:`~db_pool_rs.facade.DatabasePool` whose engine is that of `mode`; see there."""
     from .facade import DatabasePool
 
-    return DatabasePool(mode, config=config)
+    return DatabasePool(mode, config=config, instrument=instrument)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -39,17 +39,21 @@ class DatabasePool:
 
     `mode` is "auto", "simple", "balanced" or "full"; a mode that is asked for and not installed raises
     ModeUnavailableError. `config` is the path of a config.yaml, its content as a mapping, or a DeploymentConfig;
-    without it DB_POOL_CONFIG or ./config.yaml is read if it is there.
+    without it DB_POOL_CONFIG or ./config.yaml is read if it is there. `instrument` is given each pool before it is
+    opened, and gives what takes its place: `db_pool_rs.exporters.opentelemetry.instrument`, say.
     """
 
     #: The mode of the classes in db_pool_rs.simple, .balanced and .full; None here.
     _pinned: ClassVar[str | None] = None
 
     @discreet
-    def __init__(self, mode: str = "auto", *, config: ConfigSource = None) -> None:
+    def __init__(
+        self, mode: str = "auto", *, config: ConfigSource = None, instrument: Callable[[Pool], Pool] | None = None
+    ) -> None:
         self._deployment = load_config(config)
         self._mode = resolve_mode(self._mode_asked(mode), self._deployment).mode
         self._engine = load_engine(self._mode, self._deployment)
+        self._instrument = instrument
         self._pools: dict[str, Pool] = {}
         self._opening: dict[str, asyncio.Task[Pool]] = {}
         self._closed = False
@@ -198,7 +202,8 @@ class DatabasePool:
         """Open a pool in a task of its own, so that no caller's cancellation reaches the others that wait for it."""
 
         async def opening() -> Pool:
-            pool = await self._engine.pool(config)
+            made = self._engine.pool(config)
+            pool = await (made if self._instrument is None else self._instrument(made))
             self._pools[pool_id] = pool
             return pool
 

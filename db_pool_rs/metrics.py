@@ -144,9 +144,19 @@ class Metrics(Fields):
     uptime_seconds: float
     pools: Mapping[str, PoolStats]
 
+    def prometheus(self) -> str:
+        """Everything in Prometheus' text format, with the labels `pool` and `mode`; see docs/metrics.md."""
+        from ._exposition import exposition
+
+        return exposition(self)
+
 
 def measure(deployment_mode: str, pools: Mapping[str, PoolStats], uptime_seconds: float) -> Metrics:
-    """Metrics of this process and of these pools; the rate is the sum of theirs."""
+    """Metrics of this process and of these pools; the rate is the sum of theirs.
+
+    `DatabasePool.get_metrics` makes them of its own pools; this is for one that `create_pool` made:
+    `measure("simple", {"main": pool.stats()}, uptime).prometheus()`.
+    """
     return Metrics(
         deployment_mode=deployment_mode,
         queries_per_second=sum(stats.queries_per_second for stats in pools.values()),

@@ -17,6 +17,7 @@ from tests.meta.source import external_imports, internal_imports, package_module
 LAYERS: dict[str, tuple[str, str]] = {
     "program": ("__main__ cli cli.* tools tools.*", "public facade modes contract leaf base"),
     "public": ("db_pool_rs simple balanced full", "facade modes contract leaf base"),
+    "exporter": ("exporters exporters.*", "contract leaf base"),
     "facade": ("api facade", "modes contract leaf base"),
     "modes": ("modes", "engine contract leaf base"),
     "engine": ("simple.engine balanced.engine full.engine", "pool postgresql sqlite seam contract leaf base"),
@@ -47,6 +48,8 @@ OUTSIDE = {
     "psycopg": {"postgresql", "types", "program"},  # the program only reports what is installed
     "sqlite3": {"sqlite", "base", "program"},
     "yaml": {"leaf"},
+    "prometheus_client": {"exporter"},
+    "opentelemetry": {"exporter"},
 }
 # The scheduler is a pure state machine: no I/O, no clock, no randomness of its own.
 IMPURE = {"asyncio", "socket", "select", "selectors", "ssl", "time", "threading", "random", "os"}

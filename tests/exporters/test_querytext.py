@@ -1,0 +1,43 @@
+"""What traces show of a statement: never a value."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from db_pool_rs.exporters._querytext import SHOWN, without_values
+
+
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        ("SELECT * FROM t WHERE id = $1", "SELECT * FROM t WHERE id = $1"),
+        ("SELECT 'secret', 42, -1.5e-3, .5", "SELECT ?, ?, -?, ?"),
+        ("SELECT 'it''s secret' AS a1, t2.b3", "SELECT ? AS a1, t2.b3"),
+        (r"SELECT E'a\'secret', b", "SELECT ?, b"),
+        ("SELECT $$secret$$, $tag$ secret $$ $tag$, $2", "SELECT ?, ?, $2"),
+        ("SELECT \"a 1\", x'00ff', U&'secret'", 'SELECT "a 1", ?, ?'),
+        ("SELECT 1 -- secret\n/* secret */ , a::int4", "SELECT ? , a::int4"),
+        ("SELECT 'secret", "SELECT ?"),
+        ("SELECT /* secret", "SELECT"),
+        ("SELECT 0xFF, 1_000, 10::text", "SELECT ?, ?, ?::text"),
+    ],
+)
+def test_examples(sql: str, shown: str) -> None:
+    assert without_values(sql) == shown
+
+
+LITERALS = st.sampled_from(["'{}'", "E'{}'", "$${}$$", "$a${}$a$", "x'{}'", "/*{}*/", "--{}\n"])
+
+
+@given(
+    st.lists(st.tuples(LITERALS, st.text("secret ,()=", max_size=9)), max_size=8), st.sampled_from([" ", ",", " = "])
+)
+def test_no_literal_is_shown(pieces: list[tuple[str, str]], between: str) -> None:
+    text = between.join(form.format(f"hidden{word}") for form, word in pieces)
+    assert "hidden" not in without_values(f"SELECT {text}")
+
+
+def test_long_texts_are_cut() -> None:
+    assert len(without_values("SELECT " + "a, " * SHOWN)) == SHOWN
