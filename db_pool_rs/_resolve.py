@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import os
 import re
 import ssl as ssl_module
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -86,10 +85,16 @@ def _written(dsn: str | None) -> dict[str, str]:
     if scheme[1] in ("postgresql", "postgres"):
         return parse_url(dsn)
     family, plus, _ = scheme[1].partition("+")
-    if plus and difflib.get_close_matches(family.lower(), ("postgresql", "postgres", "sqlite")):
+    if plus and _is_like(family.lower(), ("postgresql", "postgres", "sqlite")):
         family = "sqlite:///path" if family.lower() == "sqlite" else URL_FORM
         raise ConfigError("dsn", f"{scheme[1]}://...", f"{family}: the scheme without '+' and a driver")
     raise ConfigError("dsn", f"{scheme[1]}://...", f"{URL_FORM}, key=value pairs, or sqlite:///path")
+
+
+def _is_like(word: str, known: Sequence[str]) -> bool:
+    from difflib import get_close_matches
+
+    return bool(get_close_matches(word, known))
 
 
 def _checked(items: Iterable[tuple[str, Any]]) -> dict[str, str]:

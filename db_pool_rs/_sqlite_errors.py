@@ -10,63 +10,61 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from functools import lru_cache
 
 from ._error_base import Error
 
 # The first match counts, and only at the start: further on, a message may quote the text of the statement. Groups named
 # after attributes of DatabaseError fill these in.
 _MESSAGES = [
-    (re.compile(rf"(?:error in \w+ .*: )?(?:{pattern})", re.IGNORECASE), sqlstate)
-    for pattern, sqlstate in [
-        (r"UNIQUE constraint failed: index '(?P<constraint>.*)'", "23505"),
-        (r"UNIQUE constraint failed: (?P<table>[^,]*)\.(?P<column>[^.,]*)\Z", "23505"),
-        (r"UNIQUE constraint failed: (?P<table>[^,]*)\.[^.,]*,", "23505"),
-        (r"PRIMARY KEY must be unique", "23505"),
-        (r"NOT NULL constraint failed: (?P<table>.*)\.(?P<column>[^.]*)\Z", "23502"),
-        (r"CHECK constraint failed: (?P<constraint>(?s:.*))", "23514"),
-        (r"FOREIGN KEY constraint failed", "23503"),
-        (r"cannot store \w+ value in \w+ column (?P<table>.*)\.(?P<column>[^.]*)\Z", "42804"),
-        (r"datatype mismatch", "42804"),
-        (r"database (?:table |schema )?is locked", "55P03"),
-        (r"interrupted\Z", "57014"),
-        (r"attempt to write a readonly database", "25006"),
-        (r"database or disk is full", "53100"),
-        (r"out of memory", "53200"),
-        (r"(?:database disk image is malformed|file is not a database)", "XX001"),
-        (r"(?:disk I/O error|unable to open database)", "58030"),
-        (r"not authorized|access to .* is prohibited|authorization denied", "42501"),
-        (r"no such (?:table|view): (?P<table>.*)", "42P01"),
-        (r"no such column: (?P<column>.*)", "42703"),
-        (r"table (?P<table>.*) has no column named (?P<column>.*)", "42703"),
-        (r"no such function: |wrong number of arguments to function", "42883"),
-        (r"no such savepoint: ", "3B001"),
-        (r"(?:unknown|no such) database", "3D000"),
-        (r"no such (?:index|trigger|module|collation sequence)|no query solution", "42704"),
-        (r"(?:table|view|index) (?P<table>.*) already exists", "42P07"),
-        (r"there is already an? (?:table|index|view) named (?P<table>.*)", "42P07"),
-        (r"trigger .* already exists|already another table or index with this name", "42710"),
-        (r"duplicate column name: (?P<column>.*)", "42701"),
-        (r"ambiguous column name: (?P<column>.*)", "42702"),
-        (r"misuse of aggregate|aggregate functions are not allowed", "42803"),
-        (r"misuse of window function", "42P20"),
-        (r"foreign key mismatch", "42830"),
-        (r"cannot (?:modify|insert into|update|delete from|INSERT into|UPDATE) .*(?:view|generated column)", "42809"),
-        (r"cannot (?:start a transaction|VACUUM|change .*) (?:from )?within a transaction", "25001"),
-        (r"cannot (?:commit|rollback) - no transaction is active", "25P01"),
-        (r"integer overflow", "22003"),
-        (r"malformed JSON", "22032"),
-        (r"ESCAPE expression must be a single character", "22025"),
-        (r"string or blob too big", "54000"),
-        (r"too many (?:SQL )?variables|variable number must be between", "54000"),
-        (r"too many (?:columns|attached|terms|FROM|levels|arguments)|at most \d+ tables in a join", "54000"),
-        (r"Expression tree is too large|parser stack overflow", "54001"),
-        (r"near \".*\": syntax error|incomplete input|unrecognized token", "42601"),
-        (r"table .* has \d+ columns but \d+ values were supplied|\d+ values for \d+ columns", "42601"),
-        (r"sub-select returns \d+ columns|row value misused", "42601"),
-        (r"all VALUES must have the same number of terms|SELECTs to the left and right of", "42601"),
-        (r"You can only execute one statement at a time", "42601"),
-    ]
-]  # fmt: skip
+    (r"UNIQUE constraint failed: index '(?P<constraint>.*)'", "23505"),
+    (r"UNIQUE constraint failed: (?P<table>[^,]*)\.(?P<column>[^.,]*)\Z", "23505"),
+    (r"UNIQUE constraint failed: (?P<table>[^,]*)\.[^.,]*,", "23505"),
+    (r"PRIMARY KEY must be unique", "23505"),
+    (r"NOT NULL constraint failed: (?P<table>.*)\.(?P<column>[^.]*)\Z", "23502"),
+    (r"CHECK constraint failed: (?P<constraint>(?s:.*))", "23514"),
+    (r"FOREIGN KEY constraint failed", "23503"),
+    (r"cannot store \w+ value in \w+ column (?P<table>.*)\.(?P<column>[^.]*)\Z", "42804"),
+    (r"datatype mismatch", "42804"),
+    (r"database (?:table |schema )?is locked", "55P03"),
+    (r"interrupted\Z", "57014"),
+    (r"attempt to write a readonly database", "25006"),
+    (r"database or disk is full", "53100"),
+    (r"out of memory", "53200"),
+    (r"(?:database disk image is malformed|file is not a database)", "XX001"),
+    (r"(?:disk I/O error|unable to open database)", "58030"),
+    (r"not authorized|access to .* is prohibited|authorization denied", "42501"),
+    (r"no such (?:table|view): (?P<table>.*)", "42P01"),
+    (r"no such column: (?P<column>.*)", "42703"),
+    (r"table (?P<table>.*) has no column named (?P<column>.*)", "42703"),
+    (r"no such function: |wrong number of arguments to function", "42883"),
+    (r"no such savepoint: ", "3B001"),
+    (r"(?:unknown|no such) database", "3D000"),
+    (r"no such (?:index|trigger|module|collation sequence)|no query solution", "42704"),
+    (r"(?:table|view|index) (?P<table>.*) already exists", "42P07"),
+    (r"there is already an? (?:table|index|view) named (?P<table>.*)", "42P07"),
+    (r"trigger .* already exists|already another table or index with this name", "42710"),
+    (r"duplicate column name: (?P<column>.*)", "42701"),
+    (r"ambiguous column name: (?P<column>.*)", "42702"),
+    (r"misuse of aggregate|aggregate functions are not allowed", "42803"),
+    (r"misuse of window function", "42P20"),
+    (r"foreign key mismatch", "42830"),
+    (r"cannot (?:modify|insert into|update|delete from|INSERT into|UPDATE) .*(?:view|generated column)", "42809"),
+    (r"cannot (?:start a transaction|VACUUM|change .*) (?:from )?within a transaction", "25001"),
+    (r"cannot (?:commit|rollback) - no transaction is active", "25P01"),
+    (r"integer overflow", "22003"),
+    (r"malformed JSON", "22032"),
+    (r"ESCAPE expression must be a single character", "22025"),
+    (r"string or blob too big", "54000"),
+    (r"too many (?:SQL )?variables|variable number must be between", "54000"),
+    (r"too many (?:columns|attached|terms|FROM|levels|arguments)|at most \d+ tables in a join", "54000"),
+    (r"Expression tree is too large|parser stack overflow", "54001"),
+    (r"near \".*\": syntax error|incomplete input|unrecognized token", "42601"),
+    (r"table .* has \d+ columns but \d+ values were supplied|\d+ values for \d+ columns", "42601"),
+    (r"sub-select returns \d+ columns|row value misused", "42601"),
+    (r"all VALUES must have the same number of terms|SELECTs to the left and right of", "42601"),
+    (r"You can only execute one statement at a time", "42601"),
+]
 
 # By result code; where an extended code is missing, that of the code it extends holds.
 _CODES = {
@@ -131,8 +129,17 @@ def sqlite_error(exc: sqlite3.Error | sqlite3.Warning, query: str | None = None)
     return database_error({**fields, "message": message, "severity": "ERROR", "sqlstate": sqlstate}, query)
 
 
+@lru_cache(maxsize=1)
+def _patterns() -> list[tuple[re.Pattern[str], str]]:
+    """Compiled for the first error: that takes longer than all the rest of opening a pool."""
+    return [
+        (re.compile(rf"(?:error in \w+ .*: )?(?:{pattern})", re.IGNORECASE), sqlstate)
+        for pattern, sqlstate in _MESSAGES
+    ]
+
+
 def _by_message(message: str) -> tuple[str | None, dict[str, str | None]]:
-    for pattern, sqlstate in _MESSAGES:
+    for pattern, sqlstate in _patterns():
         if match := pattern.match(message):
             return sqlstate, match.groupdict()
     return None, {}

@@ -38,13 +38,15 @@ All errors can be pickled and copied with all their fields. No message carries a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _sqlstates
 from ._error_base import DatabaseError, Error
 from ._redact import HIDDEN, is_secret, redact
-from ._sqlite_errors import sqlite_error
 from ._sqlstates import *  # noqa: F403
+
+if TYPE_CHECKING:
+    from ._sqlite_errors import sqlite_error
 
 __all__ = [
     "ArgumentError",
@@ -69,6 +71,16 @@ __all__ = [
 __all__ += _sqlstates.__all__
 
 _SHOWN_HOLDERS = 20
+
+
+def __getattr__(name: str) -> Any:
+    """`sqlite_error` alone needs sqlite3, and is needed by those who have it."""
+    if name != "sqlite_error":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ._sqlite_errors import sqlite_error
+
+    sqlite_error.__module__ = __name__
+    return globals().setdefault(name, sqlite_error)
 
 
 class ConfigError(Error, ValueError):
@@ -210,4 +222,5 @@ def database_error(fields: Mapping[str, str | None], query: str | None = None) -
 
 # People should see, import and pickle the public name.
 for _name in __all__:
-    globals()[_name].__module__ = __name__
+    if _name in globals():
+        globals()[_name].__module__ = __name__

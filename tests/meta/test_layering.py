@@ -24,17 +24,18 @@ LAYERS: dict[str, tuple[str, str]] = {
     "pool": (
         "simple.pool simple.connection simple.cursor simple.preparation simple.notifications "
         "simple.borrowing simple.exclusive simple.session simple.runner simple.texts simple.failures",
-        "scheduler seam contract leaf base",
+        "scheduler seam loop contract leaf base",
     ),
     "scheduler": ("simple.scheduler simple.upkeep simple.queues simple.conn simple.actions", "seam leaf base"),
     "postgresql": (
-        "simple.postgres simple.connect simple.attempt simple.offload simple.waiting simple.libpq simple.cancel "
+        "simple.postgres simple.connect simple.attempt simple.offload simple.libpq simple.cancel "
         "simple.link simple.wire simple.staleness simple.prepared "
         "balanced.driver balanced.link balanced.description balanced.columns balanced.libpq "
         "simple.description simple.servererrors",
-        "seam types leaf base",
+        "seam loop types leaf base",
     ),
     "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite*", "seam leaf base"),
+    "loop": ("simple.waiting", ""),  # futures with deadlines; knows neither pools nor databases
     "seam": ("simple.driver simple.cost", "leaf base"),
     "contract": ("abc", "leaf base"),
     "types": ("types types.*", "base"),
