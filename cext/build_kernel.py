@@ -78,6 +78,12 @@ PGresult *PQmakeEmptyPGresult(PGconn *conn, int status);
 int PQsetResultAttrs(PGresult *result, int count, PGresAttDesc *columns);
 int PQsetvalue(PGresult *result, int row, int column, char *value, int length);
 
+int PQexitPipelineMode(PGconn *conn);
+int PQsendQuery(PGconn *conn, const char *sql);
+int PQputCopyData(PGconn *conn, const char *data, int size);
+int PQputCopyEnd(PGconn *conn, const char *error);
+int PQgetCopyData(PGconn *conn, char **data, int async);
+
 typedef struct pgNotify {
     char *relname;
     int be_pid;

@@ -11,7 +11,7 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import AsyncIterable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -146,6 +146,55 @@ class Connection(Queries, Protocol):
 
     async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
         """Have the database check one statement, to be run many times. Raises what is wrong with it."""
+
+    async def copy_records_to_table(
+        self,
+        table_name: str,
+        *,
+        records: Iterable[Iterable[Any]] | AsyncIterable[Iterable[Any]],
+        columns: Iterable[str] | None = None,
+        schema_name: str | None = None,
+        where: str | None = None,
+        timeout: float | None = None,
+    ) -> Status:
+        """PostgreSQL: insert many records with one COPY, all of them or none. `columns`: those that a record holds.
+
+        ArgumentError names the record and the column that do not fit.
+        """
+
+    async def copy_to_table(
+        self,
+        table_name: str,
+        *,
+        source: Any,
+        columns: Iterable[str] | None = None,
+        schema_name: str | None = None,
+        where: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Status:
+        """PostgreSQL: insert rows from a path, a binary file or an asynchronous iterable of bytes.
+
+        `options` are COPY's: format ("text", "csv", "binary"), delimiter, null, header, quote, escape, force_not_null,
+        force_null, encoding, freeze. An exception of the source's is raised, and nothing inserted.
+        """
+
+    async def copy_from_table(
+        self,
+        table_name: str,
+        *,
+        output: Any,
+        columns: Iterable[str] | None = None,
+        schema_name: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Status:
+        """PostgreSQL: write a table to a path, a binary file or a coroutine function that takes bytes."""
+
+    async def copy_from_query(
+        self, query: str, /, *args: Any, output: Any, timeout: float | None = None, **options: Any
+    ) -> Status:
+        """PostgreSQL: write the rows of a query in the same way. Its arguments become constants of its text."""
 
     async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
         """PostgreSQL: `callback(connection, pid, channel, payload)` is called for each notification on `channel`.

@@ -203,6 +203,35 @@ class PGconn:
         null = ffi.NULL
         self._check(lib.PQsendQueryParams(self.ptr, sql, 0, null, null, null, null, 0))
 
+    def exit_pipeline_mode(self) -> None:
+        """One statement at a time, for COPY."""
+        self._check(lib.PQexitPipelineMode(self.ptr))
+
+    def send_query(self, sql: bytes) -> None:
+        """Send a statement outside pipeline mode."""
+        self._check(lib.PQsendQuery(self.ptr, sql))
+
+    def put_copy_data(self, data: bytes) -> int:
+        """Queue data of a COPY FROM STDIN."""
+        return self._not_negative(lib.PQputCopyData(self.ptr, data, len(data)))
+
+    def put_copy_end(self, error: bytes | None = None) -> int:
+        """End a COPY FROM STDIN; with `error` it is to fail."""
+        return self._not_negative(lib.PQputCopyEnd(self.ptr, ffi.NULL if error is None else error))
+
+    def get_copy_data(self, _async: int) -> tuple[int, bytes]:
+        """A row of a COPY TO STDOUT and its size; 0 if none has arrived, -1 at the end."""
+        pointer = ffi.new("char **")
+        size = int(lib.PQgetCopyData(self.ptr, pointer, 1))
+        if size == -2:
+            raise LibpqError(self.get_error_message())
+        if size <= 0:
+            return size, b""
+        try:
+            return size, bytes(ffi.buffer(pointer[0], size))
+        finally:
+            lib.PQfreemem(pointer[0])
+
     def flush(self) -> int:
         """Write; 1 if some is left to write."""
         left = int(lib.PQflush(self.ptr))
@@ -224,6 +253,10 @@ class PGconn:
             return self.pending.popleft()
         ptr = lib.PQgetResult(self.ptr)
         return PGresult(ptr) if ptr else None
+
+    def _not_negative(self, result: int) -> int:
+        self._check(result >= 0)
+        return result
 
     def _check(self, ok: int) -> None:
         if not ok:

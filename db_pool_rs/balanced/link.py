@@ -323,8 +323,8 @@ class KernelLink(PostgresLink):
 
     # -- cancelling, closing -------------------------------------------------------------------------------------
 
-    async def cancel(self, timeout: float) -> bool:
-        """Send a CancelRequest, on a thread; returns when the server has closed the connection that carried it."""
+    async def _request_cancel(self, timeout: float) -> bool:
+        """On a thread."""
         if self._conn.status == CONNECTION_BAD:
             return False
         try:

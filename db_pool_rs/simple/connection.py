@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ArgumentError, DatabaseError, InterfaceError, database_error
 from ..record import Record, Status
 from ..statement import StatementClass, split_statements
+from .copycalls import CopyCalls
 from .cost import Text
 from .cursor import PREFETCH, Cursor
 from .driver import ROWS, STATUS, Statement
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 CHUNK = 500
 
 
-class Connection:
+class Connection(CopyCalls):
     """A session, exclusively held; made by ``pool.acquire()`` and ``pool.transaction()``.
 
     Calls from several tasks are executed in call order. A handle that was given back raises InterfaceError.

@@ -9,7 +9,7 @@ All methods are called on the event loop's thread, and all callbacks are made th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from .cost import Text
@@ -78,6 +78,11 @@ class LinkListener(Protocol):
 Done = Callable[[bool, float, float], None]
 
 
+#: The data of a COPY: pieces that the caller gives, or a function that takes them.
+Source = AsyncIterator[bytes]
+Sink = Callable[[bytes], Awaitable[Any]]
+
+
 class Link(Protocol):
     """One open connection."""
 
@@ -109,6 +114,16 @@ class Link(Protocol):
 
     def close(self) -> None:
         """Close at once. No callback follows."""
+
+
+class CopyLink(Link, Protocol):
+    """A link of PostgreSQL, which alone has COPY."""
+
+    def copy(self, statement: Statement, stream: Source | Sink, done: Done) -> None:
+        """Run a session's COPY FROM STDIN (`stream` gives the data) or TO STDOUT (it takes them); `done` as in `start`.
+
+        An exception of the stream's is the statement's ``error``. `cancel` ends it early.
+        """
 
 
 class Driver(Protocol):

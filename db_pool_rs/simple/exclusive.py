@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import cast
 
 from ..errors import ConnectionLost
 from ..statement import classify
 from .cost import Text
-from .driver import STATUS, Link, Statement
+from .driver import STATUS, CopyLink, Link, Sink, Source, Statement
 
 
 def session_text(sql: str, dialect: str) -> Text:
@@ -63,6 +64,13 @@ class Exclusive:
         future = self._begin()
         if self.busy:
             self.link.describe(statement, self._answered)
+        return future
+
+    def copy(self, statement: Statement, stream: Source | Sink) -> asyncio.Future[None]:
+        """The same for :meth:`CopyLink.copy`."""
+        future = self._begin()
+        if self.busy:
+            cast(CopyLink, self.link).copy(statement, stream, self._answered)
         return future
 
     def _begin(self) -> asyncio.Future[None]:

@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .._names import quoted
 from ..errors import InterfaceError
 
 if TYPE_CHECKING:
@@ -110,9 +111,8 @@ def _check(callback: object) -> None:
         raise InterfaceError(f"callback: a function expected, got {callback!r}")
 
 
-def _quoted(channel: object) -> str:
-    if not isinstance(channel, str) or not channel or "\0" in channel:
-        raise InterfaceError(f"channel: a name without NUL expected, got {channel!r}")
+def _quoted(channel: str) -> str:
+    name = quoted(channel, "channel")
     if len(channel.encode("utf-8", "replace")) > MOST_BYTES:
         raise InterfaceError(f"channel: a name has at most {MOST_BYTES} bytes, got {channel!r}")
-    return '"' + channel.replace('"', '""') + '"'
+    return name

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StatementTimeout
 from ..statement import StatementClass
-from .driver import STATUS, Statement
+from .driver import STATUS, Sink, Source, Statement
 from .exclusive import Exclusive, command_text
 from .runner import CANCEL_TIMEOUT
 from .waiting import Expired, until
@@ -81,6 +81,14 @@ class Session:
         if self.prefix:  # the text may depend on what they do
             await self.run((), timeout)
         await self._exchange(lambda: self.user.describe(statement), timeout)
+        self._raise_first((statement,))
+
+    async def copy(self, statement: Statement, stream: Source | Sink, timeout: float | None = None) -> None:
+        """Run a COPY; raises what the database, or the stream, has raised."""
+        if self.prefix:
+            await self.run((), timeout)
+        await self._exchange(lambda: self.user.copy(statement, stream), timeout)
+        self.runner.executed((statement,), self.user.seconds)
         self._raise_first((statement,))
 
     def _pending(self) -> list[Statement]:

@@ -7,13 +7,18 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from ..errors import Error
-from .driver import LinkListener
+from .driver import Done, LinkListener, Statement
 from .libpq import FATAL_ERROR, INERROR, INTRANS
 from .servererrors import SQLSTATE, lost_error, server_error
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
+    from .copying import Copy
+    from .driver import Sink, Source
+
+#: How long the server is asked to stop a COPY whose data nobody takes, in seconds.
+COPY_CANCEL_TIMEOUT = 3.0
 _OPEN_BLOCK = frozenset((INTRANS, INERROR))
 
 
@@ -29,6 +34,9 @@ class Wire(ABC):
         self._writing = False
         #: Why the server ended the session, if it said so.
         self._fatal: Error | None = None
+        #: The COPY that has the connection to itself at the moment.
+        self._copy: Copy | None = None
+        self._cancelling: asyncio.Task[bool] | None = None
         self._fd = pgconn.socket
         pgconn.nonblocking = 1
         pgconn.enter_pipeline_mode()
@@ -88,6 +96,26 @@ class Wire(ABC):
             channel, payload = (part.decode("utf-8", "replace") for part in (found.relname, found.extra))
             self.listener.on_notification(self, found.be_pid, channel, payload)  # type: ignore[arg-type]
 
+    def copy(self, statement: Statement, stream: Source | Sink, done: Done) -> None:
+        """Run one COPY; see :class:`~db_pool_rs.simple.driver.CopyLink`."""
+        from .copying import Copy
+
+        self._loop.remove_reader(self._fd)
+        started = self._loop.time()
+
+        def ended(error: Exception | None) -> None:
+            self._copy = None
+            if error is not None:
+                self._broke(error)
+            elif self._fd >= 0:
+                self._loop.add_reader(self._fd, self._readable)
+                done(statement.error is None, self._loop.time() - started, 0.0)
+
+        self._copy = Copy(self._pgconn, self._libpq_error, statement, stream, ended, self._cancel_copy)
+
+    def _cancel_copy(self) -> None:
+        self._cancelling = self._loop.create_task(self.cancel(COPY_CANCEL_TIMEOUT))
+
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""
         status: int = self._pgconn.transaction_status
@@ -95,12 +123,19 @@ class Wire(ABC):
 
     async def cancel(self, timeout: float) -> bool:
         """Send a CancelRequest; returns when the server has closed the connection that carried it."""
+        if self._copy is not None:
+            self._copy.stop()
+        return await self._request_cancel(timeout)
+
+    async def _request_cancel(self, timeout: float) -> bool:
         from .cancel import cancel
 
         return await cancel(self._pgconn, timeout=timeout)
 
     def close(self) -> None:
         """Close at once."""
+        if self._copy is not None:
+            self._copy.abandon()
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             if self._writing:

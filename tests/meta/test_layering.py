@@ -22,14 +22,14 @@ LAYERS: dict[str, tuple[str, str]] = {
     "modes": ("modes", "engine contract leaf base"),
     "engine": ("simple.engine balanced.engine full.engine", "pool postgresql sqlite seam contract leaf base"),
     "pool": (
-        "simple.pool simple.connection simple.cursor simple.preparation simple.notifications "
+        "simple.pool simple.connection simple.cursor simple.preparation simple.notifications simple.copy* "
         "simple.borrowing simple.exclusive simple.session simple.runner simple.texts simple.failures",
-        "scheduler seam loop contract leaf base",
+        "scheduler seam loop types contract leaf base",
     ),
     "scheduler": ("simple.scheduler simple.upkeep simple.queues simple.conn simple.actions", "seam leaf base"),
     "postgresql": (
         "simple.postgres simple.connect simple.attempt simple.offload simple.libpq simple.cancel "
-        "simple.link simple.wire simple.staleness simple.prepared "
+        "simple.link simple.wire simple.copying simple.staleness simple.prepared "
         "balanced.driver balanced.link balanced.description balanced.columns balanced.libpq "
         "simple.description simple.servererrors",
         "seam loop types leaf base",

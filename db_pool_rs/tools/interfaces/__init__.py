@@ -1,7 +1,7 @@
 """The generators of `generate_interfaces`: each has a function `outputs()`, the wanted texts of its files.
 
-    sqlstates.py   exception classes, from _data/errcodes.txt
-    types.py       the tables of built-in types, from _data/types.txt
-    reference.py   docs/configuration.md and docs/api.md, from options and docstrings
-    target.py      what they share: where the project is, regions of a file that are generated
+sqlstates.py   exception classes, from _data/errcodes.txt
+types.py       the tables of built-in types, from _data/types.txt
+reference.py   docs/configuration.md and docs/api.md, from options and docstrings
+target.py      what they share: where the project is, regions of a file that are generated
 """
