@@ -72,6 +72,7 @@ char *PQcmdStatus(PGresult *result);
 char *PQgetvalue(const PGresult *result, int row, int column);
 int PQgetlength(const PGresult *result, int row, int column);
 int PQgetisnull(const PGresult *result, int row, int column);
+size_t PQresultMemorySize(const PGresult *result);
 void PQclear(PGresult *result);
 
 PGresult *PQmakeEmptyPGresult(PGconn *conn, int status);

@@ -371,3 +371,15 @@ int32_t dbp_decode(dbp_block *block, PGresult *const *results, const void *numbe
     block->rows = (int32_t)total;
     return (int32_t)total;
 }
+
+/* Decodes one result in slices of `rows` rows, one in each block. Returns 0, or the first error of dbp_decode. */
+int32_t dbp_decode_slices(dbp_block *const *blocks, int32_t count, PGresult *result, int32_t rows, int32_t ncolumns,
+                          const int32_t *kinds)
+{
+    for (int32_t i = 0; i < count; i++) {
+        int32_t found = dbp_decode(blocks[i], &result, NULL, 1, i * rows, rows, ncolumns, kinds);
+        if (found < 0)
+            return found;
+    }
+    return 0;
+}

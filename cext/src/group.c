@@ -4,14 +4,15 @@
 
 #include "kernel.h"
 
-/* `block` is where groups of one text are decoded whose results have at most `limit` rows. */
-dbp_group *dbp_group_new(PGconn *conn, dbp_block *block, int32_t limit)
+/* `block` is where groups of one text are decoded whose results have at most so many rows and so much memory. */
+dbp_group *dbp_group_new(PGconn *conn, dbp_block *block, int32_t most_rows, int64_t most_memory)
 {
     dbp_group *group = calloc(1, sizeof *group);
     if (group != NULL) {
         group->conn = conn;
         group->block = block;
-        group->limit = limit;
+        group->most_rows = most_rows;
+        group->most_memory = most_memory;
     }
     return group;
 }
@@ -22,6 +23,7 @@ static void clear_results(dbp_group *group)
         PQclear(group->results[i]);
     group->count = 0;
     group->most = 0;
+    group->largest = 0;
 }
 
 /* Frees the results; the connection is the caller's. */
@@ -62,6 +64,11 @@ static int keep(dbp_group *group, PGresult *result)
     int32_t rows = PQntuples(result);
     if (rows > group->most)
         group->most = rows;
+    if (rows > 1) {
+        int64_t memory = (int64_t)PQresultMemorySize(result);
+        if (memory > group->largest)
+            group->largest = memory;
+    }
     group->results[group->count++] = result;
     return 0;
 }
@@ -72,7 +79,7 @@ static int32_t synced(dbp_group *group)
     if (group->count != group->expected + 1)
         return DBP_TROUBLE;
     const dbp_text *text = group->text;
-    if (text == NULL || group->most > group->limit)
+    if (text == NULL || group->most > group->most_rows || group->largest > group->most_memory)
         return DBP_ENDED;
     int32_t rows = dbp_decode(group->block, group->results, NULL, group->expected, 0, 0, text->ncolumns, text->kinds);
     return rows < 0 || group->block->odd ? DBP_ENDED : DBP_DECODED;

@@ -80,14 +80,16 @@ typedef struct {
     PGresult **results;
     dbp_block *block;     /* where they are decoded */
     const dbp_text *text; /* what all of them are decoded as, in the call that receives the last one; NULL: not then */
-    int32_t limit;        /* a result with more rows is not decoded then */
+    int32_t most_rows;    /* a result with more rows or memory than this is not decoded then */
+    int64_t most_memory;
     int32_t count;
     int32_t room;
     int32_t most;     /* rows of the longest result */
+    int64_t largest;  /* bytes of the largest one of more than one row */
     int32_t expected; /* steps of the group; the result after them is its Sync's */
 } dbp_group;
 
-dbp_group *dbp_group_new(PGconn *conn, dbp_block *block, int32_t limit);
+dbp_group *dbp_group_new(PGconn *conn, dbp_block *block, int32_t most_rows, int64_t most_memory);
 void dbp_group_free(dbp_group *group);
 void dbp_group_start(dbp_group *group, int32_t expected);
 int32_t dbp_group_pump(dbp_group *group);
@@ -104,5 +106,7 @@ dbp_block *dbp_block_new(void);
 void dbp_block_free(dbp_block *block);
 int32_t dbp_decode(dbp_block *block, PGresult *const *results, const void *numbers, int32_t count, int32_t first_row,
                    int32_t max_rows, int32_t ncolumns, const int32_t *kinds);
+int32_t dbp_decode_slices(dbp_block *const *blocks, int32_t count, PGresult *result, int32_t rows, int32_t ncolumns,
+                          const int32_t *kinds);
 
 #endif

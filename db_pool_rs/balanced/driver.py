@@ -10,7 +10,8 @@ from ..simple.driver import LinkListener
 from ..simple.postgres import PostgresDriver
 from .description import KernelDescription
 from .libpq import LIBPQ
-from .link import KernelLink, new_block
+from .link import KernelLink
+from .slices import new_block
 
 if TYPE_CHECKING:
     from ..config import PoolConfig

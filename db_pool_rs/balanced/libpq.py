@@ -43,6 +43,11 @@ class PGresult:
         return int(lib.PQnfields(self.ptr))
 
     @property
+    def memory(self) -> int:
+        """Bytes of memory."""
+        return int(lib.PQresultMemorySize(self.ptr))
+
+    @property
     def nparams(self) -> int:
         """Parameters, in the answer to Describe."""
         return int(lib.PQnparams(self.ptr))

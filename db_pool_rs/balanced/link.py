@@ -5,14 +5,12 @@ texts that must be described or prepared first, errors, the sign of life after a
 succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all results that have
 arrived, and one call for each text decodes the results of all its executions together.
 
-A result of more than :data:`SLICE` rows is decoded in slices, on the driver's worker threads, and its rows are built
-slice by slice with a turn of the event loop for others in between; its caller waits, nobody else does.
+A long result keeps nobody waiting but its caller: see :mod:`.slices`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,19 +18,18 @@ from typing import TYPE_CHECKING, Any
 from db_pool_rs_balanced import ffi, lib
 
 from ..errors import ConnectionLost, DecodeError
-from ..record import Record, Status
+from ..record import Status
 from ..simple.driver import Done, LinkListener, Statement
 from ..simple.libpq import CONNECTION_BAD
 from ..simple.link import CHECK_AFTER, PostgresLink
 from ..simple.waiting import Expired, offload, until
 from .description import KernelDescription
 from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
+from .slices import SLICE, SLICE_BYTES, decode, decode_long, is_long
 
 if TYPE_CHECKING:
     from .driver import KernelDriver
 
-#: Rows that are built in one turn of the event loop.
-SLICE = 2048
 #: Bytes of the largest result from which on libpq's copy of a group's results is freed at once, not by the next group.
 KEPT = 16_384
 
@@ -45,7 +42,7 @@ class KernelLink(PostgresLink):
     def __init__(self, pgconn: PGconn, driver: KernelDriver, listener: LinkListener) -> None:
         super().__init__(pgconn, driver, listener)  # type: ignore[arg-type]
         self._block = driver.block
-        self._kernel = ffi.gc(lib.dbp_group_new(pgconn.ptr, self._block, SLICE), lib.dbp_group_free)
+        self._kernel = ffi.gc(lib.dbp_group_new(pgconn.ptr, self._block, SLICE, SLICE_BYTES), lib.dbp_group_free)
         self._workers = driver.workers
         self._conn = pgconn
         #: Whether every step is a statement of the group, so that the kernel may keep the results.
@@ -155,7 +152,8 @@ class KernelLink(PostgresLink):
 
     def _answer(self) -> None:
         """The kernel has received a group of one text and decoded its rows."""
-        group, done = self._group, self._done
+        group = self._group
+        self._take_notifications()
         self._note_altering(group)
         try:
             self._deal_out(group[0].described.plan_for(self._conn), group)
@@ -166,9 +164,8 @@ class KernelLink(PostgresLink):
         size = self._block.largest
         if size > KEPT:
             lib.dbp_group_start(self._kernel, 0)
-        self._used = now = self._loop.time()
-        self._done, self._group = None, ()
-        done(True, now - self._started, size)  # type: ignore[misc]
+        self._used = self._loop.time()
+        self._report(True, size)
 
     def _hand_over(self) -> None:
         """Something went wrong: who answers what is the longer way's business."""
@@ -190,8 +187,8 @@ class KernelLink(PostgresLink):
 
     def _is_long(self) -> bool:
         if self._plain:
-            return bool(self._kernel.most > SLICE)
-        return any(statement.want and statement.value.ntuples > SLICE for statement in self._group)
+            return bool(self._kernel.most > SLICE or self._kernel.largest > SLICE_BYTES)
+        return any(statement.want and is_long(statement.value) for statement in self._group)
 
     def _decode(self, group: Sequence[Statement]) -> int:
         if not self._plain:
@@ -244,9 +241,7 @@ class KernelLink(PostgresLink):
             statement.value = self._status(result.command_status or b"")
             return 0
         try:
-            plan = self._plan(statement, result)
-            records, size = _slice(self._block, plan, result, 0, 0)
-            statement.value = records
+            statement.value, size = decode(self._block, self._plan(statement, result), result)
         except Exception as error:  # whatever a codec raises is this statement's own
             statement.error = error
             return 0
@@ -282,7 +277,7 @@ class KernelLink(PostgresLink):
             for step, statement in enumerate(self._group):
                 if self._plain:
                     statement.value = PGresult(lib.dbp_group_take(self._kernel, step))
-                if statement.want and statement.value.ntuples > SLICE:
+                if statement.want and is_long(statement.value):
                     size = max(size, await self._decode_long(statement))
                 else:
                     size = max(size, self._decode_alone(statement))
@@ -291,35 +286,18 @@ class KernelLink(PostgresLink):
             self._die(error, sent=True)
             return
         self._slow = None
-        done, self._done, self._group = self._done, None, ()
-        if done is None:  # closed meanwhile
-            return
-        self._loop.add_reader(self._fd, self._readable)
-        done(True, self._loop.time() - self._started, size)
+        if self._done is not None:  # else it was closed meanwhile
+            self._loop.add_reader(self._fd, self._readable)
+            self._report(True, size)
 
     async def _decode_long(self, statement: Statement) -> int:
-        """Slice by slice: the next one is decoded on a thread while this one's rows are built."""
-        result: PGresult = statement.value
-        total, size = result.ntuples, 0
-        records: list[Record] = []
         try:
-            plan = self._plan(statement, result)
-            blocks = (new_block(), new_block())
-            ahead = self._ahead(blocks[0], plan, result, 0)
-            for number, first in enumerate(range(0, total, SLICE)):
-                rows, block = await ahead, blocks[number % 2]
-                if first + SLICE < total:
-                    ahead = self._ahead(blocks[1 - number % 2], plan, result, first + SLICE)
-                records += _uncollected(block, plan, result, rows, first)
-                size += block.largest
-                await asyncio.sleep(0)
-            statement.value = records
+            plan = self._plan(statement, statement.value)
+            statement.value, size = await decode_long(self._block, self._workers(), plan, statement.value)
         except Exception as error:
             statement.error = error
+            return 0
         return size
-
-    def _ahead(self, block: Any, plan: Any, result: PGresult, first: int) -> asyncio.Future[int]:
-        return self._loop.run_in_executor(self._workers(), _decode_slice, block, plan, result, first, SLICE)
 
     # -- cancelling, closing -------------------------------------------------------------------------------------
 
@@ -331,45 +309,6 @@ class KernelLink(PostgresLink):
             return await until(offload(blocking_cancel(self._conn)), self._loop.time() + timeout)
         except (Expired, OSError):
             return False
-
-
-def new_block() -> Any:
-    """Buffers for decoded columns."""
-    block = lib.dbp_block_new()
-    if not block:
-        raise MemoryError
-    return ffi.gc(block, lib.dbp_block_free)
-
-
-def _decode_slice(block: Any, plan: Any, result: PGresult, first: int, most: int) -> int:
-    """Run by a worker thread for long results: nearly all of it without the GIL."""
-    pointer = ffi.new("PGresult *[]", [result.ptr])
-    return int(lib.dbp_decode(block, pointer, ffi.NULL, 1, first, most, plan.count, plan.kinds))
-
-
-def _built(block: Any, plan: Any, result: PGresult, rows: int, first: int) -> list[Record]:
-    if rows == -1:
-        raise MemoryError
-    if rows < 0:
-        raise DecodeError("the server sent other columns than it had described")
-    built: list[Record] = plan.rows(block, rows, result.get_value, first)
-    return built
-
-
-def _uncollected(block: Any, plan: Any, result: PGresult, rows: int, first: int) -> list[Record]:
-    """`_built` without the garbage collector, which would look through all rows so far several times per slice."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        return _built(block, plan, result, rows, first)
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _slice(block: Any, plan: Any, result: PGresult, first: int, most: int) -> tuple[list[Record], int]:
-    rows = _decode_slice(block, plan, result, first, most)
-    return _built(block, plan, result, rows, first), int(block.largest)
 
 
 def _no_raw(row: int, column: int) -> bytes | None:

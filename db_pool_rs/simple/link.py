@@ -318,6 +318,7 @@ class PostgresLink(Wire):
 
     def _report(self, ok: bool, size: int) -> None:
         done, self._done, self._group, self._describing = self._done, None, (), False
+        self._steps = []  # a result belongs to its caller
         if done is not None:
             done(ok, self._loop.time() - self._started, size)
 

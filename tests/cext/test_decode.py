@@ -13,48 +13,23 @@ from hypothesis import strategies as st
 
 pytest.importorskip("db_pool_rs_balanced")
 
-from db_pool_rs_balanced import ffi, lib
-
 from db_pool_rs.balanced.columns import KINDS, Plan, check_width
-from db_pool_rs.balanced.libpq import PGresult
-from db_pool_rs.balanced.link import _slice, new_block
+from db_pool_rs.balanced.slices import decode, new_block
 from db_pool_rs.errors import DecodeError
 from db_pool_rs.types import oids as pg
 from db_pool_rs.types.encode import encoder
 from db_pool_rs.types.loaders import value_loader
 
-TUPLES_OK = 2
+from .results import Session, result_of
+
 SIZES = {1: 1, 2: 2, 3: 4, 4: 8, 5: 4, 6: 4, 7: 8, 10: 4, 11: 8, 12: 16}
 BLOCK = new_block()
-
-
-class Session:
-    """What a plan asks of a connection."""
-
-    def __init__(self, zone: bytes | None = None) -> None:
-        self.zone = zone
-
-    def parameter_status(self, name: bytes) -> bytes | None:
-        return self.zone if name == b"TimeZone" else None
-
-
-def result_of(oids: list[int], rows: list[list[bytes | None]], format: int = 1) -> PGresult:
-    """A result as libpq makes it."""
-    ptr = lib.PQmakeEmptyPGresult(ffi.NULL, TUPLES_OK)
-    name = ffi.new("char[]", b"c")
-    columns = ffi.new("PGresAttDesc[]", [{"name": name, "format": format, "typid": oid} for oid in oids])
-    assert lib.PQsetResultAttrs(ptr, len(oids), columns)
-    for number, row in enumerate(rows):
-        for column, value in enumerate(row):
-            data, size = (ffi.NULL, -1) if value is None else (ffi.new("char[]", value), len(value))
-            assert lib.PQsetvalue(ptr, number, column, data, size)
-    return PGresult(ptr)
 
 
 def decoded(oid: int, values: list[bytes | None], zone: bytes | None = None, format: int = 1) -> list[Any]:
     """By the kernel."""
     plan = Plan(["c"], [oid], format, Session(zone))
-    rows, _ = _slice(BLOCK, plan, result_of([oid], [[value] for value in values], format), 0, 0)
+    rows, _ = decode(BLOCK, plan, result_of([oid], [[value] for value in values], format))
     return [row[0] for row in rows]
 
 
@@ -157,12 +132,4 @@ def test_zone_is_the_sessions() -> None:
 def test_other_columns_than_described() -> None:
     plan = Plan(["a", "b"], [pg.INT4.oid, pg.INT4.oid], 1, Session())
     with pytest.raises(DecodeError, match="other columns"):
-        _slice(BLOCK, plan, result_of([pg.INT4.oid], [[b"\0\0\0\1"]]), 0, 0)
-
-
-def test_slices() -> None:
-    values: list[list[bytes | None]] = [[struct.pack(">i", i), str(i).encode()] for i in range(100)]
-    oids = [pg.INT4.oid, pg.TEXT.oid]
-    result, plan = result_of(oids, values), Plan(["i", "t"], oids, 1, Session())
-    rows = [row for first in range(0, 100, 30) for row in _slice(BLOCK, plan, result, first, 30)[0]]
-    assert rows == [(i, str(i)) for i in range(100)]
+        decode(BLOCK, plan, result_of([pg.INT4.oid], [[b"\0\0\0\1"]]))

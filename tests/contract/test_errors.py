@@ -255,3 +255,17 @@ async def test_messages_in_another_encoding_are_errors_as_well(open_pool: Any, o
             await pool.fetch("SELECT $1::text", "中")
         assert caught.value.sqlstate == "22P05"
         assert await pool.fetchval("SELECT $1::text", "é") == "é"
+
+
+async def test_bytes_that_are_no_text_are_an_error_of_their_statement(open_pool: Any, own_server: Any) -> None:
+    server = own_server()
+    await in_thread(server.sql, "CREATE DATABASE raw TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    pool = await open_pool(server.dsn("raw"), max_size=2)
+    sql = "SELECT convert_from($1::bytea, 'SQL_ASCII') AS t"
+    for _ in range(4):
+        assert await pool.fetchval(sql, "é".encode()) == "é"
+    bad, good = await asyncio.gather(pool.fetchval(sql, b"\xff"), pool.fetchval(sql, b"x"), return_exceptions=True)
+    assert isinstance(bad, DatabaseError), bad
+    assert bad.sqlstate == "22021"
+    assert good == "x"
+    assert await pool.fetchval(sql, b"y") == "y"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -297,3 +298,12 @@ async def test_many_statements_at_once_get_each_their_own_answer(pool: Any) -> N
     for _ in range(3):
         answers = await asyncio.gather(*[pool.fetchval("SELECT $1 || 'x'", str(i)) for i in range(500)])
         assert answers == [f"{i}x" for i in range(500)]
+
+
+async def test_a_result_belongs_to_its_caller(pg_pool: Any) -> None:
+    for _ in range(4):
+        rows = await pg_pool.fetch("SELECT gen_random_uuid() AS id FROM generate_series(1, 3)")
+        value = weakref.ref(rows[1]["id"])
+        del rows
+        await asyncio.sleep(0)
+        assert value() is None

@@ -1,0 +1,109 @@
+"""Results to rows, in one piece or slice by slice.
+
+A long result is made into rows a slice at a time, with a turn of the event loop for others in between: its caller
+waits, nobody else does. What the kernel has to do for a slice takes a small part of what the making of its rows takes,
+so that it is done on the spot; of a result so large that this would add up, the kernel decodes all slices before, in
+one call without the GIL on one of the driver's threads.
+
+The garbage collector is spared the rows: a hundred thousand of them make it look through all objects of the process,
+which holds the event loop for longer than all else together. New rows join the oldest generation at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from concurrent.futures import Executor
+from typing import Any
+
+from db_pool_rs_balanced import ffi, lib
+
+from ..errors import DecodeError
+from ..record import Record
+from .columns import Plan
+from .libpq import PGresult
+
+#: A slice has at most so many rows, and about so many bytes of what libpq keeps of a result.
+SLICE = 1024
+SLICE_BYTES = 1 << 20
+#: From so many bytes on, a result is decoded on a thread.
+NATIVE_BYTES = 1 << 22
+
+
+def is_long(result: PGresult) -> bool:
+    """Whether a result takes more than one turn of the event loop."""
+    return result.ntuples > SLICE or (result.memory > SLICE_BYTES and result.ntuples > 1)
+
+
+def new_block() -> Any:
+    """Buffers for decoded columns."""
+    block = lib.dbp_block_new()
+    if not block:
+        raise MemoryError
+    return ffi.gc(block, lib.dbp_block_free)
+
+
+def decode(block: Any, plan: Plan, result: PGresult, first: int = 0, most: int = 0) -> tuple[list[Record], int]:
+    """`most` rows from `first` on (0: all), by way of `block`; and about how many bytes they have."""
+    rows = _decode(block, plan, result, first, most)
+    return _built(block, plan, result, rows, first), int(block.largest)
+
+
+async def decode_long(block: Any, workers: Executor, plan: Plan, result: PGresult) -> tuple[list[Record], int]:
+    """All rows, slice by slice, and about how many bytes they have. `block` may be used by others in between."""
+    total, size = result.ntuples, 0
+    step = max(1, min(SLICE, total * SLICE_BYTES // max(result.memory, 1)))
+    blocks: list[Any] = []
+    if result.memory > NATIVE_BYTES:
+        blocks = [new_block() for _ in range(0, total, step)]
+        await asyncio.get_running_loop().run_in_executor(workers, _decode_all, blocks, plan, result, step)
+        blocks.reverse()
+    records: list[Record] = []
+    spared = gc.isenabled() and not gc.get_freeze_count()
+    for first in range(0, total, step):
+        own = blocks.pop() if blocks else None
+        if spared:
+            gc.disable()
+        try:
+            rows = own.rows if own else _decode(block, plan, result, first, step)
+            records += _built(own or block, plan, result, rows, first)
+        finally:
+            if spared:
+                _let_be()
+        size += int((own or block).largest)
+        await asyncio.sleep(0)
+    return records, size
+
+
+def _decode_all(blocks: list[Any], plan: Plan, result: PGresult, step: int) -> None:
+    """Run by a worker thread: nearly all of it without the GIL."""
+    pointers = ffi.new("dbp_block *[]", blocks)
+    _check(lib.dbp_decode_slices(pointers, len(blocks), result.ptr, step, plan.count, plan.kinds))
+
+
+def _let_be() -> None:
+    """The collector works again, and takes all there is for old.
+
+    (The frozen are a generation of their own, which is merged with the oldest when they are thawed. Whoever has frozen
+    objects of his own wants them to stay there, and is left alone.)
+    """
+    gc.freeze()
+    gc.unfreeze()
+    gc.enable()
+
+
+def _decode(block: Any, plan: Plan, result: PGresult, first: int, most: int) -> int:
+    pointer = ffi.new("PGresult *[]", [result.ptr])
+    return int(lib.dbp_decode(block, pointer, ffi.NULL, 1, first, most, plan.count, plan.kinds))
+
+
+def _built(block: Any, plan: Plan, result: PGresult, rows: int, first: int) -> list[Record]:
+    _check(rows)
+    return plan.rows(block, rows, result.get_value, first)
+
+
+def _check(found: int) -> None:
+    if found == -1:
+        raise MemoryError
+    if found < 0:
+        raise DecodeError("the server sent other columns than it had described")
