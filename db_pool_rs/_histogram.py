@@ -53,6 +53,14 @@ class Histogram:
         self.total = 0.0
         self.maximum = 0.0
 
+    @classmethod
+    def of(cls, counts: list[int], total: float, maximum: float) -> Histogram:
+        """What was recorded elsewhere, into the same buckets."""
+        histogram = cls()
+        assert len(counts) == len(histogram._counts), "bug: other buckets"
+        histogram._counts, histogram.total, histogram.maximum = counts, total, maximum
+        return histogram
+
     def record(self, seconds: float, count: int = 1) -> None:
         """Add `count` values of `seconds` each."""
         if seconds > LOWEST:

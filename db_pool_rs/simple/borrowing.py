@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InterfaceError
 from .actions import Waiter
-from .conn import Conn, State
 from .connection import Connection
 from .exclusive import Exclusive
-from .runner import Runner
 from .session import Session
 
 if TYPE_CHECKING:
     from .pool import Pool
+    from .service import Lent, Service
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -70,10 +69,10 @@ class Borrowings:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._runner: Runner
+        self._runner: Service
         self._held: dict[int, Holding] = {}
 
-    def attach(self, runner: Runner) -> None:
+    def attach(self, runner: Service) -> None:
         """The pool is opened: lend for this runner."""
         self._runner = runner
         runner.on_lend = self._lend
@@ -92,9 +91,7 @@ class Borrowings:
         """A line for each connection in use: who, where, how long, last statement."""
         now = self._runner.loop.time()
         lines = [f"{now - held.since:.1f} s: {held}" for held in self._held.values()]
-        for conn in self._runner.scheduler.conns.values():
-            if conn.state in (State.ALONE, State.LANE) and conn.group:
-                lines.append(f"{now - conn.started:.1f} s: running {conn.group[0].text.sql[:200]}")
+        lines += [f"{seconds:.1f} s: running {sql[:200]}" for seconds, sql in self._runner.running()]
         return tuple(lines)
 
     def hold(self, session: Session, site: str, waiter: Waiter) -> None:
@@ -132,7 +129,7 @@ class Borrowings:
     async def _clean(self, session: Session, ending: bool) -> None:
         runner = self._runner
         try:
-            await asyncio.wait_for(self._restore(session, ending), runner.scheduler.limits.acquire_timeout)
+            await asyncio.wait_for(self._restore(session, ending), runner.limits.acquire_timeout)
         except Exception as error:
             if session.user.error is None:
                 silent = isinstance(error, (asyncio.TimeoutError, TimeoutError))
@@ -158,14 +155,14 @@ class Borrowings:
         elif reset == "always" or (reset == "dirty" and session.dirty):
             await self._runner.clean(session.conn, session.user)
 
-    def _lend(self, conn: Conn, waiter: Waiter) -> None:
+    def _lend(self, conn: Lent, waiter: Waiter) -> None:
         session = Session(self._runner, conn)
         if waiter.future.done():
             self.give_back(session)
         else:
             waiter.future.set_result(session)
 
-    async def _initialise(self, conn: Conn, user: Exclusive) -> None:
+    async def _initialise(self, conn: Lent, user: Exclusive) -> None:
         init = self._pool.config.init
         assert init is not None
         session = Session(self._runner, conn, user)

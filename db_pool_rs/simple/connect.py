@@ -16,7 +16,6 @@ the look-up of a name) is done, and then closes the connection.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import ipaddress
 import math
 import random
@@ -24,10 +23,11 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from ..conninfo import REQUIRE_AUTH, ConnectConfig, HostSpec, PasswordProvider
-from ..errors import ConfigError, ConnectFailed
+from ..conninfo import REQUIRE_AUTH, ConnectConfig, HostSpec
+from ..errors import ConnectFailed
 from .attempt import Failure, open_session
 from .libpq import Libpq, psycopg_libpq
+from .passwords import ask_password
 from .waiting import Expired, offload, until
 
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class _Connector:
     async def run(self) -> PGconn:
         """Try everything."""
         if self._config.password_provider is not None:
-            self._password = await self._ask_password(self._config.password_provider)
+            deadline = self._deadline()
+            limit = None if deadline is None else deadline - self._clock()
+            self._password = await ask_password(self._config.password_provider, limit)
         attrs = self._config.target_session_attrs
         found = await self._try_hosts("standby" if attrs == "prefer-standby" else attrs)
         if found is None and attrs == "prefer-standby":
@@ -169,31 +171,6 @@ class _Connector:
         look_up = offload(lambda: socket.getaddrinfo(host.host, host.port, type=socket.SOCK_STREAM))
         found = await until(look_up, self._deadline())
         return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-    async def _ask_password(self, provider: PasswordProvider) -> str:
-        """Call the provider; it is code of the application, and may do anything."""
-        try:
-            password: object = provider()
-            if inspect.isawaitable(password):
-                password = await self._in_time(asyncio.ensure_future(password))
-        except Expired:
-            raise ConnectFailed("the password callable gave no password in time") from None
-        except Exception as error:
-            raise ConnectFailed(f"the password callable failed: {type(error).__name__}") from error
-        if not isinstance(password, str) or "\0" in password:
-            raise ConfigError("password", None, "a callable that returns a str without NUL, or an awaitable of one")
-        return password
-
-    async def _in_time(self, task: asyncio.Future[T]) -> T:
-        """The task's result; it is cancelled if it takes too long."""
-        deadline = self._deadline()
-        try:
-            await asyncio.wait({task}, timeout=None if deadline is None else deadline - self._clock())
-            if not task.done() or task.cancelled():
-                raise Expired
-            return task.result()
-        finally:
-            task.cancel()
 
     def _deadline(self) -> float | None:
         """When to stop with what begins now; None for never."""

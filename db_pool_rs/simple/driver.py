@@ -126,8 +126,8 @@ class CopyLink(Link, Protocol):
         """
 
 
-class Driver(Protocol):
-    """Opens links to one database."""
+class Database(Protocol):
+    """What the pool must know of a database, whoever opens the connections."""
 
     #: How many lanes may carry READs and WRITEs before somebody had to wait, and the most that may carry WRITEs.
     read_lanes: int
@@ -144,9 +144,6 @@ class Driver(Protocol):
     def answered(self, value: Any) -> bool:
         """The answer to `question`; False if statements must not be grouped in this database."""
 
-    async def connect(self, listener: LinkListener) -> Link:
-        """Open a connection or raise :class:`~db_pool_rs.errors.ConnectFailed`."""
-
     def describe(self, text: Text) -> None:
         """Set ``text.description`` if that needs no server."""
 
@@ -158,3 +155,10 @@ class Driver(Protocol):
 
     async def close(self) -> None:
         """Release what the driver holds besides its links."""
+
+
+class Driver(Database, Protocol):
+    """Opens links to one database."""
+
+    async def connect(self, listener: LinkListener) -> Link:
+        """Open a connection or raise :class:`~db_pool_rs.errors.ConnectFailed`."""

@@ -5,44 +5,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
-from .actions import Fail, Reason, Waiter
+from .actions import Reason
 
 if TYPE_CHECKING:
-    from .runner import Runner
+    from ..metrics import PoolGauges
+    from .service import Service
 
 
-def failure(action: Fail, runner: Runner) -> Error:
-    """The error for one failed waiter."""
-    error = _error(action, runner)
-    if runner.last_error is not None and action.reason in (Reason.LOST, Reason.TIMEOUT):
-        error.__cause__ = runner.last_error
+def failure(service: Service, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
+    """The error for one who waited for a connection to himself, or for the answer to his statement."""
+    error = _error(service, reason, sent, waited, for_connection)
+    if service.last_error is not None and reason in (Reason.LOST, Reason.TIMEOUT):
+        error.__cause__ = service.last_error
     return error
 
 
-def _error(action: Fail, runner: Runner) -> Error:
-    scheduler = runner.scheduler
-    if action.reason is Reason.CLOSED:
-        return ConnectionLost("the pool was terminated", sent=True) if action.sent else PoolClosed("the pool is closed")
-    if action.reason is Reason.OVERLOADED:
-        return PoolOverloaded(
-            f"{scheduler.queues.waiting} calls wait already (max_waiting={scheduler.limits.max_waiting})"
-        )
-    if action.reason is Reason.LOST:
-        cause = f": {runner.last_error}" if runner.last_error else ""
+def _error(service: Service, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
+    if reason is Reason.CLOSED:
+        return ConnectionLost("the pool was terminated", sent=True) if sent else PoolClosed("the pool is closed")
+    if reason is Reason.OVERLOADED:
+        waiting, most = service.gauges().waiting, service.config.max_waiting
+        return PoolOverloaded(f"{waiting} calls wait already (max_waiting={most})")
+    if reason is Reason.LOST:
+        cause = f": {service.last_error}" if service.last_error else ""
         return ConnectionLost(f"the connection was lost before the answer came{cause}", sent=True)
-    if action.reason is Reason.CONNECT_FAILED:
-        return connect_failed(runner.last_error)
-    if action.sent:
+    if reason is Reason.CONNECT_FAILED:
+        return connect_failed(service.last_error)
+    if sent:
         return StatementTimeout(
             "the deadline passed while the statement ran; the server was asked to stop it", sent=True
         )
-    waited = runner.loop.time() - action.item.enqueued
-    what = "connection" if isinstance(action.item, Waiter) else "turn"
-    counts = ", ".join(f"{state.value} {n}" for state, n in scheduler.counts().items() if n)
-    message = f"no {what} within {waited:.1f} s: {scheduler.size} of {scheduler.limits.max_size} connections ({counts})"
-    if runner.last_error is not None:
-        message += f"; last error: {runner.last_error}"
-    return PoolTimeout(message, holders=runner.holders(), stats=runner.stats())
+    what = "connection" if for_connection else "turn"
+    gauges = service.gauges()
+    message = f"no {what} within {waited:.1f} s: {gauges.size} of {gauges.max_size} connections ({_counts(gauges)})"
+    if service.last_error is not None:
+        message += f"; last error: {service.last_error}"
+    return PoolTimeout(message, holders=service.holders(), stats=service.stats())
+
+
+def _counts(gauges: PoolGauges) -> str:
+    counts = {
+        "opening": gauges.opening,
+        "idle": gauges.idle,
+        "lane": gauges.lanes,
+        "alone": gauges.alone,
+        "session": gauges.sessions,
+        "closing": gauges.size - gauges.opening - gauges.idle - gauges.busy,
+    }
+    return ", ".join(f"{state} {count}" for state, count in counts.items() if count)
 
 
 def connect_failed(cause: Exception | None) -> Error:

@@ -6,9 +6,9 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ArgumentError, InterfaceError, PoolClosed
 from ..metrics import PoolStats
@@ -18,9 +18,10 @@ from .actions import Waiter
 from .borrowing import Acquire, Borrowings
 from .connection import Connection
 from .cost import Text
-from .driver import ROWS, STATUS, Driver, Statement
+from .driver import ROWS, STATUS, Database, Driver, Statement
 from .failures import connect_failed
 from .runner import Runner
+from .service import Service
 from .session import Session
 from .texts import Texts, limits_for, nothing
 
@@ -63,12 +64,13 @@ class Pool:
     All calls belong to the event loop on which the pool was opened.
     """
 
-    def __init__(self, config: PoolConfig, driver: Driver) -> None:
+    def __init__(self, config: PoolConfig, driver: Database) -> None:
         self.config = config
         self._driver = driver
         self._texts = Texts(config, driver)
         self._known = self._texts.known
-        self._runner: Runner | None = None
+        self._runner: Service | None = None
+        self._take_in: Callable[[Statement], None]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._borrowings = Borrowings(self)
         self._state = "new"
@@ -160,19 +162,19 @@ class Pool:
         if self._state != "new":
             raise InterfaceError(f"the pool is {self._state} already; make a new one")
         self._loop = get_running_loop()
-        runner = Runner(self.config, self._driver, limits_for(self.config, self._driver), self._loop)
+        runner = self._service(self._loop)
         self._borrowings.attach(runner)
         runner.stop_grouping = self._texts.stop_grouping
         self._runner = runner
         self._state = "open"
         _pools.add(self)
-        runner.perform(runner.scheduler.start(self._loop.time()))
+        runner.start()
         try:
             await runner.until(lambda: not runner.opening())
         except asyncio.CancelledError:
             self.terminate()
             raise
-        if self.config.min_size and not runner.scheduler.size and runner.last_error is not None:
+        if self.config.min_size and not runner.gauges().size and runner.last_error is not None:
             self._end(runner)
             await runner.stop()
             raise connect_failed(runner.last_error)
@@ -187,9 +189,9 @@ class Pool:
             return
         self._check_loop()
         self._state = "closing"
-        runner.perform(runner.scheduler.shut_down(runner.loop.time()))
+        runner.shut_down()
         try:
-            await asyncio.wait_for(runner.until(lambda: runner.scheduler.drained), timeout)
+            await asyncio.wait_for(runner.until(runner.drained), timeout)
         except (asyncio.TimeoutError, TimeoutError):
             pass
         finally:
@@ -207,24 +209,23 @@ class Pool:
             self._end(runner)
             runner.stop_later()
 
-    def _end(self, runner: Runner) -> None:
+    def _end(self, runner: Service) -> None:
         self._state = "closed"
-        runner.perform(runner.scheduler.terminate())
+        runner.terminate()
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the bounds. A smaller pool closes idle connections now and busy ones when they are free."""
         runner = self._open_runner()
-        limits = runner.scheduler.limits
-        low = limits.min_size if min_size is None else min_size
-        high = limits.max_size if max_size is None else max_size
+        now = runner.gauges()
+        low = now.min_size if min_size is None else min_size
+        high = now.max_size if max_size is None else max_size
         if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
             raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
-        runner.perform(runner.scheduler.resize(runner.loop.time(), low, high))
+        runner.resize(low, high)
 
     def expire_connections(self) -> None:
         """Replace every connection as soon as it is free, e.g. after a change of roles or settings."""
-        runner = self._open_runner()
-        runner.perform(runner.scheduler.expire(runner.loop.time()))
+        self._open_runner().expire()
 
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done; every number is measured."""
@@ -256,10 +257,17 @@ class Pool:
             await self.open()
         return self
 
+    def _service(self, loop: asyncio.AbstractEventLoop) -> Service:
+        """Who serves this pool."""
+        driver = cast(Driver, self._driver)
+        runner = Runner(self.config, driver, limits_for(self.config, driver), loop)
+        self._take_in = runner.submit
+        return runner
+
     def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Statement:
-        loop, runner = self._loop, self._runner
-        if runner is None or loop is None or self._state != "open" or get_running_loop() is not loop:
-            loop, runner = self._refused()
+        loop = get_running_loop()
+        if self._state != "open" or loop is not self._loop:
+            loop = self._open_runner().loop
         text = self._known.get(sql) if sql.__class__ is str else None
         if text is None:
             text = self.text(sql, shared=True)
@@ -272,7 +280,7 @@ class Pool:
         elif text.kind is StatementClass.EMPTY:
             future.set_result(nothing(args, want))
             return statement
-        runner.submit(statement)
+        self._take_in(statement)
         return statement
 
     def encode(self, statement: Statement) -> None:
@@ -357,11 +365,7 @@ class Pool:
         if _running_loop() is not self._loop:
             raise InterfaceError("the pool belongs to another event loop; open one on each loop that needs it")
 
-    def _refused(self) -> tuple[asyncio.AbstractEventLoop, Runner]:
-        runner = self._open_runner()
-        return runner.loop, runner
-
-    def _open_runner(self) -> Runner:
+    def _open_runner(self) -> Service:
         self.check()
         if self._state == "closing":
             raise PoolClosed("the pool is closing")

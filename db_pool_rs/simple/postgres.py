@@ -6,13 +6,13 @@ Mode balanced inherits from it, with another binding of libpq; psycopg is import
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..conninfo import ConnectConfig
-from ..errors import InterfaceError
 from .connect import connect
 from .cost import Text
 from .description import Description
+from .dialect import PREPARABLE, PostgresDialect
 from .driver import LinkListener
 from .libpq import Libpq, psycopg_libpq
 from .link import PostgresLink
@@ -23,24 +23,15 @@ if TYPE_CHECKING:
 
     from ..config import PoolConfig
 
-_ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
-#: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
-_PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
 
-
-class PostgresDriver:
+class PostgresDriver(PostgresDialect):
     """A :class:`~db_pool_rs.simple.driver.Driver`."""
-
-    dialect = "postgresql"
-    read_lanes = 2
-    write_lanes = 1
-    max_write_lanes = 1_000_000
-    breaks_stalls = True
 
     #: How results are described and decoded.
     description_type: type[Description] = Description
 
     def __init__(self, config: PoolConfig, libpq: Libpq | None = None) -> None:
+        super().__init__(config)
         assert isinstance(config.target, ConnectConfig)
         self.libpq = libpq or psycopg_libpq()
         self.max_statements = config.max_statements
@@ -50,12 +41,6 @@ class PostgresDriver:
         #: Of descriptions: part of their names, so that a text described anew has another one.
         self.version = 0
         self._altered = 0.0
-        self.question: str | None = None if config.pipelining == "off" else "SHOW default_transaction_isolation"
-
-    def answered(self, value: Any) -> bool:
-        """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""
-        self.question = None
-        return bool(value == "read committed")
 
     async def connect(self, listener: LinkListener) -> PostgresLink:
         """Open a connection; ConnectFailed lists every attempt."""
@@ -73,7 +58,7 @@ class PostgresDriver:
 
         If it is worth preparing, the pool knows it from now on.
         """
-        if text.lexical.command in _PREPARABLE and text.description is None:
+        if text.lexical.command in PREPARABLE and text.description is None:
             text.description = self.description_type.of_result(text.sql, result, self.version)
         described = self.description_type.of_result(text.sql, result, self.version)
         described.result_format = 0
@@ -96,20 +81,3 @@ class PostgresDriver:
     def alter(self) -> None:
         """Tables were changed: what was learned before may be out of date."""
         self._altered = time.monotonic()
-
-    def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
-        """BEGIN with these options."""
-        parts = ["BEGIN"]
-        if isolation is not None:
-            level = str(isolation).lower().replace(" ", "_")
-            if level not in _ISOLATION:
-                raise InterfaceError(f"isolation: one of {', '.join(_ISOLATION)} expected, got {isolation!r}")
-            parts.append("ISOLATION LEVEL " + level.replace("_", " ").upper())
-        if readonly:
-            parts.append("READ ONLY")
-        if deferrable:
-            parts.append("DEFERRABLE")
-        return " ".join(parts)
-
-    async def close(self) -> None:
-        """Nothing is held besides the links."""

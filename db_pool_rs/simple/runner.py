@@ -9,18 +9,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectFailed, ConnectionLost, Error
-from ..metrics import PoolGauges, PoolMetrics, PoolStats
+from ..errors import ConnectionLost
+from ..metrics import PoolGauges, PoolStats
 from . import actions as act
 from .conn import Conn, State
-from .driver import ROWS, Driver, Link, Statement
-from .exclusive import Exclusive, command_text
+from .driver import Driver, Link, Statement
 from .failures import failure
 from .scheduler import Scheduler
+from .service import Service
+from .session import CANCEL_TIMEOUT
 from .upkeep import NEVER, Limits
 
 if TYPE_CHECKING:
@@ -28,35 +29,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("db_pool_rs")
 
-#: How long a CancelRequest may take, connecting included.
-CANCEL_TIMEOUT = 3.0
 
-
-class Runner:
+class Runner(Service):
     """Carries out one pool's scheduling on one event loop. It is the listener of all the pool's links."""
 
+    driver: Driver
+
     def __init__(self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        self.config = config
-        self.driver = driver
-        self.loop = loop
-        self.metrics = PoolMetrics()
+        super().__init__(config, driver, limits, loop)
         self.scheduler = Scheduler(limits)
-        self.last_error: Exception | None = None
-        #: Who holds connections, as lines for PoolTimeout; set by the pool.
-        self.holders: Callable[[], tuple[str, ...]] = tuple
-        self.on_lend: Callable[[Conn, act.Waiter], None]
-        #: Called if the database does not allow groups; set by the pool.
-        self.stop_grouping: Callable[[], None]
-        self.on_init: Callable[[Conn, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._conns: dict[int, Conn] = {}
-        self._users: dict[int, Exclusive] = {}
         self._turn_planned = False
         self._now = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._stopping: asyncio.Task[None] | None = None
-        self._changed = asyncio.Event()
         self._carry_out: dict[type, Callable[[Any], None]] = {
             act.Send: self._send,
             act.Deliver: self._deliver,
@@ -104,49 +90,35 @@ class Runner:
         if self.scheduler.shutting_down:
             self._changed.set()
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until `condition` holds; looked at whenever a connection changed its state for good."""
-        while not condition():
-            self._changed.clear()
-            await self._changed.wait()
+    def start(self) -> None:
+        """Open the first connections."""
+        self.perform(self.scheduler.start(self.loop.time()))
 
-    def opening(self) -> bool:
-        """Whether a connect is under way."""
-        return any(conn.state is State.OPENING for conn in self.scheduler.conns.values())
+    def shut_down(self) -> None:
+        """Finish what is there and take no new work."""
+        self.perform(self.scheduler.shut_down(self.loop.time()))
 
-    def use(self, conn: Conn) -> Exclusive:
-        """Awaitable use of a connection that the scheduler gave away."""
-        user = self._users[conn.id] = Exclusive(conn.link, self.loop, self.driver.dialect)
-        return user
+    def terminate(self) -> None:
+        """Close every connection now."""
+        self.perform(self.scheduler.terminate())
 
-    async def clean(self, conn: Conn, user: Exclusive) -> None:
-        """Bring a session back to its initial state."""
-        statements = user.link.reset_statements()
-        for sql in statements:
-            await user.command(sql)
-        user.link.after_reset()
-        if self.on_init is not None:
-            await self.on_init(conn, user)
+    def resize(self, min_size: int, max_size: int) -> None:
+        """Change the bounds."""
+        self.perform(self.scheduler.resize(self.loop.time(), min_size, max_size))
+
+    def expire(self) -> None:
+        """Replace every connection as soon as it is free."""
+        self.perform(self.scheduler.expire(self.loop.time()))
+
+    def drained(self) -> bool:
+        """Whether everything is finished."""
+        return self.scheduler.drained
 
     async def stop(self) -> None:
         """After the last connection is closed: end what still runs on the pool's account."""
         if self._timer is not None:
             self._timer.cancel()
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.driver.close()
-
-    def stop_later(self) -> None:
-        """`stop` without waiting for it."""
-        self._stopping = self.loop.create_task(self.stop())
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run `work` on the pool's account; it ends with the pool."""
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        await super().stop()
 
     def abort(self, conn: Conn, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more; whoever uses it hears `reason`.
@@ -217,7 +189,9 @@ class Runner:
         if not future.done():
             if action.reason is act.Reason.TIMEOUT:
                 self.metrics.timeouts += 1
-            future.set_exception(failure(action, self))
+            waited = self.loop.time() - action.item.enqueued
+            waits = isinstance(action.item, act.Waiter)
+            future.set_exception(failure(self, action.reason, action.sent, waited, waits))
 
     def _lend(self, action: act.Lend) -> None:
         self.on_lend(action.conn, action.waiter)
@@ -231,11 +205,11 @@ class Runner:
             link = await self.driver.connect(self)
             conn.link = link
             self._conns[id(link)] = conn
-            if self.driver.question is not None:
-                await self._ask(conn, self.driver.question)
-            if self.on_init is not None:
-                await self._initialise(conn)
-        except Exception as error:
+            await self.prepare(conn)
+        except BaseException as error:
+            self._drop(conn)
+            if not isinstance(error, Exception):
+                raise
             self._connect_failed(conn, error)
             return
         conn.done = partial(self._finished, conn)
@@ -244,39 +218,9 @@ class Runner:
         self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime))
         self._changed.set()
 
-    async def _ask(self, conn: Conn, question: str) -> None:
-        """Learn from the first connection what the driver wants to know of the database."""
-        user = self.use(conn)
-        statement = Statement(command_text(question, self.driver.dialect), (), ROWS, None)
-        try:
-            await user.start((statement,))
-            if statement.error is not None:
-                raise statement.error
-        except BaseException:
-            self._drop(conn)
-            raise
-        finally:
-            self._users.pop(conn.id, None)
-        if not self.driver.answered(statement.value[0][0]):
-            self.stop_grouping()
-
-    async def _initialise(self, conn: Conn) -> None:
-        assert self.on_init is not None
-        user = self.use(conn)
-        try:
-            await self.on_init(conn, user)
-        except BaseException:
-            self._drop(conn)
-            raise
-        finally:
-            self._users.pop(conn.id, None)
-
     def _connect_failed(self, conn: Conn, error: Exception) -> None:
         self.metrics.connect_failures += 1
-        self.last_error = error
-        permanent = error.permanent if isinstance(error, ConnectFailed) else True
-        if not isinstance(error, Error):
-            logger.error("opening a connection failed: %s", type(error).__name__, exc_info=error)
+        permanent = self.not_connected(error)
         self.perform(self.scheduler.open_failed(conn, self.loop.time(), permanent, random.random()))
         self._changed.set()
 
@@ -325,16 +269,6 @@ class Runner:
             self.executed(group, seconds)
         self.perform(self.scheduler.finished(conn, ok, self.loop.time(), seconds, size))
 
-    def executed(self, statements: Sequence[Statement], seconds: float) -> None:
-        """Count statements that were answered together after `seconds`."""
-        count, metrics = len(statements), self.metrics
-        metrics.statements += count
-        metrics.run.record(seconds, count)
-        metrics.rate.add(count, self.loop.time())
-        slow = self.config.slow_query_ms
-        if slow is not None and count == 1 and seconds * 1000 >= slow:
-            logger.warning("slow statement: %.0f ms: %s", seconds * 1000, statements[0].text.sql[:500])
-
     def on_round_trip(self, link: Link, seconds: float) -> None:
         """A round trip without work."""
         self.scheduler.measured(seconds)
@@ -353,10 +287,6 @@ class Runner:
             self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire))
         self._changed.set()
 
-    def on_notice(self, link: Link, error: Exception) -> None:
-        """A notice or warning of the server."""
-        logger.info("%s", error)
-
     def on_notification(self, link: Link, pid: int, channel: str, payload: str) -> None:
         """A notification for whoever holds the session."""
         conn = self._conns.get(id(link))
@@ -366,12 +296,18 @@ class Runner:
 
     # -- reports -------------------------------------------------------------------------------------------------
 
-    def stats(self) -> PoolStats:
-        """A snapshot of what the pool is doing and has done."""
+    def running(self) -> Iterator[tuple[float, str]]:
+        """What runs on shared connections."""
+        now = self.loop.time()
+        for conn in self.scheduler.conns.values():
+            if conn.state in (State.ALONE, State.LANE) and conn.group:
+                yield now - conn.started, conn.group[0].text.sql
+
+    def gauges(self) -> PoolGauges:
+        """How things stand."""
         scheduler, count = self.scheduler, self.scheduler.counts()
         lanes, alone, sessions = count[State.LANE], count[State.ALONE], count[State.SESSION]
-        self.metrics.broken_up, self.metrics.resent = scheduler.broken_up, scheduler.resent
-        gauges = PoolGauges(
+        return PoolGauges(
             size=scheduler.size,
             idle=count[State.IDLE],
             busy=lanes + alone + sessions,
@@ -387,4 +323,8 @@ class Runner:
             last_error=None if self.last_error is None else str(self.last_error),
             generation=scheduler.generation,
         )
-        return self.metrics.snapshot(gauges, self.loop.time())
+
+    def stats(self) -> PoolStats:
+        """A snapshot of what the pool is doing and has done."""
+        self.metrics.broken_up, self.metrics.resent = self.scheduler.broken_up, self.scheduler.resent
+        return self.metrics.snapshot(self.gauges(), self.loop.time())

@@ -16,19 +16,20 @@ from ..errors import StatementTimeout
 from ..statement import StatementClass
 from .driver import STATUS, Sink, Source, Statement
 from .exclusive import Exclusive, command_text
-from .runner import CANCEL_TIMEOUT
 from .waiting import Expired, until
 
 if TYPE_CHECKING:
-    from .conn import Conn
     from .notifications import Notifications
-    from .runner import Runner
+    from .service import Lent, Service
+
+#: How long a CancelRequest may take, connecting included.
+CANCEL_TIMEOUT = 3.0
 
 
 class Session:
     """The borrowed connection behind a :class:`~db_pool_rs.simple.connection.Connection`."""
 
-    def __init__(self, runner: Runner, conn: Conn, user: Exclusive | None = None) -> None:
+    def __init__(self, runner: Service, conn: Lent, user: Exclusive | None = None) -> None:
         self.conn = conn
         self.runner = runner
         self.user = user or runner.use(conn)
@@ -163,7 +164,7 @@ class Session:
 
         It is asked again and again, as in the scheduler: a request that overtakes its statement is ignored.
         """
-        limits = self.runner.scheduler.limits
+        limits = self.runner.limits
         clock = self.runner.loop.time
         end = clock() + limits.cancel_grace + (0.0 if limits.breaks_stalls else CANCEL_TIMEOUT)
         pause = limits.cancel_pause

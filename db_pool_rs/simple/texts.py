@@ -9,7 +9,7 @@ from ..errors import ArgumentError, InterfaceError
 from ..record import Record, Status
 from ..statement import StatementClass, classify
 from .cost import CostLimits, Text
-from .driver import ROWS, Driver
+from .driver import ROWS, Database
 from .upkeep import Limits
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MOST_TEXTS = 4096
 class Texts:
     """Looks a statement text up, or reads it for the first time."""
 
-    def __init__(self, config: PoolConfig, driver: Driver) -> None:
+    def __init__(self, config: PoolConfig, driver: Database) -> None:
         #: Texts that may be sent on a shared connection as they are.
         self.known: dict[str, Text] = {}
         self._others: dict[str, Text] = {}
@@ -97,7 +97,7 @@ def _refuse(text: Text) -> None:
     )
 
 
-def limits_for(config: PoolConfig, driver: Driver) -> Limits:
+def limits_for(config: PoolConfig, driver: Database) -> Limits:
     """The numbers of the rules for this pool; options are in milliseconds, the rules in seconds."""
     return Limits(
         min_size=config.min_size,

@@ -23,7 +23,8 @@ LAYERS: dict[str, tuple[str, str]] = {
     "engine": ("simple.engine balanced.engine full.engine", "pool postgresql sqlite seam contract leaf base"),
     "pool": (
         "simple.pool simple.connection simple.cursor simple.preparation simple.notifications simple.copy* "
-        "simple.borrowing simple.exclusive simple.session simple.runner simple.texts simple.failures",
+        "simple.borrowing simple.exclusive simple.session simple.runner simple.texts simple.failures "
+        "simple.service full.pool full.runner full.link full.driver full.options",
         "scheduler seam loop types contract leaf base",
     ),
     "scheduler": ("simple.scheduler simple.upkeep simple.queues simple.conn simple.actions", "seam leaf base"),
@@ -36,7 +37,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     ),
     "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite*", "seam leaf base"),
     "loop": ("simple.waiting", ""),  # futures with deadlines; knows neither pools nor databases
-    "seam": ("simple.driver simple.cost", "leaf base"),
+    "seam": ("simple.driver simple.cost simple.dialect simple.passwords", "loop leaf base"),
     "contract": ("abc", "leaf base"),
     "types": ("types types.*", "base"),
     # Every other private module of the top level belongs to one of these.

@@ -1,8 +1,22 @@
 //! The Rust engine as the Python module `db_pool_rs_full`; its only user is `db_pool_rs.full`.
+//!
+//! * `threads`: the threads on which pools live.
+//! * `mailbox`: how what a pool has decided reaches the event loop: in batches, with one wake-up for each.
+//! * `answer`: what a caller awaits.
+//! * `text`: a statement text, with what the server told of it.
+//! * `pool`: calls go in; `drain`: answers come out; `convert`: options, errors and figures.
+//! * `codec`: of values, to bytes and back.
+
+mod answer;
+mod codec;
+mod convert;
+mod drain;
+mod mailbox;
+mod pool;
+mod text;
+mod threads;
 
 use pyo3::prelude::*;
-
-mod codec;
 
 /// The Rust engine of db_pool_rs, mode full.
 #[pymodule(gil_used = true)]
@@ -10,7 +24,13 @@ mod db_pool_rs_full {
     use super::*;
 
     #[pymodule_export]
-    use codec::probe::{decode, decode_raw, encode};
+    use super::answer::Answer;
+    #[pymodule_export]
+    use super::codec::probe::{decode, decode_raw, encode};
+    #[pymodule_export]
+    use super::pool::Pool;
+    #[pymodule_export]
+    use super::text::{Params, Text};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::backend::{Backend, Connector, Key};
 use super::member::{self, Events, Job};
@@ -15,6 +16,9 @@ use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
 use crate::rules::items::ById;
 use crate::rules::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
 use crate::wire::{Described, Lost};
+
+/// How long connections may take to say good-bye.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// A statement, from its call to its answer.
 pub(super) struct Payload {
@@ -120,6 +124,7 @@ pub(super) struct Actor {
     pub(super) batch: Vec<Completion>,
     pub(super) counters: Gauges,
     connector: Connector,
+    serving: JoinSet<()>,
     random: RandomState,
     drawn: u64,
 }
@@ -138,6 +143,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         results: ById::default(),
         batch: Vec::new(),
         counters: Gauges::default(),
+        serving: JoinSet::new(),
         random: RandomState::new(),
         drawn: 0,
         shared,
@@ -151,6 +157,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
     loop {
         actor.report();
         if actor.scheduler.shutting_down && actor.scheduler.drained() {
+            actor.part().await;
             actor.connector.end().await;
             return actor.sink.complete(vec![Completion::Ended]);
         }
@@ -241,7 +248,15 @@ impl Actor {
         ended: oneshot::Receiver<()>,
         password: Option<String>,
     ) {
-        tokio::spawn(member::serve(self.connector.clone(), password, conn, inbox, ended, self.events.clone()));
+        let (connector, events) = (self.connector.clone(), self.events.clone());
+        self.serving.spawn(member::serve(connector, password, conn, inbox, ended, events));
+        while self.serving.try_join_next().is_some() {}
+    }
+
+    /// Wait for a moment until every connection has said good-bye.
+    async fn part(&mut self) {
+        let gone = async { while self.serving.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, gone).await;
     }
 
     fn close(&mut self, conn: ConnId) {
@@ -304,7 +319,7 @@ impl Actor {
         }
     }
 
-    fn set_gauges(&mut self) {
+    pub(super) fn set_gauges(&mut self) {
         let mut gauges = Gauges {
             size: self.scheduler.size(),
             waiting: self.scheduler.waiting(),

@@ -55,6 +55,10 @@ impl Actor {
             Command::Password(conn, password) => return self.password(conn, password, now),
             Command::Greeted(conn, refused) => return self.greeted(conn, refused, now),
             Command::Cleaned(conn, clean) => return self.cleaned(conn, clean, now),
+            Command::Look(seen) => {
+                self.set_gauges();
+                let _ = seen.send(()); // whoever asked may not have waited so long
+            }
             Command::Resize(low, high) => return self.scheduler.resize(now, low, high),
             Command::Expire => return self.scheduler.expire(now),
             Command::ShutDown => return self.scheduler.shut_down(now),
@@ -119,13 +123,13 @@ impl Actor {
         if self.members.contains_key(&conn) { self.lost(conn, lost, retire, now) } else { Vec::new() }
     }
 
-    fn password(&mut self, conn: ConnId, password: Option<String>, now: f64) -> Vec<Action> {
+    fn password(&mut self, conn: ConnId, password: Result<String, bool>, now: f64) -> Vec<Action> {
         let Some((inbox, ended)) = self.members.get_mut(&conn).and_then(|member| member.opening.take()) else {
             return Vec::new(); // closed meanwhile
         };
         match password {
-            Some(password) => self.serve(conn, inbox, ended, Some(password)),
-            None => return self.not_opened(conn, false, now),
+            Ok(password) => self.serve(conn, inbox, ended, Some(password)),
+            Err(permanent) => return self.not_opened(conn, permanent, now),
         }
         Vec::new()
     }

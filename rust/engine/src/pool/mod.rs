@@ -132,12 +132,14 @@ pub enum Command {
     Release(ConnId, bool),
     /// Close a connection that is of no use any more, for this reason; the others are suspect too if `true`.
     Abort(ConnId, String, bool),
-    /// The password that was asked for; None if there is none to be had.
-    Password(ConnId, Option<String>),
+    /// The password that was asked for; else whether to ask again cannot help.
+    Password(ConnId, Result<String, bool>),
     /// A new connection is ready; else whether opening another one cannot help either.
     Greeted(ConnId, Option<bool>),
     /// A session is in its initial state again; false if it must not be used again.
     Cleaned(ConnId, bool),
+    /// Bring the gauges up to date, and say so.
+    Look(std::sync::mpsc::Sender<()>),
     /// Other bounds.
     Resize(usize, usize),
     /// Replace every connection as soon as it is free.
@@ -302,6 +304,11 @@ impl Pool {
     /// Put a command into the inbox; it is looked at after the next [`Pool::flush`].
     pub fn call(&self, command: Command) {
         self.shared.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).push(command);
+    }
+
+    /// Put all of them into the inbox.
+    pub fn call_all(&self, commands: &mut Vec<Command>) {
+        self.shared.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(commands);
     }
 
     /// The caller's turn ends: have what was called looked at.

@@ -102,7 +102,7 @@ fn summary(failures: Vec<(String, ConnectError)>) -> ConnectError {
         .map(|(_, error)| error)
         .min_by_key(|error| rank(error))
         .and_then(|error| error.sqlstate.clone());
-    ConnectError { attempts, sqlstate, permanent, ..ConnectError::new("no connection could be opened") }
+    ConnectError { attempts, sqlstate, permanent, ..ConnectError::new("could not connect to PostgreSQL") }
 }
 
 /// Ask for TLS on a new connection; whether the server agrees.

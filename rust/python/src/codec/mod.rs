@@ -30,5 +30,4 @@ mod uuid;
 
 pub use encode::encode;
 pub use kinds::formats;
-#[allow(unused_imports)] // the pool's, which is to come
 pub use shape::{Shape, records, shape};

@@ -1,0 +1,43 @@
+"""The full engine: pools whose rules and connections are written in Rust."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..conninfo import SqliteConfig
+
+if TYPE_CHECKING:
+    from ..abc import Engine
+    from ..config import DeploymentConfig, PoolConfig
+    from ..simple.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class FullEngine:
+    """Serves PostgreSQL on threads of the engine's own, and SQLite as mode simple does.
+
+    `threads`: the most that pools live on (each on one); `blocking`: the most that each starts for blocking work.
+    """
+
+    name: str = "full"
+    threads: int = 1
+    blocking: int = 512
+
+    def pool(self, config: PoolConfig) -> Pool:
+        """A pool, not yet opened."""
+        if isinstance(config.target, SqliteConfig):
+            from ..simple.engine import SimpleEngine
+
+            return SimpleEngine().pool(config)
+        from .pool import FullPool
+
+        return FullPool(config, self.threads, self.blocking)
+
+
+def engine(deployment: DeploymentConfig) -> Engine:
+    """The engine that `deployment` describes."""
+    asked = deployment.full.tokio_threads
+    threads = asked if isinstance(asked, int) else os.cpu_count() or 1
+    return FullEngine(threads=threads, blocking=deployment.full.max_blocking_threads)

@@ -1,0 +1,69 @@
+"""A connection of the engine's that somebody has to himself: the link under a session."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..simple.driver import Done, Statement
+    from .runner import FullRunner
+
+_ALTERING = ("ALTER ", "DROP ")
+
+
+class FullLink:
+    """A :class:`~db_pool_rs.simple.driver.Link`, and the connection that it is the link of."""
+
+    def __init__(self, conn: int, runner: FullRunner) -> None:
+        self.id = conn
+        self.link = self
+        self._runner = runner
+        self._group: Sequence[Statement] = ()
+        self._done: Done | None = None
+        self._in_transaction = False
+        #: An ALTER or DROP is not committed yet.
+        self._altered = False
+
+    def start(self, group: Sequence[Statement], done: Done) -> None:
+        """Send `group` and one Sync."""
+        assert self._done is None, "bug: two groups on one connection"
+        self._group, self._done = group, done
+        calls = [(one.text.description or one.text.sql, one.args, one.params, one.want) for one in group]
+        self._runner.native.run(self.id, self._runner.expect(self), calls)
+
+    def ran(self, ok: bool, seconds: float, in_transaction: bool, results: list[tuple[Any, Any]]) -> None:
+        """The group is answered."""
+        group, done, self._group, self._done = self._group, self._done, (), None
+        self._in_transaction = in_transaction
+        for statement, (value, error) in zip(group, results, strict=True):
+            statement.value, statement.error = value, error
+        if ok and (self._altered or _alters(group)):
+            self._runner.native.alter()
+            self._altered = in_transaction  # others see it when it is committed
+        if done is not None:
+            done(ok, seconds, 0)
+
+    def in_transaction(self) -> bool:
+        """Whether a transaction block is open."""
+        return self._in_transaction
+
+    async def cancel(self, timeout: float) -> bool:
+        """Have the server asked to stop what runs; returns when a late request can hit nothing else."""
+        await self._runner.stop_on(self)
+        return True
+
+    def reset_statements(self) -> Sequence[str]:
+        """What brings the session back to its initial state."""
+        return ("DISCARD ALL",)
+
+    def after_reset(self) -> None:
+        """The engine has seen it."""
+
+    def close(self) -> None:
+        """Nobody hears of it any more."""
+        self._group, self._done = (), None
+
+
+def _alters(group: Sequence[Statement]) -> bool:
+    return any(str(one.value).startswith(_ALTERING) for one in group if not one.want)

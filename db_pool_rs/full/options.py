@@ -1,0 +1,92 @@
+"""What the engine is told of a pool: its target, the numbers of the rules, how it works with the event loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..conninfo import ConnectConfig
+from ..errors import ConfigError
+
+if TYPE_CHECKING:
+    from ..config import PoolConfig
+    from ..simple.upkeep import Limits
+
+#: Parameters that need libpq, and the values with which they change nothing.
+_ONLY_LIBPQ = {
+    "gssencmode": ("disable", "prefer"),
+    "requirepeer": ("",),
+    "sslcompression": ("0",),
+}
+
+
+def target(config: PoolConfig) -> dict[str, Any]:
+    """The resolved target; ConfigError for what only libpq can do."""
+    known = config.target
+    assert isinstance(known, ConnectConfig)
+    _refuse(known)
+    settings = [("application_name", known.application_name), ("options", known.options)]
+    return {
+        "hosts": [(host.host, host.port, host.hostaddr, host.password) for host in known.hosts],
+        "user": known.user,
+        "dbname": known.dbname,
+        "ssl": _ssl(known),
+        "target": known.target_session_attrs,
+        "connect_timeout": known.connect_timeout,
+        "settings": [pair for pair in settings if pair[1]] + list(known.server_settings.items()),
+        "channel_binding": {"require": True, "disable": False}.get(known.channel_binding),
+        "allow_cleartext_password": known.allow_cleartext_password,
+        "max_statements": config.max_statements,
+    }
+
+
+def _ssl(known: ConnectConfig) -> dict[str, Any]:
+    ssl = known.ssl
+    return {
+        "mode": ssl.mode,
+        "direct": ssl.negotiation == "direct",
+        "cert": None if ssl.certmode == "disable" else ssl.cert,
+        "key": ssl.key,
+        "rootcert": ssl.rootcert,
+        "crl": ssl.crl,
+        "sni": ssl.sni,
+        "only_tls13": ssl.min_version == "TLSv1.3",
+        "only_tls12": ssl.max_version == "TLSv1.2",
+    }
+
+
+def _refuse(known: ConnectConfig) -> None:
+    if known.require_auth is not None:
+        raise ConfigError("require_auth", known.require_auth, "nothing in mode full; modes simple and balanced have it")
+    if known.ssl.crldir is not None:
+        raise ConfigError("sslcrldir", known.ssl.crldir, "nothing in mode full, which reads sslcrl")
+    for name, value in known.network.items():
+        if name in _ONLY_LIBPQ and value not in _ONLY_LIBPQ[name]:
+            raise ConfigError(name, value, f"{' or '.join(map(repr, _ONLY_LIBPQ[name]))} in mode full")
+
+
+def limits(known: Limits) -> dict[str, Any]:
+    """The numbers of the rules."""
+    names = (
+        "min_size", "max_size", "max_waiting", "acquire_timeout", "idle_timeout", "group_max", "group_time", "stall",
+        "lane_wait", "write_lane_wait", "read_lanes", "write_lanes", "max_write_lanes", "breaks_stalls", "retry_reads",
+    )  # fmt: skip
+    cost = known.cost
+    return {
+        **{name: getattr(known, name) for name in names},
+        "fast_time": cost.fast_time,
+        "fast_bytes": float(cost.fast_bytes),
+        "peak_time": cost.peak_time,
+    }
+
+
+def options(config: PoolConfig, greets: bool) -> dict[str, Any]:
+    """How the engine works with the event loop; it is to show each new connection if `greets`."""
+    known = config.target
+    assert isinstance(known, ConnectConfig)
+    return {
+        "lifetime": float(config.max_lifetime),
+        "greets": greets,
+        "cleans": config.init is not None,
+        "asks_password": known.password_provider is not None,
+        "slow": None if config.slow_query_ms is None else config.slow_query_ms / 1000,
+    }

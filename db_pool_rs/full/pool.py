@@ -1,0 +1,106 @@
+"""The pool of mode full: the pool of mode simple, with statements going straight to the engine."""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import get_running_loop
+from typing import TYPE_CHECKING, Any
+
+from ..record import Record, Status
+from ..simple.driver import ROWS, STATUS
+from ..simple.pool import Pool
+from ..simple.texts import limits_for, nothing
+from ..statement import StatementClass
+from .driver import FullDriver
+from .runner import FullRunner
+
+if TYPE_CHECKING:
+    from db_pool_rs_full import Answer
+    from db_pool_rs_full import Pool as Native
+
+    from ..config import PoolConfig
+    from ..simple.service import Service
+
+
+class FullPool(Pool):
+    """A :class:`~db_pool_rs.simple.pool.Pool` whose rules and connections are the engine's."""
+
+    _driver: FullDriver
+    _native: Native
+
+    def __init__(self, config: PoolConfig, threads: int, blocking: int) -> None:
+        super().__init__(config, FullDriver(config))
+        self._threads = (threads, blocking)
+        self._time = config.command_timeout
+
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+        """Run one statement and return its rows."""
+        answer = self._call(sql, args, ROWS, timeout)
+        try:
+            rows: list[Record] = await answer
+        except asyncio.CancelledError:
+            self._abandon(answer)
+            raise
+        return rows
+
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+        """Run one statement; its first row, or None."""
+        answer = self._call(sql, args, ROWS, timeout)
+        try:
+            rows: list[Record] = await answer
+        except asyncio.CancelledError:
+            self._abandon(answer)
+            raise
+        return rows[0] if rows else None
+
+    async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        """Run one statement; one value of its first row, or None if there is no row."""
+        answer = self._call(sql, args, ROWS, timeout)
+        try:
+            rows: list[Record] = await answer
+        except asyncio.CancelledError:
+            self._abandon(answer)
+            raise
+        return rows[0][column] if rows else None
+
+    async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
+        """Run one statement and return its command tag, e.g. ``'UPDATE 3'`` (``.rows`` is 3)."""
+        answer = self._call(sql, args, STATUS, timeout)
+        try:
+            status: Status = await answer
+        except asyncio.CancelledError:
+            self._abandon(answer)
+            raise
+        return status
+
+    # -- inner workings ------------------------------------------------------------------------------------------
+
+    def _service(self, loop: asyncio.AbstractEventLoop) -> Service:
+        runner = FullRunner(self.config, self._driver, limits_for(self.config, self._driver), loop, *self._threads)
+        self._native = self._driver.native = runner.native
+        return runner
+
+    def _call(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Answer | asyncio.Future[Any]:
+        """Hand a statement over; what it returns is awaited by the caller alone."""
+        if self._state != "open" or get_running_loop() is not self._loop:
+            self._open_runner()
+        seconds = self._time if timeout is None else self.timeout(timeout)
+        answer = self._native.submit(self._known, sql, args, want, seconds)
+        return self._first_call(sql, args, want, seconds) if answer is None else answer
+
+    def _first_call(
+        self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
+    ) -> Answer | asyncio.Future[Any]:
+        """A text that was not met before."""
+        text = self.text(sql, shared=True)
+        answer = self._native.submit(self._known, text.sql, args, want, seconds)
+        if answer is not None:
+            return answer
+        assert text.kind is StatementClass.EMPTY, f"bug: {text.sql!r} is not known"
+        future: asyncio.Future[Any] = get_running_loop().create_future()
+        future.set_result(nothing(args, want))
+        return future
+
+    def _abandon(self, answer: Any) -> None:
+        if not isinstance(answer, asyncio.Future):
+            super()._abandon(answer)

@@ -1,0 +1,187 @@
+//! Options in, errors and figures out: between Python's dicts and the engine's structs.
+
+use std::time::Duration;
+
+use db_pool_engine::pool::{Gauges, Histogram, Options};
+use db_pool_engine::rules::{CostLimits, Kind, Limits, Reason};
+use db_pool_engine::wire::{Config, Host, Lost, ServerError, Ssl, SslMode, TargetAttrs};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// A field of a dict that must be there.
+fn get<'py, T: FromPyObjectOwned<'py>>(dict: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
+    let missing = || PyValueError::new_err(format!("{name} is missing"));
+    dict.get_item(name)?.ok_or_else(missing)?.extract::<T>().map_err(Into::into)
+}
+
+fn unknown(name: &str, value: &str) -> PyErr {
+    PyValueError::new_err(format!("{name}: {value:?} is not known"))
+}
+
+pub fn config(dict: &Bound<'_, PyDict>) -> PyResult<Config> {
+    let hosts: Vec<(String, u16, Option<String>, Option<String>)> = get(dict, "hosts")?;
+    let host = |(host, port, hostaddr, password)| Host { host, port, hostaddr, password };
+    Ok(Config {
+        hosts: hosts.into_iter().map(host).collect(),
+        user: get(dict, "user")?,
+        dbname: get(dict, "dbname")?,
+        ssl: ssl(&get(dict, "ssl")?)?,
+        target: target(&get::<String>(dict, "target")?)?,
+        connect_timeout: get::<Option<f64>>(dict, "connect_timeout")?.map(Duration::from_secs_f64),
+        settings: get(dict, "settings")?,
+        channel_binding: get(dict, "channel_binding")?,
+        allow_cleartext_password: get(dict, "allow_cleartext_password")?,
+        max_statements: get(dict, "max_statements")?,
+    })
+}
+
+fn target(name: &str) -> PyResult<TargetAttrs> {
+    Ok(match name {
+        "any" => TargetAttrs::Any,
+        "read-write" => TargetAttrs::ReadWrite,
+        "read-only" => TargetAttrs::ReadOnly,
+        "primary" => TargetAttrs::Primary,
+        "standby" => TargetAttrs::Standby,
+        "prefer-standby" => TargetAttrs::PreferStandby,
+        other => return Err(unknown("target", other)),
+    })
+}
+
+fn ssl(dict: &Bound<'_, PyDict>) -> PyResult<Ssl> {
+    let mode = match &*get::<String>(dict, "mode")? {
+        "disable" => SslMode::Disable,
+        "allow" => SslMode::Allow,
+        "prefer" => SslMode::Prefer,
+        "require" => SslMode::Require,
+        "verify-ca" => SslMode::VerifyCa,
+        "verify-full" => SslMode::VerifyFull,
+        other => return Err(unknown("mode", other)),
+    };
+    Ok(Ssl {
+        mode,
+        direct: get(dict, "direct")?,
+        cert: get(dict, "cert")?,
+        key: get(dict, "key")?,
+        rootcert: get(dict, "rootcert")?,
+        crl: get(dict, "crl")?,
+        sni: get(dict, "sni")?,
+        only_tls13: get(dict, "only_tls13")?,
+        only_tls12: get(dict, "only_tls12")?,
+    })
+}
+
+pub fn limits(dict: &Bound<'_, PyDict>) -> PyResult<Limits> {
+    let cost = CostLimits {
+        fast_time: get(dict, "fast_time")?,
+        fast_bytes: get(dict, "fast_bytes")?,
+        peak_time: get(dict, "peak_time")?,
+        ..CostLimits::default()
+    };
+    Ok(Limits {
+        min_size: get(dict, "min_size")?,
+        max_size: get(dict, "max_size")?,
+        max_waiting: get(dict, "max_waiting")?,
+        acquire_timeout: get(dict, "acquire_timeout")?,
+        idle_timeout: get(dict, "idle_timeout")?,
+        group_max: get(dict, "group_max")?,
+        group_time: get(dict, "group_time")?,
+        stall: get(dict, "stall")?,
+        lane_wait: get(dict, "lane_wait")?,
+        write_lane_wait: get(dict, "write_lane_wait")?,
+        read_lanes: get(dict, "read_lanes")?,
+        write_lanes: get(dict, "write_lanes")?,
+        max_write_lanes: get(dict, "max_write_lanes")?,
+        breaks_stalls: get(dict, "breaks_stalls")?,
+        retry_reads: get(dict, "retry_reads")?,
+        cost,
+        ..Limits::default()
+    })
+}
+
+pub fn options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
+    Ok(Options {
+        lifetime: get(dict, "lifetime")?,
+        greets: get(dict, "greets")?,
+        cleans: get(dict, "cleans")?,
+        asks_password: get(dict, "asks_password")?,
+        slow: get(dict, "slow")?,
+    })
+}
+
+pub fn kind(name: &str) -> PyResult<Kind> {
+    Ok(match name {
+        "read" => Kind::Read,
+        "write" => Kind::Write,
+        "other" => Kind::Other,
+        other => return Err(unknown("kind", other)),
+    })
+}
+
+/// The names of `simple.actions.Reason`.
+pub fn reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Timeout => "timeout",
+        Reason::Lost => "lost",
+        Reason::ConnectFailed => "connect_failed",
+        Reason::Overloaded => "overloaded",
+        Reason::Closed => "closed",
+    }
+}
+
+/// The fields of an error by their letters in the protocol.
+pub fn fields<'py>(py: Python<'py>, error: &ServerError) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (letter, value) in error.fields() {
+        dict.set_item(char::from(*letter), value)?;
+    }
+    Ok(dict)
+}
+
+/// A loss: its message, the server's last words, whether something may have been executed.
+pub fn lost<'py>(py: Python<'py>, lost: &Lost) -> PyResult<(String, Option<Bound<'py, PyDict>>, bool)> {
+    let cause = lost.cause.as_ref().map(|error| fields(py, error)).transpose()?;
+    Ok((lost.message.clone(), cause, lost.sent))
+}
+
+pub fn gauges<'py>(py: Python<'py>, gauges: &Gauges) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in [
+        ("size", gauges.size),
+        ("idle", gauges.idle),
+        ("opening", gauges.opening),
+        ("lanes", gauges.lanes),
+        ("alone", gauges.alone),
+        ("sessions", gauges.sessions),
+        ("waiting", gauges.waiting),
+        ("in_flight", gauges.in_flight),
+        ("min_size", gauges.min_size),
+        ("max_size", gauges.max_size),
+    ] {
+        dict.set_item(name, value)?;
+    }
+    dict.set_item("generation", gauges.generation)?;
+    dict.set_item("healthy", gauges.healthy)?;
+    Ok(dict)
+}
+
+pub fn counters<'py>(py: Python<'py>, gauges: &Gauges) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for (name, value) in [
+        ("statements", gauges.statements),
+        ("groups", gauges.groups),
+        ("broken_up", gauges.broken_up),
+        ("resent", gauges.resent),
+        ("connects", gauges.connects),
+        ("connect_failures", gauges.connect_failures),
+        ("lost", gauges.lost),
+    ] {
+        dict.set_item(name, value)?;
+    }
+    Ok(dict)
+}
+
+/// Counts, total and maximum, as Python's histograms hold them.
+pub fn histogram(histogram: Histogram) -> (Vec<u64>, f64, f64) {
+    (histogram.counts, histogram.total, histogram.maximum)
+}

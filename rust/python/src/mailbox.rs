@@ -1,0 +1,81 @@
+//! From the pool's thread to the event loop's: a queue, and a pair of sockets whose reading end the loop watches.
+//!
+//! The first completion after the queue was emptied writes one byte; those that follow are taken along.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use db_pool_engine::pool::{Completion, Sink};
+use db_pool_engine::wire::Described;
+
+use crate::codec;
+
+pub struct Mailbox {
+    queue: Mutex<Vec<Completion>>,
+    signalled: AtomicBool,
+    /// To read from and to write to; None when nobody listens any more.
+    ends: Mutex<Option<(UnixStream, UnixStream)>>,
+}
+
+impl Mailbox {
+    pub fn new() -> std::io::Result<Self> {
+        let (reading, writing) = UnixStream::pair()?;
+        reading.set_nonblocking(true)?;
+        writing.set_nonblocking(true)?;
+        let (queue, signalled, ends) = (Mutex::default(), AtomicBool::new(false), Mutex::new(Some((reading, writing))));
+        Ok(Mailbox { queue, signalled, ends })
+    }
+
+    fn with_ends<T>(&self, work: impl FnOnce(&UnixStream, &UnixStream) -> T) -> Option<T> {
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.as_ref().map(|(reading, writing)| work(reading, writing))
+    }
+
+    /// What the loop watches; None after `close`.
+    pub fn descriptor(&self) -> Option<RawFd> {
+        self.with_ends(|reading, _| reading.as_raw_fd())
+    }
+
+    /// Nobody listens any more.
+    pub fn close(&self) {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Everything that has come.
+    pub fn take(&self) -> Vec<Completion> {
+        let mut bytes = [0; 16];
+        self.with_ends(|mut reading, _| reading.read(&mut bytes).is_ok()); // what is not there to be read is no error
+        self.signalled.store(false, Ordering::SeqCst);
+        std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Have the loop look again.
+    pub fn signal(&self) {
+        if !self.signalled.swap(true, Ordering::SeqCst) {
+            self.with_ends(|_, mut writing| writing.write(&[1]).is_ok()); // full: then the loop is awake
+        }
+    }
+
+    /// What could not be handed out stays first in the queue.
+    pub fn put_back(&self, mut rest: Vec<Completion>) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        rest.append(&mut queue);
+        *queue = rest;
+        drop(queue);
+        self.signal();
+    }
+}
+
+impl Sink for Mailbox {
+    fn formats(&self, text: &mut Described) {
+        codec::formats(text);
+    }
+
+    fn complete(&self, mut batch: Vec<Completion>) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).append(&mut batch);
+        self.signal();
+    }
+}

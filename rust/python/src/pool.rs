@@ -1,0 +1,421 @@
+//! A pool, as the event loop's thread sees it: what it is asked for is collected during a turn of the loop, and handed
+//! over once at its end.
+
+use std::mem::ManuallyDrop;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use db_pool_engine::pool::{self, Call, Command, Source, TextInfo};
+use db_pool_engine::rules::items::ById;
+use db_pool_engine::rules::{ConnId, ItemId, TextId};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::{PyTraverseError, PyVisit, intern};
+
+use crate::answer::Answer;
+use crate::convert;
+use crate::mailbox::Mailbox;
+use crate::text::{Params, Text};
+use crate::threads::{self, Thread};
+
+/// How long the pool's thread may take to say how the pool stands.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The engine's pool, as long as this is the process that opened it: in a forked child its thread does not exist, and
+/// its locks may be held for ever.
+pub struct Handle {
+    pool: ManuallyDrop<pool::Pool>,
+    thread: ManuallyDrop<Mutex<Option<Arc<Thread>>>>,
+    process: u32,
+    began: Instant,
+    /// When tables were last changed, in nanoseconds after `began`.
+    altered: AtomicU64,
+}
+
+impl Handle {
+    fn is_here(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    pub fn call(&self, command: Command) {
+        if self.is_here() {
+            self.pool.call(command);
+        }
+    }
+
+    /// Before this, what was learned of texts may be out of date.
+    pub fn altered(&self) -> Instant {
+        self.began + Duration::from_nanos(self.altered.load(Ordering::Relaxed))
+    }
+
+    pub fn alter(&self) {
+        self.altered.store(self.began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.is_here() {
+            // SAFETY: dropped here only, and never used again.
+            unsafe {
+                ManuallyDrop::drop(&mut self.pool);
+                ManuallyDrop::drop(&mut self.thread);
+            }
+        }
+    }
+}
+
+/// Who waits for a statement: a caller on the pool, or (None) a borrower for his whole group.
+pub struct Pending {
+    pub answer: Option<Py<Answer>>,
+    pub text: Option<Py<Text>>,
+    pub args: Py<PyTuple>,
+    pub want_rows: bool,
+    /// Why the arguments did not fit.
+    pub error: Option<PyErr>,
+}
+
+#[derive(Default)]
+pub struct Inner {
+    pub pending: ById<u64, Pending>,
+    /// What was asked for in this turn.
+    outbox: Vec<Command>,
+    /// The outbox will be emptied at the end of this turn.
+    planned: bool,
+    /// Who is told of what is no answer to a statement; `call_soon` of the loop, and `flush` of this pool.
+    pub handler: Option<Py<PyAny>>,
+    plan: Option<(Py<PyAny>, Py<PyAny>)>,
+    last: u64,
+    /// Statements that were answered with an error.
+    pub errors: u64,
+    /// The pool's task has ended.
+    pub ended: bool,
+}
+
+/// A pool of connections to PostgreSQL, on a thread of its own.
+#[pyclass(frozen, module = "db_pool_rs_full")]
+pub struct Pool {
+    pub handle: Arc<Handle>,
+    pub mailbox: Arc<Mailbox>,
+    event_loop: Py<PyAny>,
+    group_max: usize,
+    inner: Mutex<Inner>,
+}
+
+impl Pool {
+    pub fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ask for something; it is handed over at the end of this turn.
+    pub fn ask(&self, py: Python<'_>, command: Command) -> PyResult<()> {
+        let mut inner = self.inner();
+        inner.outbox.push(command);
+        if inner.planned {
+            if inner.outbox.len() >= self.group_max {
+                self.hand_over(&mut inner); // a full group need not wait for the others
+            }
+            return Ok(());
+        }
+        inner.planned = true;
+        let plan = inner.plan.as_ref().map(|(call_soon, flush)| (call_soon.clone_ref(py), flush.clone_ref(py)));
+        drop(inner);
+        match plan {
+            Some((call_soon, flush)) => call_soon.bind(py).call1((flush,)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn hand_over(&self, inner: &mut Inner) {
+        if self.handle.is_here() {
+            self.handle.pool.call_all(&mut inner.outbox);
+            self.handle.pool.flush();
+        }
+    }
+
+    /// Whoever goes on during the drain need not plan a turn's end: it is the drain's.
+    pub fn begin_turn(&self) -> bool {
+        std::mem::replace(&mut self.inner().planned, true)
+    }
+
+    /// The drain's turn ends, unless another end is planned.
+    pub fn end_turn(&self, planned: bool) {
+        let mut inner = self.inner();
+        inner.planned = planned;
+        if !inner.outbox.is_empty() {
+            self.hand_over(&mut inner);
+        }
+    }
+
+    fn next(&self) -> u64 {
+        let mut inner = self.inner();
+        inner.last += 1;
+        inner.last
+    }
+}
+
+#[pymethods]
+impl Pool {
+    /// Open a pool; `target`, `limits` and `options` are those of the engine, by their names there.
+    #[new]
+    fn new(
+        target: &Bound<'_, PyDict>,
+        limits: &Bound<'_, PyDict>,
+        options: &Bound<'_, PyDict>,
+        threads: usize,
+        blocking: usize,
+        event_loop: Py<PyAny>,
+    ) -> PyResult<Self> {
+        let (config, limits, options) =
+            (convert::config(target)?, convert::limits(limits)?, convert::options(options)?);
+        let mailbox = Arc::new(Mailbox::new()?);
+        let thread = threads::assign(threads, blocking)?;
+        let group_max = limits.group_max;
+        let pool = ManuallyDrop::new(pool::Pool::open(&thread.handle, config, limits, options, mailbox.clone()));
+        let (process, began, altered) = (std::process::id(), Instant::now(), AtomicU64::new(0));
+        let thread = ManuallyDrop::new(Mutex::new(Some(thread)));
+        let handle = Arc::new(Handle { pool, thread, process, began, altered });
+        Ok(Pool { handle, mailbox, event_loop, group_max, inner: Mutex::default() })
+    }
+
+    /// Who hears of what happens; `call_soon(flush)` has `flush` called at the end of a turn.
+    fn attach(&self, handler: Py<PyAny>, call_soon: Py<PyAny>, flush: Py<PyAny>) {
+        let mut inner = self.inner();
+        inner.handler = Some(handler);
+        inner.plan = Some((call_soon, flush));
+    }
+
+    /// After the pool has ended: its thread ends, too, if no other pool lives there.
+    fn close(&self, py: Python<'_>) {
+        self.__clear__();
+        self.mailbox.close();
+        if self.handle.is_here() {
+            let thread = self.handle.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+            py.detach(|| drop(thread));
+        }
+    }
+
+    /// The loop reads here when something has happened: then `drain` is to be called.
+    fn fileno(&self) -> RawFd {
+        self.mailbox.descriptor().unwrap_or(-1)
+    }
+
+    /// Hand over what was asked for in this turn.
+    fn flush(&self) {
+        self.end_turn(false);
+    }
+
+    /// Tell the pool of a text.
+    fn learn(
+        &self,
+        sql: &str,
+        kind: &str,
+        groupable: bool,
+        dirties: bool,
+        preparable: bool,
+        asks: bool,
+    ) -> PyResult<Text> {
+        let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
+        let info = TextInfo { sql: sql.clone(), kind, groupable, dirties, preparable, asks };
+        self.inner().outbox.push(Command::AddText(id, info)); // goes along with its first statement
+        Ok(Text::new(id, sql, self.handle.clone()))
+    }
+
+    /// Run a statement whose text is in `known`; None if it is not, or is no statement. ArgumentError if the arguments do
+    /// not fit. `timeout` in seconds.
+    fn submit(
+        &self,
+        known: &Bound<'_, PyDict>,
+        sql: &Bound<'_, PyAny>,
+        args: &Bound<'_, PyTuple>,
+        want_rows: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Option<Py<Answer>>> {
+        let py = sql.py();
+        if !sql.is_exact_instance_of::<PyString>() {
+            return Ok(None);
+        }
+        let Some(entry) = known.get_item(sql)? else { return Ok(None) };
+        let described = entry.getattr(intern!(py, "description"))?;
+        let Ok(text) = described.cast_into::<Text>() else { return Ok(None) };
+        let with_args = !args.is_empty();
+        let params = if with_args { text.get().encode_args(py, args)? } else { None };
+        let item = self.next();
+        let deadline = timeout.map(|seconds| self.handle.pool.now() + seconds);
+        let answer = Py::new(py, Answer::new(item, self.event_loop.clone_ref(py)))?;
+        let id = text.get().id;
+        let pending = Pending {
+            answer: Some(answer.clone_ref(py)),
+            text: Some(text.unbind()),
+            args: args.clone().unbind(),
+            want_rows,
+            error: None,
+        };
+        self.inner().pending.insert(item, pending);
+        self.ask(py, Command::Submit { item: ItemId(item), text: id, with_args, params, deadline })?;
+        Ok(Some(answer))
+    }
+
+    /// The caller of a statement has gone.
+    fn abandon(&self, py: Python<'_>, answer: &Answer) -> PyResult<()> {
+        let gone = self.inner().pending.remove(&answer.item);
+        drop(gone);
+        self.ask(py, Command::Cancel(ItemId(answer.item)))
+    }
+
+    /// Wait for a connection; the number under which it will be lent.
+    fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
+        let item = self.next();
+        let deadline = timeout.map(|seconds| self.handle.pool.now() + seconds);
+        self.ask(py, Command::Acquire(ItemId(item), deadline))?;
+        Ok(item)
+    }
+
+    /// Nobody waits for that connection any more.
+    fn cancel(&self, py: Python<'_>, item: u64) -> PyResult<()> {
+        self.ask(py, Command::Cancel(ItemId(item)))
+    }
+
+    /// Run statements on a lent connection: (text or SQL, arguments, encoded arguments or None, whether rows are wanted).
+    fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
+        let mut calls = Vec::with_capacity(statements.len());
+        for statement in statements {
+            let (what, args, params, want_rows): (
+                Bound<'_, PyAny>,
+                Bound<'_, PyTuple>,
+                Option<Bound<'_, Params>>,
+                bool,
+            ) = statement.extract()?;
+            let item = self.next();
+            let text = what.cast::<Text>().ok().cloned();
+            let source = match &text {
+                Some(text) => Source::Known(text.get().id),
+                None => Source::Plain(Arc::from(what.extract::<&str>()?)),
+            };
+            let (with_args, params) = (!args.is_empty(), params.map(|params| params.get().0.clone()));
+            calls.push(Call { item: ItemId(item), source, with_args, params });
+            let text = text.map(Bound::unbind);
+            let pending = Pending { answer: None, text, args: args.unbind(), want_rows, error: None };
+            self.inner().pending.insert(item, pending);
+        }
+        self.ask(py, Command::Run(ConnId(conn), token, calls))
+    }
+
+    /// Ask the server to stop what runs on a lent connection.
+    fn stop(&self, py: Python<'_>, conn: u64, token: u64) -> PyResult<()> {
+        self.ask(py, Command::Stop(ConnId(conn), token))
+    }
+
+    /// A connection comes back.
+    fn release(&self, py: Python<'_>, conn: u64, healthy: bool) -> PyResult<()> {
+        self.ask(py, Command::Release(ConnId(conn), healthy))
+    }
+
+    /// Close a connection that is of no use any more; with `retire` the others are suspect, too.
+    fn abort(&self, py: Python<'_>, conn: u64, reason: String, retire: bool) -> PyResult<()> {
+        self.ask(py, Command::Abort(ConnId(conn), reason, retire))
+    }
+
+    /// The password that was asked for; None if there is none: whether to ask again cannot help.
+    fn password(&self, py: Python<'_>, conn: u64, password: Option<String>, permanent: bool) -> PyResult<()> {
+        self.ask(py, Command::Password(ConnId(conn), password.ok_or(permanent)))
+    }
+
+    /// A new connection is ready (None), or of no use: whether to try again cannot help.
+    fn greeted(&self, py: Python<'_>, conn: u64, refused: Option<bool>) -> PyResult<()> {
+        self.ask(py, Command::Greeted(ConnId(conn), refused))
+    }
+
+    /// A session is in its initial state again, or (false) of no use.
+    fn cleaned(&self, py: Python<'_>, conn: u64, clean: bool) -> PyResult<()> {
+        self.ask(py, Command::Cleaned(ConnId(conn), clean))
+    }
+
+    /// The database does not allow groups.
+    fn stop_grouping(&self, py: Python<'_>) -> PyResult<()> {
+        self.ask(py, Command::StopGrouping)
+    }
+
+    /// Tables were changed: what is known of texts may be out of date.
+    fn alter(&self) {
+        self.handle.alter();
+    }
+
+    /// Change the bounds.
+    fn resize(&self, py: Python<'_>, min_size: usize, max_size: usize) -> PyResult<()> {
+        self.ask(py, Command::Resize(min_size, max_size))
+    }
+
+    /// Replace every connection.
+    fn expire(&self, py: Python<'_>) -> PyResult<()> {
+        self.ask(py, Command::Expire)
+    }
+
+    /// Finish what is there.
+    fn shut_down(&self, py: Python<'_>) -> PyResult<()> {
+        self.ask(py, Command::ShutDown)
+    }
+
+    /// Close everything now.
+    fn terminate(&self) {
+        let mut inner = self.inner();
+        inner.outbox.push(Command::Terminate);
+        self.hand_over(&mut inner);
+    }
+
+    /// How the pool stands, everything included that was asked for until now.
+    fn gauges<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        if self.handle.is_here() && !self.inner().ended {
+            let (sender, receiver) = channel();
+            let mut inner = self.inner();
+            inner.outbox.push(Command::Look(sender));
+            self.hand_over(&mut inner);
+            drop(inner);
+            // The pool's thread waits for nobody, and answers at once.
+            py.detach(move || receiver.recv_timeout(PATIENCE).ok());
+        }
+        convert::gauges(py, &self.handle.pool.gauges())
+    }
+
+    /// What it has counted of statements on shared connections, and of connections.
+    fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let counters = convert::counters(py, &self.handle.pool.gauges())?;
+        counters.set_item("errors", self.inner().errors)?;
+        Ok(counters)
+    }
+
+    /// Statements per second, and the histograms wait, run and group_size: counts, total, maximum.
+    #[allow(clippy::type_complexity)]
+    fn measures(&self) -> (f64, (Vec<u64>, f64, f64), (Vec<u64>, f64, f64), (Vec<u64>, f64, f64)) {
+        let mut measures = self.handle.pool.measures();
+        let rate = measures.rate.rate(self.handle.pool.now());
+        let (wait, run, size) = (measures.wait, measures.run, measures.group_size);
+        (rate, convert::histogram(wait), convert::histogram(run), convert::histogram(size))
+    }
+
+    /// Take what has happened: callers whose statements are answered go on at once, the rest is told to the handler.
+    fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
+        crate::drain::drain(slf)
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        visit.call(&self.event_loop)?;
+        let Ok(inner) = self.inner.try_lock() else { return Ok(()) };
+        visit.call(&inner.handler)?;
+        if let Some((call_soon, flush)) = &inner.plan {
+            visit.call(call_soon)?;
+            visit.call(flush)?;
+        }
+        Ok(())
+    }
+
+    fn __clear__(&self) {
+        let mut inner = self.inner();
+        let gone = (inner.handler.take(), inner.plan.take());
+        drop(inner); // what is dropped may run code that comes back here
+        drop(gone);
+    }
+}

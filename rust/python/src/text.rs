@@ -1,0 +1,109 @@
+//! A statement text, as the pool's callers know it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use db_pool_engine::pool::{self, Command};
+use db_pool_engine::rules::TextId;
+use db_pool_engine::wire::{Described, Settings};
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::codec::{self, Shape};
+use crate::pool::Handle;
+
+/// After so long an argument that does not fit is a reason to ask the server again.
+const CONFIRM_AFTER: Duration = Duration::from_secs(1);
+/// Decoders that are kept: as described, and for rows that came before that.
+const MOST_SHAPES: usize = 2;
+
+struct Shaped {
+    described: Arc<Described>,
+    settings: Arc<Settings>,
+    shape: Arc<Shape>,
+}
+
+#[derive(Default)]
+struct Known {
+    described: Option<(Arc<Described>, Instant)>,
+    shapes: Vec<Shaped>,
+}
+
+/// A statement text, told to a pool. It is forgotten there when nobody refers to it any more.
+#[pyclass(frozen, module = "db_pool_rs_full")]
+pub struct Text {
+    pub id: TextId,
+    pub sql: Arc<str>,
+    handle: Arc<Handle>,
+    known: Mutex<Known>,
+}
+
+/// Arguments, encoded under a description that was current then.
+#[pyclass(frozen, module = "db_pool_rs_full")]
+pub struct Params(pub pool::Params);
+
+impl Text {
+    pub fn new(id: TextId, sql: Arc<str>, handle: Arc<Handle>) -> Self {
+        Text { id, sql, handle, known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The server told its types.
+    pub fn describe(&self, described: &Arc<Described>) {
+        self.known().described = Some((described.clone(), Instant::now()));
+    }
+
+    /// Encode arguments, if the types are known; an error if they do not fit, unless the types may be out of date: then
+    /// these are forgotten, and the server is asked again.
+    pub fn encode_args(&self, py: Python<'_>, args: &Bound<'_, PyTuple>) -> PyResult<Option<pool::Params>> {
+        let Some((described, learned)) = self.known().described.clone() else { return Ok(None) };
+        match codec::encode(py, &described, args) {
+            Ok(bytes) => Ok(Some((described, bytes))),
+            Err(error) => {
+                let confirmed = Instant::now().checked_sub(CONFIRM_AFTER).is_none_or(|limit| learned > limit);
+                if confirmed && learned > self.handle.altered() {
+                    return Err(error);
+                }
+                self.known().described = None;
+                self.handle.call(Command::Doubt(self.id, described));
+                Ok(None)
+            }
+        }
+    }
+
+    /// The decoders for rows that came under this description, from a session with these settings.
+    pub fn shape(&self, py: Python<'_>, described: &Arc<Described>, settings: &Arc<Settings>) -> PyResult<Arc<Shape>> {
+        let same = |one: &&Shaped| {
+            Arc::ptr_eq(&one.described, described)
+                && (Arc::ptr_eq(&one.settings, settings) || one.settings == *settings)
+        };
+        if let Some(found) = self.known().shapes.iter().find(same) {
+            return Ok(found.shape.clone());
+        }
+        let shape = Arc::new(codec::shape(py, described, settings)?);
+        let (described, settings) = (described.clone(), settings.clone());
+        let mut known = self.known();
+        if known.shapes.len() >= MOST_SHAPES {
+            known.shapes.remove(0);
+        }
+        known.shapes.push(Shaped { described, settings, shape: shape.clone() });
+        Ok(shape)
+    }
+}
+
+#[pymethods]
+impl Text {
+    /// Encode arguments; None if the types are not known yet. ArgumentError if they do not fit.
+    fn encode(&self, args: &Bound<'_, PyTuple>) -> PyResult<Option<Params>> {
+        Ok(self.encode_args(args.py(), args)?.map(Params))
+    }
+}
+
+impl Drop for Text {
+    fn drop(&mut self) {
+        self.handle.call(Command::ForgetText(self.id));
+    }
+}
