@@ -59,7 +59,8 @@ fn put(py: Python<'_>, oid: u32, value: &Bound<'_, PyAny>, out: &mut BytesMut) -
     let start = out.len();
     let done = match form(oid) {
         Form::Single(kind) => put_usual(py, kind, value, out),
-        Form::Array { kind, element, .. } => put_list(py, kind, element, value, out),
+        form @ Form::Array { kind, element, .. } if form.sent() == 1 => put_list(py, kind, element, value, out),
+        Form::Array { .. } => None, // a literal
     };
     if done.is_some() && out.len() - start <= LONGEST {
         return Ok(());
@@ -158,9 +159,6 @@ fn interval(value: &Bound<'_, PyDelta>) -> [u8; 16] {
 
 /// Write a list of values of the usual classes, in one dimension.
 fn put_list(py: Python<'_>, kind: Kind, element: u32, value: &Bound<'_, PyAny>, out: &mut BytesMut) -> Option<()> {
-    if matches!(kind, Kind::Other) {
-        return None; // a literal, in text
-    }
     let items = value.cast_exact::<PyList>().ok()?;
     let start = out.len();
     out.put_u32(0);

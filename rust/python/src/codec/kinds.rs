@@ -32,6 +32,8 @@ pub enum Kind {
     Range(bool),
     /// Read by psycopg's loaders, in text.
     Composite,
+    /// pg_snapshot[]: sent as an array, but psycopg does not know it for one, so that it comes as text.
+    Opaque,
     /// Sent in binary, which is the text itself, but received in text: "char", unknown.
     Literal,
     /// Text both ways; also types that are not built in.
@@ -66,6 +68,7 @@ const TYPES: &[(u32, u32, Kind)] = &[
     (1700, 1231, Kind::Numeric),
     (2249, 2287, Kind::Composite), // record
     (2950, 2951, Kind::Uuid),
+    (5039, 0, Kind::Opaque),
     (3802, 3807, Kind::Jsonb),
     (3904, 3905, Kind::Range(false)), // int4range
     (3906, 3907, Kind::Range(false)), // numrange
@@ -81,7 +84,7 @@ const TYPES: &[(u32, u32, Kind)] = &[
     (4536, 6157, Kind::Range(false)),
 ];
 
-/// Arrays of the other built-in types, whose elements come as text. (Not pg_snapshot[], which psycopg does not know.)
+/// Arrays of the other built-in types, whose elements come as text.
 const TEXT_ARRAYS: &[u32] = &[
     143, 271, 629, 719, 775, 791, 1006, 1008, 1010, 1011, 1012, 1013, 1017, 1018, 1019, 1020, 1027, 1034, 1040, 1561,
     1563, 2201, 2207, 2208, 2209, 2210, 2211, 2949, 3221, 3643, 3644, 3645, 3735, 3770, 4073, 4090, 4097, 4192,
@@ -131,13 +134,16 @@ impl Form {
 
     /// The format in which an argument is sent.
     pub fn sent(self) -> i16 {
-        let text = matches!(self.kind(), Kind::Inet | Kind::Cidr | Kind::Range(_) | Kind::Composite | Kind::Other);
+        let text = matches!(
+            self.kind(),
+            Kind::Inet | Kind::Cidr | Kind::Range(_) | Kind::Composite | Kind::Opaque | Kind::Other
+        );
         i16::from(!text)
     }
 
     /// The format in which a column is asked for.
     pub fn received(self) -> i16 {
-        i16::from(!matches!(self.kind(), Kind::Composite | Kind::Literal | Kind::Other))
+        i16::from(!matches!(self.kind(), Kind::Composite | Kind::Opaque | Kind::Literal | Kind::Other))
     }
 
     /// Whether the session's time zone counts.

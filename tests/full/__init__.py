@@ -1,0 +1,1 @@
+"""The Rust engine alone: its workspace, and its codec without a server."""
