@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from psycopg import adapters
+from psycopg import DataError, adapters
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Loader, Transformer
 from psycopg.pq import Format
@@ -45,7 +46,15 @@ class _Float4TextLoader(Loader):
 
 
 class _IntervalTextLoader(IntervalLoader):
-    """psycopg's loader in Python: the one in C (3.3) cuts the days to 32 bits, so that a long interval is altered."""
+    """psycopg's loader in Python: the one in C (3.3) cuts the days to 32 bits, so that a long interval is altered.
+
+    Both take an infinite interval (PostgreSQL 17) for one of length 0.
+    """
+
+    def load(self, data: Buffer) -> timedelta:
+        if bytes(data).endswith(b"infinity"):
+            raise DataError(f"can't parse interval {bytes(data).decode()!r}")
+        return super().load(data)
 
 
 class _IntervalBinaryLoader(IntervalBinaryLoader):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from psycopg import pq
+from psycopg import DataError, pq
 
 from db_pool_rs.types import oids
 from db_pool_rs.types.decode import RowDecoder, result_format
+from db_pool_rs.types.loaders import value_loader
 
 BINARY = [
     *(oids.BOOL, oids.INT2, oids.INT4, oids.INT8, oids.OID, oids.FLOAT4, oids.FLOAT8, oids.NUMERIC),
@@ -46,3 +47,10 @@ def test_fits_any_session_when_no_setting_matters() -> None:
     assert RowDecoder(("a",), (oids.INT4.oid,), 1, connection).fits(connection)
     connection.finish()
     assert RowDecoder(("a",), (oids.INT4.oid,), 1).fits(connection)
+
+
+@pytest.mark.parametrize("text", [b"infinity", b"-infinity"])
+def test_an_infinite_interval_is_not_taken_for_one_without_length(text: bytes) -> None:
+    for settings in ({}, {b"IntervalStyle": b"postgres"}):
+        with pytest.raises(DataError, match="can't parse interval"):
+            value_loader(oids.INTERVAL.oid, 0, settings)(text)
