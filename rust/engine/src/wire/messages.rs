@@ -189,6 +189,40 @@ mod tests {
         assert!(Rows { data: Bytes::from_static(b"\xff\xff"), count: 3 }.to_vec().is_err());
     }
 
+    /// Every beginning of a message, and every message in which one byte is another.
+    fn damaged(good: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+        let cut = (0..good.len()).map(|end| good[..end].to_vec());
+        let altered = (0..good.len()).flat_map(move |at| {
+            (0..=u8::MAX).map(move |byte| {
+                let mut message = good.to_vec();
+                message[at] = byte;
+                message
+            })
+        });
+        cut.chain(altered)
+    }
+
+    #[test]
+    fn damaged_messages_are_refused_or_read_within_their_bounds() {
+        let description = b"\0\x02a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\x01b\0\0\0\0\0\0\0\0\0\0\x19\0\x04\xff\xff\xff\xff\0\x01";
+        assert_eq!(columns(description).map(|found| found.len()), Ok(2));
+        for message in damaged(description) {
+            assert!(columns(&message).map_or(0, |found| found.len()) <= message.len() / 19);
+        }
+        for message in damaged(b"\0\x02\0\0\0\x17\0\0\0\x19") {
+            assert!(parameters(&message).map_or(0, |found| found.len()) <= message.len() / 4);
+        }
+        for message in damaged(b"\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\x01\0\0\0\0") {
+            let (mut values, mut bytes, length) = (0, 0, message.len());
+            let rows = Rows { data: message.into(), count: 2 };
+            let read = rows.read(|_, _, value| {
+                values += 1;
+                bytes += value.map_or(0, <[u8]>::len);
+            });
+            assert!(values * 4 + bytes <= length, "{read:?}");
+        }
+    }
+
     #[test]
     fn formats_that_are_alike_are_said_once() {
         for (formats, bytes) in
