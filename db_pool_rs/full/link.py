@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from .copyturns import CopyTurns
+
 if TYPE_CHECKING:
-    from ..simple.driver import Done, Statement
+    from ..simple.driver import Done, Sink, Source, Statement
     from .runner import FullRunner
 
 _ALTERING = ("ALTER ", "DROP ")
@@ -24,6 +27,7 @@ class FullLink:
         self._in_transaction = False
         #: An ALTER or DROP is not committed yet.
         self._altered = False
+        self._copy: CopyTurns | None = None
 
     def start(self, group: Sequence[Statement], done: Done) -> None:
         """Send `group` and one Sync."""
@@ -32,12 +36,32 @@ class FullLink:
         calls = [(one.text.description or one.text.sql, one.args, one.params, one.want) for one in group]
         self._runner.native.run(self.id, self._runner.expect(self), calls)
 
+    def describe(self, statement: Statement, done: Done) -> None:
+        """Have the database check a statement without running it."""
+        assert self._done is None, "bug: two groups on one connection"
+        self._group, self._done = (statement,), done
+        what = statement.text.description or statement.text.sql
+        self._runner.native.describe(self.id, self._runner.expect(self), what)
+
+    def copy(self, statement: Statement, stream: Source | Sink, done: Done) -> None:
+        """Run a COPY, whose data the stream gives or takes."""
+        assert self._done is None, "bug: two groups on one connection"
+        self._group, self._done = (statement,), done
+        self._copy = CopyTurns(statement, stream, partial(self._runner.native.feed, self.id))
+        self._runner.native.copy(self.id, self._runner.expect(self), statement.text.sql)
+
+    def copy_turn(self, piece: bytes | None) -> None:
+        """The engine asks for a piece of the data, or gives one."""
+        if self._copy is not None:
+            self._copy.turn(piece)
+
     def ran(self, ok: bool, seconds: float, in_transaction: bool, results: list[tuple[Any, Any]]) -> None:
         """The group is answered."""
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction
+        self._copy = None
         for statement, (value, error) in zip(group, results, strict=True):
-            statement.value, statement.error = value, error
+            statement.value, statement.error = value, statement.error or error
         if ok and (self._altered or _alters(group)):
             self._runner.native.alter()
             self._altered = in_transaction  # others see it when it is committed
@@ -50,6 +74,8 @@ class FullLink:
 
     async def cancel(self, timeout: float) -> bool:
         """Have the server asked to stop what runs; returns when a late request can hit nothing else."""
+        if self._copy is not None:
+            self._copy.stop()
         await self._runner.stop_on(self)
         return True
 
@@ -62,7 +88,9 @@ class FullLink:
 
     def close(self) -> None:
         """Nobody hears of it any more."""
-        self._group, self._done = (), None
+        if self._copy is not None:
+            self._copy.stop()
+        self._group, self._done, self._copy = (), None, None
 
 
 def _alters(group: Sequence[Statement]) -> bool:

@@ -168,6 +168,18 @@ class FullRunner(Service):
         """They will not be answered: the loss of the connection is told, too."""
         self._expected.pop(token)
 
+    def copy_turn(self, token: int, piece: bytes | None) -> None:
+        """A borrower's COPY asks for a piece of its data, or gives one."""
+        link = self._expected.get(token)
+        if isinstance(link, FullLink):
+            link.copy_turn(piece)
+
+    def notified(self, conn: int, pid: int, channel: str, payload: str) -> None:
+        """A notification for whoever holds the connection."""
+        user = self._users.get(conn)
+        if user is not None and user.on_notification is not None:
+            user.on_notification(pid, channel, payload)
+
     def stopped(self, token: int) -> None:
         """A request to stop was taken in."""
         future = self._expected.pop(token)

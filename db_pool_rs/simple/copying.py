@@ -99,9 +99,7 @@ class Copy:
                 chunk = await self._of_user(self._stream.__anext__())
             except StopAsyncIteration:
                 return
-            if not isinstance(chunk, (bytes, bytearray, memoryview)):
-                raise InterfaceError(f"source: bytes expected, got {type(chunk).__name__}")
-            yield bytes(chunk)
+            yield as_piece(chunk)
 
     async def _receive(self) -> None:
         assert callable(self._stream)
@@ -161,6 +159,13 @@ class Copy:
             loop.remove_reader(fd)
             if writing:
                 loop.remove_writer(fd)
+
+
+def as_piece(given: object) -> bytes:
+    """What a source gave, as bytes; InterfaceError for anything else."""
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return bytes(given)
+    raise InterfaceError(f"source: bytes expected, got {type(given).__name__}")
 
 
 def _set(future: asyncio.Future[None]) -> None:

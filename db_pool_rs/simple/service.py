@@ -35,9 +35,7 @@ class Lent(Protocol):
 class Service(ABC):
     """Serves one pool on one event loop."""
 
-    def __init__(
-        self, config: PoolConfig, driver: Database, limits: Limits, loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, config: PoolConfig, driver: Database, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         self.config = config
         self.driver = driver
         #: The numbers of the rules, as the pool was made with them.

@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     "pool": (
         "simple.pool simple.connection simple.cursor simple.preparation simple.notifications simple.copy* "
         "simple.borrowing simple.exclusive simple.session simple.runner simple.texts simple.failures "
-        "simple.service full.pool full.runner full.link full.driver full.options",
+        "simple.service full.pool full.runner full.link full.copyturns full.driver full.options",
         "scheduler seam loop types contract leaf base",
     ),
     "scheduler": ("simple.scheduler simple.upkeep simple.queues simple.conn simple.actions", "seam leaf base"),

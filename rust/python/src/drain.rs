@@ -8,7 +8,7 @@ use db_pool_engine::rules::ItemId;
 use db_pool_engine::wire::{Described, Lost, Rows, Settings};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::answer::Answer;
 use crate::codec;
@@ -60,6 +60,15 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
         Completion::Lent(item, conn, _) => handler.tell("lent", (item.0, conn.0)),
         Completion::Ran(token, Ok(ran)) => self::ran(pool, token, ran),
         Completion::Ran(token, Err(_)) => handler.tell("ran_lost", (token,)),
+        Completion::CopyTurn(token, piece) => {
+            handler.tell("copy_turn", (token, piece.map(|piece| PyBytes::new(py, &piece))))
+        }
+        Completion::Notified(conn, notifications) => {
+            for one in notifications {
+                handler.tell("notified", (conn.0, one.pid, one.channel, one.payload))?;
+            }
+            Ok(())
+        }
         Completion::Stopped(token) => handler.tell("stopped", (token,)),
         Completion::LentLost(conn, lost) => handler.tell("lent_lost", (conn.0, convert::lost(py, &lost)?)),
         Completion::Greet(conn) => handler.tell("greet", (conn.0,)),

@@ -11,6 +11,7 @@ mod answer;
 mod codec;
 mod convert;
 mod drain;
+mod lent;
 mod mailbox;
 mod pool;
 mod text;

@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use db_pool_engine::pool::{self, Call, Command, Source, TextInfo};
+use db_pool_engine::pool::{self, Command, TextInfo};
 use db_pool_engine::rules::items::ById;
 use db_pool_engine::rules::{ConnId, ItemId, TextId};
 use pyo3::prelude::*;
@@ -18,7 +18,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::answer::Answer;
 use crate::convert;
 use crate::mailbox::Mailbox;
-use crate::text::{Params, Text};
+use crate::text::Text;
 use crate::threads::{self, Thread};
 
 /// How long the pool's thread may take to say how the pool stands.
@@ -150,7 +150,7 @@ impl Pool {
         }
     }
 
-    fn next(&self) -> u64 {
+    pub fn next(&self) -> u64 {
         let mut inner = self.inner();
         inner.last += 1;
         inner.last
@@ -277,46 +277,6 @@ impl Pool {
     /// Nobody waits for that connection any more.
     fn cancel(&self, py: Python<'_>, item: u64) -> PyResult<()> {
         self.ask(py, Command::Cancel(ItemId(item)))
-    }
-
-    /// Run statements on a lent connection: (text or SQL, arguments, encoded arguments or None, whether rows are wanted).
-    fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
-        let mut calls = Vec::with_capacity(statements.len());
-        for statement in statements {
-            let (what, args, params, want_rows): (
-                Bound<'_, PyAny>,
-                Bound<'_, PyTuple>,
-                Option<Bound<'_, Params>>,
-                bool,
-            ) = statement.extract()?;
-            let item = self.next();
-            let text = what.cast::<Text>().ok().cloned();
-            let source = match &text {
-                Some(text) => Source::Known(text.get().id),
-                None => Source::Plain(Arc::from(what.extract::<&str>()?)),
-            };
-            let (with_args, params) = (!args.is_empty(), params.map(|params| params.get().0.clone()));
-            calls.push(Call { item: ItemId(item), source, with_args, params });
-            let text = text.map(Bound::unbind);
-            let pending = Pending { answer: None, text, args: args.unbind(), want_rows, error: None };
-            self.inner().pending.insert(item, pending);
-        }
-        self.ask(py, Command::Run(ConnId(conn), token, calls))
-    }
-
-    /// Ask the server to stop what runs on a lent connection.
-    fn stop(&self, py: Python<'_>, conn: u64, token: u64) -> PyResult<()> {
-        self.ask(py, Command::Stop(ConnId(conn), token))
-    }
-
-    /// A connection comes back.
-    fn release(&self, py: Python<'_>, conn: u64, healthy: bool) -> PyResult<()> {
-        self.ask(py, Command::Release(ConnId(conn), healthy))
-    }
-
-    /// Close a connection that is of no use any more; with `retire` the others are suspect, too.
-    fn abort(&self, py: Python<'_>, conn: u64, reason: String, retire: bool) -> PyResult<()> {
-        self.ask(py, Command::Abort(ConnId(conn), reason, retire))
     }
 
     /// The password that was asked for; None if there is none: whether to ask again cannot help.

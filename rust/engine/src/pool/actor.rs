@@ -15,7 +15,7 @@ use super::texts::Texts;
 use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
 use crate::rules::items::ById;
 use crate::rules::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
-use crate::wire::{Described, Lost};
+use crate::wire::{Described, Feed, Lost};
 
 /// How long connections may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -60,6 +60,10 @@ pub(super) struct Member {
     pub(super) retries: u32,
     /// What a borrower waits for.
     pub(super) token: Option<u64>,
+    /// Its types are asked for, and nothing is run.
+    pub(super) describing: bool,
+    /// Where the answers to a COPY's questions go.
+    pub(super) feed: Option<mpsc::UnboundedSender<Feed>>,
     pub(super) lent: bool,
     pub(super) in_transaction: bool,
     /// Dates and intervals can be read in text.
@@ -84,6 +88,8 @@ impl Member {
             missing: 0,
             retries: 0,
             token: None,
+            describing: false,
+            feed: None,
             lent: false,
             in_transaction: false,
             plain: true,
@@ -93,6 +99,7 @@ impl Member {
     /// A group is to be run.
     pub(super) fn begin(&mut self, group: Vec<ItemId>) {
         (self.group, self.at, self.run, self.sent, self.asked, self.retries) = (group, 0, 0, false, None, 0);
+        (self.describing, self.feed) = (false, None);
     }
 
     /// A task that has ended has told so: the loss is on its way.

@@ -6,7 +6,7 @@ use super::actor::{Actor, Stage};
 use super::member::Event;
 use super::{Completion, Ran, Source};
 use crate::rules::{Action, ConnId, ItemId, Kind};
-use crate::wire::{Answer, Column, Described, Lost, Outcome, Settings};
+use crate::wire::{Answer, Column, Described, Lost, Notification, Outcome, Settings};
 
 /// How often a statement is prepared again before its error is reported.
 const MOST_RETRIES: u32 = 3;
@@ -35,6 +35,13 @@ impl Actor {
                 self.not_opened(conn, permanent, now)
             }
             Event::Ran(answer) => return self.answered(conn, answer, now),
+            Event::CopyTurn(piece) => {
+                if let Some(token) = self.members[&conn].token {
+                    self.batch.push(Completion::CopyTurn(token, piece));
+                }
+                return;
+            }
+            Event::Notified(notifications) => return self.notified(conn, notifications),
             Event::Lost(lost) => {
                 let retire = lost.retires();
                 self.lost(conn, lost, retire, now)
@@ -76,7 +83,8 @@ impl Actor {
 
     /// ReadyForQuery: what was run is final.
     fn answered(&mut self, conn: ConnId, answer: Answer, now: f64) {
-        let Answer { ok, outcomes, elapsed, largest, in_transaction, settings, notices, apart } = answer;
+        let Answer { ok, outcomes, elapsed, largest, in_transaction, settings, notices, notifications, apart } = answer;
+        self.notified(conn, notifications);
         self.batch.extend(notices.into_iter().map(Completion::Notice));
         let member = self.member(conn);
         (member.plain, member.in_transaction) = (settings.is_plain(), in_transaction);
@@ -98,6 +106,13 @@ impl Actor {
             self.start(conn);
         } else if ok || !self.heal(conn) {
             self.finish(conn, ok, elapsed.as_secs_f64(), largest);
+        }
+    }
+
+    /// Who holds the connection listens, or nobody.
+    fn notified(&mut self, conn: ConnId, notifications: Vec<Notification>) {
+        if self.members[&conn].lent && !notifications.is_empty() {
+            self.batch.push(Completion::Notified(conn, notifications));
         }
     }
 
@@ -202,6 +217,9 @@ impl Actor {
     /// A plan that is out of date is forgotten. True if its statement, being alone, is prepared anew and sent once more.
     fn heal(&mut self, conn: ConnId) -> bool {
         let member = &self.members[&conn];
+        if member.feed.is_some() {
+            return false; // the data of a COPY are gone
+        }
         let failed = |item: &&ItemId| matches!(self.results.get(item), Some(Completion::Failed(..)));
         let Some(item) = member.group.iter().find(failed).copied() else { return false };
         let Some(Completion::Failed(_, error)) = self.results.get(&item) else { return false };

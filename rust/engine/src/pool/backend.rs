@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::holder::{self, Sessions};
 use super::member::Job;
 use crate::sqlite::{self, Control, Driver};
-use crate::wire::{Answer, CancelKey, Config, ConnectError, Group, Link, Lost, Settings};
+use crate::wire::{Answer, CancelKey, Config, ConnectError, CopyStream, Group, Link, Lost, Notification, Settings};
 
 /// How long a CancelRequest may take, connecting included.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -114,8 +114,16 @@ impl Session {
         }
     }
 
-    /// Watch over it while nothing runs on it; returns when it is lost. A file is not.
-    pub async fn watch(&mut self) -> Lost {
+    /// Run a COPY.
+    pub async fn copy(&mut self, sql: &str, stream: CopyStream<'_>) -> Result<Answer, Lost> {
+        match self {
+            Session::Postgres(link) => link.run_copy(sql, stream).await,
+            Session::Sqlite(_) => Err(Lost::new("bug: COPY on SQLite")),
+        }
+    }
+
+    /// Watch over it while nothing runs on it; returns with notifications, or when it is lost. A file is not.
+    pub async fn watch(&mut self) -> Result<Vec<Notification>, Lost> {
         match self {
             Session::Postgres(link) => link.watch().await,
             Session::Sqlite(_) => std::future::pending().await,

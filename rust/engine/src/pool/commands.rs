@@ -49,6 +49,9 @@ impl Actor {
                 return actions;
             }
             Command::Run(conn, token, calls) => self.run_lent(conn, token, calls, now),
+            Command::Describe(conn, token, call) => self.describe_lent(conn, token, call, now),
+            Command::Copy(conn, token, item, sql) => self.copy_lent(conn, token, item, sql, now),
+            Command::Feed(conn, feed) => self.feed(conn, feed),
             Command::Stop(conn, token) => self.cancel(conn, Some(token)),
             Command::Release(conn, healthy) => return self.release(conn, healthy, now),
             Command::Abort(conn, reason, retire) => return self.abort(conn, Lost::new(reason), retire, now),
@@ -67,7 +70,7 @@ impl Actor {
         Vec::new()
     }
 
-    fn take_in(&mut self, call: Call, now: f64) {
+    pub(super) fn take_in(&mut self, call: Call, now: f64) {
         if let Source::Known(text) = call.source {
             self.texts.hold(text);
         }
@@ -93,23 +96,6 @@ impl Actor {
                 self.finish(conn, false, 0.0, 0);
             }
         }
-    }
-
-    /// A borrower's statements.
-    fn run_lent(&mut self, conn: ConnId, token: u64, calls: Vec<Call>, now: f64) {
-        let free = self.members.get(&conn).is_some_and(|member| member.lent && member.token.is_none());
-        if !free {
-            let lost = Lost { sent: false, ..Lost::new("the connection is gone") };
-            return self.batch.push(Completion::Ran(token, Err(lost)));
-        }
-        let group = calls.iter().map(|call| call.item).collect();
-        for call in calls {
-            self.take_in(call, now);
-        }
-        let member = self.member(conn);
-        member.token = Some(token);
-        member.begin(group);
-        self.start(conn);
     }
 
     fn release(&mut self, conn: ConnId, healthy: bool, now: f64) -> Vec<Action> {

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::backend::{Connector, Key, Session};
 use crate::rules::ConnId;
-use crate::wire::{Answer, ConnectError, Execute, Lost, Settings};
+use crate::wire::{Answer, ConnectError, CopyStream, Execute, Feed, Lost, Notification, Settings};
 
 /// What a connection is to run.
 #[derive(Default)]
@@ -18,6 +19,8 @@ pub struct Job {
     pub revocable: bool,
     /// The session must be outside a transaction after.
     pub shared: bool,
+    /// Not statements, but one COPY, and the caller's answers to its questions.
+    pub copy: Option<(Arc<str>, UnboundedReceiver<Feed>)>,
 }
 
 /// What happened.
@@ -28,6 +31,10 @@ pub enum Event {
     OpenFailed(ConnectError),
     /// A job is answered.
     Ran(Answer),
+    /// A COPY asks for a piece of its data, or gives one.
+    CopyTurn(Option<Bytes>),
+    /// Something was said to those who listen.
+    Notified(Vec<Notification>),
     /// It is gone.
     Lost(Lost),
     /// The server closed a CancelRequest's connection; a borrower's request has a token.
@@ -60,14 +67,20 @@ pub async fn serve(
         let job = tokio::select! {
             biased;
             job = jobs.recv() => job,
-            lost = held.watch() => {
-                drop(held.into_link());
-                return tell(Event::Lost(Lost { sent: false, ..lost }));
+            seen = held.watch() => match seen {
+                Ok(notifications) => {
+                    tell(Event::Notified(notifications));
+                    continue;
+                }
+                Err(lost) => {
+                    drop(held.into_link());
+                    return tell(Event::Lost(Lost { sent: false, ..lost }));
+                }
             }
         };
         let Some(job) = job else { break };
         let done = tokio::select! {
-            done = carry_out(&mut held, job) => done,
+            done = carry_out(&mut held, job, &tell) => done,
             _ = &mut alive => break,
         };
         match done {
@@ -81,9 +94,15 @@ pub async fn serve(
     held.close().await;
 }
 
-async fn carry_out(session: &mut Session, job: Job) -> Result<Answer, Lost> {
+async fn carry_out(session: &mut Session, job: Job, tell: &(impl Fn(Event) + Send + Sync)) -> Result<Answer, Lost> {
     let shared = job.shared;
-    let answer = session.run(job).await?;
+    let answer = match job.copy {
+        Some((sql, mut answers)) => {
+            let ask = |piece| tell(Event::CopyTurn(piece));
+            session.copy(&sql, CopyStream { ask: &ask, answers: &mut answers }).await?
+        }
+        None => session.run(job).await?,
+    };
     if shared && answer.in_transaction {
         return Err(Lost::new("bug: a statement left a transaction open on a shared connection"));
     }

@@ -14,6 +14,7 @@ mod answers;
 mod backend;
 mod commands;
 mod holder;
+mod lent;
 mod measures;
 mod member;
 mod sending;
@@ -28,7 +29,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::rules::{ConnId, ItemId, Kind, Limits, Reason, TextId};
-use crate::wire::{ConnectError, Described, Lost, Rows, ServerError, Settings};
+use crate::wire::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings};
 
 /// A text that the pool is told of.
 #[derive(Clone, Debug)]
@@ -125,6 +126,13 @@ pub enum Command {
     Cancel(ItemId),
     /// Run statements on a connection that is lent; `Completion::Ran` has the same token.
     Run(ConnId, u64, Vec<Call>),
+    /// Ask for the types of one text on a connection that is lent, without running it; `Completion::Ran` tells.
+    Describe(ConnId, u64, Call),
+    /// Run a COPY on a connection that is lent, as the item; `Completion::CopyTurn` asks for its data or gives them, and
+    /// wants one `Command::Feed` each time. `Completion::Ran` ends it.
+    Copy(ConnId, u64, ItemId, Arc<str>),
+    /// An answer to `Completion::CopyTurn`.
+    Feed(ConnId, Feed),
     /// Stop what runs on a connection that is lent. It is not released before `Completion::Stopped` has come: until then
     /// the request may hit what runs next.
     Stop(ConnId, u64),
@@ -191,6 +199,10 @@ pub enum Completion {
     Lent(ItemId, ConnId, f64),
     /// What was run on a connection that is lent.
     Ran(u64, Result<Ran, Lost>),
+    /// A COPY wants a piece of its data (None), or gives one.
+    CopyTurn(u64, Option<Bytes>),
+    /// Notifications for whoever holds that connection.
+    Notified(ConnId, Vec<Notification>),
     /// The server was asked to stop, and has closed the connection of the request.
     Stopped(u64),
     /// A connection that is lent is gone.

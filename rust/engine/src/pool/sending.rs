@@ -28,6 +28,9 @@ struct Plan {
 impl Actor {
     /// Go on with the group of `conn`.
     pub(super) fn start(&mut self, conn: ConnId) {
+        if self.member(conn).describing {
+            return self.describe(conn);
+        }
         let member = self.member(conn);
         let group = std::mem::take(&mut member.group);
         let (at, lent, plain) = (member.at, member.lent, member.plain);
@@ -39,11 +42,36 @@ impl Actor {
             let run = plan.statements.len() - usize::from(plan.asked.is_some());
             member.sent = member.sent || run > 0;
             (member.run, member.asked) = (run, plan.asked);
-            return member.send(Job { statements: plan.statements, revocable: plan.revocable, shared: !lent });
+            return member.send(Job {
+                statements: plan.statements,
+                revocable: plan.revocable,
+                shared: !lent,
+                copy: None,
+            });
         }
         for (item, text) in plan.missing {
             self.awaiting.insert(item, conn);
             self.batch.push(Completion::NeedsParams(item, text));
+        }
+    }
+
+    /// Ask for the types of the one statement, unless they are known.
+    fn describe(&mut self, conn: ConnId) {
+        let item = self.member(conn).group[0];
+        let payload = &self.payloads[&item];
+        let sql = match &payload.source {
+            _ if payload.under.is_some() => None,
+            Source::Known(text) if self.texts.described(*text).is_some() => None,
+            Source::Known(text) => Some(self.texts.info(*text).sql.clone()),
+            Source::Plain(sql) => Some(sql.clone()),
+        };
+        match sql {
+            Some(sql) => {
+                let member = self.member(conn);
+                member.asked = Some(item);
+                member.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
+            }
+            None => self.finish(conn, true, 0.0, 0),
         }
     }
 

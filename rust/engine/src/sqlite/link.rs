@@ -130,7 +130,17 @@ impl Link {
     fn each(&self, count: usize, ok: bool, error: ServerError) -> Answer {
         let in_transaction = self.inner.as_ref().is_some_and(|inner| inner.database.in_block());
         let (outcomes, elapsed, settings) = (vec![Outcome::Failed(error); count], Duration::ZERO, Arc::default());
-        Answer { ok, outcomes, elapsed, largest: 0, in_transaction, settings, notices: Vec::new(), apart: false }
+        Answer {
+            ok,
+            outcomes,
+            elapsed,
+            largest: 0,
+            in_transaction,
+            settings,
+            notices: Vec::new(),
+            notifications: Vec::new(),
+            apart: false,
+        }
     }
 
     async fn on_thread(

@@ -142,6 +142,7 @@ pub fn carry_out(
         in_transaction: database.in_block(),
         settings: Arc::default(),
         notices: run.notices,
+        notifications: Vec::new(),
         apart: run.apart,
     })
 }

@@ -17,11 +17,12 @@ use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::cancel::CancelKey;
+use super::copy::Stream as CopyStream;
 use super::error::{Lost, Malformed, ServerError};
 use super::frame::{self, Fields};
-use super::messages::{self, Described, Execute};
+use super::messages::{self, Described, Execute, Notification};
 use super::prepared::Prepared;
-use super::running::{Answer, Run, Step};
+use super::running::{Answer, Outcome, Run, Step};
 use super::settings::Settings;
 use super::stream::Stream;
 
@@ -52,6 +53,7 @@ pub struct Link {
     parameters: HashMap<String, String>,
     settings: Arc<Settings>,
     notices: Vec<ServerError>,
+    notifications: Vec<Notification>,
     prepared: Prepared,
     used: Instant,
     cancel: CancelKey,
@@ -69,6 +71,7 @@ impl Link {
             parameters: HashMap::new(),
             settings: Arc::default(),
             notices: Vec::new(),
+            notifications: Vec::new(),
             prepared: Prepared::new(max_statements),
             used: Instant::now(),
             cancel,
@@ -121,7 +124,7 @@ impl Link {
                 }
             };
             if kind == b'Z' {
-                self.status = body.first().copied().unwrap_or(b'I');
+                self.ready(&body);
                 if matches!(run.current(), Some(Step::Check)) {
                     run.step += 1;
                     continue;
@@ -130,10 +133,22 @@ impl Link {
             }
             run.take(kind, body, &mut self.prepared)?;
         }
-        self.used = Instant::now();
         self.shrink();
         let (ok, outcomes, largest) = run.end()?;
-        Ok(Answer {
+        Ok(self.answer(ok, outcomes, largest, began))
+    }
+
+    /// Run a COPY, its data going by in `stream`; one outcome.
+    pub async fn run_copy(&mut self, sql: &str, mut stream: CopyStream<'_>) -> Result<Answer, Lost> {
+        let began = Instant::now();
+        let outcome = self.copy(sql, &mut stream).await?;
+        self.shrink();
+        let ok = matches!(outcome, Outcome::Done { .. });
+        Ok(self.answer(ok, vec![outcome], 0, began))
+    }
+
+    fn answer(&mut self, ok: bool, outcomes: Vec<Outcome>, largest: usize, began: Instant) -> Answer {
+        Answer {
             ok,
             outcomes,
             largest,
@@ -141,8 +156,15 @@ impl Link {
             in_transaction: self.in_transaction(),
             settings: self.settings.clone(),
             notices: std::mem::take(&mut self.notices),
+            notifications: std::mem::take(&mut self.notifications),
             apart: false,
-        })
+        }
+    }
+
+    /// ReadyForQuery.
+    pub(super) fn ready(&mut self, body: &[u8]) {
+        self.status = body.first().copied().unwrap_or(b'I');
+        self.used = Instant::now();
     }
 
     /// Write messages for all statements and one Sync; the steps are what the server will answer.
@@ -202,11 +224,17 @@ impl Link {
         Ok(())
     }
 
-    /// Watch over the connection while nothing runs on it; returns when it is lost. May be dropped at any time.
-    pub async fn watch(&mut self) -> Lost {
-        match self.receive().await {
-            Ok(_) => Malformed("an answer that nobody asked for").into(),
-            Err(lost) => lost,
+    /// Watch over the connection while nothing runs on it; returns with notifications, or when it is lost. May be dropped
+    /// at any time.
+    pub async fn watch(&mut self) -> Result<Vec<Notification>, Lost> {
+        loop {
+            if self.take_in()?.is_some() {
+                return Err(Malformed("an answer that nobody asked for").into());
+            }
+            if !self.notifications.is_empty() {
+                return Ok(std::mem::take(&mut self.notifications));
+            }
+            self.progress().await?;
         }
     }
 
@@ -221,36 +249,63 @@ impl Link {
     /// The next message that belongs to what runs; what the server says besides is taken in. May be dropped at any time.
     pub(super) async fn receive(&mut self) -> Result<(u8, Bytes), Lost> {
         loop {
-            while let Some((kind, body)) = frame::next(&mut self.input)? {
-                match kind {
-                    b'N' if self.notices.len() < MOST_NOTICES => self.notices.push(ServerError::parse(&body)),
-                    b'N' | b'A' => {}
-                    b'S' => {
-                        let mut fields = Fields(&body);
-                        let (name, value) = (fields.text()?, fields.text()?);
-                        let mut settings = Settings::clone(&self.settings);
-                        if settings.report(&name, &value) {
-                            self.settings = Arc::new(settings);
-                        }
-                        self.parameters.insert(name, value);
-                    }
-                    b'E' => {
-                        let error = ServerError::parse(&body);
-                        if error.is_fatal() {
-                            return Err(Lost { message: error.to_string(), cause: Some(error), sent: true });
-                        }
-                        return Ok((kind, body));
-                    }
-                    _ => return Ok((kind, body)),
-                }
+            if let Some(message) = self.take_in()? {
+                return Ok(message);
             }
             self.progress().await?;
         }
     }
 
+    /// The next such message that has arrived.
+    fn take_in(&mut self) -> Result<Option<(u8, Bytes)>, Lost> {
+        while let Some((kind, body)) = frame::next(&mut self.input)? {
+            match kind {
+                b'N' if self.notices.len() < MOST_NOTICES => self.notices.push(ServerError::parse(&body)),
+                b'N' => {}
+                b'A' => self.notifications.push(Notification::parse(&body)?),
+                b'S' => self.take_setting(&body)?,
+                b'E' => {
+                    let error = ServerError::parse(&body);
+                    if error.is_fatal() {
+                        return Err(Lost { message: error.to_string(), cause: Some(error), sent: true });
+                    }
+                    return Ok(Some((kind, body)));
+                }
+                _ => return Ok(Some((kind, body))),
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_setting(&mut self, body: &[u8]) -> Result<(), Lost> {
+        let mut fields = Fields(body);
+        let (name, value) = (fields.text()?, fields.text()?);
+        let mut settings = Settings::clone(&self.settings);
+        if settings.report(&name, &value) {
+            self.settings = Arc::new(settings);
+        }
+        self.parameters.insert(name, value);
+        Ok(())
+    }
+
     /// Queue bytes; they are written while something is received.
     pub(super) fn output(&mut self) -> &mut BytesMut {
         &mut self.output
+    }
+
+    /// Write all that is queued, and take in what comes meanwhile: a server that does not read may be waiting for us to.
+    pub(super) async fn write_all(&mut self) -> Result<(), Lost> {
+        while !self.output.is_empty() && self.write_error.is_none() {
+            self.input.reserve(READ);
+            let read = poll_fn(|cx| match self.poll_write(cx) {
+                Poll::Ready(()) => Poll::Ready(None),
+                Poll::Pending => pin!(self.stream.read_buf(&mut self.input)).poll(cx).map(Some),
+            });
+            if read.await.transpose()? == Some(0) {
+                return Err(Lost::new("the server closed the connection"));
+            }
+        }
+        Ok(())
     }
 
     /// Write what can be written until something was read.

@@ -20,6 +20,25 @@ pub struct Column {
 /// The types of a text, as the server told them: of its parameters, and its columns.
 pub type Types = (Vec<u32>, Vec<Column>);
 
+/// What NOTIFY sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// The process of the session that sent it.
+    pub pid: i32,
+    /// Where.
+    pub channel: String,
+    /// What.
+    pub payload: String,
+}
+
+impl Notification {
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Fields(body);
+        let pid = fields.number()?;
+        Ok(Notification { pid, channel: fields.text()?, payload: fields.text()? })
+    }
+}
+
 /// What the server told of a text, and how the pool has decided to send and receive its values.
 #[derive(Clone, Debug)]
 pub struct Described {

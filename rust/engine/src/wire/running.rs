@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::error::{Lost, Malformed, ServerError};
 use super::frame::Fields;
-use super::messages::{self, Column, Described, Rows, Types};
+use super::messages::{self, Column, Described, Notification, Rows, Types};
 use super::prepared::Prepared;
 use super::settings::Settings;
 
@@ -51,6 +51,8 @@ pub struct Answer {
     pub settings: Arc<Settings>,
     /// What the server said besides.
     pub notices: Vec<ServerError>,
+    /// What other sessions, or this one, said to those who listen.
+    pub notifications: Vec<Notification>,
     /// The statements must not be grouped any more (SQLite).
     pub apart: bool,
 }

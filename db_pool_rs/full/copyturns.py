@@ -1,0 +1,53 @@
+"""The caller's part of a COPY: the engine asks for a piece of the data, or gives one, and waits for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..simple.copying import as_piece
+
+if TYPE_CHECKING:
+    from ..simple.driver import Sink, Source, Statement
+
+
+class CopyTurns:
+    """Answers the engine's questions with `feed`: data, None at their end, False to give up."""
+
+    def __init__(
+        self, statement: Statement, stream: Source | Sink, feed: Callable[[bytes | bool | None], None]
+    ) -> None:
+        self._statement = statement
+        self._stream = stream
+        self._feed = feed
+        self._stopped = False
+        self._task: asyncio.Task[None] | None = None
+
+    def turn(self, piece: bytes | None) -> None:
+        """Answer one question."""
+        if self._stopped:
+            self._feed(False)
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._answer(piece))
+
+    def stop(self) -> None:
+        """Nobody waits for it any more."""
+        self._stopped = True
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _answer(self, piece: bytes | None) -> None:
+        try:
+            if callable(self._stream):
+                await self._stream(piece or b"")
+                answer: bytes | bool | None = b""
+            else:
+                answer = as_piece(await self._stream.__anext__())
+        except StopAsyncIteration:
+            answer = None
+        except asyncio.CancelledError:
+            answer = False
+        except Exception as error:
+            self._statement.error, answer = error, False
+        self._feed(answer)

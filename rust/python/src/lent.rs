@@ -1,0 +1,92 @@
+//! What a borrower asks of the connection that is lent to him.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use db_pool_engine::pool::{Call, Command, Source};
+use db_pool_engine::rules::{ConnId, ItemId};
+use db_pool_engine::wire::Feed;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::pool::{Pending, Pool};
+use crate::text::{Params, Text};
+
+/// A text that the pool knows, or SQL that is not remembered.
+fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Text>>)> {
+    Ok(match what.cast::<Text>() {
+        Ok(text) => (Source::Known(text.get().id), Some(text.clone().unbind())),
+        Err(_) => (Source::Plain(Arc::from(what.extract::<&str>()?)), None),
+    })
+}
+
+impl Pool {
+    /// A statement without arguments and rows.
+    fn expect_nothing(&self, py: Python<'_>, text: Option<Py<Text>>) -> u64 {
+        let (item, args) = (self.next(), PyTuple::empty(py).unbind());
+        self.inner().pending.insert(item, Pending { answer: None, text, args, want_rows: false, error: None });
+        item
+    }
+}
+
+#[pymethods]
+impl Pool {
+    /// Run statements on a lent connection: (text or SQL, arguments, encoded arguments or None, whether rows are wanted).
+    fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
+        let mut calls = Vec::with_capacity(statements.len());
+        for statement in statements {
+            let (what, args, params, want_rows): (
+                Bound<'_, PyAny>,
+                Bound<'_, PyTuple>,
+                Option<Bound<'_, Params>>,
+                bool,
+            ) = statement.extract()?;
+            let item = self.next();
+            let (source, text) = source(&what)?;
+            let (with_args, params) = (!args.is_empty(), params.map(|params| params.get().0.clone()));
+            calls.push(Call { item: ItemId(item), source, with_args, params });
+            let pending = Pending { answer: None, text, args: args.unbind(), want_rows, error: None };
+            self.inner().pending.insert(item, pending);
+        }
+        self.ask(py, Command::Run(ConnId(conn), token, calls))
+    }
+
+    /// Ask for the types of a text, or of SQL, on a lent connection.
+    fn describe(&self, conn: u64, token: u64, what: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (source, text) = source(what)?;
+        let item = self.expect_nothing(what.py(), text);
+        let call = Call { item: ItemId(item), source, with_args: false, params: None };
+        self.ask(what.py(), Command::Describe(ConnId(conn), token, call))
+    }
+
+    /// Run a COPY on a lent connection; the handler's `copy_turn` is asked for its data, or given them.
+    fn copy(&self, py: Python<'_>, conn: u64, token: u64, sql: &str) -> PyResult<()> {
+        let item = self.expect_nothing(py, None);
+        self.ask(py, Command::Copy(ConnId(conn), token, ItemId(item), Arc::from(sql)))
+    }
+
+    /// Answer `copy_turn`: with data, with None at their end, with False to give up.
+    fn feed(&self, py: Python<'_>, conn: u64, answer: &Bound<'_, PyAny>) -> PyResult<()> {
+        let feed = match answer.cast::<PyBytes>() {
+            Ok(data) => Feed::Data(Bytes::copy_from_slice(data.as_bytes())),
+            Err(_) if answer.is_none() => Feed::End,
+            Err(_) => Feed::Fail,
+        };
+        self.ask(py, Command::Feed(ConnId(conn), feed))
+    }
+
+    /// Ask the server to stop what runs on a lent connection.
+    fn stop(&self, py: Python<'_>, conn: u64, token: u64) -> PyResult<()> {
+        self.ask(py, Command::Stop(ConnId(conn), token))
+    }
+
+    /// A connection comes back.
+    fn release(&self, py: Python<'_>, conn: u64, healthy: bool) -> PyResult<()> {
+        self.ask(py, Command::Release(ConnId(conn), healthy))
+    }
+
+    /// Close a connection that is of no use any more; with `retire` the others are suspect, too.
+    fn abort(&self, py: Python<'_>, conn: u64, reason: String, retire: bool) -> PyResult<()> {
+        self.ask(py, Command::Abort(ConnId(conn), reason, retire))
+    }
+}
