@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..simple.copying import as_piece
+from ..simple.driver import as_piece
 
 if TYPE_CHECKING:
     from ..simple.driver import Sink, Source, Statement

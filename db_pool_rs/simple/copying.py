@@ -10,9 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
-from ..errors import InterfaceError
 from ..record import Status
-from .driver import Sink, Source, Statement
+from .driver import Sink, Source, Statement, as_piece
 from .libpq import COMMAND_OK, COPY_IN, COPY_OUT
 from .servererrors import server_error
 
@@ -159,13 +158,6 @@ class Copy:
             loop.remove_reader(fd)
             if writing:
                 loop.remove_writer(fd)
-
-
-def as_piece(given: object) -> bytes:
-    """What a source gave, as bytes; InterfaceError for anything else."""
-    if isinstance(given, (bytes, bytearray, memoryview)):
-        return bytes(given)
-    raise InterfaceError(f"source: bytes expected, got {type(given).__name__}")
 
 
 def _set(future: asyncio.Future[None]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
+from ..errors import InterfaceError
 from .cost import Text
 
 #: What the caller of a statement wants back: its rows, or its command tag (`Status`).
@@ -81,6 +82,13 @@ Done = Callable[[bool, float, float], None]
 #: The data of a COPY: pieces that the caller gives, or a function that takes them.
 Source = AsyncIterator[bytes]
 Sink = Callable[[bytes], Awaitable[Any]]
+
+
+def as_piece(given: object) -> bytes:
+    """What a source gave, as bytes; InterfaceError for anything else."""
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return bytes(given)
+    raise InterfaceError(f"source: bytes expected, got {type(given).__name__}")
 
 
 class Link(Protocol):
