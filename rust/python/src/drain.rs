@@ -150,7 +150,10 @@ fn records<'py>(
     described: Option<&Arc<Described>>,
     settings: &Arc<Settings>,
 ) -> PyResult<Bound<'py, PyList>> {
-    let Some(described) = described else { return Ok(PyList::empty(py)) };
+    let Some(described) = described else {
+        let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
+        return codec::records(py, &codec::shape(py, &nothing, settings)?, rows); // rows may have no columns
+    };
     match text {
         Some(text) => codec::records(py, &*text.shape(py, described, settings)?, rows),
         None => codec::records(py, &codec::shape(py, described, settings)?, rows),

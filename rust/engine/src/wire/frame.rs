@@ -8,8 +8,9 @@ use super::error::Malformed;
 const SHORT: usize = 30_000;
 /// No message is longer: PostgreSQL allocates at most 1 GiB for one.
 const LONGEST: usize = 0x3fff_ffff + 4;
-/// Kinds that may be long: rows, their descriptions, COPY, function results, errors, notices, notifications.
-const LONG_KINDS: &[u8] = b"TDdVENA";
+/// Kinds that may be long: rows, descriptions of them and of parameters, COPY, function results, errors, notices,
+/// notifications.
+const LONG_KINDS: &[u8] = b"TDdVENAt";
 
 /// Take the next message from `buffer`; None until all of it has come.
 ///
