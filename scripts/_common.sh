@@ -49,7 +49,6 @@ sync_mode() {
         simple | balanced | full) ;;
         *) die "unknown mode '$mode'; known: simple, balanced, full" ;;
     esac
-    grep -q "^$mode = \[" pyproject.toml || die "the engine '$mode' is not part of this version; use: simple"
     uv sync --quiet --locked --extra "$mode" "$@" || die "the environment could not be made; uv's message is above"
 }
 
@@ -77,6 +76,20 @@ kernel_problem() {
     include=$( { pg_config --includedir || pkg-config --variable=includedir libpq; } 2>/dev/null) || true
     if [ ! -e "$include/libpq-fe.h" ]; then
         echo "missing: libpq's headers, for mode balanced. On Debian: apt-get install libpq-dev"
+    fi
+}
+
+# Says in one line what is missing to build the Rust engine of mode full; nothing if all is there.
+rust_problem() {
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' rust/Cargo.toml)
+    found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2) || true
+    if ! command -v cargo >/dev/null || [ -z "$found" ]; then
+        echo "missing: Rust $wanted or later, for mode full. Install it from https://rustup.rs, then open a new shell"
+    elif [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
+        echo "missing: Rust $wanted or later, for mode full; found $found. With rustup: rustup update stable"
+    elif ! command -v "${CC:-cc}" >/dev/null; then
+        echo "missing: a C compiler, for mode full. On Debian: apt-get install gcc libc6-dev"
     fi
 }
 

@@ -4,13 +4,21 @@
 set -euo pipefail
 . "$(dirname "$0")/_common.sh"
 
-missing=$(kernel_problem)
-if [ -z "$missing" ]; then
-    sync_mode balanced
-else
-    say "$missing; its tests are left out"
-    sync_mode simple
-fi
+# Every engine that can be built here is, and is then required: one that does not work fails the run.
+engines=simple
+extras=()
+for engine in balanced full; do
+    missing=$([ "$engine" = full ] && rust_problem || kernel_problem)
+    if [ -z "$missing" ]; then
+        engines+=",$engine"
+        extras+=(--extra "$engine")
+    else
+        say "$missing; its tests are left out"
+    fi
+done
+export DB_POOL_REQUIRE_ENGINES=$engines
+say "engines: $engines"
+sync_mode simple ${extras[@]+"${extras[@]}"}
 report_postgres
 
 if [ $# -gt 0 ]; then
@@ -30,6 +38,12 @@ check() {
 check "ruff" uv run --no-sync ruff check .
 check "mypy" uv run --no-sync mypy
 check "generated files" uv run --no-sync python -m db_pool_rs.tools.generate_interfaces --check
+if [[ $engines == *full* ]]; then
+    # Optimised like the module itself, so that what was built for it need not be built again.
+    check "rustfmt" cargo fmt --manifest-path rust/Cargo.toml --all --check
+    check "clippy" cargo clippy --quiet --release --manifest-path rust/Cargo.toml --all-targets -- -D warnings
+    check "cargo test" cargo test --quiet --release --manifest-path rust/Cargo.toml -p db-pool-engine
+fi
 # The contract a second time on uvloop, first: the run that covers everything has the last word.
 for folder in contract faults; do
     [ -d "tests/$folder" ] || continue
