@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError
-from ..record import Record
 from ..types import oids as pg
 from ..types.parameters import MAX_PARAMETERS, ParameterCodec
 
@@ -69,14 +68,14 @@ class Description:
 
         return result_format(self.oids)
 
-    def rows(self, result: PGresult, session: PGconn) -> list[Record]:
-        """Decode a result; the settings of the session it came from count."""
+    def decoder_for(self, session: PGconn) -> RowDecoder:
+        """What decodes results of this session: its settings count."""
         decoder = self.decoder
         if decoder is None or not decoder.fits(session):
             from ..types.decode import RowDecoder
 
             decoder = self.decoder = RowDecoder(self.names, self.oids, self.result_format, session)
-        return decoder.decode(result)
+        return decoder
 
     def size(self, result: PGresult) -> int:
         """About how many bytes the result holds: exact for fixed columns, the first row's size for the others."""

@@ -19,16 +19,13 @@ from ..statement import StatementClass
 from .description import Description, check_count, most_described
 from .driver import Done, LinkListener, Statement
 from .libpq import (
-    COMMAND_OK,
+    ANSWERS,
     CONNECTION_BAD,
-    COPY_BOTH,
-    COPY_IN,
-    COPY_OUT,
-    EMPTY_QUERY,
+    COPIES,
     PIPELINE_ABORTED,
     PIPELINE_SYNC,
-    TUPLES_OK,
 )
+from .long_results import LONG, LongResults
 from .prepared import Prepared
 from .servererrors import server_error, server_is_leaving
 from .staleness import alters, check_columns, may_heal
@@ -42,8 +39,6 @@ if TYPE_CHECKING:
 #: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 CHECK_AFTER = 1.0
 
-_OK = frozenset((TUPLES_OK, COMMAND_OK, EMPTY_QUERY))
-_COPY = frozenset((COPY_IN, COPY_OUT, COPY_BOTH))
 #: Statements that cannot commit before the Sync.
 _REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
@@ -75,6 +70,7 @@ class PostgresLink(Wire):
         self._retried = False
         super().__init__(pgconn, listener, driver.libpq.error)
         self._used = self._loop.time()
+        self._long = LongResults(self._loop)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -159,11 +155,6 @@ class PostgresLink(Wire):
             return True
         return text.kind in _REVOCABLE and not self._plain_styles()
 
-    def _plain_styles(self) -> bool:
-        """Whether a date or an interval in text format can be read: in binary it always can."""
-        status = self._pgconn.parameter_status
-        return status(b"IntervalStyle") in (b"postgres", None) and (status(b"DateStyle") or b"ISO").startswith(b"ISO")
-
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
 
@@ -236,7 +227,7 @@ class PostgresLink(Wire):
                 return
             # Beyond the last step it is the commit itself that failed, as with a deferred constraint.
             target = steps[step] if step < len(steps) else self._group[-1]
-            if status in _OK:
+            if status in ANSWERS:
                 if type(target) is Statement:
                     target.value = result
                 else:
@@ -268,7 +259,7 @@ class PostgresLink(Wire):
             self._step = step
             self._die(error, sent=True)
             return False
-        if result.status in _COPY:
+        if result.status in COPIES:
             self._die(server_error(result, None), sent=True)
             return False
         self._ok = False
@@ -313,8 +304,13 @@ class PostgresLink(Wire):
 
     def _finish(self) -> None:
         """Decode and report the group."""
-        if self._done is not None:  # else the connection was lost meanwhile
-            self._report(self._ok, self._decode(self._group) if self._ok else 0)
+        if self._done is None:  # the connection was lost meanwhile
+            return
+        size = self._decode(self._group) if self._ok else 0
+        if self._long.todo:  # the group is answered, whatever happens to the connection now
+            self._long.start(self._watch, lambda: self._report(True, size))
+        else:
+            self._report(self._ok, size)
 
     def _report(self, ok: bool, size: int) -> None:
         done, self._done, self._group, self._describing = self._done, None, (), False
@@ -333,12 +329,15 @@ class PostgresLink(Wire):
                 try:
                     if described is None:
                         described = self._driver.direct(statement.text, result)
-                    statement.value = described.rows(result, session)
+                    size = described.size(result)
+                    if size > largest:
+                        largest = size
+                    if size > LONG:
+                        self._long.todo.append((statement, described.decoder_for(session)))
+                    else:
+                        statement.value = described.decoder_for(session).decode(result)
                 except Error as error:
                     statement.error = error
-                size = described.size(result) if described is not None else 0
-                if size > largest:
-                    largest = size
             else:
                 tag = result.command_status or b""
                 statement.value = Status(tag.decode())
@@ -369,6 +368,10 @@ class PostgresLink(Wire):
         return True
 
     # -- losing, cancelling, closing -----------------------------------------------------------------------------
+
+    async def cancel(self, timeout: float) -> bool:
+        """Send a CancelRequest, unless all that is left to do is ours."""
+        return self._long.give_up(self._group) or await super().cancel(timeout)
 
     def _die(self, error: Exception, sent: bool) -> None:
         """The connection is lost: close it and tell the listener, once."""

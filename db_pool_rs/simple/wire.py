@@ -116,6 +116,19 @@ class Wire(ABC):
     def _cancel_copy(self) -> None:
         self._cancelling = self._loop.create_task(self.cancel(COPY_CANCEL_TIMEOUT))
 
+    def _watch(self, on: bool) -> None:
+        """Look at what arrives, or leave it where it is for a while."""
+        if self._fd >= 0:
+            if on:
+                self._loop.add_reader(self._fd, self._readable)
+            else:
+                self._loop.remove_reader(self._fd)
+
+    def _plain_styles(self) -> bool:
+        """Whether a date or an interval in text format can be read: in binary it always can."""
+        status = self._pgconn.parameter_status
+        return status(b"IntervalStyle") in (b"postgres", None) and (status(b"DateStyle") or b"ISO").startswith(b"ISO")
+
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""
         status: int = self._pgconn.transaction_status

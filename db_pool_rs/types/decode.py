@@ -119,12 +119,13 @@ class RowDecoder:
         """Whether results of this session can be decoded: its settings, where they matter, are still the same."""
         return not self._settings or self._values == _values(session, self._settings)
 
-    def decode(self, result: PGresult) -> list[Record]:
-        """All rows of a result. A value that Python cannot hold raises DecodeError, naming the column."""
+    def decode(self, result: PGresult, first: int = 0, end: int | None = None) -> list[Record]:
+        """Rows of a result, by default all. A value that Python cannot hold raises DecodeError, naming its column."""
         transformer = self._transformer
         transformer.set_pgresult(result, set_loaders=False)
         try:
-            return transformer.load_rows(0, result.ntuples, self.record)
+            count = result.ntuples
+            return transformer.load_rows(first, count if end is None else min(end, count), self.record)
         except Exception as error:
             explained = self._explain(result)
             if explained is None:

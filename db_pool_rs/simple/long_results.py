@@ -1,0 +1,93 @@
+"""Long results: decoded in slices, with a turn of the event loop for everybody else in between.
+
+The rows of 500,000 statements and those of one statement cost the same time, but the former leave the loop free again
+and again. So a result of more than :data:`LONG` bytes is decoded about :data:`CELLS` values at a time, some 2 ms. Its
+caller waits, nobody else does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ..errors import Error
+from ..record import Record
+from .driver import Statement
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+    from ..types.decode import RowDecoder
+
+#: Bytes of the largest result that is decoded in one go.
+LONG = 65_536
+#: Values that are decoded in one turn of the event loop.
+CELLS = 10_000
+
+
+class LongResults:
+    """What is long of the group that one link has received."""
+
+    __slots__ = ("_gone", "_loop", "_task", "todo")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._task: asyncio.Task[None] | None = None
+        self._gone = False
+        #: The statements whose ``value`` is a result still to be decoded.
+        self.todo: list[tuple[Statement, RowDecoder]] = []
+
+    @property
+    def running(self) -> bool:
+        """Whether decoding is under way."""
+        return self._task is not None
+
+    def start(self, watch: Callable[[bool], None], done: Callable[[], None]) -> None:
+        """Decode; `done` is called at the end. Until then the connection is not to be watched."""
+        self._gone = False
+        watch(False)
+        self._task = self._loop.create_task(self._decode(watch, done))
+
+    def give_up(self, group: Sequence[Statement]) -> bool:
+        """Stop decoding if nobody of the group waits any more (a session asks only then)."""
+        self._gone = self.running and all(one.future is None or one.future.done() for one in group)
+        return self._gone
+
+    async def _decode(self, watch: Callable[[bool], None], done: Callable[[], None]) -> None:
+        todo, self.todo = self.todo, []
+        try:
+            for statement, decoder in todo:
+                try:
+                    statement.value = await self._rows(decoder, statement.value)
+                except Error as error:
+                    statement.error = error
+        finally:
+            self._task = None
+            watch(True)
+            done()
+
+    async def _rows(self, decoder: RowDecoder, result: PGresult) -> list[Record]:
+        rows: list[Record] = []
+        step = max(1, CELLS // max(1, result.nfields))
+        for first in range(0, result.ntuples, step):
+            if self._gone:
+                break
+            with uncollected():
+                rows += decoder.decode(result, first, first + step)
+            await asyncio.sleep(0)
+        return rows
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would look through all rows so far several times for each slice."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

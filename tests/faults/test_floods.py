@@ -1,0 +1,85 @@
+"""Much at once: long results beside short calls, and more tasks than anybody planned for."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+ROWS = 100_000
+TASKS = 20_000
+LONG = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < $1) SELECT n, n * 2 AS twice FROM t"
+
+
+class Turns:
+    """Watches the event loop: the processor time of its thread between two turns of a task that does nothing."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self.total = 0.0
+
+    async def watch(self) -> None:
+        while True:
+            began = time.thread_time()
+            await asyncio.sleep(0.001)
+            held = time.thread_time() - began
+            self.longest = max(self.longest, held)
+            self.total += held
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Without the garbage collector: what it takes is no part of a library's time."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.mark.feature("slices")
+@pytest.mark.usefixtures("uncollected")
+async def test_long_results_are_taken_in_slices(open_pool: Any, backend: Any) -> None:
+    pool = await open_pool(backend.dsn, max_size=3)
+    number = "CAST($1 AS int)" if backend.name == "postgresql" else "$1"
+    sql = LONG.replace("$1", number)
+    await pool.fetch(sql, 1)
+    turns = Turns()
+    watcher = asyncio.ensure_future(turns.watch())
+    for rows in await asyncio.gather(pool.fetch(sql, ROWS), pool.fetch(sql, ROWS)):
+        assert rows[0] == (1, 2)
+        assert rows[-1] == (ROWS, 2 * ROWS)
+        assert len(rows) == ROWS
+    watcher.cancel()
+    assert turns.longest < turns.total / 5
+
+
+@pytest.mark.feature("slices")
+async def test_a_long_result_that_nobody_waits_for_is_given_up(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, max_size=1)
+    pid = await pool.fetchval("SELECT pg_backend_pid()")
+    sql = LONG.replace("$1", "CAST($1 AS int)")
+    await pool.fetch(sql, 1)
+    for turns in range(0, 40, 4):
+        call = asyncio.ensure_future(pool.fetch(sql, 3000))
+        while not call.done() and turns:
+            await asyncio.sleep(0)
+            turns -= 1
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        assert await pool.fetchval("SELECT 7") == 7
+    assert await pool.fetchval("SELECT pg_backend_pid()") == pid, "the connection was given up too"
+
+
+async def test_twenty_thousand_tasks_on_five_connections(open_pool: Any, backend: Any) -> None:
+    pool = await open_pool(backend.dsn, max_size=5)
+    sql = "SELECT CAST($1 AS int)"
+    calls = [pool.fetchval(sql, i) for i in range(TASKS)]
+    assert await asyncio.gather(*calls) == list(range(TASKS))
+    stats = pool.stats()
+    assert stats.size <= 5
+    assert stats.waiting == 0
+    assert stats.timeouts == 0
+    assert stats.lost == 0
