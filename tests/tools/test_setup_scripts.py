@@ -69,9 +69,17 @@ def test_without_a_compiler_balanced_says_so(clone: Path, tmp_path: Path) -> Non
     assert "missing: a C compiler, for mode balanced. On Debian: apt-get install gcc libpq-dev" in done.stderr
 
 
+def test_without_rust_full_says_so(clone: Path, tmp_path: Path) -> None:
+    path = path_with((*BASE, "python3"), tmp_path / "bin")
+    path += os.pathsep + path_with(("uv",), tmp_path / "uv") if shutil.which("uv") else ""
+    done = bash("source scripts/setup_full.sh || echo refused $DB_POOL_MODE", clone, PATH=path, CC="cc")
+    assert done.stdout == "refused\n"
+    assert "Install it from https://rustup.rs, then open a new shell" in done.stderr
+
+
 def test_without_python_every_script_says_so(clone: Path, tmp_path: Path) -> None:
     path = path_with(BASE, tmp_path / "bin")
-    for mode in ("simple", "balanced"):
+    for mode in ("simple", "balanced", "full"):
         done = bash(f"scripts/setup_{mode}.sh", clone, PATH=path, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path))
         assert done.returncode == 1
         assert done.stderr.startswith("error: missing: python3 (3.10 or later)")
