@@ -4,8 +4,10 @@ repeated; on a machine that lacks something they say in one line what."""
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +49,15 @@ def path_with(programs: tuple[str, ...], folder: Path) -> str:
     return str(folder)
 
 
+def provide_uv(folder: Path) -> None:
+    """uv as it is found here, which may be a script that needs the rest of PATH."""
+    found = shutil.which("uv")
+    command = shlex.quote(found) if found else f"{shlex.quote(sys.executable)} -m uv"
+    program = folder / "uv"
+    program.write_text(f'#!/bin/bash\nPATH={shlex.quote(os.environ["PATH"])} exec {command} "$@"\n')
+    program.chmod(0o755)
+
+
 @pytest.mark.parametrize("mode", ["simple", "balanced"])
 def test_a_mode_is_installed_and_set(mode: str, clone: Path) -> None:
     if unavailable(mode):
@@ -63,7 +74,7 @@ def test_a_mode_is_installed_and_set(mode: str, clone: Path) -> None:
 
 def test_without_a_compiler_balanced_says_so(clone: Path, tmp_path: Path) -> None:
     path = path_with((*BASE, "python3"), tmp_path / "bin")
-    path += os.pathsep + path_with(("uv",), tmp_path / "uv") if shutil.which("uv") else ""
+    provide_uv(tmp_path / "bin")
     done = bash("source scripts/setup_balanced.sh || echo refused $DB_POOL_MODE", clone, PATH=path, CC="cc")
     assert done.stdout == "refused\n"
     assert "missing: a C compiler, for mode balanced. On Debian: apt-get install gcc libpq-dev" in done.stderr
@@ -71,7 +82,7 @@ def test_without_a_compiler_balanced_says_so(clone: Path, tmp_path: Path) -> Non
 
 def test_without_rust_full_says_so(clone: Path, tmp_path: Path) -> None:
     path = path_with((*BASE, "python3"), tmp_path / "bin")
-    path += os.pathsep + path_with(("uv",), tmp_path / "uv") if shutil.which("uv") else ""
+    provide_uv(tmp_path / "bin")
     done = bash("source scripts/setup_full.sh || echo refused $DB_POOL_MODE", clone, PATH=path, CC="cc")
     assert done.stdout == "refused\n"
     assert "Install it from https://rustup.rs, then open a new shell" in done.stderr
