@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--workloads", type=_names(WORKLOADS), default=list(WORKLOADS), help=f"of {','.join(WORKLOADS)}")
     add.add_argument("--tasks", type=_counts, help="numbers of tasks, 1,64 (default: what suits each workload)")
     add.add_argument("--rounds", type=_count, default=3, help="runs of each contender (default: 3)")
-    add.add_argument("--seconds", type=positive, default=2.0, help="length of a run (default: 2)")
+    add.add_argument("--seconds", type=positive, default=1.2, help="length of a run (default: 1.2)")
     add.add_argument("--pool-size", type=_count, default=10, help="connections at most (default: 10)")
     add.add_argument("--scale", type=_count, default=10, help="100,000 accounts each, as pgbench's (default: 10)")
     add.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="the event loop")
