@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
 
     from ..config import PoolConfig
+    from ..simple.cost import Text
     from ..simple.service import Service
 
 
@@ -72,6 +73,12 @@ class FullPool(Pool):
             self._abandon(answer)
             raise
         return status
+
+    def text(self, sql: str, *, shared: bool = False) -> Text:
+        """What is known of an SQL text. A new one is told to the engine, which is there once the pool is open."""
+        if self._runner is None:
+            self.check()
+        return super().text(sql, shared=shared)
 
     # -- inner workings ------------------------------------------------------------------------------------------
 

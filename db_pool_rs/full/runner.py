@@ -210,6 +210,7 @@ class FullRunner(Service):
             refused = self.not_connected(error)
         self._links.pop(link.id, None)
         self.native.greeted(link.id, refused)
+        self._changed.set()
 
     def ungroup(self) -> None:
         """The database does not allow groups."""
@@ -243,6 +244,7 @@ class FullRunner(Service):
             password = await ask_password(target.password_provider, target.connect_timeout)
         except Exception as error:
             self.native.password(conn, None, self.not_connected(error))
+            self._changed.set()
             return
         self.native.password(conn, password, False)
 

@@ -75,7 +75,7 @@ async fn an_unknown_authority_is_refused_for_good() {
     config.ssl.rootcert = Some(server.path("client.crt"));
     assert!(connect(&config, None).await.err().unwrap().permanent);
     config.ssl.rootcert = None;
-    assert!(connect(&config, None).await.err().unwrap().message.contains("no connection could be opened"));
+    assert!(connect(&config, None).await.err().unwrap().message.contains("could not connect to PostgreSQL"));
 }
 
 #[tokio::test]

@@ -59,7 +59,10 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
         }
         Completion::Lent(item, conn, _) => handler.tell("lent", (item.0, conn.0)),
         Completion::Ran(token, Ok(ran)) => self::ran(pool, token, ran),
-        Completion::Ran(token, Err(_)) => handler.tell("ran_lost", (token,)),
+        Completion::Ran(token, Err(_)) => {
+            drop(take_run(pool, token));
+            handler.tell("ran_lost", (token,))
+        }
         Completion::CopyTurn(token, piece) => {
             handler.tell("copy_turn", (token, piece.map(|piece| PyBytes::new(py, &piece))))
         }
@@ -203,27 +206,24 @@ fn needs_params(pool: &Bound<'_, Pool>, item: ItemId, described: &Arc<Described>
     }
 }
 
+/// The statements of a borrower's run.
+fn take_run(pool: &Bound<'_, Pool>, token: u64) -> Vec<Option<Pending>> {
+    let mut inner = pool.get().inner();
+    let items = inner.runs.remove(&token).unwrap_or_default();
+    items.into_iter().map(|item| inner.pending.remove(&item)).collect()
+}
+
 /// A borrower's statements: (value, error) for each, None for what was not executed.
 fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
     let mut results = Vec::with_capacity(ran.results.len());
-    for result in ran.results {
-        let item = match &result {
-            Some(
-                Completion::Done { item, .. }
-                | Completion::Failed(item, _)
-                | Completion::Unfit(item)
-                | Completion::Changed(item),
-            ) => Some(*item),
-            _ => None,
-        };
-        let pair = match (result, item.and_then(|item| take(pool, item))) {
+    for (result, pending) in ran.results.into_iter().zip(take_run(pool, token)) {
+        results.push(match (result, pending) {
             (Some(completion), Some(pending)) => match outcome(pool, pending, completion)?.1 {
                 Ok(value) => (Some(value), None),
                 Err(error) => (None, Some(error)),
             },
             _ => (None, None),
-        };
-        results.push(pair);
+        });
     }
     Handler(pool).tell("ran", (token, ran.ok, ran.seconds, ran.in_transaction, results))
 }

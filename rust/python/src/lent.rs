@@ -22,9 +22,11 @@ fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Text>>)> {
 
 impl Pool {
     /// A statement without arguments and rows.
-    fn expect_nothing(&self, py: Python<'_>, text: Option<Py<Text>>) -> u64 {
+    fn expect_nothing(&self, py: Python<'_>, token: u64, text: Option<Py<Text>>) -> u64 {
         let (item, args) = (self.next(), PyTuple::empty(py).unbind());
-        self.inner().pending.insert(item, Pending { answer: None, text, args, want_rows: false, error: None });
+        let mut inner = self.inner();
+        inner.runs.insert(token, vec![item]);
+        inner.pending.insert(item, Pending { answer: None, text, args, want_rows: false, error: None });
         item
     }
 }
@@ -48,20 +50,21 @@ impl Pool {
             let pending = Pending { answer: None, text, args: args.unbind(), want_rows, error: None };
             self.inner().pending.insert(item, pending);
         }
+        self.inner().runs.insert(token, calls.iter().map(|call| call.item.0).collect());
         self.ask(py, Command::Run(ConnId(conn), token, calls))
     }
 
     /// Ask for the types of a text, or of SQL, on a lent connection.
     fn describe(&self, conn: u64, token: u64, what: &Bound<'_, PyAny>) -> PyResult<()> {
         let (source, text) = source(what)?;
-        let item = self.expect_nothing(what.py(), text);
+        let item = self.expect_nothing(what.py(), token, text);
         let call = Call { item: ItemId(item), source, with_args: false, params: None };
         self.ask(what.py(), Command::Describe(ConnId(conn), token, call))
     }
 
     /// Run a COPY on a lent connection; the handler's `copy_turn` is asked for its data, or given them.
     fn copy(&self, py: Python<'_>, conn: u64, token: u64, sql: &str) -> PyResult<()> {
-        let item = self.expect_nothing(py, None);
+        let item = self.expect_nothing(py, token, None);
         self.ask(py, Command::Copy(ConnId(conn), token, ItemId(item), Arc::from(sql)))
     }
 

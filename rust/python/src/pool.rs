@@ -81,6 +81,8 @@ pub struct Pending {
 #[derive(Default)]
 pub struct Inner {
     pub pending: ById<u64, Pending>,
+    /// The statements that a borrower runs under a number.
+    pub runs: ById<u64, Vec<u64>>,
     /// What was asked for in this turn.
     outbox: Vec<Command>,
     /// The outbox will be emptied at the end of this turn.

@@ -17,6 +17,15 @@ const CONFIRM_AFTER: Duration = Duration::from_secs(1);
 /// Decoders that are kept: as described, and for rows that came before that.
 const MOST_SHAPES: usize = 2;
 
+/// The protocol counts them in 16 bits.
+const MOST_ARGUMENTS: usize = 65_535;
+
+fn too_many(py: Python<'_>, given: usize) -> PyErr {
+    let message = format!("at most {MOST_ARGUMENTS} arguments are possible, got {given}");
+    let class = py.import("db_pool_rs.errors").and_then(|module| module.getattr("ArgumentError"));
+    class.and_then(|class| class.call1((message,))).map_or_else(|error| error, PyErr::from_value)
+}
+
 struct Shaped {
     described: Arc<Described>,
     settings: Arc<Settings>,
@@ -59,7 +68,9 @@ impl Text {
     /// Encode arguments, if the types are known; an error if they do not fit, unless the types may be out of date: then
     /// these are forgotten, and the server is asked again.
     pub fn encode_args(&self, py: Python<'_>, args: &Bound<'_, PyTuple>) -> PyResult<Option<pool::Params>> {
-        let Some((described, learned)) = self.known().described.clone() else { return Ok(None) };
+        let Some((described, learned)) = self.known().described.clone() else {
+            return if args.len() > MOST_ARGUMENTS { Err(too_many(py, args.len())) } else { Ok(None) };
+        };
         match codec::encode(py, &described, args) {
             Ok(bytes) => Ok(Some((described, bytes))),
             Err(error) => {

@@ -129,6 +129,8 @@ pub(super) struct Actor {
     /// Outcomes until the scheduler has them delivered.
     pub(super) results: ById<ItemId, Completion>,
     pub(super) batch: Vec<Completion>,
+    /// Descriptions that the answer which is being taken in has shown to be out of date, and what is right for it.
+    pub(super) changed: Vec<(Arc<Described>, Result<Arc<Described>, ()>)>,
     pub(super) counters: Gauges,
     connector: Connector,
     serving: JoinSet<()>,
@@ -149,6 +151,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         awaiting: ById::default(),
         results: ById::default(),
         batch: Vec::new(),
+        changed: Vec::new(),
         counters: Gauges::default(),
         serving: JoinSet::new(),
         random: RandomState::new(),

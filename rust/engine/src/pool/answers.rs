@@ -100,6 +100,7 @@ impl Actor {
         for (item, outcome) in sent.into_iter().zip(outcomes) {
             self.take_result(item, outcome, &settings);
         }
+        self.changed.clear();
         let member = self.member(conn);
         if ok && (asked.is_some() || member.at < member.group.len()) {
             self.scheduler.measured(elapsed.as_secs_f64());
@@ -178,7 +179,14 @@ impl Actor {
                 if let Source::Known(text) = source {
                     self.texts.outdated(text, &under);
                 }
-                self.as_it_is(&under, columns).map(Some)
+                let actual = self.as_it_is(&under, columns);
+                self.changed.push((under, actual.clone()));
+                actual.map(Some)
+            }
+            None if self.changed.iter().any(|(old, _)| Arc::ptr_eq(old, &under)) => {
+                let (_, actual) =
+                    self.changed.iter().find(|(old, _)| Arc::ptr_eq(old, &under)).expect("bug: it was there");
+                actual.clone().map(Some)
             }
             _ => Ok((!under.columns.is_empty()).then_some(under)),
         }

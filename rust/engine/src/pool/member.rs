@@ -66,7 +66,6 @@ pub async fn serve(
     loop {
         let job = tokio::select! {
             biased;
-            job = jobs.recv() => job,
             seen = held.watch() => match seen {
                 Ok(notifications) => {
                     tell(Event::Notified(notifications));
@@ -76,7 +75,8 @@ pub async fn serve(
                     drop(held.into_link());
                     return tell(Event::Lost(Lost { sent: false, ..lost }));
                 }
-            }
+            },
+            job = jobs.recv() => job, // after the watch: nothing is sent on a connection that is known to be lost
         };
         let Some(job) = job else { break };
         let done = tokio::select! {

@@ -111,6 +111,7 @@ impl Link {
 
     /// Run a group. An error that the server reports is in the outcome of its statement.
     pub async fn run(&mut self, group: Group<'_>) -> Result<Answer, Lost> {
+        self.stream.check().map_err(|error| Lost { sent: false, ..error.into() })?;
         let steps = self.write(group.statements)?;
         let began = Instant::now();
         let mut run = Run::new(steps, group.statements.len());
@@ -174,16 +175,14 @@ impl Link {
             frontend::sync(&mut self.output);
             steps.push(Step::Check);
         }
-        let mut parsed: Vec<&str> = Vec::new();
         let mut last: Option<&Arc<Described>> = None;
         for (number, statement) in statements.iter().enumerate() {
             match statement {
                 Execute::Known { text, params } => {
                     let same = last.replace(text).is_some_and(|last| Arc::ptr_eq(last, text));
-                    let fresh = !(same || parsed.contains(&&*text.name) || self.prepared.touch(&text.name));
+                    let fresh = !(same || self.prepared.touch(&text.name));
                     if fresh {
                         self.write_parse(text, number, &mut steps)?;
-                        parsed.push(&text.name);
                     }
                     messages::bind(&mut self.output, text, params);
                     if fresh {
@@ -192,14 +191,14 @@ impl Link {
                 }
                 Execute::Describe(sql) => {
                     last = None; // the unnamed statement is another one now
-                    frontend::parse("", sql, [], &mut self.output)?;
+                    messages::parse(&mut self.output, "", sql, &[]);
                     frontend::describe(b'S', "", &mut self.output)?;
                     steps.push(Step::Describe(number));
                     continue;
                 }
                 Execute::Direct(sql) => {
                     last = None;
-                    frontend::parse("", sql, [], &mut self.output)?;
+                    messages::parse(&mut self.output, "", sql, &[]);
                     steps.push(Step::Parse(None, number));
                     let text = Described::new(String::new(), sql.clone(), Vec::new(), Vec::new());
                     messages::bind(&mut self.output, &text, b"");
@@ -219,7 +218,8 @@ impl Link {
             frontend::close(b'S', &old, &mut self.output)?;
             steps.push(Step::Close(old, number));
         }
-        frontend::parse(&text.name, &text.sql, text.param_oids.iter().copied(), &mut self.output)?;
+        messages::parse(&mut self.output, &text.name, &text.sql, &text.param_oids);
+        self.prepared.add(&text.name);
         steps.push(Step::Parse(Some(text.clone()), number));
         Ok(())
     }

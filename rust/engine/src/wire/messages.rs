@@ -114,6 +114,18 @@ pub fn message(out: &mut BytesMut, kind: u8, write: impl FnOnce(&mut BytesMut)) 
     out[start..start + 4].copy_from_slice(&length.to_be_bytes());
 }
 
+/// Prepare a text. The number of its parameters takes all 16 bits.
+pub fn parse(out: &mut BytesMut, name: &str, sql: &str, param_oids: &[u32]) {
+    message(out, b'P', |out| {
+        for text in [name, sql] {
+            out.put_slice(text.as_bytes());
+            out.put_u8(0);
+        }
+        out.put_u16(param_oids.len() as u16);
+        param_oids.iter().for_each(|oid| out.put_u32(*oid));
+    });
+}
+
 /// Bind the unnamed portal to a prepared statement.
 pub fn bind(out: &mut BytesMut, text: &Described, params: &[u8]) {
     message(out, b'B', |out| {

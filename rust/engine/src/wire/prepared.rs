@@ -1,6 +1,9 @@
 //! The statements that one connection has prepared: a set with an order, the least recently used first.
+//!
+//! What is sent is taken for done until the answer comes: a group may use a text several times, and more texts than are to
+//! be kept. If the group fails, [`Prepared::settle`] goes back to what the server has confirmed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Names of prepared statements on one connection, at most `limit`.
 pub struct Prepared {
@@ -8,15 +11,17 @@ pub struct Prepared {
     clock: u64,
     by_name: HashMap<String, u64>,
     by_use: BTreeMap<u64, String>,
+    there: HashSet<String>,
 }
 
 impl Prepared {
     /// None yet.
     pub fn new(limit: usize) -> Self {
-        Prepared { limit, clock: 0, by_name: HashMap::new(), by_use: BTreeMap::new() }
+        let (by_name, by_use, there) = (HashMap::new(), BTreeMap::new(), HashSet::new());
+        Prepared { limit, clock: 0, by_name, by_use, there }
     }
 
-    /// Whether the server has prepared it; it is being used.
+    /// Whether it will be there; it is being used.
     pub fn touch(&mut self, name: &str) -> bool {
         let Some(used) = self.by_name.get_mut(name) else { return false };
         self.clock += 1;
@@ -26,7 +31,7 @@ impl Prepared {
         true
     }
 
-    /// The server has prepared it.
+    /// It is being prepared.
     pub fn add(&mut self, name: &str) {
         if !name.is_empty() && !self.touch(name) {
             self.clock += 1;
@@ -45,10 +50,32 @@ impl Prepared {
         Some(name)
     }
 
+    /// The server has prepared it.
+    pub fn was_added(&mut self, name: &str) {
+        if !name.is_empty() {
+            self.there.insert(name.to_owned());
+        }
+    }
+
+    /// The server has dropped it.
+    pub fn was_dropped(&mut self, name: &str) {
+        self.there.remove(name);
+    }
+
+    /// A part of what was sent was not executed.
+    pub fn settle(&mut self) {
+        let there = std::mem::take(&mut self.there);
+        self.by_name.retain(|name, _| there.contains(name));
+        self.by_use.retain(|_, name| there.contains(name));
+        there.iter().for_each(|name| self.add(name));
+        self.there = there;
+    }
+
     /// The server has dropped them all.
     pub fn clear(&mut self) {
         self.by_name.clear();
         self.by_use.clear();
+        self.there.clear();
     }
 }
 
@@ -66,5 +93,16 @@ mod tests {
         assert_eq!(prepared.surplus(), None);
         prepared.clear();
         assert!(!prepared.touch("a"));
+    }
+
+    #[test]
+    fn what_was_not_executed_is_not_there() {
+        let mut prepared = Prepared::new(2);
+        prepared.add("a");
+        prepared.was_added("a");
+        assert_eq!((prepared.surplus(), prepared.add("b"), prepared.surplus()), (None, (), Some("a".to_owned())));
+        prepared.add("c");
+        prepared.settle();
+        assert!(prepared.touch("a") && !prepared.touch("b") && !prepared.touch("c"));
     }
 }

@@ -119,11 +119,14 @@ impl Run {
             }
             (b'1', Some(Step::Parse(text, _))) => {
                 if let Some(text) = text {
-                    prepared.add(&text.name);
+                    prepared.was_added(&text.name);
                 }
                 self.step += 1;
             }
-            (b'3', Some(Step::Close(..))) => self.step += 1,
+            (b'3', Some(Step::Close(name, _))) => {
+                prepared.was_dropped(name);
+                self.step += 1;
+            }
             (b'1', Some(Step::Describe(_))) => {}
             (b't', Some(Step::Describe(_))) => self.params = messages::parameters(&body)?,
             (b'T', Some(Step::Describe(_))) => self.describe(messages::columns(&body)?),
@@ -146,11 +149,8 @@ impl Run {
     /// The server skips everything up to the Sync, and has rolled back what came before.
     pub(super) fn fail(&mut self, prepared: &mut Prepared) {
         self.failed = true;
-        for step in self.steps.drain(self.step..) {
-            if let Step::Close(name, _) = step {
-                prepared.add(&name); // the server still has it
-            }
-        }
+        self.steps.truncate(self.step);
+        prepared.settle();
     }
 
     fn describe(&mut self, columns: Vec<Column>) {

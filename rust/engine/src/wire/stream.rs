@@ -1,9 +1,11 @@
 //! The bytes below the protocol: TCP or a unix socket, with or without TLS.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
@@ -40,6 +42,21 @@ impl Stream {
     /// Whether it is encrypted.
     pub fn is_tls(&self) -> bool {
         matches!(self, Stream::Tls(_))
+    }
+
+    /// Fails if the other end has closed or broken the connection, though nobody has tried to read since.
+    pub fn check(&self) -> io::Result<()> {
+        let mut byte = [MaybeUninit::uninit()];
+        let seen = match self {
+            Stream::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+            Stream::Unix(stream) => SockRef::from(stream).peek(&mut byte),
+            Stream::Tls(stream) => return stream.get_ref().0.check(),
+        };
+        match seen {
+            Ok(0) => Err(io::Error::other("the server closed the connection")),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(()),
+        }
     }
 
     fn transport(self: Pin<&mut Self>) -> Pin<&mut dyn Transport> {
