@@ -39,10 +39,9 @@ check "ruff" uv run --no-sync ruff check .
 check "mypy" uv run --no-sync mypy
 check "generated files" uv run --no-sync python -m db_pool_rs.tools.generate_interfaces --check
 if [[ $engines == *full* ]]; then
-    # Optimised like the module itself, so that what was built for it need not be built again.
     check "rustfmt" cargo fmt --manifest-path rust/Cargo.toml --all --check
-    check "clippy" cargo clippy --quiet --release --manifest-path rust/Cargo.toml --all-targets -- -D warnings
-    check "cargo test" cargo test --quiet --release --manifest-path rust/Cargo.toml -p db-pool-engine
+    check "clippy" cargo clippy --quiet --manifest-path rust/Cargo.toml --all-targets -- -D warnings
+    check "cargo test" cargo test --quiet --manifest-path rust/Cargo.toml -p db-pool-engine
 fi
 # The contract a second time on uvloop, first: the run that covers everything has the last word.
 for folder in contract faults; do
