@@ -16,11 +16,16 @@ class CopyTurns:
     """Answers the engine's questions with `feed`: data, None at their end, False to give up."""
 
     def __init__(
-        self, statement: Statement, stream: Source | Sink, feed: Callable[[bytes | bool | None], None]
+        self,
+        statement: Statement,
+        stream: Source | Sink,
+        feed: Callable[[bytes | bool | None], None],
+        cancel: Callable[[], object],
     ) -> None:
         self._statement = statement
         self._stream = stream
         self._feed = feed
+        self._cancel = cancel
         self._stopped = False
         self._task: asyncio.Task[None] | None = None
 
@@ -50,4 +55,6 @@ class CopyTurns:
             answer = False
         except Exception as error:
             self._statement.error, answer = error, False
+            if callable(self._stream):
+                self._cancel()  # else all the rest would be read for nothing
         self._feed(answer)

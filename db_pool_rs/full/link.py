@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,7 @@ class FullLink:
         #: An ALTER or DROP is not committed yet.
         self._altered = False
         self._copy: CopyTurns | None = None
+        self._stopping: asyncio.Task[None] | None = None
 
     def start(self, group: Sequence[Statement], done: Done) -> None:
         """Send `group` and one Sync."""
@@ -47,8 +49,12 @@ class FullLink:
         """Run a COPY, whose data the stream gives or takes."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
-        self._copy = CopyTurns(statement, stream, partial(self._runner.native.feed, self.id))
+        self._copy = CopyTurns(statement, stream, partial(self._runner.native.feed, self.id), self._give_up)
         self._runner.native.copy(self.id, self._runner.expect(self), statement.text.sql)
+
+    def _give_up(self) -> None:
+        """Have the server asked to stop a COPY; it is not answered before that can hit nothing else."""
+        self._stopping = self._runner.spawn(self._runner.stop_on(self))
 
     def copy_turn(self, piece: bytes | None) -> None:
         """The engine asks for a piece of the data, or gives one."""
@@ -57,6 +63,12 @@ class FullLink:
 
     def ran(self, ok: bool, seconds: float, in_transaction: bool, results: list[tuple[Any, Any]]) -> None:
         """The group is answered."""
+        if self._stopping is not None and not self._stopping.done():
+            self._stopping.add_done_callback(lambda _: self.ran(ok, seconds, in_transaction, results))
+            return
+        self._stopping = None
+        if self._done is None:
+            return  # the connection was lost meanwhile
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction
         self._copy = None
@@ -65,8 +77,7 @@ class FullLink:
         if ok and (self._altered or _alters(group)):
             self._runner.native.alter()
             self._altered = in_transaction  # others see it when it is committed
-        if done is not None:
-            done(ok, seconds, 0)
+        done(ok, seconds, 0)
 
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""
