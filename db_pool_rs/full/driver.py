@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
+from ..errors import ConnectFailed, Error
 from ..simple.dialect import PREPARABLE, PostgresDialect
+from ..simple.driver import Database
 from ..statement import StatementClass
+from . import options
+from .errors import server_error
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
+    from db_pool_rs_full import Text as Known
 
+    from ..config import PoolConfig
     from ..simple.cost import Text
 
 _KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
 
 
-class FullDriver(PostgresDialect):
-    """A :class:`~db_pool_rs.simple.driver.Database`; `native` is set when the pool is opened."""
+class Driver(Database, Protocol):
+    """What a pool of the engine's must know of a database; `native` is set when the pool is opened."""
 
     native: Native
+
+    def target(self) -> dict[str, Any]:
+        """What the engine connects to."""
+
+    def known(self, text: Text) -> Known | str:
+        """The engine's name for a text of a session, or the text itself."""
+
+    def check(self, conn: int, token: int, text: Text) -> bool:
+        """Have the text checked on a connection that is lent, without running it; False if nothing need be asked."""
+
+    def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:
+        """The error of a statement."""
+
+    def not_opened(
+        self, attempts: list[str], sqlstate: str | None, permanent: bool, cause: Mapping[str, str] | None
+    ) -> Error:
+        """The error of a connection that could not be opened."""
+
+
+class FullDriver(PostgresDialect):
+    """A :class:`Driver` for PostgreSQL."""
+
+    native: Native
+
+    def __init__(self, config: PoolConfig) -> None:
+        super().__init__(config)
+        self._config = config
+
+    def target(self) -> dict[str, Any]:
+        """What the engine connects to."""
+        return options.target(self._config)
 
     def describe(self, text: Text) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
@@ -29,3 +67,23 @@ class FullDriver(PostgresDialect):
     def doubts(self, text: Text) -> bool:
         """The engine has doubts of its own."""
         return False
+
+    def known(self, text: Text) -> Known | str:
+        """What nobody else will run need not be told to the engine."""
+        known: Known | str = text.description or text.sql
+        return known
+
+    def check(self, conn: int, token: int, text: Text) -> bool:
+        """Ask the server for its types."""
+        self.native.describe(conn, token, text.description or text.sql)
+        return True
+
+    def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:
+        """The error that the server reported."""
+        return server_error(fields, sql)
+
+    def not_opened(
+        self, attempts: list[str], sqlstate: str | None, permanent: bool, cause: Mapping[str, str] | None
+    ) -> Error:
+        """The error of a connection that could not be opened."""
+        return ConnectFailed("could not connect to PostgreSQL", attempts, sqlstate=sqlstate, permanent=permanent)

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from ..abc import Engine
     from ..config import DeploymentConfig, PoolConfig
     from ..simple.pool import Pool
+    from .driver import Driver
 
 
 @dataclass(frozen=True, slots=True)
 class FullEngine:
-    """Serves PostgreSQL on threads of the engine's own, and SQLite as mode simple does.
+    """Serves PostgreSQL and SQLite on threads of the engine's own.
 
     `threads`: the most that pools live on (each on one); `blocking`: the most that each starts for blocking work.
     """
@@ -27,13 +28,9 @@ class FullEngine:
 
     def pool(self, config: PoolConfig) -> Pool:
         """A pool, not yet opened."""
-        if isinstance(config.target, SqliteConfig):
-            from ..simple.engine import SimpleEngine
-
-            return SimpleEngine().pool(config)
         from .pool import FullPool
 
-        return FullPool(config, self.threads, self.blocking)
+        return FullPool(config, _driver(config), self.threads, self.blocking)
 
 
 def engine(deployment: DeploymentConfig) -> Engine:
@@ -41,3 +38,13 @@ def engine(deployment: DeploymentConfig) -> Engine:
     asked = deployment.full.tokio_threads
     threads = asked if isinstance(asked, int) else os.cpu_count() or 1
     return FullEngine(threads=threads, blocking=deployment.full.max_blocking_threads)
+
+
+def _driver(config: PoolConfig) -> Driver:
+    if isinstance(config.target, SqliteConfig):
+        from .sqlite import FullSqliteDriver
+
+        return FullSqliteDriver(config)
+    from .driver import FullDriver
+
+    return FullDriver(config)

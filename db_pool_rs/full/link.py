@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..errors import ArgumentError
 from .copyturns import CopyTurns
 
 if TYPE_CHECKING:
@@ -35,15 +36,27 @@ class FullLink:
         """Send `group` and one Sync."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = group, done
-        calls = [(one.text.description or one.text.sql, one.args, one.params, one.want) for one in group]
-        self._runner.native.run(self.id, self._runner.expect(self), calls)
+        known = self._runner.driver.known
+        calls = [(known(one.text), one.args, one.params, one.want) for one in group]
+        token = self._runner.expect(self)
+        try:
+            self._runner.native.run(self.id, token, calls)
+        except ArgumentError as error:  # of a text that need not be asked about
+            group[0].error = error
+            self._answer_soon(token, False)
+
+    def _answer_soon(self, token: int, ok: bool) -> None:
+        """Nothing was asked."""
+        results = [(None, one.error) for one in self._group]
+        self._runner.loop.call_soon(self._runner.ran, token, ok, 0.0, self._in_transaction, results)
 
     def describe(self, statement: Statement, done: Done) -> None:
         """Have the database check a statement without running it."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
-        what = statement.text.description or statement.text.sql
-        self._runner.native.describe(self.id, self._runner.expect(self), what)
+        token = self._runner.expect(self)
+        if not self._runner.driver.check(self.id, token, statement.text):
+            self._answer_soon(token, True)
 
     def copy(self, statement: Statement, stream: Source | Sink, done: Done) -> None:
         """Run a COPY, whose data the stream gives or takes."""

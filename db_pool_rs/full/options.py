@@ -82,11 +82,10 @@ def limits(known: Limits) -> dict[str, Any]:
 def options(config: PoolConfig, greets: bool) -> dict[str, Any]:
     """How the engine works with the event loop; it is to show each new connection if `greets`."""
     known = config.target
-    assert isinstance(known, ConnectConfig)
     return {
         "lifetime": float(config.max_lifetime),
         "greets": greets,
         "cleans": config.init is not None,
-        "asks_password": known.password_provider is not None,
+        "asks_password": isinstance(known, ConnectConfig) and known.password_provider is not None,
         "slow": None if config.slow_query_ms is None else config.slow_query_ms / 1000,
     }

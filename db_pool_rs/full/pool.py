@@ -11,7 +11,6 @@ from ..simple.driver import ROWS, STATUS
 from ..simple.pool import Pool
 from ..simple.texts import limits_for, nothing
 from ..statement import StatementClass
-from .driver import FullDriver
 from .runner import FullRunner
 
 if TYPE_CHECKING:
@@ -21,16 +20,17 @@ if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..simple.cost import Text
     from ..simple.service import Service
+    from .driver import Driver
 
 
 class FullPool(Pool):
     """A :class:`~db_pool_rs.simple.pool.Pool` whose rules and connections are the engine's."""
 
-    _driver: FullDriver
+    _driver: Driver
     _native: Native
 
-    def __init__(self, config: PoolConfig, threads: int, blocking: int) -> None:
-        super().__init__(config, FullDriver(config))
+    def __init__(self, config: PoolConfig, driver: Driver, threads: int, blocking: int) -> None:
+        super().__init__(config, driver)
         self._threads = (threads, blocking)
         self._time = config.command_timeout
 

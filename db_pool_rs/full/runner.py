@@ -15,43 +15,39 @@ from typing import TYPE_CHECKING, Any
 from db_pool_rs_full import Pool as Native
 
 from ..conninfo import ConnectConfig
-from ..errors import ConnectFailed, ConnectionLost, DatabaseError, DecodeError, Error, database_error
+from ..errors import ConnectionLost, DecodeError, Error
 from ..metrics import Histogram, PoolGauges, PoolMetrics, PoolStats
 from ..simple.actions import Reason, Waiter
 from ..simple.failures import failure
 from ..simple.passwords import ask_password
 from ..simple.service import Service
 from . import options
+from .errors import Loss, lost_error
 from .link import FullLink
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..simple.upkeep import Limits
-    from .driver import FullDriver
+    from .driver import Driver
 
 logger = logging.getLogger("db_pool_rs")
 
-#: A loss as the engine tells it: a message, the fields of the server's last words, whether something may be executed.
-Loss = tuple[str, Mapping[str, str] | None, bool]
-
 #: How long the engine may take to end. It waits for nobody but its own connections.
 _ENDING = 5.0
-_LETTERS = {
-    "sqlstate": "C", "message": "M", "detail": "D", "hint": "H", "position": "P", "internal_position": "p",
-    "internal_query": "q", "where": "W", "schema": "s", "table": "t", "column": "c", "datatype": "d", "constraint": "n",
-}  # fmt: skip
 
 
 class FullRunner(Service):
     """Serves one pool through the engine."""
 
+    driver: Driver
+
     def __init__(
-        self, config: PoolConfig, driver: FullDriver, limits: Limits, loop: asyncio.AbstractEventLoop, threads: int,
+        self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop, threads: int,
         blocking: int,
     ) -> None:  # fmt: skip
         super().__init__(config, driver, limits, loop)
         self.native = Native(
-            options.target(config),
+            driver.target(),
             options.limits(limits),
             options.options(config, greets=driver.question is not None or config.init is not None),
             threads,
@@ -65,6 +61,8 @@ class FullRunner(Service):
         self._expected: dict[int, FullLink | asyncio.Future[None]] = {}
         self._running: list[tuple[float, str]] = []
         self._ended = False
+        #: What became of a first connection was told. The engine's figures run ahead of what it tells.
+        self._tried = False
 
     # -- what the pool asks for ----------------------------------------------------------------------------------
 
@@ -193,7 +191,7 @@ class FullRunner(Service):
         if link is not None:
             link.close()
         if user is not None:
-            user.lost(_lost(loss), loss[2] and user.busy)
+            user.lost(lost_error(loss), loss[2] and user.busy)
 
     # -- connections ---------------------------------------------------------------------------------------------
 
@@ -248,19 +246,29 @@ class FullRunner(Service):
             return
         self.native.password(conn, password, False)
 
+    def opening(self) -> bool:
+        """Whether a connect is under way."""
+        return (self.limits.min_size > 0 and not self._tried) or super().opening()
+
+    def not_connected(self, error: Exception) -> bool:
+        """A connection could not be opened or prepared."""
+        self._tried = True
+        return super().not_connected(error)
+
     def opened(self) -> None:
         """A connection serves."""
-        self.last_error = None
+        self.last_error, self._tried = None, True
         self._changed.set()
 
-    def not_opened(self, attempts: list[str], sqlstate: str | None, permanent: bool) -> None:
+    def not_opened(
+        self, attempts: list[str], sqlstate: str | None, permanent: bool, cause: Mapping[str, str] | None
+    ) -> None:
         """A connection could not be opened."""
-        message = "could not connect to PostgreSQL"
-        self.not_connected(ConnectFailed(message, attempts, sqlstate=sqlstate, permanent=permanent))
+        self.not_connected(self.driver.not_opened(attempts, sqlstate, permanent, cause))
 
     def gone(self, loss: Loss) -> None:
         """A connection is lost."""
-        self.last_error = _lost(loss)
+        self.last_error = lost_error(loss)
 
     def changed(self) -> None:
         """The connections are not what they were: whoever waits for that looks again."""
@@ -268,7 +276,7 @@ class FullRunner(Service):
 
     def notice(self, fields: Mapping[str, str]) -> None:
         """A notice or warning of the server."""
-        self.on_notice(None, _server_error(fields, None))
+        self.on_notice(None, self.driver.error(fields, None))
 
     def ended(self) -> None:
         """The last connection is closed."""
@@ -286,9 +294,9 @@ class FullRunner(Service):
 
     # -- errors --------------------------------------------------------------------------------------------------
 
-    def failed(self, fields: Mapping[str, str], sql: str | None) -> Error:
+    def failed(self, fields: Mapping[str, str], sql: str | None) -> Exception:
         """The error of a statement that the server refused."""
-        return _server_error(fields, sql)
+        return self.driver.error(fields, sql)
 
     def unreadable(self) -> Error:
         """The error of a statement whose result is not what the server had announced."""
@@ -334,18 +342,3 @@ class FullRunner(Service):
         run.merge(mine.run)
         stats = total.snapshot(self.gauges(), self.loop.time())
         return replace(stats, queries_per_second=stats.queries_per_second + rate)
-
-
-def _server_error(fields: Mapping[str, str], sql: str | None) -> DatabaseError:
-    named = {name: fields.get(letter) for name, letter in _LETTERS.items()}
-    # The untranslated severity exists since PostgreSQL 9.6; proxies may send only the other.
-    named["severity"] = fields.get("V") or fields.get("S")
-    named["message"] = named["message"] or "the server reported an error without a message"
-    error = database_error(named, sql)
-    error.__dict__["routine"] = fields.get("R")
-    return error
-
-
-def _lost(loss: Loss) -> Error:
-    message, fields, sent = loss
-    return ConnectionLost(message, sent=sent) if fields is None else _server_error(fields, None)

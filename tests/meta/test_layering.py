@@ -35,14 +35,14 @@ LAYERS: dict[str, tuple[str, str]] = {
         "simple.description simple.servererrors",
         "seam loop types leaf base",
     ),
-    "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite*", "seam leaf base"),
+    "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite* full.sqlite", "seam leaf base"),
     "loop": ("simple.waiting", ""),  # futures with deadlines; knows neither pools nor databases
     "seam": ("simple.driver simple.cost simple.dialect simple.passwords", "loop leaf base"),
     "contract": ("abc", "leaf base"),
     "types": ("types types.*", "base"),
     # Every other private module of the top level belongs to one of these.
     "leaf": ("config conninfo metrics _*", "base"),
-    "base": ("errors _error_base _sqlstates _sqlite_errors _redact record statement _lexer", ""),
+    "base": ("errors full.errors _error_base _sqlstates _sqlite_errors _redact record statement _lexer", ""),
 }
 
 # What only some layers may touch.

@@ -2,24 +2,34 @@
 
 use std::time::Duration;
 
-use db_pool_engine::pool::{Gauges, Histogram, Options};
+use db_pool_engine::pool::{Backend, Gauges, Histogram, Options};
 use db_pool_engine::rules::{CostLimits, Kind, Limits, Reason};
 use db_pool_engine::wire::{Config, Host, Lost, ServerError, Ssl, SslMode, TargetAttrs};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::sqlite;
+
 /// A field of a dict that must be there.
-fn get<'py, T: FromPyObjectOwned<'py>>(dict: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
+pub fn get<'py, T: FromPyObjectOwned<'py>>(dict: &Bound<'py, PyDict>, name: &str) -> PyResult<T> {
     let missing = || PyValueError::new_err(format!("{name} is missing"));
     dict.get_item(name)?.ok_or_else(missing)?.extract::<T>().map_err(Into::into)
 }
 
-fn unknown(name: &str, value: &str) -> PyErr {
+pub fn unknown(name: &str, value: &str) -> PyErr {
     PyValueError::new_err(format!("{name}: {value:?} is not known"))
 }
 
-pub fn config(dict: &Bound<'_, PyDict>) -> PyResult<Config> {
+/// A database: a file or memory if it has a `uri`, else a server.
+pub fn backend(dict: &Bound<'_, PyDict>) -> PyResult<Backend> {
+    Ok(match dict.contains("uri")? {
+        true => sqlite::config(dict)?.into(),
+        false => config(dict)?.into(),
+    })
+}
+
+fn config(dict: &Bound<'_, PyDict>) -> PyResult<Config> {
     let hosts: Vec<(String, u16, Option<String>, Option<String>)> = get(dict, "hosts")?;
     let host = |(host, port, hostaddr, password)| Host { host, port, hostaddr, password };
     Ok(Config {

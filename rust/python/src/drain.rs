@@ -11,9 +11,9 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use crate::answer::Answer;
-use crate::codec;
 use crate::convert;
 use crate::pool::{Pending, Pool};
+use crate::values::{self, Shape};
 
 /// Status objects that are kept: few tags differ.
 const MOST_TAGS: usize = 256;
@@ -79,7 +79,8 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
         Completion::NeedsPassword(conn) => handler.tell("needs_password", (conn.0,)),
         Completion::Opened(_) => handler.tell("opened", ()),
         Completion::NotOpened(error) => {
-            handler.tell("not_opened", (error.attempts, error.sqlstate, error.permanent))?;
+            let cause = error.cause.as_ref().map(|cause| convert::fields(py, cause)).transpose()?;
+            handler.tell("not_opened", (error.attempts, error.sqlstate, error.permanent, cause))?;
             handler.tell("changed", ())
         }
         Completion::Gone(lost) => gone(&handler, py, &lost),
@@ -155,11 +156,11 @@ fn records<'py>(
 ) -> PyResult<Bound<'py, PyList>> {
     let Some(described) = described else {
         let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
-        return codec::records(py, &codec::shape(py, &nothing, settings)?, rows); // rows may have no columns
+        return Shape::new(py, &nothing, settings)?.records(py, rows); // rows may have no columns
     };
     match text {
-        Some(text) => codec::records(py, &*text.shape(py, described, settings)?, rows),
-        None => codec::records(py, &codec::shape(py, described, settings)?, rows),
+        Some(text) => text.shape(py, described, settings)?.records(py, rows),
+        None => Shape::new(py, described, settings)?.records(py, rows),
     }
 }
 
@@ -195,7 +196,7 @@ fn needs_params(pool: &Bound<'_, Pool>, item: ItemId, described: &Arc<Described>
     if let Some(text) = text {
         text.bind(py).get().describe(described);
     }
-    match codec::encode(py, described, args.bind(py)) {
+    match values::encode(py, described, args.bind(py)) {
         Ok(bytes) => this.ask(py, Command::Provide(item, Some((described.clone(), bytes)))),
         Err(error) => {
             if let Some(pending) = this.inner().pending.get_mut(&item.0) {

@@ -35,7 +35,7 @@ impl Pool {
 impl Pool {
     /// Run statements on a lent connection: (text or SQL, arguments, encoded arguments or None, whether rows are wanted).
     fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
-        let mut calls = Vec::with_capacity(statements.len());
+        let (mut calls, mut waiting) = (Vec::with_capacity(statements.len()), Vec::with_capacity(statements.len()));
         for statement in statements {
             let (what, args, params, want_rows): (
                 Bound<'_, PyAny>,
@@ -45,12 +45,18 @@ impl Pool {
             ) = statement.extract()?;
             let item = self.next();
             let (source, text) = source(&what)?;
-            let (with_args, params) = (!args.is_empty(), params.map(|params| params.get().0.clone()));
+            let with_args = !args.is_empty();
+            let params = match (params, &text) {
+                (None, Some(text)) if text.get().is_planned() => text.get().params(py, &args)?,
+                (params, _) => params.map(|params| params.get().0.clone()),
+            };
             calls.push(Call { item: ItemId(item), source, with_args, params });
-            let pending = Pending { answer: None, text, args: args.unbind(), want_rows, error: None };
-            self.inner().pending.insert(item, pending);
+            waiting.push((item, Pending { answer: None, text, args: args.unbind(), want_rows, error: None }));
         }
-        self.inner().runs.insert(token, calls.iter().map(|call| call.item.0).collect());
+        let mut inner = self.inner();
+        inner.pending.extend(waiting);
+        inner.runs.insert(token, calls.iter().map(|call| call.item.0).collect());
+        drop(inner);
         self.ask(py, Command::Run(ConnId(conn), token, calls))
     }
 

@@ -14,8 +14,10 @@ mod drain;
 mod lent;
 mod mailbox;
 mod pool;
+mod sqlite;
 mod text;
 mod threads;
+mod values;
 
 use pyo3::prelude::*;
 

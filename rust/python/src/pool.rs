@@ -18,6 +18,7 @@ use pyo3::{PyTraverseError, PyVisit, intern};
 use crate::answer::Answer;
 use crate::convert;
 use crate::mailbox::Mailbox;
+use crate::sqlite;
 use crate::text::Text;
 use crate::threads::{self, Thread};
 
@@ -172,7 +173,7 @@ impl Pool {
         event_loop: Py<PyAny>,
     ) -> PyResult<Self> {
         let (config, limits, options) =
-            (convert::config(target)?, convert::limits(limits)?, convert::options(options)?);
+            (convert::backend(target)?, convert::limits(limits)?, convert::options(options)?);
         let mailbox = Arc::new(Mailbox::new()?);
         let thread = threads::assign(threads, blocking)?;
         let group_max = limits.group_max;
@@ -226,6 +227,22 @@ impl Pool {
         Ok(Text::new(id, sql, self.handle.clone()))
     }
 
+    /// Tell the pool of a text for SQLite; `description` is that of `db_pool_rs.simple._sqlite_text`.
+    fn learn_sqlite(
+        &self,
+        sql: &str,
+        kind: &str,
+        groupable: bool,
+        dirties: bool,
+        description: &Bound<'_, PyAny>,
+    ) -> PyResult<Text> {
+        let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
+        let described = sqlite::plan(description, kind)?.described(sql.clone());
+        let info = TextInfo { sql: sql.clone(), kind, groupable, dirties, preparable: true, asks: false };
+        self.inner().outbox.push(Command::AddText(id, info));
+        Ok(Text::planned(id, sql, self.handle.clone(), described))
+    }
+
     /// Run a statement whose text is in `known`; None if it is not, or is no statement. ArgumentError if the arguments do
     /// not fit. `timeout` in seconds.
     fn submit(
@@ -244,7 +261,7 @@ impl Pool {
         let described = entry.getattr(intern!(py, "description"))?;
         let Ok(text) = described.cast_into::<Text>() else { return Ok(None) };
         let with_args = !args.is_empty();
-        let params = if with_args { text.get().encode_args(py, args)? } else { None };
+        let params = text.get().params(py, args)?;
         let item = self.next();
         let deadline = timeout.map(|seconds| self.handle.pool.now() + seconds);
         let answer = Py::new(py, Answer::new(item, self.event_loop.clone_ref(py)))?;

@@ -9,8 +9,8 @@ use db_pool_engine::wire::{Described, Settings};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::codec::{self, Shape};
 use crate::pool::Handle;
+use crate::values::{self, Shape};
 
 /// After so long an argument that does not fit is a reason to ask the server again.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
@@ -44,6 +44,8 @@ pub struct Text {
     pub id: TextId,
     pub sql: Arc<str>,
     handle: Arc<Handle>,
+    /// It is described once and for all: a text for SQLite.
+    planned: bool,
     known: Mutex<Known>,
 }
 
@@ -53,7 +55,23 @@ pub struct Params(pub pool::Params);
 
 impl Text {
     pub fn new(id: TextId, sql: Arc<str>, handle: Arc<Handle>) -> Self {
-        Text { id, sql, handle, known: Mutex::default() }
+        Text { id, sql, handle, planned: false, known: Mutex::default() }
+    }
+
+    /// A text that nobody needs to be asked about.
+    pub fn planned(id: TextId, sql: Arc<str>, handle: Arc<Handle>, described: Described) -> Self {
+        let known = Known { described: Some((Arc::new(described), Instant::now())), ..Known::default() };
+        Text { id, sql, handle, planned: true, known: Mutex::new(known) }
+    }
+
+    /// Whether nobody needs to be asked about it.
+    pub fn is_planned(&self) -> bool {
+        self.planned
+    }
+
+    /// The arguments of a call, as far as they can and must be encoded now.
+    pub fn params(&self, py: Python<'_>, args: &Bound<'_, PyTuple>) -> PyResult<Option<pool::Params>> {
+        if args.is_empty() && !self.planned { Ok(None) } else { self.encode_args(py, args) }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -71,11 +89,11 @@ impl Text {
         let Some((described, learned)) = self.known().described.clone() else {
             return if args.len() > MOST_ARGUMENTS { Err(too_many(py, args.len())) } else { Ok(None) };
         };
-        match codec::encode(py, &described, args) {
+        match values::encode(py, &described, args) {
             Ok(bytes) => Ok(Some((described, bytes))),
             Err(error) => {
                 let confirmed = Instant::now().checked_sub(CONFIRM_AFTER).is_none_or(|limit| learned > limit);
-                if confirmed && learned > self.handle.altered() {
+                if self.planned || (confirmed && learned > self.handle.altered()) {
                     return Err(error);
                 }
                 self.known().described = None;
@@ -94,7 +112,7 @@ impl Text {
         if let Some(found) = self.known().shapes.iter().find(same) {
             return Ok(found.shape.clone());
         }
-        let shape = Arc::new(codec::shape(py, described, settings)?);
+        let shape = Arc::new(Shape::new(py, described, settings)?);
         let (described, settings) = (described.clone(), settings.clone());
         let mut known = self.known();
         if known.shapes.len() >= MOST_SHAPES {

@@ -7,11 +7,15 @@
 use std::mem::ManuallyDrop;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::Notify;
+
+/// How long threads for blocking work may take to end. Those that are idle do at once.
+const PARTING: Duration = Duration::from_millis(200);
 
 /// A thread, until nobody refers to it any more.
 pub struct Thread {
@@ -67,7 +71,7 @@ impl Thread {
         let stopped = stop.clone();
         let run = move || {
             runtime.block_on(stopped.notified());
-            runtime.shutdown_background(); // a name that is still being looked up is not waited for
+            runtime.shutdown_timeout(PARTING); // a name that is still being looked up is not waited for
         };
         let ended =
             ManuallyDrop::new(std::thread::Builder::new().name("db_pool_rs".into()).spawn(run).map_err(failed)?);

@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, Row, Statement};
 use super::config::{Config, Synchronous};
 use super::control::Stop;
 use super::cursor::Cursor;
-use super::error::{Failure, no_cursor};
+use super::error::{Failure, no_cursor, wrong_count};
 use super::plan::Plan;
 use super::values::{self, Value, Values};
 use crate::wire::{ConnectError, Described, Rows};
@@ -258,10 +258,14 @@ fn run(statement: &mut Statement, plan: &Plan, params: &[u8], out: &mut BytesMut
 
 /// Give a statement its arguments.
 pub fn bind(statement: &mut Statement, params: &[u8]) -> Result<(), Failure> {
-    for (number, value) in Values(params).enumerate() {
-        statement.raw_bind_parameter(number + 1, to_sql(value))?;
+    let (takes, mut given) = (statement.parameter_count(), 0);
+    for value in Values(params) {
+        given += 1;
+        if given <= takes {
+            statement.raw_bind_parameter(given, to_sql(value))?;
+        }
     }
-    Ok(())
+    if given == takes { Ok(()) } else { Err(wrong_count(takes, given)) }
 }
 
 /// How to read the rows of a statement.

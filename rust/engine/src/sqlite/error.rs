@@ -71,6 +71,14 @@ pub fn failed_transaction() -> Failure {
     Failure { code: 0, error: Failure::said("ERROR", "25P02", message.to_owned()) }
 }
 
+/// Placeholders of another kind than `?1`; the words are those of Python's `sqlite3`.
+pub fn wrong_count(takes: usize, given: usize) -> Failure {
+    let message = format!(
+        "Incorrect number of bindings supplied. The current statement uses {takes}, and there are {given} supplied."
+    );
+    Failure { code: 0, error: ServerError::new(vec![(b'S', "ERROR".to_owned()), (b'M', message)]) }
+}
+
 /// A cursor was closed, or its transaction has ended.
 pub fn no_cursor(name: &str) -> Failure {
     Failure { code: 0, error: Failure::said("ERROR", "34000", format!("cursor \"{name}\" does not exist")) }

@@ -71,13 +71,29 @@ pub struct Plan {
     pub cursor: String,
     /// See `cursor`.
     pub rows: usize,
-    shape: Mutex<Option<Arc<Described>>>,
+    /// Its columns, as they were when it was last executed.
+    pub last: LastShape,
 }
+
+/// Kept so that columns that stay the same are the same value.
+#[derive(Debug, Default)]
+pub struct LastShape(Mutex<Option<Arc<Described>>>);
 
 impl Plan {
     /// A text of which only this is known, without arguments; its columns show when it is executed.
     pub fn new(sql: String, kind: Kind, role: Role, lock: Lock, tag: String, writes: bool) -> Self {
-        Plan { sql, kind, role, lock, tag, writes, params: 0, cursor: String::new(), rows: 0, shape: Mutex::default() }
+        Plan {
+            sql,
+            kind,
+            role,
+            lock,
+            tag,
+            writes,
+            params: 0,
+            cursor: String::new(),
+            rows: 0,
+            last: LastShape::default(),
+        }
     }
 
     /// The text as the pool knows it.
@@ -92,7 +108,7 @@ impl Plan {
 
     /// How to read rows with these columns; the same value for as long as they stay the same.
     pub(super) fn shape<'a>(&self, columns: impl ExactSizeIterator<Item = &'a str> + Clone) -> Arc<Described> {
-        let mut kept = self.shape.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut kept = self.last.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         if let Some(shape) = kept.as_ref()
             && shape.columns.len() == columns.len()
             && shape.columns.iter().zip(columns.clone()).all(|(column, name)| column.name == name)

@@ -149,5 +149,5 @@ pub fn carry_out(
 
 /// What should not have happened.
 fn lost(failure: Failure) -> Lost {
-    Lost { cause: Some(failure.clone().told()), ..Lost::new(failure.message()) }
+    Lost::new(failure.message())
 }

@@ -30,4 +30,4 @@ mod uuid;
 
 pub use encode::encode;
 pub use kinds::formats;
-pub use shape::{Shape, records, shape};
+pub use shape::{Shape, record, records, shape};

@@ -92,9 +92,33 @@ pub fn records<'py>(py: Python<'py>, shape: &Shape, rows: &Rows) -> PyResult<Bou
     let mut values = Vec::with_capacity(shape.columns.len());
     for row in 0..rows.count {
         shape.read(py, &mut fields, row, &mut values)?;
-        records.push(shape.record(py, &mut values)?);
+        records.push(record(py, &shape.class, &mut values)?);
     }
     PyList::new(py, records)
+}
+
+/// A record of these values, which are used up: what `tuple.__new__(class, values)` does, without a tuple in between.
+#[inline]
+pub fn record<'py>(
+    py: Python<'py>,
+    class: &Py<PyType>,
+    values: &mut Vec<Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let class = class.as_ptr().cast::<ffi::PyTypeObject>();
+    // SAFETY: the class is a Python class derived from tuple, so tp_alloc makes a tuple of this length, or returns
+    // NULL and has raised. Each item is set once, before anything else can run that might look at the tuple.
+    unsafe {
+        let alloc = (*class).tp_alloc.ok_or_else(|| PyMemoryError::new_err("records cannot be made"))?;
+        let record = Bound::from_owned_ptr_or_err(py, alloc(class, values.len() as ffi::Py_ssize_t))?;
+        for (at, value) in values.drain(..).enumerate() {
+            ffi::PyTuple_SET_ITEM(record.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr());
+        }
+        #[cfg(Py_3_14)] // the hash is cached in the tuple; -1: not known
+        {
+            (*record.as_ptr().cast::<ffi::PyTupleObject>()).ob_hash = -1;
+        }
+        Ok(record)
+    }
 }
 
 impl Shape {
@@ -119,26 +143,6 @@ impl Shape {
             });
         }
         Ok(())
-    }
-
-    /// A record of these values, which are used up: what `tuple.__new__(class, values)` does, without a tuple in between.
-    #[inline]
-    fn record<'py>(&self, py: Python<'py>, values: &mut Vec<Bound<'py, PyAny>>) -> PyResult<Bound<'py, PyAny>> {
-        let class = self.class.as_ptr().cast::<ffi::PyTypeObject>();
-        // SAFETY: the class is a Python class derived from tuple, so tp_alloc makes a tuple of this length, or returns
-        // NULL and has raised. Each item is set once, before anything else can run that might look at the tuple.
-        unsafe {
-            let alloc = (*class).tp_alloc.ok_or_else(|| PyMemoryError::new_err("records cannot be made"))?;
-            let record = Bound::from_owned_ptr_or_err(py, alloc(class, values.len() as ffi::Py_ssize_t))?;
-            for (at, value) in values.drain(..).enumerate() {
-                ffi::PyTuple_SET_ITEM(record.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr());
-            }
-            #[cfg(Py_3_14)] // the hash is cached in the tuple; -1: not known
-            {
-                (*record.as_ptr().cast::<ffi::PyTupleObject>()).ob_hash = -1;
-            }
-            Ok(record)
-        }
     }
 
     fn explain(&self, py: Python<'_>, row: usize, number: usize, fault: Fault) -> PyErr {

@@ -1,0 +1,147 @@
+"""SQLite as mode full knows it: texts are read here, carried out by the engine, which has an SQLite of its own.
+
+Errors are made of what SQLite said, through the exception that the standard library would have raised: so they are
+those of mode simple, causes included.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConnectFailed, Error
+from ..simple._sqlite_dialect import SqliteDialect
+from ..simple._sqlite_errors import statement_error
+from ..simple._sqlite_text import Description, Lock, Role
+from ..simple.cost import Text
+from ..simple.driver import STATUS
+from ..statement import StatementClass, classify
+from .errors import server_error
+
+if TYPE_CHECKING:
+    from db_pool_rs_full import Pool as Native
+    from db_pool_rs_full import Text as Known
+
+    from ..config import PoolConfig
+
+_KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
+#: Texts of sessions that are kept: BEGIN, COMMIT, the parts of scripts.
+_MOST_COMMANDS = 512
+#: The letter of the extended result code in what the engine tells.
+_CODE = "e"
+_PRIMARY = (
+    "OK", "ERROR", "INTERNAL", "PERM", "ABORT", "BUSY", "LOCKED", "NOMEM", "READONLY", "INTERRUPT", "IOERR", "CORRUPT",
+    "NOTFOUND", "FULL", "CANTOPEN", "PROTOCOL", "EMPTY", "SCHEMA", "TOOBIG", "CONSTRAINT", "MISMATCH", "MISUSE",
+    "NOLFS", "AUTH", "FORMAT", "RANGE", "NOTADB", "NOTICE", "WARNING",
+)  # fmt: skip
+#: What the extended codes add, by the code that they extend and their own number.
+_EXTENDED: dict[int, tuple[str, ...]] = {
+    5: ("", "RECOVERY", "SNAPSHOT", "TIMEOUT"),
+    11: ("", "VTAB", "SEQUENCE", "INDEX"),
+    19: (
+        "", "CHECK", "COMMITHOOK", "FOREIGNKEY", "FUNCTION", "NOTNULL", "PRIMARYKEY", "TRIGGER", "UNIQUE", "VTAB",
+        "ROWID", "PINNED", "DATATYPE",
+    ),
+}  # fmt: skip
+#: The class that the standard library raises, by SQLite's result code.
+_RAISED: dict[int, type[sqlite3.Error]] = {
+    **dict.fromkeys((2, 12), sqlite3.InternalError),
+    **dict.fromkeys((1, 3, 4, 5, 6, 8, 9, 10, 13, 14, 15, 16, 17), sqlite3.OperationalError),
+    **dict.fromkeys((19, 20), sqlite3.IntegrityError),
+    11: sqlite3.DatabaseError,
+    18: sqlite3.DataError,
+    21: sqlite3.InterfaceError,
+    25: sqlite3.InterfaceError,
+}
+
+
+class FullSqliteDriver(SqliteDialect):
+    """A :class:`~db_pool_rs.full.driver.Driver`; `native` is set when the pool is opened."""
+
+    native: Native
+
+    def __init__(self, config: PoolConfig) -> None:
+        super().__init__(config)
+        self._config = config
+        self._command = lru_cache(_MOST_COMMANDS)(self._learn_command)
+
+    def target(self) -> dict[str, Any]:
+        """What the engine opens."""
+        settings = self.settings
+        return {
+            "uri": settings.uri,
+            "path": None if settings.memory else settings.shown,
+            "busy_timeout": settings.busy_timeout,
+            "foreign_keys": settings.foreign_keys,
+            "synchronous": settings.synchronous,
+            "read_only": settings.read_only,
+            "max_statements": settings.cached_statements,
+            "threads": self._config.thread_pool_size,
+            "stall": self.stall,
+            "patience": self.patience,
+        }
+
+    def describe(self, text: Text) -> None:
+        """Tell the engine; a text's description is the engine's name for it."""
+        kind = _KINDS.get(text.kind, "other")
+        description = Description(text.sql)
+        text.description = self.native.learn_sqlite(text.sql, kind, text.groupable, text.lexical.dirties, description)
+
+    def known(self, text: Text) -> Known:
+        """The engine's name for a text of a session."""
+        known: Known = text.description or self._command(text.sql)
+        return known
+
+    def _learn_command(self, sql: str) -> Known:
+        lexical = classify(sql, self.dialect)
+        return self.native.learn_sqlite(sql, "other", False, lexical.dirties, Description(sql))
+
+    def check(self, conn: int, token: int, text: Text) -> bool:
+        """Have SQLite compile it; what the engine makes of several statements is its own affair."""
+        description = Description(text.sql)
+        if description.role is not Role.PLAIN and description.role is not Role.OUTSIDE:
+            return False
+        description.sql = f"EXPLAIN {description.sql}"
+        description.lock, description.writes, description.tag = Lock.READ, False, "EXPLAIN"
+        known = self.native.learn_sqlite(text.sql, "other", False, False, description)
+        self.native.run(conn, token, [(known, (None,) * description.count, None, STATUS)])
+        return True
+
+    def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:
+        """The error of a statement, for what SQLite or the engine said."""
+        return server_error(fields, sql) if "C" in fields else statement_error(_raised(fields), sql)
+
+    def not_opened(
+        self, attempts: list[str], sqlstate: str | None, permanent: bool, cause: Mapping[str, str] | None
+    ) -> Error:
+        """The error of a connection that could not be opened."""
+        raised = None if cause is None else _raised(cause)
+        if raised is not None:
+            sqlstate = getattr(statement_error(raised, None), "sqlstate", None)
+        error = ConnectFailed("the database cannot be opened", attempts, sqlstate=sqlstate, permanent=permanent)
+        error.__cause__ = raised
+        return error
+
+    async def close(self) -> None:
+        """Nothing is held besides the engine."""
+
+
+def _raised(fields: Mapping[str, str]) -> sqlite3.Error:
+    """What the standard library would have raised."""
+    message = fields["M"]
+    if _CODE not in fields:
+        return sqlite3.ProgrammingError(message)
+    code = int(fields[_CODE])
+    error = _RAISED.get(code & 0xFF, sqlite3.DatabaseError)(message)
+    error.__dict__.update(sqlite_errorcode=code, sqlite_errorname=_name(code))
+    return error
+
+
+def _name(code: int) -> str:
+    """SQLite's name for a result code; of an extended one that makes no difference, that of the code it extends."""
+    primary, extension = code & 0xFF, code >> 8
+    name = "SQLITE_" + (_PRIMARY[primary] if primary < len(_PRIMARY) else "UNKNOWN")
+    extended = _EXTENDED.get(primary, ())
+    return f"{name}_{extended[extension]}" if 0 < extension < len(extended) and extended[extension] else name

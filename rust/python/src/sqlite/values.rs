@@ -1,0 +1,116 @@
+//! Python values to what SQLite stores, and back.
+//!
+//! The usual arguments are written here. What is unusual (dates, Decimals, a subclass ...) is made usual by
+//! `db_pool_rs.simple._sqlite_types`, which also says what does not fit.
+
+use bytes::{Bytes, BytesMut};
+use db_pool_engine::sqlite::Plan;
+use db_pool_engine::sqlite::values::{Value, Values, put};
+use db_pool_engine::wire::{Described, Rows};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+
+use crate::codec::record;
+
+/// Write the arguments of a statement; ArgumentError if they do not fit.
+pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Bytes> {
+    let mut out = BytesMut::with_capacity(16 * args.len());
+    if args.len() != plan.params || !args.iter_borrowed().all(|value| put_usual(&mut out, &value)) {
+        out.clear();
+        let usual = make_usual(args, plan.params)?;
+        if !usual.iter_borrowed().all(|value| put_usual(&mut out, &value)) {
+            return Err(PyValueError::new_err("bug: an argument that is nothing for SQLite"));
+        }
+    }
+    Ok(out.freeze())
+}
+
+fn make_usual<'py>(args: &Bound<'py, PyTuple>, count: usize) -> PyResult<Bound<'py, PyTuple>> {
+    static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = args.py();
+    let encode = ENCODE.import(py, "db_pool_rs.simple._sqlite_types", "encode")?;
+    Ok(encode.call1((args, count))?.cast_into::<PyTuple>()?)
+}
+
+/// Whether it is a value of one of SQLite's own types, which then is written.
+fn put_usual(out: &mut BytesMut, value: &Bound<'_, PyAny>) -> bool {
+    let value = if let Ok(text) = value.cast_exact::<PyString>() {
+        let Ok(text) = text.to_str() else { return false };
+        Value::Text(text.as_bytes())
+    } else if let Ok(number) = value.cast_exact::<PyInt>() {
+        let Ok(number) = number.extract() else { return false };
+        Value::Integer(number)
+    } else if value.is_none() {
+        Value::Null
+    } else if let Ok(number) = value.cast_exact::<PyFloat>() {
+        let number = number.value();
+        if number.is_nan() {
+            return false;
+        }
+        Value::Real(number)
+    } else if let Ok(bytes) = value.cast_exact::<PyBytes>() {
+        Value::Blob(bytes.as_bytes())
+    } else {
+        return false;
+    };
+    put(out, value);
+    true
+}
+
+/// How rows of a description are read.
+pub struct Shape {
+    names: Vec<String>,
+    class: Py<PyType>,
+}
+
+impl Shape {
+    /// For these columns.
+    pub fn new(py: Python<'_>, described: &Described) -> PyResult<Self> {
+        let names: Vec<String> = described.columns.iter().map(|column| column.name.clone()).collect();
+        let class = py.import("db_pool_rs.record")?.getattr("record_class")?.call1((PyTuple::new(py, &names)?,))?;
+        Ok(Shape { names, class: class.cast_into::<PyType>()?.unbind() })
+    }
+
+    /// Read rows. A text that is no UTF-8 raises DecodeError, naming the column.
+    pub fn records<'py>(&self, py: Python<'py>, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
+        let mut values = Values(&rows.data);
+        let mut records = Vec::with_capacity(rows.count);
+        let mut row = Vec::with_capacity(self.names.len());
+        for _ in 0..rows.count {
+            for (name, value) in self.names.iter().zip(&mut values) {
+                row.push(load(py, name, value)?);
+            }
+            records.push(record(py, &self.class, &mut row)?);
+        }
+        PyList::new(py, records)
+    }
+}
+
+#[inline]
+fn load<'py>(py: Python<'py>, column: &str, value: Value<'_>) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Integer(value) => value.into_pyobject(py)?.into_any(),
+        Value::Real(value) => PyFloat::new(py, value).into_any(),
+        Value::Blob(value) => PyBytes::new(py, value).into_any(),
+        Value::Text(value) => match str::from_utf8(value) {
+            Ok(text) => PyString::new(py, text).into_any(),
+            Err(_) => return Err(undecodable(py, column, value)),
+        },
+    })
+}
+
+fn undecodable(py: Python<'_>, column: &str, value: &[u8]) -> PyErr {
+    let text = String::from_utf8_lossy(value);
+    let message = format!("Could not decode to UTF-8 column '{column}' with text '{text}'");
+    let raised = || {
+        let error = py.import("sqlite3")?.getattr("OperationalError")?.call1((message,))?;
+        py.import("db_pool_rs.simple._sqlite_errors")?.getattr("statement_error")?.call1((error, py.None()))
+    };
+    match raised() {
+        Ok(error) => PyErr::from_value(error),
+        Err(error) => error,
+    }
+}

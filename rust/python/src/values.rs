@@ -1,0 +1,40 @@
+//! Arguments and rows, as the database of the text has them.
+
+use bytes::Bytes;
+use db_pool_engine::wire::{Described, Rows, Settings};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use crate::{codec, sqlite};
+
+/// Write the arguments of a statement; ArgumentError if they do not fit.
+pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> PyResult<Bytes> {
+    match &text.plan {
+        Some(plan) => sqlite::encode(plan, args),
+        None => codec::encode(py, text, args),
+    }
+}
+
+/// How rows of a description are read.
+pub enum Shape {
+    Postgres(Box<codec::Shape>),
+    Sqlite(sqlite::Shape),
+}
+
+impl Shape {
+    /// For these columns, from a session with these settings.
+    pub fn new(py: Python<'_>, described: &Described, settings: &Settings) -> PyResult<Self> {
+        Ok(match described.is_sqlite() {
+            true => Shape::Sqlite(sqlite::Shape::new(py, described)?),
+            false => Shape::Postgres(Box::new(codec::shape(py, described, settings)?)),
+        })
+    }
+
+    /// Read rows; DecodeError if a value is none that Python can hold.
+    pub fn records<'py>(&self, py: Python<'py>, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
+        match self {
+            Shape::Postgres(shape) => codec::records(py, shape, rows),
+            Shape::Sqlite(shape) => shape.records(py, rows),
+        }
+    }
+}
