@@ -11,6 +11,9 @@ from ..simple.driver import as_piece
 if TYPE_CHECKING:
     from ..simple.driver import Sink, Source, Statement
 
+#: Bytes that are given at a time.
+PIECE = 1 << 16
+
 
 class CopyTurns:
     """Answers the engine's questions with `feed`: data, None at their end, False to give up."""
@@ -48,7 +51,7 @@ class CopyTurns:
                 await self._stream(piece or b"")
                 answer: bytes | bool | None = b""
             else:
-                answer = as_piece(await self._stream.__anext__())
+                answer = await self._gathered(self._stream)
         except StopAsyncIteration:
             answer = None
         except asyncio.CancelledError:
@@ -58,3 +61,13 @@ class CopyTurns:
             if callable(self._stream):
                 self._cancel()  # else all the rest would be read for nothing
         self._feed(answer)
+
+    async def _gathered(self, source: Source) -> bytes:
+        """Pieces together: the engine lives on another thread, so that each answer has its price."""
+        data = bytearray(as_piece(await source.__anext__()))
+        while len(data) < PIECE:
+            try:
+                data += as_piece(await source.__anext__())
+            except StopAsyncIteration:
+                break
+        return bytes(data)

@@ -53,8 +53,10 @@ impl Server {
         let server = Server { port, folder };
         server.certificates();
         let data = server.path("data");
+        server.give();
         server.postgres("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"]);
         std::fs::write(server.path("data/pg_hba.conf"), HBA).unwrap();
+        server.give();
         let options = format!(
             "-p {port} -k {} -c listen_addresses=127.0.0.1 -c fsync=off -c ssl=on -c ssl_cert_file={} -c ssl_key_file={} \
              -c ssl_ca_file={}",
@@ -109,10 +111,16 @@ impl Server {
         run(Command::new("openssl").args(arguments.split(' ')));
     }
 
+    /// The files become the server's. Not while it runs: its files come and go.
+    fn give(&self) {
+        if is_root() {
+            run(Command::new("chown").args(["-R", "postgres", &self.path("")]));
+        }
+    }
+
     fn postgres(&self, program: &str, arguments: &[&str]) {
         let program = binary(program);
         if is_root() {
-            run(Command::new("chown").args(["-R", "postgres", &self.path("")]));
             run(Command::new("runuser").args(["-u", "postgres", "--"]).arg(program).args(arguments).current_dir("/"));
         } else {
             run(Command::new(program).args(arguments));
