@@ -111,6 +111,9 @@ impl Member {
     }
 }
 
+/// A description that turned out to be out of date, and how its rows are read instead, if they can be.
+pub(super) type Changed = (Arc<Described>, Result<Arc<Described>, ()>);
+
 pub(super) struct Actor {
     pub(super) shared: Arc<Shared>,
     pub(super) sink: Arc<dyn Sink>,
@@ -130,7 +133,7 @@ pub(super) struct Actor {
     pub(super) results: ById<ItemId, Completion>,
     pub(super) batch: Vec<Completion>,
     /// Descriptions that the answer which is being taken in has shown to be out of date, and what is right for it.
-    pub(super) changed: Vec<(Arc<Described>, Result<Arc<Described>, ()>)>,
+    pub(super) changed: Vec<Changed>,
     pub(super) counters: Gauges,
     connector: Connector,
     serving: JoinSet<()>,
