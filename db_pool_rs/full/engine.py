@@ -28,9 +28,9 @@ class FullEngine:
 
     def pool(self, config: PoolConfig) -> Pool:
         """A pool, not yet opened."""
-        from .pool import FullPool
+        from .pool import Pool
 
-        return FullPool(config, _driver(config), self.threads, self.blocking)
+        return Pool(config, _driver(config), self.threads, self.blocking)
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

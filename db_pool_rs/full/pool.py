@@ -7,8 +7,8 @@ from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from ..record import Record, Status
+from ..simple import pool as specification
 from ..simple.driver import ROWS, STATUS
-from ..simple.pool import Pool
 from ..simple.texts import limits_for, nothing
 from ..statement import StatementClass
 from .runner import FullRunner
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .driver import Driver
 
 
-class FullPool(Pool):
+class Pool(specification.Pool):
     """A :class:`~db_pool_rs.simple.pool.Pool` whose rules and connections are the engine's."""
 
     _driver: Driver
