@@ -59,6 +59,10 @@ def _refuse(known: ConnectConfig) -> None:
         raise ConfigError("require_auth", known.require_auth, "nothing in mode full; modes simple and balanced have it")
     if known.ssl.crldir is not None:
         raise ConfigError("sslcrldir", known.ssl.crldir, "nothing in mode full, which reads sslcrl")
+    if known.ssl.password is not None:
+        raise ConfigError("sslpassword", "(hidden)", "nothing in mode full, which reads keys without a passphrase")
+    if known.load_balance_hosts:
+        raise ConfigError("load_balance_hosts", "random", "disable in mode full, which tries hosts in their order")
     for name, value in known.network.items():
         if name in _ONLY_LIBPQ and value not in _ONLY_LIBPQ[name]:
             raise ConfigError(name, value, f"{' or '.join(map(repr, _ONLY_LIBPQ[name]))} in mode full")
