@@ -86,10 +86,11 @@ def test_a_configured_pool_is_the_one_examined(cli: Cli, tmp_path: Path) -> None
     assert "configured.db" in findings["database"]["target"]
 
 
-def test_a_mode_that_is_missing(cli: Cli) -> None:
+def test_a_mode_that_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("db_pool_rs.modes._native_problem", lambda module: f"the module {module} is not installed")
     ran = cli("doctor", "--mode", "full")
     assert ran.code == 1
-    assert "full engine" in ran.out
+    assert "the module db_pool_rs_full is not installed" in ran.out
     assert "pip install" in ran.out
 
 
