@@ -43,11 +43,13 @@ if [[ $engines == *full* ]]; then
     check "clippy" cargo clippy --quiet --manifest-path rust/Cargo.toml --all-targets -- -D warnings
     check "cargo test" cargo test --quiet --manifest-path rust/Cargo.toml -p db-pool-engine
 fi
-# The contract a second time on uvloop, first: the run that covers everything has the last word.
-for folder in contract faults; do
-    [ -d "tests/$folder" ] || continue
-    check "tests/$folder on uvloop" uv run --no-sync pytest -q --loop uvloop "tests/$folder"
+# What has to do with the event loop a second time on uvloop; `nox -s tests` runs everything there. It comes first: the
+# run that covers everything has the last word.
+on_loops=(tests/faults)
+for name in connect_errors copy groups_are_invisible lending loops_and_processes notifications pool_life timeouts transactions; do
+    on_loops+=("tests/contract/test_$name.py")
 done
+check "tests on uvloop" uv run --no-sync pytest -q --loop uvloop "${on_loops[@]}"
 check "tests" uv run --no-sync pytest --durations=10
 
 if [ ${#failed[@]} -gt 0 ]; then
