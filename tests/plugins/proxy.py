@@ -47,7 +47,6 @@ class FaultProxy:
         self._ended_round_trips = 0
         self._watchers: list[tuple[Callable[[], bool], asyncio.Future[None]]] = []
         self._listener: socket.socket | None = None
-        self._acceptor: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
 
     # ---- life ---------------------------------------------------------------------------------------------------
@@ -61,12 +60,15 @@ class FaultProxy:
         listener.listen(1024)
         self.port = listener.getsockname()[1]
         self._listener = listener
-        self._acceptor = asyncio.ensure_future(self._accept(listener))
+        # No task that waits for `sock_accept`: ended at the wrong moment, it would lose what it had accepted.
+        asyncio.get_running_loop().add_reader(listener, self._accept, listener)
 
     async def stop(self) -> None:
         """End every link and stop listening; returns when all sockets are closed."""
         await self.refuse()
+        await asyncio.sleep(0)  # who was accepted just now becomes a link
         await self.drop()
+        await asyncio.gather(*self._running, return_exceptions=True)
 
     async def __aenter__(self) -> FaultProxy:
         await self.start()
@@ -91,11 +93,10 @@ class FaultProxy:
 
     async def refuse(self) -> None:
         """Refuse new connections (nobody listens); live links go on."""
-        if self._acceptor is not None and self._listener is not None:
-            self._acceptor.cancel()
-            await asyncio.gather(self._acceptor, return_exceptions=True)
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
-            self._acceptor = self._listener = None
+            self._listener = None
 
     async def allow(self) -> None:
         """Accept connections again after `refuse`."""
@@ -189,13 +190,14 @@ class FaultProxy:
             if not future.done() and predicate():
                 future.set_result(None)
 
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            client, _ = await loop.sock_accept(listener)
-            task = asyncio.ensure_future(self._serve(client))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+    def _accept(self, listener: socket.socket) -> None:
+        try:
+            client, _ = listener.accept()
+        except OSError:  # he has gone again
+            return
+        task = asyncio.ensure_future(self._serve(client))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _serve(self, client: socket.socket) -> None:
         faults = {direction: faults.copy() for direction, faults in self._new_faults.items()}
