@@ -100,7 +100,7 @@ class Wire(ABC):
         """Run one COPY; see :class:`~db_pool_rs.simple.driver.CopyLink`."""
         from .copying import Copy
 
-        self._loop.remove_reader(self._fd)
+        self._watch(False)
         started = self._loop.time()
 
         def ended(error: Exception | None) -> None:
@@ -108,7 +108,7 @@ class Wire(ABC):
             if error is not None:
                 self._broke(error)
             elif self._fd >= 0:
-                self._loop.add_reader(self._fd, self._readable)
+                self._watch(True)
                 done(statement.error is None, self._loop.time() - started, 0.0)
 
         self._copy = Copy(self._pgconn, self._libpq_error, statement, stream, ended, self._cancel_copy)
