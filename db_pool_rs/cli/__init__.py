@@ -12,62 +12,27 @@ progress bar and layouts that depend on the width appear on terminals only, colo
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
-import io
-import logging
-import os
-import sys
 from collections.abc import Sequence
 from functools import partial
 
 from .. import __version__
-from ..errors import Error
 from . import demo, doctor, query
-from .common import UsageError, one_line, run_until_interrupted
-from .embedded import EmbeddedError
-from .terminal import Terminal
+from .common import run_until_interrupted
+from .guard import guarded
 
 __all__ = ["main"]
-
-SUCCESS, FAILURE, INTERRUPTED = 0, 1, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (default: that of this process) and give its exit code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # Data that the stream's encoding lacks is shown escaped instead of failing.
-            stream.reconfigure(errors="backslashreplace")
+    return guarded(partial(_run, argv))
+
+
+def _run(argv: Sequence[str] | None) -> int:
     options = _parser().parse_args(argv)
-    # What the package logs on its way (a failed connect, say) comes back as the error that is printed.
-    logging.getLogger("db_pool_rs").addHandler(logging.NullHandler())
-    try:
-        code = _run(options)
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:
-        # The reader has seen enough (`| head`). What is still buffered must not fail once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILURE
-
-
-def _run(options: argparse.Namespace) -> int:
-    try:
-        with options.around(options):
-            return run_until_interrupted(partial(options.run, options))
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        return _fail("interrupted", INTERRUPTED)
-    except (Error, UsageError, EmbeddedError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        return _fail(one_line(error), FAILURE)
-
-
-def _fail(message: str, code: int) -> int:
-    terminal = Terminal(sys.stderr)
-    terminal.line(f"{terminal.style('error:', 'red')} {message}")
-    return code
+    with options.around(options):
+        return run_until_interrupted(partial(options.run, options))
 
 
 def _parser() -> argparse.ArgumentParser:

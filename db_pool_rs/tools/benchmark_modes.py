@@ -30,10 +30,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..cli.common import UsageError, one_line, positive, run_until_interrupted
-from ..cli.embedded import EmbeddedError
+from ..cli.common import UsageError, positive, run_until_interrupted
+from ..cli.guard import guarded
 from ..cli.terminal import Progress, Terminal
-from ..errors import Error
 from ..modes import MODES, save_figures
 from ._clients import RIVALS, why_not
 from ._database import Tables, postgresql, run_pgbench, sqlite_file, tables
@@ -50,16 +49,12 @@ REFRESHED_BY = ("point", 64)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 0 if every contender gave figures."""
+    return guarded(partial(_run, arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    terminal = Terminal(sys.stderr)
-    try:
-        return run_until_interrupted(partial(_benchmark, options, terminal))
-    except (Error, UsageError, EmbeddedError, OSError) as error:
-        terminal.line(f"{terminal.style('error:', 'red')} {one_line(error)}")
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        terminal.line("interrupted")
-        return 130
+    return run_until_interrupted(partial(_benchmark, options, Terminal(sys.stderr)))
 
 
 def _parser() -> argparse.ArgumentParser:

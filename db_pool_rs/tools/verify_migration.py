@@ -1,5 +1,6 @@
 """Asks two modes the same questions on your own database, and says whether they answer alike.
 
+    python -m db_pool_rs.tools.verify_migration            # from config.yaml's mode to the best installed
     python -m db_pool_rs.tools.verify_migration --from simple --to balanced --dsn postgresql://app@db.example/shop
     python -m db_pool_rs.tools.verify_migration --to full --config config.yaml --write
     python -m db_pool_rs.tools.verify_migration --to balanced --apply       # if all is equal: set it in config.yaml
@@ -21,7 +22,6 @@ be asked, 2 for a wrong command line.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
 import os
 import sys
@@ -32,12 +32,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .._configfile import find_config
-from ..cli.common import UsageError, one_line, run_until_interrupted
-from ..cli.embedded import EmbeddedError, embedded_postgres
+from ..cli.common import UsageError, run_until_interrupted
+from ..cli.embedded import embedded_postgres
+from ..cli.guard import guarded
 from ..cli.terminal import Progress, Terminal, printable
 from ..config import DEFAULT_POOL, DeploymentConfig, PoolConfig, load_config, named_pool, pool_config
 from ..conninfo import SqliteConfig
-from ..errors import Error
 from ..modes import MODES, load_engine, pool_defaults, unavailable
 from .migration.battery import Outcome, compare
 from .migration.settings import Change, apply_changes, changes, migrated, undo
@@ -53,24 +53,21 @@ CHECKS = 220
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare, report, and with --apply change config.yaml."""
+    return guarded(partial(_run, arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
-    terminal = Terminal(sys.stderr)
-    try:
-        if options.undo:
-            file = _file(options)
-            terminal.line(f"{file} is what it was before; {undo(file).name} is used up")
-            return 0
-        options.after = options.after or _likely_target(options.before)
-        if options.before == options.after:
-            raise UsageError(f"--from and --to are both {options.before}")
-        with _database(options) as dsn:
-            return run_until_interrupted(partial(_verify, options, dsn))
-    except (Error, UsageError, EmbeddedError, OSError) as error:
-        terminal.line(f"{terminal.style('error:', 'red')} {one_line(error)}")
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        terminal.line("interrupted")
-        return 130
+    if options.undo:
+        file = _file(options)
+        print(f"{file} is what it was before; {undo(file).name} is used up", file=sys.stderr)
+        return 0
+    options.before = options.before or _likely_origin(options.config, options.after)
+    options.after = options.after or _likely_target(options.before)
+    if options.before == options.after:
+        raise UsageError(f"--from and --to are both {options.before}")
+    with _database(options) as dsn:
+        return run_until_interrupted(partial(_verify, options, dsn))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--from", dest="before", choices=MODES, default="simple", help="default: simple")
+    parser.add_argument(
+        "--from", dest="before", choices=MODES, help="default: the mode that config.yaml names, else simple"
+    )
     parser.add_argument(
         "--to", dest="after", choices=MODES, help="default: DB_POOL_MODE, else the most complex mode that is installed"
     )
@@ -134,6 +133,11 @@ async def _verify(options: argparse.Namespace, dsn: str | None) -> int:
         backup = apply_changes(file, made)
         print(f"\n{file} is changed, {backup.name} is what it was; --undo puts it back")
     return 0 if equal else 1
+
+
+def _likely_origin(config: Path | None, after: str | None) -> str:
+    named = load_config(config).mode
+    return named if named in MODES and named != after else "simple"
 
 
 def _likely_target(before: str) -> str:

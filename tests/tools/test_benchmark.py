@@ -138,7 +138,7 @@ def test_an_interrupt_ends_it_and_cleans_up(pg_database: str, pg_server: Postgre
     running.terminate()
     _, said = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert said.strip() == "interrupted"
+    assert said == "error: interrupted\n"
     assert pg_server.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'db_pool%'", name) == []
 
 

@@ -17,7 +17,7 @@ from db_pool_rs.modes import MODES, unavailable
 from db_pool_rs.tools import verify_migration
 from db_pool_rs.tools.migration.answers import first_difference, seen
 from db_pool_rs.tools.migration.battery import compare
-from db_pool_rs.tools.migration.settings import apply_changes, changes, migrated, undo
+from db_pool_rs.tools.migration.settings import COUNTERPARTS, apply_changes, changes, migrated, undo
 from tests.plugins.server import PostgresServer
 
 OTHERS = [mode for mode in MODES if mode != "simple"]
@@ -30,6 +30,16 @@ def other(request: pytest.FixtureRequest) -> str:
     if reason := unavailable(request.param, "postgresql"):
         pytest.skip(reason)
     return str(request.param)
+
+
+@pytest.fixture(params=[("simple", "balanced"), ("balanced", "full"), ("simple", "full")], ids="-".join)
+def way(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Each step up, and both at once."""
+    before, after = request.param
+    for mode in (before, after):
+        if reason := unavailable(mode, "postgresql"):
+            pytest.skip(reason)
+    return before, after
 
 
 @pytest.fixture
@@ -88,9 +98,9 @@ def test_modes_agree_and_nothing_is_written(verify: Verify, other: str, shop: st
 
 
 def test_with_write_scratch_schemas_come_and_go(
-    verify: Verify, other: str, pg_database: str, pg_server: PostgresServer
+    verify: Verify, way: tuple[str, str], pg_database: str, pg_server: PostgresServer
 ) -> None:
-    code, out, _ = verify("--to", other, "--dsn", pg_database, "--write")
+    code, out, _ = verify("--from", way[0], "--to", way[1], "--dsn", pg_database, "--write")
     assert code == 0, out
     assert "  writing          8 equal" in out
     assert pg_server.sql(SCHEMAS, pg_database.rpartition("/")[2]) == []
@@ -186,28 +196,40 @@ def test_a_difference_fails_the_command(
     assert [path.name for path in elsewhere.iterdir()] == ["config.yaml"]
 
 
-def test_apply_and_undo(verify: Verify, elsewhere: Path) -> None:
-    if reason := unavailable("balanced"):
-        pytest.skip(reason)
-    sqlite3.connect(elsewhere / "a.db").close()
+CONFIGURED = """\
+# ours
+deployment:
+  mode: {before}  # for now
+{key[0]}:
+  {key[1]}: 16
+pools:
+  a:
+    dsn: sqlite:///a.db
+"""
+
+
+def test_apply_and_undo(verify: Verify, way: tuple[str, str], elsewhere: Path) -> None:
+    before, after = way
     (elsewhere / "a.db").touch()
-    file = elsewhere / "config.yaml"
-    text = "# ours\ndeployment:\n  mode: simple  # for now\nsimple:\n  thread_pool_size: 16\npools:\n  a:\n    dsn: sqlite:///a.db\n"
+    file = elsewhere / "ours.yaml"
+    text = CONFIGURED.format(before=before, key=COUNTERPARTS[0][before].split("."))
     file.write_text(text)
     file.chmod(0o640)
-    code, out, _ = verify("--to", "balanced", "--apply")
+    code, out, _ = verify("--to", after, "--apply", "--config", str(file))
     assert code == 0
-    assert "simple.thread_pool_size: 16 -> balanced.python_workers: 16" in out
-    assert "config.yaml is changed, config.yaml.bak is what it was" in out
+    assert f"{before} and {after} on the pool a, " in out, "what comes before is what the file says"
+    assert f"{COUNTERPARTS[0][before]}: 16 -> {COUNTERPARTS[0][after]}: 16" in out
+    assert "ours.yaml is changed, ours.yaml.bak is what it was" in out
     config = load_config(file)
-    assert (config.mode, config.balanced.python_workers) == ("balanced", 16)
-    assert "# ours\ndeployment:\n  mode: balanced  # for now\n" in file.read_text()
+    section, key = COUNTERPARTS[0][after].split(".")
+    assert (config.mode, getattr(getattr(config, section), key)) == (after, 16)
+    assert f"# ours\ndeployment:\n  mode: {after}  # for now\n" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o640
-    assert (elsewhere / "config.yaml.bak").read_text() == text
-    code, _, err = verify("--undo")
+    assert (elsewhere / "ours.yaml.bak").read_text() == text
+    code, _, err = verify("--undo", "--config", str(file))
     assert (code, file.read_text()) == (0, text)
-    assert "config.yaml.bak is used up" in err
-    assert verify("--undo")[0] == 1
+    assert "ours.yaml.bak is used up" in err
+    assert verify("--undo", "--config", str(file))[0] == 1
 
 
 def test_backups_are_a_stack(tmp_path: Path) -> None:
