@@ -2,6 +2,7 @@
 # Sourced, never run. Afterwards `uv` is a function that runs it, and the current folder is the project's.
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. scripts/_rust.sh
 
 # Interpreters come from the system: a downloaded one would be a surprise, and fails on machines without that way out.
 export UV_PYTHON_DOWNLOADS="${UV_PYTHON_DOWNLOADS:-never}"
@@ -70,27 +71,21 @@ load_engine(mode, DeploymentConfig())
 kernel_problem() {
     local include
     if ! command -v "${CC:-cc}" >/dev/null && ! command -v gcc >/dev/null; then
-        echo "missing: a C compiler, for mode balanced. On Debian: apt-get install gcc libpq-dev"
+        echo "missing, for mode balanced: a C compiler. On Debian: apt-get install gcc libpq-dev"
         return
     fi
     include=$( { pg_config --includedir || pkg-config --variable=includedir libpq; } 2>/dev/null) || true
     if [ ! -e "$include/libpq-fe.h" ]; then
-        echo "missing: libpq's headers, for mode balanced. On Debian: apt-get install libpq-dev"
+        echo "missing, for mode balanced: libpq's headers. On Debian: apt-get install libpq-dev"
     fi
 }
 
 # Says in one line what is missing to build the Rust engine of mode full; nothing if all is there.
 rust_problem() {
-    local wanted found
-    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' rust/Cargo.toml)
-    found=$(rustc --version 2>/dev/null | cut -d ' ' -f 2) || true
-    if ! command -v cargo >/dev/null || [ -z "$found" ]; then
-        echo "missing: Rust $wanted or later, for mode full. Install it from https://rustup.rs, then open a new shell"
-    elif [ "$(printf '%s\n%s\n' "$wanted" "$found" | sort -V | head -n 1)" != "$wanted" ]; then
-        echo "missing: Rust $wanted or later, for mode full; found $found. With rustup: rustup update stable"
-    elif ! command -v "${CC:-cc}" >/dev/null; then
-        echo "missing: a C compiler, for mode full. On Debian: apt-get install gcc libc6-dev"
-    fi
+    local problem
+    problem=$(toolchain_problem)
+    problem=${problem:-$(compiler_problem)}
+    [ -z "$problem" ] || echo "missing, for mode full: $problem"
 }
 
 # Tells which PostgreSQL server the tests will start.

@@ -3,6 +3,7 @@
 # Exit status: 0 if all is there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/_rust.sh
 
 problems=0
 
@@ -13,19 +14,11 @@ missing() {
     problems=$((problems + 1))
 }
 
-# Whether version $1 is at least $2.
-at_least() { [ "$(printf '%s\n%s\n' "$2" "$1" | sort -V | head -n 1)" = "$2" ]; }
-
-wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' rust/Cargo.toml)
-if ! command -v cargo >/dev/null || ! command -v rustc >/dev/null; then
-    missing "Rust $wanted or later. Install it from https://rustup.rs, then open a new shell"
+problem=$(toolchain_problem)
+if [ -n "$problem" ]; then
+    missing "$problem"
 else
-    found=$(rustc --version | cut -d ' ' -f 2)
-    if at_least "$found" "$wanted"; then
-        ok "rustc $found (at least $wanted)"
-    else
-        missing "Rust $wanted or later, found $found. With rustup: rustup update stable"
-    fi
+    ok "rustc $(rust_found) (at least $(rust_wanted))"
     for component in clippy fmt; do
         if cargo "$component" --version >/dev/null 2>&1; then
             ok "cargo $component"
@@ -35,11 +28,11 @@ else
     done
 fi
 
-# ring, which does the cryptography for TLS, contains C and assembly.
-if command -v "${CC:-cc}" >/dev/null; then
-    ok "C compiler: $(command -v "${CC:-cc}")"
+problem=$(compiler_problem)
+if [ -n "$problem" ]; then
+    missing "$problem"
 else
-    missing "a C compiler. On Debian: apt-get install gcc libc6-dev"
+    ok "C compiler: $(command -v "${CC:-cc}")"
 fi
 
 # The tests of rust/engine start a server of their own, with certificates of their own.

@@ -77,7 +77,7 @@ def test_without_a_compiler_balanced_says_so(clone: Path, tmp_path: Path) -> Non
     provide_uv(tmp_path / "bin")
     done = bash("source scripts/setup_balanced.sh || echo refused $DB_POOL_MODE", clone, PATH=path, CC="cc")
     assert done.stdout == "refused\n"
-    assert "missing: a C compiler, for mode balanced. On Debian: apt-get install gcc libpq-dev" in done.stderr
+    assert "missing, for mode balanced: a C compiler. On Debian: apt-get install gcc libpq-dev" in done.stderr
 
 
 def test_without_rust_full_says_so(clone: Path, tmp_path: Path) -> None:
@@ -85,7 +85,14 @@ def test_without_rust_full_says_so(clone: Path, tmp_path: Path) -> None:
     provide_uv(tmp_path / "bin")
     done = bash("source scripts/setup_full.sh || echo refused $DB_POOL_MODE", clone, PATH=path, CC="cc")
     assert done.stdout == "refused\n"
-    assert "Install it from https://rustup.rs, then open a new shell" in done.stderr
+    told = "Install it from https://rustup.rs, then open a new shell"
+    assert done.stderr.startswith("error: missing, for mode full: Rust ")
+    assert told in done.stderr
+    checked = bash("scripts/check_rust_environment.sh", clone, PATH=path, CC="cc")
+    assert checked.returncode == 1
+    assert checked.stdout.startswith("missing  Rust ")
+    assert told in checked.stdout.splitlines()[0]
+    assert "missing  a C compiler. On Debian: apt-get install gcc libc6-dev" in checked.stdout
 
 
 def test_without_python_every_script_says_so(clone: Path, tmp_path: Path) -> None:
