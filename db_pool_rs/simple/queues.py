@@ -3,6 +3,9 @@
 Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is taken
 from the head of one queue; everything that needs a connection to itself in ``alone``; ``acquire`` in ``sessions``. A
 ticket, given on arrival, orders all of them: whoever has the lowest ticket of the four heads is served first.
+
+Where the database has one writer, every WRITE waits among the WRITEs, also one that needs a connection to itself: it
+cannot run before those that came first, and would keep a connection from readers while it waits.
 """
 
 from __future__ import annotations
@@ -22,9 +25,10 @@ QUEUED, SENT, DONE = 0, 1, 2
 class Queues:
     """The waiting statements and sessions of one pool."""
 
-    __slots__ = ("alone", "last_ticket", "reads", "sessions", "waiting", "writes")
+    __slots__ = ("alone", "last_ticket", "one_writer", "reads", "sessions", "waiting", "writes")
 
-    def __init__(self) -> None:
+    def __init__(self, one_writer: bool) -> None:
+        self.one_writer = one_writer
         self.reads: deque[Statement] = deque()
         self.writes: deque[Statement] = deque()
         self.alone: deque[Statement] = deque()
@@ -34,10 +38,10 @@ class Queues:
 
     def place(self, statement: Statement, now: float) -> deque[Statement]:
         """The queue where a statement belongs at `now`."""
-        text = statement.text
-        if not text.fast or statement.alone or now < text.held_until:
-            return self.alone
-        return self.reads if text.kind is StatementClass.READ else self.writes
+        kind = statement.text.kind
+        if may_share(statement, now):
+            return self.reads if kind is StatementClass.READ else self.writes
+        return self.writes if self.one_writer and kind is StatementClass.WRITE else self.alone
 
     def add(self, statement: Statement, now: float) -> None:
         """A new statement goes to the end of its queue."""
@@ -100,6 +104,12 @@ class Queues:
     def __iter__(self) -> Iterator[Item]:
         for queue in (self.reads, self.writes, self.alone, self.sessions):
             yield from cast("deque[Item]", queue)
+
+
+def may_share(statement: Statement, now: float) -> bool:
+    """Whether a statement may share a connection with others at `now`."""
+    text = statement.text
+    return text.fast and not statement.alone and now >= text.held_until
 
 
 def _merge(queue: deque[Statement], statements: list[Statement]) -> None:

@@ -22,7 +22,7 @@ from .actions import Action, Deliver, Fail, Item, Lend, Reason, Reset, Send, Wai
 from .conn import Conn, State
 from .cost import Text
 from .driver import Statement
-from .queues import DONE, QUEUED, SENT
+from .queues import DONE, QUEUED, SENT, may_share
 from .upkeep import NEVER, Upkeep
 
 READ, WRITE = StatementClass.READ, StatementClass.WRITE
@@ -196,7 +196,7 @@ class Scheduler(Upkeep):
             self.shortage += wanted
             return False
         share = max(-(-len(queue) // lanes), self.limits.piece_min)
-        group = self._take_group(queue, min(share, self.limits.group_max))
+        group = self._take_group(queue, min(share, self.limits.group_max), now)
         conn = self.idle.pop()
         conn.state, conn.kind = State.LANE, kind
         self.lanes.append(conn)
@@ -229,13 +229,17 @@ class Scheduler(Upkeep):
         answered = min(lane.started for lane in running) + self.round_trip
         return 1 if self.round_trip != NEVER and answered - now > patience else 0
 
-    def _take_group(self, queue: deque[Statement], size: int) -> list[Statement]:
-        """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected."""
+    def _take_group(self, queue: deque[Statement], size: int, now: float) -> list[Statement]:
+        """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected.
+
+        Where there is one writer, the queue also holds WRITEs that must not share: each is a group to itself.
+        """
         group: list[Statement] = []
         expected = 0.0
         most = self.limits.group_time
+        mixed = self.queues.one_writer and queue is self.queues.writes
         while queue and len(group) < size:
-            cost = queue[0].text.mean
+            cost = NEVER if mixed and not may_share(queue[0], now) else queue[0].text.mean
             if group and expected + cost > most:
                 break
             expected += cost

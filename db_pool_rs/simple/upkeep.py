@@ -53,7 +53,7 @@ class Upkeep:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.queues = Queues()
+        self.queues = Queues(one_writer=limits.max_write_lanes == 1)
         self.conns: dict[int, Conn] = {}
         #: Free connections, the longest idle first; the most recently used one is taken.
         self.idle: list[Conn] = []

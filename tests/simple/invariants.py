@@ -46,11 +46,15 @@ def _check_queues(scheduler: Scheduler) -> None:
     assert all(item.state == QUEUED for item in items)
     assert all(isinstance(item, Waiter) for item in queues.sessions)
     for queue, kind in ((queues.reads, StatementClass.READ), (queues.writes, StatementClass.WRITE)):
+        assert all(statement.text.kind is kind for statement in queue)
+        if queue is queues.writes and queues.one_writer:
+            continue
         for statement in queue:
-            assert statement.text.kind is kind
             assert statement.text.fast
             assert statement.text.groupable
             assert not statement.alone
+    if queues.one_writer:
+        assert all(statement.text.kind is not StatementClass.WRITE for statement in queues.alone)
 
 
 def _check_connections(scheduler: Scheduler) -> None:
@@ -67,6 +71,8 @@ def _check_connections(scheduler: Scheduler) -> None:
             assert conn.state in (State.ALONE, State.CLOSING)
             assert not conn.group
         assert all(s.state != QUEUED and s.conn is conn for s in conn.group)
+    writing = sum(1 for conn in scheduler.lanes if conn.kind is StatementClass.WRITE)
+    assert writing <= scheduler.limits.max_write_lanes
     for conns in (scheduler.idle, scheduler.lanes):
         assert len(set(map(id, conns))) == len(conns)
         assert all(conn.id in scheduler.conns for conn in conns)

@@ -197,6 +197,47 @@ def test_no_more_write_lanes_than_the_driver_allows() -> None:
     assert len(world.running) == 1
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_where_there_is_one_writer_writes_that_wait_leave_the_connections_to_others(fast: bool) -> None:
+    world = World.ready(4, max_write_lanes=1)
+    writes = [world.run(world.text(WRITE, fast=fast))[0] for _ in range(20)]
+    assert len(world.running) == 1
+    (writer,) = world.running
+    reads = world.run(world.text(READ, fast=False), 3)
+    assert world.sizes == [1, 1, 1]
+    world.advance(0.04)
+    assert world.outcome(writes) == {None}
+    while world.scheduler.queues.waiting:
+        world.finished(writer)
+        assert world.sends[0].conn is writer, "one after the other"
+    world.behave()
+    assert world.outcome([*writes, *reads]) == {"delivered"}
+
+
+def test_where_there_is_one_writer_no_write_overtakes_another() -> None:
+    world = World.ready(4, max_write_lanes=1)
+    fast, unknown = world.text(WRITE), world.text(WRITE, fast=False)
+    before, alone, after = world.submit(fast, 2), world.submit(unknown, 2), world.submit(fast, 2)
+    world.turn()
+    sent = [world.sends[0].group]
+    while world.running:
+        world.finished(next(iter(world.running)))
+        sent += [send.group for send in world.sends]
+    assert sent == [before, alone[:1], alone[1:], after]
+
+
+def test_where_there_is_one_writer_what_failed_in_a_group_keeps_its_turn() -> None:
+    world = World.ready(4, max_write_lanes=1)
+    text = world.text(WRITE)
+    group, later = world.run(text, 3), world.run(text, 2)
+    sent = []
+    world.finished(next(iter(world.running)), ok=False)
+    while world.running:
+        sent += [send.group for send in world.sends]
+        world.finished(next(iter(world.running)))
+    assert sent == [*([one] for one in group), later]
+
+
 def test_missing_read_lanes_are_opened_even_if_writes_miss_none() -> None:
     world = World.ready(2, max_size=4)
     world.run(world.text(WRITE), 4)

@@ -149,6 +149,21 @@ async def test_readers_read_while_somebody_writes(path: Path, create_pool: Any) 
             assert await other.fetchval("SELECT count(*) FROM t") == 0
 
 
+async def test_readers_read_while_many_wait_to_write(path: Path, create_pool: Any) -> None:
+    """Each text is new, so each needs a connection to itself, but only one of them at a time."""
+    async with create_pool(f"sqlite:///{path}", max_size=3) as pool:
+        async with pool.transaction() as conn:
+            await conn.execute("INSERT INTO t VALUES (0)")
+            writes = [asyncio.ensure_future(pool.execute(f"INSERT INTO t VALUES ({n})")) for n in range(1, 21)]
+            assert await conn.fetchval("SELECT count(*) FROM t") == 1, "by then all of them wait"
+            assert await pool.fetchval("SELECT count(*) FROM t", timeout=20.0) == 0
+            assert pool.stats().waiting == 19
+            assert not any(write.done() for write in writes)
+        await asyncio.gather(*writes)
+        rows = await pool.fetch("SELECT a FROM t ORDER BY rowid")
+        assert [row[0] for row in rows] == list(range(21)), "first come, first served"
+
+
 async def test_a_transaction_that_waits_for_itself_is_told(path: Path) -> None:
     async with harness(f"sqlite:///{path}") as desk:
         desk.driver.turn.patience = 0.02

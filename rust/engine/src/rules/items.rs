@@ -133,6 +133,12 @@ impl Items {
         &self.texts[&self.text_id(id)]
     }
 
+    /// Whether a statement may share a connection with others at `now`.
+    pub fn may_share(&self, id: ItemId, now: f64) -> bool {
+        let text = self.text_of(id);
+        text.fast && !self.get(id).alone && now >= text.held_until
+    }
+
     /// The number of a statement's text.
     pub fn text_id(&self, id: ItemId) -> TextId {
         self.get(id).text.expect("bug: a waiter has no text")

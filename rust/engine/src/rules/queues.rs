@@ -3,6 +3,9 @@
 //! Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is taken
 //! from the head of one queue; everything that needs a connection to itself in `Alone`; `acquire` in `Sessions`. A
 //! ticket, given on arrival, orders all of them: whoever has the lowest ticket of the four heads is served first.
+//!
+//! Where the database has one writer, every WRITE waits among the WRITEs, also one that needs a connection to itself: it
+//! cannot run before those that came first, and would keep a connection from readers while it waits.
 
 use std::collections::VecDeque;
 
@@ -28,8 +31,9 @@ pub const STATEMENTS: [Queue; 3] = [Queue::Reads, Queue::Writes, Queue::Alone];
 const ALL: [Queue; 4] = [Queue::Reads, Queue::Writes, Queue::Alone, Queue::Sessions];
 
 /// The waiting statements and sessions of one pool.
-#[derive(Default)]
 pub struct Queues {
+    /// The database has one writer.
+    pub one_writer: bool,
     queues: [VecDeque<ItemId>; 4],
     /// How many wait.
     pub waiting: usize,
@@ -37,6 +41,11 @@ pub struct Queues {
 }
 
 impl Queues {
+    /// Nobody waits.
+    pub fn new(one_writer: bool) -> Self {
+        Queues { one_writer, queues: Default::default(), waiting: 0, last_ticket: 0 }
+    }
+
     /// Who waits in one queue, in order.
     pub fn of(&self, queue: Queue) -> &VecDeque<ItemId> {
         &self.queues[queue as usize]
@@ -48,11 +57,12 @@ impl Queues {
 
     /// The queue where a statement belongs at `now`.
     fn place(&self, items: &Items, id: ItemId, now: f64) -> Queue {
-        let text = items.text_of(id);
-        if !text.fast || items.get(id).alone || now < text.held_until {
-            return Queue::Alone;
+        match (items.text_of(id).kind, items.may_share(id, now)) {
+            (Kind::Read, true) => Queue::Reads,
+            (_, true) => Queue::Writes,
+            (Kind::Write, false) if self.one_writer => Queue::Writes,
+            _ => Queue::Alone,
         }
-        if text.kind == Kind::Read { Queue::Reads } else { Queue::Writes }
     }
 
     /// A new statement, or somebody who wants a session (no text), goes to the end of its queue.

@@ -54,6 +54,7 @@ pub struct Scheduler {
 impl Scheduler {
     /// A pool without connections; [`Scheduler::start`] opens the first.
     pub fn new(limits: Limits) -> Self {
+        let queues = Queues::new(limits.max_write_lanes == 1);
         Scheduler {
             limits,
             wake: NEVER,
@@ -64,7 +65,7 @@ impl Scheduler {
             broken_up: 0,
             resent: 0,
             items: Items::default(),
-            queues: Queues::default(),
+            queues,
             conns: BTreeMap::new(),
             idle: Vec::new(),
             lanes: Vec::new(),

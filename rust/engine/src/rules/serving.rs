@@ -60,7 +60,7 @@ impl Scheduler {
             return false;
         }
         let share = length.div_ceil(lanes).max(self.limits.piece_min);
-        let group = self.take_group(queue, share.min(self.limits.group_max));
+        let group = self.take_group(queue, share.min(self.limits.group_max), now);
         let conn = self.idle.pop().expect("bug: no idle connection");
         let known = self.conn(conn);
         (known.state, known.kind) = (State::Lane, kind);
@@ -101,11 +101,15 @@ impl Scheduler {
     }
 
     /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected.
-    pub(super) fn take_group(&mut self, queue: Queue, size: usize) -> Vec<ItemId> {
+    ///
+    /// Where there is one writer, the queue also holds WRITEs that must not share: each is a group to itself.
+    pub(super) fn take_group(&mut self, queue: Queue, size: usize, now: f64) -> Vec<ItemId> {
         let mut group = Vec::with_capacity(size.min(self.queues.of(queue).len()));
         let mut expected = 0.0;
+        let mixed = self.queues.one_writer && queue == Queue::Writes;
         while let Some(head) = self.queues.of(queue).front() {
-            let cost = self.items.text_of(*head).mean;
+            let apart = mixed && !self.items.may_share(*head, now);
+            let cost = if apart { NEVER } else { self.items.text_of(*head).mean };
             if group.len() >= size || (!group.is_empty() && expected + cost > self.limits.group_time) {
                 break;
             }
