@@ -17,7 +17,11 @@ from cffi import FFI
 
 SOURCES = ["src/group.c", "src/decode.c"]
 FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-fno-strict-aliasing"]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-g"]
+SANITIZE = (
+    ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-g"]
+    if os.environ.get("DB_POOL_KERNEL_SANITIZE")
+    else []
+)
 
 #: libpq, as far as db_pool_rs uses it.
 LIBPQ = """
@@ -139,8 +143,8 @@ def _has_python_headers() -> bool:
 
 
 def _cdefs() -> str:
-    """The kernel's own declarations, from its header."""
-    text = (Path(__file__).parent / "src" / "kernel.h").read_text()
+    """The kernel's own declarations, from its headers."""
+    text = "".join((Path(__file__).parent / "src" / name).read_text() for name in ("block.h", "kernel.h"))
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
 
@@ -153,7 +157,6 @@ def _builder() -> FFI:
     version = re.search(r"PG_MAJORVERSION_NUM (\d+)", (Path(include) / "pg_config.h").read_text())
     if version is not None and int(version[1]) < 14:
         _fail(f"libpq 14 or later, for its pipeline mode (this is {version[1]})", "libpq-dev")
-    sanitize = SANITIZE if os.environ.get("DB_POOL_KERNEL_SANITIZE") else []
     builder = FFI()
     builder.cdef(LIBPQ + _cdefs())
     builder.set_source(
@@ -163,8 +166,8 @@ def _builder() -> FFI:
         include_dirs=["src", include],
         library_dirs=[lib],
         libraries=["pq"],
-        extra_compile_args=[*FLAGS, *sanitize],
-        extra_link_args=sanitize,
+        extra_compile_args=[*FLAGS, *SANITIZE],
+        extra_link_args=SANITIZE,
     )
     return builder
 

@@ -1,5 +1,19 @@
-"""Builds the extension module; everything else about this distribution is in pyproject.toml."""
+"""Builds the extension modules; everything else about this distribution is in pyproject.toml."""
 
-from setuptools import setup
+import sys
+from pathlib import Path
 
-setup(cffi_modules=["build_kernel.py:ffibuilder"])
+from setuptools import Extension, setup
+
+sys.path.insert(0, str(Path(__file__).parent))  # setuptools as a build backend leaves it out
+
+from build_kernel import FLAGS, SANITIZE
+
+rows = Extension(
+    "db_pool_rs_balanced._rows",
+    sources=["src/rows.c"],
+    depends=["src/block.h"],
+    extra_compile_args=[*FLAGS, *SANITIZE],
+    extra_link_args=SANITIZE,
+)
+setup(cffi_modules=["build_kernel.py:ffibuilder"], ext_modules=[rows])

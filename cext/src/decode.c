@@ -6,7 +6,8 @@
 #include "kernel.h"
 
 #define DAY_MICROSECONDS INT64_C(86400000000)
-#define EPOCH_ORDINAL 730120 /* 2000-01-01 */
+#define EPOCH_ORDINAL 730120 /* 2000-01-01 in the proleptic Gregorian calendar */
+#define EPOCH_DAYS 10957     /* the same since 1970-01-01 */
 #define MAX_ORDINAL 3652059  /* 9999-12-31 */
 #define NUMERIC_LONGEST 4096 /* characters; longer ones are left to the Python codecs */
 
@@ -42,7 +43,6 @@ void dbp_block_free(dbp_block *block)
         return;
     for (int32_t i = 0; i < block->columns_room; i++) {
         free(block->columns[i].data);
-        free(block->columns[i].ends);
         free(block->columns[i].missing);
     }
     free(block->columns);
@@ -80,6 +80,11 @@ static int append_int(dbp_column *column, int64_t value)
     return append(column, &value, sizeof value);
 }
 
+static int append_sized(dbp_column *column, const void *bytes, int64_t size)
+{
+    return append_int(column, size) < 0 ? -1 : append(column, bytes, size);
+}
+
 /* Days since 1970-01-01 to a civil date, after Howard Hinnant's "chrono-compatible low-level date algorithms". */
 static void civil(int64_t days, int *year, int *month, int *day)
 {
@@ -94,7 +99,19 @@ static void civil(int64_t days, int *year, int *month, int *day)
     *year = (int)(yoe + era * 400 + (*month <= 2));
 }
 
-/* 1: it cannot be a datetime, or its zone might carry it over the edge. */
+/* `value`: days since 2000-01-01. 1: it cannot be a date. */
+static int append_date(dbp_column *column, int64_t value)
+{
+    int64_t ordinal = value + EPOCH_ORDINAL;
+    if (ordinal < 1 || ordinal > MAX_ORDINAL)
+        return 1;
+    int year, month, day;
+    civil(value + EPOCH_DAYS, &year, &month, &day);
+    unsigned char date[4] = {(unsigned char)(year >> 8), (unsigned char)year, (unsigned char)month, (unsigned char)day};
+    return append(column, date, 4);
+}
+
+/* `value`: microseconds since 2000-01-01. 1: it cannot be a datetime, or its zone might carry it over the edge. */
 static int append_timestamp(dbp_column *column, int64_t value)
 {
     int64_t days = value / DAY_MICROSECONDS, rest = value % DAY_MICROSECONDS;
@@ -105,17 +122,12 @@ static int append_timestamp(dbp_column *column, int64_t value)
     int64_t ordinal = days + EPOCH_ORDINAL;
     if (ordinal < 3 || ordinal > MAX_ORDINAL - 2)
         return 1;
-    int year, month, day;
-    civil(days + 10957, &year, &month, &day);
     int64_t seconds = rest / 1000000, micros = rest % 1000000;
-    unsigned char state[10] = {
-        (unsigned char)(year >> 8),     (unsigned char)year,
-        (unsigned char)month,           (unsigned char)day,
-        (unsigned char)(seconds / 3600), (unsigned char)(seconds / 60 % 60),
-        (unsigned char)(seconds % 60),  (unsigned char)(micros >> 16),
-        (unsigned char)(micros >> 8),   (unsigned char)micros,
+    unsigned char time[6] = {
+        (unsigned char)(seconds / 3600), (unsigned char)(seconds / 60 % 60), (unsigned char)(seconds % 60),
+        (unsigned char)(micros >> 16),   (unsigned char)(micros >> 8),       (unsigned char)micros,
     };
-    return append(column, state, 10);
+    return append_date(column, days) < 0 ? -1 : append(column, time, 6);
 }
 
 static void put_digits(char *out, int value)
@@ -129,10 +141,10 @@ static void put_digits(char *out, int value)
 static int numeric_special(dbp_column *column, unsigned sign)
 {
     if (sign == 0xC000)
-        return append(column, "NaN", 4);
+        return append_sized(column, "NaN", 3);
     if (sign == 0xD000)
-        return append(column, "Infinity", 9);
-    return sign == 0xF000 ? append(column, "-Infinity", 10) : 1;
+        return append_sized(column, "Infinity", 8);
+    return sign == 0xF000 ? append_sized(column, "-Infinity", 9) : 1;
 }
 
 /* Layout: backend/utils/adt/numeric.c, numeric_send: count, weight, sign, scale, then digits in base 10,000. */
@@ -171,14 +183,13 @@ static int append_numeric(dbp_column *column, const char *value, int length)
     }
     if (fraction > 0)
         out -= fraction * 4 - scale;
-    *out++ = '\0';
-    return append(column, text, out - text);
+    return append_sized(column, text, out - text);
 }
 
 /* 0: decoded; 1: odd; -1: no memory. */
-static int append_value(dbp_column *column, int32_t kind, const char *value, int length)
+static int append_value(dbp_column *column, const char *value, int length)
 {
-    switch (kind) {
+    switch (column->kind) {
     case DBP_BOOL: {
         if (length != 1)
             return 1;
@@ -209,17 +220,10 @@ static int append_value(dbp_column *column, int32_t kind, const char *value, int
         return append(column, &bits, 8);
     }
     case DBP_TEXT:
-        if (memchr(value, 0, (size_t)length) != NULL)
-            return 1;
-        return append(column, value, length) < 0 ? -1 : append(column, "", 1);
     case DBP_BYTEA:
-        return append(column, value, length);
-    case DBP_DATE: {
-        if (length != 4)
-            return 1;
-        int64_t ordinal = (int64_t)(int32_t)get32(value) + EPOCH_ORDINAL;
-        return ordinal < 1 || ordinal > MAX_ORDINAL ? 1 : append_int(column, ordinal);
-    }
+        return append_sized(column, value, length);
+    case DBP_DATE:
+        return length == 4 ? append_date(column, (int32_t)get32(value)) : 1;
     case DBP_TIMESTAMP:
         return length == 8 ? append_timestamp(column, (int64_t)get64(value)) : 1;
     case DBP_UUID:
@@ -231,33 +235,10 @@ static int append_value(dbp_column *column, int32_t kind, const char *value, int
     }
 }
 
-/* What stands for NULL, so that every row has its place. */
-static int append_null(dbp_column *column, int32_t kind)
-{
-    static const char zero[16];
-    switch (kind) {
-    case DBP_BOOL:
-    case DBP_TEXT:
-        return append(column, zero, 1);
-    case DBP_NUMERIC:
-        return append(column, "0", 2);
-    case DBP_BYTEA:
-        return 0;
-    case DBP_TIMESTAMP:
-        return append(column, "\x07\xd0\x01\x01\0\0\0\0\0\0", 10);
-    case DBP_UUID:
-        return append(column, zero, 16);
-    case DBP_DATE:
-        return append_int(column, 1);
-    default:
-        return append(column, zero, 8);
-    }
-}
-
 static int start_column(dbp_column *column, int32_t rows, int32_t kind)
 {
     column->odd = 0;
-    column->nulls = 0;
+    column->kind = kind;
     column->size = 0;
     if (rows > column->rows_room) {
         uint8_t *missing = realloc(column->missing, (size_t)rows);
@@ -266,39 +247,28 @@ static int start_column(dbp_column *column, int32_t rows, int32_t kind)
         column->missing = missing;
         column->rows_room = rows;
     }
-    if ((kind == DBP_BYTEA) && rows > column->ends_room) {
-        int64_t *ends = realloc(column->ends, (size_t)rows * sizeof *ends);
-        if (ends == NULL)
-            return -1;
-        column->ends = ends;
-        column->ends_room = rows;
-    }
     return 0;
 }
 
 /* The rows [first, last) of one result, one column; `at` is where they go. Returns the bytes, -1 without memory. */
-static int64_t decode_column(dbp_column *column, const PGresult *result, int number, int32_t kind, int32_t first,
-                             int32_t last, int32_t at)
+static int64_t decode_column(dbp_column *column, const PGresult *result, int number, int32_t first, int32_t last,
+                             int32_t at)
 {
     int64_t bytes = 0;
-    if (PQfformat(result, number) != 1 && kind != DBP_TEXT)
+    if (PQfformat(result, number) != 1 && column->kind != DBP_TEXT)
         column->odd = 1;
     for (int32_t row = first; row < last; row++, at++) {
-        int missing = PQgetisnull(result, row, number);
-        column->missing[at] = (uint8_t)missing;
-        column->nulls += missing;
-        int length = missing ? 0 : PQgetlength(result, row, number);
+        column->missing[at] = (uint8_t)PQgetisnull(result, row, number);
+        if (column->missing[at])
+            continue;
+        int length = PQgetlength(result, row, number);
         bytes += length;
         if (column->odd)
             continue;
-        int outcome = missing ? append_null(column, kind)
-                              : append_value(column, kind, PQgetvalue(result, row, number), length);
+        int outcome = append_value(column, PQgetvalue(result, row, number), length);
         if (outcome < 0)
             return -1;
-        if (outcome > 0)
-            column->odd = 1;
-        else if (kind == DBP_BYTEA)
-            column->ends[at] = column->size;
+        column->odd = outcome;
     }
     return bytes;
 }
@@ -356,7 +326,7 @@ int32_t dbp_decode(dbp_block *block, PGresult *const *results, const void *numbe
     for (int32_t i = 0; i < count; i++) {
         int64_t bytes = 0;
         for (int32_t c = 0; c < ncolumns; c++) {
-            int64_t own = decode_column(block->columns + c, results[steps ? steps[i] : i], c, kinds[c], first_row,
+            int64_t own = decode_column(block->columns + c, results[steps ? steps[i] : i], c, first_row,
                                         first_row + block->counts[i], at);
             if (own < 0)
                 return -1;

@@ -1,28 +1,11 @@
 /* The kernel of mode balanced: a group of statements out in one call, all results that have arrived in one call, and
- * their values by column. See kernel.c; the Python side is db_pool_rs/balanced/. */
+ * their values by column, without the GIL. The Python side is db_pool_rs/balanced/. */
 #ifndef DBP_KERNEL_H
 #define DBP_KERNEL_H
 
-#include <stdint.h>
 #include <libpq-fe.h>
 
-/* How the values of a column are decoded, and what the caller finds in dbp_column.data afterwards. */
-enum {
-    DBP_OTHER = 0,      /* not at all: the column is odd */
-    DBP_BOOL = 1,       /* one byte for each row, 0 or 1 */
-    DBP_INT2 = 2,       /* int64 */
-    DBP_INT4 = 3,       /* int64 */
-    DBP_INT8 = 4,       /* int64 */
-    DBP_OID = 5,        /* int64 */
-    DBP_FLOAT4 = 6,     /* double */
-    DBP_FLOAT8 = 7,     /* double */
-    DBP_TEXT = 8,       /* all values, each followed by NUL */
-    DBP_BYTEA = 9,      /* all values; ends[row] is where that row's ends */
-    DBP_DATE = 10,      /* int64: the proleptic Gregorian ordinal, as in datetime.date.toordinal */
-    DBP_TIMESTAMP = 11, /* 10 bytes: year (2), month, day, hour, minute, second, microsecond (3), big-endian */
-    DBP_UUID = 12,      /* 16 bytes */
-    DBP_NUMERIC = 13    /* text like DBP_TEXT, as numeric_out writes it */
-};
+#include "block.h"
 
 /* What dbp_group_pump found. */
 enum {
@@ -33,35 +16,6 @@ enum {
     DBP_LOST = 3,    /* the connection broke */
     DBP_DECODED = 4  /* everything succeeded, and the rows are in the block */
 };
-
-/* One decoded column. The buffers belong to the block and are used again. */
-typedef struct {
-    int32_t odd;     /* 1: a value that this kernel does not decode; nothing else counts then */
-    int32_t nulls;   /* how many rows are NULL; missing[row] is 1 for those */
-    int64_t size;    /* bytes in data */
-    int64_t room;
-    union {
-        char *data;
-        int64_t *ints;
-        double *doubles;
-    };
-    int64_t *ends;
-    uint8_t *missing;
-    int32_t rows_room;
-    int32_t ends_room;
-} dbp_column;
-
-typedef struct {
-    int32_t rows;
-    int32_t ncolumns;
-    int32_t single;  /* 1: every result has exactly one row */
-    int32_t odd;     /* 1: some column is odd */
-    int64_t largest; /* bytes of the largest result that was decoded */
-    int32_t *counts; /* rows of each result */
-    int32_t counts_room;
-    int32_t columns_room;
-    dbp_column *columns;
-} dbp_block;
 
 /* A prepared statement: how its arguments are sent and its rows decoded. What it points to is the caller's. */
 typedef struct {

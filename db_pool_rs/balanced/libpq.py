@@ -69,6 +69,11 @@ class PGresult:
         """Type of a column."""
         return int(lib.PQftype(self.ptr, column))
 
+    @property
+    def format(self) -> int:
+        """1 if its values are binary: libpq asks for one format for all columns."""
+        return int(lib.PQfformat(self.ptr, 0))
+
     def get_value(self, row: int, column: int) -> bytes | None:
         """One value as the server sent it."""
         if lib.PQgetisnull(self.ptr, row, column):

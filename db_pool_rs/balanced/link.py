@@ -25,7 +25,7 @@ from ..simple.link import CHECK_AFTER, PostgresLink
 from ..simple.waiting import Expired, offload, until
 from .description import KernelDescription
 from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
-from .slices import SLICE, SLICE_BYTES, decode, decode_long, is_long
+from .slices import SLICE, SLICE_BYTES, decode, decode_long, import_loaders, is_long
 
 if TYPE_CHECKING:
     from .driver import KernelDriver
@@ -218,7 +218,7 @@ class KernelLink(PostgresLink):
     def _deal_out(self, plan: Any, statements: Sequence[Statement]) -> None:
         """Give each statement its rows; those of all of them are in the block."""
         block = self._block
-        records = plan.rows(block, block.rows, _no_raw)
+        records = plan.rows(block, _no_raw)
         if block.single:
             for statement, record in zip(statements, records, strict=True):
                 statement.value = [record]
@@ -292,6 +292,7 @@ class KernelLink(PostgresLink):
 
     async def _decode_long(self, statement: Statement) -> int:
         try:
+            await import_loaders(self._workers(), statement.value)
             plan = self._plan(statement, statement.value)
             statement.value, size = await decode_long(self._block, self._workers(), plan, statement.value)
         except Exception as error:

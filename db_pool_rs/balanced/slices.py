@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from concurrent.futures import Executor
+from importlib import import_module
 from typing import Any
 
 from db_pool_rs_balanced import ffi, lib
 
 from ..errors import DecodeError
 from ..record import Record
-from .columns import Plan
+from .columns import Plan, needs_loaders
 from .libpq import PGresult
 
 #: A slice has at most so many rows, and about so many bytes of what libpq keeps of a result.
@@ -29,10 +31,19 @@ SLICE_BYTES = 1 << 20
 #: From so many bytes on, a result is decoded on a thread.
 NATIVE_BYTES = 1 << 22
 
+_LOADERS = "db_pool_rs.types.loaders"
+
 
 def is_long(result: PGresult) -> bool:
     """Whether a result takes more than one turn of the event loop."""
     return result.ntuples > SLICE or (result.memory > SLICE_BYTES and result.ntuples > 1)
+
+
+async def import_loaders(workers: Executor, result: PGresult) -> None:
+    """Have psycopg imported by a thread if `result` needs it: that takes as long as decoding 500,000 rows."""
+    columns = range(result.nfields)
+    if needs_loaders([result.ftype(i) for i in columns], result.format) and _LOADERS not in sys.modules:
+        await asyncio.get_running_loop().run_in_executor(workers, import_module, _LOADERS)
 
 
 def new_block() -> Any:
@@ -99,7 +110,7 @@ def _decode(block: Any, plan: Plan, result: PGresult, first: int, most: int) -> 
 
 def _built(block: Any, plan: Plan, result: PGresult, rows: int, first: int) -> list[Record]:
     _check(rows)
-    return plan.rows(block, rows, result.get_value, first)
+    return plan.rows(block, result.get_value, first)
 
 
 def _check(found: int) -> None:
