@@ -6,6 +6,7 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
+from .._conditions import LOGIN_REFUSED, NO_HBA_ENTRY, PERMANENT
 from .libpq import (
     CONNECTION_AWAITING_RESPONSE,
     CONNECTION_BAD,
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 _SQLSTATE = re.compile(r"[^:\n]+:  ([0-9A-Z]{5}): ")
 _LOCATION = re.compile(r"\n[^:\n]+:  \w+, \S+\.c:\d+(?=\n|\Z)")
 _WHERE = re.compile(r"connection to server [^\n]{0,400}? failed: ")
-#: The one refusal that another kind of link may cure: pg_hba.conf tells TLS and plain links apart.
-_NO_HBA_ENTRY = "28000"
-#: SQLSTATE classes (or codes) that stay as they are until somebody changes a configuration.
-_PERMANENT = ("0A", "22", "28", "3D", "42")
+#: What libpq says where there is no SQLSTATE.
 _PERMANENT_TEXTS = (
     "certificate verify failed",
     "does not match host name",
@@ -61,11 +59,11 @@ class Failure(Exception):
     @property
     def is_login_refused(self) -> bool:
         """Whether the server knows who we are and does not let us in."""
-        return self.sqlstate is not None and self.sqlstate.startswith("28")
+        return self.sqlstate is not None and self.sqlstate.startswith(LOGIN_REFUSED)
 
     def _is_permanent(self, lacks_password: bool) -> bool:
         if self.sqlstate is not None:
-            return self.sqlstate.startswith(_PERMANENT)
+            return self.sqlstate.startswith(PERMANENT)
         return lacks_password or any(text in self.message for text in _PERMANENT_TEXTS)
 
 
@@ -119,7 +117,7 @@ class _Attempt:
     def _is_refused(self) -> bool:
         """Whether libpq goes on without TLS (sslmode prefer) where that would only be a second wrong password."""
         codes = _SQLSTATE.findall(_text(self._pgconn))
-        return bool(codes) and codes[-1] != _NO_HBA_ENTRY
+        return bool(codes) and codes[-1] != NO_HBA_ENTRY
 
     def _failure(self) -> Failure:
         return Failure(_text(self._pgconn) or "connection failed", self._pgconn, reached=self._reached)

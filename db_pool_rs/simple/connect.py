@@ -23,6 +23,7 @@ import socket
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from .._conditions import TELLING
 from ..conninfo import REQUIRE_AUTH, ConnectConfig, HostSpec
 from ..errors import ConnectFailed
 from .attempt import Failure, open_session
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Which failure tells most, by the first characters of its SQLSTATE; whatever comes from a server tells more than none.
-_TELLING = ("28", "3D", "42", "22", "53", "57")
 _CLEARTEXT_HINT = "the password would be sent in clear: use sslmode=require, or allow_cleartext_password=true"
 
 
@@ -188,7 +187,7 @@ class _Connector:
     def _failed(self) -> ConnectFailed:
         failures = [failure for _, failure in self._failures]
         codes = [failure.sqlstate for failure in failures if failure.sqlstate is not None]
-        codes.sort(key=lambda code: _TELLING.index(code[:2]) if code[:2] in _TELLING else len(_TELLING))
+        codes.sort(key=lambda code: TELLING.index(code[:2]) if code[:2] in TELLING else len(TELLING))
         return ConnectFailed(
             "could not connect to PostgreSQL",
             [f"{where}: {failure.message}" for where, failure in self._failures],

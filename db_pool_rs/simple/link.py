@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._conditions import NAME_TAKEN, UNKNOWN_STATEMENT
 from ..errors import ConnectionLost, DatabaseError, Error
 from ..record import Status
 from ..statement import StatementClass
@@ -357,7 +358,7 @@ class PostgresLink(Wire):
             self._driver.forget(statement.text, statement.described)
         if len(group) > 1 or self.in_transaction():
             return False
-        if error.sqlstate == "42P05" or (self._retried and error.sqlstate == "26000"):
+        if error.sqlstate == NAME_TAKEN or (self._retried and error.sqlstate == UNKNOWN_STATEMENT):
             self._driver.named = False  # a proxy deals statements out to other connections: names mean nothing there
         elif self._retried:
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._conditions import LEAVING
 from ..errors import ConnectionLost, DatabaseError, database_error
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ _FIELDS = {
 }
 SQLSTATE = _FIELDS["sqlstate"]
 _SEVERITY, _SEVERITY_NONLOCALIZED, _SOURCE_FUNCTION = ord("S"), ord("V"), ord("R")
-#: The server is going down or coming up: its other connections are about to be closed as well.
-_LEAVING = ("57P01", "57P02", "57P03")
 
 
 def server_error(result: PGresult, sql: str | None) -> DatabaseError:
@@ -45,7 +44,7 @@ def server_error(result: PGresult, sql: str | None) -> DatabaseError:
 
 def server_is_leaving(error: DatabaseError) -> bool:
     """Whether the server said that it is shutting down or starting up."""
-    return error.sqlstate in _LEAVING
+    return error.sqlstate in LEAVING
 
 
 def lost_error(error: Exception) -> ConnectionLost:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from .._conditions import MISTYPED, NAME_TAKEN, UNKNOWN_STATEMENT
 from ..errors import DatabaseError, DecodeError
 from ..statement import StatementClass
 from .description import Description, columns_of
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 #: Seconds after which an argument that does not fit is a reason to ask the server again.
 CONFIRM_AFTER = 1.0
 
-#: The statement is unknown there; or its name is taken: somebody deals out connections behind our back.
-_UNKNOWN = ("26000", "42P05")
-#: What wrong parameter types lead to: datatype mismatch, undefined function, cannot coerce, ambiguous function.
-_MISTYPED = ("42804", "42883", "42846", "42725")
 _ALTERING = frozenset(("ALTER", "DROP"))
 _REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
@@ -38,9 +35,9 @@ def may_heal(statement: Statement, error: DatabaseError) -> bool:
     """Whether preparing the statement again may help."""
     if error.sqlstate == "0A000":  # feature_not_supported is many things; this is the one function that we mean
         return getattr(error, "routine", None) == "RevalidateCachedQuery"
-    if error.sqlstate in _MISTYPED:
+    if error.sqlstate in MISTYPED:
         return statement.described is not None and statement.text.kind in _REVOCABLE
-    return error.sqlstate in _UNKNOWN
+    return error.sqlstate in (UNKNOWN_STATEMENT, NAME_TAKEN)
 
 
 def alters(group: Sequence[Statement]) -> bool:

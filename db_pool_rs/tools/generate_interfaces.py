@@ -3,7 +3,8 @@
     python -m db_pool_rs.tools.generate_interfaces            write what is out of date
     python -m db_pool_rs.tools.generate_interfaces --check    write nothing; exit status 1 if something is out of date
 
-From one description each, in db_pool_rs/_data: the exception classes of SQLSTATEs, and the tables of built-in types.
+From one description each, in db_pool_rs/_data: the exception classes of SQLSTATEs, the SQLSTATEs that Python's and
+Rust's engines treat alike, and the tables of built-in types of both.
 From the code: the references of the documentation, docs/configuration.md and docs/api.md. It works in a checkout of the
 project; a change is made in the description, or in the option or docstring that the words come from.
 """
@@ -14,10 +15,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from .interfaces import reference, sqlstates, types
+from .interfaces import conditions, reference, sqlstates, types
 from .interfaces.target import ROOT, read
 
-GENERATORS = (sqlstates, types, reference)
+GENERATORS = (sqlstates, conditions, types, reference)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

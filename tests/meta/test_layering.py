@@ -42,7 +42,10 @@ LAYERS: dict[str, tuple[str, str]] = {
     "types": ("types types.*", "base"),
     # Every other private module of the top level belongs to one of these.
     "leaf": ("config conninfo metrics _*", "base"),
-    "base": ("errors full.errors _error_base _sqlstates _sqlite_errors _redact record statement _lexer", ""),
+    "base": (
+        "errors full.errors _error_base _conditions _sqlstates _sqlite_errors _redact record statement _lexer",
+        "",
+    ),
 }
 
 # What only some layers may touch.

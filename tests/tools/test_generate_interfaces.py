@@ -8,7 +8,7 @@ import pytest
 
 from db_pool_rs.tools import generate_interfaces
 from db_pool_rs.tools.generate_interfaces import main
-from db_pool_rs.tools.interfaces import sqlstates, target, types
+from db_pool_rs.tools.interfaces import conditions, sqlstates, target, types
 
 
 def test_everything_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +53,25 @@ def test_only_the_region_changes() -> None:
     for wrong in ("", text * 2, text.replace("end", "fin")):
         with pytest.raises(ValueError, match="there is not one region 'it'"):
             target.with_region(wrong, "it", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("A = 57P01\n    one\n    two", "line 3: cannot read '    two'"),
+        ("A: 57P01", "line 1: cannot read"),
+        ("A = 57P01 QQ", "QQ not in errcodes.txt"),
+    ],
+)
+def test_a_wrong_list_of_conditions_is_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        conditions.parse(text, conditions.known_codes())
+
+
+def test_one_code_is_a_constant_and_several_are_a_list() -> None:
+    entries = conditions.parse("# x\n\nONE = 28000\n    It.\nTWO = 28 42P05\n    They.\n", conditions.known_codes())
+    assert '#: It.\nONE = "28000"\n#: They.\nTWO = ("28", "42P05")\n' in conditions.python(entries)
+    assert '/// They.\npub const TWO: [&str; 2] = ["28", "42P05"];\n' in conditions.rust(entries)
 
 
 @pytest.mark.parametrize(

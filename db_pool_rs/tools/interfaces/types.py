@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from .target import PACKAGE, read, with_region
+from .target import PACKAGE, ROOT, read, with_region
 
 SOURCE = PACKAGE / "_data" / "types.txt"
 PYTHON = PACKAGE / "types" / "oids.py"
+RUST = ROOT / "rust" / "python" / "src" / "codec" / "kinds.rs"
 REGION = "built-in types"
+
+#: Kinds whose variant in Rust is not simply their name.
+RUST_KINDS = {"range": "Range(false)", "zoned_range": "Range(true)", "text": "Other", "text_only": "Opaque"}
 
 
 class Row(NamedTuple):
@@ -47,10 +51,23 @@ def python_table(rows: list[Row]) -> str:
     return "\n".join([*parts, "", "BUILTIN: tuple[PgType, ...] = (", *entries, ")"])
 
 
+def rust_table(rows: list[Row]) -> str:
+    """Type, array, kind and separator of all of them."""
+    entries = [
+        f"    ({row.oid}, {row.array}, Kind::{RUST_KINDS.get(row.kind) or row.kind.capitalize()}, b'{row.delimiter}'),"
+        f" // {row.name}"
+        for row in rows
+    ]
+    return "\n".join(["const TYPES: &[(u32, u32, Kind, u8)] = &[", *entries, "];"])
+
+
 def outputs() -> dict[Path, str]:
     """What the files with a table of types should be."""
     rows = parse(read(SOURCE))
-    return {PYTHON: with_region(read(PYTHON), REGION, python_table(rows))}
+    return {
+        PYTHON: with_region(read(PYTHON), REGION, python_table(rows)),
+        RUST: with_region(read(RUST), REGION, rust_table(rows)),
+    }
 
 
 def _call(row: Row) -> str:

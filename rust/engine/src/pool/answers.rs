@@ -240,7 +240,7 @@ impl Actor {
         if !(error.is_stale_plan() || mistyped) {
             return false;
         }
-        let (taken, unknown) = (error.code() == "42P05", error.code() == "26000");
+        let (taken, unknown) = (error.is_name_taken(), error.is_unknown_statement());
         if let (Source::Known(text), Some(under)) = (&payload.source, payload.under.clone()) {
             self.texts.outdated(*text, &under);
         }

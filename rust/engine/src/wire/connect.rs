@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::address::{Address, addresses};
 use super::auth::Login;
 use super::cancel::CancelKey;
+use super::conditions::{NO_HBA_ENTRY, TELLING};
 use super::config::{Config, Host, SslMode, TargetAttrs};
 use super::error::{ConnectError, Lost, Malformed, ServerError};
 use super::frame::Fields;
@@ -18,11 +19,6 @@ use super::link::Link;
 use super::messages::message;
 use super::stream::Stream;
 use super::tls;
-
-/// Which failure tells most, by the first characters of its SQLSTATE; whatever comes from a server tells more than none.
-const TELLING: [&str; 6] = ["28", "3D", "42", "22", "53", "57"];
-/// The one refusal that another kind of link may cure: pg_hba.conf tells TLS and plain links apart.
-const NO_HBA_ENTRY: &str = "28000";
 
 /// Open a session; `password` takes the place of the hosts'.
 ///

@@ -5,6 +5,8 @@ use std::io;
 
 use bytes::Bytes;
 
+use super::conditions::{LEAVING, LOGIN_REFUSED, MISTYPED, NAME_TAKEN, PERMANENT, UNKNOWN_STATEMENT};
+
 /// The server sent what the protocol does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
@@ -20,14 +22,6 @@ impl fmt::Display for Malformed {
 pub struct ServerError {
     fields: Vec<(u8, String)>,
 }
-
-/// The server is going down or coming up: its other connections are about to be closed as well.
-const LEAVING: [&str; 3] = ["57P01", "57P02", "57P03"];
-/// SQLSTATE classes (or codes) that stay as they are until somebody changes a configuration.
-const PERMANENT: [&str; 5] = ["0A", "22", "28", "3D", "42"];
-
-/// Datatype mismatch, undefined function, cannot coerce, ambiguous function.
-const MISTYPED: [&str; 4] = ["42804", "42883", "42846", "42725"];
 
 impl ServerError {
     /// The field of SQLite's extended result code, which stands where PostgreSQL has an SQLSTATE.
@@ -90,8 +84,18 @@ impl ServerError {
         match self.code() {
             "0A000" => self.field(b'R') == Some("RevalidateCachedQuery"),
             "08P01" => self.field(b'R') == Some("PortalSetResultFormat"), // formats for columns that are not there
-            code => matches!(code, "26000" | "42P05"),
+            _ => self.is_unknown_statement() || self.is_name_taken(),
         }
+    }
+
+    /// The prepared statement is not known on that connection.
+    pub fn is_unknown_statement(&self) -> bool {
+        self.code() == UNKNOWN_STATEMENT
+    }
+
+    /// The name of the prepared statement is taken on that connection.
+    pub fn is_name_taken(&self) -> bool {
+        self.code() == NAME_TAKEN
     }
 }
 
@@ -137,7 +141,7 @@ impl ConnectError {
 
     /// The server knows who we are and does not let us in: its other addresses would say the same.
     pub fn is_login_refused(&self) -> bool {
-        self.sqlstate.as_deref().is_some_and(|code| code.starts_with("28"))
+        self.sqlstate.as_deref().is_some_and(|code| code.starts_with(LOGIN_REFUSED))
     }
 }
 

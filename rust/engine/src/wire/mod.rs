@@ -8,6 +8,7 @@
 mod address;
 mod auth;
 mod cancel;
+mod conditions;
 mod config;
 mod connect;
 mod copy;

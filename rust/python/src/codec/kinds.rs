@@ -1,4 +1,4 @@
-//! The built-in types: how each travels, and what its arrays are. A test holds this table against `db_pool_rs/types`.
+//! The built-in types: how each travels, and what its arrays are. Tests hold this against `db_pool_rs/types`.
 
 use db_pool_engine::wire::Described;
 
@@ -32,7 +32,7 @@ pub enum Kind {
     Range(bool),
     /// Read by psycopg's loaders, in text.
     Composite,
-    /// pg_snapshot[]: sent as an array, but psycopg does not know it for one, so that it comes as text.
+    /// Text both ways, its array as one text: psycopg does not know pg_snapshot[] for an array.
     Opaque,
     /// Sent in binary, which is the text itself, but received in text: "char", unknown.
     Literal,
@@ -40,57 +40,91 @@ pub enum Kind {
     Other,
 }
 
-/// Type, its array (0: it has none), kind. The rows are those of `db_pool_rs/types/oids.py`.
-const TYPES: &[(u32, u32, Kind)] = &[
-    (16, 1000, Kind::Bool),
-    (17, 1001, Kind::Bytea),
-    (18, 1002, Kind::Literal), // "char"
-    (19, 1003, Kind::Str),     // name
-    (20, 1016, Kind::Int8),
-    (21, 1005, Kind::Int2),
-    (23, 1007, Kind::Int4),
-    (25, 1009, Kind::Str),
-    (26, 1028, Kind::Oid),
-    (114, 199, Kind::Json),
-    (650, 651, Kind::Cidr),
-    (700, 1021, Kind::Float4),
-    (701, 1022, Kind::Float8),
-    (705, 0, Kind::Literal), // unknown
-    (869, 1041, Kind::Inet),
-    (1042, 1014, Kind::Str), // bpchar
-    (1043, 1015, Kind::Str), // varchar
-    (1082, 1182, Kind::Date),
-    (1083, 1183, Kind::Time),
-    (1114, 1115, Kind::Timestamp),
-    (1184, 1185, Kind::Timestamptz),
-    (1186, 1187, Kind::Interval),
-    (1266, 1270, Kind::Timetz),
-    (1700, 1231, Kind::Numeric),
-    (2249, 2287, Kind::Composite), // record
-    (2950, 2951, Kind::Uuid),
-    (5039, 0, Kind::Opaque),
-    (3802, 3807, Kind::Jsonb),
-    (3904, 3905, Kind::Range(false)), // int4range
-    (3906, 3907, Kind::Range(false)), // numrange
-    (3908, 3909, Kind::Range(false)), // tsrange
-    (3910, 3911, Kind::Range(true)),  // tstzrange
-    (3912, 3913, Kind::Range(false)), // daterange
-    (3926, 3927, Kind::Range(false)), // int8range
-    (4451, 6150, Kind::Range(false)), // and their multiranges
-    (4532, 6151, Kind::Range(false)),
-    (4533, 6152, Kind::Range(false)),
-    (4534, 6153, Kind::Range(true)),
-    (4535, 6155, Kind::Range(false)),
-    (4536, 6157, Kind::Range(false)),
+/// Type, its array (0: it has none), kind, what stands between the elements of its array in text.
+#[rustfmt::skip]
+// begin generated: built-in types (from db_pool_rs/_data/types.txt, by db_pool_rs.tools.generate_interfaces)
+const TYPES: &[(u32, u32, Kind, u8)] = &[
+    (16, 1000, Kind::Bool, b','), // bool
+    (17, 1001, Kind::Bytea, b','), // bytea
+    (18, 1002, Kind::Literal, b','), // "char"
+    (19, 1003, Kind::Str, b','), // name
+    (20, 1016, Kind::Int8, b','), // int8
+    (21, 1005, Kind::Int2, b','), // int2
+    (22, 1006, Kind::Other, b','), // int2vector
+    (23, 1007, Kind::Int4, b','), // int4
+    (24, 1008, Kind::Other, b','), // regproc
+    (25, 1009, Kind::Str, b','), // text
+    (26, 1028, Kind::Oid, b','), // oid
+    (27, 1010, Kind::Other, b','), // tid
+    (28, 1011, Kind::Other, b','), // xid
+    (29, 1012, Kind::Other, b','), // cid
+    (30, 1013, Kind::Other, b','), // oidvector
+    (114, 199, Kind::Json, b','), // json
+    (142, 143, Kind::Other, b','), // xml
+    (600, 1017, Kind::Other, b','), // point
+    (601, 1018, Kind::Other, b','), // lseg
+    (602, 1019, Kind::Other, b','), // path
+    (603, 1020, Kind::Other, b';'), // box
+    (604, 1027, Kind::Other, b','), // polygon
+    (628, 629, Kind::Other, b','), // line
+    (650, 651, Kind::Cidr, b','), // cidr
+    (700, 1021, Kind::Float4, b','), // float4
+    (701, 1022, Kind::Float8, b','), // float8
+    (705, 0, Kind::Literal, b','), // unknown
+    (718, 719, Kind::Other, b','), // circle
+    (774, 775, Kind::Other, b','), // macaddr8
+    (790, 791, Kind::Other, b','), // money
+    (829, 1040, Kind::Other, b','), // macaddr
+    (869, 1041, Kind::Inet, b','), // inet
+    (1033, 1034, Kind::Other, b','), // aclitem
+    (1042, 1014, Kind::Str, b','), // bpchar
+    (1043, 1015, Kind::Str, b','), // varchar
+    (1082, 1182, Kind::Date, b','), // date
+    (1083, 1183, Kind::Time, b','), // time
+    (1114, 1115, Kind::Timestamp, b','), // timestamp
+    (1184, 1185, Kind::Timestamptz, b','), // timestamptz
+    (1186, 1187, Kind::Interval, b','), // interval
+    (1266, 1270, Kind::Timetz, b','), // timetz
+    (1560, 1561, Kind::Other, b','), // bit
+    (1562, 1563, Kind::Other, b','), // varbit
+    (1700, 1231, Kind::Numeric, b','), // numeric
+    (1790, 2201, Kind::Other, b','), // refcursor
+    (2202, 2207, Kind::Other, b','), // regprocedure
+    (2203, 2208, Kind::Other, b','), // regoper
+    (2204, 2209, Kind::Other, b','), // regoperator
+    (2205, 2210, Kind::Other, b','), // regclass
+    (2206, 2211, Kind::Other, b','), // regtype
+    (2249, 2287, Kind::Composite, b','), // record
+    (2278, 0, Kind::Opaque, b','), // void
+    (2950, 2951, Kind::Uuid, b','), // uuid
+    (2970, 2949, Kind::Other, b','), // txid_snapshot
+    (3220, 3221, Kind::Other, b','), // pg_lsn
+    (3614, 3643, Kind::Other, b','), // tsvector
+    (3615, 3645, Kind::Other, b','), // tsquery
+    (3642, 3644, Kind::Other, b','), // gtsvector
+    (3734, 3735, Kind::Other, b','), // regconfig
+    (3769, 3770, Kind::Other, b','), // regdictionary
+    (3802, 3807, Kind::Jsonb, b','), // jsonb
+    (3904, 3905, Kind::Range(false), b','), // int4range
+    (3906, 3907, Kind::Range(false), b','), // numrange
+    (3908, 3909, Kind::Range(false), b','), // tsrange
+    (3910, 3911, Kind::Range(true), b','), // tstzrange
+    (3912, 3913, Kind::Range(false), b','), // daterange
+    (3926, 3927, Kind::Range(false), b','), // int8range
+    (4072, 4073, Kind::Other, b','), // jsonpath
+    (4089, 4090, Kind::Other, b','), // regnamespace
+    (4096, 4097, Kind::Other, b','), // regrole
+    (4191, 4192, Kind::Other, b','), // regcollation
+    (4451, 6150, Kind::Range(false), b','), // int4multirange
+    (4532, 6151, Kind::Range(false), b','), // nummultirange
+    (4533, 6152, Kind::Range(false), b','), // tsmultirange
+    (4534, 6153, Kind::Range(true), b','), // tstzmultirange
+    (4535, 6155, Kind::Range(false), b','), // datemultirange
+    (4536, 6157, Kind::Range(false), b','), // int8multirange
+    (5038, 5039, Kind::Opaque, b','), // pg_snapshot
+    (5069, 271, Kind::Other, b','), // xid8
 ];
-
-/// Arrays of the other built-in types, whose elements come as text.
-const TEXT_ARRAYS: &[u32] = &[
-    143, 271, 629, 719, 775, 791, 1006, 1008, 1010, 1011, 1012, 1013, 1017, 1018, 1019, 1020, 1027, 1034, 1040, 1561,
-    1563, 2201, 2207, 2208, 2209, 2210, 2211, 2949, 3221, 3643, 3644, 3645, 3735, 3770, 4073, 4090, 4097, 4192,
-];
-/// box[], the one array whose elements are separated by semicolons, since they contain commas.
-const BOXES: u32 = 1020;
+// end generated: built-in types
 
 /// What a column or a parameter is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,16 +144,15 @@ pub enum Form {
 
 /// What values of this type are.
 pub fn form(oid: u32) -> Form {
-    for &(own, array, kind) in TYPES {
-        if own == oid {
+    for &(own, array, kind, separator) in TYPES {
+        let is_array = array == oid && oid != 0;
+        if own == oid || (is_array && kind == Kind::Opaque) {
             return Form::Single(kind);
         }
-        if array == oid && oid != 0 {
-            return Form::Array { kind, element: own, separator: b',' };
+        if is_array {
+            let element = if kind == Kind::Other { 0 } else { own };
+            return Form::Array { kind, element, separator };
         }
-    }
-    if TEXT_ARRAYS.contains(&oid) {
-        return Form::Array { kind: Kind::Other, element: 0, separator: if oid == BOXES { b';' } else { b',' } };
     }
     Form::Single(Kind::Other)
 }
