@@ -5,5 +5,6 @@ pytest_plugins = [
     "tests.plugins.loops",  # async tests: runner, --loop
     "tests.plugins.properties",  # settings of Hypothesis
     "tests.plugins.postgresql",  # pg_server, pg_dsn, pg_database, own_server, proxy
+    "tests.plugins.browser",  # browser, page
     "tests.plugins.engines",  # engine, backend, open_pool, marker feature
 ]

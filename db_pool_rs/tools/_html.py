@@ -1,7 +1,7 @@
 """The report as one HTML file that needs nothing else: bars as inline SVG, light and dark, narrow and wide.
 
-Text is HTML and only the bars are SVG, stretched to the width there is: so text keeps its size on a narrow screen. The
-thin line in a bar's end is the spread over the rounds.
+Text is HTML and only the bars are SVG, stretched to the width there is: so text keeps its size on a narrow screen. Only
+tables may be wider than the screen: they scroll by themselves, and the names stay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ._workloads import WORKLOADS
 
 _STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c2330; --soft: #5b6472; --line: #d9dee6; --track: #eef1f5;
-        --ours: #1864ab; --rival: #98a2b0; --mark: #1c2330; }
+        --ours: #3b8ad8; --rival: #a9b2bf; --mark: #1c2330; }
 @media (prefers-color-scheme: dark) {
   :root { --back: #14181f; --text: #e7ebf0; --soft: #9aa5b4; --line: #2c3440; --track: #1f2630;
           --ours: #4dabf7; --rival: #6b7685; --mark: #e7ebf0; } }
@@ -26,20 +26,22 @@ h1 { font-size: 1.6rem; margin: 0 0 .5rem; } h2 { font-size: 1.15rem; margin: 2.
 h3 { font-size: .85rem; font-weight: 600; color: var(--soft); margin: 1rem 0 .25rem; }
 dl { display: grid; grid-template-columns: minmax(7rem, max-content) 1fr; gap: .15rem 1rem; font-size: .9rem; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
-.bar { display: grid; grid-template-columns: 9.5rem 1fr 6rem; gap: .75rem; align-items: center; font-size: .9rem;
+.bar { display: grid; grid-template-columns: 9rem 1fr 4rem; gap: .75rem; align-items: center; font-size: .9rem;
        margin: .2rem 0; }
 .bar svg { width: 100%; height: 1rem; display: block; background: var(--track); border-radius: 2px; }
 .bar span:last-child, td { font-variant-numeric: tabular-nums; } .bar span:last-child { text-align: right; }
 .ours { fill: var(--ours); } .rival { fill: var(--rival); } .mark { stroke: var(--mark); stroke-width: 1.5;
-        vector-effect: non-scaling-stroke; } .name-ours { font-weight: 600; }
+        vector-effect: non-scaling-stroke; } span.name-ours, .name-ours td:first-child { font-weight: 600; }
 .charts { display: grid; grid-template-columns: 1fr 1fr; gap: 0 2.5rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .85rem; margin-top: .75rem; width: 100%; }
 th, td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; padding-left: 0; } th { color: var(--soft); font-weight: 500; }
-.failed { color: var(--soft); font-size: .9rem; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; position: sticky; left: 0;
+       background: var(--back); }
+th:last-child, td:last-child { padding-right: 0; } th { color: var(--soft); font-weight: 500; }
+.failed { color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
 @media (max-width: 52rem) { .charts { grid-template-columns: 1fr; } }
 @media (max-width: 30rem) { dl { grid-template-columns: 1fr; } dd { margin-bottom: .4rem; }
-       .bar { grid-template-columns: 7.5rem 1fr 4.5rem; gap: .5rem; } }
+       .bar { grid-template-columns: 7.5rem 1fr 3.5rem; gap: .5rem; } }
 """
 
 
@@ -55,7 +57,10 @@ def html(report: Report) -> str:
 
 def _body(report: Report) -> Iterator[str]:
     yield "<h1>Benchmark of the modes and their rivals</h1>"
-    yield "<p>Long bars are good in throughput, short ones in latency. Ours are blue.</p>"
+    yield (
+        "<p>Long bars are good in throughput, short ones in latency and in start. The thin line goes from the lowest "
+        "round to the highest. Ours are blue.</p>"
+    )
     facts = {
         **report.circumstances,
         "versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
@@ -79,7 +84,7 @@ def _section(measurement: Measurement) -> Iterator[str]:
         title, own_unit, _ = FIGURES[figure]
         yield f"<div><h3>{escape(title)} ({escape(unit or own_unit)})</h3>{_chart(measurement, figure)}</div>"
     yield "</div>"
-    yield f'<div class="wide">{_table(measurement)}</div>'
+    yield f'<div class="wide" tabindex="0" role="region" aria-label="All figures">{_table(measurement)}</div>'
     for name, reason in measurement.failures.items():
         yield f'<p class="failed">{escape(name)} gave no figures: {escape(reason)}</p>'
 
@@ -113,7 +118,7 @@ def _table(measurement: Measurement) -> str:
         *([f"{named[0]} is better by"] if named else []),
     ]
     rows = [_row(measurement, name, figures) for name in named]
-    return _cells("th", head) + "".join(_cells("td", row) for row in rows) + "</table>" if named else ""
+    return f"<table>{_cells('th', head)}{''.join(_cells('td', row) for row in rows)}</table>" if named else ""
 
 
 def _row(measurement: Measurement, name: str, figures: Sequence[str]) -> list[str]:
@@ -125,5 +130,5 @@ def _row(measurement: Measurement, name: str, figures: Sequence[str]) -> list[st
 
 
 def _cells(tag: str, texts: Sequence[str]) -> str:
-    row = "<tr>" + "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts) + "</tr>"
-    return f"<table>{row}" if tag == "th" else row
+    marks = '<tr class="name-ours">' if texts[0] in MODES else "<tr>"
+    return marks + "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts) + "</tr>"
