@@ -1,7 +1,8 @@
 """What each mode is known to achieve: figures that mode `auto` compares, and that the benchmark tool can refresh.
 
-The package comes with starting figures. Measured ones replace them, mode by mode, where they were saved: in the file
-that DB_POOL_FIGURES names, else in `db_pool_rs/mode_figures.json` of the user's cache folder.
+The package comes with figures that the benchmark tool measured on one machine. Those of your own replace them, mode by
+mode, where they were saved: in the file that DB_POOL_FIGURES names, else in `db_pool_rs/mode_figures.json` of the
+user's cache folder.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from .errors import ConfigError
 
 __all__ = ["ModeFigures", "figures_path", "load_figures", "save_figures"]
 
-_PACKAGED = os.path.join(os.path.dirname(__file__), "_data", "mode_figures.json")
+#: The figures that come with the package.
+PACKAGED = os.path.join(os.path.dirname(__file__), "_data", "mode_figures.json")
 _SIZE_LIMIT = 65_536
 _KEYS = ("qps", "memory_mb", "startup_s")
 
@@ -41,7 +43,7 @@ def load_figures(path: str | os.PathLike[str] | None = None) -> dict[str, ModeFi
 
     A file that was asked for, by argument or DB_POOL_FIGURES, must exist; a wrong file is a ConfigError.
     """
-    figures = _read(_PACKAGED)
+    figures = _read(PACKAGED)
     file = figures_path() if path is None else os.fspath(path)
     asked_for = path is not None or bool(os.environ.get("DB_POOL_FIGURES"))
     if asked_for or os.path.isfile(file):
@@ -64,7 +66,7 @@ def save_figures(
     # Readers see the old file or the new one, never half of one.
     scratch = f"{file}.{os.getpid()}"
     with open(scratch, "w", encoding="utf-8") as opened:
-        json.dump(data, opened, indent=2)
+        opened.write(json.dumps(data, indent=2) + "\n")
     os.replace(scratch, file)
     return file
 

@@ -235,7 +235,8 @@ def _deliver(report: Report, options: argparse.Namespace, terminal: Terminal) ->
     if options.html:
         options.html.write_text(html(report), encoding="utf-8")
     if options.refresh_figures:
-        file = save_figures(_figures(report.measurements), f"benchmark of {report.circumstances['date']}")
+        source = f"benchmark of {report.circumstances['date']}, {report.circumstances['machine']}"
+        file = save_figures(_figures(report.measurements), source)
         terminal.line(f"mode auto now decides by {file}")
 
 

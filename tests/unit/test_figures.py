@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from db_pool_rs import ConfigError, modes
-from db_pool_rs._figures import figures_path, load_figures, save_figures
+from db_pool_rs._figures import PACKAGED, figures_path, load_figures, save_figures
 from db_pool_rs._selection import Candidate, ModeFigures, describe_sources
-from db_pool_rs.modes import detect_best_mode
+from db_pool_rs.modes import MODES, detect_best_mode
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, no environment, no figures of this user."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adr_figures: None) -> Path:
+    """An empty working folder, no environment, no figures but those of ADR-003."""
     monkeypatch.chdir(tmp_path)
     for name in ("DB_POOL_MODE", "DB_POOL_CONFIG", "DB_POOL_FIGURES"):
         monkeypatch.delenv(name, raising=False)
@@ -25,14 +25,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_the_packaged_figures_are_the_adrs() -> None:
-    found = load_figures()
-    assert {mode: (f.qps, f.memory_mb, f.startup_s) for mode, f in found.items()} == {
-        "simple": (5000, 100, 0.1),
-        "balanced": (12000, 80, 0.3),
-        "full": (20000, 50, 0.5),
-    }
-    assert {f.source for f in found.values()} == {"ADR-003 targets"}
+def test_the_package_comes_with_measured_figures_of_every_mode() -> None:
+    found = load_figures(PACKAGED)
+    assert set(found) == set(MODES)
+    assert all(min(f.qps, f.memory_mb, f.startup_s) > 0 for f in found.values())
+    assert all(f.source.startswith("benchmark of ") for f in found.values())
 
 
 def test_measured_figures_replace_the_packaged_ones_mode_by_mode(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,11 +38,11 @@ def test_measured_figures_replace_the_packaged_ones_mode_by_mode(folder: Path, m
     assert Path(saved).is_relative_to(folder)
     found = load_figures()
     assert (found["simple"].qps, found["simple"].source) == (45000.0, "benchmark of 2030-01-31")
-    assert found["full"].source == "ADR-003 targets"
+    assert found["full"].source == "ADR-003"
     monkeypatch.setattr(modes, "unavailable", lambda mode, database: None)
     decision = detect_best_mode(explain=True)
     assert decision.mode == "simple"
-    assert decision.figures_source == "simple: benchmark of 2030-01-31; balanced, full: ADR-003 targets"
+    assert decision.figures_source == "simple: benchmark of 2030-01-31; balanced, full: ADR-003"
 
 
 def test_figures_of_the_environment_come_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

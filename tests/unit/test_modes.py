@@ -22,8 +22,8 @@ Install = Callable[..., None]
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working folder, no environment, no figures of this user."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, adr_figures: None) -> Path:
+    """An empty working folder, no environment, no figures but those of ADR-003."""
     monkeypatch.chdir(tmp_path)
     for name in ("DB_POOL_MODE", "DB_POOL_CONFIG", "DB_POOL_FIGURES"):
         monkeypatch.delenv(name, raising=False)
@@ -147,7 +147,7 @@ def test_auto_on_the_adrs_figures(only: Any, available: str, rules: dict[str, An
     config = {"deployment": {"auto_selection": rules}}
     decision = detect_best_mode(explain=True, config=config)
     assert decision.mode == detect_best_mode(config=config) == chosen
-    assert decision.figures_source == "ADR-003 targets"
+    assert decision.figures_source == "ADR-003"
     assert {r.mode for r in decision.rejected} == set(MODES) - {chosen}
 
 
@@ -160,7 +160,7 @@ def test_auto_says_when_nothing_is_fast_enough(only: Any) -> None:
         f"  because {decision.reasons[0]}",
         "  not balanced: not here",
         "  not full: not here",
-        "  figures: ADR-003 targets",
+        "  figures: ADR-003",
     ]
 
 
