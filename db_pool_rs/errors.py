@@ -99,8 +99,12 @@ class ConfigError(Error, ValueError):
         Exception.__init__(self, f"{key}: {shown} is not allowed; allowed: {self.allowed}")
 
 
+#: What serves PostgreSQL where nothing is built: the libraries of modes simple and balanced.
+INSTALL_PSYCOPG = 'pip install "psycopg[binary]"'
+
+
 class ModeUnavailableError(Error):
-    """The deployment mode asked for cannot be used here: `mode`, `reason`, and `install`, the command that helps."""
+    """The deployment mode asked for cannot be used here: `mode`, `reason`, and `install`, what helps."""
 
     def __init__(self, mode: str, reason: str, install: str) -> None:
         self.mode = mode

@@ -30,7 +30,7 @@ from ._figures import ModeFigures, load_figures, save_figures
 from ._rules import shown
 from ._selection import Candidate, Decision, Rejected, exclusions, select
 from .config import DeploymentConfig, load_config
-from .errors import ConfigError, ModeUnavailableError
+from .errors import INSTALL_PSYCOPG, ConfigError, ModeUnavailableError
 
 if TYPE_CHECKING:
     from .abc import Engine
@@ -57,26 +57,32 @@ Database = str | None
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """A mode: its place in the complexity levels, the module it cannot do without, and the module with its engine."""
+    """A mode: its place in the complexity levels, the module with its engine.
+
+    `native` is the module that it cannot do without, `folder` where a clone of the project has that.
+    """
 
     name: str
     complexity: str
     native: str | None
+    folder: str | None
     engine: str
 
     @property
     def install(self) -> str:
-        """The command that installs what the mode needs."""
-        return f'pip install --upgrade "db-pool-rs[{self.name}]"'
+        """How to install what the mode needs."""
+        if self.folder is None:
+            return INSTALL_PSYCOPG
+        return f"in a clone of db_pool_rs run scripts/setup_{self.name}.sh, or pip install ./{self.folder}"
 
 
 #: Every mode by name, least complex first.
 MODES = {
     mode.name: mode
     for mode in (
-        Mode("simple", "low", None, "db_pool_rs.simple.engine"),
-        Mode("balanced", "medium", "db_pool_rs_balanced", "db_pool_rs.balanced.engine"),
-        Mode("full", "high", "db_pool_rs_full", "db_pool_rs.full.engine"),
+        Mode("simple", "low", None, None, "db_pool_rs.simple.engine"),
+        Mode("balanced", "medium", "db_pool_rs_balanced", "cext", "db_pool_rs.balanced.engine"),
+        Mode("full", "high", "db_pool_rs_full", "rust", "db_pool_rs.full.engine"),
     )
 }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..conninfo import SqliteConfig
-from ..errors import ModeUnavailableError
+from ..errors import INSTALL_PSYCOPG, ModeUnavailableError
 
 if TYPE_CHECKING:
     from ..abc import Engine
@@ -50,6 +50,4 @@ def _driver(config: PoolConfig) -> Driver:
         if (error.name or "").partition(".")[0] == "db_pool_rs":
             raise
         # psycopg itself fails with a list of what it tried when libpq is missing.
-        raise ModeUnavailableError(
-            "simple", f"PostgreSQL needs psycopg: {error}", 'pip install "db-pool-rs[simple]"'
-        ) from None
+        raise ModeUnavailableError("simple", f"PostgreSQL needs psycopg: {error}", INSTALL_PSYCOPG) from None

@@ -142,7 +142,7 @@ class _Benchmark:
         # The first mode that can also makes the tables.
         modes = [name for name in contenders if name in MODES]
         if not modes:
-            raise UsageError("PostgreSQL needs a mode that can serve it: pip install db-pool-rs[simple]")
+            raise UsageError(f"PostgreSQL needs a mode that can serve it: {MODES['simple'].install}")
         with postgresql(self._options.dsn) as (dsn, origin):
             async with tables(dsn, modes[0], self._options.scale) as where:
                 self._report.circumstances = {**self._report.circumstances, "server": f"{where.server}; {origin}"}

@@ -17,6 +17,7 @@ from db_pool_rs import ConfigError, ModeUnavailableError, modes
 from db_pool_rs._selection import COMPLEXITY, Candidate, ModeFigures, exclusions, select
 from db_pool_rs.config import AutoSelection, DeploymentConfig, load_config
 from db_pool_rs.modes import MODES, detect_best_mode, load_engine, resolve_mode
+from tests.meta.source import ROOT
 
 Install = Callable[..., None]
 
@@ -237,7 +238,7 @@ def test_a_mode_that_was_asked_for_never_falls_back(asked_by: str, only: Any, mo
             attempt()
         error = caught.value
         assert (error.mode, error.reason) == ("balanced", "not here")
-        assert error.install == 'pip install --upgrade "db-pool-rs[balanced]"'
+        assert error.install == "in a clone of db_pool_rs run scripts/setup_balanced.sh, or pip install ./cext"
 
 
 # ---- what is available ----------------------------------------------------------------------------------------------
@@ -261,6 +262,14 @@ def test_a_native_module_must_be_there_whole_and_of_this_version(
             load_engine(mode, DeploymentConfig())
 
 
+@pytest.mark.parametrize("mode", [mode for mode in MODES.values() if mode.folder], ids=lambda mode: mode.name)
+def test_what_installs_a_mode_is_there(mode: modes.Mode) -> None:
+    script, folder = mode.install.split()[-5].strip(","), mode.install.split()[-1]
+    assert (ROOT / script).is_file()
+    assert mode.native is not None
+    assert f'name = "{mode.native.replace("_", "-")}"' in (ROOT / folder / "pyproject.toml").read_text()
+
+
 @pytest.mark.parametrize("mode", ["balanced", "full"])
 def test_a_mode_that_is_not_installed(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # Whether or not this machine has it.
@@ -272,7 +281,7 @@ def test_a_mode_that_is_not_installed(mode: str, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ModeUnavailableError) as caught:
         package.DatabasePool()
     assert caught.value.mode == mode
-    assert f"db-pool-rs[{mode}]" in str(caught.value)
+    assert f"scripts/setup_{mode}.sh" in str(caught.value)
 
 
 def test_simple_needs_psycopg_for_postgresql_only(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,7 +295,7 @@ def test_simple_needs_psycopg_for_postgresql_only(monkeypatch: pytest.MonkeyPatc
     assert modes.unavailable("simple", "postgresql") == "psycopg is not installed, without which it serves SQLite only"
     assert modes.unavailable("simple", "sqlite") is None
     assert modes.unavailable("simple") is None
-    with pytest.raises(ModeUnavailableError, match=r'psycopg is not installed.*pip install .*"db-pool-rs\[simple\]"'):
+    with pytest.raises(ModeUnavailableError, match=r'psycopg is not installed.*pip install "psycopg\[binary\]"'):
         db_pool_rs.create_pool("postgresql://db.example/shop", mode="simple")
 
 
