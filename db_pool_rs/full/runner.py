@@ -201,13 +201,13 @@ class FullRunner(Service):
         self.spawn(self._greet(link))
 
     async def _greet(self, link: FullLink) -> None:
-        refused = None
+        refused = round_trip = None
         try:
-            await self.prepare(link)
+            round_trip = await self.prepare(link)
         except Exception as error:
             refused = self.not_connected(error)
         self._links.pop(link.id, None)
-        self.native.greeted(link.id, refused)
+        self.native.greeted(link.id, refused, round_trip)
         self._changed.set()
 
     def ungroup(self) -> None:

@@ -23,6 +23,7 @@ class SqliteDialect:
     """The part of a :class:`~db_pool_rs.simple.driver.Driver` that needs no connection."""
 
     dialect = "sqlite"
+    #: Nothing to ask: the time of a statement is taken on its thread, without the way there.
     question: str | None = None
     read_lanes = 1
     write_lanes = 1

@@ -26,7 +26,6 @@ class PostgresDialect:
 
     def answered(self, value: Any) -> bool:
         """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""
-        self.question = None
         return bool(value == "read committed")
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:

@@ -146,7 +146,8 @@ class Database(Protocol):
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
 
-    #: Asked on the first connection, if there is something to ask; `answered` takes the value.
+    #: Asked on each new connection, if there is something to ask; `answered` takes the value. It costs the server next
+    #: to nothing, so the time until the answer is the connection's round trip.
     question: str | None
 
     def answered(self, value: Any) -> bool:

@@ -55,6 +55,13 @@ def _counts(gauges: PoolGauges) -> str:
     return ", ".join(f"{state} {count}" for state, count in counts.items() if count)
 
 
+def is_permanent(error: Exception | None) -> bool:
+    """Whether to open another connection cannot help: what `init` does wrong it does again, but a loss passes."""
+    if isinstance(error, ConnectFailed):
+        return error.permanent
+    return not isinstance(error, ConnectionLost) and getattr(error, "severity", None) not in ("FATAL", "PANIC")
+
+
 def connect_failed(cause: Exception | None) -> Error:
     """A fresh error for each caller (an exception object raised twice would share its traceback)."""
     if isinstance(cause, ConnectFailed):
@@ -63,6 +70,8 @@ def connect_failed(cause: Exception | None) -> Error:
             attempts=cause.attempts, sqlstate=cause.sqlstate, permanent=cause.permanent,
         )  # fmt: skip
     else:
-        error = ConnectFailed(f"a new connection could not be prepared: {cause}", permanent=True)
+        permanent = is_permanent(cause)
+        what = "could not be prepared" if permanent else "was lost before it could be used"
+        error = ConnectFailed(f"a new connection {what}: {cause}", permanent=permanent)
     error.__cause__ = cause
     return error

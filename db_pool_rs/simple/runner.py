@@ -205,7 +205,7 @@ class Runner(Service):
             link = await self.driver.connect(self)
             conn.link = link
             self._conns[id(link)] = conn
-            await self.prepare(conn)
+            round_trip = await self.prepare(conn)
         except BaseException as error:
             self._drop(conn)
             if not isinstance(error, Exception):
@@ -215,7 +215,7 @@ class Runner(Service):
         conn.done = partial(self._finished, conn)
         lifetime = self.config.max_lifetime * random.uniform(0.9, 1.1)
         self.last_error = None
-        self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime))
+        self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime, round_trip))
         self._changed.set()
 
     def _connect_failed(self, conn: Conn, error: Exception) -> None:
@@ -271,7 +271,9 @@ class Runner(Service):
 
     def on_round_trip(self, link: Link, seconds: float) -> None:
         """A round trip without work."""
-        self.scheduler.measured(seconds)
+        conn = self._conns.get(id(link))
+        if conn is not None:
+            self.scheduler.measured(conn, seconds)
 
     def on_lost(self, link: Link, error: Exception, sent: bool, retire: bool) -> None:
         """A connection is gone."""
@@ -284,7 +286,7 @@ class Runner(Service):
         if user is not None:
             user.lost(error, sent)
         if conn.state is not State.OPENING:  # else the failed `init` reports it
-            self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire))
+            self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, random.random()))
         self._changed.set()
 
     def on_notification(self, link: Link, pid: int, channel: str, payload: str) -> None:

@@ -80,12 +80,13 @@ class Scheduler(Upkeep):
         stalled = conn.cancel_at != NEVER
         conn.group = []
         conn.cancel_at = NEVER
+        conn.unproven = -NEVER
         self._withdraw(conn)
         final = ok or len(group) == 1
         if ok:
-            self._observe(group, conn.beside, seconds, size, now)
+            self._observe(group, conn, seconds, size, now)
         elif final:
-            self._failed_alone(group[0], conn.beside, seconds, now)
+            self._failed_alone(group[0], conn, seconds, now)
         else:
             self._send_alone(group, now, stalled)
         self._settle(conn, now)
@@ -98,10 +99,9 @@ class Scheduler(Upkeep):
                 self._actions.append(Deliver(awaited))
         return self._take_actions()
 
-    def measured(self, seconds: float) -> None:
+    def measured(self, conn: Conn, seconds: float) -> None:
         """A round trip in which the server had next to nothing to do took `seconds`."""
-        if seconds < self.round_trip:
-            self.round_trip = seconds
+        conn.round_trip = min(conn.round_trip, seconds)
 
     def cancel_closed(self, conn: Conn, now: float) -> list[Action]:
         """The server closed the CancelRequest's connection: it can no longer hit a later statement."""
@@ -123,19 +123,22 @@ class Scheduler(Upkeep):
         """A session was given back, already clean; `healthy` is False if it must not be used again."""
         assert conn.state is State.SESSION, f"bug: {conn!r} released"
         if healthy:
+            conn.unproven = -NEVER
             self._settle(conn, now)
         else:
             self._close(conn)
         self._dispatch(now)
         return self._take_actions()
 
-    def lost(self, conn: Conn, now: float, sent: bool, retire: bool) -> list[Action]:
+    def lost(self, conn: Conn, now: float, sent: bool, retire: bool, jitter: float) -> list[Action]:
         """The connection is gone. What was not executed for certain is sent elsewhere, unnoticed.
 
-        The rest fails, its outcome unknown: nothing is repeated that may be committed.
+        The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as
+        soon as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
         """
         group = [s for s in conn.group if s.state != DONE]
         conn.group = []
+        used = sent or conn.state is State.SESSION
         self._forget(conn)
         if retire:
             self.retire()
@@ -147,6 +150,10 @@ class Scheduler(Upkeep):
             if statement.state == SENT:
                 statement.state = DONE
                 self._actions.append(Fail(statement, Reason.LOST, sent=True))
+        if now < conn.unproven:
+            self._pause_connects(max(self.connect_failures, conn.failures + 1), now, jitter)
+            if not used:  # else whoever used it may be the cause
+                self._tell_cause(again if self.alive else self.queues, conn.began)
         self._dispatch(now)
         return self._take_actions()
 
@@ -226,8 +233,8 @@ class Scheduler(Upkeep):
             return 0
         if self._ticking and now >= head.enqueued + patience:
             return 1
-        answered = min(lane.started for lane in running) + self.round_trip
-        return 1 if self.round_trip != NEVER and answered - now > patience else 0
+        answered = min(lane.started + lane.round_trip for lane in running)
+        return 1 if answered != NEVER and answered - now > patience else 0
 
     def _take_group(self, queue: deque[Statement], size: int, now: float) -> list[Statement]:
         """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected.
@@ -273,15 +280,14 @@ class Scheduler(Upkeep):
                 self.queues.rehome(text, now)
         self.queues.put_back(again, now)
 
-    def _observe(self, group: list[Statement], beside: int, seconds: float, size: float, now: float) -> None:
+    def _observe(self, group: list[Statement], conn: Conn, seconds: float, size: float, now: float) -> None:
         """Each statement's share of the service time goes to its text.
 
         A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one. The `beside`
         connections that worked at the same time shared the server: on a busy machine all look slow that are not.
         """
-        self.measured(seconds)
-        common = self.round_trip + (self.limits.cost.commit_time if group[0].text.kind is WRITE else 0.0)
-        share = max(seconds - common, 0.0) / (len(group) * beside)
+        common = self._travel(conn, seconds) + (self.limits.cost.commit_time if group[0].text.kind is WRITE else 0.0)
+        share = max(seconds - common, 0.0) / (len(group) * conn.beside)
         counts: dict[Text, int] = {}
         for statement in group:
             counts[statement.text] = counts.get(statement.text, 0) + 1
@@ -289,14 +295,24 @@ class Scheduler(Upkeep):
             if text.observe(count, share, size, self.limits.cost):
                 self.queues.rehome(text, now)
 
-    def _failed_alone(self, statement: Statement, beside: int, seconds: float, now: float) -> None:
+    def _travel(self, conn: Conn, seconds: float) -> float:
+        """How much of `seconds` until an answer went by on the way.
+
+        An answer may show that the way is shorter than was known, but never how long it is: it may just be slow.
+        """
+        if conn.round_trip == NEVER:
+            return 0.0
+        self.measured(conn, seconds)
+        return conn.round_trip
+
+    def _failed_alone(self, statement: Statement, conn: Conn, seconds: float, now: float) -> None:
         """A statement failed by itself. If it was stopped because nobody waited, that is no fault of its text."""
         text = statement.text
         if statement.state == SENT:
             if text.failed(now, self.limits.cost):
                 self.queues.rehome(text, now)
-        elif seconds - self.round_trip > text.mean * beside:  # it would have taken at least as long
-            self._observe([statement], beside, seconds, text.size, now)
+        elif seconds - self._travel(conn, seconds) > text.mean * conn.beside:  # it would have taken at least as long
+            self._observe([statement], conn, seconds, text.size, now)
 
     def _settle(self, conn: Conn, now: float) -> None:
         """Once nothing runs, no cancel is under way and the session is clean, the connection is free."""

@@ -12,11 +12,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import ConnectFailed, Error
+from ..errors import Error
 from ..metrics import PoolGauges, PoolMetrics, PoolStats
 from .actions import Waiter
 from .driver import ROWS, Database, Link, Statement
 from .exclusive import Exclusive, command_text
+from .failures import is_permanent
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -156,19 +157,21 @@ class Service(ABC):
         if self.on_init is not None:
             await self.on_init(conn, user)
 
-    async def prepare(self, conn: Lent) -> None:
-        """Look at a new connection, and have `init` prepare it."""
+    async def prepare(self, conn: Lent) -> float | None:
+        """Look at a new connection, and have `init` prepare it; the seconds of a round trip, if one was made."""
+        round_trip = None
         if self.driver.question is not None:
-            await self._ask(conn, self.driver.question)
+            round_trip = await self._ask(conn, self.driver.question)
         if self.on_init is not None:
             user = self.use(conn)
             try:
                 await self.on_init(conn, user)
             finally:
                 self._users.pop(conn.id, None)
+        return round_trip
 
-    async def _ask(self, conn: Lent, question: str) -> None:
-        """Learn from the first connection what the driver wants to know of the database."""
+    async def _ask(self, conn: Lent, question: str) -> float:
+        """Learn what the driver wants to know of the database, which another server may answer otherwise."""
         user = self.use(conn)
         statement = Statement(command_text(question, self.driver.dialect), (), ROWS, None)
         try:
@@ -179,6 +182,7 @@ class Service(ABC):
             self._users.pop(conn.id, None)
         if not self.driver.answered(statement.value[0][0]):
             self.ungroup()
+        return user.seconds
 
     def ungroup(self) -> None:
         """The database does not allow groups."""
@@ -189,7 +193,7 @@ class Service(ABC):
         self.last_error = error
         if not isinstance(error, Error):
             logger.error("opening a connection failed: %s", type(error).__name__, exc_info=error)
-        return error.permanent if isinstance(error, ConnectFailed) else True
+        return is_permanent(error)
 
     # -- reports -------------------------------------------------------------------------------------------------
 

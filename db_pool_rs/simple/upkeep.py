@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from .actions import Action, Cancel, Close, Fail, Item, Open, Reason
@@ -61,8 +61,6 @@ class Upkeep:
         self.lanes: list[Conn] = []
         self.generation = 0
         self.shutting_down = False
-        #: The shortest answer seen: what every statement costs on this link, whatever it does.
-        self.round_trip = NEVER
         self._ticking = False
         #: When `tick` is next needed, at the latest.
         self.wake = NEVER
@@ -87,13 +85,20 @@ class Upkeep:
         self._grow(now)
         return self._take_actions()
 
-    def opened(self, conn: Conn, now: float, lifetime: float) -> list[Action]:
-        """A connection is ready; it is to be replaced after `lifetime` seconds."""
+    def opened(self, conn: Conn, now: float, lifetime: float, round_trip: float | None) -> list[Action]:
+        """A connection is ready; it is to be replaced after `lifetime` seconds.
+
+        `round_trip` is what a first round trip took, in which the server had next to nothing to do; None if there was
+        none.
+        """
         if conn.state is not State.OPENING:  # the pool was terminated meanwhile
             return [Close(conn)]
-        self.connect_failures = 0
+        conn.failures, self.connect_failures = self.connect_failures, 0
+        conn.unproven = now + self.limits.backoff_max  # then no pause is missed, however often it happens
         self.refused = False
         conn.expires = now + lifetime
+        if round_trip is not None:
+            conn.round_trip = round_trip
         self._free(conn, now)
         self._dispatch_late(now)
         return self._take_actions()
@@ -108,13 +113,9 @@ class Upkeep:
             return self.closed(conn, now)
         self._forget(conn)
         self.refused = permanent
-        self.connect_failures += 1
-        pause = min(self.limits.backoff * 2.0 ** min(self.connect_failures - 1, 16), self.limits.backoff_max)
-        self.retry_at = now + pause * (0.8 + 0.4 * jitter)
+        self._pause_connects(self.connect_failures + 1, now, jitter)
         if not self.alive:
-            for item in [i for i in self.queues if permanent or i.enqueued <= conn.since]:
-                self.queues.remove(item)
-                self._actions.append(Fail(item, Reason.CONNECT_FAILED))
+            self._tell_cause(self.queues, NEVER if permanent else conn.began)
         self._dispatch(now)
         return self._take_actions()
 
@@ -197,7 +198,6 @@ class Upkeep:
     def retire(self) -> None:
         """No connection opened until now is used again: idle ones close, busy ones when they are free."""
         self.generation += 1
-        self.round_trip = NEVER
         self._close_idle()
 
     # -- inner workings ------------------------------------------------------------------------------------------
@@ -255,6 +255,18 @@ class Upkeep:
             self._last_id += 1
             conn = self.conns[self._last_id] = Conn(self._last_id, self.generation, now)
             self._actions.append(Open(conn))
+
+    def _pause_connects(self, failures: int, now: float, jitter: float) -> None:
+        """So many attempts in a row came to nothing: the next one is made after a growing, random pause."""
+        self.connect_failures = failures
+        pause = min(self.limits.backoff * 2.0 ** min(failures - 1, 16), self.limits.backoff_max)
+        self.retry_at = now + pause * (0.8 + 0.4 * jitter)
+
+    def _tell_cause(self, waiting: Iterable[Item], began: float) -> None:
+        """An attempt that `began` then came to nothing: who waited already hears the cause."""
+        for item in [one for one in waiting if one.enqueued <= began]:
+            self.queues.remove(item)
+            self._actions.append(Fail(item, Reason.CONNECT_FAILED))
 
     def _remember_queues(self, now: float) -> None:
         """While somebody waits: his time-out, and whether he should get a lane after all."""

@@ -186,6 +186,19 @@ async def test_nothing_is_grouped_where_a_snapshot_would_be_shared(
     assert pool.stats().group_size.max == 1
 
 
+async def test_every_new_connection_is_asked_whether_a_snapshot_would_be_shared(
+    open_pool: Any, pg_server: Any, pg_database: str
+) -> None:
+    """A setting was changed, or the address leads to another server."""
+    pool = await open_pool(pg_database, max_size=1)
+    name = await pool.fetchval("SELECT current_database()")
+    pg_server.sql(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    pool.expire_connections()
+    for _ in range(4):
+        await asyncio.gather(*[pool.fetchval("SELECT $1::int", i) for i in range(20)])
+    assert pool.stats().group_size.max == 1
+
+
 async def test_a_failing_text_does_not_disturb_its_neighbours_for_long(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database)
     await _prepare(pool)

@@ -95,6 +95,33 @@ async def test_refused_connections_fail_quickly_with_the_cause(
             continue
 
 
+@pytest.mark.parametrize("short", [0, 10])
+async def test_connections_that_die_as_soon_as_they_are_open(
+    open_pool: Any, proxy: FaultProxy, pg_database: str, short: int
+) -> None:
+    """The server lets everybody in and hangs up: after its first answer, or (`short`) in the middle of it."""
+    pool = await open_pool(proxy.dsn(pg_database), min_size=1, max_size=1)
+    opening = proxy.bytes_to_client
+    await _warm(pool)
+    proxy.truncate(opening - short, TO_CLIENT, links="new")
+    await proxy.drop()
+    started, accepted = time.monotonic(), proxy.accepted
+    await proxy.wait_connections(accepted + 5)
+    assert time.monotonic() - started > 0.04 + 0.08 + 0.16 + 0.28, "there are growing pauses"
+    calls: list[Any] = [pool.fetchval("SELECT $1::int", i) for i in range(20)]
+    failed = await asyncio.gather(*calls, pool.execute("VACUUM"), return_exceptions=True)
+    for error in failed:
+        assert isinstance(error, ConnectFailed) or (isinstance(error, ConnectionLost) and not short), error
+        assert error.safe_to_retry or (isinstance(error, ConnectionLost) and error.sent)
+    proxy.truncate(1_000_000, TO_CLIENT, links="new")
+    while True:
+        try:
+            assert await pool.fetchval("SELECT 1") == 1
+            break
+        except (ConnectFailed, ConnectionLost):
+            continue
+
+
 @pytest.mark.parametrize("garbage", [lambda data: b"\xff" * len(data), lambda data: data[:1] + b"\xff" + data[2:]])
 async def test_garbage_is_an_error_and_the_next_call_works(
     open_pool: Any, proxy: FaultProxy, pg_database: str, garbage: Any

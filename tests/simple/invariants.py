@@ -92,8 +92,7 @@ def lanes_suffice(scheduler: Scheduler, kind: StatementClass, now: float) -> boo
         return True
     if len(running) < base:
         return False
-    far = scheduler.round_trip != NEVER and min(c.started for c in running) + scheduler.round_trip - now > patience
-    return not far
+    return not now + patience < min(lane.started + lane.round_trip for lane in running) < NEVER
 
 
 def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler, now: float) -> None:

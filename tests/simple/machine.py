@@ -79,7 +79,6 @@ class World:
         world.start()
         while world.opening:
             world.opened()
-        world.measured(ROUND_TRIP)
         world.resize(*bounds)
         world.now += 1.0
         return world
@@ -173,11 +172,11 @@ class World:
         del self.answers[id(item)], self._awaiting[id(item)]
         self._event("cancel", item=item, now=self.now)
 
-    def opened(self, conn: Conn | None = None, lifetime: float = 3600.0) -> Conn:
+    def opened(self, conn: Conn | None = None, lifetime: float = 3600.0, round_trip: float | None = ROUND_TRIP) -> Conn:
         conn = conn or self.opening[0]
         self.opening.remove(conn)
         self.open.add(conn)
-        self._event("opened", conn=conn, now=self.now, lifetime=lifetime)
+        self._event("opened", conn=conn, now=self.now, lifetime=lifetime, round_trip=round_trip)
         return conn
 
     def open_failed(self, conn: Conn | None = None, *, permanent: bool = False, jitter: float = 0.5) -> None:
@@ -189,12 +188,12 @@ class World:
         del self.running[conn]
         self._event("finished", conn=conn, ok=ok, now=self.now, seconds=seconds, size=size)
 
-    def measured(self, seconds: float) -> None:
-        self._event("measured", seconds=seconds)
+    def measured(self, conn: Conn, seconds: float) -> None:
+        self._event("measured", conn=conn, seconds=seconds)
 
-    def lost(self, conn: Conn, *, sent: bool = True, retire: bool = False) -> None:
+    def lost(self, conn: Conn, *, sent: bool = True, retire: bool = False, jitter: float = 0.5) -> None:
         self._gone(conn)
-        self._event("lost", conn=conn, now=self.now, sent=sent, retire=retire)
+        self._event("lost", conn=conn, now=self.now, sent=sent, retire=retire, jitter=jitter)
 
     def cancel_closed(self, conn: Conn) -> None:
         self.cancels.remove(conn)

@@ -91,11 +91,18 @@ def _stop(world: World, choose: Chooser) -> None:
 
 def _lose(world: World, choose: Chooser) -> None:
     conns = sorted(world.open, key=lambda conn: conn.id)
-    world.lost(choose.pick(conns), sent=choose.pick((True, False)), retire=choose.pick((False, False, True)))
+    sent, retire, jitter = choose.pick((True, False)), choose.pick((False, False, True)), choose.number(0, 16) / 16
+    world.lost(choose.pick(conns), sent=sent, retire=retire, jitter=jitter)
 
 
 def _open(world: World, choose: Chooser) -> None:
-    world.opened(choose.pick(world.opening), lifetime=choose.pick((5.0, 1000.0, 3600.0)))
+    round_trip = choose.pick((None, 0.00005, ROUND_TRIP, ROUND_TRIP, 0.0004, 0.012))
+    world.opened(choose.pick(world.opening), lifetime=choose.pick((5.0, 1000.0, 3600.0)), round_trip=round_trip)
+
+
+def _measure(world: World, choose: Chooser) -> None:
+    conn = choose.pick(sorted(world.open, key=lambda conn: conn.id))
+    world.measured(conn, choose.pick((0.00005, ROUND_TRIP, 0.0004)))
 
 
 def _fail_to_open(world: World, choose: Chooser) -> None:
@@ -128,7 +135,7 @@ MOVES: dict[str, Move] = {
     "stop": Move(20, lambda world: world.cancels, _stop),
     "lose": Move(1, lambda world: world.open, _lose),
     "open": Move(20, lambda world: world.opening, _open),
-    "measure": Move(1, lambda world: world.open, lambda w, c: w.measured(c.pick((0.00005, ROUND_TRIP, 0.0004)))),
+    "measure": Move(1, lambda world: world.open, _measure),
     "fail_to_open": Move(3, lambda world: world.opening, _fail_to_open),
     "close": Move(20, lambda world: world.closing, lambda w, c: w.closed(c.pick(w.closing))),
     "cancel_closed": Move(15, lambda world: world.cancels, lambda w, c: w.cancel_closed(c.pick(w.cancels))),

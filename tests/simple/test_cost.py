@@ -143,14 +143,42 @@ def test_service_time_is_the_time_to_the_answer_less_the_round_trip_shared_by_th
     assert one.mean == pytest.approx(0.05 * 4 * 0.001)
 
 
-def test_the_round_trip_is_the_shortest_answer_of_this_generation() -> None:
+def test_the_round_trip_is_the_shortest_answer_of_its_connection() -> None:
+    """A server that answers from further away, or from nearer, is another connection."""
     world = World.ready(1)
     one = world.text(OTHER, fast=False)
     world.run(one)
-    world.finished(world.sends[0].conn, seconds=ROUND_TRIP / 2)
-    assert world.scheduler.round_trip == ROUND_TRIP / 2
+    near = world.sends[0].conn
+    world.finished(near, seconds=ROUND_TRIP / 2)
+    assert near.round_trip == ROUND_TRIP / 2
     world.expire()
-    world.opened()
+    far = world.opened(round_trip=0.005)
     world.run(one)
-    world.finished(world.sends[0].conn, seconds=0.005)
-    assert world.scheduler.round_trip == 0.005
+    world.finished(far, seconds=0.007)
+    assert far.round_trip == 0.005
+    world.measured(far, 0.004)
+    assert far.round_trip == 0.004
+
+
+@pytest.mark.parametrize("round_trip", [ROUND_TRIP, None])
+def test_a_slow_first_statement_is_no_round_trip(round_trip: float | None) -> None:
+    world = World(min_size=1)
+    world.start()
+    conn = world.opened(round_trip=round_trip)
+    slow = world.text(fast=False)
+    for _ in range(3):
+        world.run(slow)
+        world.finished(conn, seconds=3.0)
+    assert slow.mean == pytest.approx(3.0, rel=0.001)
+    assert not slow.fast
+
+
+def test_a_statement_that_nobody_waited_for_is_no_round_trip() -> None:
+    world = World(min_size=1)
+    world.start()
+    conn = world.opened(round_trip=None)
+    slow = world.text(fast=False)
+    (one,) = world.run(slow)
+    world.cancel(one)
+    world.finished(conn, ok=False, seconds=3.0)
+    assert slow.mean == 3.0

@@ -106,7 +106,7 @@ def test_a_connection_that_opens_after_terminate_is_closed() -> None:
     world.start()
     conn = world.opening[0]
     world.terminate()
-    actions = world.scheduler.opened(conn, world.now, 3600.0)
+    actions = world.scheduler.opened(conn, world.now, 3600.0, None)
     assert actions == [Close(conn)]
     assert world.scheduler.closed(conn, world.now) == []
     assert world.scheduler.open_failed(conn, world.now, False, 0.5) == []

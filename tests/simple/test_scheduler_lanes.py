@@ -10,6 +10,15 @@ from db_pool_rs.statement import StatementClass
 from tests.simple.machine import OTHER, QUICK, READ, ROUND_TRIP, WRITE, World
 
 
+def far_away(connections: int) -> World:
+    """A world whose server is 20 ms away."""
+    world = World(min_size=connections, max_size=connections)
+    world.start()
+    while world.opening:
+        world.opened(round_trip=0.02)
+    return world
+
+
 def test_calls_made_in_one_turn_are_collected() -> None:
     world = World.ready(1)
     world.submit(world.text(), 5)
@@ -170,8 +179,7 @@ def test_another_lane_when_the_head_would_wait_longer_than_lane_wait(kind: State
 
 
 def test_more_lanes_at_once_on_a_link_that_is_far_away() -> None:
-    world = World.ready(4)
-    world.scheduler.round_trip = 0.02
+    world = far_away(4)
     world.run(world.text(cost=0.000001), 250)
     assert world.sizes == [64, 64, 64, 58]
 
@@ -286,8 +294,7 @@ def test_a_division_over_lanes_does_not_overtake_a_session() -> None:
 
 
 def test_surplus_lanes_go_back_to_idle() -> None:
-    world = World.ready(4)
-    world.scheduler.round_trip = 0.02
+    world = far_away(4)
     world.run(world.text(cost=0.000001), 250)
     assert len(world.running) == 4
     while world.running:

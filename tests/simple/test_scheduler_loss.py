@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from db_pool_rs.simple.actions import Close, Fail, Item, Reason
@@ -138,6 +140,122 @@ def test_a_connection_that_was_being_opened_when_its_generation_was_retired_is_n
     assert conn.state is State.CLOSED
     world.behave()
     assert world.outcome(reads) == {"delivered"}
+
+
+# -- connections that are lost as soon as they are opened --------------------------------------------------------------
+
+
+def dying(world: World, seconds: float) -> list[float]:
+    """Whatever is opened is lost at once; when attempts began."""
+    end, began = world.now + seconds, []
+    while world.now < end:
+        for conn in list(world.opening):
+            began.append(conn.began)
+            world.opened(conn)
+            world.lost(conn, sent=False)
+        world.advance(0.001)
+    return began
+
+
+def test_connections_that_die_at_once_are_opened_after_growing_pauses() -> None:
+    world = World(min_size=1, max_size=10)
+    world.start()
+    began = dying(world, 4.0)
+    pauses = [later - earlier for earlier, later in itertools.pairwise(began)]
+    assert pauses == sorted(pauses)
+    assert pauses[0] == pytest.approx(0.05)
+    assert pauses[-1] == pytest.approx(0.35)
+
+
+def test_a_connection_that_has_answered_is_replaced_without_a_pause() -> None:
+    world = World(min_size=1)
+    world.start()
+    read = world.text(OTHER)
+    world.opened()
+    for _ in range(5):
+        world.run(read)
+        conn = world.sends[0].conn
+        world.finished(conn)
+        world.lost(conn)
+        assert len(world.opening) == 1
+        world.opened()
+
+
+def test_a_connection_that_has_idled_for_a_while_is_replaced_without_a_pause() -> None:
+    world = World(min_size=1)
+    world.start()
+    for _ in range(5):
+        conn = world.opened()
+        world.advance(0.36)
+        world.lost(conn)
+        assert len(world.opening) == 1
+
+
+def test_many_that_are_lost_together_are_one_failure() -> None:
+    world = World(min_size=8, max_size=8)
+    world.start()
+    while world.opening:
+        world.opened()
+    for conn in sorted(world.open, key=lambda conn: conn.id):
+        world.lost(conn)
+    assert world.scheduler.connect_failures == 1
+    world.advance(0.051)
+    assert len(world.opening) == 1
+
+
+def test_a_statement_is_not_sent_for_ever_to_connections_that_die_under_it() -> None:
+    """It waits for at most one attempt to open a connection that began after it came."""
+    world = World.ready(1)
+    (read,) = world.run(world.text())
+    world.lost(world.sends[0].conn, sent=False)
+    assert world.answer(read) is None
+    world.opened()
+    world.lost(world.sends[0].conn, sent=False)
+    assert world.answer(read) == "connect_failed"
+    assert not world.answers[id(read)].sent  # type: ignore[union-attr]
+
+
+def test_those_who_wait_hear_why_a_connection_died_at_once() -> None:
+    world = World(min_size=0, max_size=1)
+    before: list[Item] = [*world.submit(world.text(OTHER), 3), world.acquire()]
+    world.turn()
+    world.advance(0.001)
+    after = world.run(world.text(OTHER))
+    conn = world.opened()
+    world.lost(conn, sent=False)
+    assert world.outcome(before) == {"connect_failed"}
+    assert world.outcome(after) == {None}
+    world.behave()
+    assert world.outcome(after) == {"delivered"}
+
+
+def test_those_who_wait_for_another_connection_do_not_hear_of_it() -> None:
+    world = World.ready(1, max_size=2)
+    world.lend()
+    victim = world.run(world.text(OTHER))
+    waiting = [world.run(world.text(OTHER))[0], world.lend()]
+    world.advance(0.001)
+    world.opened()
+    world.lost(world.sends[0].conn, sent=False)
+    assert world.outcome(victim) == {"connect_failed"}
+    assert world.outcome(waiting) == {None}
+    world.behave()
+    assert world.outcome(waiting) == {"delivered"}
+
+
+@pytest.mark.parametrize("session", [True, False])
+def test_what_a_caller_may_have_caused_is_told_to_nobody_else(session: bool) -> None:
+    world = World(min_size=0, max_size=1)
+    first: Item = world.acquire() if session else world.submit(world.text(OTHER))[0]
+    others = world.submit(world.text(OTHER), 3)
+    world.turn()
+    conn = world.opened()
+    world.lost(conn, sent=not session)
+    assert world.answer(first) == ("delivered" if session else "lost")
+    assert world.outcome(others) == {None}
+    assert not world.opening, "there is a pause all the same"
+    world.behave()
+    assert world.outcome(others) == {"delivered"}
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

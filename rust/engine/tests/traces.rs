@@ -101,17 +101,20 @@ fn play(scheduler: &mut Scheduler, event: &Value) -> Vec<Action> {
         "submit" => scheduler.submit(item(), TextId(count(&event["text"]) as u64), deadline(), now),
         "acquire" => scheduler.acquire(item(), deadline(), now),
         "cancel" => scheduler.cancel(item(), now),
-        "opened" => scheduler.opened(conn(), now, number(&event["lifetime"])),
+        "opened" => scheduler.opened(conn(), now, number(&event["lifetime"]), event["round_trip"].as_f64()),
         "open_failed" => scheduler.open_failed(conn(), now, flag(&event["permanent"]), number(&event["jitter"])),
         "finished" => {
             let (seconds, size) = (number(&event["seconds"]), number(&event["size"]));
             scheduler.finished(conn(), flag(&event["ok"]), now, seconds, size)
         }
         "measured" => {
-            scheduler.measured(number(&event["seconds"]));
+            scheduler.measured(conn(), number(&event["seconds"]));
             Vec::new()
         }
-        "lost" => scheduler.lost(conn(), now, flag(&event["sent"]), flag(&event["retire"])),
+        "lost" => {
+            let (sent, retire, jitter) = (flag(&event["sent"]), flag(&event["retire"]), number(&event["jitter"]));
+            scheduler.lost(conn(), now, sent, retire, jitter)
+        }
         "released" => scheduler.released(conn(), now, flag(&event["healthy"])),
         "closed" => scheduler.closed(conn(), now),
         "cancel_closed" => scheduler.cancel_closed(conn(), now),

@@ -303,9 +303,9 @@ impl Pool {
         self.ask(py, Command::Password(ConnId(conn), password.ok_or(permanent)))
     }
 
-    /// A new connection is ready (None), or of no use: whether to try again cannot help.
-    fn greeted(&self, py: Python<'_>, conn: u64, refused: Option<bool>) -> PyResult<()> {
-        self.ask(py, Command::Greeted(ConnId(conn), refused))
+    /// A new connection is ready (None), or of no use: whether to try again cannot help. What a first round trip took.
+    fn greeted(&self, py: Python<'_>, conn: u64, refused: Option<bool>, round_trip: Option<f64>) -> PyResult<()> {
+        self.ask(py, Command::Greeted(ConnId(conn), refused.map_or(Ok(round_trip), Err)))
     }
 
     /// A session is in its initial state again, or (false) of no use.

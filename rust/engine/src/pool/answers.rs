@@ -27,7 +27,7 @@ impl Actor {
                     (member.lent, member.stage) = (true, Stage::Greeting);
                     return self.batch.push(Completion::Greet(conn));
                 }
-                self.opened(conn, now)
+                self.opened(conn, now, None)
             }
             Event::OpenFailed(error) => {
                 let permanent = error.permanent;
@@ -50,10 +50,10 @@ impl Actor {
         self.perform(actions);
     }
 
-    pub(super) fn opened(&mut self, conn: ConnId, now: f64) -> Vec<Action> {
+    pub(super) fn opened(&mut self, conn: ConnId, now: f64, round_trip: Option<f64>) -> Vec<Action> {
         self.batch.push(Completion::Opened(conn));
         let lifetime = self.options.lifetime * (0.9 + 0.2 * self.draw());
-        self.scheduler.opened(conn, now, lifetime)
+        self.scheduler.opened(conn, now, lifetime, round_trip)
     }
 
     pub(super) fn not_opened(&mut self, conn: ConnId, permanent: bool, now: f64) -> Vec<Action> {
@@ -67,9 +67,10 @@ impl Actor {
         self.counters.lost += 1;
         let member = self.members.remove(&conn).expect("bug: a connection that is not there");
         self.batch.push(Completion::Gone(lost.clone()));
+        let jitter = self.draw();
         let actions = match member.stage {
             Stage::Greeting => Vec::new(), // whoever greets it hears of it, and tells
-            _ => self.scheduler.lost(conn, now, lost.sent && member.sent, retire),
+            _ => self.scheduler.lost(conn, now, lost.sent && member.sent, retire, jitter),
         };
         self.end_group(&member.group);
         if let Some(token) = member.token {
@@ -103,7 +104,7 @@ impl Actor {
         self.changed.clear();
         let member = self.member(conn);
         if ok && (asked.is_some() || member.at < member.group.len()) {
-            self.scheduler.measured(elapsed.as_secs_f64());
+            self.scheduler.measured(conn, elapsed.as_secs_f64());
             self.start(conn);
         } else if ok || !self.heal(conn) {
             self.finish(conn, ok, elapsed.as_secs_f64(), largest);

@@ -56,7 +56,7 @@ impl Actor {
             Command::Release(conn, healthy) => return self.release(conn, healthy, now),
             Command::Abort(conn, reason, retire) => return self.abort(conn, Lost::new(reason), retire, now),
             Command::Password(conn, password) => return self.password(conn, password, now),
-            Command::Greeted(conn, refused) => return self.greeted(conn, refused, now),
+            Command::Greeted(conn, greeting) => return self.greeted(conn, greeting, now),
             Command::Cleaned(conn, clean) => return self.cleaned(conn, clean, now),
             Command::Look(seen) => {
                 self.set_gauges();
@@ -121,14 +121,14 @@ impl Actor {
     }
 
     /// A new connection was looked at and prepared; else whether to open another one cannot help either.
-    fn greeted(&mut self, conn: ConnId, refused: Option<bool>, now: f64) -> Vec<Action> {
-        match (refused, self.members.get_mut(&conn).filter(|member| member.stage == Stage::Greeting)) {
-            (None, Some(member)) => {
+    fn greeted(&mut self, conn: ConnId, greeting: Result<Option<f64>, bool>, now: f64) -> Vec<Action> {
+        match (greeting, self.members.get_mut(&conn).filter(|member| member.stage == Stage::Greeting)) {
+            (Ok(round_trip), Some(member)) => {
                 (member.lent, member.stage) = (false, Stage::Serving);
-                self.opened(conn, now)
+                self.opened(conn, now, round_trip)
             }
-            (None, None) => self.not_opened(conn, false, now),
-            (Some(permanent), _) => self.not_opened(conn, permanent, now),
+            (Ok(_), None) => self.not_opened(conn, false, now),
+            (Err(permanent), _) => self.not_opened(conn, permanent, now),
         }
     }
 

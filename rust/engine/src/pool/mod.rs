@@ -142,8 +142,9 @@ pub enum Command {
     Abort(ConnId, String, bool),
     /// The password that was asked for; else whether to ask again cannot help.
     Password(ConnId, Result<String, bool>),
-    /// A new connection is ready; else whether opening another one cannot help either.
-    Greeted(ConnId, Option<bool>),
+    /// A new connection is ready, and took so long for a first round trip; else whether opening another one cannot help
+    /// either.
+    Greeted(ConnId, Result<Option<f64>, bool>),
     /// A session is in its initial state again; false if it must not be used again.
     Cleaned(ConnId, bool),
     /// Bring the gauges up to date, and say so.

@@ -28,7 +28,13 @@ pub struct Conn {
     pub generation: u64,
     /// What it does.
     pub state: State,
-    /// When it was asked for, later: when it became idle.
+    /// When the attempt to open it began.
+    pub began: f64,
+    /// How many attempts had failed before.
+    pub failures: u32,
+    /// Until then it must have answered something, or it counts as an attempt that failed.
+    pub unproven: f64,
+    /// When it became idle.
     pub since: f64,
     /// When it is to be replaced.
     pub expires: f64,
@@ -40,6 +46,8 @@ pub struct Conn {
     pub started: f64,
     /// How many connections worked when it was sent, this one included.
     pub beside: usize,
+    /// The shortest answer seen on it: what every statement costs on this link, whatever it does.
+    pub round_trip: f64,
     /// A CancelRequest may still be on its way.
     pub cancelling: bool,
     /// When the server was first asked to stop the group.
@@ -58,12 +66,16 @@ impl Conn {
         Conn {
             generation,
             state: State::Opening,
+            began: now,
+            failures: 0,
+            unproven: -NEVER,
             since: now,
             expires: NEVER,
             group: Vec::new(),
             kind: Kind::Other,
             started: 0.0,
             beside: 1,
+            round_trip: NEVER,
             cancelling: false,
             cancel_at: NEVER,
             ask_at: 0.0,

@@ -17,8 +17,6 @@ pub struct Scheduler {
     pub limits: Limits,
     /// When `tick` is next needed, at the latest.
     pub wake: f64,
-    /// The shortest answer seen: what every statement costs on this link, whatever it does.
-    pub round_trip: f64,
     /// Grows when all connections are to be replaced.
     pub generation: u64,
     /// No new work is taken.
@@ -58,7 +56,6 @@ impl Scheduler {
         Scheduler {
             limits,
             wake: NEVER,
-            round_trip: NEVER,
             generation: 0,
             shutting_down: false,
             connect_failures: 0,
@@ -149,14 +146,15 @@ impl Scheduler {
     pub fn finished(&mut self, conn: ConnId, ok: bool, now: f64, seconds: f64, size: f64) -> Vec<Action> {
         let running = self.conn(conn);
         let stalled = running.cancel_at != NEVER;
-        let (group, beside) = (std::mem::take(&mut running.group), running.beside);
+        let group = std::mem::take(&mut running.group);
         running.cancel_at = NEVER;
+        running.unproven = -NEVER;
         self.withdraw(conn);
         let last = ok || group.len() == 1;
         if ok {
-            self.observe(&group, beside, seconds, size, now);
+            self.observe(&group, conn, seconds, size, now);
         } else if last {
-            self.failed_alone(group[0], beside, seconds, now);
+            self.failed_alone(group[0], conn, seconds, now);
         } else {
             self.send_alone(&group, now, stalled);
         }
@@ -181,10 +179,9 @@ impl Scheduler {
     }
 
     /// A round trip in which the server had next to nothing to do took `seconds`.
-    pub fn measured(&mut self, seconds: f64) {
-        if seconds < self.round_trip {
-            self.round_trip = seconds;
-        }
+    pub fn measured(&mut self, conn: ConnId, seconds: f64) {
+        let known = self.conn(conn);
+        known.round_trip = known.round_trip.min(seconds);
     }
 
     /// The server closed the CancelRequest's connection: it can no longer hit a later statement.
@@ -214,6 +211,7 @@ impl Scheduler {
     pub fn released(&mut self, conn: ConnId, now: f64, healthy: bool) -> Vec<Action> {
         assert!(self.conn(conn).state == State::Session, "bug: {conn:?} released");
         if healthy {
+            self.conn(conn).unproven = -NEVER;
             self.settle(conn, now);
         } else {
             self.close(conn);
@@ -224,9 +222,13 @@ impl Scheduler {
 
     /// The connection is gone. What was not executed for certain is sent elsewhere, unnoticed.
     ///
-    /// The rest fails, its outcome unknown: nothing is repeated that may be committed.
-    pub fn lost(&mut self, conn: ConnId, now: f64, sent: bool, retire: bool) -> Vec<Action> {
-        let group = self.conns.get_mut(&conn).map(|known| std::mem::take(&mut known.group)).unwrap_or_default();
+    /// The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as soon
+    /// as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
+    pub fn lost(&mut self, conn: ConnId, now: f64, sent: bool, retire: bool, jitter: f64) -> Vec<Action> {
+        let known = self.conn(conn);
+        let group = std::mem::take(&mut known.group);
+        let (began, failures, unproven) = (known.began, known.failures, known.unproven);
+        let used = sent || known.state == State::Session;
         self.forget(conn);
         if retire {
             self.retire();
@@ -243,6 +245,14 @@ impl Scheduler {
         self.queues.put_back(&mut self.items, &again, now);
         for id in over {
             self.fail_sent(id, Reason::Lost);
+        }
+        if now < unproven {
+            self.pause_connects(self.connect_failures.max(failures + 1), now, jitter);
+            if !used {
+                // else whoever used it may be the cause
+                let waiting = if self.alive() > 0 { again } else { self.queues.all() };
+                self.tell_cause(waiting, began);
+            }
         }
         self.dispatch(now);
         self.take_actions()

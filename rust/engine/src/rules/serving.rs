@@ -96,8 +96,8 @@ impl Scheduler {
         if self.ticking && self.queues.of(queue).front().is_some_and(waited) {
             return 1;
         }
-        let answered = running().map(|lane| lane.started).fold(NEVER, f64::min) + self.round_trip;
-        usize::from(self.round_trip != NEVER && answered - now > patience)
+        let answered = running().map(|lane| lane.started + lane.round_trip).fold(NEVER, f64::min);
+        usize::from(answered != NEVER && answered - now > patience)
     }
 
     /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected.
@@ -170,11 +170,10 @@ impl Scheduler {
     /// Each statement's share of the service time goes to its text.
     ///
     /// A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one.
-    pub(super) fn observe(&mut self, group: &[ItemId], beside: usize, seconds: f64, size: f64, now: f64) {
-        self.measured(seconds);
+    pub(super) fn observe(&mut self, group: &[ItemId], conn: ConnId, seconds: f64, size: f64, now: f64) {
         let writes = self.items.text_of(group[0]).kind == Kind::Write;
-        let common = self.round_trip + if writes { self.limits.cost.commit_time } else { 0.0 };
-        let share = f64::max(seconds - common, 0.0) / (group.len() * beside) as f64;
+        let common = self.travel(conn, seconds) + if writes { self.limits.cost.commit_time } else { 0.0 };
+        let share = f64::max(seconds - common, 0.0) / (group.len() * self.conn(conn).beside) as f64;
         let mut counts: Vec<(TextId, u64)> = Vec::new();
         for id in group {
             let text = self.items.text_id(*id);
@@ -190,18 +189,31 @@ impl Scheduler {
         }
     }
 
+    /// How much of `seconds` until an answer went by on the way.
+    ///
+    /// An answer may show that the way is shorter than was known, but never how long it is: it may just be slow.
+    fn travel(&mut self, conn: ConnId, seconds: f64) -> f64 {
+        if self.conn(conn).round_trip == NEVER {
+            return 0.0;
+        }
+        self.measured(conn, seconds);
+        self.conn(conn).round_trip
+    }
+
     /// A statement failed by itself. If it was stopped because nobody waited, that is no fault of its text.
-    pub(super) fn failed_alone(&mut self, id: ItemId, beside: usize, seconds: f64, now: f64) {
+    pub(super) fn failed_alone(&mut self, id: ItemId, conn: ConnId, seconds: f64, now: f64) {
         let text = self.items.text_id(id);
-        let awaited = self.items.get(id).place == Place::Sent;
-        let known = self.items.text_mut(text);
-        if awaited {
-            if known.failed(now, &self.limits.cost) {
+        if self.items.get(id).place == Place::Sent {
+            if self.items.text_mut(text).failed(now, &self.limits.cost) {
                 self.queues.rehome(&self.items, text, now);
             }
-        } else if seconds - self.round_trip > known.mean * beside as f64 {
+            return;
+        }
+        let (service, beside) = (seconds - self.travel(conn, seconds), self.conn(conn).beside);
+        let known = self.items.text_mut(text);
+        if service > known.mean * beside as f64 {
             let size = known.size; // it would have taken at least as long
-            self.observe(&[id], beside, seconds, size, now);
+            self.observe(&[id], conn, seconds, size, now);
         }
     }
 

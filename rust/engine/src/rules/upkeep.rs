@@ -40,9 +40,17 @@ impl Scheduler {
     }
 
     /// A connection is ready; it is to be replaced after `lifetime` seconds.
-    pub fn opened(&mut self, conn: ConnId, now: f64, lifetime: f64) -> Vec<Action> {
+    ///
+    /// `round_trip` is what a first round trip took, in which the server had next to nothing to do; None if there was
+    /// none.
+    pub fn opened(&mut self, conn: ConnId, now: f64, lifetime: f64, round_trip: Option<f64>) -> Vec<Action> {
         match self.conns.get_mut(&conn) {
-            Some(known) if known.state == State::Opening => known.expires = now + lifetime,
+            Some(known) if known.state == State::Opening => {
+                known.expires = now + lifetime;
+                known.failures = self.connect_failures;
+                known.unproven = now + self.limits.backoff_max; // then no pause is missed, however often it happens
+                known.round_trip = round_trip.unwrap_or(known.round_trip);
+            }
             _ => return vec![Action::Close(conn)], // the pool was terminated meanwhile
         }
         self.connect_failures = 0;
@@ -57,21 +65,15 @@ impl Scheduler {
     /// That is: all if trying again cannot help (`permanent`), else those who came before this attempt began: a call
     /// waits for at most one attempt that began after it did. `jitter` in 0..1 spreads the next attempt.
     pub fn open_failed(&mut self, conn: ConnId, now: f64, permanent: bool, jitter: f64) -> Vec<Action> {
-        let since = match self.conns.get(&conn) {
-            Some(known) if known.state == State::Opening => known.since,
+        let began = match self.conns.get(&conn) {
+            Some(known) if known.state == State::Opening => known.began,
             _ => return self.closed(conn, now),
         };
         self.forget(conn);
         self.refused = permanent;
-        self.connect_failures += 1;
-        let doubled = self.limits.backoff * 2f64.powi((self.connect_failures - 1).min(16) as i32);
-        self.retry_at = now + doubled.min(self.limits.backoff_max) * (0.8 + 0.4 * jitter);
+        self.pause_connects(self.connect_failures + 1, now, jitter);
         if self.alive() == 0 {
-            for item in self.queues.all() {
-                if permanent || self.items.get(item).enqueued <= since {
-                    self.fail_queued(item, Reason::ConnectFailed);
-                }
-            }
+            self.tell_cause(self.queues.all(), if permanent { NEVER } else { began });
         }
         self.dispatch(now);
         self.take_actions()
@@ -227,7 +229,6 @@ impl Scheduler {
     /// No connection opened until now is used again: idle ones close, busy ones when they are free.
     pub(super) fn retire(&mut self) {
         self.generation += 1;
-        self.round_trip = NEVER;
         self.close_idle();
     }
 
@@ -273,6 +274,22 @@ impl Scheduler {
             return 0;
         }
         i64::from(opening == 0)
+    }
+
+    /// So many attempts in a row came to nothing: the next one is made after a growing, random pause.
+    pub(super) fn pause_connects(&mut self, failures: u32, now: f64, jitter: f64) {
+        self.connect_failures = failures;
+        let doubled = self.limits.backoff * 2f64.powi((failures - 1).min(16) as i32);
+        self.retry_at = now + doubled.min(self.limits.backoff_max) * (0.8 + 0.4 * jitter);
+    }
+
+    /// An attempt that `began` then came to nothing: who waited already hears the cause.
+    pub(super) fn tell_cause(&mut self, waiting: Vec<ItemId>, began: f64) {
+        for item in waiting {
+            if self.items.get(item).enqueued <= began {
+                self.fail_queued(item, Reason::ConnectFailed);
+            }
+        }
     }
 
     /// While somebody waits: his time-out, and whether he should get a lane after all.
