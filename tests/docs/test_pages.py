@@ -111,3 +111,11 @@ def test_the_error_tree_is_the_one_that_the_code_has() -> None:
     tree = blocks(DOCS / "errors.md", "text")[0]
     for name in re.findall(r"^ *([A-Z]\w+)", tree, re.MULTILINE):
         assert issubclass(getattr(errors, name), errors.Error)
+
+
+def test_the_tests_that_show_what_holds_exist() -> None:
+    named = re.findall(r"`(test_\w+)`", (DOCS / "reliability.md").read_text())
+    assert len(named) > 50
+    source = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not set(named) - set(re.findall(r"def (test_\w+)\(", source))
+    assert not {name for name in named if named.count(name) > 1}
