@@ -42,7 +42,8 @@ find_uv() {
 
 uv() { "${UV[@]}" "$@"; }
 
-# Installs the project with the extra of a mode; further arguments go to `uv sync`.
+# Installs the project with the extra of a mode; further arguments go to `uv sync`. What else is installed stays: modes
+# can then be compared.
 sync_mode() {
     local mode=$1
     shift
@@ -50,7 +51,7 @@ sync_mode() {
         simple | balanced | full) ;;
         *) die "unknown mode '$mode'; known: simple, balanced, full" ;;
     esac
-    uv sync --quiet --locked --extra "$mode" "$@" || die "the environment could not be made; uv's message is above"
+    uv sync --quiet --locked --inexact --extra "$mode" "$@" || die "the environment could not be made; uv's message is above"
 }
 
 # Checks the installed mode by importing it, and says how to use it.
@@ -64,7 +65,7 @@ if problem := unavailable(mode, "postgresql"):
     sys.exit(problem)
 load_engine(mode, DeploymentConfig())
 ' "$1" || die "mode $1 was installed but cannot be used; the reason is above"
-    say "mode $1 is installed; use it with: export DB_POOL_MODE=$1"
+    say "mode $1 is installed; use it with: source ${UV_PROJECT_ENVIRONMENT:-.venv}/bin/activate; export DB_POOL_MODE=$1"
 }
 
 # Says in one line what is missing to build the kernel of mode balanced; nothing if all is there.

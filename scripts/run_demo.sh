@@ -9,7 +9,7 @@ if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
     mode=$1
     shift
 fi
-# The group `test` brings the PostgreSQL server for --postgres; what else is installed stays.
-sync_mode "$mode" --inexact --no-default-groups --group test
+# The group `test` brings the PostgreSQL server for --postgres.
+sync_mode "$mode" --no-default-groups --group test
 export DB_POOL_MODE="$mode"
 uv run --no-sync python -m db_pool_rs demo "$@"
