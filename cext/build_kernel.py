@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cffi import FFI
 
-SOURCES = ["src/group.c", "src/decode.c"]
+SOURCES = ["src/group.c", "src/decode.c", "src/copy.c"]
 FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-fno-strict-aliasing"]
 SANITIZE = (
     ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-g"]
@@ -87,7 +87,6 @@ int PQexitPipelineMode(PGconn *conn);
 int PQsendQuery(PGconn *conn, const char *sql);
 int PQputCopyData(PGconn *conn, const char *data, int size);
 int PQputCopyEnd(PGconn *conn, const char *error);
-int PQgetCopyData(PGconn *conn, char **data, int async);
 
 typedef struct pgNotify {
     char *relname;

@@ -51,6 +51,8 @@ int32_t dbp_group_read(dbp_group *group);
 int32_t dbp_group_same_tags(const dbp_group *group, const void *numbers, int32_t count);
 PGresult *dbp_group_take(dbp_group *group, int32_t step);
 
+int64_t dbp_copy_rows(PGconn *conn, char **data, int32_t *last);
+
 int32_t dbp_send(PGconn *conn, const dbp_text *text, int32_t named, int32_t count, const void *lengths,
                  const char *data, int64_t size);
 int32_t dbp_group_send(dbp_group *group, const dbp_text *text, int32_t decode, int32_t count, const void *lengths,

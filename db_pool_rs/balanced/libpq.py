@@ -229,19 +229,6 @@ class PGconn:
         """End a COPY FROM STDIN; with `error` it is to fail."""
         return self._not_negative(lib.PQputCopyEnd(self.ptr, ffi.NULL if error is None else error))
 
-    def get_copy_data(self, _async: int) -> tuple[int, bytes]:
-        """A row of a COPY TO STDOUT and its size; 0 if none has arrived, -1 at the end."""
-        pointer = ffi.new("char **")
-        size = int(lib.PQgetCopyData(self.ptr, pointer, 1))
-        if size == -2:
-            raise LibpqError(self.get_error_message())
-        if size <= 0:
-            return size, b""
-        try:
-            return size, bytes(ffi.buffer(pointer[0], size))
-        finally:
-            lib.PQfreemem(pointer[0])
-
     def flush(self) -> int:
         """Write; 1 if some is left to write."""
         left = int(lib.PQflush(self.ptr))
@@ -304,6 +291,18 @@ class KernelLibpq:
     def set_verbose(self, pgconn: PGconn, verbose: bool) -> None:
         """Whether error messages contain the SQLSTATE."""
         lib.PQsetErrorVerbosity(pgconn.ptr, 2 if verbose else 1)
+
+    def copy_rows(self, pgconn: PGconn) -> tuple[bytes, bool]:
+        """All rows of a COPY TO STDOUT that have arrived, and whether more may come."""
+        data, last = ffi.new("char **"), ffi.new("int32_t *")
+        size = lib.dbp_copy_rows(pgconn.ptr, data, last)
+        try:
+            rows = bytes(ffi.buffer(data[0], size)) if size else b""
+        finally:
+            lib.PQfreemem(data[0])
+        if last[0] == -2:
+            raise LibpqError(pgconn.get_error_message())
+        return rows, last[0] == 0
 
 
 LIBPQ = KernelLibpq()

@@ -148,7 +148,7 @@ class KernelLink(PostgresLink):
         elif found == lib.DBP_NO_MEMORY:
             self._die(ConnectionLost("out of memory", sent=True), sent=True)
         else:
-            self._hand_over()
+            self._hand_over(found == lib.DBP_LOST)
 
     def _answer(self) -> None:
         """The kernel has received a group of one text and decoded its rows."""
@@ -167,12 +167,18 @@ class KernelLink(PostgresLink):
         self._used = self._loop.time()
         self._report(True, size)
 
-    def _hand_over(self) -> None:
-        """Something went wrong: who answers what is the longer way's business."""
+    def _hand_over(self, lost: bool) -> None:
+        """Something went wrong: who answers what is the longer way's business.
+
+        Nothing more is read before that, unless to hear why the connection is lost: what is there comes first.
+        """
         self._plain = False
         taken = [lib.dbp_group_take(self._kernel, step) for step in range(self._kernel.count)]
         self._conn.pending.extend(map(PGresult, taken))
-        super()._readable()
+        if lost:
+            super()._readable()
+        else:
+            super()._pump()
 
     # -- the end of a group --------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..record import Status
 from .driver import Sink, Source, Statement, as_piece
-from .libpq import COMMAND_OK, COPY_IN, COPY_OUT
+from .libpq import COMMAND_OK, COPY_IN, COPY_OUT, Libpq
 from .servererrors import server_error
 
 T = TypeVar("T")
@@ -27,14 +27,15 @@ class Copy:
     def __init__(
         self,
         pgconn: Any,
-        libpq_error: type[Exception],
+        libpq: Libpq,
         statement: Statement,
         stream: Source | Sink,
         ended: Callable[[Exception | None], None],
         cancel: Callable[[], object],
     ) -> None:
         self._pgconn = pgconn
-        self._libpq_error = libpq_error
+        self._libpq = libpq
+        self._libpq_error = libpq.error
         self._statement = statement
         self._stream = stream
         self._ended = ended
@@ -101,21 +102,25 @@ class Copy:
             yield as_piece(chunk)
 
     async def _receive(self) -> None:
-        assert callable(self._stream)
         while True:
-            size, data = self._pgconn.get_copy_data(1)
-            if size > 0:
-                if not self._stopped and self._statement.error is None:
-                    try:
-                        await self._of_user(self._stream(bytes(data)))
-                    except (Exception, asyncio.CancelledError) as error:
-                        self._failed(error)
-                        self._cancel()
-            elif size == 0:
-                await self._ready(False)
-                self._pgconn.consume_input()
-            else:
+            rows, more = self._libpq.copy_rows(self._pgconn)
+            if rows:
+                await self._hand_over(rows)
+            if not more:
                 return
+            await self._ready(False)
+            self._pgconn.consume_input()
+
+    async def _hand_over(self, rows: bytes) -> None:
+        """Give the caller data, unless he has had enough: then the rest passes by."""
+        assert callable(self._stream)
+        if self._stopped or self._statement.error is not None:
+            return
+        try:
+            await self._of_user(self._stream(rows))
+        except (Exception, asyncio.CancelledError) as error:
+            self._failed(error)
+            self._cancel()
 
     async def _of_user(self, part: Awaitable[T]) -> T:
         self._user = asyncio.ensure_future(part)

@@ -39,6 +39,9 @@ class Libpq(Protocol):
     def set_verbose(self, pgconn: Any, verbose: bool) -> None:
         """Whether error messages contain the SQLSTATE."""
 
+    def copy_rows(self, pgconn: Any) -> tuple[bytes, bool]:
+        """All rows of a COPY TO STDOUT that have arrived, and whether more may come."""
+
 
 def psycopg_libpq() -> Libpq:
     """psycopg's binding; the first call imports it."""

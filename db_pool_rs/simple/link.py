@@ -69,7 +69,7 @@ class PostgresLink(Wire):
         self._ok = True
         self._started = 0.0
         self._retried = False
-        super().__init__(pgconn, listener, driver.libpq.error)
+        super().__init__(pgconn, listener, driver.libpq)
         self._used = self._loop.time()
         self._long = LongResults(self._loop)
 

@@ -65,6 +65,16 @@ def set_verbose(pgconn: PGconn, verbose: bool) -> None:
         _libpq.PQsetErrorVerbosity(_pointer(pgconn), 2 if verbose else 1)
 
 
+def copy_rows(pgconn: PGconn) -> tuple[bytes, bool]:
+    """All rows of a COPY TO STDOUT that have arrived, and whether more may come."""
+    rows = []
+    size, row = pgconn.get_copy_data(1)
+    while size > 0:
+        rows.append(row)
+        size, row = pgconn.get_copy_data(1)
+    return b"".join(rows), size == 0
+
+
 def blocking_cancel(pgconn: PGconn) -> Callable[[], bool]:
     """A function for a thread that sends a CancelRequest, as libpq before 17 can. Call it exactly once."""
     if _libpq is None:
@@ -104,6 +114,7 @@ class PsycopgLibpq:
     version = staticmethod(pq.version)
     poll = staticmethod(poll)
     set_verbose = staticmethod(set_verbose)
+    copy_rows = staticmethod(copy_rows)
 
     @staticmethod
     def connect_start(conninfo: bytes) -> PGconn:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from .copying import Copy
     from .driver import Sink, Source
+    from .libpq import Libpq
 
 #: How long the server is asked to stop a COPY whose data nobody takes, in seconds.
 COPY_CANCEL_TIMEOUT = 3.0
@@ -25,8 +26,9 @@ _OPEN_BLOCK = frozenset((INTRANS, INERROR))
 class Wire(ABC):
     """A connection in pipeline mode, watched by the event loop. What it carries is the business of the class above."""
 
-    def __init__(self, pgconn: PGconn, listener: LinkListener, libpq_error: type[Exception]) -> None:
-        self._libpq_error = libpq_error
+    def __init__(self, pgconn: PGconn, listener: LinkListener, libpq: Libpq) -> None:
+        self._libpq = libpq
+        self._libpq_error = libpq.error
         self.listener: LinkListener = listener
         self.pid = pgconn.backend_pid
         self._pgconn = pgconn
@@ -111,7 +113,7 @@ class Wire(ABC):
                 self._watch(True)
                 done(statement.error is None, self._loop.time() - started, 0.0)
 
-        self._copy = Copy(self._pgconn, self._libpq_error, statement, stream, ended, self._cancel_copy)
+        self._copy = Copy(self._pgconn, self._libpq, statement, stream, ended, self._cancel_copy)
 
     def _cancel_copy(self) -> None:
         self._cancelling = self._loop.create_task(self.cancel(COPY_CANCEL_TIMEOUT))

@@ -121,6 +121,8 @@ class RowDecoder:
 
     def decode(self, result: PGresult, first: int = 0, end: int | None = None) -> list[Record]:
         """Rows of a result, by default all. A value that Python cannot hold raises DecodeError, naming its column."""
+        if result.nfields != len(self._oids):  # psycopg's implementation in C does not look
+            raise DecodeError(f"the server sent {result.nfields} columns where it had described {len(self._oids)}")
         transformer = self._transformer
         transformer.set_pgresult(result, set_loaders=False)
         try:

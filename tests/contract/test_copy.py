@@ -157,6 +157,17 @@ async def test_arguments_of_a_query_keep_their_values(connection: Any, text: str
     assert data[len(begin) :] == b"\0\0\0\x02$2\0\0\0\4 $1 "
 
 
+async def test_rows_that_arrive_together_are_given_together(connection: Any) -> None:
+    taken: list[bytes] = []
+
+    async def take(data: bytes) -> None:
+        taken.append(data)
+
+    assert await connection.copy_from_query("SELECT generate_series(1, 10000)", output=take) == "COPY 10000"
+    assert b"".join(taken) == b"".join(b"%d\n" % number for number in range(1, 10001))
+    assert len(taken) < 1000
+
+
 async def test_streams_that_fail(connection: Any) -> None:
     async def fails() -> Any:
         yield b"1\tone\n"

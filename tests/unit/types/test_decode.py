@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from psycopg import DataError, pq
 
+from db_pool_rs.errors import DecodeError
 from db_pool_rs.types import oids
 from db_pool_rs.types.decode import RowDecoder, result_format
 from db_pool_rs.types.loaders import value_loader
@@ -40,6 +41,14 @@ def test_results_without_rows() -> None:
     result = connection.make_empty_result(pq.ExecStatus.TUPLES_OK)
     assert RowDecoder((), (), 1).decode(result) == []
     connection.finish()
+
+
+def test_other_columns_than_described() -> None:
+    connection = pq.PGconn.connect_start(b"host=/nonexistent")
+    result = connection.make_empty_result(pq.ExecStatus.TUPLES_OK)
+    connection.finish()
+    with pytest.raises(DecodeError, match="0 columns where it had described 1"):
+        RowDecoder(("a",), (oids.INT4.oid,), 1).decode(result)
 
 
 def test_fits_any_session_when_no_setting_matters() -> None:
