@@ -16,4 +16,8 @@ rows = Extension(
     extra_compile_args=[*FLAGS, *SANITIZE],
     extra_link_args=SANITIZE,
 )
-setup(cffi_modules=["build_kernel.py:ffibuilder"], ext_modules=[rows])
+setup(
+    cffi_modules=["build_kernel.py:ffibuilder"],
+    ext_modules=[rows],
+    options={"build_ext": {"force": True}},  # what an earlier build left behind may have been made with other flags
+)
