@@ -1,0 +1,17 @@
+"""Servers that break the protocol: a call gives rows or an error, and the pool works on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+from tests.cext.lies import lies, outcome, tables
+
+pytest.importorskip("db_pool_rs_full")
+
+
+@given(table=tables(), lie=lies())
+async def test_a_lie_does_no_harm(table: Any, lie: Any) -> None:
+    await outcome("full", table, lie, 1)
