@@ -37,7 +37,7 @@ All errors can be pickled and copied with all their fields. No message carries a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import _sqlstates
@@ -71,6 +71,11 @@ __all__ = [
 __all__ += _sqlstates.__all__
 
 _SHOWN_HOLDERS = 20
+#: Attributes of a DatabaseError that the server's ErrorResponse has, by the protocol's letters.
+_LETTERS = {
+    "sqlstate": "C", "message": "M", "detail": "D", "hint": "H", "position": "P", "internal_position": "p",
+    "internal_query": "q", "where": "W", "schema": "s", "table": "t", "column": "c", "datatype": "d", "constraint": "n",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -222,6 +227,22 @@ def database_error(fields: Mapping[str, str | None], query: str | None = None) -
     table = _sqlstates.BY_SQLSTATE
     kind = table.get(sqlstate) or table.get(f"{sqlstate[:2]}000", DatabaseError)
     return kind(fields.get("message") or "unknown error", fields, query)
+
+
+def server_error(
+    field: Callable[[str], str | None], query: str | None, unsaid: Callable[[], str] = str
+) -> DatabaseError:
+    """The error for an ErrorResponse that tells its fields by the letters that the protocol has for them.
+
+    `unsaid` gives the message where the server gave none.
+    """
+    fields = {name: field(letter) for name, letter in _LETTERS.items()}
+    # The untranslated severity exists since PostgreSQL 9.6; proxies may send only the other.
+    fields["severity"] = field("V") or field("S")
+    fields["message"] = fields["message"] or unsaid() or "the server reported an error without a message"
+    error = database_error(fields, query)
+    error.__dict__["routine"] = field("R")
+    return error
 
 
 # People should see, import and pickle the public name.

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..errors import ConnectFailed, Error
+from ..errors import ConnectFailed, Error, server_error
 from ..simple.dialect import PREPARABLE, PostgresDialect
 from ..simple.driver import Database
 from ..statement import StatementClass
 from . import options
-from .errors import server_error
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
@@ -80,7 +79,7 @@ class FullDriver(PostgresDialect):
 
     def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:
         """The error that the server reported."""
-        return server_error(fields, sql)
+        return server_error(fields.get, sql)
 
     def not_opened(
         self, attempts: list[str], sqlstate: str | None, permanent: bool, cause: Mapping[str, str] | None

@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectFailed, Error
+from ..errors import ConnectFailed, Error, server_error
 from ..simple._sqlite_dialect import SqliteDialect
 from ..simple._sqlite_errors import statement_error
 from ..simple._sqlite_text import Description, Lock, Role
 from ..simple.cost import Text
 from ..simple.driver import STATUS
 from ..statement import StatementClass, classify
-from .errors import server_error
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
@@ -111,7 +110,7 @@ class FullSqliteDriver(SqliteDialect):
 
     def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:
         """The error of a statement, for what SQLite or the engine said."""
-        return server_error(fields, sql) if "C" in fields else statement_error(_raised(fields), sql)
+        return server_error(fields.get, sql) if "C" in fields else statement_error(_raised(fields), sql)
 
     def not_opened(
         self, attempts: list[str], sqlstate: str | None, permanent: bool, cause: Mapping[str, str] | None
