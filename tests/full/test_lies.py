@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.cext.lies import lies, outcome, tables
 
 pytest.importorskip("db_pool_rs_full")
 
 
-@given(table=tables(), lie=lies())
-async def test_a_lie_does_no_harm(table: Any, lie: Any) -> None:
-    await outcome("full", table, lie, 1)
+@given(table=tables(), lie=lies(), tasks=st.integers(1, 3))
+async def test_a_lie_does_no_harm(table: Any, lie: Any, tasks: int) -> None:
+    await outcome("full", table, lie, tasks)
