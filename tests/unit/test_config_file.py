@@ -281,6 +281,9 @@ def test_what_is_no_source(source: Any) -> None:
 
 workers = st.integers(1, 1024)
 
+#: PyYAML writes U+0085 as the line break that it is, and then reads a space.
+written = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x85"))
+
 
 @given(
     st.fixed_dictionaries(
@@ -308,7 +311,7 @@ workers = st.integers(1, 1024)
             ),
             "pools": st.dictionaries(
                 st.text(st.characters(categories=["L"]), min_size=1, max_size=9),
-                st.fixed_dictionaries({}, optional={"max_size": st.integers(1, 99), "password": st.text()}),
+                st.fixed_dictionaries({}, optional={"max_size": st.integers(1, 99), "password": written}),
                 max_size=3,
             ),
         },
