@@ -119,10 +119,13 @@ class FullRunner(Service):
 
     async def stop(self) -> None:
         """After the engine has ended: hear nothing more."""
-        try:
-            await asyncio.wait_for(self.until(self.drained), _ENDING)
-        except (asyncio.TimeoutError, TimeoutError):
-            logger.error("the engine does not end")
+        while not self._ended:
+            try:
+                await asyncio.wait_for(self.until(self.drained), _ENDING)
+            except (asyncio.TimeoutError, TimeoutError):
+                if not self.native.reading():  # its end is told after the last result
+                    logger.error("the engine does not end")
+                    break
         await super().stop()
         self.loop.remove_reader(self.native.fileno())
         self.native.close()
@@ -290,7 +293,6 @@ class FullRunner(Service):
             self.not_lent(item, self.lost_to_a_bug())
         for conn in list(self._links):
             self.lent_lost(conn, ("the engine has failed", None, True))
-        self.ended()
 
     # -- errors --------------------------------------------------------------------------------------------------
 

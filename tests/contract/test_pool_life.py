@@ -238,8 +238,9 @@ async def test_a_lost_connection_is_seen_in_the_stats(open_pool: Any, pg_server:
     pool = await open_pool(pg_database, max_size=1)
     pid = await pool.fetchval("SELECT pg_backend_pid()")
     await in_thread(pg_server.sql, f"SELECT pg_terminate_backend({pid})")
-    await until(lambda: pool.stats().lost == 1)
+    await until(lambda: pool.stats().last_error)
     assert "administrator command" in pool.stats().last_error
+    assert pool.stats().lost == 1
     assert await pool.fetchval("SELECT 1") == 1
     assert pool.stats().healthy
 

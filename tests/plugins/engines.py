@@ -51,7 +51,7 @@ class Backend:
 ENGINES = (
     EngineSpec("simple", "db_pool_rs", frozenset({"postgresql", "sqlite", "slices"}), required=True),
     EngineSpec("balanced", "db_pool_rs_balanced", frozenset({"postgresql", "sqlite", "slices"})),
-    EngineSpec("full", "db_pool_rs_full", frozenset({"postgresql", "sqlite"})),
+    EngineSpec("full", "db_pool_rs_full", frozenset({"postgresql", "sqlite", "slices"})),
 )
 
 OpenPool = Callable[..., Awaitable[Any]]

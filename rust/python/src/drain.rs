@@ -5,24 +5,32 @@ use std::sync::Arc;
 
 use db_pool_engine::pool::{Command, Completion, Ran};
 use db_pool_engine::rules::ItemId;
-use db_pool_engine::wire::{Described, Lost, Rows, Settings};
+use db_pool_engine::wire::{Described, Lost, Settings};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyList, PyTuple};
+use pyo3::types::{PyBytes, PyTuple};
 
 use crate::answer::Answer;
 use crate::convert;
 use crate::pool::{Pending, Pool};
+use crate::unread::{self, Reading, Results, Run, Whose};
 use crate::values::{self, Shape};
 
 /// Status objects that are kept: few tags differ.
 const MOST_TAGS: usize = 256;
 
-type Outcome = Result<Py<PyAny>, Py<PyAny>>;
+/// How a statement ended.
+enum Outcome {
+    Value(Py<PyAny>),
+    Error(Py<PyAny>),
+    /// With rows that are not all read yet.
+    Rows(Reading),
+}
 
 pub fn drain(pool: &Bound<'_, Pool>) -> PyResult<()> {
     let this = pool.get();
     let planned = this.begin_turn();
+    let reading = !this.inner().unread.is_empty();
     let mut batch = this.mailbox.take().into_iter();
     let mut told = Ok(());
     while let (Ok(()), Some(completion)) = (&told, batch.next()) {
@@ -30,6 +38,11 @@ pub fn drain(pool: &Bound<'_, Pool>) -> PyResult<()> {
     }
     if told.is_err() {
         this.mailbox.put_back(batch.collect()); // SystemExit, KeyboardInterrupt: the others are told in the next turn
+    }
+    if reading {
+        told = told.and_then(|()| unread::read_on(pool));
+    } else if !this.inner().unread.is_empty() {
+        this.mailbox.signal(); // the next slice is the next turn's
     }
     this.end_turn(planned);
     told
@@ -43,8 +56,15 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
         | Completion::Unfit(item)
         | Completion::Changed(item) => {
             let Some(pending) = take(pool, item) else { return Ok(()) };
-            let (answer, outcome) = outcome(pool, pending, completion)?;
-            answer.map_or(Ok(()), |answer| settle(pool, answer.bind(py), outcome))
+            let (Some(answer), outcome) = outcome(pool, pending, completion)? else { return Ok(()) };
+            match outcome {
+                Outcome::Value(value) => settle(pool, answer.bind(py), Ok(value)),
+                Outcome::Error(error) => settle(pool, answer.bind(py), Err(error)),
+                Outcome::Rows(reading) => {
+                    this.inner().unread.add(reading, Whose::Caller(answer));
+                    Ok(())
+                }
+            }
         }
         Completion::NeedsParams(item, described) => needs_params(pool, item, &described),
         Completion::Refused { item, reason, sent, waited, running } => {
@@ -73,7 +93,7 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             Ok(())
         }
         Completion::Stopped(token) => handler.tell("stopped", (token,)),
-        Completion::LentLost(conn, lost) => handler.tell("lent_lost", (conn.0, convert::lost(py, &lost)?)),
+        Completion::LentLost(conn, lost) => lent_lost(pool, conn.0, lost),
         Completion::Greet(conn) => handler.tell("greet", (conn.0,)),
         Completion::Clean(conn) => handler.tell("clean_up", (conn.0,)),
         Completion::NeedsPassword(conn) => handler.tell("needs_password", (conn.0,)),
@@ -86,10 +106,7 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
         Completion::Gone(lost) => gone(&handler, py, &lost),
         Completion::Notice(error) => handler.tell("notice", (convert::fields(py, &error)?,)),
         Completion::Slow(sql, seconds) => handler.tell("slow", (&*sql, seconds)),
-        Completion::Ended => {
-            this.inner().ended = true;
-            handler.tell("ended", ())
-        }
+        Completion::Ended => ended(pool),
         Completion::Broken => broken(pool),
     }
 }
@@ -103,7 +120,7 @@ fn take(pool: &Bound<'_, Pool>, item: ItemId) -> Option<Pending> {
     pool.get().inner().pending.remove(&item.0)
 }
 
-fn settle(pool: &Bound<'_, Pool>, answer: &Bound<'_, Answer>, outcome: Outcome) -> PyResult<()> {
+fn settle(pool: &Bound<'_, Pool>, answer: &Bound<'_, Answer>, outcome: Result<Py<PyAny>, Py<PyAny>>) -> PyResult<()> {
     let failed = outcome.is_err();
     if failed && !answer.get().is_settled() {
         pool.get().inner().errors += 1;
@@ -125,42 +142,43 @@ fn outcome(
             if tag.starts_with("ALTER ") || tag.starts_with("DROP ") {
                 pool.get().handle.alter();
             }
-            Ok(status(py, &tag)?)
+            Outcome::Value(status(py, &tag)?)
         }
         Completion::Done { rows, shape, settings, .. } => {
             let text = text.as_ref().map(|text| text.bind(py).get());
-            match records(py, text, &rows, shape.as_ref(), &settings) {
-                Ok(rows) => Ok(rows.into_any().unbind()),
-                Err(error) => Err(error.into_value(py).into_any()),
+            match shaped(py, text, shape.as_ref(), &settings).and_then(|shape| Reading::begin(py, rows, shape)) {
+                Ok(reading) if reading.is_done() => Outcome::Value(reading.records.into_any()),
+                Ok(reading) => Outcome::Rows(reading),
+                Err(error) => Outcome::Error(error.into_value(py).into_any()),
             }
         }
         Completion::Failed(_, error) => {
             let sql = text.as_ref().map(|text| text.bind(py).get().sql.to_string());
-            Err(handler.ask("failed", (convert::fields(py, &error)?, sql))?)
+            Outcome::Error(handler.ask("failed", (convert::fields(py, &error)?, sql))?)
         }
-        Completion::Unfit(_) => Err(match error {
+        Completion::Unfit(_) => Outcome::Error(match error {
             Some(error) => error.into_value(py).into_any(),
             None => handler.ask("unreadable", ())?,
         }),
-        _ => Err(handler.ask("unreadable", ())?),
+        _ => Outcome::Error(handler.ask("unreadable", ())?),
     };
     Ok((answer, outcome))
 }
 
-fn records<'py>(
-    py: Python<'py>,
+/// How to read rows of a text; they may have no columns.
+fn shaped(
+    py: Python<'_>,
     text: Option<&crate::text::Text>,
-    rows: &Rows,
     described: Option<&Arc<Described>>,
     settings: &Arc<Settings>,
-) -> PyResult<Bound<'py, PyList>> {
-    let Some(described) = described else {
-        let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
-        return Shape::new(py, &nothing, settings)?.records(py, rows); // rows may have no columns
-    };
-    match text {
-        Some(text) => text.shape(py, described, settings)?.records(py, rows),
-        None => Shape::new(py, described, settings)?.records(py, rows),
+) -> PyResult<Arc<Shape>> {
+    match (described, text) {
+        (Some(described), Some(text)) => text.shape(py, described, settings),
+        (Some(described), None) => Shape::new(py, described, settings).map(Arc::new),
+        (None, _) => {
+            let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
+            Shape::new(py, &nothing, settings).map(Arc::new)
+        }
     }
 }
 
@@ -207,38 +225,94 @@ fn needs_params(pool: &Bound<'_, Pool>, item: ItemId, described: &Arc<Described>
     }
 }
 
-/// The statements of a borrower's run.
-fn take_run(pool: &Bound<'_, Pool>, token: u64) -> Vec<Option<Pending>> {
+/// The connection of a borrower's run, and its statements.
+fn take_run(pool: &Bound<'_, Pool>, token: u64) -> (u64, Vec<Option<Pending>>) {
     let mut inner = pool.get().inner();
-    let items = inner.runs.remove(&token).unwrap_or_default();
-    items.into_iter().map(|item| inner.pending.remove(&item)).collect()
+    let (conn, items) = inner.runs.remove(&token).unwrap_or_default();
+    (conn, items.into_iter().map(|item| inner.pending.remove(&item)).collect())
 }
 
 /// A borrower's statements: (value, error) for each, None for what was not executed.
 fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
-    let mut results = Vec::with_capacity(ran.results.len());
-    for (result, pending) in ran.results.into_iter().zip(take_run(pool, token)) {
+    let (conn, statements) = take_run(pool, token);
+    let (mut results, mut unread) = (Results::with_capacity(ran.results.len()), Vec::new());
+    for (result, pending) in ran.results.into_iter().zip(statements) {
         results.push(match (result, pending) {
             (Some(completion), Some(pending)) => match outcome(pool, pending, completion)?.1 {
-                Ok(value) => (Some(value), None),
-                Err(error) => (None, Some(error)),
+                Outcome::Value(value) => (Some(value), None),
+                Outcome::Error(error) => (None, Some(error)),
+                Outcome::Rows(reading) => {
+                    unread.push((reading, Whose::Borrower(token, results.len())));
+                    (None, None)
+                }
             },
             _ => (None, None),
         });
     }
-    Handler(pool).tell("ran", (token, ran.ok, ran.seconds, ran.in_transaction, results))
+    let Ran { ok, seconds, in_transaction, .. } = ran;
+    let run = Run { conn, ok, seconds, in_transaction, results, left: unread.len(), lost: None };
+    if unread.is_empty() {
+        return run_told(pool, token, run);
+    }
+    let mut inner = pool.get().inner();
+    inner.unread.runs.insert(token, run);
+    unread.into_iter().for_each(|(reading, whose)| inner.unread.add(reading, whose));
+    Ok(())
+}
+
+/// All rows of a result are read, or an error has come.
+pub fn told_rows(pool: &Bound<'_, Pool>, whose: Whose, outcome: Result<Py<PyAny>, Py<PyAny>>) -> PyResult<()> {
+    let (token, at) = match whose {
+        Whose::Caller(answer) => return settle(pool, answer.bind(pool.py()), outcome),
+        Whose::Borrower(token, at) => (token, at),
+    };
+    let run = {
+        let runs = &mut pool.get().inner().unread.runs;
+        let Some(run) = runs.get_mut(&token) else { return Ok(()) };
+        run.results[at] = outcome.map_or_else(|error| (None, Some(error)), |value| (Some(value), None));
+        run.left -= 1;
+        if run.left > 0 { None } else { runs.remove(&token) }
+    };
+    run.map_or(Ok(()), |run| run_told(pool, token, run))
+}
+
+fn run_told(pool: &Bound<'_, Pool>, token: u64, run: Run) -> PyResult<()> {
+    Handler(pool).tell("ran", (token, run.ok, run.seconds, run.in_transaction, run.results))?;
+    run.lost.map_or(Ok(()), |lost| lent_lost(pool, run.conn, lost))
+}
+
+/// A borrower hears of a loss after his results.
+fn lent_lost(pool: &Bound<'_, Pool>, conn: u64, lost: Lost) -> PyResult<()> {
+    if let Some(run) = pool.get().inner().unread.run_on(conn) {
+        run.lost = Some(lost);
+        return Ok(());
+    }
+    Handler(pool).tell("lent_lost", (conn, convert::lost(pool.py(), &lost)?))
+}
+
+/// Nothing will come any more.
+pub fn ended(pool: &Bound<'_, Pool>) -> PyResult<()> {
+    {
+        let mut inner = pool.get().inner();
+        inner.ended = true;
+        if !inner.unread.is_empty() {
+            inner.unread.ended = true;
+            return Ok(());
+        }
+    }
+    Handler(pool).tell("ended", ())
 }
 
 /// The pool's task panicked: nobody will be answered any more.
 fn broken(pool: &Bound<'_, Pool>) -> PyResult<()> {
     let (py, handler) = (pool.py(), Handler(pool));
-    pool.get().inner().ended = true;
     let pending = std::mem::take(&mut pool.get().inner().pending);
     for answer in pending.into_values().filter_map(|pending| pending.answer) {
         let error = handler.ask("lost_to_a_bug", ())?;
         Answer::settle(answer.bind(py), Err(error))?;
     }
-    handler.tell("broken", ())
+    handler.tell("broken", ())?;
+    ended(pool)
 }
 
 /// Who is told of what is no answer to a statement.

@@ -1,9 +1,9 @@
-//! What a borrower asks of the connection that is lent to him.
+//! What a borrower asks: for a connection, and of the one that is lent to him.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use db_pool_engine::pool::{Call, Command, Source};
+use db_pool_engine::pool::{Call, Command, Completion, Sink, Source};
 use db_pool_engine::rules::{ConnId, ItemId};
 use db_pool_engine::wire::Feed;
 use pyo3::prelude::*;
@@ -22,10 +22,10 @@ fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Text>>)> {
 
 impl Pool {
     /// A statement without arguments and rows.
-    fn expect_nothing(&self, py: Python<'_>, token: u64, text: Option<Py<Text>>) -> u64 {
+    fn expect_nothing(&self, py: Python<'_>, conn: u64, token: u64, text: Option<Py<Text>>) -> u64 {
         let (item, args) = (self.next(), PyTuple::empty(py).unbind());
         let mut inner = self.inner();
-        inner.runs.insert(token, vec![item]);
+        inner.runs.insert(token, (conn, vec![item]));
         inner.pending.insert(item, Pending { answer: None, text, args, want_rows: false, error: None });
         item
     }
@@ -33,6 +33,19 @@ impl Pool {
 
 #[pymethods]
 impl Pool {
+    /// Wait for a connection; the number under which it will be lent.
+    fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
+        let item = self.next();
+        let deadline = self.handle.deadline(timeout);
+        self.ask(py, Command::Acquire(ItemId(item), deadline))?;
+        Ok(item)
+    }
+
+    /// Nobody waits for that connection any more.
+    fn cancel(&self, py: Python<'_>, item: u64) -> PyResult<()> {
+        self.ask(py, Command::Cancel(ItemId(item)))
+    }
+
     /// Run statements on a lent connection: (text or SQL, arguments, encoded arguments or None, whether rows are wanted).
     fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
         let (mut calls, mut waiting) = (Vec::with_capacity(statements.len()), Vec::with_capacity(statements.len()));
@@ -55,7 +68,7 @@ impl Pool {
         }
         let mut inner = self.inner();
         inner.pending.extend(waiting);
-        inner.runs.insert(token, calls.iter().map(|call| call.item.0).collect());
+        inner.runs.insert(token, (conn, calls.iter().map(|call| call.item.0).collect()));
         drop(inner);
         self.ask(py, Command::Run(ConnId(conn), token, calls))
     }
@@ -63,14 +76,14 @@ impl Pool {
     /// Ask for the types of a text, or of SQL, on a lent connection.
     fn describe(&self, conn: u64, token: u64, what: &Bound<'_, PyAny>) -> PyResult<()> {
         let (source, text) = source(what)?;
-        let item = self.expect_nothing(what.py(), token, text);
+        let item = self.expect_nothing(what.py(), conn, token, text);
         let call = Call { item: ItemId(item), source, with_args: false, params: None };
         self.ask(what.py(), Command::Describe(ConnId(conn), token, call))
     }
 
     /// Run a COPY on a lent connection; the handler's `copy_turn` is asked for its data, or given them.
     fn copy(&self, py: Python<'_>, conn: u64, token: u64, sql: &str) -> PyResult<()> {
-        let item = self.expect_nothing(py, token, None);
+        let item = self.expect_nothing(py, conn, token, None);
         self.ask(py, Command::Copy(ConnId(conn), token, ItemId(item), Arc::from(sql)))
     }
 
@@ -84,8 +97,12 @@ impl Pool {
         self.ask(py, Command::Feed(ConnId(conn), feed))
     }
 
-    /// Ask the server to stop what runs on a lent connection.
+    /// Ask the server to stop what runs on a lent connection; what has come of it is not read to its end.
     fn stop(&self, py: Python<'_>, conn: u64, token: u64) -> PyResult<()> {
+        if self.inner().unread.give_up(conn) {
+            self.mailbox.complete(vec![Completion::Stopped(token)]);
+            return Ok(());
+        }
         self.ask(py, Command::Stop(ConnId(conn), token))
     }
 

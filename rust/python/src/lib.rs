@@ -5,6 +5,7 @@
 //! * `answer`: what a caller awaits.
 //! * `text`: a statement text, with what the server told of it.
 //! * `pool`: calls go in; `drain`: answers come out; `convert`: options, errors and figures.
+//! * `slices`: how long results are read, `unread`: those that are being read.
 //! * `codec`: of values, to bytes and back.
 
 mod answer;
@@ -14,9 +15,11 @@ mod drain;
 mod lent;
 mod mailbox;
 mod pool;
+mod slices;
 mod sqlite;
 mod text;
 mod threads;
+mod unread;
 mod values;
 
 use pyo3::prelude::*;

@@ -21,6 +21,7 @@ use crate::mailbox::Mailbox;
 use crate::sqlite;
 use crate::text::Text;
 use crate::threads::{self, Thread};
+use crate::unread::Unread;
 
 /// How long the pool's thread may take to say how the pool stands.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -45,6 +46,11 @@ impl Handle {
         if self.is_here() {
             self.pool.call(command);
         }
+    }
+
+    /// The moment so many seconds from now.
+    pub fn deadline(&self, timeout: Option<f64>) -> Option<f64> {
+        timeout.map(|seconds| self.pool.now() + seconds)
     }
 
     /// Before this, what was learned of texts may be out of date.
@@ -82,8 +88,10 @@ pub struct Pending {
 #[derive(Default)]
 pub struct Inner {
     pub pending: ById<u64, Pending>,
-    /// The statements that a borrower runs under a number.
-    pub runs: ById<u64, Vec<u64>>,
+    /// The connection and the statements that a borrower runs under a number.
+    pub runs: ById<u64, (u64, Vec<u64>)>,
+    /// Results that are being read.
+    pub unread: Unread,
     /// What was asked for in this turn.
     outbox: Vec<Command>,
     /// The outbox will be emptied at the end of this turn.
@@ -263,7 +271,7 @@ impl Pool {
         let with_args = !args.is_empty();
         let params = text.get().params(py, args)?;
         let item = self.next();
-        let deadline = timeout.map(|seconds| self.handle.pool.now() + seconds);
+        let deadline = self.handle.deadline(timeout);
         let answer = Py::new(py, Answer::new(item, self.event_loop.clone_ref(py)))?;
         let id = text.get().id;
         let pending = Pending {
@@ -283,19 +291,6 @@ impl Pool {
         let gone = self.inner().pending.remove(&answer.item);
         drop(gone);
         self.ask(py, Command::Cancel(ItemId(answer.item)))
-    }
-
-    /// Wait for a connection; the number under which it will be lent.
-    fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
-        let item = self.next();
-        let deadline = timeout.map(|seconds| self.handle.pool.now() + seconds);
-        self.ask(py, Command::Acquire(ItemId(item), deadline))?;
-        Ok(item)
-    }
-
-    /// Nobody waits for that connection any more.
-    fn cancel(&self, py: Python<'_>, item: u64) -> PyResult<()> {
-        self.ask(py, Command::Cancel(ItemId(item)))
     }
 
     /// The password that was asked for; None if there is none: whether to ask again cannot help.

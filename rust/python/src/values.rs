@@ -3,8 +3,9 @@
 use bytes::Bytes;
 use db_pool_engine::wire::{Described, Rows, Settings};
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::PyTuple;
 
+use crate::slices::Place;
 use crate::{codec, sqlite};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
@@ -30,11 +31,11 @@ impl Shape {
         })
     }
 
-    /// Read rows; DecodeError if a value is none that Python can hold.
-    pub fn records<'py>(&self, py: Python<'py>, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
+    /// Read a slice of the rows; DecodeError if a value is none that Python can hold.
+    pub fn records<'py>(&self, py: Python<'py>, rows: &Rows, place: &mut Place) -> PyResult<Vec<Bound<'py, PyAny>>> {
         match self {
-            Shape::Postgres(shape) => codec::records(py, shape, rows),
-            Shape::Sqlite(shape) => shape.records(py, rows),
+            Shape::Postgres(shape) => codec::records(py, shape, rows, place),
+            Shape::Sqlite(shape) => shape.records(py, rows, place),
         }
     }
 }

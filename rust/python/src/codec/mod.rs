@@ -4,7 +4,7 @@
 //! * `encode(py, &Described, &Bound<PyTuple>) -> PyResult<Bytes>` writes the arguments of a statement.
 //! * `shape(py, &Described, &Settings) -> PyResult<Shape>` makes the decoders of a description for sessions with these
 //!   settings (time zone, styles), once. Results of statements that were run without being described come in text.
-//! * `records(py, &Shape, &Rows) -> PyResult<Bound<PyList>>` reads rows.
+//! * `records(py, &Shape, &Rows, &mut Place) -> PyResult<Vec<Bound<PyAny>>>` reads rows, a slice at a time.
 //!
 //! The usual types are read and written here. An argument of an unusual class (a subclass, `numpy`'s numbers ...) is
 //! written by the Python codec of its type, and what does not fit is explained by it; types that only psycopg knows

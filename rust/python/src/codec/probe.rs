@@ -6,6 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::fault::decode_error;
+use crate::slices::Place;
 
 fn described(sql: &str, parameters: Vec<u32>, columns: Vec<(String, u32)>) -> Described {
     let columns = columns.into_iter().map(|(name, oid)| Column { name, oid }).collect();
@@ -56,7 +57,16 @@ pub fn decode<'py>(
         data.put_u16(row.len() as u16);
         row.iter().for_each(|value| put_value(&mut data, value.as_deref()));
     }
-    super::records(py, &shape, &Rows { data: data.freeze(), count: rows.len() })
+    records(py, &shape, &Rows { data: data.freeze(), count: rows.len() })
+}
+
+/// All records, slice after slice.
+fn records<'py>(py: Python<'py>, shape: &super::Shape, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
+    let (mut place, mut records) = (Place::default(), Vec::new());
+    while place.row < rows.count {
+        records.append(&mut super::records(py, shape, rows, &mut place)?);
+    }
+    PyList::new(py, records)
 }
 
 /// The records in the bodies of `count` DataRow messages, which are read as they are.
@@ -69,5 +79,5 @@ pub fn decode_raw<'py>(
     count: usize,
 ) -> PyResult<Bound<'py, PyList>> {
     let shape = super::shape(py, &described("", Vec::new(), columns), &Settings::default())?;
-    super::records(py, &shape, &Rows { data: data.into(), count })
+    records(py, &shape, &Rows { data: data.into(), count })
 }

@@ -5,12 +5,13 @@ use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyList, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyTuple, PyType};
 
 use super::fault::{Fault, Read, decode_error};
 use super::kinds::{Form, Kind, form};
 use super::session::{Session, canonical};
 use super::{arrays, binary, text};
+use crate::slices::Place;
 
 /// How the rows of a description are read, under the settings of a session. Made once.
 pub struct Shape {
@@ -85,16 +86,22 @@ impl Column {
     }
 }
 
-/// Read rows. A value that Python cannot hold raises DecodeError, naming the column.
-pub fn records<'py>(py: Python<'py>, shape: &Shape, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
-    let mut fields = Fields(&rows.data);
-    let mut records = Vec::with_capacity(rows.count.min(rows.data.len() / 2));
+/// Read a slice of the rows. A value that Python cannot hold raises DecodeError, naming the column.
+pub fn records<'py>(
+    py: Python<'py>,
+    shape: &Shape,
+    rows: &Rows,
+    place: &mut Place,
+) -> PyResult<Vec<Bound<'py, PyAny>>> {
+    let mut fields = Fields(&rows.data[place.byte..]);
+    let mut records = Vec::with_capacity(place.room(rows.count).min(rows.data.len() / 2));
     let mut values = Vec::with_capacity(shape.columns.len());
-    for row in 0..rows.count {
+    for row in place.slice(rows.count) {
         shape.read(py, &mut fields, row, &mut values)?;
         records.push(record(py, &shape.class, &mut values)?);
     }
-    PyList::new(py, records)
+    place.byte = rows.data.len() - fields.0.len();
+    Ok(records)
 }
 
 /// A record of these values, which are used up: what `tuple.__new__(class, values)` does, without a tuple in between.

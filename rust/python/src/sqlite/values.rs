@@ -10,9 +10,10 @@ use db_pool_engine::wire::{Described, Rows};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+use pyo3::types::{PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 use crate::codec::record;
+use crate::slices::Place;
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
 pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Bytes> {
@@ -73,18 +74,19 @@ impl Shape {
         Ok(Shape { names, class: class.cast_into::<PyType>()?.unbind() })
     }
 
-    /// Read rows. A text that is no UTF-8 raises DecodeError, naming the column.
-    pub fn records<'py>(&self, py: Python<'py>, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
-        let mut values = Values(&rows.data);
-        let mut records = Vec::with_capacity(rows.count);
+    /// Read a slice of the rows. A text that is no UTF-8 raises DecodeError, naming the column.
+    pub fn records<'py>(&self, py: Python<'py>, rows: &Rows, place: &mut Place) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let mut values = Values(&rows.data[place.byte..]);
+        let mut records = Vec::with_capacity(place.room(rows.count));
         let mut row = Vec::with_capacity(self.names.len());
-        for _ in 0..rows.count {
+        for _ in place.slice(rows.count) {
             for (name, value) in self.names.iter().zip(&mut values) {
                 row.push(load(py, name, value)?);
             }
             records.push(record(py, &self.class, &mut row)?);
         }
-        PyList::new(py, records)
+        place.byte = rows.data.len() - values.0.len();
+        Ok(records)
     }
 }
 

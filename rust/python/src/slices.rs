@@ -1,0 +1,103 @@
+//! A long result is read in slices, with a turn of the event loop for others in between: its caller waits, nobody else
+//! does.
+//!
+//! A slice ends by the clock, since rows differ: some are read by Python. What is shorter than one never comes here
+//! twice. The garbage collector is spared the rows of long results, as in mode balanced (docs/adr/0006).
+
+use std::time::{Duration, Instant};
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyModule;
+
+/// How long a slice may take.
+const SLICE: Duration = Duration::from_millis(1);
+/// Rows between two looks at the clock.
+const LOOK: usize = 8;
+/// From so many rows on, the collector is spared them.
+const MANY: usize = 1024;
+
+/// How far the rows of a result have been read.
+#[derive(Clone, Copy, Default)]
+pub struct Place {
+    pub row: usize,
+    pub byte: usize,
+}
+
+impl Place {
+    /// The numbers of the rows that are to be read now, of `count` in all; the place is behind them then.
+    pub fn slice(&mut self, count: usize) -> Slice<'_> {
+        Slice { first: self.row, place: self, count, began: None }
+    }
+
+    /// How many rows a slice may well have.
+    pub fn room(self, count: usize) -> usize {
+        (count - self.row).min(MANY)
+    }
+}
+
+pub struct Slice<'a> {
+    place: &'a mut Place,
+    first: usize,
+    count: usize,
+    /// When the clock was looked at first.
+    began: Option<Instant>,
+}
+
+impl Slice<'_> {
+    fn is_over(&mut self) -> bool {
+        let done = self.place.row - self.first;
+        done > 0 && done.is_multiple_of(LOOK) && self.began.get_or_insert_with(Instant::now).elapsed() > SLICE
+    }
+}
+
+impl Iterator for Slice<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let row = self.place.row;
+        if row >= self.count || self.is_over() {
+            return None;
+        }
+        self.place.row += 1;
+        Some(row)
+    }
+}
+
+/// The garbage collector, while the rows of a long result are made.
+pub struct Collector<'py>(Option<Bound<'py, PyModule>>);
+
+impl<'py> Collector<'py> {
+    /// Whether it is to be spared a result of so many rows. Whoever has switched it off finds it off; whoever has frozen
+    /// objects of his own wants them to stay frozen, so that it is left alone.
+    pub fn is_to_be_spared(py: Python<'_>, rows: usize) -> PyResult<bool> {
+        if rows < MANY {
+            return Ok(false);
+        }
+        let gc = py.import(intern!(py, "gc"))?;
+        let enabled = gc.call_method0(intern!(py, "isenabled"))?.is_truthy()?;
+        Ok(enabled && !gc.call_method0(intern!(py, "get_freeze_count"))?.is_truthy()?)
+    }
+
+    /// Off, until this is dropped, if it is to be spared.
+    pub fn spared(py: Python<'py>, spared: bool) -> PyResult<Self> {
+        let gc = spared.then(|| py.import(intern!(py, "gc"))).transpose()?;
+        gc.as_ref().map(|gc| gc.call_method0(intern!(py, "disable"))).transpose()?;
+        Ok(Collector(gc))
+    }
+}
+
+impl Drop for Collector<'_> {
+    /// It works again, and takes all there is for old: the frozen are a generation of their own, which is merged with the
+    /// oldest when they are thawed.
+    fn drop(&mut self) {
+        let Some(gc) = &self.0 else { return };
+        let py = gc.py();
+        for step in [intern!(py, "freeze"), intern!(py, "unfreeze"), intern!(py, "enable")] {
+            if let Err(error) = gc.call_method0(step) {
+                error.write_unraisable(py, Some(gc));
+            }
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Results that are long, until all of their rows are read.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use db_pool_engine::wire::{Lost, Rows};
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+
+use crate::answer::Answer;
+use crate::drain;
+use crate::pool::Pool;
+use crate::slices::{Collector, Place};
+use crate::values::Shape;
+
+/// The rows of one result, and the list of those that were read.
+pub struct Reading {
+    rows: Rows,
+    shape: Arc<Shape>,
+    place: Place,
+    spared: bool,
+    pub records: Py<PyList>,
+}
+
+impl Reading {
+    /// Read the first slice, which nearly always is all.
+    pub fn begin(py: Python<'_>, rows: Rows, shape: Arc<Shape>) -> PyResult<Self> {
+        let spared = Collector::is_to_be_spared(py, rows.count)?;
+        let mut place = Place::default();
+        let collector = Collector::spared(py, spared)?;
+        let records = PyList::new(py, shape.records(py, &rows, &mut place)?)?.unbind();
+        drop(collector);
+        Ok(Reading { rows, shape, place, spared, records })
+    }
+
+    pub fn is_done(&self) -> bool {
+        self.place.row >= self.rows.count
+    }
+
+    /// Read one more slice.
+    fn go_on(&mut self, py: Python<'_>) -> PyResult<()> {
+        let _collector = Collector::spared(py, self.spared)?;
+        let records = self.records.bind(py);
+        for record in self.shape.records(py, &self.rows, &mut self.place)? {
+            records.append(record)?;
+        }
+        Ok(())
+    }
+}
+
+/// Who waits for a result.
+pub enum Whose {
+    Caller(Py<Answer>),
+    /// A borrower: the number of his run, and which of its results it is.
+    Borrower(u64, usize),
+}
+
+/// A value or an error for each statement of a borrower's run.
+pub type Results = Vec<(Option<Py<PyAny>>, Option<Py<PyAny>>)>;
+
+/// A borrower's run whose results are not all read.
+pub struct Run {
+    pub conn: u64,
+    pub ok: bool,
+    pub seconds: f64,
+    pub in_transaction: bool,
+    pub results: Results,
+    /// Results that are still being read.
+    pub left: usize,
+    /// Its connection is lost, which he hears after his results.
+    pub lost: Option<Lost>,
+}
+
+/// All that is being read.
+#[derive(Default)]
+pub struct Unread {
+    readings: VecDeque<(Reading, Whose)>,
+    pub runs: HashMap<u64, Run>,
+    /// The pool has ended, which is told when nothing is left here.
+    pub ended: bool,
+}
+
+impl Unread {
+    pub fn is_empty(&self) -> bool {
+        self.readings.is_empty()
+    }
+
+    pub fn add(&mut self, reading: Reading, whose: Whose) {
+        self.readings.push_back((reading, whose));
+    }
+
+    /// The run of a connection, if some of it is still being read.
+    pub fn run_on(&mut self, conn: u64) -> Option<&mut Run> {
+        self.runs.values_mut().find(|run| run.conn == conn)
+    }
+
+    /// Nobody waits any more for what was run on `conn`. False if nothing of it is being read.
+    pub fn give_up(&mut self, conn: u64) -> bool {
+        let runs = &self.runs;
+        let on_conn = |token: &u64| runs.get(token).is_some_and(|run| run.conn == conn);
+        let mut found = false;
+        for (reading, whose) in &mut self.readings {
+            if matches!(whose, Whose::Borrower(token, _) if on_conn(token)) {
+                reading.rows.count = reading.place.row;
+                found = true;
+            }
+        }
+        found
+    }
+}
+
+#[pymethods]
+impl Pool {
+    /// Whether results that have come are being read.
+    fn reading(&self) -> bool {
+        !self.inner().unread.is_empty()
+    }
+}
+
+/// Read one slice of the result that is next in turn, and have the loop come back if more is left.
+pub fn read_on(pool: &Bound<'_, Pool>) -> PyResult<()> {
+    let (py, this) = (pool.py(), pool.get());
+    let Some((mut reading, whose)) = this.inner().unread.readings.pop_front() else { return Ok(()) };
+    let wanted = !matches!(&whose, Whose::Caller(answer) if answer.get().is_settled());
+    let read = if wanted { reading.go_on(py) } else { Ok(()) };
+    let over = !wanted || read.is_err() || reading.is_done();
+    let outcome = match read {
+        Ok(()) => Ok(reading.records.clone_ref(py).into_any()),
+        Err(error) => Err(error.into_value(py).into_any()),
+    };
+    if !over {
+        this.inner().unread.add(reading, whose);
+        this.mailbox.signal();
+        return Ok(());
+    }
+    if !this.inner().unread.is_empty() {
+        this.mailbox.signal();
+    }
+    let told = drain::told_rows(pool, whose, outcome);
+    let ended = {
+        let mut inner = this.inner();
+        inner.unread.is_empty() && std::mem::take(&mut inner.unread.ended)
+    };
+    told.and(if ended { drain::ended(pool) } else { Ok(()) })
+}
