@@ -1,11 +1,13 @@
 //! COPY and notifications on a real server.
 
+mod outcomes;
 mod server;
 
 use std::sync::Mutex;
 
 use bytes::Bytes;
 use db_pool_engine::wire::{Answer, CopyStream, Execute, Feed, Group, Link, Notification, Outcome, connect};
+use outcomes::{code, tag};
 use server::Server;
 use tokio::sync::mpsc;
 
@@ -31,16 +33,6 @@ async fn copy(link: &mut Link, sql: &str, feeds: &[&str]) -> (Outcome, Vec<u8>) 
     let answer = link.run_copy(sql, CopyStream { ask: &ask, answers: &mut answers }).await.unwrap();
     let outcome = answer.outcomes.into_iter().next().unwrap();
     (outcome, given.into_inner().unwrap())
-}
-
-fn tag(outcome: &Outcome) -> &str {
-    let Outcome::Done { tag, .. } = outcome else { panic!("{outcome:?}") };
-    tag
-}
-
-fn code(outcome: &Outcome) -> &str {
-    let Outcome::Failed(error) = outcome else { panic!("{outcome:?}") };
-    error.code()
 }
 
 #[tokio::test]

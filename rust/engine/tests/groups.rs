@@ -1,11 +1,13 @@
 //! Groups of statements on a real server.
 
+mod outcomes;
 mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use db_pool_engine::wire::{Answer, Config, Described, Execute, Group, Link, Outcome, connect};
+use outcomes::{code, tag};
 use server::Server;
 
 async fn link(server: &Server) -> Link {
@@ -29,16 +31,6 @@ async fn run(link: &mut Link, statements: &[Execute]) -> Answer {
 fn value(outcome: &Outcome) -> String {
     let Outcome::Done { rows, .. } = outcome else { panic!("{outcome:?}") };
     String::from_utf8(rows.to_vec().unwrap()[0][0].clone().unwrap()).unwrap()
-}
-
-fn tag(outcome: &Outcome) -> &str {
-    let Outcome::Done { tag, .. } = outcome else { panic!("{outcome:?}") };
-    tag
-}
-
-fn code(outcome: &Outcome) -> &str {
-    let Outcome::Failed(error) = outcome else { panic!("{outcome:?}") };
-    error.code()
 }
 
 #[tokio::test]

@@ -1,48 +1,29 @@
 //! A whole pool on a real server: statements of many callers, sessions, failures, losses.
 
+mod answers;
 mod server;
 
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
-
+use answers::Answers;
 use bytes::BytesMut;
-use db_pool_engine::pool::{Call, Command, Completion, Options, Pool, Sink, Source, TextInfo};
+use db_pool_engine::pool::{Call, Command, Completion, Pool, Source, TextInfo};
 use db_pool_engine::rules::{ConnId, CostLimits, ItemId, Kind, Limits, Reason, TextId};
-use db_pool_engine::wire::{Config, Described, Rows, put_value};
+use db_pool_engine::wire::{Config, Rows, put_value};
 use server::Server;
-
-/// No test waits longer for one answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Answers(Sender<Completion>);
-
-impl Sink for Answers {
-    fn formats(&self, _: &mut Described) {}
-    fn complete(&self, batch: Vec<Completion>) {
-        for one in batch {
-            let _ = self.0.send(one); // a test that has ended does not listen
-        }
-    }
-}
 
 /// A caller with one text per SQL, who sends every argument as text.
 struct Client {
     pool: Pool,
-    answers: Receiver<Completion>,
+    answers: Answers,
     texts: Vec<String>,
     args: Vec<Option<String>>,
     /// What was heard of connections that failed.
     troubles: Vec<Completion>,
-    _runtime: tokio::runtime::Runtime,
 }
 
 impl Client {
     fn new(config: Config, limits: Limits) -> Client {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (sender, answers) = channel();
-        let pool = Pool::open(runtime.handle(), config, limits, Options::default(), Arc::new(Answers(sender)));
-        Client { pool, answers, texts: Vec::new(), args: Vec::new(), troubles: Vec::new(), _runtime: runtime }
+        let (pool, answers) = Answers::of(config, limits);
+        Client { pool, answers, texts: Vec::new(), args: Vec::new(), troubles: Vec::new() }
     }
 
     fn on(server: &Server) -> Client {
@@ -97,7 +78,7 @@ impl Client {
     fn next(&mut self) -> Completion {
         self.pool.flush();
         loop {
-            match self.answers.recv_timeout(PATIENCE).expect("no answer in time") {
+            match self.answers.next() {
                 Completion::NeedsParams(item, text) => {
                     let mut params = BytesMut::new();
                     put_value(&mut params, self.args[item.0 as usize].as_ref().map(String::as_bytes));

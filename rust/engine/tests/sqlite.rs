@@ -1,5 +1,6 @@
 //! A whole pool on an SQLite database: groups, sessions, turns, interrupts.
 
+mod answers;
 mod database;
 
 use std::time::{Duration, Instant};

@@ -3,29 +3,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use db_pool_engine::pool::{Call, Command, Completion, Gauges, Options, Pool, Ran, Sink, Source, TextInfo};
+use db_pool_engine::pool::{Call, Command, Completion, Gauges, Pool, Ran, Source, TextInfo};
 use db_pool_engine::rules::{ConnId, CostLimits, ItemId, Kind, Limits, TextId};
 use db_pool_engine::sqlite::values::{Value, Values, put};
 use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
 use db_pool_engine::wire::{ConnectError, Described, Rows, ServerError};
 
-/// No test waits longer for one answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-struct Answers(Sender<Completion>);
-
-impl Sink for Answers {
-    fn formats(&self, _: &mut Described) {}
-    fn complete(&self, batch: Vec<Completion>) {
-        for one in batch {
-            let _ = self.0.send(one); // a test that has ended does not listen
-        }
-    }
-}
+use crate::answers::Answers;
 
 /// A folder that goes with its test.
 pub struct Folder(PathBuf);
@@ -132,12 +119,11 @@ pub fn code(error: &ServerError) -> &str {
 /// A caller.
 pub struct Client {
     pub pool: Pool,
-    answers: Receiver<Completion>,
+    answers: Answers,
     texts: Vec<Arc<Described>>,
     pub refused: Option<ConnectError>,
     pub notices: Vec<ServerError>,
     last: u64,
-    _runtime: tokio::runtime::Runtime,
 }
 
 impl Client {
@@ -147,10 +133,8 @@ impl Client {
         let (breaks_stalls, read_lanes, max_write_lanes) = (false, 1, 1);
         let limits =
             Limits { group_time: 1000.0, cost, breaks_stalls, read_lanes, max_write_lanes, ..Limits::default() };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (sender, answers) = channel();
-        let pool = Pool::open(runtime.handle(), config, limits, Options::default(), Arc::new(Answers(sender)));
-        Client { pool, answers, texts: Vec::new(), refused: None, notices: Vec::new(), last: 0, _runtime: runtime }
+        let (pool, answers) = Answers::of(config, limits);
+        Client { pool, answers, texts: Vec::new(), refused: None, notices: Vec::new(), last: 0 }
     }
 
     fn text(&mut self, kind: Kind, sql: &str) -> (TextId, Arc<Described>) {
@@ -182,7 +166,7 @@ impl Client {
     pub fn next(&mut self) -> Completion {
         self.pool.flush();
         loop {
-            match self.answers.recv_timeout(PATIENCE).expect("no answer in time") {
+            match self.answers.next() {
                 Completion::Opened(_) => {}
                 Completion::NotOpened(error) => self.refused = Some(error),
                 Completion::Notice(notice) => self.notices.push(notice),
