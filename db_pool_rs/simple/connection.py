@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import warnings
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -21,6 +20,7 @@ from .notifications import Notifications
 from .preparation import PreparedStatement
 from .session import Session
 from .texts import nothing
+from .waiting import left
 
 if TYPE_CHECKING:
     from .pool import Pool
@@ -219,14 +219,11 @@ class Connection(CopyCalls):
                     self._pool.encode(statement)
                 number += 1
             if group:
-                await session.run(group, self._remaining(deadline))
+                await session.run(group, left(deadline))
         except ArgumentError as error:
             if number == len(group):  # found when the server had told the types
                 number = [statement.error is error for statement in group].index(True)
             raise ArgumentError(f"element {first + number}: {error}") from None
-
-    def _remaining(self, deadline: float | None) -> float | None:
-        return None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
 
 
 class Transaction:

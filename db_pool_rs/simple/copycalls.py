@@ -10,6 +10,7 @@ from . import copycommand
 from .copystreams import sink_of, source_of
 from .driver import STATUS, Sink, Source, Statement
 from .exclusive import session_text
+from .waiting import left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,14 +43,15 @@ class CopyCalls:
         table = copycommand.table(table_name, schema_name)
         full = copycommand.table(table_name, schema_name, columns)
         _postgresql(self)
-        there = {row["name"]: row for row in await self.fetch(COLUMNS, table, timeout=timeout)}
+        deadline = self.pool.deadline(timeout)
+        there = {row["name"]: row for row in await self.fetch(COLUMNS, table, timeout=left(deadline))}
         chosen = list(there) if columns is None else list(columns)
         missing = [name for name in chosen if name not in there]
         if missing:
             raise InterfaceError(f"columns: {table} has no column {missing[0]!r} to be filled; it has {list(there)}")
         encoder = RecordEncoder([there[name] for name in chosen])
         sql = f"COPY {full} FROM STDIN WITH (FORMAT binary){_where(where)}"
-        return await _copy(self, sql, encoder.pieces(records), timeout)
+        return await _copy(self, sql, encoder.pieces(records), left(deadline))
 
     async def copy_to_table(
         self: Host,
@@ -99,8 +101,9 @@ class CopyCalls:
         from .copyquery import with_literals
 
         _postgresql(self)
-        query = await with_literals(self, query, args, timeout)
-        return await _copy_out(self, f"COPY ({query}\n) TO STDOUT{copycommand.options(options)}", output, timeout)
+        deadline = self.pool.deadline(timeout)
+        sql = f"COPY ({await with_literals(self, query, args, deadline)}\n) TO STDOUT{copycommand.options(options)}"
+        return await _copy_out(self, sql, output, left(deadline))
 
 
 def _where(condition: str | None) -> str:

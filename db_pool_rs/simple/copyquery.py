@@ -12,6 +12,7 @@ from ..errors import InterfaceError
 from ..statement import split_statements
 from .driver import ROWS, STATUS, Statement
 from .exclusive import session_text
+from .waiting import left
 
 if TYPE_CHECKING:
     from ..record import Record
@@ -45,17 +46,17 @@ _PARAMETER = re.compile(
 )
 
 
-async def with_literals(connection: Host, query: str, args: tuple[Any, ...], timeout: float | None) -> str:
+async def with_literals(connection: Host, query: str, args: tuple[Any, ...], deadline: float | None) -> str:
     """The one statement of `query`, its parameters replaced by the arguments."""
     (query,) = split_statements(query, "postgresql")
     if not args:
         return query
-    types = await _types(connection, query, timeout)
+    types = await _types(connection, query, left(deadline))
     if types:
         columns = [f"pg_catalog.quote_nullable(${number}::{name}::text)" for number, name in enumerate(types, 1)]
-        values = await connection.fetchrow(f"SELECT {', '.join(columns)}", *args, timeout=timeout)
-    else:
-        values = await connection.fetchrow("SELECT 1 WHERE false", *args, timeout=timeout)  # refuses the arguments
+        values = await connection.fetchrow(f"SELECT {', '.join(columns)}", *args, timeout=left(deadline))
+    else:  # refuses the arguments
+        values = await connection.fetchrow("SELECT 1 WHERE false", *args, timeout=left(deadline))
     assert values is not None
     return _PARAMETER.sub(
         lambda found: _replaced(found, [f"({v}::{t})" for v, t in zip(values, types, strict=True)]), query

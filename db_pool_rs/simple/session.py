@@ -66,31 +66,39 @@ class Session:
 
     async def run(self, statements: Sequence[Statement], timeout: float | None = None) -> None:
         """Run `statements` in one round trip, after the pending commands; raises the first error among them."""
+        await self._run(statements, self._deadline(timeout))
+
+    async def _run(self, statements: Sequence[Statement], deadline: float | None) -> None:
         group: list[Statement] = []
 
         def start() -> asyncio.Future[None]:
             group.extend([*self._pending(), *statements])
             return self.user.start(group)
 
-        await self._exchange(start, timeout)
+        await self._exchange(start, deadline)
         if statements and statements[0].text.kind is not StatementClass.CONTROL:
             self.runner.executed(statements, self.user.seconds)
         self._raise_first(group)
 
     async def describe(self, statement: Statement, timeout: float | None = None) -> None:
         """Have the database check a statement without running it; raises what is wrong with it."""
+        deadline = self._deadline(timeout)
         if self.prefix:  # the text may depend on what they do
-            await self.run((), timeout)
-        await self._exchange(lambda: self.user.describe(statement), timeout)
+            await self._run((), deadline)
+        await self._exchange(lambda: self.user.describe(statement), deadline)
         self._raise_first((statement,))
 
     async def copy(self, statement: Statement, stream: Source | Sink, timeout: float | None = None) -> None:
         """Run a COPY; raises what the database, or the stream, has raised."""
+        deadline = self._deadline(timeout)
         if self.prefix:
-            await self.run((), timeout)
-        await self._exchange(lambda: self.user.copy(statement, stream), timeout)
+            await self._run((), deadline)
+        await self._exchange(lambda: self.user.copy(statement, stream), deadline)
         self.runner.executed((statement,), self.user.seconds)
         self._raise_first((statement,))
+
+    def _deadline(self, timeout: float | None) -> float | None:
+        return None if timeout is None else self.runner.loop.time() + timeout
 
     def _pending(self) -> list[Statement]:
         commands = [Statement(command_text(sql, self.user.dialect), (), STATUS, None) for sql in self.prefix]
@@ -103,9 +111,8 @@ class Session:
                 self.runner.metrics.errors += 1
                 raise statement.error
 
-    async def _exchange(self, start: Callable[[], asyncio.Future[None]], timeout: float | None) -> None:
+    async def _exchange(self, start: Callable[[], asyncio.Future[None]], deadline: float | None) -> None:
         """Wait for those who called earlier, then for what `start` sends."""
-        deadline = None if timeout is None else self.runner.loop.time() + timeout
         await self._enter(deadline)
         try:
             if self._winding is not None:

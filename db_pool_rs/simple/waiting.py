@@ -30,6 +30,11 @@ async def until(future: asyncio.Future[T], deadline: float | None) -> T:
         timer.cancel()
 
 
+def left(deadline: float | None) -> float | None:
+    """Seconds until `deadline`, 0 if it is over; None for no limit."""
+    return None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
+
+
 def _expire(future: asyncio.Future[Any]) -> None:
     if not future.done():
         future.set_exception(Expired())

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import PoolTimeout, QueryCanceled, StatementTimeout
+from db_pool_rs.simple import session, waiting
 from tests.contract.waiting import in_thread, until, until_async
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
@@ -185,6 +186,35 @@ async def test_executemany_has_one_deadline(pg_pool: Any) -> None:
         with pytest.raises(PoolTimeout):
             await pg_pool.executemany("INSERT INTO item VALUES ($1)", [(1,)], timeout=0.1)
         assert time.monotonic() - started < 0.1 + SLACK
+
+
+@pytest.mark.parametrize("call", ["prepare", "copy_from_query", "copy_from_query, arguments", "copy_records"])
+async def test_one_deadline_for_begin_and_call(pg_pool: Any, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    deadlines: list[float] = []
+    clock = asyncio.get_running_loop().time
+
+    async def noted(future: Any, deadline: float) -> None:
+        deadlines.append(deadline)
+        await waiting.until(future, deadline)
+        await asyncio.sleep(SLACK)  # so long takes each part
+
+    async def discard(_: bytes) -> None: ...
+
+    await pg_pool.execute("CREATE TABLE one_deadline (id int)")
+    async with pg_pool.transaction() as conn:
+        calls = {
+            "prepare": lambda: conn.prepare("SELECT 1", timeout=30),
+            "copy_from_query": lambda: conn.copy_from_query("SELECT 1", output=discard, timeout=30),
+            "copy_from_query, arguments": lambda: conn.copy_from_query("SELECT $1", "x", output=discard, timeout=30),
+            "copy_records": lambda: conn.copy_records_to_table("one_deadline", records=[(1,)], timeout=30),
+        }
+        monkeypatch.setattr(session, "until", noted)
+        latest = clock() + 30
+        await calls[call]()
+        monkeypatch.undo()
+    assert len(deadlines) > 1
+    assert max(deadlines) - min(deadlines) < SLACK, "what the first part takes is not given to the second once more"
+    assert max(deadlines) - latest < SLACK
 
 
 async def test_asyncio_timeouts_work_as_well(endless: tuple[Any, str]) -> None:
