@@ -58,7 +58,7 @@ def resolve(dsn: str | None, environ: Mapping[str, str], overrides: Mapping[str,
         options=values.get("options", ""),
         server_settings=_server_settings(given_settings, environ),
         channel_binding=_value(values, "channel_binding"),
-        require_auth=values.get("require_auth") or None,
+        require_auth=values.get("require_auth", "").replace(" ", "") or None,  # libpq has no sense of blanks
         allow_cleartext_password=bool(values.get("allow_cleartext_password")),
         network=MappingProxyType({name: values[name].strip() for name in _NETWORK if values.get(name)}),
         password_provider=provider,

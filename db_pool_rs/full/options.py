@@ -27,6 +27,7 @@ def target(config: PoolConfig) -> dict[str, Any]:
     settings = [("application_name", known.application_name), ("options", known.options)]
     return {
         "hosts": [(host.host, host.port, host.hostaddr, host.password) for host in known.hosts],
+        "shuffled": known.load_balance_hosts,
         "user": known.user,
         "dbname": known.dbname,
         "ssl": _ssl(known),
@@ -34,6 +35,7 @@ def target(config: PoolConfig) -> dict[str, Any]:
         "connect_timeout": known.connect_timeout,
         "settings": [pair for pair in settings if pair[1]] + list(known.server_settings.items()),
         "channel_binding": {"require": True, "disable": False}.get(known.channel_binding),
+        "auth_methods": known.require_auth,
         "allow_cleartext_password": known.allow_cleartext_password,
         "max_statements": config.max_statements,
     }
@@ -46,8 +48,10 @@ def _ssl(known: ConnectConfig) -> dict[str, Any]:
         "direct": ssl.negotiation == "direct",
         "cert": None if ssl.certmode == "disable" else ssl.cert,
         "key": ssl.key,
+        "password": ssl.password,
         "rootcert": ssl.rootcert,
         "crl": ssl.crl,
+        "crldir": ssl.crldir,
         "sni": ssl.sni,
         "only_tls13": ssl.min_version == "TLSv1.3",
         "only_tls12": ssl.max_version == "TLSv1.2",
@@ -55,14 +59,6 @@ def _ssl(known: ConnectConfig) -> dict[str, Any]:
 
 
 def _refuse(known: ConnectConfig) -> None:
-    if known.require_auth is not None:
-        raise ConfigError("require_auth", known.require_auth, "nothing in mode full; modes simple and balanced have it")
-    if known.ssl.crldir is not None:
-        raise ConfigError("sslcrldir", known.ssl.crldir, "nothing in mode full, which reads sslcrl")
-    if known.ssl.password is not None:
-        raise ConfigError("sslpassword", "(hidden)", "nothing in mode full, which reads keys without a passphrase")
-    if known.load_balance_hosts:
-        raise ConfigError("load_balance_hosts", "random", "disable in mode full, which tries hosts in their order")
     for name, value in known.network.items():
         if name in _ONLY_LIBPQ and value not in _ONLY_LIBPQ[name]:
             raise ConfigError(name, value, f"{' or '.join(map(repr, _ONLY_LIBPQ[name]))} in mode full")

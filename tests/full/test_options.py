@@ -13,15 +13,10 @@ from db_pool_rs.errors import ConfigError
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("require_auth", "scram-sha-256"),
-        ("sslcrldir", "/nowhere"),
-        ("sslpassword", "s3cret"),
-        ("load_balance_hosts", "random"),
         ("requirepeer", "postgres"),
         ("gssencmode", "require"),
     ],
 )
 async def test_what_only_libpq_has_is_refused(name: str, value: str) -> None:
-    with pytest.raises(ConfigError, match=name) as caught:
+    with pytest.raises(ConfigError, match=name):
         await create_pool(f"postgresql://localhost/none?{name}={value}", mode="full")
-    assert "s3cret" not in str(caught.value)

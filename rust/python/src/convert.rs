@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use db_pool_engine::pool::{Backend, Gauges, Histogram, Options};
 use db_pool_engine::rules::{CostLimits, Kind, Limits, Reason};
-use db_pool_engine::wire::{Config, Host, Lost, ServerError, Ssl, SslMode, TargetAttrs};
+use db_pool_engine::wire::{AuthMethods, Config, Host, Lost, ServerError, Ssl, SslMode, TargetAttrs};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -34,6 +34,7 @@ fn config(dict: &Bound<'_, PyDict>) -> PyResult<Config> {
     let host = |(host, port, hostaddr, password)| Host { host, port, hostaddr, password };
     Ok(Config {
         hosts: hosts.into_iter().map(host).collect(),
+        shuffled: get(dict, "shuffled")?,
         user: get(dict, "user")?,
         dbname: get(dict, "dbname")?,
         ssl: ssl(&get(dict, "ssl")?)?,
@@ -41,6 +42,7 @@ fn config(dict: &Bound<'_, PyDict>) -> PyResult<Config> {
         connect_timeout: get::<Option<f64>>(dict, "connect_timeout")?.map(Duration::from_secs_f64),
         settings: get(dict, "settings")?,
         channel_binding: get(dict, "channel_binding")?,
+        auth_methods: get::<Option<String>>(dict, "auth_methods")?.map(|text| AuthMethods::new(&text)),
         allow_cleartext_password: get(dict, "allow_cleartext_password")?,
         max_statements: get(dict, "max_statements")?,
     })
@@ -73,8 +75,10 @@ fn ssl(dict: &Bound<'_, PyDict>) -> PyResult<Ssl> {
         direct: get(dict, "direct")?,
         cert: get(dict, "cert")?,
         key: get(dict, "key")?,
+        password: get(dict, "password")?,
         rootcert: get(dict, "rootcert")?,
         crl: get(dict, "crl")?,
+        crldir: get(dict, "crldir")?,
         sni: get(dict, "sni")?,
         only_tls13: get(dict, "only_tls13")?,
         only_tls12: get(dict, "only_tls12")?,

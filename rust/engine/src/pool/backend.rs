@@ -14,7 +14,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
 /// A database.
 pub enum Backend {
     /// A PostgreSQL server.
-    Postgres(Config),
+    Postgres(Box<Config>),
     /// An SQLite database.
     Sqlite(sqlite::Config),
 }
@@ -40,7 +40,7 @@ pub enum Session {
 #[derive(Clone)]
 pub enum Key {
     /// A CancelRequest.
-    Postgres(CancelKey),
+    Postgres(Box<CancelKey>),
     /// An interrupt.
     Sqlite(Arc<Control>),
 }
@@ -54,7 +54,7 @@ impl Backend {
 
 impl From<Config> for Backend {
     fn from(config: Config) -> Self {
-        Backend::Postgres(config)
+        Backend::Postgres(Box::new(config))
     }
 }
 
@@ -68,7 +68,7 @@ impl Connector {
     /// For this database; opens nothing.
     pub fn new(backend: Backend) -> Self {
         match backend {
-            Backend::Postgres(config) => Connector::Postgres(holder::holder(config)),
+            Backend::Postgres(config) => Connector::Postgres(holder::holder(*config)),
             Backend::Sqlite(config) => Connector::Sqlite(Driver::new(config)),
         }
     }
@@ -93,7 +93,7 @@ impl Session {
     /// What is needed to stop its work.
     pub fn key(&self) -> Key {
         match self {
-            Session::Postgres(link) => Key::Postgres(link.cancel_key().clone()),
+            Session::Postgres(link) => Key::Postgres(Box::new(link.cancel_key().clone())),
             Session::Sqlite(link) => Key::Sqlite(link.control().clone()),
         }
     }

@@ -10,6 +10,7 @@ use postgres_protocol::message::frontend;
 
 use super::error::{ConnectError, Malformed};
 use super::frame::Fields;
+use super::methods::AuthMethods;
 
 /// What is known for the login.
 pub struct Login {
@@ -21,11 +22,15 @@ pub struct Login {
     pub cleartext_allowed: bool,
     /// `channel_binding`.
     pub binding: Option<bool>,
+    /// `require_auth`.
+    pub methods: Option<AuthMethods>,
     /// The data for channel binding; None on a link without TLS.
     pub end_point: Option<Vec<u8>>,
     /// Whether the link has TLS.
     pub tls: bool,
     scram: Option<ScramSha256>,
+    /// A secret was sent, by a method that has no proof of the server's.
+    told: bool,
     proven: bool,
     accepted: bool,
 }
@@ -38,9 +43,11 @@ impl Login {
             password: password.map(str::to_owned),
             cleartext_allowed: false,
             binding: None,
+            methods: None,
             end_point: None,
             tls: false,
             scram: None,
+            told: false,
             proven: false,
             accepted: false,
         }
@@ -57,7 +64,7 @@ impl Login {
         match fields.number()? {
             0 => self.accept()?,
             3 => {
-                self.password_only()?;
+                self.password_only("password")?;
                 if !self.cleartext_allowed {
                     return Err(ConnectError::permanent(
                         "the password would be sent in clear: use sslmode=require, or allow_cleartext_password=true",
@@ -66,7 +73,7 @@ impl Login {
                 frontend::password_message(self.password()?.as_bytes(), out)?;
             }
             5 => {
-                self.password_only()?;
+                self.password_only("md5")?;
                 let salt = fields.bytes(4)?.try_into().expect("bug: four bytes are four");
                 let hash = md5_hash(self.user.as_bytes(), self.password()?.as_bytes(), salt);
                 frontend::password_message(hash.as_bytes(), out)?;
@@ -87,8 +94,14 @@ impl Login {
         given.ok_or_else(|| ConnectError::permanent("the server asks for a password, and there is none"))
     }
 
+    fn check(&self, method: &str) -> Result<(), ConnectError> {
+        self.methods.as_ref().map_or(Ok(()), |methods| methods.check(method))
+    }
+
     /// Methods that bind nothing to the channel.
-    fn password_only(&self) -> Result<(), ConnectError> {
+    fn password_only(&mut self, method: &str) -> Result<(), ConnectError> {
+        self.check(method)?;
+        self.told = true;
         if self.binding == Some(true) {
             return Err(ConnectError::permanent("channel binding required, but the server asks for a plain password"));
         }
@@ -103,11 +116,15 @@ impl Login {
         if self.binding == Some(true) && !self.proven {
             return Err(ConnectError::permanent("channel binding required, but the server did not authenticate by it"));
         }
+        if !self.told && !self.proven {
+            self.check("none")?;
+        }
         self.accepted = true;
         Ok(())
     }
 
     fn begin(&mut self, mut fields: Fields<'_>, out: &mut BytesMut) -> Result<(), ConnectError> {
+        self.check("scram-sha-256")?;
         let mut offered = Vec::new();
         while fields.0.first().is_some_and(|byte| *byte != 0) {
             offered.push(fields.text()?);

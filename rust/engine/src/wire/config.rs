@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::methods::AuthMethods;
+
 /// How much TLS is asked for: libpq's `sslmode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SslMode {
@@ -30,12 +32,16 @@ pub struct Ssl {
     pub direct: bool,
     /// `sslcert`, PEM.
     pub cert: Option<String>,
-    /// `sslkey`, PEM without a passphrase.
+    /// `sslkey`, PEM.
     pub key: Option<String>,
+    /// `sslpassword`, of the key; never shown.
+    pub password: Option<String>,
     /// `sslrootcert`, PEM, or "system".
     pub rootcert: Option<String>,
     /// `sslcrl`, PEM.
     pub crl: Option<String>,
+    /// `sslcrldir`: a folder of such files.
+    pub crldir: Option<String>,
     /// `sslsni`.
     pub sni: bool,
     /// Nothing below TLS 1.3.
@@ -51,8 +57,10 @@ impl Default for Ssl {
             direct: false,
             cert: None,
             key: None,
+            password: None,
             rootcert: None,
             crl: None,
+            crldir: None,
             sni: true,
             only_tls13: false,
             only_tls12: false,
@@ -101,6 +109,8 @@ pub enum TargetAttrs {
 pub struct Config {
     /// In the order in which they are tried.
     pub hosts: Vec<Host>,
+    /// `load_balance_hosts`: they, and the addresses of each, are tried in any order.
+    pub shuffled: bool,
     /// Who logs in.
     pub user: String,
     /// Where.
@@ -115,6 +125,8 @@ pub struct Config {
     pub settings: Vec<(String, String)>,
     /// `channel_binding`: Some(true) is "require", Some(false) "disable".
     pub channel_binding: Option<bool>,
+    /// `require_auth`.
+    pub auth_methods: Option<AuthMethods>,
     /// A password may be sent in clear over an unencrypted link that leaves this machine.
     pub allow_cleartext_password: bool,
     /// Prepared statements kept on each connection; 0 for none.
@@ -125,6 +137,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             hosts: Vec::new(),
+            shuffled: false,
             user: String::new(),
             dbname: String::new(),
             ssl: Ssl::default(),
@@ -132,6 +145,7 @@ impl Default for Config {
             connect_timeout: Some(Duration::from_secs(10)),
             settings: Vec::new(),
             channel_binding: None,
+            auth_methods: None,
             allow_cleartext_password: false,
             max_statements: 256,
         }

@@ -1,8 +1,10 @@
 //! Opening a session: every host and address in turn, every failure told.
 //!
-//! Order and limits are libpq's: hosts as written, of each host every address that its name has, each with
+//! Order and limits are libpq's: hosts as written (or shuffled, `load_balance_hosts`), of each host every address that its name has, each with
 //! `connect_timeout`. Unlike libpq, a failure of any kind moves on to the next host, but a server that has turned the
 //! login down is not asked again at the host's other addresses.
+
+use std::hash::{BuildHasher, RandomState};
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
@@ -45,7 +47,7 @@ async fn try_all(
     target: TargetAttrs,
     failures: &mut Vec<(String, ConnectError)>,
 ) -> Option<Link> {
-    for host in &config.hosts {
+    for host in in_order(config, config.hosts.iter()) {
         let resolving = async { addresses(host).await.map_err(ConnectError::from) };
         let found = match in_time(config, resolving).await {
             Ok(found) => found,
@@ -54,7 +56,7 @@ async fn try_all(
                 continue;
             }
         };
-        for address in found {
+        for address in in_order(config, found.into_iter()) {
             let attempt = Attempt { config, host, address: &address, password, target };
             match in_time(config, attempt.run()).await {
                 Ok(link) => return Some(link),
@@ -69,6 +71,17 @@ async fn try_all(
         }
     }
     None
+}
+
+/// As they are, or (`load_balance_hosts`) in any order.
+fn in_order<T>(config: &Config, items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<(u64, T)> = items.map(|item| (0, item)).collect();
+    if config.shuffled {
+        let random = RandomState::new();
+        (0_u64..).zip(&mut items).for_each(|(number, (key, _))| *key = random.hash_one(number));
+        items.sort_by_key(|(key, _)| *key);
+    }
+    items.into_iter().map(|(_, item)| item).collect()
 }
 
 async fn in_time<T>(config: &Config, work: impl Future<Output = Result<T, ConnectError>>) -> Result<T, ConnectError> {
@@ -167,7 +180,10 @@ impl Attempt<'_> {
         login.tls = stream.is_tls();
         login.end_point = tls::end_point(&stream);
         login.binding = self.config.channel_binding;
-        login.cleartext_allowed = login.tls || self.address.is_local() || self.config.allow_cleartext_password;
+        login.methods = self.config.auth_methods.clone();
+        // Whoever says which methods he accepts means it.
+        let allowed = self.config.allow_cleartext_password || login.methods.is_some();
+        login.cleartext_allowed = login.tls || self.address.is_local() || allowed;
         let tls = stream.is_tls().then(|| (self.config.ssl.clone(), self.host.host.clone()));
         let key = CancelKey { address: self.address.clone(), tls, process_id: 0, secret: 0 };
         let mut link = Link::new(stream, key, self.config.max_statements);

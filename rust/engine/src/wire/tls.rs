@@ -9,13 +9,13 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
 use super::config::{Ssl, SslMode};
 use super::error::ConnectError;
+use super::keys;
 use super::stream::Stream;
 
 /// Encrypt a stream; `host` is the name that the certificate must have, and that is sent (SNI).
@@ -57,8 +57,8 @@ fn client_config(ssl: &Ssl) -> Result<ClientConfig, ConnectError> {
         .with_custom_certificate_verifier(verifier(ssl, provider)?);
     let mut config = match (&ssl.cert, &ssl.key) {
         (Some(cert), Some(key)) => {
-            let key = PrivateKeyDer::from_pem_file(key).map_err(|error| unreadable(key, error))?;
-            builder.with_client_auth_cert(certificates(cert)?, key).map_err(permanent)?
+            let key = keys::private_key(key, ssl.password.as_deref())?;
+            builder.with_client_auth_cert(keys::certificates(cert)?, key).map_err(permanent)?
         }
         _ => builder.with_no_client_auth(),
     };
@@ -71,15 +71,6 @@ fn permanent(error: impl std::fmt::Display) -> ConnectError {
     ConnectError::permanent(format!("TLS: {error}"))
 }
 
-fn unreadable(path: &str, error: impl std::fmt::Display) -> ConnectError {
-    ConnectError::permanent(format!("TLS: {path} cannot be used: {error}"))
-}
-
-fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
-    let found = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(path, error))?;
-    found.collect::<Result<_, _>>().map_err(|error| unreadable(path, error))
-}
-
 fn verifier(ssl: &Ssl, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, ConnectError> {
     let Some(rootcert) = &ssl.rootcert else {
         if ssl.mode >= SslMode::VerifyCa {
@@ -89,26 +80,16 @@ fn verifier(ssl: &Ssl, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCe
         }
         return Ok(Arc::new(Lenient { known: None, provider }));
     };
-    let mut builder = WebPkiServerVerifier::builder_with_provider(roots(rootcert)?.into(), provider.clone());
-    if let Some(path) = &ssl.crl {
-        let lists = CertificateRevocationListDer::pem_file_iter(path).map_err(|error| unreadable(path, error))?;
-        builder = builder.with_crls(lists.collect::<Result<Vec<_>, _>>().map_err(|error| unreadable(path, error))?);
+    let roots = keys::roots(rootcert)?.into();
+    let mut builder = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
+    if let Some(lists) = keys::revoked(ssl)? {
+        builder = builder.with_crls(lists).enforce_revocation_expiration();
     }
     let known = builder.build().map_err(permanent)?;
     if ssl.mode == SslMode::VerifyFull || rootcert == "system" {
         return Ok(known);
     }
     Ok(Arc::new(Lenient { known: Some(known), provider }))
-}
-
-fn roots(path: &str) -> Result<RootCertStore, ConnectError> {
-    let mut roots = RootCertStore::empty();
-    let found = if path == "system" { rustls_native_certs::load_native_certs().certs } else { certificates(path)? };
-    roots.add_parsable_certificates(found);
-    if roots.is_empty() {
-        return Err(ConnectError::permanent(format!("TLS: there is no root certificate in {path}")));
-    }
-    Ok(roots)
 }
 
 /// Accepts a certificate of a known authority whatever its name, or any if no authority is known. The server must prove

@@ -1,0 +1,77 @@
+//! The files of TLS: certificates, private keys, lists of what was revoked.
+
+use std::path::{Path, PathBuf};
+
+use pkcs8::der::SecretDocument;
+use pkcs8::der::pem::PemLabel;
+use pkcs8::{EncryptedPrivateKeyInfoRef, der::Decode};
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+
+use super::config::Ssl;
+use super::error::ConnectError;
+
+fn unusable(path: impl AsRef<Path>, reason: impl std::fmt::Display) -> ConnectError {
+    ConnectError::permanent(format!("TLS: {} cannot be used: {reason}", path.as_ref().display()))
+}
+
+/// The certificates in a file.
+pub fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, ConnectError> {
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, error))?;
+    found.collect::<Result<_, _>>().map_err(|error| unusable(path, error))
+}
+
+/// The authorities in a file, or (`system`) those that this machine trusts.
+pub fn roots(path: &str) -> Result<RootCertStore, ConnectError> {
+    let mut roots = RootCertStore::empty();
+    let found = if path == "system" { rustls_native_certs::load_native_certs().certs } else { certificates(path)? };
+    roots.add_parsable_certificates(found);
+    if roots.is_empty() {
+        return Err(ConnectError::permanent(format!("TLS: there is no root certificate in {path}")));
+    }
+    Ok(roots)
+}
+
+/// The private key in a file; a password that it does not need is no matter.
+pub fn private_key(path: &str, password: Option<&str>) -> Result<PrivateKeyDer<'static>, ConnectError> {
+    let text = std::fs::read_to_string(path).map_err(|error| unusable(path, error))?;
+    if text.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(unusable(path, "it is encrypted in a format of its own; `openssl pkcs8 -topk8` makes it PKCS #8"));
+    }
+    let Some(encrypted) = text.find(&format!("-----BEGIN {}-----", EncryptedPrivateKeyInfoRef::PEM_LABEL)) else {
+        return PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(|error| unusable(path, error));
+    };
+    let password = password.ok_or_else(|| unusable(path, "it is encrypted, and there is no sslpassword"))?;
+    let (_, key) = SecretDocument::from_pem(text[encrypted..].trim_end()).map_err(|error| unusable(path, error))?;
+    let key = EncryptedPrivateKeyInfoRef::from_der(key.as_bytes()).map_err(|error| unusable(path, error))?;
+    let key = key.decrypt(password).map_err(|error| undecryptable(path, error))?;
+    Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
+}
+
+fn undecryptable(path: &str, error: pkcs8::Error) -> ConnectError {
+    unusable(path, format_args!("sslpassword does not decrypt it: {error}"))
+}
+
+/// What was revoked; None if that is not asked for. There must be a list then: without one, nothing would be checked.
+pub fn revoked(ssl: &Ssl) -> Result<Option<Vec<CertificateRevocationListDer<'static>>>, ConnectError> {
+    let mut files: Vec<PathBuf> = ssl.crl.iter().map(PathBuf::from).collect();
+    if let Some(folder) = &ssl.crldir {
+        for entry in std::fs::read_dir(folder).map_err(|error| unusable(folder, error))? {
+            files.push(entry.map_err(|error| unusable(folder, error))?.path());
+        }
+        files.retain(|path| !path.is_dir());
+    }
+    let mut lists = Vec::new();
+    for path in &files {
+        let found = CertificateRevocationListDer::pem_file_iter(path).map_err(|error| unusable(path, error))?;
+        for list in found {
+            lists.push(list.map_err(|error| unusable(path, error))?);
+        }
+    }
+    match ssl.crl.as_ref().or(ssl.crldir.as_ref()) {
+        None => Ok(None),
+        Some(place) if lists.is_empty() => Err(unusable(place, "there is no certificate revocation list")),
+        Some(_) => Ok(Some(lists)),
+    }
+}
