@@ -42,7 +42,9 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
 
     def make(module: str, source: str) -> None:
         (modules / f"{module}.py").write_text(source)
-        monkeypatch.delitem(sys.modules, module, raising=False)
+        # Whatever is there now, nothing too, is there again after the test; the file is imported in between.
+        monkeypatch.setitem(sys.modules, module, None)
+        del sys.modules[module]
 
     return make
 
