@@ -14,7 +14,16 @@ class Rejected(ValueError):
     """Raised by an encode function that knows more about the reason than "wrong type or out of range"."""
 
 
-_repr = reprlib.Repr()
+class _Repr(reprlib.Repr):
+    """Limited in depth and length, and without the content of bytes."""
+
+    def repr_bytes(self, value: bytes | bytearray | memoryview, level: int) -> str:
+        return f"{memoryview(value).nbytes} bytes"
+
+    repr_bytearray = repr_memoryview = repr_bytes
+
+
+_repr = _Repr()
 _repr.maxother = _repr.maxlong = LIMIT
 
 
@@ -24,13 +33,14 @@ def describe(value: object) -> str:
     if isinstance(value, str):
         return f"{name} {value!r}" if len(value) <= LIMIT else f"{name} of {len(value)} characters"
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return f"{name} of {memoryview(value).nbytes} bytes"
+        return f"{name} of {_repr.repr(value)}"
     if value is None:
         return "None"
     try:
         text = _repr.repr(value)
     except Exception:  # an int beyond the interpreter's limit of digits
         return name
+    text = text if len(text) <= 4 * LIMIT else f"{text[: 4 * LIMIT - 3]}..."
     return text if text.startswith((f"{name}(", f"{type(value).__module__}.{name}")) else f"{name} {text}"
 
 

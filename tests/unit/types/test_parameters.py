@@ -185,6 +185,8 @@ class Unprintable:
         (None, "None"),
         (Decimal("1.5"), "Decimal('1.5')"),
         (date(2024, 1, 2), "datetime.date(2024, 1, 2)"),
+        ([b"secret", (bytearray(b"secret"), memoryview(b"secret"))], "list [6 bytes, (6 bytes, 6 bytes)]"),
+        ([["x" * 28] * 6] * 6, f"list {[['x' * 28] * 6] * 6}"[:242] + "..."),
     ],
 )
 def test_describe(value: object, text: str) -> None:
