@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_balanced import ffi, lib
@@ -53,7 +54,7 @@ class KernelLink(PostgresLink):
 
     def start(self, group: Sequence[Statement], done: Done) -> None:
         """Send `group` and one Sync; see :class:`~db_pool_rs.simple.driver.Link`."""
-        now = self._loop.time()
+        now = monotonic()
         rows = self._alike(group) if now - self._used <= CHECK_AFTER else None
         if rows is None:
             super().start(group, done)
@@ -164,7 +165,7 @@ class KernelLink(PostgresLink):
         size = self._block.largest
         if size > KEPT:
             lib.dbp_group_start(self._kernel, 0)
-        self._used = self._loop.time()
+        self._used = monotonic()
         self._report(True, size)
 
     def _hand_over(self, lost: bool) -> None:

@@ -6,11 +6,12 @@ import asyncio
 import logging
 import sys
 from collections.abc import Generator
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InterfaceError
 from .actions import Waiter
-from .connection import Connection
+from .connection import Connection, Transaction
 from .exclusive import Exclusive
 from .session import Session
 
@@ -45,6 +46,34 @@ class Acquire:
         connection, self._connection = self._connection, None
         if connection is not None:
             await self._pool.release(connection)
+
+
+class PoolTransaction:
+    """The answer of ``pool.transaction()``: a connection, lent for one transaction block."""
+
+    __slots__ = ("_acquire", "_block", "_options")
+
+    def __init__(self, acquire: Acquire, isolation: str | None, readonly: bool, deferrable: bool) -> None:
+        self._acquire = acquire
+        self._options = (isolation, readonly, deferrable)
+        self._block: Transaction
+
+    async def __aenter__(self) -> Connection:
+        connection = await self._acquire.__aenter__()
+        try:
+            self._block = Transaction(connection, *self._options)
+            return await self._block.__aenter__()
+        except BaseException:
+            await self._acquire.__aexit__()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._block.__aexit__(kind, error, traceback)
+        finally:
+            await self._acquire.__aexit__()
 
 
 class Holding:

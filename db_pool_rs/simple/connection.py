@@ -61,8 +61,7 @@ class Connection(CopyCalls):
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        text = self.text(sql)
-        if not args and text.lexical.count > 1:
+        if not args and self.text(sql).lexical.count > 1:
             return await self._script(sql, timeout)
         status: Status = await self._run(sql, args, STATUS, timeout)
         return status

@@ -9,6 +9,7 @@ from typing import cast
 
 from ..errors import ConnectionLost
 from ..statement import classify
+from .answer import Answer
 from .cost import Text
 from .driver import STATUS, CopyLink, Link, Sink, Source, Statement
 
@@ -28,10 +29,10 @@ def command_text(sql: str, dialect: str) -> Text:
 
 
 class Exclusive:
-    """One link and the future of what runs on it. Whoever holds it sees to it that one thing runs at a time."""
+    """One link and the answer to what runs on it. Whoever holds it sees to it that one thing runs at a time."""
 
     __slots__ = (
-        "_future", "_loop", "_settled", "busy", "dialect", "error", "link", "on_lost", "on_notification", "seconds",
+        "_answer", "_loop", "_settled", "busy", "dialect", "error", "link", "on_lost", "on_notification", "seconds",
     )  # fmt: skip
 
     def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, dialect: str) -> None:
@@ -39,7 +40,7 @@ class Exclusive:
         self.dialect = dialect
         self.error: Exception | None = None
         self._loop = loop
-        self._future: asyncio.Future[None] | None = None
+        self._answer: Answer[None] | None = None
         self._settled: asyncio.Future[None] | None = None
         #: Whether a group is unanswered; true even when nobody waits for the answer any more.
         self.busy = False
@@ -49,39 +50,38 @@ class Exclusive:
         #: How long the last group took.
         self.seconds = 0.0
 
-    def start(self, group: Sequence[Statement]) -> asyncio.Future[None]:
-        """Send `group`; the future is done when it is answered, or fails with the loss of the connection.
+    def start(self, group: Sequence[Statement]) -> Answer[None]:
+        """Send `group`; the answer comes with the server's, or fails with the loss of the connection.
 
-        Outcomes of the statements are in their ``value`` and ``error``, never in the future.
+        Outcomes of the statements are in their ``value`` and ``error``, never in the answer.
         """
-        future = self._begin()
+        answer = self._begin()
         if self.busy:
             self.link.start(group, self._answered)
-        return future
+        return answer
 
-    def describe(self, statement: Statement) -> asyncio.Future[None]:
+    def describe(self, statement: Statement) -> Answer[None]:
         """The same for :meth:`Link.describe`."""
-        future = self._begin()
+        answer = self._begin()
         if self.busy:
             self.link.describe(statement, self._answered)
-        return future
+        return answer
 
-    def copy(self, statement: Statement, stream: Source | Sink) -> asyncio.Future[None]:
+    def copy(self, statement: Statement, stream: Source | Sink) -> Answer[None]:
         """The same for :meth:`CopyLink.copy`."""
-        future = self._begin()
+        answer = self._begin()
         if self.busy:
             cast(CopyLink, self.link).copy(statement, stream, self._answered)
-        return future
+        return answer
 
-    def _begin(self) -> asyncio.Future[None]:
+    def _begin(self) -> Answer[None]:
         assert not self.busy, "bug: two groups on one session"
-        future: asyncio.Future[None] = self._loop.create_future()
+        answer: Answer[None] = Answer(self._loop)
         if self.error is not None:
-            future.set_exception(ConnectionLost(f"the connection is gone: {self.error}", sent=False))
-            future.exception()  # marked as seen: it may be raised to nobody
+            answer.set_exception(ConnectionLost(f"the connection is gone: {self.error}", sent=False))
         else:
-            self._future, self.busy = future, True
-        return future
+            self._answer, self.busy = answer, True
+        return answer
 
     async def command(self, *texts: str) -> None:
         """Run commands in one round trip; raises the first error."""
@@ -111,13 +111,12 @@ class Exclusive:
         self._end(None)
 
     def _end(self, error: ConnectionLost | None) -> None:
-        future, settled, self._future, self._settled, self.busy = self._future, self._settled, None, None, False
+        answer, settled, self._answer, self._settled, self.busy = self._answer, self._settled, None, None, False
         if settled is not None and not settled.done():
             settled.set_result(None)
-        if future is None or future.done():
+        if answer is None or answer.done():  # the caller may have gone
             return
         if error is None:
-            future.set_result(None)
+            answer.set_result(None)
         else:
-            future.set_exception(error)
-            future.exception()  # marked as seen: the caller may have gone
+            answer.set_exception(error)

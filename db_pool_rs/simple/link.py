@@ -11,6 +11,7 @@ committed.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from .._conditions import NAME_TAKEN, UNKNOWN_STATEMENT
@@ -70,7 +71,7 @@ class PostgresLink(Wire):
         self._started = 0.0
         self._retried = False
         super().__init__(pgconn, listener, driver.libpq)
-        self._used = self._loop.time()
+        self._used = monotonic()
         self._long = LongResults(self._loop)
 
     # -- sending -------------------------------------------------------------------------------------------------
@@ -99,7 +100,7 @@ class PostgresLink(Wire):
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
         steps: list[Any] = []
         self._steps, self._step = steps, 0
-        now = self._loop.time()
+        now = monotonic()
         self._ok = self._encode_rest()
         if not self._ok:  # nothing is sent; the caller of `start` does not expect the answer before it returns
             self._started = now
@@ -279,7 +280,7 @@ class PostgresLink(Wire):
 
     def _ended(self) -> None:
         """ReadyForQuery: what the group did is final, unless a part of it is still to be sent."""
-        now = self._loop.time()
+        now = monotonic()
         self._used = now
         group = self._group
         self._take_notifications()
@@ -317,7 +318,7 @@ class PostgresLink(Wire):
         done, self._done, self._group, self._describing = self._done, None, (), False
         self._steps = []  # a result belongs to its caller
         if done is not None:
-            done(ok, self._loop.time() - self._started, size)
+            done(ok, monotonic() - self._started, size)
 
     def _decode(self, group: Sequence[Statement]) -> int:
         """Turn results into what callers want; the size of the largest in bytes."""

@@ -6,8 +6,7 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ArgumentError, InterfaceError, PoolClosed
@@ -15,7 +14,8 @@ from ..metrics import PoolStats
 from ..record import Record, Status
 from ..statement import StatementClass
 from .actions import Waiter
-from .borrowing import Acquire, Borrowings
+from .answer import Answer
+from .borrowing import Acquire, Borrowings, PoolTransaction
 from .connection import Connection
 from .cost import Text
 from .driver import ROWS, STATUS, Database, Driver, Statement
@@ -141,19 +141,16 @@ class Pool:
         if session is not None and self._state != "forked":
             self._borrowings.give_back(session)
 
-    @asynccontextmanager
-    async def transaction(
+    def transaction(
         self,
         *,
         isolation: str | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
-    ) -> AsyncIterator[Connection]:
+    ) -> PoolTransaction:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
-        options: dict[str, Any] = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
-        async with self.acquire(timeout=timeout) as connection, connection.transaction(**options):
-            yield connection
+        return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
 
     # -- the pool itself -----------------------------------------------------------------------------------------
 
@@ -271,7 +268,7 @@ class Pool:
         text = self._known.get(sql) if sql.__class__ is str else None
         if text is None:
             text = self.text(sql, shared=True)
-        future = loop.create_future()
+        future: Answer[Any] = Answer(loop)
         statement = Statement(text, args, want, future)
         if timeout is not None or self.config.command_timeout is not None:
             statement.deadline = self.deadline(timeout)
@@ -353,6 +350,8 @@ class Pool:
 
     def check(self) -> None:
         """Raise what keeps a call from being served now, if anything does."""
+        if self._state == "open" and _running_loop() is self._loop:
+            return
         if self._state == "new":
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
         if self._state == "forked":

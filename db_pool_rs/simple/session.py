@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import StatementTimeout
 from ..statement import StatementClass
+from .answer import Answer
 from .driver import STATUS, Sink, Source, Statement
 from .exclusive import Exclusive, command_text
 from .waiting import Expired, until
@@ -68,18 +69,6 @@ class Session:
         """Run `statements` in one round trip, after the pending commands; raises the first error among them."""
         await self._run(statements, self._deadline(timeout))
 
-    async def _run(self, statements: Sequence[Statement], deadline: float | None) -> None:
-        group: list[Statement] = []
-
-        def start() -> asyncio.Future[None]:
-            group.extend([*self._pending(), *statements])
-            return self.user.start(group)
-
-        await self._exchange(start, deadline)
-        if statements and statements[0].text.kind is not StatementClass.CONTROL:
-            self.runner.executed(statements, self.user.seconds)
-        self._raise_first(group)
-
     async def describe(self, statement: Statement, timeout: float | None = None) -> None:
         """Have the database check a statement without running it; raises what is wrong with it."""
         deadline = self._deadline(timeout)
@@ -98,7 +87,22 @@ class Session:
         self._raise_first((statement,))
 
     def _deadline(self, timeout: float | None) -> float | None:
+        """One for all that a call does."""
         return None if timeout is None else self.runner.loop.time() + timeout
+
+    async def _run(self, statements: Sequence[Statement], deadline: float | None) -> None:
+        group = statements
+
+        def start() -> Answer[None]:
+            nonlocal group
+            if self.prefix:
+                group = [*self._pending(), *statements]
+            return self.user.start(group)
+
+        await self._exchange(start, deadline)
+        if statements and statements[0].text.kind is not StatementClass.CONTROL:
+            self.runner.executed(statements, self.user.seconds)
+        self._raise_first(group)
 
     def _pending(self) -> list[Statement]:
         commands = [Statement(command_text(sql, self.user.dialect), (), STATUS, None) for sql in self.prefix]
@@ -111,14 +115,18 @@ class Session:
                 self.runner.metrics.errors += 1
                 raise statement.error
 
-    async def _exchange(self, start: Callable[[], asyncio.Future[None]], deadline: float | None) -> None:
+    async def _exchange(self, start: Callable[[], Answer[None]], deadline: float | None) -> None:
         """Wait for those who called earlier, then for what `start` sends."""
-        await self._enter(deadline)
+        if self._lock.locked():
+            await self._enter(deadline)
+        else:
+            await self._lock.acquire()
         try:
             if self._winding is not None:
                 await self._wound_up(self._winding, deadline)
-            try:
-                await until(start(), deadline)  # whoever gives up abandons this future; `busy` tells what still runs
+            answer = start()
+            try:  # whoever gives up abandons this answer; `busy` tells what still runs
+                await (answer if deadline is None else until(answer, deadline))
             except Expired:
                 raise self._too_late(sent=True) from None
             finally:
@@ -145,7 +153,7 @@ class Session:
 
     async def _enter(self, deadline: float | None) -> None:
         """Wait for those who called earlier."""
-        if deadline is None or not self._lock.locked():
+        if deadline is None:
             await self._lock.acquire()
             return
         try:

@@ -12,6 +12,8 @@ import errno
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from .answer import Answer
+
 T = TypeVar("T")
 
 
@@ -19,7 +21,7 @@ class Expired(Exception):
     """The deadline of an `until` passed."""
 
 
-async def until(future: asyncio.Future[T], deadline: float | None) -> T:
+async def until(future: asyncio.Future[T] | Answer[T], deadline: float | None) -> T:
     """The result of `future`, a bare one (no task); Expired at `deadline` (time of the loop), None for no limit."""
     if deadline is None:
         return await future
@@ -35,7 +37,7 @@ def left(deadline: float | None) -> float | None:
     return None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
 
 
-def _expire(future: asyncio.Future[Any]) -> None:
+def _expire(future: asyncio.Future[Any] | Answer[Any]) -> None:
     if not future.done():
         future.set_exception(Expired())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..errors import Error
@@ -103,7 +104,7 @@ class Wire(ABC):
         from .copying import Copy
 
         self._watch(False)
-        started = self._loop.time()
+        started = monotonic()
 
         def ended(error: Exception | None) -> None:
             self._copy = None
@@ -111,7 +112,7 @@ class Wire(ABC):
                 self._broke(error)
             elif self._fd >= 0:
                 self._watch(True)
-                done(statement.error is None, self._loop.time() - started, 0.0)
+                done(statement.error is None, monotonic() - started, 0.0)
 
         self._copy = Copy(self._pgconn, self._libpq, statement, stream, ended, self._cancel_copy)
 

@@ -1,0 +1,99 @@
+"""What a caller awaits: a future of asyncio's protocol whose task goes on where the answer is found.
+
+asyncio's own future would have the loop call the task again in its next turn, at the cost of a handle for each and of a
+look at all sockets in between. Here the task goes on at once, inside the callback that took the answer in. Where that
+cannot be, it goes through the loop: inside another task, and for errors, which come up in the middle of other work.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, CancelledError, InvalidStateError, current_task
+from collections.abc import Callable, Generator
+from contextvars import Context
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Answer(Generic[T]):
+    """The part of :class:`asyncio.Future` that a task needs to await it. It has one waiter."""
+
+    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_done", "_error", "_loop", "_value")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._done = False
+        self._error: BaseException | None = None
+        self._callback: Callable[[Answer[T]], object] | None = None
+        #: asyncio's mark for a future that a task is about to wait for.
+        self._asyncio_future_blocking = False
+
+    def __await__(self) -> Generator[Any, None, T]:
+        if self._done:
+            return self.result()
+        self._asyncio_future_blocking = True
+        yield self
+        return self._value  # an error is thrown in by the task
+
+    def set_result(self, value: T) -> None:
+        """It is answered: whoever waits goes on now."""
+        assert not self._done, "bug: a second answer"
+        self._done = True
+        self._value = value
+        callback = self._callback
+        if callback is not None:
+            self._callback = None
+            if current_task(self._loop) is None:
+                self._context.run(callback, self)
+            else:
+                self._loop.call_soon(callback, self, context=self._context)
+
+    def set_exception(self, error: BaseException) -> None:
+        """It failed: whoever waits hears of it in the next turn of the loop."""
+        assert not self._done, "bug: a second answer"
+        self._done = True
+        self._error = error
+        callback = self._callback
+        if callback is not None:
+            self._callback = None
+            self._loop.call_soon(callback, self, context=self._context)
+
+    def done(self) -> bool:
+        """Whether it is answered or cancelled."""
+        return self._done
+
+    def cancelled(self) -> bool:
+        """Whether its task was cancelled while it waited."""
+        return isinstance(self._error, CancelledError)
+
+    def result(self) -> T:
+        """The answer, or the error raised."""
+        if not self._done:
+            raise InvalidStateError("there is no answer yet")
+        if self._error is not None:
+            raise self._error
+        return self._value
+
+    # -- what asyncio's tasks call -------------------------------------------------------------------------------
+
+    def add_done_callback(self, callback: Callable[[Answer[T]], object], *, context: Context) -> None:
+        """Have the task go on when it is answered."""
+        assert self._callback is None, "bug: a second waiter"
+        if self._done:
+            self._loop.call_soon(callback, self, context=context)
+        else:
+            self._callback, self._context = callback, context
+
+    def cancel(self, msg: object = None) -> bool:
+        """The task is cancelled."""
+        if self._done:
+            return False
+        self.set_exception(CancelledError() if msg is None else CancelledError(msg))
+        return True
+
+    def get_loop(self) -> AbstractEventLoop:
+        """The loop of whoever waits."""
+        return self._loop
+
+    def __repr__(self) -> str:
+        return f"<Answer {'done' if self._done else 'pending'}>"
