@@ -49,8 +49,8 @@ on_loops=(tests/faults)
 for name in connect_errors copy groups_are_invisible lending loops_and_processes notifications pool_life timeouts transactions; do
     on_loops+=("tests/contract/test_$name.py")
 done
-check "tests on uvloop" uv run --no-sync pytest -q --loop uvloop "${on_loops[@]}"
-check "tests" uv run --no-sync pytest --durations=10
+check "tests on uvloop" uv run --no-sync pytest -q -n auto --dist worksteal --loop uvloop "${on_loops[@]}"
+check "tests" uv run --no-sync pytest -n auto --dist worksteal --durations=10
 
 if [ ${#failed[@]} -gt 0 ]; then
     say "failed: ${failed[*]}"
