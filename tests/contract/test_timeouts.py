@@ -65,7 +65,7 @@ async def test_command_timeout_is_the_default(open_pool: Any, backend: Any) -> N
     async with pool.acquire() as conn:
         await _times_out(conn.fetch(ENDLESS[backend.name]), 0.05)
     await _times_out(pool.fetch(ENDLESS[backend.name], timeout=0.2), 0.2)
-    assert await pool.fetchval("SELECT 1") == 1
+    assert await pool.fetchval("SELECT 1", timeout=10) == 1
 
 
 async def test_a_call_in_time_does_not_notice(pool: Any) -> None:

@@ -36,7 +36,7 @@ LAYERS: dict[str, tuple[str, str]] = {
         "seam loop types leaf base",
     ),
     "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite* full.sqlite", "seam leaf base"),
-    "loop": ("simple.waiting", ""),  # futures with deadlines; knows neither pools nor databases
+    "loop": ("simple.waiting simple.answer", ""),  # futures with deadlines; knows neither pools nor databases
     "seam": ("simple.driver simple.cost simple.dialect simple.passwords", "loop leaf base"),
     "contract": ("abc", "leaf base"),
     "types": ("types types.*", "base"),
