@@ -20,13 +20,7 @@ from ..record import Status
 from ..statement import StatementClass
 from .description import Description, check_count, most_described
 from .driver import Done, LinkListener, Statement
-from .libpq import (
-    ANSWERS,
-    CONNECTION_BAD,
-    COPIES,
-    PIPELINE_ABORTED,
-    PIPELINE_SYNC,
-)
+from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .long_results import LONG, LongResults
 from .prepared import Prepared
 from .servererrors import server_error, server_is_leaving
@@ -220,16 +214,13 @@ class PostgresLink(Wire):
                 continue
             ended = False
             status = result.status
-            if status == PIPELINE_SYNC:
-                if step < len(steps):
-                    step += 1  # the sign of life
-                    continue
+            if status == PIPELINE_SYNC and step == len(steps):
                 self._step = step
                 self._ended()
                 return
             # Beyond the last step it is the commit itself that failed, as with a deferred constraint.
             target = steps[step] if step < len(steps) else self._group[-1]
-            if status in ANSWERS:
+            if status in ANSWERS and target is not None:
                 if type(target) is Statement:
                     target.value = result
                 else:
@@ -254,7 +245,13 @@ class PostgresLink(Wire):
             target.description = self._driver.description(target.sql, result)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
-        """A step failed; False if that was the end of the connection."""
+        """A step was not answered by a success; False if that was the end of the connection."""
+        if result.status == PIPELINE_SYNC and target is None:
+            return True  # the sign of life
+        if result.status == PIPELINE_SYNC or result.status in ANSWERS:
+            self._step = step
+            self._die(ConnectionLost("the server's answers are out of order", sent=True), sent=True)
+            return False
         culprit = target if type(target) is Statement else self._owner(step)
         error = server_error(result, culprit.text.sql)
         if error.severity in ("FATAL", "PANIC"):

@@ -16,7 +16,7 @@ import db_pool_rs
 from db_pool_rs.types import oids as pg
 from db_pool_rs.types.encode import encoder
 
-from .wire import ASK, LyingServer, Messages, data_row, error, message
+from .wire import ASK, Lie, LyingServer, Messages, data_row, error, message
 
 #: Longer than an answer can take, however busy the machine is.
 HANGS = 20
@@ -116,7 +116,7 @@ CHANGES: st.SearchStrategy[Change] = st.one_of(
 
 
 @st.composite
-def lies(draw: st.DrawFn) -> Callable[[Messages], list[bytes]]:
+def lies(draw: st.DrawFn) -> Lie:
     """Some changes, and in how many pieces the answer arrives."""
     changes = draw(st.lists(CHANGES, max_size=2))
     cuts = draw(st.lists(st.integers(0, 300), max_size=3))
@@ -136,17 +136,23 @@ def lies(draw: st.DrawFn) -> Callable[[Messages], list[bytes]]:
 # -- what comes of it -------------------------------------------------------------------------------------------------
 
 
-async def outcome(mode: str, table: Any, lie: Callable[[Messages], list[bytes]], tasks: int) -> list[str]:
-    """What each of some calls gives whose common answer is a lie; afterwards the pool works as before."""
+async def outcome(mode: str, table: Any, lie: Lie, tasks: int, known: bool = True) -> list[str]:
+    """What each of some calls gives whose common answer is a lie; afterwards the pool works as before.
+
+    If the statement is not known yet, the lie is about its types, which the pool may believe.
+    """
     async with LyingServer(*table).running() as server:
         dsn = f"postgresql://u@127.0.0.1:{server.port}/d?sslmode=disable"
         async with db_pool_rs.create_pool(dsn, mode=mode, min_size=1, max_size=1, **PATIENT) as pool:
-            honest = [await pool.fetch(ASK, 1) for _ in range(4)][-1]
+            honest = [await pool.fetch(ASK, 1) for _ in range(4 if known else 0)]
             server.lie(lie)
             calls = asyncio.gather(*(pool.fetch(ASK, i) for i in range(tasks)), return_exceptions=True)
             found = await asyncio.wait_for(calls, HANGS)
             await asyncio.wait_for(server.left.wait(), HANGS)
-            assert await asyncio.wait_for(pool.fetch(ASK, 1), HANGS) == honest
+            assert (
+                await asyncio.wait_for(pool.fetchval("SHOW default_transaction_isolation"), HANGS) == "read committed"
+            )
+            assert not known or await asyncio.wait_for(pool.fetch(ASK, 1), HANGS) == honest[-1]
             return [described(one) for one in found]
 
 

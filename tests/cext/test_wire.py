@@ -16,10 +16,10 @@ from .lies import WRONG_WIDTH, lies, outcome, tables
 from .wire import Messages, error, message
 
 
-@given(table=tables(), lie=lies(), tasks=st.integers(1, 3))
-async def test_a_lie_has_the_same_consequences(table: Any, lie: Any, tasks: int) -> None:
-    expected = await outcome("simple", table, lie, tasks)
-    found = await outcome("balanced", table, lie, tasks)
+@given(table=tables(), lie=lies(), tasks=st.integers(1, 3), known=st.booleans())
+async def test_a_lie_has_the_same_consequences(table: Any, lie: Any, tasks: int, known: bool) -> None:
+    expected = await outcome("simple", table, lie, tasks, known)
+    found = await outcome("balanced", table, lie, tasks, known)
     # psycopg's loaders in C do not look at a value's length.
     assert found == expected or WRONG_WIDTH in found
 
@@ -33,6 +33,7 @@ async def test_a_lie_has_the_same_consequences(table: Any, lie: Any, tasks: int)
         ([message(b"2"), error("FATAL", "57P01")], "[(7,)]"),  # it was not executed: another connection does it
         ([message(b"2"), message(b"C", b"SELECT 0\0"), message(b"Z", b"I")], "DecodeError"),
         ([message(b"2"), message(b"D", b"\0\1\0\0\0\4abcd")], "ConnectionLost"),
+        ([message(b"Z", b"I"), message(b"2"), message(b"C", b"SELECT 0\0"), message(b"Z", b"I")], "ConnectionLost"),
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )

@@ -1,7 +1,7 @@
 """A server in this process that speaks as much of PostgreSQL's protocol as a pool needs, and lies on demand.
 
-It knows one statement, ASK, whose columns and rows are given. The next answer to it after `lie` is called is the honest
-one passed through a function; then the connection is closed. All other answers are honest.
+It knows one statement, ASK, whose columns and rows are given. The next answer that has to do with it after `lie` is
+called is the honest one passed through a function; then the connection is closed. All other answers are honest.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Session:
         self._texts: dict[bytes, str] = {}
         #: What is run next, and the format of its rows.
         self._bound, self._format = "", 0
+        #: Whether what the client has sent has to do with ASK.
         self.asked = False
 
     def answer(self, kind: bytes, body: bytes) -> Messages:
@@ -69,6 +70,7 @@ class Session:
         if kind == b"P":
             name, sql, _ = body.split(b"\0", 2)
             self._texts[name] = sql.decode()
+            self.asked |= self._texts[name] == ASK
             return [message(b"1")]
         if kind == b"B":
             _, name, rest = body.split(b"\0", 2)
@@ -87,7 +89,7 @@ class Session:
 
     def _executed(self) -> Messages:
         if self._bound != ASK:
-            return [data_row([b"read committed"]), message(b"C", b"SHOW\0")]
+            return [data_row([b"read committed"]), message(b"C", b"SHOW\0")]  # the one thing that pools ask
         self.asked = True
         return [*map(data_row, self._rows), message(b"C", f"SELECT {len(self._rows)}\0".encode())]
 

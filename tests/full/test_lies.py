@@ -13,6 +13,6 @@ from tests.cext.lies import lies, outcome, tables
 pytest.importorskip("db_pool_rs_full")
 
 
-@given(table=tables(), lie=lies(), tasks=st.integers(1, 3))
-async def test_a_lie_does_no_harm(table: Any, lie: Any, tasks: int) -> None:
-    await outcome("full", table, lie, tasks)
+@given(table=tables(), lie=lies(), tasks=st.integers(1, 3), known=st.booleans())
+async def test_a_lie_does_no_harm(table: Any, lie: Any, tasks: int, known: bool) -> None:
+    await outcome("full", table, lie, tasks, known)
