@@ -214,7 +214,7 @@ class PostgresLink(Wire):
                 continue
             ended = False
             status = result.status
-            if status == PIPELINE_SYNC and step == len(steps):
+            if status == PIPELINE_SYNC and step >= len(steps):
                 self._step = step
                 self._ended()
                 return
