@@ -7,7 +7,6 @@ user's cache folder.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import sys
@@ -59,6 +58,8 @@ def save_figures(
     `figures`: for each measured mode its `qps` (statements per second), `memory_mb` (resident) and `startup_s`
     (seconds from import to first answer). `source` says where they come from: "benchmark of 2030-01-31 on host".
     """
+    import json
+
     file = figures_path() if path is None else os.fspath(path)
     data = {"source": source, "modes": {mode: dict(values) for mode, values in figures.items()}}
     _check(data, file)
@@ -72,6 +73,8 @@ def save_figures(
 
 
 def _read(file: str) -> dict[str, ModeFigures]:
+    import json  # of no use to whoever names his mode
+
     try:
         with open(file, "rb") as opened:
             text = opened.read(_SIZE_LIMIT + 1)

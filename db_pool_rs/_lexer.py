@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import NamedTuple
 
 WORD = "word"  # keyword or identifier outside quotes, in upper case
@@ -46,9 +47,9 @@ class Statement(NamedTuple):
 # Every character outside ASCII belongs to identifiers, for both servers. The sets name what is ASCII only: one that
 # names all the others takes `re` milliseconds to compile, at every start of a program.
 _LETTER = r"[^\x00-@\[-^`{-\x7f]"
-_LETTER_DIGIT = r"[^\x00-/:-@\[-^`{-\x7f]"
-_LETTER_DIGIT_DOLLAR = r"[^\x00-\#%-/:-@\[-^`{-\x7f]"
-_WORD = rf"{_LETTER}{_LETTER_DIGIT_DOLLAR}*"
+LETTER_DIGIT = r"[^\x00-/:-@\[-^`{-\x7f]"
+LETTER_DIGIT_DOLLAR = r"[^\x00-\#%-/:-@\[-^`{-\x7f]"
+_WORD = rf"{_LETTER}{LETTER_DIGIT_DOLLAR}*"
 _STRING = r"'[^']*'"  # '' within a string makes two of them, which is the same to us
 _QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
 _ESCAPED = r"'[^'\\]*(?:(?:\\(?s:.)|'')[^'\\]*)*'(?!')"
@@ -66,17 +67,17 @@ def _filler(plain: str, *pieces: str) -> str:
 
 _OPERATORS = (r"-(?!-)", r"/(?!\*)")
 _POSTGRESQL_FILLER = _filler(r"[\x00-!\#%-&*-,.0-:<-@\[-^`{-\x7f]", _STRING, r"\$[0-9]+", *_OPERATORS)
-_SQLITE_FILLER = _filler(r"[\x00-!%-&*-,.0-9<->\\-^{-\x7f]", _STRING, rf"[$?:@\#]{_LETTER_DIGIT_DOLLAR}*", *_OPERATORS)
+_SQLITE_FILLER = _filler(r"[\x00-!%-&*-,.0-9<->\\-^{-\x7f]", _STRING, rf"[$?:@\#]{LETTER_DIGIT_DOLLAR}*", *_OPERATORS)
 
-_POSTGRESQL = re.compile(
-    rf"""
+_SCANNERS = {
+    "postgresql": rf"""
     (?P<space>[ \t\n\r\f\v]+|--[^\n\r]*)
   | (?P<comment>/\*)
   | (?P<escape>[eE]{_ESCAPED})
   | (?P<unicode_name>[uU]&{_QUOTED})
   | (?P<name>{_QUOTED})
-  | (?P<dollar>\$(?P<tag>(?:{_LETTER}{_LETTER_DIGIT}*)?)\$(?s:.*?)\$(?P=tag)\$)
-  | (?P<broken>'[^']*\Z|[eE]'|(?:[uU]&)?"|\$(?:{_LETTER}{_LETTER_DIGIT}*)?\$)
+  | (?P<dollar>\$(?P<tag>(?:{_LETTER}{LETTER_DIGIT}*)?)\$(?s:.*?)\$(?P=tag)\$)
+  | (?P<broken>'[^']*\Z|[eE]'|(?:[uU]&)?"|\$(?:{_LETTER}{LETTER_DIGIT}*)?\$)
   | (?P<word>{_WORD})
   | (?P<open>\()
   | (?P<close>\))
@@ -84,10 +85,7 @@ _POSTGRESQL = re.compile(
   | (?P<filler>{_POSTGRESQL_FILLER})
   | (?P<other>(?s:.))
     """,
-    re.VERBOSE,
-)
-_SQLITE = re.compile(
-    rf"""
+    "sqlite": rf"""
     (?P<space>[ \t\n\r\f\ufeff]+|--[^\n]*|/\*(?s:.*?)(?:\*/|\Z))
   | (?P<name>{_QUOTED}|`[^`]*(?:``[^`]*)*`(?!`)|\[[^\]]*\])
   | (?P<broken>'[^']*\Z|["`\[])
@@ -98,18 +96,22 @@ _SQLITE = re.compile(
   | (?P<filler>{_SQLITE_FILLER})
   | (?P<other>(?s:.))
     """,
-    re.VERBOSE,
-)
-_SCANNERS = {"postgresql": _POSTGRESQL, "sqlite": _SQLITE}
+}
 
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _GAP = re.compile(r"(?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*")
 _CONTINUED = re.compile(_ESCAPED)
 
 
+@cache
+def _scanner(dialect: str) -> re.Pattern[str]:
+    """Compiled when it is needed: most programs have one database, and compiling takes a while."""
+    return re.compile(_SCANNERS[dialect], re.VERBOSE)
+
+
 def tokens(sql: str, dialect: str) -> Iterator[Token]:
     """The tokens of an SQL text; comments and white space are left out. Never raises."""
-    scan = _SCANNERS[dialect].match
+    scan = _scanner(dialect).match
     position = 0
     while match := scan(sql, position):
         kind = match.lastgroup or BROKEN

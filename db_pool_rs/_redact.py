@@ -10,7 +10,6 @@ Redact first and quote afterwards: `repr()` changes the quotes by which the end 
 from __future__ import annotations
 
 import re
-from urllib.parse import unquote
 
 HIDDEN = "***"
 
@@ -70,5 +69,7 @@ def _hide(match: re.Match[str]) -> str:
     name = match["name"]
     if name is None:
         return f"{match['option']}{HIDDEN}"
+    from urllib.parse import unquote  # of all who show an error, few show a URL
+
     # libpq decodes the names of URL parameters as well.
     return f"{match['parameter']}{HIDDEN if is_secret(unquote(name)) else match['value']}"

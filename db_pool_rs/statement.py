@@ -20,7 +20,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from ._lexer import BROKEN, CLOSE, FILLER, NAME, OPEN, UNICODE_NAME, WORD, Token, statements
+from ._lexer import (
+    BROKEN,
+    CLOSE,
+    FILLER,
+    LETTER_DIGIT,
+    LETTER_DIGIT_DOLLAR,
+    NAME,
+    OPEN,
+    UNICODE_NAME,
+    WORD,
+    Token,
+    statements,
+)
 
 __all__ = ["Lexical", "StatementClass", "classify", "split_statements", "sqlite_placeholders"]
 
@@ -108,7 +120,7 @@ def sqlite_placeholders(sql: str) -> str:
 
 _PLACEHOLDER = re.compile(
     r"'[^']*(?:'|\Z)|\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|--[^\n]*|/\*(?s:.*?)(?:\*/|\Z)"
-    r"|[\w\x80-\U0010FFFF][\w$\x80-\U0010FFFF]*|(?P<dollar>\$)(?=[0-9]+(?![\w$\x80-\U0010FFFF]))"
+    rf"|{LETTER_DIGIT}{LETTER_DIGIT_DOLLAR}*|(?P<dollar>\$)(?=[0-9]+(?!{LETTER_DIGIT_DOLLAR}))"
 )
 
 
@@ -240,11 +252,8 @@ def _modifies(shape: str, changing: set[str]) -> bool:
     return False
 
 
-def _functions(names: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(re.escape(name).replace(r"\*", ".*") for name in names))
-
-
-_LEAVES_STATE, _READS_STATE, _RUNS_ALONE = _functions(LEAVES_STATE), _functions(READS_STATE), _functions(RUNS_ALONE)
+def _is_among(name: str, functions: tuple[str, ...]) -> bool:
+    return any(name.startswith(one[:-1]) if one[-1] == "*" else name == one for one in functions)
 
 
 @lru_cache(64)
@@ -255,17 +264,17 @@ def _plain_names(names: frozenset[str]) -> frozenset[str]:
 def _calls(shape: str, found: list[Token], alone_functions: frozenset[str]) -> _Found:
     """What the functions that are called ask for, quoted and schema-qualified ones too."""
     called = _called(found)
-    leaving = [name for name in called if _LEAVES_STATE.fullmatch(name)]
+    leaving = [name for name in called if _is_among(name, LEAVES_STATE)]
     if leaving:
         local = len(_LOCAL_SETTING.findall(shape))
         return StatementClass.SESSION, leaving != ["set_config"] * local
     if _TEMPORARY_SCHEMA.search(shape):
         return StatementClass.SESSION, True
-    if any(_READS_STATE.fullmatch(name) for name in called):
+    if any(_is_among(name, READS_STATE) for name in called):
         return StatementClass.SESSION, False
     if not _plain_names(alone_functions).isdisjoint(called):
         return StatementClass.OTHER, True
-    if any(_RUNS_ALONE.fullmatch(name) for name in called):
+    if any(_is_among(name, RUNS_ALONE) for name in called):
         return StatementClass.OTHER, False
     return StatementClass.READ, False
 

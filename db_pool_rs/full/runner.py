@@ -14,20 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_full import Pool as Native
 
+from .._counters import PoolMetrics
+from .._histogram import Histogram
 from ..conninfo import ConnectConfig
 from ..errors import ConnectionLost, DecodeError, Error
-from ..metrics import Histogram, PoolGauges, PoolMetrics, PoolStats
-from ..simple.actions import Reason, Waiter
 from ..simple.failures import failure
 from ..simple.passwords import ask_password
 from ..simple.service import Service
+from ..simple.waiter import Reason, Waiter
 from . import options
 from .errors import Loss, lost_error
 from .link import FullLink
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
-    from ..simple.upkeep import Limits
+    from ..metrics import PoolGauges, PoolStats
+    from ..simple.limits import Limits
     from .driver import Driver
 
 logger = logging.getLogger("db_pool_rs")
@@ -251,7 +253,7 @@ class FullRunner(Service):
 
     def opening(self) -> bool:
         """Whether a connect is under way."""
-        return (self.limits.min_size > 0 and not self._tried) or super().opening()
+        return (self.limits.min_size > 0 and not self._tried) or self.native.gauges()["opening"] > 0
 
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared."""
@@ -325,6 +327,8 @@ class FullRunner(Service):
 
     def gauges(self) -> PoolGauges:
         """How things stand."""
+        from ..metrics import PoolGauges
+
         now = self.native.gauges()
         busy = now["lanes"] + now["alone"] + now["sessions"]
         return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else str(self.last_error))

@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InterfaceError
-from .actions import Waiter
-from .connection import Connection, Transaction
 from .exclusive import Exclusive
 from .session import Session
+from .waiter import Waiter
 
 if TYPE_CHECKING:
+    from .connection import Connection, Transaction
     from .pool import Pool
     from .service import Lent, Service
 
@@ -55,13 +55,13 @@ class PoolTransaction:
 
     def __init__(self, acquire: Acquire, isolation: str | None, readonly: bool, deferrable: bool) -> None:
         self._acquire = acquire
-        self._options = (isolation, readonly, deferrable)
+        self._options: dict[str, Any] = {"isolation": isolation, "readonly": readonly, "deferrable": deferrable}
         self._block: Transaction
 
     async def __aenter__(self) -> Connection:
         connection = await self._acquire.__aenter__()
         try:
-            self._block = Transaction(connection, *self._options)
+            self._block = connection.transaction(**self._options)
             return await self._block.__aenter__()
         except BaseException:
             await self._acquire.__aexit__()
@@ -136,6 +136,12 @@ class Borrowings:
         if leak_after is not None:
             held.warning = self._runner.loop.call_later(leak_after, self._warn, held)
 
+    def connection(self, session: Session) -> Connection:
+        """What the borrower of a session is given."""
+        from .connection import Connection  # with cursors, COPY and listeners: not before somebody borrows
+
+        return Connection(self._pool, session)
+
     def give_back(self, session: Session) -> None:
         """Take a session back; if something is left to clean up, that is done in the background."""
         runner = self._runner
@@ -176,7 +182,7 @@ class Borrowings:
                 logger.warning("released inside a transaction, which is rolled back: %s", session.holding)
             await session.command("ROLLBACK")
         if callable(reset):
-            connection = Connection(self._pool, session)
+            connection = self.connection(session)
             try:
                 await reset(connection)
             finally:
@@ -195,7 +201,7 @@ class Borrowings:
         init = self._pool.config.init
         assert init is not None
         session = Session(self._runner, conn, user)
-        connection = Connection(self._pool, session)
+        connection = self.connection(session)
         try:
             await init(connection)
         finally:

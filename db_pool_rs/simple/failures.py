@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
-from .actions import Reason
+from .waiter import Reason
 
 if TYPE_CHECKING:
     from ..metrics import PoolGauges

@@ -10,23 +10,22 @@ from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from ..errors import ArgumentError, InterfaceError, PoolClosed
-from ..metrics import PoolStats
 from ..record import Record, Status
 from ..statement import StatementClass
-from .actions import Waiter
 from .answer import Answer
 from .borrowing import Acquire, Borrowings, PoolTransaction
-from .connection import Connection
 from .cost import Text
 from .driver import ROWS, STATUS, Database, Driver, Statement
 from .failures import connect_failed
-from .runner import Runner
 from .service import Service
 from .session import Session
 from .texts import Texts, limits_for, nothing
+from .waiter import Waiter
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
+    from ..metrics import PoolStats
+    from .connection import Connection
 
 #: Pools of this process; a forked child must not touch the connections it inherited.
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -171,7 +170,7 @@ class Pool:
         except asyncio.CancelledError:
             self.terminate()
             raise
-        if self.config.min_size and not runner.gauges().size and runner.last_error is not None:
+        if self.config.min_size and runner.last_error is not None and not runner.gauges().size:
             self._end(runner)
             await runner.stop()
             raise connect_failed(runner.last_error)
@@ -256,6 +255,8 @@ class Pool:
 
     def _service(self, loop: asyncio.AbstractEventLoop) -> Service:
         """Who serves this pool."""
+        from .runner import Runner  # mode full has one of its own, and none of what this one needs
+
         driver = cast(Driver, self._driver)
         runner = Runner(self.config, driver, limits_for(self.config, driver), loop)
         self._take_in = runner.submit
@@ -337,7 +338,7 @@ class Pool:
                 runner.abandon(waiter)
             raise
         self._borrowings.hold(session, site, waiter)
-        return Connection(self, session)
+        return self._borrowings.connection(session)
 
     def reclaim(self, session: Session) -> None:
         """A connection handle was garbage-collected without a release, on whatever thread."""

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from typing import cast
 
 from ..statement import StatementClass
-from .actions import Item, Waiter
 from .cost import Text
 from .driver import Statement
+from .waiter import Item, Waiter
 
 QUEUED, SENT, DONE = 0, 1, 2
 

@@ -14,18 +14,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectionLost
-from ..metrics import PoolGauges, PoolStats
 from . import actions as act
 from .conn import Conn, State
 from .driver import Driver, Link, Statement
 from .failures import failure
+from .limits import Limits
 from .scheduler import Scheduler
 from .service import Service
 from .session import CANCEL_TIMEOUT
-from .upkeep import NEVER, Limits
+from .upkeep import NEVER
+from .waiter import Item, Reason, Waiter
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
+    from ..metrics import PoolGauges, PoolStats
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -64,13 +66,13 @@ class Runner(Service):
         if failed:
             self.perform(failed)
 
-    def acquire(self, waiter: act.Waiter) -> None:
+    def acquire(self, waiter: Waiter) -> None:
         """Take in somebody who wants a connection; given at once where one is free."""
         if not self._turn_planned:
             self._plan_turn()
         self.perform(self.scheduler.acquire(waiter, self._now))
 
-    def abandon(self, item: act.Item) -> None:
+    def abandon(self, item: Item) -> None:
         """The caller no longer waits for `item`."""
         self.metrics.cancelled += 1
         self.perform(self.scheduler.cancel(item, self.loop.time()))
@@ -187,10 +189,10 @@ class Runner(Service):
     def _fail(self, action: act.Fail) -> None:
         future = action.item.future
         if not future.done():
-            if action.reason is act.Reason.TIMEOUT:
+            if action.reason is Reason.TIMEOUT:
                 self.metrics.timeouts += 1
             waited = self.loop.time() - action.item.enqueued
-            waits = isinstance(action.item, act.Waiter)
+            waits = isinstance(action.item, Waiter)
             future.set_exception(failure(self, action.reason, action.sent, waited, waits))
 
     def _lend(self, action: act.Lend) -> None:
@@ -305,8 +307,14 @@ class Runner(Service):
             if conn.state in (State.ALONE, State.LANE) and conn.group:
                 yield now - conn.started, conn.group[0].text.sql
 
+    def opening(self) -> bool:
+        """Whether a connect is under way."""
+        return self.scheduler.counts()[State.OPENING] > 0
+
     def gauges(self) -> PoolGauges:
         """How things stand."""
+        from ..metrics import PoolGauges
+
         scheduler, count = self.scheduler, self.scheduler.counts()
         lanes, alone, sessions = count[State.LANE], count[State.ALONE], count[State.SESSION]
         return PoolGauges(

@@ -18,12 +18,13 @@ from collections import deque
 from typing import cast
 
 from ..statement import StatementClass
-from .actions import Action, Deliver, Fail, Item, Lend, Reason, Reset, Send, Waiter
+from .actions import Action, Deliver, Fail, Lend, Reset, Send
 from .conn import Conn, State
 from .cost import Text
 from .driver import Statement
 from .queues import DONE, QUEUED, SENT, may_share
 from .upkeep import NEVER, Upkeep
+from .waiter import Item, Reason, Waiter
 
 READ, WRITE = StatementClass.READ, StatementClass.WRITE
 

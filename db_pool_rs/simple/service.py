@@ -12,16 +12,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from .._counters import PoolMetrics
 from ..errors import Error
-from ..metrics import PoolGauges, PoolMetrics, PoolStats
-from .actions import Waiter
 from .driver import ROWS, Database, Link, Statement
 from .exclusive import Exclusive, command_text
 from .failures import is_permanent
+from .waiter import Waiter
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
-    from .upkeep import Limits
+    from ..metrics import PoolGauges, PoolStats
+    from .limits import Limits
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -114,9 +115,9 @@ class Service(ABC):
 
     # -- waiting and working -------------------------------------------------------------------------------------
 
+    @abstractmethod
     def opening(self) -> bool:
         """Whether a connect is under way."""
-        return self.gauges().opening > 0
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait until `condition` holds; looked at whenever a connection changed its state for good."""

@@ -10,7 +10,7 @@ from ..record import Record, Status
 from ..statement import StatementClass, classify
 from .cost import CostLimits, Text
 from .driver import ROWS, Database
-from .upkeep import Limits
+from .limits import Limits
 
 if TYPE_CHECKING:
     from ..config import PoolConfig

@@ -37,7 +37,9 @@ LAYERS: dict[str, tuple[str, str]] = {
     ),
     "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite* full.sqlite", "seam leaf base"),
     "loop": ("simple.waiting simple.answer", ""),  # futures with deadlines; knows neither pools nor databases
-    "seam": ("simple.driver simple.cost simple.dialect simple.passwords", "loop leaf base"),
+    "seam": (
+        "simple.driver simple.cost simple.dialect simple.passwords simple.limits simple.waiter", "loop leaf base"
+    ),
     "contract": ("abc", "leaf base"),
     "types": ("types types.*", "base"),
     # Every other private module of the top level belongs to one of these.

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from db_pool_rs.simple.actions import Item, Waiter
 from db_pool_rs.simple.conn import Conn, State
 from db_pool_rs.simple.queues import QUEUED
 from db_pool_rs.simple.scheduler import Scheduler
+from db_pool_rs.simple.waiter import Item, Waiter
 from db_pool_rs.statement import StatementClass
 
 NEVER = float("inf")

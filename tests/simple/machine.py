@@ -15,25 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from db_pool_rs.simple.actions import (
-    Action,
-    Cancel,
-    Close,
-    Deliver,
-    Fail,
-    Item,
-    Lend,
-    Open,
-    Reason,
-    Reset,
-    Send,
-    Waiter,
-)
+from db_pool_rs.simple.actions import Action, Cancel, Close, Deliver, Fail, Lend, Open, Reset, Send
 from db_pool_rs.simple.conn import Conn, State
 from db_pool_rs.simple.cost import Text
 from db_pool_rs.simple.driver import ROWS, Statement
+from db_pool_rs.simple.limits import Limits
 from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.upkeep import Limits
+from db_pool_rs.simple.waiter import Item, Reason, Waiter
 from db_pool_rs.statement import Lexical, StatementClass
 from tests.simple.invariants import check_served, check_structure, lanes_suffice
 

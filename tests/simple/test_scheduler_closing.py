@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from db_pool_rs.simple.actions import Close, Item, Open
+from db_pool_rs.simple.actions import Close, Open
+from db_pool_rs.simple.waiter import Item
 from tests.simple.machine import OTHER, SESSION, World
 
 

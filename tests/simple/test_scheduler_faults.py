@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.simple.actions import Cancel, Close, Fail, Item, Lend, Open
+from db_pool_rs.simple.actions import Cancel, Close, Fail, Lend, Open
 from db_pool_rs.simple.conn import State
+from db_pool_rs.simple.waiter import Item
 from tests.simple.machine import OTHER, SESSION, WRITE, World
 
 # -- cancellation ------------------------------------------------------------------------------------------------------

@@ -6,8 +6,9 @@ import itertools
 
 import pytest
 
-from db_pool_rs.simple.actions import Close, Fail, Item, Reason
+from db_pool_rs.simple.actions import Close, Fail
 from db_pool_rs.simple.conn import State
+from db_pool_rs.simple.waiter import Item, Reason
 from db_pool_rs.statement import StatementClass
 from tests.simple.machine import OTHER, READ, SESSION, WRITE, World
 

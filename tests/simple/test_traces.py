@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from db_pool_rs.simple.actions import Reason
+from db_pool_rs.simple.waiter import Reason
 from tests.simple.record_traces import FOLDER, TRACES, path_of, record
 from tests.simple.trace import Replay
 

@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from db_pool_rs.simple.actions import Action, Deliver, Fail, Item, Lend, Send, Waiter
+from db_pool_rs.simple.actions import Action, Deliver, Fail, Lend, Send
 from db_pool_rs.simple.conn import Conn
 from db_pool_rs.simple.cost import CostLimits, Text
 from db_pool_rs.simple.driver import ROWS, Statement
+from db_pool_rs.simple.limits import Limits
 from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.upkeep import NEVER, Limits
+from db_pool_rs.simple.upkeep import NEVER
+from db_pool_rs.simple.waiter import Item, Waiter
 from db_pool_rs.statement import Lexical, StatementClass
 
 FORMAT = 1
