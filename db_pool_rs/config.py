@@ -144,7 +144,12 @@ class PoolConfig:
         number("milliseconds", zero=True),
         "When reads have waited longer, another connection carries groups.",
     )
-    write_lane_wait_ms: float = option(5.0, number("milliseconds", zero=True), "The same for writes.")
+    write_lane_wait_ms: float = option(
+        5.0,
+        number("milliseconds", zero=True),
+        "When no lane has taken from the waiting writes for so long (and for twice as long as the last group took), "
+        "another connection carries groups.",
+    )
 
     def __post_init__(self) -> None:
         apply(self)

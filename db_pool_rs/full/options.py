@@ -68,7 +68,7 @@ def limits(known: Limits) -> dict[str, Any]:
     """The numbers of the rules."""
     names = (
         "min_size", "max_size", "max_waiting", "acquire_timeout", "idle_timeout", "group_max", "group_time", "stall",
-        "lane_wait", "write_lane_wait", "read_lanes", "write_lanes", "max_write_lanes", "breaks_stalls", "retry_reads",
+        "lane_wait", "write_lane_wait", "read_lanes", "max_write_lanes", "breaks_stalls", "retry_reads",
     )  # fmt: skip
     cost = known.cost
     return {

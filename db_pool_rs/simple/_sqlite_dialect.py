@@ -26,7 +26,6 @@ class SqliteDialect:
     #: Nothing to ask: the time of a statement is taken on its thread, without the way there.
     question: str | None = None
     read_lanes = 1
-    write_lanes = 1
     max_write_lanes = 1
     #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
     breaks_stalls = False

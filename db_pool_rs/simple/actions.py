@@ -58,7 +58,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Deliver:
-    """The group is final: give each statement's outcome to its caller."""
+    """The group is final: give each statement's outcome to its caller; a `turn` follows when they have had theirs."""
 
     group: list[Statement]
 

@@ -17,7 +17,6 @@ class PostgresDialect:
 
     dialect = "postgresql"
     read_lanes = 2
-    write_lanes = 1
     max_write_lanes = 1_000_000
     breaks_stalls = True
 

@@ -137,9 +137,8 @@ class CopyLink(Link, Protocol):
 class Database(Protocol):
     """What the pool must know of a database, whoever opens the connections."""
 
-    #: How many lanes may carry READs and WRITEs before somebody had to wait, and the most that may carry WRITEs.
+    #: How many lanes may carry READs before somebody had to wait, and the most that may carry WRITEs.
     read_lanes: int
-    write_lanes: int
     max_write_lanes: int
     #: Whether a group that stalls is broken up (needs a way to cancel from outside).
     breaks_stalls: bool

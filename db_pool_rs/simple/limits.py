@@ -23,7 +23,6 @@ class Limits:
     lane_wait: float = 0.001
     write_lane_wait: float = 0.005
     read_lanes: int = 2
-    write_lanes: int = 1
     max_write_lanes: int = 10
     breaks_stalls: bool = True
     retry_reads: bool = False

@@ -185,6 +185,8 @@ class Runner(Service):
                 else:
                     self.metrics.errors += 1
                     future.set_exception(statement.error)
+        if not self._turn_planned:
+            self._plan_turn()  # after those who go on now
 
     def _fail(self, action: act.Fail) -> None:
         future = action.item.future

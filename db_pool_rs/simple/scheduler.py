@@ -55,7 +55,11 @@ class Scheduler(Upkeep):
         return []
 
     def turn(self, now: float) -> list[Action]:
-        """The event loop's turn ends: what was collected in it is sent."""
+        """The event loop's turn ends: what was collected in it is sent.
+
+        Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn.
+        """
+        self.gathering = False
         self._dispatch(now)
         return self._take_actions()
 
@@ -84,6 +88,9 @@ class Scheduler(Upkeep):
         conn.unproven = -NEVER
         self._withdraw(conn)
         final = ok or len(group) == 1
+        awaited = [statement for statement in group if statement.state == SENT] if final else []
+        if ok and conn.state is State.LANE and conn.kind is WRITE:
+            self._written(group, bool(awaited), seconds, now)
         if ok:
             self._observe(group, conn, seconds, size, now)
         elif final:
@@ -92,13 +99,18 @@ class Scheduler(Upkeep):
             self._send_alone(group, now, stalled)
         self._settle(conn, now)
         self._dispatch(now)  # the server gets its next group before the answers of this one are handed out
-        if final:
-            awaited = [statement for statement in group if statement.state == SENT]
+        if awaited:
             for statement in awaited:
                 statement.state = DONE
-            if awaited:
-                self._actions.append(Deliver(awaited))
+            self._actions.append(Deliver(awaited))
         return self._take_actions()
+
+    def _written(self, group: list[Statement], awaited: bool, seconds: float, now: float) -> None:
+        """WRITEs are committed: the next may have to wait for those who wrote these, until the `turn` after Deliver."""
+        self.write_lanes.carried(len(group), seconds, now)
+        if awaited and self.write_lanes.gathers and len(self.queues.writes) < self.limits.group_max:
+            self.gathering = True
+            self.wake = min(self.wake, now + self.limits.write_lane_wait)  # should the callers take their time
 
     def measured(self, conn: Conn, seconds: float) -> None:
         """A round trip in which the server had next to nothing to do took `seconds`."""
@@ -217,22 +229,28 @@ class Scheduler(Upkeep):
         """How many more lanes may carry `kind` now.
 
         A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
-        since the link is that slow. Whether it has waited too long is asked in `tick` (and when a connection was opened
-        for it): before it, every answer that has arrived was taken in, so a busy event loop does not look like slow
-        lanes.
+        since the link is that slow. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of
+        the disk: more commits would only make it longer.) Whether it has waited too long is asked in `tick` (and when a
+        connection was opened for it): before it, every answer that has arrived was taken in, so a busy event loop does
+        not look like slow lanes.
         """
+        if kind is WRITE and self.gathering:
+            return 0
         running = [lane for lane in self.lanes if lane.kind is kind]
         limits = self.limits
         base, most, patience = (
             (limits.read_lanes, limits.max_size, limits.lane_wait)
             if kind is READ
-            else (limits.write_lanes, limits.max_write_lanes, limits.write_lane_wait)
+            else (self.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait)
         )
         if len(running) < base:
             return base - len(running)
         if len(running) >= most:
             return 0
-        if self._ticking and now >= head.enqueued + patience:
+        late = head.enqueued + patience
+        if kind is WRITE:
+            late = max(late, max(lane.started for lane in running) + max(patience, 2.0 * self.write_lanes.took))
+        if self._ticking and now >= late:
             return 1
         answered = min(lane.started + lane.round_trip for lane in running)
         return 1 if answered != NEVER and answered - now > patience else 0

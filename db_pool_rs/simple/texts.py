@@ -111,7 +111,6 @@ def limits_for(config: PoolConfig, driver: Database) -> Limits:
         lane_wait=config.lane_wait_ms / 1000,
         write_lane_wait=config.write_lane_wait_ms / 1000,
         read_lanes=min(driver.read_lanes, config.max_size),
-        write_lanes=driver.write_lanes,
         max_write_lanes=driver.max_write_lanes,
         breaks_stalls=driver.breaks_stalls,
         retry_reads=config.retry == "reads",

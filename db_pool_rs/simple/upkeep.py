@@ -12,6 +12,7 @@ from .driver import Statement
 from .limits import Limits
 from .queues import DONE, QUEUED, SENT, Queues
 from .waiter import Item, Reason
+from .write_lanes import WriteLanes
 
 NEVER = float("inf")
 
@@ -22,6 +23,7 @@ class Upkeep:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.queues = Queues(one_writer=limits.max_write_lanes == 1)
+        self.write_lanes = WriteLanes(limits.max_write_lanes)
         self.conns: dict[int, Conn] = {}
         #: Free connections, the longest idle first; the most recently used one is taken.
         self.idle: list[Conn] = []
@@ -30,6 +32,8 @@ class Upkeep:
         self.generation = 0
         self.shutting_down = False
         self._ticking = False
+        #: WRITEs wait for those who were answered just now to come back: until the next `turn`.
+        self.gathering = False
         #: When `tick` is next needed, at the latest.
         self.wake = NEVER
         #: How many connections the waiters miss, as the last dispatch found.
@@ -129,6 +133,7 @@ class Upkeep:
     def tick(self, now: float) -> list[Action]:
         """Time has passed: deadlines, stalls, silence, ageing, retries."""
         self.wake = NEVER
+        self.gathering = False
         self._expire_waiters(now)
         for conn in list(self.lanes):
             if len(conn.group) > 1 and self.limits.breaks_stalls:

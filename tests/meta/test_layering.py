@@ -27,7 +27,10 @@ LAYERS: dict[str, tuple[str, str]] = {
         "simple.service full.pool full.runner full.link full.copyturns full.driver full.options",
         "scheduler seam loop types contract leaf base",
     ),
-    "scheduler": ("simple.scheduler simple.upkeep simple.queues simple.conn simple.actions", "seam leaf base"),
+    "scheduler": (
+        "simple.scheduler simple.upkeep simple.queues simple.write_lanes simple.conn simple.actions",
+        "seam leaf base",
+    ),
     "postgresql": (
         "simple.postgres simple.connect simple.attempt simple.offload simple.libpq simple.cancel "
         "simple.link simple.long_results simple.wire simple.copying simple.staleness simple.prepared "
@@ -37,9 +40,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     ),
     "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite* full.sqlite", "seam leaf base"),
     "loop": ("simple.waiting simple.answer", ""),  # futures with deadlines; knows neither pools nor databases
-    "seam": (
-        "simple.driver simple.cost simple.dialect simple.passwords simple.limits simple.waiter", "loop leaf base"
-    ),
+    "seam": ("simple.driver simple.cost simple.dialect simple.passwords simple.limits simple.waiter", "loop leaf base"),
     "contract": ("abc", "leaf base"),
     "types": ("types types.*", "base"),
     # Every other private module of the top level belongs to one of these.

@@ -178,7 +178,6 @@ def random_limits(choose: Chooser) -> dict[str, Any]:
         "group_max": choose.pick((3, 16, 64, 64)),
         "piece_min": choose.pick((2, 8)),
         "read_lanes": min(choose.pick((1, 2, 2, 3)), high),
-        "write_lanes": 1,
         "max_write_lanes": choose.pick((1, high)),
         "breaks_stalls": choose.pick((True, True, True, False)),
         "retry_reads": choose.pick((False, True)),

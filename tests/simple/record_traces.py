@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from tests.simple.machine import QUICK, World
+from db_pool_rs.simple.actions import Deliver
+from tests.simple.machine import QUICK, WRITE, World
 from tests.simple.moves import ENDS, Dice, random_limits, texts_of, walk
 from tests.simple.trace import Recorder
 
@@ -36,9 +39,31 @@ def record(seed: int) -> str:
     return "\n".join([header, *recorder.events]) + "\n"
 
 
-def path_of(seed: int) -> Path:
-    """Where the trace of a seed is kept."""
-    return FOLDER / f"walk-{seed:02}.jsonl"
+def record_writes(seed: int) -> str:
+    """Nine tasks that write again and again, on a disk that is quick at first: two lanes are tried, taken, and left."""
+    dice = Dice(seed)
+    recorder = Recorder()
+    world = World(min_size=2, max_size=2, recorder=recorder)
+    text = world.text(WRITE)
+    world.texts, recorder.texts, recorder.scheduler = [text], [text], world.scheduler
+    header = recorder.header(seed, (3, QUICK, 100.0))
+    world.start()
+    while world.opening:
+        world.opened()
+    world.run(text, 9)
+    while len(recorder.events) < 16 * EVENTS:
+        quick = len(recorder.events) < 8 * EVENTS
+        world.advance(0.006 if quick == (len(world.running) > 1) else 0.018)
+        world.finished(dice.pick(list(world.running)))
+        world.run(text, sum(len(action.group) for action in world.last(Deliver)))
+    return "\n".join([header, *recorder.events]) + "\n"
+
+
+#: What is recorded in which file.
+RECORDS: dict[Path, Callable[[], str]] = {
+    **{FOLDER / f"walk-{seed:02}.jsonl": partial(record, seed) for seed in range(TRACES)},
+    FOLDER / "writes.jsonl": partial(record_writes, TRACES),
+}
 
 
 def main() -> int:
@@ -47,8 +72,8 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a trace differs")
     check = parser.parse_args().check
     stale = []
-    for seed in range(TRACES):
-        path, text = path_of(seed), record(seed)
+    for path, recorded in RECORDS.items():
+        text = recorded()
         if check and (not path.exists() or path.read_text() != text):
             stale.append(path.name)
         elif not check:

@@ -178,6 +178,21 @@ def test_another_lane_when_the_head_would_wait_longer_than_lane_wait(kind: State
     assert len(world.running) == lanes + 1, "they are overdue"
 
 
+def test_a_long_queue_of_writes_gets_no_further_lane_as_long_as_one_takes_from_it() -> None:
+    world = World.ready(4)
+    world.run(world.text(WRITE), 2000)
+    for _ in range(5):
+        world.advance(0.004)
+        (conn,) = world.running
+        world.finished(conn, seconds=0.004)
+        world.turn()
+    assert len(world.running) == 1
+    world.advance(0.007)
+    assert len(world.running) == 1, "it takes a little longer than the last"
+    world.advance(0.008)
+    assert len(world.running) == 2, "it is stuck"
+
+
 def test_more_lanes_at_once_on_a_link_that_is_far_away() -> None:
     world = far_away(4)
     world.run(world.text(cost=0.000001), 250)

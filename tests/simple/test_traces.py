@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 
 from db_pool_rs.simple.waiter import Reason
-from tests.simple.record_traces import FOLDER, TRACES, path_of, record
+from tests.simple.record_traces import FOLDER, RECORDS
 from tests.simple.trace import Replay
 
-PATHS = [path_of(seed) for seed in range(TRACES)]
+PATHS = sorted(RECORDS)
 EVENTS = {
     "start", "submit", "acquire", "turn", "cancel", "opened", "open_failed", "closed", "finished", "measured", "lost",
     "cancel_closed", "reset_done", "released", "resize", "expire", "shut_down", "terminate", "tick",
@@ -26,9 +27,16 @@ def test_the_scheduler_does_what_was_recorded(path: Path) -> None:
         assert done["wake"] == pytest.approx(event["wake"], abs=1e-9), f"line {number}: {event['event']}"
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_traces_are_recorded_the_same_every_time(seed: int) -> None:
-    assert record(seed) == path_of(seed).read_text(), "run: python -m tests.simple.record_traces"
+@pytest.mark.parametrize("path", [PATHS[0], PATHS[1], PATHS[-1]], ids=lambda path: path.stem)
+def test_traces_are_recorded_the_same_every_time(path: Path) -> None:
+    assert RECORDS[path]() == path.read_text(), "run: python -m tests.simple.record_traces"
+
+
+def test_the_traces_cover_the_change_between_one_lane_for_writes_and_two() -> None:
+    replay = Replay((FOLDER / "writes.jsonl").read_text().splitlines())
+    numbers = [replay.scheduler.write_lanes.lanes for _ in replay]
+    assert sum(before != after for before, after in itertools.pairwise(numbers)) > 3
+    assert numbers.count(2) > 500
 
 
 def test_the_traces_cover_every_event_action_and_reason() -> None:

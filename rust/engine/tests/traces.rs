@@ -41,7 +41,6 @@ fn limits(entry: &Value) -> Limits {
             "lane_wait" => limits.lane_wait = number(value),
             "write_lane_wait" => limits.write_lane_wait = number(value),
             "read_lanes" => limits.read_lanes = count(value),
-            "write_lanes" => limits.write_lanes = count(value),
             "max_write_lanes" => limits.max_write_lanes = count(value),
             "breaks_stalls" => limits.breaks_stalls = flag(value),
             "retry_reads" => limits.retry_reads = flag(value),

@@ -104,7 +104,6 @@ pub fn limits(dict: &Bound<'_, PyDict>) -> PyResult<Limits> {
         lane_wait: get(dict, "lane_wait")?,
         write_lane_wait: get(dict, "write_lane_wait")?,
         read_lanes: get(dict, "read_lanes")?,
-        write_lanes: get(dict, "write_lanes")?,
         max_write_lanes: get(dict, "max_write_lanes")?,
         breaks_stalls: get(dict, "breaks_stalls")?,
         retry_reads: get(dict, "retry_reads")?,

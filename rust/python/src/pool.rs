@@ -152,13 +152,12 @@ impl Pool {
         std::mem::replace(&mut self.inner().planned, true)
     }
 
-    /// The drain's turn ends, unless another end is planned.
+    /// The drain's turn ends, unless another end is planned. The engine is told even if nobody called: it may have waited
+    /// for those who were answered to come back.
     pub fn end_turn(&self, planned: bool) {
         let mut inner = self.inner();
         inner.planned = planned;
-        if !inner.outbox.is_empty() {
-            self.hand_over(&mut inner);
-        }
+        self.hand_over(&mut inner);
     }
 
     pub fn next(&self) -> u64 {

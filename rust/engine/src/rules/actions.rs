@@ -42,7 +42,7 @@ pub enum Action {
     Reset(ConnId),
     /// Close the connection; answer with `closed`.
     Close(ConnId),
-    /// The group is final: give each statement's outcome to its caller.
+    /// The group is final: give each statement's outcome to its caller; a `turn` follows when they have had theirs.
     Deliver(Vec<ItemId>),
     /// Answer a waiter with an error; `sent`: whether the server may have seen it.
     Fail {

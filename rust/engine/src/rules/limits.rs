@@ -29,8 +29,6 @@ pub struct Limits {
     pub write_lane_wait: f64,
     /// Lanes for READs from the start.
     pub read_lanes: usize,
-    /// Lanes for WRITEs from the start.
-    pub write_lanes: usize,
     /// The most lanes for WRITEs.
     pub max_write_lanes: usize,
     /// Whether a group that stalls is broken up.
@@ -67,7 +65,6 @@ impl Default for Limits {
             lane_wait: 0.001,
             write_lane_wait: 0.005,
             read_lanes: 2,
-            write_lanes: 1,
             max_write_lanes: 10,
             breaks_stalls: true,
             retry_reads: false,

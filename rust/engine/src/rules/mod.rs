@@ -5,7 +5,7 @@
 //! gives the same actions every time, in this implementation and in Python's.
 //!
 //! Read it in this order: [`actions`], [`cost`], [`items`], [`queues`], [`conn`], `scheduler` (events), `serving`
-//! (groups and lanes), `upkeep` (opening and closing), `timeouts`.
+//! (groups and lanes), `write_lanes`, `upkeep` (opening and closing), `timeouts`.
 
 pub mod actions;
 pub mod conn;
@@ -17,6 +17,7 @@ mod scheduler;
 mod serving;
 mod timeouts;
 mod upkeep;
+mod write_lanes;
 
 pub use actions::{Action, ConnId, ItemId, Reason, TextId};
 pub use conn::State;

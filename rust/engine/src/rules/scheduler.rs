@@ -8,8 +8,9 @@ use super::conn::{Conn, State};
 use super::cost::{Kind, Text};
 use super::items::{Items, Place};
 use super::limits::Limits;
-use super::queues::Queues;
+use super::queues::{Queue, Queues};
 use super::upkeep::Deadline;
+use super::write_lanes::WriteLanes;
 
 /// The pool's policy. Methods named after events return the actions to carry out, in order.
 pub struct Scheduler {
@@ -40,6 +41,10 @@ pub struct Scheduler {
     /// The last connect was refused for good: no further attempt unless somebody waits.
     pub(super) refused: bool,
     pub(super) retry_at: f64,
+    /// How many lanes carry WRITEs.
+    pub(super) write_lanes: WriteLanes,
+    /// WRITEs wait for those who were answered just now to come back: until the next `turn`.
+    pub(super) gathering: bool,
     /// A head that has waited too long may have another lane now.
     pub(super) ticking: bool,
     pub(super) last_id: u64,
@@ -53,6 +58,7 @@ impl Scheduler {
     /// A pool without connections; [`Scheduler::start`] opens the first.
     pub fn new(limits: Limits) -> Self {
         let queues = Queues::new(limits.max_write_lanes == 1);
+        let write_lanes = WriteLanes::new(limits.max_write_lanes);
         Scheduler {
             limits,
             wake: NEVER,
@@ -70,6 +76,8 @@ impl Scheduler {
             closing: 0,
             refused: false,
             retry_at: 0.0,
+            write_lanes,
+            gathering: false,
             ticking: false,
             last_id: 0,
             deadlines: BinaryHeap::new(),
@@ -117,7 +125,10 @@ impl Scheduler {
     }
 
     /// The event loop's turn ends: what was collected in it is sent.
+    ///
+    /// Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn.
     pub fn turn(&mut self, now: f64) -> Vec<Action> {
+        self.gathering = false;
         self.dispatch(now);
         self.take_actions()
     }
@@ -147,10 +158,14 @@ impl Scheduler {
         let running = self.conn(conn);
         let stalled = running.cancel_at != NEVER;
         let group = std::mem::take(&mut running.group);
+        let written = running.state == State::Lane && running.kind == Kind::Write;
         running.cancel_at = NEVER;
         running.unproven = -NEVER;
         self.withdraw(conn);
         let last = ok || group.len() == 1;
+        if ok && written {
+            self.written(&group, seconds, now);
+        }
         if ok {
             self.observe(&group, conn, seconds, size, now);
         } else if last {
@@ -164,6 +179,16 @@ impl Scheduler {
             self.deliver(group);
         }
         self.take_actions()
+    }
+
+    /// WRITEs are committed: the next may have to wait for those who wrote these, until the `turn` after Deliver.
+    fn written(&mut self, group: &[ItemId], seconds: f64, now: f64) {
+        self.write_lanes.carried(group.len(), seconds, now);
+        let awaited = group.iter().any(|id| self.items.get(*id).place == Place::Sent);
+        if awaited && self.write_lanes.gathers() && self.queues.of(Queue::Writes).len() < self.limits.group_max {
+            self.gathering = true;
+            self.wake = self.wake.min(now + self.limits.write_lane_wait); // should the callers take their time
+        }
     }
 
     /// The group is answered: those who still wait get their results.

@@ -75,14 +75,18 @@ impl Scheduler {
     /// How many more lanes may carry `kind` now.
     ///
     /// A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
-    /// since the link is that slow. Whether it has waited too long is asked in `tick` (and when a connection was opened
-    /// for it): before it, every answer that has arrived was taken in, so a busy event loop does not look like slow
-    /// lanes.
+    /// since the link is that slow. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of
+    /// the disk: more commits would only make it longer.) Whether it has waited too long is asked in `tick` (and when a
+    /// connection was opened for it): before it, every answer that has arrived was taken in, so a busy event loop does
+    /// not look like slow lanes.
     pub(super) fn lanes_wanted(&self, kind: Kind, queue: Queue, now: f64) -> usize {
+        if kind == Kind::Write && self.gathering {
+            return 0;
+        }
         let limits = &self.limits;
         let (base, most, patience) = match kind {
             Kind::Read => (limits.read_lanes, limits.max_size, limits.lane_wait),
-            _ => (limits.write_lanes, limits.max_write_lanes, limits.write_lane_wait),
+            _ => (self.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait),
         };
         let running = || self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
         let count = running().count();
@@ -92,7 +96,14 @@ impl Scheduler {
         if count >= most {
             return 0;
         }
-        let waited = |head: &ItemId| now >= self.items.get(*head).enqueued + patience;
+        let moving = match kind {
+            Kind::Write => {
+                let latest = running().map(|lane| lane.started).fold(-NEVER, f64::max);
+                latest + patience.max(2.0 * self.write_lanes.took)
+            }
+            _ => -NEVER,
+        };
+        let waited = |head: &ItemId| now >= (self.items.get(*head).enqueued + patience).max(moving);
         if self.ticking && self.queues.of(queue).front().is_some_and(waited) {
             return 1;
         }
