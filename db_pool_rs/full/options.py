@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _ONLY_LIBPQ = {
     "gssencmode": ("disable", "prefer"),
     "requirepeer": ("",),
+    "sslcertmode": ("disable", "allow"),
     "sslcompression": ("0",),
 }
 
@@ -59,7 +60,7 @@ def _ssl(known: ConnectConfig) -> dict[str, Any]:
 
 
 def _refuse(known: ConnectConfig) -> None:
-    for name, value in known.network.items():
+    for name, value in {**known.network, "sslcertmode": known.ssl.certmode}.items():
         if name in _ONLY_LIBPQ and value not in _ONLY_LIBPQ[name]:
             raise ConfigError(name, value, f"{' or '.join(map(repr, _ONLY_LIBPQ[name]))} in mode full")
 

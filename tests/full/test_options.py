@@ -15,6 +15,7 @@ from db_pool_rs.errors import ConfigError
     [
         ("requirepeer", "postgres"),
         ("gssencmode", "require"),
+        ("sslcertmode", "require"),
     ],
 )
 async def test_what_only_libpq_has_is_refused(name: str, value: str) -> None:
