@@ -53,7 +53,7 @@ async def test_long_results_are_taken_in_slices(open_pool: Any, backend: Any) ->
         assert rows[-1] == (ROWS, 2 * ROWS)
         assert len(rows) == ROWS
     watcher.cancel()
-    assert turns.longest < turns.total / 5
+    assert turns.longest < max(turns.total / 5, 0.02), "seconds: what is quick as a whole need not be divided"
 
 
 @pytest.mark.feature("slices")
