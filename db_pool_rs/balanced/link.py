@@ -92,9 +92,10 @@ class KernelLink(PostgresLink):
             statement = group[self._sent]
             described = statement.text.description
             if described is None:
-                self._plain = False
                 if self._write_unknown(statement, steps):
+                    self._plain = False
                     break
+                self._plain = self._plain and not statement.want  # BEGIN and COMMIT have no rows to be looked at
                 self._sent += 1
             else:
                 self._write_run(described, self._run(group, described), steps)
@@ -200,7 +201,8 @@ class KernelLink(PostgresLink):
     def _decode(self, group: Sequence[Statement]) -> int:
         if not self._plain:
             return max([self._decode_alone(statement) for statement in group])
-        largest, runs = 0, dict[tuple[Any, bool], list[int]]()
+        largest = 0
+        runs: dict[tuple[Any, bool], list[int]] = {}
         for step, statement in enumerate(group):  # those with one key can be decoded together
             runs.setdefault((statement.described, statement.want), []).append(step)
         for (described, want), steps in runs.items():
@@ -262,7 +264,7 @@ class KernelLink(PostgresLink):
 
     def _tags(self, group: Sequence[Statement], steps: Sequence[int]) -> None:
         kernel = self._kernel
-        if lib.dbp_group_same_tags(kernel, array("i", steps).tobytes(), len(steps)):
+        if len(steps) == 1 or lib.dbp_group_same_tags(kernel, array("i", steps).tobytes(), len(steps)):
             status = self._status(ffi.string(lib.PQcmdStatus(kernel.results[steps[0]])))
             for step in steps:
                 group[step].value = status
