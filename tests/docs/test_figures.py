@@ -1,0 +1,31 @@
+"""The figures of the READMEs are those of the last benchmark, which docs/performance.md shows whole."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.meta.source import ROOT
+
+#: Rows of the READMEs' tables, by the sections of docs/performance.md from which their figures come.
+SECTIONS = [
+    "Point select by key, 64 tasks",
+    "Point select by key, 256 tasks",
+    "Durable auto-commit insert, 64 tasks",
+    "Transaction of three statements, 16 tasks",
+]
+COLUMNS = ["simple", "balanced", "full", "asyncpg", "asyncpg-noreset", "psycopg", "psqlpy"]
+
+
+def throughput(section: str) -> list[str]:
+    """The medians of a section, by COLUMNS."""
+    text = (ROOT / "docs/performance.md").read_text().partition(f"### {section}\n")[2].partition("\n### ")[0]
+    found = dict(re.findall(r"^\| \**([\w-]+)\** \| ([\d,.]+) \(", text, re.MULTILINE))
+    return [found[name] for name in COLUMNS]
+
+
+@pytest.mark.parametrize("readme", ["README.md", "README.zh-CN.md"])
+def test_figures_are_those_of_the_benchmark(readme: str) -> None:
+    rows = re.findall(r"^\| [^|]+ \| (\d[\d,]* \| .*) \|$", (ROOT / readme).read_text(), re.MULTILINE)
+    assert [row.split(" | ") for row in rows] == [throughput(section) for section in SECTIONS]
