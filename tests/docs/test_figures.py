@@ -1,7 +1,8 @@
-"""The figures of the READMEs are those of the last benchmark, which docs/performance.md shows whole."""
+"""Figures that are told elsewhere are those of the last benchmark, which docs/performance.md shows whole."""
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -15,7 +16,8 @@ SECTIONS = [
     "Durable auto-commit insert, 64 tasks",
     "Transaction of three statements, 16 tasks",
 ]
-COLUMNS = ["simple", "balanced", "full", "asyncpg", "asyncpg-noreset", "psycopg", "psqlpy"]
+MODES = ["simple", "balanced", "full"]
+COLUMNS = [*MODES, "asyncpg", "asyncpg-noreset", "psycopg", "psqlpy"]
 
 
 def throughput(section: str) -> list[str]:
@@ -29,3 +31,16 @@ def throughput(section: str) -> list[str]:
 def test_figures_are_those_of_the_benchmark(readme: str) -> None:
     rows = re.findall(r"^\| [^|]+ \| (\d[\d,]* \| .*) \|$", (ROOT / readme).read_text(), re.MULTILINE)
     assert [row.split(" | ") for row in rows] == [throughput(section) for section in SECTIONS]
+
+
+def test_what_was_asked_for_is_compared_with_the_benchmark() -> None:
+    figures = json.loads((ROOT / "db_pool_rs/_data/mode_figures.json").read_text())["modes"]
+    text = (ROOT / "docs/performance.md").read_text().partition("## What the architecture decision asked for")[2]
+    for mode in MODES:
+        cells = re.search(rf"^\| {mode} \| (.*) \|$", text, re.MULTILINE)
+        assert cells is not None, mode
+        qps, _, memory, _, start, _ = cells[1].split(" | ")
+        measured = figures[mode]
+        assert qps == f"{measured['qps']:,.0f}"
+        assert memory == f"{measured['memory_mb']:.1f}"
+        assert start == f"{measured['startup_s']:.2f}"
