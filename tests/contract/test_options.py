@@ -94,12 +94,12 @@ async def test_nobody_else_finds_a_setting_made_beside_him(open_pool: Any, pg_da
 async def test_reads_are_repeated_where_that_was_asked_for(
     open_pool: Any, proxy: FaultProxy, pg_database: str, retry: str
 ) -> None:
-    pool = await open_pool(proxy.dsn(pg_database), max_size=2, retry=retry)
+    pool = await open_pool(proxy.dsn(pg_database), min_size=2, max_size=2, retry=retry)
     await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
     for i in range(4):
         await pool.execute(PUT, i, "x")
         assert await pool.fetchval(GET, i) == "x"
-    await until(lambda: pool.stats().opening == 0)  # else what is just being opened is stalled as well
+    assert (pool.stats().size, pool.stats().opening) == (2, 0), "both connections are to be stalled, and no other one"
     proxy.stall(TO_CLIENT, links="live")
     read, write = asyncio.ensure_future(pool.fetchval(GET, 1)), asyncio.ensure_future(pool.execute(PUT, 10, "x"))
     await until(lambda: pool.stats().in_flight == 2)
