@@ -21,6 +21,7 @@ from .service import Service
 from .session import Session
 from .texts import Texts, limits_for, nothing
 from .waiter import Waiter
+from .waiting import left
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -119,8 +120,7 @@ class Pool:
         self.text(sql, shared=True)
         deadline = self.deadline(timeout)
         async with self.acquire(timeout=self.timeout(timeout)) as connection:
-            left = None if deadline is None else max(0.0, deadline - get_running_loop().time())
-            await connection.executemany(sql, args, timeout=left)
+            await connection.executemany(sql, args, timeout=left(deadline))
 
     # -- sessions ------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from ..statement import StatementClass
 from .answer import Answer
 from .driver import STATUS, Sink, Source, Statement
 from .exclusive import Exclusive, command_text
-from .waiting import Expired, until
+from .waiting import Expired, left, until
 
 if TYPE_CHECKING:
     from .notifications import Notifications
@@ -153,18 +153,14 @@ class Session:
 
     async def _enter(self, deadline: float | None) -> None:
         """Wait for those who called earlier."""
-        if deadline is None:
-            await self._lock.acquire()
-            return
         try:
-            await asyncio.wait_for(self._lock.acquire(), max(0.0, deadline - self.runner.loop.time()))
+            await asyncio.wait_for(self._lock.acquire(), left(deadline))
         except (asyncio.TimeoutError, TimeoutError):
             raise self._too_late(sent=False) from None
 
     async def _wound_up(self, winding: asyncio.Task[None], deadline: float | None) -> None:
         """Wait for it without ever cancelling it."""
-        left = None if deadline is None else max(0.0, deadline - self.runner.loop.time())
-        done, _ = await asyncio.wait((winding,), timeout=left)
+        done, _ = await asyncio.wait((winding,), timeout=left(deadline))
         if not done:
             raise self._too_late(sent=False)
         winding.result()
@@ -185,11 +181,11 @@ class Session:
         pause = limits.cancel_pause
         try:
             while self.user.busy:
-                left = end - clock()
-                if left <= 0:
+                rest = end - clock()
+                if rest <= 0:
                     self.runner.abort(self.conn, "the server did not react to a cancel request", retire=True)
                     return
-                await self.user.link.cancel(left)
+                await self.user.link.cancel(rest)
                 with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                     await asyncio.wait_for(self.user.settled(), min(pause, max(0.0, end - clock())))
                 pause *= 2

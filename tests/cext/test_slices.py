@@ -21,6 +21,7 @@ from db_pool_rs.balanced.libpq import PGresult
 from db_pool_rs.balanced.slices import decode, decode_long, is_long, new_block
 from db_pool_rs.errors import DecodeError
 from db_pool_rs.types import oids as pg
+from tests.plugins.collector import watched_collector
 
 from .results import Session, result_of
 
@@ -141,16 +142,6 @@ async def test_frozen_objects_stay_frozen(workers: ThreadPoolExecutor) -> None:
 
 async def test_the_collector_does_not_look_through_the_rows(workers: ThreadPoolExecutor) -> None:
     result, _ = numbered(60_000)
-    gc.unfreeze()  # else the rows are the collector's business: see the test above
-    passes: list[int] = []
-
-    def count(phase: str, info: dict[str, int]) -> None:
-        if phase == "start":
-            passes.append(info["generation"])
-
-    gc.callbacks.append(count)
-    try:
+    with watched_collector() as passes:
         await decode_long(new_block(), workers, PLAN, result)
-    finally:
-        gc.callbacks.remove(count)
     assert 2 not in passes

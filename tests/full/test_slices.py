@@ -14,6 +14,7 @@ pytest.importorskip("db_pool_rs_full")
 from db_pool_rs import create_pool
 from db_pool_rs.errors import ConnectionLost, DecodeError
 from db_pool_rs.full.runner import FullRunner
+from tests.plugins.collector import watched_collector
 
 ROWS = 200_000
 LONG = f"SELECT n, n * 2 FROM generate_series(1, {ROWS}) AS n"
@@ -127,17 +128,6 @@ async def test_frozen_objects_stay_frozen(pool: Any) -> None:
 
 
 async def test_the_collector_does_not_look_through_the_rows(pool: Any) -> None:
-    gc.unfreeze()  # else the rows are the collector's business: see the test above
-    gc.collect()  # what is due has nothing to do with the rows
-    passes: list[int] = []
-
-    def count(phase: str, info: dict[str, int]) -> None:
-        if phase == "start":
-            passes.append(info["generation"])
-
-    gc.callbacks.append(count)
-    try:
+    with watched_collector() as passes:
         assert_complete(await pool.fetch(LONG))
-    finally:
-        gc.callbacks.remove(count)
     assert 2 not in passes

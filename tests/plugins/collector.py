@@ -1,0 +1,25 @@
+"""What Python's garbage collector does meanwhile."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def watched_collector() -> Iterator[list[int]]:
+    """The generations that are looked through inside the block, in order; nothing is frozen or due at its beginning."""
+    gc.unfreeze()
+    gc.collect()
+    passes: list[int] = []
+
+    def count(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            passes.append(info["generation"])
+
+    gc.callbacks.append(count)
+    try:
+        yield passes
+    finally:
+        gc.callbacks.remove(count)
