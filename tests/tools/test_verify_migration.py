@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from db_pool_rs.tools import verify_migration
 from db_pool_rs.tools.migration.answers import first_difference, seen
 from db_pool_rs.tools.migration.battery import compare
 from db_pool_rs.tools.migration.settings import COUNTERPARTS, apply_changes, changes, migrated, undo
+from db_pool_rs.tools.migration.sidefiles import without_side_files
 from tests.plugins.server import PostgresServer
 
 OTHERS = [mode for mode in MODES if mode != "simple"]
@@ -127,6 +129,55 @@ def test_sqlite_files(verify: Verify, other: str, elsewhere: Path) -> None:
     assert (code, err) == (0, ""), out
     with closing(sqlite3.connect(file)) as connection:
         assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone() == (1,)
+
+
+@pytest.fixture
+def wal(elsewhere: Path) -> Iterator[sqlite3.Connection]:
+    """Another program's connection to a database in WAL mode, elsewhere/app.db."""
+    with closing(sqlite3.connect(elsewhere / "app.db")) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE t (v)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        connection.commit()
+        yield connection
+
+
+def test_a_database_in_wal_mode_is_left_as_it_was(
+    verify: Verify, other: str, elsewhere: Path, wal: sqlite3.Connection
+) -> None:
+    wal.close()
+    file = elsewhere / "app.db"
+    held, changed = file.read_bytes(), file.stat().st_mtime_ns
+    code, out, err = verify("--to", other, "--dsn", f"sqlite:///{file}")
+    assert (code, err) == (0, ""), out
+    assert (file.read_bytes(), file.stat().st_mtime_ns) == (held, changed)
+    assert [path.name for path in elsewhere.iterdir()] == ["app.db"]
+
+
+def test_a_wal_that_is_there_stays(verify: Verify, other: str, elsewhere: Path, wal: sqlite3.Connection) -> None:
+    """It may hold what a program that crashed has committed: that belongs to its next start, not to us."""
+    for path in list(elsewhere.iterdir()):
+        shutil.copy(path, elsewhere / path.name.replace("app", "crashed"))
+    file, frames = elsewhere / "crashed.db", elsewhere / "crashed.db-wal"
+    held = file.read_bytes(), frames.read_bytes()
+    code, out, err = verify("--to", other, "--dsn", f"sqlite:///{file}")
+    assert (code, err) == (0, ""), out
+    assert held[1]
+    assert (file.read_bytes(), frames.read_bytes()) == held
+
+
+def test_a_program_that_came_meanwhile_keeps_its_wal(elsewhere: Path, wal: sqlite3.Connection) -> None:
+    wal.close()
+    file = elsewhere / "app.db"
+    with closing(sqlite3.connect(file)) as writer:
+        with without_side_files(file):
+            writer.execute("INSERT INTO t VALUES (2)")
+            writer.commit()
+        assert (elsewhere / "app.db-wal").stat().st_size > 0
+        writer.execute("INSERT INTO t VALUES (3)")
+        writer.commit()
+    with closing(sqlite3.connect(file)) as reader:
+        assert reader.execute("SELECT v FROM t").fetchall() == [(1,), (2,), (3,)]
 
 
 def test_every_pool_of_the_file_is_asked(verify: Verify, other: str, elsewhere: Path) -> None:
