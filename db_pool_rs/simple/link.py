@@ -354,11 +354,10 @@ class PostgresLink(Wire):
         if statement.described is not None:
             self._prepared.discard(statement.described.name)
             self._driver.forget(statement.text, statement.described)
-        if len(group) > 1 or self.in_transaction():
-            return False
-        if error.sqlstate == NAME_TAKEN or (self._retried and error.sqlstate == UNKNOWN_STATEMENT):
+        mixed_up = error.sqlstate == NAME_TAKEN or (self._retried and error.sqlstate == UNKNOWN_STATEMENT)
+        if mixed_up:
             self._driver.named = False  # a proxy deals statements out to other connections: names mean nothing there
-        elif self._retried:
+        if len(group) > 1 or self.in_transaction() or (self._retried and not mixed_up):
             return False
         self._retried = True
         self._sent = 0

@@ -232,3 +232,23 @@ async def test_a_text_that_cannot_be_prepared(pg_pool: Any) -> None:
         assert await pg_pool.execute("CHECKPOINT") == "CHECKPOINT"
         assert "id = 7" in str(await pg_pool.fetch("EXPLAIN SELECT * FROM item WHERE id = $1", 7))
     assert pg_pool.stats().lost == 0
+
+
+async def test_a_name_that_is_taken_inside_a_transaction_is_the_last_one(pg_pool: Any) -> None:
+    """Only a proxy that shares server connections has a name be taken: after that, statements have none."""
+    sql = "SELECT $1::int + 1000"
+    await _teach(pg_pool, sql, 0)
+    async with pg_pool.acquire() as first, pg_pool.acquire() as second:
+        name = await first.fetchval("SELECT name FROM pg_prepared_statements WHERE statement = $1", sql)
+        stem, taken = name.rstrip("0123456789"), []
+        for conn in (first, second):
+            await conn.execute("DEALLOCATE ALL; " + "; ".join(f'PREPARE "{stem}{i}" AS SELECT 0' for i in range(20)))
+        for conn in (first, second, first, second):
+            try:
+                async with conn.transaction():
+                    await conn.execute("SELECT 1")
+                    assert await conn.fetchval(sql, 1) == 1001
+            except DatabaseError as error:
+                taken.append(error.sqlstate)
+    assert taken == ["42P05"]
+    assert await pg_pool.fetchval(sql, 1) == 1001

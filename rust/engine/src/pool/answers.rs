@@ -247,15 +247,16 @@ impl Actor {
         }
         let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
         let again = member.retries > 0;
-        let over = member.retries >= MOST_RETRIES || (again && !taken && !unknown);
+        let mixed_up = taken || (again && unknown);
+        if mixed_up {
+            self.texts.give_up_names(); // a proxy deals statements out to other connections: names mean nothing there
+        }
+        let over = member.retries >= MOST_RETRIES || (again && !mixed_up);
         if member.group.len() > 1 || member.in_transaction || over {
             return false;
         }
         member.retries += 1;
         member.at = 0;
-        if taken || (again && unknown) {
-            self.texts.give_up_names(); // a proxy deals statements out to other connections: names mean nothing there
-        }
         self.results.remove(&item);
         self.start(conn);
         true
