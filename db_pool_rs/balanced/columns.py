@@ -3,12 +3,14 @@
 The kernel leaves a column in a buffer; `db_pool_rs_balanced._rows`, in C too, makes Python's values and rows of it. The
 values equal those of :mod:`db_pool_rs.types.decode`: a type that the kernel does not know, and a column with a value
 that it does not want to judge (it is *odd*: infinity, a wrong length ...), is decoded value by value by psycopg's
-loaders, which are imported then.
+loaders. They are imported when they are first needed; that takes as long as decoding 500,000 rows, so it is left to the
+caller.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from datetime import timezone, tzinfo
 from decimal import Decimal
@@ -26,6 +28,8 @@ from ..types import oids as pg
 
 logger = logging.getLogger("db_pool_rs")
 
+#: What must be imported after :class:`LoadersMissing`.
+LOADERS = "db_pool_rs.types.loaders"
 #: What the kernel does with a type's binary form.
 KINDS: dict[int, int] = {
     pg.BOOL.oid: lib.DBP_BOOL, pg.INT2.oid: lib.DBP_INT2, pg.INT4.oid: lib.DBP_INT4, pg.INT8.oid: lib.DBP_INT8,
@@ -44,14 +48,8 @@ Convert = Callable[[Any], Any]
 _single = Struct("f")
 
 
-def is_hot(oids: Sequence[int]) -> bool:
-    """Whether the kernel knows every one of these types."""
-    return all(oid in KINDS for oid in oids)
-
-
-def needs_loaders(oids: Sequence[int], format: int) -> bool:
-    """Whether psycopg's loaders read some column, whatever its values are."""
-    return not all(oid in (KINDS if format else _FROM_TEXT) for oid in oids)
+class LoadersMissing(DecodeError):
+    """There is something for psycopg's loaders, and :data:`LOADERS` is not imported yet."""
 
 
 def kinds(oids: Sequence[int], format: int) -> Any:
@@ -160,8 +158,9 @@ class Plan:
 
     def _canonical(self, number: int, rows: int, raw: Any, first: int) -> list[Any]:
         """By psycopg's loaders."""
-        from ..types.loaders import value_loader
-
+        value_loader = getattr(sys.modules.get(LOADERS), "value_loader", None)
+        if value_loader is None:  # or a thread is about to import it
+            raise LoadersMissing("psycopg is not imported yet")
         oid = self._oids[number]
         matters = self._settings if not self._format or oid in _ZONED else ()
         values = dict(zip(self._settings, self.values, strict=True)) if matters else {}

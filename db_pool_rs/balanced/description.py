@@ -12,7 +12,7 @@ from db_pool_rs_balanced import ffi
 
 from ..simple.description import FIXED_SIZES, Description
 from ..types import oids as pg
-from .columns import Plan, is_hot, kinds
+from .columns import Plan, kinds
 
 #: Types whose encoder is that of `struct`: several arguments are encoded in one call.
 _CODES = {
@@ -43,10 +43,6 @@ class KernelDescription(Description):
         if None not in codes:
             self.encode = _packing("".join(map(str, codes)), self.encode)
             self.widths = [FIXED_SIZES[oid] for oid in self.param_oids]
-
-    def best_format(self) -> int:
-        """Binary where the kernel knows every type; else psycopg is asked which of its loaders there are."""
-        return 1 if is_hot(self.oids) else super().best_format()
 
     def plan_for(self, session: Any) -> Plan:
         """How results of this session are decoded."""

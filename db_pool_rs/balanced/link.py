@@ -5,14 +5,14 @@ texts that must be described or prepared first, errors, the sign of life after a
 succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all results that have
 arrived, and one call for each text decodes the results of all its executions together.
 
-A long result keeps nobody waiting but its caller: see :mod:`.slices`.
+A long result keeps nobody waiting but its caller: see :mod:`.slices`. Nor does the first that needs psycopg's loaders.
 """
 
 from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +24,10 @@ from ..simple.driver import Done, LinkListener, Statement
 from ..simple.libpq import CONNECTION_BAD
 from ..simple.link import CHECK_AFTER, PostgresLink
 from ..simple.waiting import Expired, offload, until
+from .columns import LoadersMissing
 from .description import KernelDescription
 from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
-from .slices import SLICE, SLICE_BYTES, decode, decode_long, import_loaders, is_long
+from .slices import SLICE, SLICE_BYTES, decode, decode_long, is_long
 
 if TYPE_CHECKING:
     from .driver import KernelDriver
@@ -49,6 +50,8 @@ class KernelLink(PostgresLink):
         #: Whether every step is a statement of the group, so that the kernel may keep the results.
         self._plain = False
         self._slow: asyncio.Task[None] | None = None
+        #: Statements whose rows cannot be read before psycopg is imported.
+        self._late: list[Statement] = []
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -185,13 +188,21 @@ class KernelLink(PostgresLink):
     # -- the end of a group --------------------------------------------------------------------------------------
 
     def _finish(self) -> None:
-        if self._ok and self._done is not None and self._is_long():
+        if not self._ok or self._done is None:
+            super()._finish()
+            return
+        slow, size = self._is_long(), 0
+        if not slow:
+            size = self._decode(self._group)
+        elif self._plain:
+            self._take_apart(range(len(self._group)))
+        if slow or self._late:
             # What comes from the server meanwhile is read later: this group is answered, whatever happens now.
             if self._fd >= 0:
                 self._loop.remove_reader(self._fd)
-            self._slow = self._loop.create_task(self._finish_slowly())
-            return
-        super()._finish()
+            self._slow = self._loop.create_task(self._finish_slowly(self._group if slow else (), size))
+        else:
+            self._report(True, size)
 
     def _is_long(self) -> bool:
         if self._plain:
@@ -239,9 +250,13 @@ class KernelLink(PostgresLink):
 
     def _decode_apart(self, group: Sequence[Statement], steps: Sequence[int]) -> int:
         """One by one: the error of one is none of the others."""
-        for step in steps:
-            group[step].value = PGresult(lib.dbp_group_take(self._kernel, step))
+        self._take_apart(steps)
         return max([self._decode_alone(group[step]) for step in steps])
+
+    def _take_apart(self, steps: Iterable[int]) -> None:
+        """Give each statement its own result."""
+        for step in steps:
+            self._group[step].value = PGresult(lib.dbp_group_take(self._kernel, step))
 
     def _decode_alone(self, statement: Statement) -> int:
         """Decode one statement's result, which it holds itself."""
@@ -251,6 +266,9 @@ class KernelLink(PostgresLink):
             return 0
         try:
             statement.value, size = decode(self._block, self._plan(statement, result), result)
+        except LoadersMissing:
+            self._late.append(statement)
+            return 0
         except Exception as error:  # whatever a codec raises is this statement's own
             statement.error = error
             return 0
@@ -280,16 +298,16 @@ class KernelLink(PostgresLink):
 
     # -- long results --------------------------------------------------------------------------------------------
 
-    async def _finish_slowly(self) -> None:
-        size = 0
+    async def _finish_slowly(self, statements: Sequence[Statement], size: int) -> None:
+        """Decode these, and those that are late."""
         try:
-            for step, statement in enumerate(self._group):
-                if self._plain:
-                    statement.value = PGresult(lib.dbp_group_take(self._kernel, step))
+            for statement in statements:
                 if statement.want and is_long(statement.value):
                     size = max(size, await self._decode_long(statement))
                 else:
                     size = max(size, self._decode_alone(statement))
+            while self._late:
+                size = max(size, await self._decode_long(self._late.pop()))
         except Exception as error:
             self._slow = None
             self._die(error, sent=True)
@@ -301,7 +319,6 @@ class KernelLink(PostgresLink):
 
     async def _decode_long(self, statement: Statement) -> int:
         try:
-            await import_loaders(self._workers(), statement.value)
             plan = self._plan(statement, statement.value)
             statement.value, size = await decode_long(self._block, self._workers(), plan, statement.value)
         except Exception as error:

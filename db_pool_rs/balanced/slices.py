@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import sys
 from concurrent.futures import Executor
 from importlib import import_module
 from typing import Any
@@ -22,7 +21,7 @@ from db_pool_rs_balanced import ffi, lib
 
 from ..errors import DecodeError
 from ..record import Record
-from .columns import Plan, needs_loaders
+from .columns import LOADERS, LoadersMissing, Plan
 from .libpq import PGresult
 
 #: A slice has at most so many rows, and about so many bytes of what libpq keeps of a result.
@@ -31,19 +30,10 @@ SLICE_BYTES = 1 << 20
 #: From so many bytes on, a result is decoded on a thread.
 NATIVE_BYTES = 1 << 22
 
-_LOADERS = "db_pool_rs.types.loaders"
-
 
 def is_long(result: PGresult) -> bool:
     """Whether a result takes more than one turn of the event loop."""
     return result.ntuples > SLICE or (result.memory > SLICE_BYTES and result.ntuples > 1)
-
-
-async def import_loaders(workers: Executor, result: PGresult) -> None:
-    """Have psycopg imported by a thread if `result` needs it: that takes as long as decoding 500,000 rows."""
-    columns = range(result.nfields)
-    if needs_loaders([result.ftype(i) for i in columns], result.format) and _LOADERS not in sys.modules:
-        await asyncio.get_running_loop().run_in_executor(workers, import_module, _LOADERS)
 
 
 def new_block() -> Any:
@@ -61,7 +51,10 @@ def decode(block: Any, plan: Plan, result: PGresult, first: int = 0, most: int =
 
 
 async def decode_long(block: Any, workers: Executor, plan: Plan, result: PGresult) -> tuple[list[Record], int]:
-    """All rows, slice by slice, and about how many bytes they have. `block` may be used by others in between."""
+    """All rows, slice by slice, and about how many bytes they have. `block` may be used by others in between.
+
+    psycopg's loaders are imported by a thread if they are needed.
+    """
     total, size = result.ntuples, 0
     step = max(1, min(SLICE, total * SLICE_BYTES // max(result.memory, 1)))
     blocks: list[Any] = []
@@ -73,17 +66,26 @@ async def decode_long(block: Any, workers: Executor, plan: Plan, result: PGresul
     spared = gc.isenabled() and not gc.get_freeze_count()
     for first in range(0, total, step):
         own = blocks.pop() if blocks else None
-        if spared:
-            gc.disable()
         try:
-            rows = own.rows if own else _decode(block, plan, result, first, step)
-            records += _built(own or block, plan, result, rows, first)
-        finally:
-            if spared:
-                _let_be()
+            records += _slice(own, block, plan, result, first, step, spared)
+        except LoadersMissing:
+            await asyncio.get_running_loop().run_in_executor(workers, import_module, LOADERS)
+            records += _slice(own, block, plan, result, first, step, spared)
         size += int((own or block).largest)
         await asyncio.sleep(0)
     return records, size
+
+
+def _slice(own: Any, block: Any, plan: Plan, result: PGresult, first: int, step: int, spared: bool) -> list[Record]:
+    """Rows from `first` on: those in `own`, decoded before, or by way of `block`."""
+    if spared:
+        gc.disable()
+    try:
+        rows = own.rows if own else _decode(block, plan, result, first, step)
+        return _built(own or block, plan, result, rows, first)
+    finally:
+        if spared:
+            _let_be()
 
 
 def _decode_all(blocks: list[Any], plan: Plan, result: PGresult, step: int) -> None:

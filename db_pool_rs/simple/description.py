@@ -64,9 +64,7 @@ class Description:
 
     def best_format(self) -> int:
         """The format to ask for: 1 (binary) where every column can be read so."""
-        from ..types.decode import result_format
-
-        return result_format(self.oids)
+        return pg.result_format(self.oids)
 
     def decoder_for(self, session: PGconn) -> RowDecoder:
         """What decodes results of this session: its settings count."""

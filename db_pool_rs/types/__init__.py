@@ -5,7 +5,7 @@
 | `oids` | the built-in types: OID, name, array OID |
 | `encode` | `encoder(oid)`: how one argument is sent; the table of accepted Python types |
 | `parameters` | `ParameterCodec`: all arguments of a statement |
-| `decode` | `RowDecoder`, `result_format`: results to rows (needs psycopg, so import it by name) |
+| `decode` | `RowDecoder`: results to rows (needs psycopg, so import it by name) |
 
 Everything but `decode` works in an installation without psycopg.
 """

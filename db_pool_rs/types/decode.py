@@ -3,10 +3,11 @@
 psycopg's default mapping is the canonical one (json as objects, inet as `ipaddress`, ranges as `Range` ...). Its
 `Transformer` does the work, in C where psycopg has its C implementation.
 
-libpq has one result format for all columns of a statement, so `result_format(oids)` decides once per statement: binary
-if every column has a binary loader that agrees with the text one, else text. A value is the same in both formats:
-float4 is read in text with the precision that it has in binary, and types whose two loaders differ (`_TEXT_ONLY`) are
-asked for in text. Types that psycopg does not know (enums, extensions, money ...) come as `str`.
+libpq has one result format for all columns of a statement; `oids.result_format` decides once per statement: binary if
+every column has a binary loader that agrees with the text one, else text. A value is the same in both formats: float4
+is read in text with the precision that it has in binary, and types whose two loaders differ are asked for in text:
+"char", whose zero byte is '' in text, and record, whose fields have types of their own in binary. Types that psycopg
+does not know (enums, extensions, money ...) come as `str`.
 
 A timestamptz is returned in the session's TimeZone, and in text format dates depend on the session's DateStyle and
 intervals on its IntervalStyle. Loaders read these settings once, when they are made; so a `RowDecoder` belongs to the
@@ -66,25 +67,10 @@ _adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalBinaryLoader)
 
-# Their binary loader gives something else than the text loader: "char" the zero byte instead of '', record the fields
-# by their own types, or bytes where psycopg does not know a field's type.
-_TEXT_ONLY = frozenset((pg.CHAR.oid, pg.RECORD.oid))
-
 _ZONED = frozenset(oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid))
 # What loaders ask a session for: in binary only the zone of a timestamptz, in text the styles, too.
 _BINARY_SETTINGS = (b"TimeZone",)
 _TEXT_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
-
-
-def result_format(oids: Sequence[int]) -> int:
-    """The format to ask for, given the types of a statement's columns: 1 (binary) if all can be read so, else 0."""
-    return int(all(_has_binary_loader(oid) for oid in oids))
-
-
-def _has_binary_loader(oid: int) -> bool:
-    if oid in pg.ARRAYS:  # psycopg registers a loader for any array, whether or not it can read the elements
-        return _has_binary_loader(pg.ARRAYS[oid].oid)
-    return oid not in _TEXT_ONLY and oid in pg.SCALARS and _adapters.get_loader(oid, Format.BINARY) is not None
 
 
 class RowDecoder:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import struct
-import sys
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -97,21 +95,6 @@ async def test_a_value_that_cannot_be_read_is_named(
     with pytest.raises(DecodeError, match=r'column "t" \(text\) of row 2501'):
         await decode_long(new_block(), workers, PLAN, result_of(OIDS, rows))
     assert gc.isenabled()
-
-
-@pytest.mark.parametrize(
-    ("oid", "format", "imports"),
-    [(pg.TIMESTAMPTZ.oid, 0, True), (pg.TIMESTAMPTZ.oid, 1, False), (pg.INT4.oid, 0, False), (pg.JSONB.oid, 1, True)],
-)
-async def test_psycopg_is_imported_off_the_loop(
-    workers: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch, oid: int, format: int, imports: bool
-) -> None:
-    by: list[threading.Thread] = []
-    monkeypatch.delitem(sys.modules, "db_pool_rs.types.loaders", raising=False)
-    monkeypatch.setattr(slices, "import_module", lambda name: by.append(threading.current_thread()))
-    await slices.import_loaders(workers, result_of([pg.INT4.oid, oid], [], format))
-    assert len(by) == imports
-    assert threading.current_thread() not in by
 
 
 async def test_the_collector_is_left_as_it_was(workers: ThreadPoolExecutor) -> None:

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from db_pool_rs.errors import DecodeError
 from db_pool_rs.record import Record
 from db_pool_rs.types import oids as pg
-from db_pool_rs.types.decode import result_format
 from db_pool_rs.types.encode import encoder
 from db_pool_rs.types.loaders import value_loader
 from tests.full.codec import (
@@ -165,7 +164,7 @@ def test_the_table_of_types_is_that_of_python(row: pg.PgType) -> None:
     for oid in (row.oid, row.array_oid):
         if oid:
             assert encode([oid], (None,)) == [(encoder(oid).format, None)]
-            binary = result_format([oid])
+            binary = pg.result_format([oid])
             text = value_loader(oid, 0, {}) if not binary else None
             if text is not None and row is not pg.RECORD:
                 for data in (b"x", b"{a,NULL}" if row.delimiter == "," else b"{a;NULL}"):

@@ -18,7 +18,7 @@ from psycopg import pq
 from db_pool_rs.errors import DecodeError
 from db_pool_rs.record import Record
 from db_pool_rs.types import ParameterCodec, oids
-from db_pool_rs.types.decode import RowDecoder, result_format
+from db_pool_rs.types.decode import RowDecoder
 
 
 class Session:
@@ -41,7 +41,7 @@ class Session:
         codec = ParameterCodec([about.param_type(i) for i in range(about.nparams)], sql)
         types = [about.ftype(i) for i in range(about.nfields)]
         names = [(about.fname(i) or b"").decode() for i in range(about.nfields)]
-        chosen = result_format(types) if format is None else format
+        chosen = oids.result_format(types) if format is None else format
         data: list[Any] = [*codec.encode(args)]
         result = self.check(self.pgconn.exec_prepared(b"", data, codec.formats, chosen))
         return RowDecoder(names, types, chosen, self.pgconn), result

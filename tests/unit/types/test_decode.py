@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from psycopg import DataError, pq
+from psycopg import DataError, adapters, pq
 
 from db_pool_rs.errors import DecodeError
 from db_pool_rs.types import oids
-from db_pool_rs.types.decode import RowDecoder, result_format
+from db_pool_rs.types.decode import RowDecoder
 from db_pool_rs.types.loaders import value_loader
+from db_pool_rs.types.oids import result_format
 
 BINARY = [
     *(oids.BOOL, oids.INT2, oids.INT4, oids.INT8, oids.OID, oids.FLOAT4, oids.FLOAT8, oids.NUMERIC),
@@ -30,6 +31,13 @@ def test_one_column_without_binary_loader_makes_the_statement_text(oid: int) -> 
     assert result_format((oids.INT4.oid, oid)) == 0
     if oid in oids.SCALARS and oids.SCALARS[oid].array_oid:
         assert result_format((oids.SCALARS[oid].array_oid,)) == 0
+
+
+@pytest.mark.parametrize("row", oids.BUILTIN, ids=lambda row: row.name)
+def test_psycopg_reads_in_binary_what_is_asked_for_in_binary(row: oids.PgType) -> None:
+    differs = row in (oids.CHAR, oids.RECORD)  # in binary a zero byte is '\0', and fields have types of their own
+    loader = adapters.get_loader(row.oid, pq.Format.BINARY)
+    assert row.binary is (loader is not None and not differs)
 
 
 def test_a_statement_without_columns_is_binary() -> None:
