@@ -14,6 +14,8 @@ from ..statement import StatementClass
 from .runner import FullRunner
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from db_pool_rs_full import Answer
     from db_pool_rs_full import Pool as Native
 
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
     from ..simple.cost import Text
     from ..simple.service import Service
     from .driver import Driver
+
+
+def _not_open(*call: object) -> None:
+    """There is no engine yet."""
 
 
 class Pool(specification.Pool):
@@ -32,11 +38,13 @@ class Pool(specification.Pool):
     def __init__(self, config: PoolConfig, driver: Driver, threads: int, blocking: int) -> None:
         super().__init__(config, driver)
         self._threads = (threads, blocking)
+        #: The short way into the engine; None where there is something to look at first (see `_call`).
+        self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], Answer | None] = _not_open
         self._time = config.command_timeout
 
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
         """Run one statement and return its rows."""
-        answer = self._call(sql, args, ROWS, timeout)
+        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
             rows: list[Record] = await answer
         except asyncio.CancelledError:
@@ -46,7 +54,7 @@ class Pool(specification.Pool):
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
         """Run one statement; its first row, or None."""
-        answer = self._call(sql, args, ROWS, timeout)
+        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
             rows: list[Record] = await answer
         except asyncio.CancelledError:
@@ -56,7 +64,7 @@ class Pool(specification.Pool):
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        answer = self._call(sql, args, ROWS, timeout)
+        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
             rows: list[Record] = await answer
         except asyncio.CancelledError:
@@ -66,7 +74,7 @@ class Pool(specification.Pool):
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """Run one statement and return its command tag, e.g. ``'UPDATE 3'`` (``.rows`` is 3)."""
-        answer = self._call(sql, args, STATUS, timeout)
+        answer = self._run_known(sql, args, STATUS, timeout) or self._call(sql, args, STATUS, timeout)
         try:
             status: Status = await answer
         except asyncio.CancelledError:
@@ -83,16 +91,18 @@ class Pool(specification.Pool):
     # -- inner workings ------------------------------------------------------------------------------------------
 
     def _service(self, loop: asyncio.AbstractEventLoop) -> Service:
-        runner = FullRunner(self.config, self._driver, limits_for(self.config, self._driver), loop, *self._threads)
+        limits = limits_for(self.config, self._driver)
+        runner = FullRunner(self.config, self._driver, limits, loop, self._known, *self._threads)
         self._native = self._driver.native = runner.native
+        self._run_known = runner.native.run_known
         return runner
 
     def _call(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Answer | asyncio.Future[Any]:
-        """Hand a statement over; what it returns is awaited by the caller alone."""
+        """Hand over a statement that is looked at first; what it returns is awaited by the caller alone."""
         if self._state != "open" or get_running_loop() is not self._loop:
             self._open_runner()
         seconds = self._time if timeout is None else self.timeout(timeout)
-        answer = self._native.submit(self._known, sql, args, want, seconds)
+        answer = self._native.submit(sql, args, want, seconds)
         return self._first_call(sql, args, want, seconds) if answer is None else answer
 
     def _first_call(
@@ -100,7 +110,7 @@ class Pool(specification.Pool):
     ) -> Answer | asyncio.Future[Any]:
         """A text that was not met before."""
         text = self.text(sql, shared=True)
-        answer = self._native.submit(self._known, text.sql, args, want, seconds)
+        answer = self._native.submit(text.sql, args, want, seconds)
         if answer is not None:
             return answer
         assert text.kind is StatementClass.EMPTY, f"bug: {text.sql!r} is not known"

@@ -29,6 +29,7 @@ from .link import FullLink
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
+    from ..simple.cost import Text
     from ..simple.limits import Limits
     from .driver import Driver
 
@@ -44,8 +45,8 @@ class FullRunner(Service):
     driver: Driver
 
     def __init__(
-        self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop, threads: int,
-        blocking: int,
+        self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop,
+        known: dict[str, Text], threads: int, blocking: int,
     ) -> None:  # fmt: skip
         super().__init__(config, driver, limits, loop)
         self.native = Native(
@@ -56,6 +57,7 @@ class FullRunner(Service):
             blocking,
             loop,
         )
+        self._known = known
         self._waiters: dict[int, Waiter] = {}
         self._links: dict[int, FullLink] = {}
         self._token = 0
@@ -70,7 +72,8 @@ class FullRunner(Service):
 
     def start(self) -> None:
         """Hear what the engine tells; it has begun."""
-        self.native.attach(self, self.loop.call_soon, self.native.flush)
+        timeout = self.config.command_timeout
+        self.native.attach(self, self.loop.call_soon, self.native.flush, self._known, timeout)
         self.loop.add_reader(self.native.fileno(), self.native.drain)
 
     def acquire(self, waiter: Waiter) -> None:

@@ -1,8 +1,13 @@
-//! What a caller awaits: a future of asyncio's protocol, whose callbacks are called where the answer is found.
+//! What a caller awaits: a future of asyncio's protocol, whose task goes on where the answer is found.
 //!
 //! asyncio's own future would have the loop call the task again in its next turn, at the cost of a handle for each. Here
 //! the task goes on at once, inside the drain; only `cancel`, which another task may call, goes through the loop.
+//!
+//! Two things spare each answer a call of Python. It is sent its outcome for, not iterated (`am_send`), so that no
+//! StopIteration has to carry it. And its task is woken with a future of asyncio's that is done: a task asks what wakes it
+//! for a result, which is quick for asyncio's own futures alone, and then goes on to the answer, which has the outcome.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
@@ -12,182 +17,205 @@ use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 
 enum State {
-    Pending,
+    Pending(Option<Waiter>),
     Done(Py<PyAny>),
     Failed(Py<PyAny>),
     Cancelled(Option<Py<PyAny>>),
 }
 
-struct Callback {
-    function: Py<PyAny>,
+/// How a task is woken.
+struct Waiter {
+    wake: Py<PyAny>,
     context: Option<Py<PyAny>>,
 }
 
-struct Inner {
-    state: State,
-    callbacks: Vec<Callback>,
-    /// asyncio's mark for a future that a task is about to wait for.
-    blocking: bool,
-}
-
-/// The answer to one statement.
+/// The answer to one statement. It has one waiter.
 #[pyclass(frozen, module = "db_pool_rs_full")]
 pub struct Answer {
     pub item: u64,
     event_loop: Py<PyAny>,
-    inner: Mutex<Inner>,
+    state: Mutex<State>,
+    /// asyncio's mark for a future that a task is about to wait for.
+    blocking: AtomicBool,
 }
 
 impl Answer {
     pub fn new(item: u64, event_loop: Py<PyAny>) -> Self {
-        let inner = Inner { state: State::Pending, callbacks: Vec::new(), blocking: false };
-        Answer { item, event_loop, inner: Mutex::new(inner) }
+        Answer { item, event_loop, state: Mutex::new(State::Pending(None)), blocking: AtomicBool::new(false) }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn is_settled(&self) -> bool {
-        !self.is_pending()
+        !matches!(*self.state(), State::Pending(_))
     }
 
-    fn is_pending(&self) -> bool {
-        matches!(self.inner().state, State::Pending)
+    /// The outcome is there: its waiter. None if there was one before.
+    fn end(&self, outcome: State) -> Option<Option<Waiter>> {
+        let mut state = self.state();
+        let State::Pending(waiter) = &mut *state else { return None };
+        let waiter = waiter.take();
+        *state = outcome;
+        Some(waiter)
     }
 
-    /// The statement is answered: whoever waits goes on now. False if nobody does any more.
-    pub fn settle(slf: &Bound<'_, Self>, outcome: Result<Py<PyAny>, Py<PyAny>>) -> PyResult<bool> {
-        let callbacks = {
-            let mut inner = slf.get().inner();
-            if !matches!(inner.state, State::Pending) {
-                return Ok(false);
-            }
-            inner.state = match outcome {
-                Ok(value) => State::Done(value),
-                Err(error) => State::Failed(error),
-            };
-            std::mem::take(&mut inner.callbacks)
-        };
-        let mut trouble = None;
-        for callback in callbacks {
-            if let Err(error) = callback.call(slf) {
-                trouble = Some(error);
-            }
+    /// The statement is answered: whoever waits goes on now, woken with `done`. False if nobody does any more.
+    pub fn settle(&self, outcome: Result<Py<PyAny>, Py<PyAny>>, done: &Bound<'_, PyAny>) -> PyResult<bool> {
+        match self.end(outcome.map_or_else(State::Failed, State::Done)) {
+            None => Ok(false),
+            Some(None) => Ok(true),
+            Some(Some(waiter)) => waiter.wake(done).map(|()| true),
         }
-        trouble.map_or(Ok(true), Err)
     }
 
-    fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        match &self.inner().state {
-            State::Pending => Err(InvalidStateError::new_err("the answer has not come yet")),
-            State::Done(value) => Ok(value.clone_ref(py)),
-            State::Failed(error) => Err(PyErr::from_value(error.bind(py).clone())),
-            State::Cancelled(None) => Err(CancelledError::new_err(())),
-            State::Cancelled(Some(message)) => Err(CancelledError::new_err((message.clone_ref(py),))),
+    /// The outcome, if there is one.
+    fn outcome(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        match &*self.state() {
+            State::Pending(_) => None,
+            State::Done(value) => Some(Ok(value.clone_ref(py))),
+            State::Failed(error) => Some(Err(PyErr::from_value(error.bind(py).clone()))),
+            State::Cancelled(None) => Some(Err(CancelledError::new_err(()))),
+            State::Cancelled(Some(message)) => Some(Err(CancelledError::new_err((message.clone_ref(py),)))),
         }
+    }
+
+    /// One step of `await`: the outcome, or None if it is to be waited for.
+    fn advance(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        if let Some(outcome) = self.outcome(py) {
+            return outcome.map(Some);
+        }
+        if self.blocking.swap(true, Ordering::Relaxed) {
+            return Err(PyRuntimeError::new_err("await wasn't used with future"));
+        }
+        Ok(None)
     }
 }
 
-impl Callback {
+impl Waiter {
     /// Call it in its context, as the loop would.
-    fn call(self, answer: &Bound<'_, Answer>) -> PyResult<()> {
-        let py = answer.py();
+    fn wake(self, done: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = done.py();
         let Some(context) = self.context else {
-            return self.function.bind(py).call1((answer,)).map(drop);
+            return self.wake.bind(py).call1((done,)).map(drop);
         };
         // SAFETY: `context` is a context variable object given by asyncio (else an error is set), and left again below.
         if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
             return Err(PyErr::fetch(py));
         }
-        let called = self.function.bind(py).call1((answer,));
+        let called = self.wake.bind(py).call1((done,));
         // SAFETY: entered above, on this thread.
         if unsafe { ffi::PyContext_Exit(context.as_ptr()) } != 0 {
             return Err(PyErr::fetch(py));
         }
         called.map(drop)
     }
+
+    /// Have the loop call it in its next turn.
+    fn schedule(self, answer: &Bound<'_, Answer>) -> PyResult<()> {
+        let py = answer.py();
+        let options = PyDict::new(py);
+        if let Some(context) = self.context {
+            options.set_item(intern!(py, "context"), context)?;
+        }
+        let event_loop = answer.get().event_loop.bind(py);
+        event_loop.call_method(intern!(py, "call_soon"), (self.wake, answer), Some(&options)).map(drop)
+    }
 }
 
+/// `await`, as the interpreter does it: what `__next__` does, without an exception for the end.
+///
+/// # Safety
+/// For the interpreter only: `answer` is an Answer, and the GIL is held.
+unsafe extern "C" fn send(
+    answer: *mut ffi::PyObject,
+    _: *mut ffi::PyObject,
+    result: *mut *mut ffi::PyObject,
+) -> ffi::PySendResult {
+    // SAFETY: see above; `result` is there to be written to.
+    unsafe {
+        let py = Python::assume_attached();
+        let slf = Bound::ref_from_ptr(py, &answer).cast_unchecked::<Answer>();
+        let (object, told) = match slf.get().advance(py) {
+            Ok(Some(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
+            Ok(None) => (slf.clone().into_ptr(), ffi::PySendResult::PYGEN_NEXT),
+            Err(error) => {
+                error.restore(py);
+                (std::ptr::null_mut(), ffi::PySendResult::PYGEN_ERROR)
+            }
+        };
+        *result = object;
+        told
+    }
+}
+
+/// Prepare the class, before there are answers.
+pub fn prepare(py: Python<'_>) {
+    let class = py.get_type::<Answer>();
+    // SAFETY: a class that was made at run time has all groups of slots, and nobody has used this one yet.
+    unsafe { (*(*class.as_type_ptr()).tp_as_async).am_send = Some(send) };
+}
+
+/// A future of asyncio's own that is done.
+pub fn done(event_loop: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+    let future = event_loop.call_method0(intern!(event_loop.py(), "create_future"))?;
+    future.call_method1(intern!(event_loop.py(), "set_result"), (event_loop.py().None(),))?;
+    Ok(future.unbind())
+}
+
+/// The part of a future that a task needs to await it.
 #[pymethods]
 impl Answer {
     #[getter]
     fn _asyncio_future_blocking(&self) -> bool {
-        self.inner().blocking
+        self.blocking.load(Ordering::Relaxed)
     }
 
     #[setter(_asyncio_future_blocking)]
     fn set_blocking(&self, blocking: bool) {
-        self.inner().blocking = blocking;
+        self.blocking.store(blocking, Ordering::Relaxed);
     }
 
+    /// A task looks for `get_loop` first: to call it would cost more than to find that it is not there.
     #[getter]
     fn _loop(&self, py: Python<'_>) -> Py<PyAny> {
         self.event_loop.clone_ref(py)
     }
 
-    fn get_loop(&self, py: Python<'_>) -> Py<PyAny> {
-        self.event_loop.clone_ref(py)
-    }
-
     #[pyo3(signature = (function, *, context=None))]
     fn add_done_callback(slf: &Bound<'_, Self>, function: Py<PyAny>, context: Option<Py<PyAny>>) -> PyResult<()> {
-        let callback = Callback { function, context };
-        let answer = slf.get();
-        if answer.is_pending() {
-            answer.inner().callbacks.push(callback);
-            return Ok(());
-        }
-        schedule(slf, callback)
-    }
-
-    fn remove_done_callback(&self, function: &Bound<'_, PyAny>) -> PyResult<usize> {
-        let callbacks = std::mem::take(&mut self.inner().callbacks);
-        let (mut kept, before) = (Vec::new(), callbacks.len());
-        for callback in callbacks {
-            if !callback.function.bind(function.py()).eq(function)? {
-                kept.push(callback);
+        let waiter = Waiter { wake: function, context };
+        match &mut *slf.get().state() {
+            State::Pending(first @ None) => {
+                *first = Some(waiter);
+                return Ok(());
             }
+            State::Pending(Some(_)) => return Err(PyRuntimeError::new_err("bug: a second waiter")),
+            _ => {}
         }
-        let removed = before - kept.len();
-        self.inner().callbacks = kept;
-        Ok(removed)
+        waiter.schedule(slf)
     }
 
     #[pyo3(signature = (msg=None))]
     fn cancel(slf: &Bound<'_, Self>, msg: Option<Py<PyAny>>) -> PyResult<bool> {
-        let callbacks = {
-            let mut inner = slf.get().inner();
-            if !matches!(inner.state, State::Pending) {
-                return Ok(false);
-            }
-            inner.state = State::Cancelled(msg);
-            std::mem::take(&mut inner.callbacks)
-        };
-        for callback in callbacks {
-            schedule(slf, callback)?;
+        match slf.get().end(State::Cancelled(msg)) {
+            None => Ok(false),
+            Some(None) => Ok(true),
+            Some(Some(waiter)) => waiter.schedule(slf).map(|()| true),
         }
-        Ok(true)
     }
 
     fn done(&self) -> bool {
-        !self.is_pending()
+        self.is_settled()
     }
 
     fn cancelled(&self) -> bool {
-        matches!(self.inner().state, State::Cancelled(_))
+        matches!(*self.state(), State::Cancelled(_))
     }
 
     fn result(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.outcome(py)
-    }
-
-    fn exception(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        match &self.inner().state {
-            State::Failed(error) => Ok(Some(error.clone_ref(py))),
-            State::Done(_) => Ok(None),
-            _ => self.outcome(py).map(|_| None),
-        }
+        self.outcome(py).unwrap_or_else(|| Err(InvalidStateError::new_err("the answer has not come yet")))
     }
 
     fn __await__(slf: Py<Self>) -> Py<Self> {
@@ -199,41 +227,30 @@ impl Answer {
     }
 
     fn __next__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
-        let answer = slf.get();
-        if !answer.is_pending() {
-            return Err(PyStopIteration::new_err((answer.outcome(slf.py())?,)));
+        match slf.get().advance(slf.py())? {
+            Some(value) => Err(PyStopIteration::new_err((value,))),
+            None => Ok(slf),
         }
-        if std::mem::replace(&mut answer.inner().blocking, true) {
-            return Err(PyRuntimeError::new_err("await wasn't used with future"));
-        }
-        Ok(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
-        let Ok(inner) = self.inner.try_lock() else { return Ok(()) };
-        if let State::Done(value) | State::Failed(value) = &inner.state {
-            visit.call(value)?;
+        let Ok(state) = self.state.try_lock() else { return Ok(()) };
+        match &*state {
+            State::Done(value) | State::Failed(value) => visit.call(value),
+            State::Pending(Some(waiter)) => {
+                visit.call(&waiter.wake)?;
+                visit.call(&waiter.context)
+            }
+            _ => Ok(()),
         }
-        for callback in &inner.callbacks {
-            visit.call(&callback.function)?;
-            visit.call(&callback.context)?;
-        }
-        Ok(())
     }
 
     fn __clear__(&self) {
-        self.inner().callbacks.clear();
+        let waiter = match &mut *self.state() {
+            State::Pending(waiter) => waiter.take(),
+            _ => None,
+        };
+        drop(waiter); // what is dropped may run code that comes back here
     }
-}
-
-/// Have the loop call it in its next turn.
-fn schedule(answer: &Bound<'_, Answer>, callback: Callback) -> PyResult<()> {
-    let py = answer.py();
-    let options = PyDict::new(py);
-    if let Some(context) = callback.context {
-        options.set_item(intern!(py, "context"), context)?;
-    }
-    let event_loop = answer.get().event_loop.bind(py);
-    event_loop.call_method(intern!(py, "call_soon"), (callback.function, answer), Some(&options)).map(drop)
 }

@@ -73,7 +73,7 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             let waits = pending.is_none();
             let error = handler.ask("refused", (convert::reason(reason), sent, waited, running, waits))?;
             match pending.and_then(|pending| pending.answer) {
-                Some(answer) => Answer::settle(answer.bind(py), Err(error)).map(drop),
+                Some(answer) => answer.get().settle(Err(error), this.done.bind(py)).map(drop),
                 None => handler.tell("not_lent", (item.0, error)),
             }
         }
@@ -125,7 +125,7 @@ fn settle(pool: &Bound<'_, Pool>, answer: &Bound<'_, Answer>, outcome: Result<Py
     if failed && !answer.get().is_settled() {
         pool.get().inner().errors += 1;
     }
-    Answer::settle(answer, outcome).map(drop)
+    answer.get().settle(outcome, pool.get().done.bind(pool.py())).map(drop)
 }
 
 /// What a statement's caller gets.
@@ -309,7 +309,7 @@ fn broken(pool: &Bound<'_, Pool>) -> PyResult<()> {
     let pending = std::mem::take(&mut pool.get().inner().pending);
     for answer in pending.into_values().filter_map(|pending| pending.answer) {
         let error = handler.ask("lost_to_a_bug", ())?;
-        Answer::settle(answer.bind(py), Err(error))?;
+        answer.get().settle(Err(error), pool.get().done.bind(py))?;
     }
     handler.tell("broken", ())?;
     ended(pool)

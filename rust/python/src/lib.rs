@@ -4,11 +4,12 @@
 //! * `mailbox`: how what a pool has decided reaches the event loop: in batches, with one wake-up for each.
 //! * `answer`: what a caller awaits.
 //! * `text`: a statement text, with what the server told of it.
-//! * `pool`: calls go in; `drain`: answers come out; `convert`: options, errors and figures.
+//! * `pool`: what is asked for goes in, of it `calls` the statements, and `lent` what borrowers ask; `drain`: answers come out; `convert`: options, errors and figures.
 //! * `slices`: how long results are read, `unread`: those that are being read.
 //! * `codec`: of values, to bytes and back.
 
 mod answer;
+mod calls;
 mod codec;
 mod convert;
 mod drain;
@@ -40,6 +41,7 @@ mod db_pool_rs_full {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        answer::prepare(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

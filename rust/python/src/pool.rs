@@ -3,19 +3,20 @@
 
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use db_pool_engine::pool::{self, Command, TextInfo};
 use db_pool_engine::rules::items::ById;
-use db_pool_engine::rules::{ConnId, ItemId, TextId};
+use db_pool_engine::rules::{ConnId, TextId};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
-use pyo3::{PyTraverseError, PyVisit, intern};
+use pyo3::types::{PyDict, PyTuple};
+use pyo3::{PyTraverseError, PyVisit};
 
-use crate::answer::Answer;
+use crate::answer::{self, Answer};
+use crate::calls::{Agreed, Terms};
 use crate::convert;
 use crate::mailbox::Mailbox;
 use crate::sqlite;
@@ -99,7 +100,6 @@ pub struct Inner {
     /// Who is told of what is no answer to a statement; `call_soon` of the loop, and `flush` of this pool.
     pub handler: Option<Py<PyAny>>,
     plan: Option<(Py<PyAny>, Py<PyAny>)>,
-    last: u64,
     /// Statements that were answered with an error.
     pub errors: u64,
     /// The pool's task has ended.
@@ -111,8 +111,15 @@ pub struct Inner {
 pub struct Pool {
     pub handle: Arc<Handle>,
     pub mailbox: Arc<Mailbox>,
-    event_loop: Py<PyAny>,
+    pub event_loop: Py<PyAny>,
+    pub terms: Agreed,
+    /// New statements are taken.
+    pub open: AtomicBool,
+    /// A future that is done.
+    pub done: Py<PyAny>,
     group_max: usize,
+    /// The last number that was given to something.
+    last: AtomicU64,
     inner: Mutex<Inner>,
 }
 
@@ -123,7 +130,10 @@ impl Pool {
 
     /// Ask for something; it is handed over at the end of this turn.
     pub fn ask(&self, py: Python<'_>, command: Command) -> PyResult<()> {
-        let mut inner = self.inner();
+        self.put(py, self.inner(), command)
+    }
+
+    pub fn put(&self, py: Python<'_>, mut inner: MutexGuard<'_, Inner>, command: Command) -> PyResult<()> {
         inner.outbox.push(command);
         if inner.planned {
             if inner.outbox.len() >= self.group_max {
@@ -161,9 +171,7 @@ impl Pool {
     }
 
     pub fn next(&self) -> u64 {
-        let mut inner = self.inner();
-        inner.last += 1;
-        inner.last
+        self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
 }
 
@@ -177,7 +185,7 @@ impl Pool {
         options: &Bound<'_, PyDict>,
         threads: usize,
         blocking: usize,
-        event_loop: Py<PyAny>,
+        event_loop: Bound<'_, PyAny>,
     ) -> PyResult<Self> {
         let (config, limits, options) =
             (convert::backend(target)?, convert::limits(limits)?, convert::options(options)?);
@@ -188,11 +196,22 @@ impl Pool {
         let (process, began, altered) = (std::process::id(), Instant::now(), AtomicU64::new(0));
         let thread = ManuallyDrop::new(Mutex::new(Some(thread)));
         let handle = Arc::new(Handle { pool, thread, process, began, altered });
-        Ok(Pool { handle, mailbox, event_loop, group_max, inner: Mutex::default() })
+        let (done, event_loop) = (answer::done(&event_loop)?, event_loop.unbind());
+        let (terms, open) = (Agreed::new(), AtomicBool::new(false));
+        let (last, inner) = (AtomicU64::default(), Mutex::default());
+        Ok(Pool { handle, mailbox, event_loop, terms, open, done, group_max, last, inner })
     }
 
-    /// Who hears of what happens; `call_soon(flush)` has `flush` called at the end of a turn.
-    fn attach(&self, handler: Py<PyAny>, call_soon: Py<PyAny>, flush: Py<PyAny>) {
+    /// Who hears of what happens; `call_soon(flush)` has `flush` called at the end of a turn; see `Terms`.
+    fn attach(
+        &self,
+        handler: Py<PyAny>,
+        call_soon: Py<PyAny>,
+        flush: Py<PyAny>,
+        known: Py<PyDict>,
+        timeout: Option<f64>,
+    ) {
+        self.open.store(self.terms.set(Terms { known, timeout }).is_ok(), Ordering::Relaxed);
         let mut inner = self.inner();
         inner.handler = Some(handler);
         inner.plan = Some((call_soon, flush));
@@ -250,48 +269,6 @@ impl Pool {
         Ok(Text::planned(id, sql, self.handle.clone(), described))
     }
 
-    /// Run a statement whose text is in `known`; None if it is not, or is no statement. ArgumentError if the arguments do
-    /// not fit. `timeout` in seconds.
-    fn submit(
-        &self,
-        known: &Bound<'_, PyDict>,
-        sql: &Bound<'_, PyAny>,
-        args: &Bound<'_, PyTuple>,
-        want_rows: bool,
-        timeout: Option<f64>,
-    ) -> PyResult<Option<Py<Answer>>> {
-        let py = sql.py();
-        if !sql.is_exact_instance_of::<PyString>() {
-            return Ok(None);
-        }
-        let Some(entry) = known.get_item(sql)? else { return Ok(None) };
-        let described = entry.getattr(intern!(py, "description"))?;
-        let Ok(text) = described.cast_into::<Text>() else { return Ok(None) };
-        let with_args = !args.is_empty();
-        let params = text.get().params(py, args)?;
-        let item = self.next();
-        let deadline = self.handle.deadline(timeout);
-        let answer = Py::new(py, Answer::new(item, self.event_loop.clone_ref(py)))?;
-        let id = text.get().id;
-        let pending = Pending {
-            answer: Some(answer.clone_ref(py)),
-            text: Some(text.unbind()),
-            args: args.clone().unbind(),
-            want_rows,
-            error: None,
-        };
-        self.inner().pending.insert(item, pending);
-        self.ask(py, Command::Submit { item: ItemId(item), text: id, with_args, params, deadline })?;
-        Ok(Some(answer))
-    }
-
-    /// The caller of a statement has gone.
-    fn abandon(&self, py: Python<'_>, answer: &Answer) -> PyResult<()> {
-        let gone = self.inner().pending.remove(&answer.item);
-        drop(gone);
-        self.ask(py, Command::Cancel(ItemId(answer.item)))
-    }
-
     /// The password that was asked for; None if there is none: whether to ask again cannot help.
     fn password(&self, py: Python<'_>, conn: u64, password: Option<String>, permanent: bool) -> PyResult<()> {
         self.ask(py, Command::Password(ConnId(conn), password.ok_or(permanent)))
@@ -329,11 +306,13 @@ impl Pool {
 
     /// Finish what is there.
     fn shut_down(&self, py: Python<'_>) -> PyResult<()> {
+        self.open.store(false, Ordering::Relaxed);
         self.ask(py, Command::ShutDown)
     }
 
     /// Close everything now.
     fn terminate(&self) {
+        self.open.store(false, Ordering::Relaxed);
         let mut inner = self.inner();
         inner.outbox.push(Command::Terminate);
         self.hand_over(&mut inner);
@@ -376,6 +355,8 @@ impl Pool {
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
         visit.call(&self.event_loop)?;
+        visit.call(&self.done)?;
+        self.terms.get().map_or(Ok(()), |terms| visit.call(&terms.known))?;
         let Ok(inner) = self.inner.try_lock() else { return Ok(()) };
         visit.call(&inner.handler)?;
         if let Some((call_soon, flush)) = &inner.plan {

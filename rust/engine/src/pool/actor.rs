@@ -1,6 +1,5 @@
 //! The one task that decides: it owns the scheduler, turns what happens into events, and carries the actions out.
 
-use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -123,7 +122,7 @@ pub(super) struct Actor {
     pub(super) options: Options,
     /// WRITEs must not share transactions.
     pub(super) apart: bool,
-    pub(super) members: HashMap<ConnId, Member>,
+    pub(super) members: ById<ConnId, Member>,
     pub(super) payloads: ById<ItemId, Payload>,
     /// When somebody began to wait for a connection to himself.
     pub(super) arrived: ById<ItemId, f64>,
@@ -148,7 +147,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         texts: Texts::new(sink.clone(), backend.names_statements()),
         connector: Connector::new(backend),
         scheduler: Scheduler::new(limits),
-        members: HashMap::new(),
+        members: ById::default(),
         payloads: ById::default(),
         arrived: ById::default(),
         awaiting: ById::default(),

@@ -1,11 +1,11 @@
 //! What the pool knows of statement texts beyond their cost: what the server told of them.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use super::{Sink, TextInfo};
 use crate::rules::TextId;
+use crate::rules::items::ById;
 use crate::wire::{Column, Described};
 
 struct Known {
@@ -19,7 +19,7 @@ struct Known {
 /// All texts of one pool.
 pub struct Texts {
     sink: Arc<dyn Sink>,
-    texts: HashMap<TextId, Known>,
+    texts: ById<TextId, Known>,
     /// Prepared statements have names. Given up where a proxy turns out to mix up server connections.
     named: bool,
     /// Tells a text prepared again, after a change of its tables, from the one before.
@@ -29,7 +29,7 @@ pub struct Texts {
 impl Texts {
     /// None yet.
     pub fn new(sink: Arc<dyn Sink>, named: bool) -> Self {
-        Texts { sink, texts: HashMap::new(), named, version: 0 }
+        Texts { sink, texts: ById::default(), named, version: 0 }
     }
 
     /// The caller came to know a text.
