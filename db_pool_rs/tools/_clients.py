@@ -9,7 +9,7 @@ start would have to bear it.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,19 +17,23 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from ._workloads import Job, Run
+from ._workloads import PREFETCH, Job, Run
 
 Body = Callable[[Run, Run], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An open pool: `fetch(sql, *args)`, `execute(sql, *args)`, `transaction(body)` and `close()`."""
+    """An open pool: `fetch(sql, *args)`, `execute(sql, *args)`, `transaction(body)`, `close()` and `stream(sql)`.
+
+    The last gives the rows of a cursor of the database.
+    """
 
     fetch: Run
     execute: Run
     transaction: Callable[[Body], Awaitable[None]]
     close: Run
+    stream: Callable[[str], AsyncGenerator[Any, None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,12 @@ async def _ours(job: Job) -> Client:
         async with pool.transaction() as connection:
             await body(connection.fetch, connection.execute)
 
-    return Client(pool.fetch, pool.execute, transaction, pool.close)
+    async def stream(sql: str) -> AsyncGenerator[Any, None]:
+        async with pool.transaction() as connection:
+            async for row in connection.cursor(sql, prefetch=PREFETCH):
+                yield row
+
+    return Client(pool.fetch, pool.execute, transaction, pool.close, stream)
 
 
 async def _asyncpg(job: Job) -> Client:
@@ -89,7 +98,12 @@ async def _asyncpg_pool(job: Job, **options: Any) -> Client:
         async with pool.acquire() as connection, connection.transaction():
             await body(connection.fetch, connection.execute)
 
-    return Client(pool.fetch, pool.execute, transaction, pool.close)
+    async def stream(sql: str) -> AsyncGenerator[Any, None]:
+        async with pool.acquire() as connection, connection.transaction():
+            async for row in connection.cursor(sql, prefetch=PREFETCH):
+                yield row
+
+    return Client(pool.fetch, pool.execute, transaction, pool.close, stream)
 
 
 async def _psycopg(job: Job) -> Client:
@@ -117,7 +131,14 @@ async def _psycopg(job: Job) -> Client:
                 lambda sql, *args: connection.execute(_percent_s(sql), args or None),
             )
 
-    return Client(fetch, execute, transaction, pool.close)
+    async def stream(sql: str) -> AsyncGenerator[Any, None]:
+        async with pool.connection() as connection, connection.transaction(), connection.cursor("rows") as cursor:
+            cursor.itersize = PREFETCH
+            await cursor.execute(sql, binary=True)
+            async for row in cursor:
+                yield row
+
+    return Client(fetch, execute, transaction, pool.close, stream)
 
 
 async def _psqlpy(job: Job) -> Client:
@@ -146,10 +167,17 @@ async def _psqlpy(job: Job) -> Client:
                 lambda sql, *args: inside.execute(sql, list(args)),
             )
 
+    async def stream(sql: str) -> AsyncGenerator[Any, None]:
+        options = {"array_size": PREFETCH}
+        async with borrowed() as held, held.transaction() as inside, inside.cursor(sql, **options) as cursor:
+            async for part in cursor:
+                for row in part.result():
+                    yield row
+
     async def close() -> None:
         pool.close()
 
-    return Client(fetch, execute, transaction, close)
+    return Client(fetch, execute, transaction, close, stream)
 
 
 async def _aiosqlite(job: Job) -> Client:

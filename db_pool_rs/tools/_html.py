@@ -58,7 +58,7 @@ def html(report: Report) -> str:
 def _body(report: Report) -> Iterator[str]:
     yield "<h1>Benchmark of the modes and their rivals</h1>"
     yield (
-        "<p>Long bars are good in throughput, short ones in latency and in start. The thin line goes from the lowest "
+        "<p>Long bars are good in throughput, short ones in all else. The thin line goes from the lowest "
         "round to the highest. Ours are blue.</p>"
     )
     facts = {
@@ -76,13 +76,13 @@ def _body(report: Report) -> Iterator[str]:
 
 def _section(measurement: Measurement) -> Iterator[str]:
     workload = WORKLOADS[measurement.workload]
-    tasks = "" if measurement.workload == "start" else f", {measurement.tasks} task{'s'[: measurement.tasks != 1]}"
+    tasks = "" if measurement.workload == "start" else f", {measurement.tasks:,} task{'s'[: measurement.tasks != 1]}"
     yield f"<h2>{escape(workload.title + tasks)}</h2>"
-    charts = [("start_s", "seconds")] if measurement.workload == "start" else [("rate", workload.unit), ("p99_ms", "")]
     yield '<div class="charts">'
-    for figure, unit in charts:
-        title, own_unit, _ = FIGURES[figure]
-        yield f"<div><h3>{escape(title)} ({escape(unit or own_unit)})</h3>{_chart(measurement, figure)}</div>"
+    for figure in workload.figures:
+        title, unit, _ = FIGURES[figure]
+        shown = workload.unit if figure == "rate" else unit
+        yield f"<div><h3>{escape(title)} ({escape(shown)})</h3>{_chart(measurement, figure)}</div>"
     yield "</div>"
     yield f'<div class="wide" tabindex="0" role="region" aria-label="All figures">{_table(measurement)}</div>'
     for name, reason in measurement.failures.items():

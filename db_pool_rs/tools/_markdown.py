@@ -47,7 +47,7 @@ def _section(measurement: Measurement) -> Iterator[str]:
     workload = WORKLOADS[measurement.workload]
     named = measurement.contenders()
     yield ""
-    tasks = "" if measurement.workload == "start" else f", {measurement.tasks} task{'s'[: measurement.tasks != 1]}"
+    tasks = "" if measurement.workload == "start" else f", {measurement.tasks:,} task{'s'[: measurement.tasks != 1]}"
     yield f"### {workload.title}{tasks}"
     yield ""
     if named:

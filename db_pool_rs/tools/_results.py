@@ -12,12 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ._workloads import WORKLOADS
+
 #: Figures of a run by name: title, unit, and whether more is better.
 FIGURES: dict[str, tuple[str, str, bool]] = {
     "rate": ("throughput", "/s", True),
     "p50_ms": ("p50", "ms", False),
     "p95_ms": ("p95", "ms", False),
     "p99_ms": ("p99", "ms", False),
+    "all_s": ("until all are answered", "s", False),
+    "beside_s": ("a long result", "s", False),
+    "waiting_kb": ("memory of each that waits", "KiB", False),
+    "growth_mb": ("growth of memory", "MiB", False),
     "quiet_p99_ms": ("p99 without the sleepers", "ms", False),
     "cpu_us": ("client CPU each", "µs", False),
     "memory_mb": ("memory", "MiB", False),
@@ -51,7 +57,7 @@ class Measurement:
     @property
     def key(self) -> str:
         """The figure that the workload is about."""
-        return "start_s" if self.workload == "start" else "rate"
+        return WORKLOADS[self.workload].figures[0]
 
     def contenders(self) -> list[str]:
         """Who has figures here, in the order of the runs."""

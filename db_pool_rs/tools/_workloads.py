@@ -1,7 +1,7 @@
 """What the benchmark measures: the workloads, and one run of one of them (a `Job`).
 
-A workload is a statement, or a short transaction, that a number of tasks ask for again and again. It knows nothing of
-who serves it: clients are in :mod:`._clients`.
+A workload is a statement, or a short transaction, that a number of tasks ask for, mostly again and again. It knows
+nothing of who serves it, nor how it is measured: see :mod:`._clients` and :mod:`._measures`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,15 @@ Run = Callable[..., Awaitable[Any]]
 #: Rows that one unit of pgbench's scale means, as pgbench has them.
 ACCOUNTS, TELLERS, BRANCHES = 100_000, 10, 1
 SQLITE_ROWS = 10_000
-SLEEPERS = 4
 # Not `SELECT pg_sleep(...)`: psqlpy cannot read a column of type void.
 SLEEP = "SELECT count(*) FROM pg_sleep(0.1)"
 FIRST = "SELECT 1"
+
+LONG = "SELECT i AS id, 'name-' || i AS name, i * 1.5::float8 AS half FROM generate_series(1, 500000) AS i"
+#: What runs beside the tasks of a workload: how many at a time, and of which statement.
+BESIDE = {"mixed": (4, SLEEP), "long": (2, LONG)}
+#: Rows that a cursor fetches at a time.
+PREFETCH = 500
 
 _RESULT = (
     "SELECT i AS id, i * 1.5::float8 AS half, 'name-' || i AS name, i % 2 = 0 AS even, now() AS seen, "
@@ -29,13 +34,23 @@ _RESULT = (
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """One kind of load: on which database, for how many tasks by default, and what one of its operations is called."""
+    """One kind of load: on which database, for how many tasks by default, and what one of its operations is called.
+
+    `figures` are those that are shown as charts; it is about the first, by which contenders are compared. Rivals that
+    would tell nothing new are named in `without`.
+    """
 
     name: str
     title: str
     database: str
     tasks: tuple[int, ...]
     unit: str = "statements/s"
+    figures: tuple[str, ...] = ("rate", "p99_ms")
+    without: tuple[str, ...] = ()
+
+
+#: It differs from asyncpg in the reset after each statement, which does not count beside these.
+_NORESET = ("asyncpg-noreset",)
 
 
 #: Every workload by name, in the order in which they are run and reported.
@@ -46,10 +61,25 @@ WORKLOADS = {
         Workload("insert", "Durable auto-commit insert", "postgresql", (64,)),
         Workload("tx", "Transaction of three statements", "postgresql", (16,), "transactions/s"),
         Workload("mixed", "Point selects beside sleeping statements", "postgresql", (60,)),
+        Workload(
+            *("long", "Point selects beside two long results", "postgresql", (8,)),
+            figures=("p99_ms", "rate"),
+            without=_NORESET,
+        ),
+        Workload(
+            *("waiting", "Point selects that all wait at once", "postgresql", (20_000,)),
+            figures=("all_s", "waiting_kb"),
+            without=_NORESET,
+        ),
         Workload("rows", "Result of 10,000 rows and 6 columns", "postgresql", (4,), "results/s"),
+        Workload(
+            *("cursor", f"Cursor over a table, {PREFETCH} rows at a time", "postgresql", (1,), "rows/s"),
+            figures=("rate", "growth_mb"),
+            without=_NORESET,
+        ),
         Workload("sqlite-read", "SQLite: point select by key", "sqlite", (64,)),
         Workload("sqlite-write", "SQLite: durable auto-commit insert", "sqlite", (64,)),
-        Workload("start", "From import to the first answer", "any", (1,), "starts/s"),
+        Workload("start", "From import to the first answer", "any", (1,), "starts/s", ("start_s",)),
     )
 }
 
@@ -77,14 +107,18 @@ class Job:
         return self.dsn.removeprefix("sqlite:///") if self.dsn.startswith("sqlite:") else None
 
 
+def accounts(job: Job) -> str:
+    """A query for a whole table, for a cursor."""
+    return f"SELECT aid, bid, abalance FROM {job.schema}.pgbench_accounts"
+
+
 def operation(job: Job, client: Any, chance: random.Random) -> Callable[[], Awaitable[Any]]:
     """What each task of the job does, again and again: a function that starts one operation."""
-    schema, accounts = job.schema, ACCOUNTS * job.scale
+    schema, last = job.schema, ACCOUNTS * job.scale
     point = f"SELECT abalance FROM {schema}.pgbench_accounts WHERE aid = $1"
     insert = f"INSERT INTO {schema}.inserted (k, v) VALUES ($1, $2)"
     operations: dict[str, Callable[[], Awaitable[Any]]] = {
-        "point": lambda: client.fetch(point, chance.randint(1, accounts)),
-        "mixed": lambda: client.fetch(point, chance.randint(1, accounts)),
+        **dict.fromkeys(("point", "mixed", "long", "waiting"), lambda: client.fetch(point, chance.randint(1, last))),
         "insert": lambda: client.execute(insert, chance.randint(1, 99_999), "hello"),
         "rows": lambda: client.fetch(_RESULT),
         "tx": lambda: client.transaction(_transfer(job, chance)),

@@ -170,10 +170,11 @@ class _Benchmark:
         for name in self._options.workloads:
             if WORKLOADS[name].database not in databases:
                 continue
+            who = [contender for contender in contenders if contender not in WORKLOADS[name].without]
             for tasks in self._tasks(name):
                 job = replace(template, workload=name, tasks=tasks)
                 self._runs_of_job = 0
-                measurement = run_rounds(job, contenders, self._options.rounds, partial(self._before, job, contenders))
+                measurement = run_rounds(job, who, self._options.rounds, partial(self._before, job, who))
                 self._report.measurements.append(measurement)
         self._progress.clear()
 
@@ -195,7 +196,7 @@ class _Benchmark:
 
     def _tasks(self, workload: str) -> Sequence[int]:
         own = WORKLOADS[workload].tasks
-        return own if workload == "start" or not self._options.tasks else self._options.tasks
+        return own if workload in ("start", "cursor") or not self._options.tasks else self._options.tasks
 
     def _common(self) -> dict[str, Any]:
         options = self._options

@@ -13,7 +13,7 @@ import pytest
 
 from db_pool_rs.modes import load_figures
 from db_pool_rs.tools import _clients
-from db_pool_rs.tools._results import Measurement, Report
+from db_pool_rs.tools._results import FIGURES, Measurement, Report
 from db_pool_rs.tools._rounds import RunError, run_job
 from db_pool_rs.tools._workloads import WORKLOADS, Job
 from db_pool_rs.tools.benchmark_modes import main
@@ -41,6 +41,9 @@ def test_every_postgresql_workload(
     assert {"rate", "p50_ms", "p95_ms", "p99_ms", "cpu_us", "memory_mb"} <= set(figures["point"])
     assert set(figures["start"]) == {"start_s", "memory_mb"}
     assert "quiet_p99_ms" in figures["mixed"]
+    assert {"p99_ms", "beside_s"} <= set(figures["long"])
+    assert set(figures["waiting"]) == {"all_s", "waiting_kb", "cpu_us", "memory_mb"}
+    assert set(figures["cursor"]) == {"rate", "growth_mb", "cpu_us", "memory_mb"}
     text = files["markdown"].read_text()
     assert text.strip() == capsys.readouterr().out.strip()
     assert "### Point select by key, 4 tasks" in text
@@ -113,7 +116,7 @@ def test_a_rival_does_not_bear_the_weight_of_this_package() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     loaded = set(ast.literal_eval(done.stdout))
     assert loaded == {
-        f"db_pool_rs.{name}" for name in ("tools", "tools._clients", "tools._contender", "tools._workloads")
+        f"db_pool_rs.tools{name}" for name in ("", "._clients", "._contender", "._measures", "._workloads")
     }
 
 
@@ -173,6 +176,11 @@ def test_markdown_takes_its_place_between_the_marks(tmp_path: Path) -> None:
     assert text == f"# Title\n\n{BEGIN}\n\n{markdown(sample())}\n{END}\n\nthe end\n"
     assert "3.0x (2.0 to 4.0)" in text
     assert "psqlpy gave no figures" in text
+
+
+def test_what_a_workload_is_about_is_a_figure() -> None:
+    assert {figure for workload in WORKLOADS.values() for figure in workload.figures} <= set(FIGURES)
+    assert Measurement("waiting", 64, {}).key == "all_s"
 
 
 def test_html_stands_alone_and_escapes() -> None:
