@@ -66,7 +66,7 @@ async def _repeated(work: Work, job: Job, client: Client, besides: tuple[int, st
 
 
 async def _serve(work: Work, tasks: int, seconds: float, enough: Callable[[], bool] = lambda: True) -> list[float]:
-    """The latencies of `tasks` tasks that do the work for some seconds, each at least once, and until it is `enough`."""
+    """The latencies of tasks that do the work for some seconds, each at least once, and until it is `enough`."""
     latencies: list[float] = []
     deadline = time.perf_counter() + seconds
 
