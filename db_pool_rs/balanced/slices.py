@@ -5,14 +5,12 @@ waits, nobody else does. What the kernel has to do for a slice takes a small par
 so that it is done on the spot; of a result so large that this would add up, the kernel decodes all slices before, in
 one call without the GIL on one of the driver's threads.
 
-The garbage collector is spared the rows: a hundred thousand of them make it look through all objects of the process,
-which holds the event loop for longer than all else together. New rows join the oldest generation at once.
+The garbage collector is spared the rows: see :mod:`~db_pool_rs.simple.collector`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
 from concurrent.futures import Executor
 from importlib import import_module
 from typing import Any
@@ -21,6 +19,7 @@ from db_pool_rs_balanced import ffi, lib
 
 from ..errors import DecodeError
 from ..record import Record
+from ..simple.collector import may_age, uncollected
 from .columns import LOADERS, LoadersMissing, Plan
 from .libpq import PGresult
 
@@ -63,46 +62,30 @@ async def decode_long(block: Any, workers: Executor, plan: Plan, result: PGresul
         await asyncio.get_running_loop().run_in_executor(workers, _decode_all, blocks, plan, result, step)
         blocks.reverse()
     records: list[Record] = []
-    spared = gc.isenabled() and not gc.get_freeze_count()
+    age = may_age()
     for first in range(0, total, step):
         own = blocks.pop() if blocks else None
         try:
-            records += _slice(own, block, plan, result, first, step, spared)
+            records += _slice(own, block, plan, result, first, step, age)
         except LoadersMissing:
             await asyncio.get_running_loop().run_in_executor(workers, import_module, LOADERS)
-            records += _slice(own, block, plan, result, first, step, spared)
+            records += _slice(own, block, plan, result, first, step, age)
         size += int((own or block).largest)
         await asyncio.sleep(0)
     return records, size
 
 
-def _slice(own: Any, block: Any, plan: Plan, result: PGresult, first: int, step: int, spared: bool) -> list[Record]:
+def _slice(own: Any, block: Any, plan: Plan, result: PGresult, first: int, step: int, age: bool) -> list[Record]:
     """Rows from `first` on: those in `own`, decoded before, or by way of `block`."""
-    if spared:
-        gc.disable()
-    try:
+    with uncollected(age):
         rows = own.rows if own else _decode(block, plan, result, first, step)
         return _built(own or block, plan, result, rows, first)
-    finally:
-        if spared:
-            _let_be()
 
 
 def _decode_all(blocks: list[Any], plan: Plan, result: PGresult, step: int) -> None:
     """Run by a worker thread: nearly all of it without the GIL."""
     pointers = ffi.new("dbp_block *[]", blocks)
     _check(lib.dbp_decode_slices(pointers, len(blocks), result.ptr, step, plan.count, plan.kinds))
-
-
-def _let_be() -> None:
-    """The collector works again, and takes all there is for old.
-
-    (The frozen are a generation of their own, which is merged with the oldest when they are thawed. Whoever has frozen
-    objects of his own wants them to stay there, and is left alone.)
-    """
-    gc.freeze()
-    gc.unfreeze()
-    gc.enable()
 
 
 def _decode(block: Any, plan: Plan, result: PGresult, first: int, most: int) -> int:

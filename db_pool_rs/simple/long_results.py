@@ -1,20 +1,20 @@
 """Long results: decoded in slices, with a turn of the event loop for everybody else in between.
 
 The rows of 500,000 statements and those of one statement cost the same time, but the former leave the loop free again
-and again. So a result of more than :data:`LONG` bytes is decoded about :data:`CELLS` values at a time, some 2 ms. Its
-caller waits, nobody else does.
+and again. So a result of more than :data:`LONG` bytes is decoded a slice at a time. The clock decides how many rows
+that are, since some values take a hundred times longer than others. Its caller waits, nobody else does.
 """
 
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..errors import Error
 from ..record import Record
+from .collector import may_age, uncollected
 from .driver import Statement
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 #: Bytes of the largest result that is decoded in one go.
 LONG = 65_536
-#: Values that are decoded in one turn of the event loop.
-CELLS = 10_000
+#: About how long a slice may take, in seconds.
+SLICE = 0.001
+#: Values in the first slice of a result.
+CELLS = 2_000
 
 
 class LongResults:
@@ -71,23 +73,16 @@ class LongResults:
 
     async def _rows(self, decoder: RowDecoder, result: PGresult) -> list[Record]:
         rows: list[Record] = []
-        step = max(1, CELLS // max(1, result.nfields))
-        for first in range(0, result.ntuples, step):
-            if self._gone:
-                break
-            with uncollected():
-                rows += decoder.decode(result, first, first + step)
+        step, age = max(1, CELLS // max(1, result.nfields)), may_age()
+        while len(rows) < result.ntuples and not self._gone:
+            began = monotonic()
+            with uncollected(age):
+                rows += decoder.decode(result, len(rows), len(rows) + step)
+            step = _next(step, monotonic() - began)
             await asyncio.sleep(0)
         return rows
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without the garbage collector, which would look through all rows so far several times for each slice."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+def _next(step: int, seconds: float) -> int:
+    """How many rows the next slice has, after one of `step` rows that took so long."""
+    return max(1, min(2 * step, int(step * SLICE / max(seconds, 1e-6))))

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.plugins.collector import watched_collector
+
 ROWS = 100_000
 TASKS = 20_000
 LONG = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < $1) SELECT n, n * 2 AS twice FROM t"
@@ -54,6 +56,33 @@ async def test_long_results_are_taken_in_slices(open_pool: Any, backend: Any) ->
         assert len(rows) == ROWS
     watcher.cancel()
     assert turns.longest < max(turns.total / 5, 0.02), "seconds: what is quick as a whole need not be divided"
+
+
+@pytest.mark.feature("slices")
+async def test_the_collector_does_not_look_through_long_results(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, max_size=2)
+    sql = LONG.replace("$1", "CAST($1 AS int)")
+    await pool.fetch(sql, 1)
+    with watched_collector() as passes:
+        rows = await asyncio.gather(pool.fetch(sql, ROWS), pool.fetch(sql, ROWS))
+    assert len(passes) < 10
+    assert 2 not in passes
+    assert [len(one) for one in rows] == [ROWS, ROWS]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.feature("slices")
+async def test_what_is_frozen_stays_frozen(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, max_size=1)
+    sql = LONG.replace("$1", "CAST($1 AS int)")
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        assert len(await pool.fetch(sql, 5000)) == 5000
+        assert frozen // 2 < gc.get_freeze_count() <= frozen
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.feature("slices")
