@@ -30,14 +30,14 @@ logger = logging.getLogger("db_pool_rs")
 
 #: What must be imported after :class:`LoadersMissing`.
 LOADERS = "db_pool_rs.types.loaders"
-#: What the kernel does with a type's binary form.
-KINDS: dict[int, int] = {
-    pg.BOOL.oid: lib.DBP_BOOL, pg.INT2.oid: lib.DBP_INT2, pg.INT4.oid: lib.DBP_INT4, pg.INT8.oid: lib.DBP_INT8,
-    pg.OID.oid: lib.DBP_OID, pg.FLOAT4.oid: lib.DBP_FLOAT4, pg.FLOAT8.oid: lib.DBP_FLOAT8, pg.TEXT.oid: lib.DBP_TEXT,
-    pg.VARCHAR.oid: lib.DBP_TEXT, pg.BPCHAR.oid: lib.DBP_TEXT, pg.NAME.oid: lib.DBP_TEXT, pg.BYTEA.oid: lib.DBP_BYTEA,
-    pg.DATE.oid: lib.DBP_DATE, pg.TIMESTAMP.oid: lib.DBP_TIMESTAMP, pg.TIMESTAMPTZ.oid: lib.DBP_TIMESTAMP,
-    pg.UUID.oid: lib.DBP_UUID, pg.NUMERIC.oid: lib.DBP_NUMERIC,
+_KERNEL_KINDS: dict[str, int] = {
+    "bool": lib.DBP_BOOL, "int2": lib.DBP_INT2, "int4": lib.DBP_INT4, "int8": lib.DBP_INT8, "oid": lib.DBP_OID,
+    "float4": lib.DBP_FLOAT4, "float8": lib.DBP_FLOAT8, "numeric": lib.DBP_NUMERIC, "str": lib.DBP_TEXT,
+    "bytea": lib.DBP_BYTEA, "uuid": lib.DBP_UUID, "date": lib.DBP_DATE, "timestamp": lib.DBP_TIMESTAMP,
+    "timestamptz": lib.DBP_TIMESTAMP,
 }  # fmt: skip
+#: What the kernel does with a type's binary form.
+KINDS = {row.oid: _KERNEL_KINDS[row.kind] for row in pg.BUILTIN if row.kind in _KERNEL_KINDS}
 #: Zones that never differ from UTC: nothing has to be converted.
 _LIKE_UTC = frozenset(("Etc/UTC", "Etc/UCT", "UCT", "Zulu", "Etc/Zulu", "Universal", "Etc/Universal", "GMT", "Etc/GMT"))
 _ZONED = frozenset(oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid))
@@ -54,7 +54,7 @@ class LoadersMissing(DecodeError):
 
 def kinds(oids: Sequence[int], format: int) -> Any:
     """What the kernel does with columns of these types in this format, as it wants to be told."""
-    known: dict[int, int] = KINDS if format else _KINDS_TEXT
+    known = KINDS if format else _KINDS_TEXT
     return ffi.new("int32_t[]", [known.get(oid, lib.DBP_OTHER) for oid in oids])
 
 

@@ -17,47 +17,52 @@ from dataclasses import dataclass
 class PgType:
     """One built-in type: its name in SQL, its OID, the OID of its array (0: it has none), what separates elements.
 
-    `binary`: results are asked for in binary, and psycopg's loaders read the same value from it as from text.
+    What `kind` can be is said in _data/types.txt.
     """
 
     name: str
     oid: int
     array_oid: int
+    kind: str
     delimiter: str = ","
-    binary: bool = True
+
+    @property
+    def binary(self) -> bool:
+        """Whether results are asked for in binary: psycopg's loaders read the same value from it as from text."""
+        return self.kind not in ("composite", "literal", "text", "text_only")
 
 
 # begin generated: built-in types (from _data/types.txt, by db_pool_rs.tools.generate_interfaces)
-BOOL = PgType("bool", 16, 1000)
-BYTEA = PgType("bytea", 17, 1001)
-CHAR = PgType('"char"', 18, 1002, binary=False)
-NAME = PgType("name", 19, 1003)
-INT8 = PgType("int8", 20, 1016)
-INT2 = PgType("int2", 21, 1005)
-INT4 = PgType("int4", 23, 1007)
-TEXT = PgType("text", 25, 1009)
-OID = PgType("oid", 26, 1028)
-JSON = PgType("json", 114, 199)
-XML = PgType("xml", 142, 143, binary=False)
-CIDR = PgType("cidr", 650, 651)
-FLOAT4 = PgType("float4", 700, 1021)
-FLOAT8 = PgType("float8", 701, 1022)
-UNKNOWN = PgType("unknown", 705, 0, binary=False)
-INET = PgType("inet", 869, 1041)
-BPCHAR = PgType("bpchar", 1042, 1014)
-VARCHAR = PgType("varchar", 1043, 1015)
-DATE = PgType("date", 1082, 1182)
-TIME = PgType("time", 1083, 1183)
-TIMESTAMP = PgType("timestamp", 1114, 1115)
-TIMESTAMPTZ = PgType("timestamptz", 1184, 1185)
-INTERVAL = PgType("interval", 1186, 1187)
-TIMETZ = PgType("timetz", 1266, 1270)
-NUMERIC = PgType("numeric", 1700, 1231)
-RECORD = PgType("record", 2249, 2287, binary=False)
-UUID = PgType("uuid", 2950, 2951)
-JSONB = PgType("jsonb", 3802, 3807)
-TSTZRANGE = PgType("tstzrange", 3910, 3911)
-TSTZMULTIRANGE = PgType("tstzmultirange", 4534, 6153)
+BOOL = PgType("bool", 16, 1000, "bool")
+BYTEA = PgType("bytea", 17, 1001, "bytea")
+CHAR = PgType('"char"', 18, 1002, "literal")
+NAME = PgType("name", 19, 1003, "str")
+INT8 = PgType("int8", 20, 1016, "int8")
+INT2 = PgType("int2", 21, 1005, "int2")
+INT4 = PgType("int4", 23, 1007, "int4")
+TEXT = PgType("text", 25, 1009, "str")
+OID = PgType("oid", 26, 1028, "oid")
+JSON = PgType("json", 114, 199, "json")
+XML = PgType("xml", 142, 143, "text")
+CIDR = PgType("cidr", 650, 651, "cidr")
+FLOAT4 = PgType("float4", 700, 1021, "float4")
+FLOAT8 = PgType("float8", 701, 1022, "float8")
+UNKNOWN = PgType("unknown", 705, 0, "literal")
+INET = PgType("inet", 869, 1041, "inet")
+BPCHAR = PgType("bpchar", 1042, 1014, "str")
+VARCHAR = PgType("varchar", 1043, 1015, "str")
+DATE = PgType("date", 1082, 1182, "date")
+TIME = PgType("time", 1083, 1183, "time")
+TIMESTAMP = PgType("timestamp", 1114, 1115, "timestamp")
+TIMESTAMPTZ = PgType("timestamptz", 1184, 1185, "timestamptz")
+INTERVAL = PgType("interval", 1186, 1187, "interval")
+TIMETZ = PgType("timetz", 1266, 1270, "timetz")
+NUMERIC = PgType("numeric", 1700, 1231, "numeric")
+RECORD = PgType("record", 2249, 2287, "composite")
+UUID = PgType("uuid", 2950, 2951, "uuid")
+JSONB = PgType("jsonb", 3802, 3807, "jsonb")
+TSTZRANGE = PgType("tstzrange", 3910, 3911, "zoned_range")
+TSTZMULTIRANGE = PgType("tstzmultirange", 4534, 6153, "zoned_range")
 
 BUILTIN: tuple[PgType, ...] = (
     BOOL,
@@ -66,33 +71,33 @@ BUILTIN: tuple[PgType, ...] = (
     NAME,
     INT8,
     INT2,
-    PgType("int2vector", 22, 1006, binary=False),
+    PgType("int2vector", 22, 1006, "text"),
     INT4,
-    PgType("regproc", 24, 1008, binary=False),
+    PgType("regproc", 24, 1008, "text"),
     TEXT,
     OID,
-    PgType("tid", 27, 1010, binary=False),
-    PgType("xid", 28, 1011, binary=False),
-    PgType("cid", 29, 1012, binary=False),
-    PgType("oidvector", 30, 1013, binary=False),
+    PgType("tid", 27, 1010, "text"),
+    PgType("xid", 28, 1011, "text"),
+    PgType("cid", 29, 1012, "text"),
+    PgType("oidvector", 30, 1013, "text"),
     JSON,
     XML,
-    PgType("point", 600, 1017, binary=False),
-    PgType("lseg", 601, 1018, binary=False),
-    PgType("path", 602, 1019, binary=False),
-    PgType("box", 603, 1020, ";", binary=False),
-    PgType("polygon", 604, 1027, binary=False),
-    PgType("line", 628, 629, binary=False),
+    PgType("point", 600, 1017, "text"),
+    PgType("lseg", 601, 1018, "text"),
+    PgType("path", 602, 1019, "text"),
+    PgType("box", 603, 1020, "text", ";"),
+    PgType("polygon", 604, 1027, "text"),
+    PgType("line", 628, 629, "text"),
     CIDR,
     FLOAT4,
     FLOAT8,
     UNKNOWN,
-    PgType("circle", 718, 719, binary=False),
-    PgType("macaddr8", 774, 775, binary=False),
-    PgType("money", 790, 791, binary=False),
-    PgType("macaddr", 829, 1040, binary=False),
+    PgType("circle", 718, 719, "text"),
+    PgType("macaddr8", 774, 775, "text"),
+    PgType("money", 790, 791, "text"),
+    PgType("macaddr", 829, 1040, "text"),
     INET,
-    PgType("aclitem", 1033, 1034, binary=False),
+    PgType("aclitem", 1033, 1034, "text"),
     BPCHAR,
     VARCHAR,
     DATE,
@@ -101,44 +106,44 @@ BUILTIN: tuple[PgType, ...] = (
     TIMESTAMPTZ,
     INTERVAL,
     TIMETZ,
-    PgType("bit", 1560, 1561, binary=False),
-    PgType("varbit", 1562, 1563, binary=False),
+    PgType("bit", 1560, 1561, "text"),
+    PgType("varbit", 1562, 1563, "text"),
     NUMERIC,
-    PgType("refcursor", 1790, 2201, binary=False),
-    PgType("regprocedure", 2202, 2207, binary=False),
-    PgType("regoper", 2203, 2208, binary=False),
-    PgType("regoperator", 2204, 2209, binary=False),
-    PgType("regclass", 2205, 2210, binary=False),
-    PgType("regtype", 2206, 2211, binary=False),
+    PgType("refcursor", 1790, 2201, "text"),
+    PgType("regprocedure", 2202, 2207, "text"),
+    PgType("regoper", 2203, 2208, "text"),
+    PgType("regoperator", 2204, 2209, "text"),
+    PgType("regclass", 2205, 2210, "text"),
+    PgType("regtype", 2206, 2211, "text"),
     RECORD,
-    PgType("void", 2278, 0, binary=False),
+    PgType("void", 2278, 0, "text_only"),
     UUID,
-    PgType("txid_snapshot", 2970, 2949, binary=False),
-    PgType("pg_lsn", 3220, 3221, binary=False),
-    PgType("tsvector", 3614, 3643, binary=False),
-    PgType("tsquery", 3615, 3645, binary=False),
-    PgType("gtsvector", 3642, 3644, binary=False),
-    PgType("regconfig", 3734, 3735, binary=False),
-    PgType("regdictionary", 3769, 3770, binary=False),
+    PgType("txid_snapshot", 2970, 2949, "text"),
+    PgType("pg_lsn", 3220, 3221, "text"),
+    PgType("tsvector", 3614, 3643, "text"),
+    PgType("tsquery", 3615, 3645, "text"),
+    PgType("gtsvector", 3642, 3644, "text"),
+    PgType("regconfig", 3734, 3735, "text"),
+    PgType("regdictionary", 3769, 3770, "text"),
     JSONB,
-    PgType("int4range", 3904, 3905),
-    PgType("numrange", 3906, 3907),
-    PgType("tsrange", 3908, 3909),
+    PgType("int4range", 3904, 3905, "range"),
+    PgType("numrange", 3906, 3907, "range"),
+    PgType("tsrange", 3908, 3909, "range"),
     TSTZRANGE,
-    PgType("daterange", 3912, 3913),
-    PgType("int8range", 3926, 3927),
-    PgType("jsonpath", 4072, 4073, binary=False),
-    PgType("regnamespace", 4089, 4090, binary=False),
-    PgType("regrole", 4096, 4097, binary=False),
-    PgType("regcollation", 4191, 4192, binary=False),
-    PgType("int4multirange", 4451, 6150),
-    PgType("nummultirange", 4532, 6151),
-    PgType("tsmultirange", 4533, 6152),
+    PgType("daterange", 3912, 3913, "range"),
+    PgType("int8range", 3926, 3927, "range"),
+    PgType("jsonpath", 4072, 4073, "text"),
+    PgType("regnamespace", 4089, 4090, "text"),
+    PgType("regrole", 4096, 4097, "text"),
+    PgType("regcollation", 4191, 4192, "text"),
+    PgType("int4multirange", 4451, 6150, "range"),
+    PgType("nummultirange", 4532, 6151, "range"),
+    PgType("tsmultirange", 4533, 6152, "range"),
     TSTZMULTIRANGE,
-    PgType("datemultirange", 4535, 6155),
-    PgType("int8multirange", 4536, 6157),
-    PgType("pg_snapshot", 5038, 5039, binary=False),
-    PgType("xid8", 5069, 271, binary=False),
+    PgType("datemultirange", 4535, 6155, "range"),
+    PgType("int8multirange", 4536, 6157, "range"),
+    PgType("pg_snapshot", 5038, 5039, "text_only"),
+    PgType("xid8", 5069, 271, "text"),
 )
 # end generated: built-in types
 

@@ -12,8 +12,6 @@ PYTHON = PACKAGE / "types" / "oids.py"
 RUST = ROOT / "rust" / "python" / "src" / "codec" / "kinds.rs"
 REGION = "built-in types"
 
-#: Kinds that an engine receives in text, where psycopg has no loader for binary or one that gives something else.
-RECEIVED_IN_TEXT = ("composite", "literal", "text", "text_only")
 #: Kinds whose variant in Rust is not simply their name.
 RUST_KINDS = {"range": "Range(false)", "zoned_range": "Range(true)", "text": "Other", "text_only": "Opaque"}
 
@@ -75,5 +73,4 @@ def outputs() -> dict[Path, str]:
 def _call(row: Row) -> str:
     name = f"'{row.name}'" if '"' in row.name else f'"{row.name}"'
     delimiter = "" if row.delimiter == "," else f', "{row.delimiter}"'
-    text = ", binary=False" if row.kind in RECEIVED_IN_TEXT else ""
-    return f"PgType({name}, {row.oid}, {row.array}{delimiter}{text})"
+    return f'PgType({name}, {row.oid}, {row.array}, "{row.kind}"{delimiter})'

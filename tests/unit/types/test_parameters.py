@@ -17,7 +17,7 @@ from db_pool_rs.types import ParameterCodec, oids
 from db_pool_rs.types.explain import describe, shorten
 
 INT4, TEXT = oids.INT4.oid, oids.TEXT.oid
-FOREIGN = oids.PgType("mood", 16_999, 0)
+FOREIGN = oids.PgType("mood", 16_999, 0, "text")
 UTC_NOW = datetime(2024, 1, 2, 3, 4, tzinfo=timezone.utc)
 
 
