@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from db_pool_rs_balanced import Answer
+
 from ..simple.connect import connect
 from ..simple.driver import LinkListener
 from ..simple.postgres import PostgresDriver
@@ -21,6 +23,7 @@ class KernelDriver(PostgresDriver):
     """A :class:`~db_pool_rs.simple.driver.Driver` over the kernel; `native_workers` threads decode long results."""
 
     description_type = KernelDescription
+    answer = Answer
 
     def __init__(self, config: PoolConfig, native_workers: int) -> None:
         super().__init__(config, LIBPQ)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..conninfo import SqliteConfig
 from ..errors import InterfaceError
 from ._sqlite_database import Settings
 from ._sqlite_text import BEGIN_READ_ONLY, BEGIN_READ_WRITE
+from .answer import Answer
 from .cost import Text
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class SqliteDialect:
     max_write_lanes = 1
     #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
     breaks_stalls = False
+    answer: type[Answer[Any]] = Answer
 
     def __init__(self, config: PoolConfig) -> None:
         assert isinstance(config.target, SqliteConfig)

@@ -8,9 +8,12 @@ cannot be, it goes through the loop: inside another task, and for errors, which 
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop, CancelledError, InvalidStateError, current_task
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextvars import Context
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from .driver import Statement
 
 T = TypeVar("T")
 
@@ -38,12 +41,15 @@ class Answer(Generic[T]):
     def set_result(self, value: T) -> None:
         """It is answered: whoever waits goes on now."""
         assert not self._done, "bug: a second answer"
+        self._finish(value, current_task(self._loop) is None)
+
+    def _finish(self, value: T, now: bool) -> None:
         self._done = True
         self._value = value
         callback = self._callback
         if callback is not None:
             self._callback = None
-            if current_task(self._loop) is None:
+            if now:
                 self._context.run(callback, self)
             else:
                 self._loop.call_soon(callback, self, context=self._context)
@@ -58,13 +64,25 @@ class Answer(Generic[T]):
             self._callback = None
             self._loop.call_soon(callback, self, context=self._context)
 
+    @staticmethod
+    def hand_out(statements: Sequence[Statement], loop: AbstractEventLoop) -> int:
+        """Answer all whose callers still wait; how many of them with an error."""
+        errors = 0
+        now = current_task(loop) is None
+        for statement in statements:
+            answer: Answer[Any] = statement.future
+            if answer._done:
+                continue
+            if statement.error is None:
+                answer._finish(statement.value, now)
+            else:
+                errors += 1
+                answer.set_exception(statement.error)
+        return errors
+
     def done(self) -> bool:
         """Whether it is answered or cancelled."""
         return self._done
-
-    def cancelled(self) -> bool:
-        """Whether its task was cancelled while it waited."""
-        return isinstance(self._error, CancelledError)
 
     def result(self) -> T:
         """The answer, or the error raised."""

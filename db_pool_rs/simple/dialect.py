@@ -6,6 +6,7 @@ from typing import Any
 
 from ..config import PoolConfig
 from ..errors import InterfaceError
+from .answer import Answer
 
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
@@ -19,6 +20,7 @@ class PostgresDialect:
     read_lanes = 2
     max_write_lanes = 1_000_000
     breaks_stalls = True
+    answer: type[Answer[Any]] = Answer
 
     def __init__(self, config: PoolConfig) -> None:
         self.question: str | None = None if config.pipelining == "off" else "SHOW default_transaction_isolation"

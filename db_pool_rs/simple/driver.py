@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
 from ..errors import InterfaceError
+from .answer import Answer
 from .cost import Text
 
 #: What the caller of a statement wants back: its rows, or its command tag (`Status`).
@@ -144,6 +145,8 @@ class Database(Protocol):
     breaks_stalls: bool
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
+    #: What callers await.
+    answer: type[Answer[Any]]
 
     #: Asked on each new connection, if there is something to ask; `answered` takes the value. It costs the server next
     #: to nothing, so the time until the answer is the connection's round trip.

@@ -11,7 +11,7 @@ from ..errors import ConnectionLost
 from ..statement import classify
 from .answer import Answer
 from .cost import Text
-from .driver import STATUS, CopyLink, Link, Sink, Source, Statement
+from .driver import STATUS, CopyLink, Database, Link, Sink, Source, Statement
 
 
 def session_text(sql: str, dialect: str) -> Text:
@@ -32,14 +32,16 @@ class Exclusive:
     """One link and the answer to what runs on it. Whoever holds it sees to it that one thing runs at a time."""
 
     __slots__ = (
-        "_answer", "_loop", "_settled", "busy", "dialect", "error", "link", "on_lost", "on_notification", "seconds",
+        "_answer", "_loop", "_new_answer", "_settled", "busy", "dialect", "error", "link", "on_lost", "on_notification",
+        "seconds",
     )  # fmt: skip
 
-    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, dialect: str) -> None:
+    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, database: Database) -> None:
         self.link = link
-        self.dialect = dialect
+        self.dialect = database.dialect
         self.error: Exception | None = None
         self._loop = loop
+        self._new_answer = database.answer
         self._answer: Answer[None] | None = None
         self._settled: asyncio.Future[None] | None = None
         #: Whether a group is unanswered; true even when nobody waits for the answer any more.
@@ -76,7 +78,7 @@ class Exclusive:
 
     def _begin(self) -> Answer[None]:
         assert not self.busy, "bug: two groups on one session"
-        answer: Answer[None] = Answer(self._loop)
+        answer = self._new_answer(self._loop)
         if self.error is not None:
             answer.set_exception(ConnectionLost(f"the connection is gone: {self.error}", sent=False))
         else:

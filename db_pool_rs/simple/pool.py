@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, cast
 from ..errors import ArgumentError, InterfaceError, PoolClosed
 from ..record import Record, Status
 from ..statement import StatementClass
-from .answer import Answer
 from .borrowing import Acquire, Borrowings, PoolTransaction
 from .cost import Text
 from .driver import ROWS, STATUS, Database, Driver, Statement
@@ -69,6 +68,7 @@ class Pool:
         self._driver = driver
         self._texts = Texts(config, driver)
         self._known = self._texts.known
+        self._new_answer = driver.answer
         self._runner: Service | None = None
         self._take_in: Callable[[Statement], None]
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -269,7 +269,7 @@ class Pool:
         text = self._known.get(sql) if sql.__class__ is str else None
         if text is None:
             text = self.text(sql, shared=True)
-        future: Answer[Any] = Answer(loop)
+        future = self._new_answer(loop)
         statement = Statement(text, args, want, future)
         if timeout is not None or self.config.command_timeout is not None:
             statement.deadline = self.deadline(timeout)

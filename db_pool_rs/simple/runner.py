@@ -177,14 +177,7 @@ class Runner(Service):
         self.metrics.wait.record(now - arrived, count)
 
     def _deliver(self, action: act.Deliver) -> None:
-        for statement in action.group:
-            future = statement.future
-            if not future.done():
-                if statement.error is None:
-                    future.set_result(statement.value)
-                else:
-                    self.metrics.errors += 1
-                    future.set_exception(statement.error)
+        self.metrics.errors += self.driver.answer.hand_out(action.group, self.loop)
         if not self._turn_planned:
             self._plan_turn()  # after those who go on now
 

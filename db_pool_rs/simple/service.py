@@ -147,7 +147,7 @@ class Service(ABC):
 
     def use(self, conn: Lent) -> Exclusive:
         """Awaitable use of a connection that was given away."""
-        user = self._users[conn.id] = Exclusive(conn.link, self.loop, self.driver.dialect)
+        user = self._users[conn.id] = Exclusive(conn.link, self.loop, self.driver)
         return user
 
     async def clean(self, conn: Lent, user: Exclusive) -> None:
