@@ -118,14 +118,14 @@ def sqlite_placeholders(sql: str) -> str:
     return _placeholders_cached(sql) if len(sql) <= CACHED_LENGTH else _placeholders(sql)
 
 
-_PLACEHOLDER = re.compile(
+_PLACEHOLDER = (
     r"'[^']*(?:'|\Z)|\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)|\[[^\]]*(?:\]|\Z)|--[^\n]*|/\*(?s:.*?)(?:\*/|\Z)"
     rf"|{LETTER_DIGIT}{LETTER_DIGIT_DOLLAR}*|(?P<dollar>\$)(?=[0-9]+(?!{LETTER_DIGIT_DOLLAR}))"
 )
 
 
 def _placeholders(sql: str) -> str:
-    return _PLACEHOLDER.sub(lambda match: "?" if match["dollar"] else match[0], sql)
+    return re.sub(_PLACEHOLDER, lambda match: "?" if match["dollar"] else match[0], sql)
 
 
 _placeholders_cached = lru_cache(CACHED_TEXTS)(_placeholders)
@@ -142,15 +142,13 @@ _SESSION = {
 _CONTROL = {"BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 _RUNS_CODE = {"DO", "CALL"}
 
-_LOCKS_ROWS = re.compile(r" FOR (?:(?:NO KEY )?UPDATE|(?:KEY )?SHARE) ")
-_INTO = re.compile(
-    r"(?<! INSERT)(?<! MERGE)(?<! AS)(?<! \.) INTO (?P<temporary>(?:(?:LOCAL|GLOBAL) )?TEMP(?:ORARY)? )?"
-)
-_CREATE_TEMPORARY = re.compile(r" CREATE (?:OR REPLACE )?(?:(?:LOCAL|GLOBAL) )?TEMP(?:ORARY)? ")
-_TEMPORARY_SCHEMA = re.compile(r" PG_TEMP \. ")
-_ENDS_WITH_TRANSACTION = re.compile(r" SET (?:LOCAL|TRANSACTION|CONSTRAINTS) | COPY ")
-_TWO_PHASE = re.compile(r" (?:COMMIT|ROLLBACK) PREPARED ")
-_LOCAL_SETTING = re.compile(r" SET_CONFIG \( [^() ]+(?: [^() ]+)* (?<=, )TRUE (?=\) )")
+# `re` compiles them when they are first needed, which for most programs is never.
+_LOCKS_ROWS = r" FOR (?:(?:NO KEY )?UPDATE|(?:KEY )?SHARE) "
+_INTO = r"(?<! INSERT)(?<! MERGE)(?<! AS)(?<! \.) INTO (?P<temporary>(?:(?:LOCAL|GLOBAL) )?TEMP(?:ORARY)? )?"
+_CREATE_TEMPORARY = r" CREATE (?:OR REPLACE )?(?:(?:LOCAL|GLOBAL) )?TEMP(?:ORARY)? "
+_ENDS_WITH_TRANSACTION = (" SET LOCAL ", " SET TRANSACTION ", " SET CONSTRAINTS ", " COPY ")
+_TWO_PHASE = (" COMMIT PREPARED ", " ROLLBACK PREPARED ")
+_LOCAL_SETTING = r" SET_CONFIG \( [^() ]+(?: [^() ]+)* (?<=, )TRUE (?=\) )"
 
 _Found = tuple[StatementClass, bool]  # class and `dirties`
 _STRICTER = [
@@ -196,13 +194,13 @@ def _postgresql_class(command: str, shape: str, found: list[Token]) -> _Found:
         return _read_class(shape, found)
     if found[0].kind == OPEN:
         return StatementClass.OTHER, False
-    if _TWO_PHASE.match(shape):
+    if shape.startswith(_TWO_PHASE):
         return StatementClass.OTHER, False
     if command in _CONTROL or shape.startswith(" PREPARE TRANSACTION "):
         return StatementClass.CONTROL, False
     if command in _SESSION:
-        return StatementClass.SESSION, _ENDS_WITH_TRANSACTION.match(shape) is None
-    if _CREATE_TEMPORARY.match(shape):
+        return StatementClass.SESSION, not shape.startswith(_ENDS_WITH_TRANSACTION)
+    if re.match(_CREATE_TEMPORARY, shape):
         return StatementClass.SESSION, True
     if command in _WRITES:
         return StatementClass.WRITE, False
@@ -211,11 +209,11 @@ def _postgresql_class(command: str, shape: str, found: list[Token]) -> _Found:
 
 def _read_class(shape: str, found: list[Token]) -> _Found:
     """SELECT and its like: they may create a table, change rows in a WITH list, or lock rows."""
-    if into := _INTO.search(shape):
+    if " INTO " in shape and (into := re.search(_INTO, shape)):
         return (StatementClass.SESSION, True) if into["temporary"] else (StatementClass.OTHER, False)
     if _modifies(shape, _WRITES):
         return StatementClass.WRITE, False
-    if _LOCKS_ROWS.search(shape):
+    if " FOR " in shape and re.search(_LOCKS_ROWS, shape):
         return StatementClass.OTHER, False
     return StatementClass.READ, False
 
@@ -266,9 +264,9 @@ def _calls(shape: str, found: list[Token], alone_functions: frozenset[str]) -> _
     called = _called(found)
     leaving = [name for name in called if _is_among(name, LEAVES_STATE)]
     if leaving:
-        local = len(_LOCAL_SETTING.findall(shape))
+        local = len(re.findall(_LOCAL_SETTING, shape))
         return StatementClass.SESSION, leaving != ["set_config"] * local
-    if _TEMPORARY_SCHEMA.search(shape):
+    if " PG_TEMP . " in shape:
         return StatementClass.SESSION, True
     if any(_is_among(name, READS_STATE) for name in called):
         return StatementClass.SESSION, False
@@ -300,10 +298,10 @@ _PASSING_PRAGMAS = {
     "TABLE_LIST", "TABLE_XINFO", "WAL_CHECKPOINT",
 }  # fmt: skip
 
-_SQLITE_TEMPORARY = re.compile(
+_SQLITE_TEMPORARY = (
     r" CREATE (?:TEMP(?:ORARY)? |(?:(?:UNIQUE|VIRTUAL) )?(?:TABLE|VIEW|TRIGGER|INDEX) (?:IF NOT EXISTS )?TEMP \. )"
 )
-_SQLITE_READS_STATE = re.compile(r" (?:CHANGES|TOTAL_CHANGES|LAST_INSERT_ROWID) \( \) ")
+_SQLITE_READS_STATE = (" CHANGES ( ) ", " TOTAL_CHANGES ( ) ", " LAST_INSERT_ROWID ( ) ")
 
 
 def _sqlite_statement(found: list[Token], alone_functions: frozenset[str]) -> Lexical:
@@ -315,7 +313,7 @@ def _sqlite_statement(found: list[Token], alone_functions: frozenset[str]) -> Le
     found_by_calls: _Found = (StatementClass.READ, False)
     if "load_extension" in called:
         found_by_calls = (StatementClass.SESSION, True)
-    elif _SQLITE_READS_STATE.search(shape):
+    elif any(call in shape for call in _SQLITE_READS_STATE):
         found_by_calls = (StatementClass.SESSION, False)
     elif not _plain_names(alone_functions).isdisjoint(name.lower() for name in called):
         found_by_calls = (StatementClass.OTHER, True)
@@ -330,7 +328,7 @@ def _sqlite_class(command: str, shape: str, found: list[Token]) -> _Found:
         return StatementClass.WRITE, False
     if command in _SQLITE_CONTROL:
         return StatementClass.CONTROL, False
-    if command in ("ATTACH", "DETACH") or _SQLITE_TEMPORARY.match(shape) or _assigns(found):
+    if command in ("ATTACH", "DETACH") or re.match(_SQLITE_TEMPORARY, shape) or _assigns(found):
         return StatementClass.SESSION, True
     return StatementClass.OTHER, False
 

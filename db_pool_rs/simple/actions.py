@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .driver import Statement
 from .waiter import Item, Reason, Waiter
@@ -12,64 +11,56 @@ if TYPE_CHECKING:
     from .conn import Conn
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(NamedTuple):
     """Open a connection; answer with `opened` or `open_failed`."""
 
     conn: Conn
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Send `group` and one Sync; answer with `finished` (or `lost`)."""
 
     conn: Conn
     group: list[Statement]
 
 
-@dataclass(frozen=True, slots=True)
-class Lend:
+class Lend(NamedTuple):
     """Hand the connection to `waiter`; answer with `released` (or `lost`)."""
 
     conn: Conn
     waiter: Waiter
 
 
-@dataclass(frozen=True, slots=True)
-class Cancel:
+class Cancel(NamedTuple):
     """Send a CancelRequest; answer with `cancel_closed` once the server has closed the cancel's own connection."""
 
     conn: Conn
 
 
-@dataclass(frozen=True, slots=True)
-class Reset:
+class Reset(NamedTuple):
     """Bring the session back to its initial state; answer with `reset_done` (or `lost`)."""
 
     conn: Conn
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(NamedTuple):
     """Close the connection; answer with `closed`."""
 
     conn: Conn
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(NamedTuple):
     """The group is final: give each statement's outcome to its caller; a `turn` follows when they have had theirs."""
 
     group: list[Statement]
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(NamedTuple):
     """Answer a waiter with an error; `sent`: whether the server may have seen it."""
 
     item: Item
     reason: Reason
-    sent: bool = field(default=False)
+    sent: bool = False
 
 
 Action = Open | Send | Lend | Cancel | Reset | Close | Deliver | Fail

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -24,6 +23,10 @@ FIXED_SIZES = {
 }  # fmt: skip
 
 
+#: Of the 64 bits of a hash, which has a sign.
+_WORD = 2**64 - 1
+
+
 class Description:
     """Parameters and columns of one text.
 
@@ -42,8 +45,7 @@ class Description:
     ) -> None:
         self.sql = sql.encode()
         self.learned = time.monotonic()
-        digest = hashlib.blake2b(self.sql, digest_size=9).hexdigest()
-        self.name = f"dbp_{digest}_{version}".encode()
+        self.name = f"dbp_{hash(sql) & _WORD:016x}_{version}".encode()
         codec = ParameterCodec(param_oids, sql)
         self.param_oids = tuple(param_oids)
         self.encode = codec.encode
