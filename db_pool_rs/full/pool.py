@@ -88,6 +88,11 @@ class Pool(specification.Pool):
             self.check()
         return super().text(sql, shared=shared)
 
+    def mark_forked(self) -> None:
+        """This is a child process: the connections belong to the parent."""
+        super().mark_forked()
+        self._run_known = _not_open  # it may be in the middle of a turn of the engine's
+
     # -- inner workings ------------------------------------------------------------------------------------------
 
     def _service(self, loop: asyncio.AbstractEventLoop) -> Service:

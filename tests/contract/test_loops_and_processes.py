@@ -160,9 +160,16 @@ async def main(dsn, mode):
     pool = await create_pool(dsn, mode=mode, max_size=2)
     conn = await pool.acquire()
     assert await conn.fetchval("SELECT 41") == 41
+    assert await pool.fetchval("SELECT 42") == 42  # from here on inside the turn in which the pool hands out answers
     pid = os.fork()
     if pid == 0:
         import threading
+        try:
+            pool.fetchval("SELECT 42").send(None)
+        except (InterfaceError, RuntimeError):
+            pass  # no loop runs here, either
+        else:
+            os._exit(2)
         results, loop = [], asyncio.new_event_loop()
         thread = threading.Thread(target=lambda: results.extend(loop.run_until_complete(child(pool, conn))))
         thread.start()

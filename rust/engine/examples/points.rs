@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use db_pool_engine::pool::{Command, Completion, Options, Params, Pool, Sink, TextInfo};
 use db_pool_engine::rules::{ItemId, Kind, Limits, TextId};
-use db_pool_engine::wire::{Config, Described, Host, put_value};
+use db_pool_engine::wire::{Config, Described, Host, Short, put_value};
 
 const SQL: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = $1";
 
@@ -30,7 +30,7 @@ fn params(text: &Arc<Described>, number: u64) -> Params {
     let mut params = BytesMut::new();
     let aid = (number.wrapping_mul(7919) % 1_000_000 + 1) as i32;
     put_value(&mut params, Some(&aid.to_be_bytes()));
-    (text.clone(), params.freeze())
+    (text.clone(), Short::take(&mut params))
 }
 
 fn main() {

@@ -13,7 +13,7 @@ use db_pool_engine::pool::{Command, Completion, Options, Pool, Sink, TextInfo};
 use db_pool_engine::rules::{ItemId, Kind, Limits, TextId};
 use db_pool_engine::sqlite::values::{Value, put};
 use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
-use db_pool_engine::wire::Described;
+use db_pool_engine::wire::{Described, Short};
 
 struct Answers(Sender<Vec<Completion>>);
 
@@ -58,7 +58,7 @@ fn main() {
         asked += 1;
         let mut params = BytesMut::new();
         put(&mut params, Value::Integer((asked.wrapping_mul(7919) % 10_000) as i64));
-        let params = Some((described.clone(), params.freeze()));
+        let params = Some((described.clone(), Short::take(&mut params)));
         pool.call(Command::Submit { item: ItemId(asked), text: TextId(0), with_args: true, params, deadline: None });
     };
     (0..callers.parse::<u64>().unwrap()).for_each(|_| ask());

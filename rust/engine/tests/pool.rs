@@ -7,7 +7,7 @@ use answers::Answers;
 use bytes::BytesMut;
 use db_pool_engine::pool::{Call, Command, Completion, Pool, Source, TextInfo};
 use db_pool_engine::rules::{ConnId, CostLimits, ItemId, Kind, Limits, Reason, TextId};
-use db_pool_engine::wire::{Config, Rows, put_value};
+use db_pool_engine::wire::{Config, Rows, Short, put_value};
 use server::Server;
 
 /// A caller with one text per SQL, who sends every argument as text.
@@ -83,7 +83,7 @@ impl Client {
                     let mut params = BytesMut::new();
                     put_value(&mut params, self.args[item.0 as usize].as_ref().map(String::as_bytes));
                     let fits = text.param_oids.len() == 1;
-                    self.pool.call(Command::Provide(item, fits.then(|| (text, params.freeze()))));
+                    self.pool.call(Command::Provide(item, fits.then(|| (text, Short::take(&mut params)))));
                     self.pool.flush();
                 }
                 Completion::Opened(_) => {}
@@ -103,7 +103,9 @@ impl Client {
     fn ask(&mut self, kind: Kind, sql: &str, arg: Option<&str>) -> Result<String, String> {
         let item = self.submit(kind, sql, arg);
         match self.next() {
-            Completion::Done { item: who, rows, tag, .. } if who == item => Ok(first(&rows).unwrap_or(tag)),
+            Completion::Done { item: who, rows, tag, .. } if who == item => {
+                Ok(first(&rows).unwrap_or_else(|| tag.to_string()))
+            }
             Completion::Failed(who, error) if who == item => Err(error.code().to_owned()),
             other => panic!("{other:?}"),
         }

@@ -25,12 +25,23 @@ pub struct Terms {
 /// Set when the pool begins to serve.
 pub type Agreed = OnceLock<Terms>;
 
+/// A number for this thread.
+pub fn here() -> usize {
+    thread_local! {
+        static PLACE: u8 = const { 0 };
+    }
+    PLACE.with(|place| std::ptr::from_ref(place).addr())
+}
+
 impl Pool {
     /// Whether a call from here and now may be served.
     fn serves(&self, py: Python<'_>) -> PyResult<bool> {
         static RUNNING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         if !self.open.load(Ordering::Relaxed) {
             return Ok(false);
+        }
+        if self.turn.load(Ordering::Relaxed) == here() {
+            return Ok(true);
         }
         let running = RUNNING.import(py, "asyncio", "_get_running_loop")?.call0()?;
         Ok(running.is(&self.event_loop)) // None in a child of the process

@@ -3,7 +3,7 @@
 
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::answer::{self, Answer};
-use crate::calls::{Agreed, Terms};
+use crate::calls::{self, Agreed, Terms};
 use crate::convert;
 use crate::mailbox::Mailbox;
 use crate::sqlite;
@@ -117,6 +117,9 @@ pub struct Pool {
     pub open: AtomicBool,
     /// A future that is done.
     pub done: Py<PyAny>,
+    /// The thread on which the drain runs now; 0 if it does not. Inside it the loop need not be asked for, which costs
+    /// older versions of Python a call of the operating system.
+    pub turn: AtomicUsize,
     group_max: usize,
     /// The last number that was given to something.
     last: AtomicU64,
@@ -159,12 +162,14 @@ impl Pool {
 
     /// Whoever goes on during the drain need not plan a turn's end: it is the drain's.
     pub fn begin_turn(&self) -> bool {
+        self.turn.store(calls::here(), Ordering::Relaxed);
         std::mem::replace(&mut self.inner().planned, true)
     }
 
     /// The drain's turn ends, unless another end is planned. The engine is told even if nobody called: it may have waited
     /// for those who were answered to come back.
     pub fn end_turn(&self, planned: bool) {
+        self.turn.store(0, Ordering::Relaxed);
         let mut inner = self.inner();
         inner.planned = planned;
         self.hand_over(&mut inner);
@@ -198,8 +203,8 @@ impl Pool {
         let handle = Arc::new(Handle { pool, thread, process, began, altered });
         let (done, event_loop) = (answer::done(&event_loop)?, event_loop.unbind());
         let (terms, open) = (Agreed::new(), AtomicBool::new(false));
-        let (last, inner) = (AtomicU64::default(), Mutex::default());
-        Ok(Pool { handle, mailbox, event_loop, terms, open, done, group_max, last, inner })
+        let (turn, last, inner) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());
+        Ok(Pool { handle, mailbox, event_loop, terms, open, done, turn, group_max, last, inner })
     }
 
     /// Who hears of what happens; `call_soon(flush)` has `flush` called at the end of a turn; see `Terms`.

@@ -29,7 +29,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::rules::{ConnId, ItemId, Kind, Limits, Reason, TextId};
-use crate::wire::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings};
+use crate::wire::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings, Short};
 
 /// A text that the pool is told of.
 #[derive(Clone, Debug)]
@@ -50,7 +50,7 @@ pub struct TextInfo {
 
 /// The arguments of a statement, encoded as this description says. What is executed by SQLite always has them: it is the
 /// caller who describes its texts ([`crate::sqlite::Plan::described`]).
-pub type Params = (Arc<Described>, Bytes);
+pub type Params = (Arc<Described>, Short);
 
 /// What is to be run.
 #[derive(Clone, Debug)]
@@ -167,7 +167,7 @@ pub enum Completion {
         /// Whose.
         item: ItemId,
         /// Its command tag.
-        tag: String,
+        tag: Arc<str>,
         /// Its rows.
         rows: Rows,
         /// How to read them; None if it has none.

@@ -6,13 +6,11 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use super::actor::{Actor, Payload};
 use super::member::Job;
 use super::{Completion, Source};
 use crate::rules::{ConnId, ItemId, Kind};
-use crate::wire::{Described, Execute};
+use crate::wire::{Described, Execute, Short};
 
 /// What is to be done for a group.
 struct Plan {
@@ -112,9 +110,9 @@ impl Actor {
 }
 
 /// The arguments as this description says, if the caller has encoded them so.
-fn params(payload: &Payload, text: &Arc<Described>) -> Option<Bytes> {
+fn params(payload: &Payload, text: &Arc<Described>) -> Option<Short> {
     if !payload.with_args && text.param_oids.is_empty() {
-        return Some(Bytes::new());
+        return Some(Short::default());
     }
     let (under, params) = payload.params.as_ref()?;
     Arc::ptr_eq(under, text).then(|| params.clone())

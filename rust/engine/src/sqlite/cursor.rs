@@ -57,7 +57,7 @@ impl Cursor {
         while read < count && self.read(&mut out)? {
             read += 1;
         }
-        let rows = wire::Rows { data: out.freeze(), count: read };
+        let rows = wire::Rows { data: wire::Short::take(&mut out), count: read };
         Ok(Ran { rows, shape: Some(self.shape.clone()) })
     }
 

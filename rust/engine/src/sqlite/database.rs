@@ -14,7 +14,7 @@ use super::cursor::Cursor;
 use super::error::{Failure, no_cursor, wrong_count};
 use super::plan::Plan;
 use super::values::{self, Value, Values};
-use crate::wire::{ConnectError, Described, Rows};
+use crate::wire::{ConnectError, Described, Rows, Short};
 
 /// SQLite's own waiting for other processes sleeps on the thread and cannot be interrupted: so it is done in slices.
 const SLICE: Duration = Duration::from_millis(50);
@@ -253,7 +253,7 @@ fn run(statement: &mut Statement, plan: &Plan, params: &[u8], out: &mut BytesMut
     if shape.is_none() && statement.column_count() > 0 {
         shape = Some(shape_of(plan, statement));
     }
-    Ok(Ran { rows: Rows { data: out.split().freeze(), count }, shape })
+    Ok(Ran { rows: Rows { data: Short::take(out), count }, shape })
 }
 
 /// Give a statement its arguments.

@@ -100,7 +100,7 @@ fn use_cursor(
         _ => {
             let ran = database.fetch(plan)?;
             let tag = format!("FETCH {}", ran.rows.count);
-            run.keep(number, tag, ran);
+            run.keep(number, &tag, ran);
             return Ok(());
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::control::Stop;
 use super::database::{Database, Ran};
@@ -48,7 +48,7 @@ pub struct Run<'a> {
 }
 
 /// The plan of a statement and its arguments.
-pub fn plan_of(statement: &Execute) -> Option<(&Plan, &Bytes)> {
+pub fn plan_of(statement: &Execute) -> Option<(&Plan, &[u8])> {
     match statement {
         Execute::Known { text, params } => Some((text.plan.as_deref()?, params)),
         _ => None,
@@ -57,7 +57,7 @@ pub fn plan_of(statement: &Execute) -> Option<(&Plan, &Bytes)> {
 
 impl<'a> Run<'a> {
     /// The plans of the statements that somebody waits for.
-    pub fn wanted(&self) -> impl Iterator<Item = (usize, &'a Plan, &'a Bytes)> + use<'a> {
+    pub fn wanted(&self) -> impl Iterator<Item = (usize, &'a Plan, &'a [u8])> + use<'a> {
         let skipped = self.skipped;
         self.statements.iter().enumerate().filter(move |(number, _)| !skipped.contains(number)).map(|(number, one)| {
             let (plan, params) = plan_of(one).expect("bug: a text without a plan");
@@ -69,19 +69,19 @@ impl<'a> Run<'a> {
     pub fn execute(&mut self, database: &Database, number: usize, plan: &Plan, params: &[u8]) -> Result<(), Failure> {
         let ran = database.run(plan, params, &mut self.out, self.stop)?;
         let count = if plan.writes { database.changes() } else { ran.rows.count as u64 };
-        self.keep(number, plan.status(count), ran);
+        self.keep(number, &plan.status(count), ran);
         Ok(())
     }
 
     /// Keep what a statement returned.
-    pub fn keep(&mut self, number: usize, tag: String, ran: Ran) {
+    pub fn keep(&mut self, number: usize, tag: &str, ran: Ran) {
         self.largest = self.largest.max(ran.rows.data.len());
-        self.outcomes[number] = Outcome::Done { tag, rows: ran.rows, columns: None, shape: ran.shape };
+        self.outcomes[number] = Outcome::Done { tag: tag.into(), rows: ran.rows, columns: None, shape: ran.shape };
     }
 
     /// A statement has nothing but a tag to return.
     pub fn done(&mut self, number: usize, tag: &str) {
-        let (tag, rows) = (tag.to_owned(), Default::default());
+        let (tag, rows) = (tag.into(), Default::default());
         self.outcomes[number] = Outcome::Done { tag, rows, columns: None, shape: None };
     }
 

@@ -127,7 +127,7 @@ impl Login {
         self.check("scram-sha-256")?;
         let mut offered = Vec::new();
         while fields.0.first().is_some_and(|byte| *byte != 0) {
-            offered.push(fields.text()?);
+            offered.push(fields.text()?.into_owned());
         }
         let (plus, plain) = (offers(&offered, SCRAM_SHA_256_PLUS), offers(&offered, SCRAM_SHA_256));
         let wanted = self.binding != Some(false);

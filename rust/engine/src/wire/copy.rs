@@ -64,7 +64,7 @@ impl Link {
                     }
                 }
                 b'C' => {
-                    let (tag, rows) = (Fields(&body).text()?, Rows::default());
+                    let (tag, rows) = (Fields(&body).text()?.into(), Rows::default());
                     outcome = Outcome::Done { tag, rows, columns: None, shape: None };
                 }
                 b'E' => outcome = Outcome::Failed(ServerError::parse(&body)),

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use bytes::Bytes;
-
 use super::conditions::{LEAVING, LOGIN_REFUSED, MISTYPED, NAME_TAKEN, PERMANENT, UNKNOWN_STATEMENT};
 
 /// The server sent what the protocol does not allow.
@@ -33,9 +31,9 @@ impl ServerError {
     }
 
     /// From a message's body. What is not UTF-8 is replaced: an error must never be lost over its wording.
-    pub fn parse(body: &Bytes) -> Self {
+    pub fn parse(body: &[u8]) -> Self {
         let mut fields = Vec::new();
-        let mut rest = &body[..];
+        let mut rest = body;
         while let Some((letter, tail)) = rest.split_first().filter(|(letter, _)| **letter != 0) {
             let end = tail.iter().position(|byte| *byte == 0).unwrap_or(tail.len());
             fields.push((*letter, String::from_utf8_lossy(&tail[..end]).into_owned()));
@@ -206,14 +204,14 @@ mod tests {
 
     #[test]
     fn an_error_keeps_every_field_and_replaces_what_is_no_utf8() {
-        let error = ServerError::parse(&Bytes::from_static(b"SFEHLER\0VERROR\0C23505\0Mdoppelt \xff\0nx_pkey\0\0"));
+        let error = ServerError::parse(b"SFEHLER\0VERROR\0C23505\0Mdoppelt \xff\0nx_pkey\0\0");
         assert_eq!((error.severity(), error.code(), error.field(b'n')), ("ERROR", "23505", Some("x_pkey")));
         assert_eq!(error.field(b'M'), Some("doppelt \u{fffd}"));
     }
 
     #[test]
     fn an_error_that_ends_early_is_an_error_still() {
-        assert_eq!(ServerError::parse(&Bytes::from_static(b"C57P01")).code(), "57P01");
-        assert_eq!(ServerError::parse(&Bytes::new()).code(), "");
+        assert_eq!(ServerError::parse(b"C57P01").code(), "57P01");
+        assert_eq!(ServerError::parse(b"").code(), "");
     }
 }

@@ -1,11 +1,15 @@
 //! Messages as they come: a letter, a length, a body.
 
+use std::borrow::Cow;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::error::Malformed;
 
 /// The longest message of a kind that is not known to be long; a longer one means that we are out of step.
 const SHORT: usize = 30_000;
+/// A letter and a length.
+pub const HEADER: usize = 5;
 /// No message is longer: PostgreSQL allocates at most 1 GiB for one.
 const LONGEST: usize = 0x3fff_ffff + 4;
 /// Kinds that may be long: rows, descriptions of them and of parameters, COPY, function results, errors, notices,
@@ -16,18 +20,22 @@ const LONG_KINDS: &[u8] = b"TDdVENAt";
 ///
 /// The length is only believed, never allocated: the buffer grows by what arrives.
 pub fn next(buffer: &mut BytesMut) -> Result<Option<(u8, Bytes)>, Malformed> {
-    let Some(header) = buffer.first_chunk::<5>() else { return Ok(None) };
+    let Some((kind, body)) = first(buffer)? else { return Ok(None) };
+    let size = HEADER + body.len();
+    let mut message = buffer.split_to(size);
+    message.advance(HEADER);
+    Ok(Some((kind, message.freeze())))
+}
+
+/// The first message in `bytes`; None until all of it has come.
+pub fn first(bytes: &[u8]) -> Result<Option<(u8, &[u8])>, Malformed> {
+    let Some(header) = bytes.first_chunk::<HEADER>() else { return Ok(None) };
     let kind = header[0];
     let length = u32::from_be_bytes([header[1], header[2], header[3], header[4]]) as usize;
     if !(4..=LONGEST).contains(&length) || (length > SHORT && !LONG_KINDS.contains(&kind)) {
         return Err(Malformed("a message of an impossible length"));
     }
-    if buffer.len() < length + 1 {
-        return Ok(None);
-    }
-    let mut message = buffer.split_to(length + 1);
-    message.advance(5);
-    Ok(Some((kind, message.freeze())))
+    Ok(bytes.get(HEADER..length + 1).map(|body| (kind, body)))
 }
 
 /// Reads numbers and texts from a message's body; everything is checked against its end.
@@ -54,9 +62,9 @@ impl<'a> Fields<'a> {
     }
 
     /// A text up to its zero byte.
-    pub fn text(&mut self) -> Result<String, Malformed> {
+    pub fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
         let end = self.0.iter().position(|byte| *byte == 0).ok_or(Malformed("a text without end"))?;
-        let text = String::from_utf8_lossy(self.bytes(end)?).into_owned();
+        let text = String::from_utf8_lossy(self.bytes(end)?);
         self.bytes(1)?;
         Ok(text)
     }

@@ -115,28 +115,45 @@ impl Link {
         let steps = self.write(group.statements)?;
         let began = Instant::now();
         let mut run = Run::new(steps, group.statements.len());
-        loop {
-            let (kind, body) = match self.receive().await {
-                Ok(message) => message,
-                Err(mut lost) => {
-                    // Did the server give up before it had executed the group? Then it cannot have committed it.
-                    lost.sent = !(lost.retires() && group.revocable && run.step < run.steps.len());
-                    return Err(lost);
-                }
-            };
-            if kind == b'Z' {
-                self.ready(&body);
-                if matches!(run.current(), Some(Step::Check)) {
-                    run.step += 1;
-                    continue;
-                }
-                break;
-            }
-            run.take(kind, body, &mut self.prepared)?;
+        if let Err(mut lost) = self.answers(&mut run).await {
+            // Did the server give up before it had executed the group? Then it cannot have committed it.
+            lost.sent = !(lost.retires() && group.revocable && run.step < run.steps.len());
+            return Err(lost);
         }
         self.shrink();
         let (ok, outcomes, largest) = run.end()?;
         Ok(self.answer(ok, outcomes, largest, began))
+    }
+
+    /// Take in answers, up to ReadyForQuery.
+    async fn answers(&mut self, run: &mut Run) -> Result<(), Lost> {
+        loop {
+            let mut input = std::mem::take(&mut self.input);
+            let ended = self.take_answers(&mut input, run);
+            self.input = input;
+            if ended? {
+                return Ok(());
+            }
+            self.progress().await?;
+        }
+    }
+
+    /// Those that have arrived; true if ReadyForQuery is among them.
+    fn take_answers(&mut self, input: &mut BytesMut, run: &mut Run) -> Result<bool, Lost> {
+        let (mut rest, mut ended) = (&input[..], false);
+        while let Some((kind, body)) = frame::first(rest)?.filter(|_| !ended) {
+            rest = &rest[frame::HEADER + body.len()..];
+            if kind == b'Z' {
+                self.ready(body);
+                ended = !matches!(run.current(), Some(Step::Check));
+                run.step += usize::from(!ended);
+            } else if !self.hears(kind, body)? {
+                run.take(kind, body, &mut self.prepared)?;
+            }
+        }
+        let taken = input.len() - rest.len();
+        input.advance(taken);
+        Ok(ended)
     }
 
     /// Run a COPY, its data going by in `stream`; one outcome.
@@ -259,22 +276,30 @@ impl Link {
     /// The next such message that has arrived.
     fn take_in(&mut self) -> Result<Option<(u8, Bytes)>, Lost> {
         while let Some((kind, body)) = frame::next(&mut self.input)? {
-            match kind {
-                b'N' if self.notices.len() < MOST_NOTICES => self.notices.push(ServerError::parse(&body)),
-                b'N' => {}
-                b'A' => self.notifications.push(Notification::parse(&body)?),
-                b'S' => self.take_setting(&body)?,
-                b'E' => {
-                    let error = ServerError::parse(&body);
-                    if error.is_fatal() {
-                        return Err(Lost { message: error.to_string(), cause: Some(error), sent: true });
-                    }
-                    return Ok(Some((kind, body)));
-                }
-                _ => return Ok(Some((kind, body))),
+            if !self.hears(kind, &body)? {
+                return Ok(Some((kind, body)));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a message is something that the server says besides, which is taken in. The last words are an error.
+    fn hears(&mut self, kind: u8, body: &[u8]) -> Result<bool, Lost> {
+        match kind {
+            b'N' if self.notices.len() < MOST_NOTICES => self.notices.push(ServerError::parse(body)),
+            b'N' => {}
+            b'A' => self.notifications.push(Notification::parse(body)?),
+            b'S' => self.take_setting(body)?,
+            b'E' => {
+                let error = ServerError::parse(body);
+                if error.is_fatal() {
+                    return Err(Lost { message: error.to_string(), cause: Some(error), sent: true });
+                }
+                return Ok(false);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     fn take_setting(&mut self, body: &[u8]) -> Result<(), Lost> {
@@ -284,7 +309,7 @@ impl Link {
         if settings.report(&name, &value) {
             self.settings = Arc::new(settings);
         }
-        self.parameters.insert(name, value);
+        self.parameters.insert(name.into_owned(), value.into_owned());
         Ok(())
     }
 

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 
 use super::error::Malformed;
 use super::frame::Fields;
+use super::short::Short;
 use crate::sqlite::Plan;
 
 /// One column of a result.
@@ -35,7 +36,7 @@ impl Notification {
     pub(super) fn parse(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Fields(body);
         let pid = fields.number()?;
-        Ok(Notification { pid, channel: fields.text()?, payload: fields.text()? })
+        Ok(Notification { pid, channel: fields.text()?.into_owned(), payload: fields.text()?.into_owned() })
     }
 }
 
@@ -74,7 +75,7 @@ pub enum Execute {
         /// The text.
         text: Arc<Described>,
         /// Its arguments.
-        params: Bytes,
+        params: Short,
     },
     /// A text without arguments, run as it is; its result comes in text.
     Direct(Arc<str>),
@@ -100,7 +101,7 @@ impl Execute {
         for value in values {
             put_value(&mut params, value);
         }
-        Execute::Known { text: text.clone(), params: params.freeze() }
+        Execute::Known { text: text.clone(), params: Short::take(&mut params) }
     }
 }
 
@@ -164,7 +165,7 @@ pub fn columns(body: &[u8]) -> Result<Vec<Column>, Malformed> {
     let count = fields.count()?;
     let mut columns = Vec::with_capacity(count.min(body.len() / 19));
     for _ in 0..count {
-        let name = fields.text()?;
+        let name = fields.text()?.into_owned();
         fields.bytes(6)?; // the table, and the column's number in it
         let oid = fields.number()? as u32;
         fields.bytes(8)?; // the type's length, its modifier, the format
@@ -184,7 +185,7 @@ pub fn parameters(body: &[u8]) -> Result<Vec<u32>, Malformed> {
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     /// For each row the number of its values, for each value a length and its bytes.
-    pub data: Bytes,
+    pub data: Short,
     /// How many rows.
     pub count: usize,
 }
@@ -211,13 +212,15 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
     fn announced_counts_are_not_allocated() {
         assert!(columns(b"\xff\xff").is_err());
         assert!(parameters(b"\xff\xff\0\0\0\x17").is_err());
-        assert!(Rows { data: Bytes::from_static(b"\xff\xff"), count: 3 }.to_vec().is_err());
+        assert!(Rows { data: Bytes::from_static(b"\xff\xff").into(), count: 3 }.to_vec().is_err());
     }
 
     /// Every beginning of a message, and every message in which one byte is another.
@@ -245,7 +248,7 @@ mod tests {
         }
         for message in damaged(b"\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\x01\0\0\0\0") {
             let (mut values, mut bytes, length) = (0, 0, message.len());
-            let rows = Rows { data: message.into(), count: 2 };
+            let rows = Rows { data: Bytes::from(message).into(), count: 2 };
             let read = rows.read(|_, _, value| {
                 values += 1;
                 bytes += value.map_or(0, <[u8]>::len);

@@ -21,6 +21,7 @@ mod methods;
 mod prepared;
 mod running;
 mod settings;
+mod short;
 mod stream;
 mod tls;
 
@@ -35,3 +36,4 @@ pub use messages::{Column, Described, Execute, Notification, Rows, Types, put_va
 pub use methods::AuthMethods;
 pub use running::{Answer, Outcome};
 pub use settings::Settings;
+pub use short::Short;

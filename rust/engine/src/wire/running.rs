@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 
 use super::error::{Lost, Malformed, ServerError};
 use super::frame::Fields;
 use super::messages::{self, Column, Described, Notification, Rows, Types};
 use super::prepared::Prepared;
 use super::settings::Settings;
+use super::short::Short;
 
 /// How one statement ended.
 #[derive(Debug, Clone, Default)]
@@ -17,7 +18,7 @@ pub enum Outcome {
     /// It was executed.
     Done {
         /// Its command tag, empty for an empty statement.
-        tag: String,
+        tag: Arc<str>,
         /// Its rows.
         rows: Rows,
         /// Their columns, where they were not known before, or the text was prepared just now.
@@ -86,6 +87,8 @@ pub(super) struct Run {
     pub(super) step: usize,
     failed: bool,
     outcomes: Vec<Outcome>,
+    /// The last command tag: most statements of a group have the same.
+    tag: Arc<str>,
     rows: BytesMut,
     count: usize,
     columns: Option<Vec<Column>>,
@@ -96,24 +99,24 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(steps: Vec<Step>, statements: usize) -> Self {
         let outcomes = vec![Outcome::Skipped; statements];
-        let (rows, params) = (BytesMut::new(), Vec::new());
-        Run { steps, step: 0, failed: false, outcomes, rows, count: 0, columns: None, params, largest: 0 }
+        let (tag, rows, params) = (Arc::default(), BytesMut::new(), Vec::new());
+        Run { steps, step: 0, failed: false, outcomes, tag, rows, count: 0, columns: None, params, largest: 0 }
     }
 
     pub(super) fn current(&self) -> Option<&Step> {
         self.steps.get(self.step)
     }
 
-    pub(super) fn take(&mut self, kind: u8, body: Bytes, prepared: &mut Prepared) -> Result<(), Lost> {
+    pub(super) fn take(&mut self, kind: u8, body: &[u8], prepared: &mut Prepared) -> Result<(), Lost> {
         match (kind, self.steps.get(self.step)) {
             (b'E', Some(step)) => {
-                self.outcomes[step.owner()] = Outcome::Failed(ServerError::parse(&body));
+                self.outcomes[step.owner()] = Outcome::Failed(ServerError::parse(body));
                 self.fail(prepared);
             }
             (b'E', None) => {
                 // At the Sync: a deferred constraint. It is the group's, so the last statement has it.
                 if let Some(last) = self.outcomes.last_mut() {
-                    *last = Outcome::Failed(ServerError::parse(&body));
+                    *last = Outcome::Failed(ServerError::parse(body));
                 }
                 self.fail(prepared);
             }
@@ -128,18 +131,18 @@ impl Run {
                 self.step += 1;
             }
             (b'1', Some(Step::Describe(_))) => {}
-            (b't', Some(Step::Describe(_))) => self.params = messages::parameters(&body)?,
-            (b'T', Some(Step::Describe(_))) => self.describe(messages::columns(&body)?),
+            (b't', Some(Step::Describe(_))) => self.params = messages::parameters(body)?,
+            (b'T', Some(Step::Describe(_))) => self.describe(messages::columns(body)?),
             (b'n', Some(Step::Describe(_))) => self.describe(Vec::new()),
             (b'2', Some(Step::Run(_))) => {}
             (b'n', Some(Step::Run(_))) => self.columns = Some(Vec::new()),
-            (b'T', Some(Step::Run(_))) => self.columns = Some(messages::columns(&body)?),
+            (b'T', Some(Step::Run(_))) => self.columns = Some(messages::columns(body)?),
             (b'D', Some(Step::Run(_))) => {
-                self.rows.extend_from_slice(&body);
+                self.rows.extend_from_slice(body);
                 self.count += 1;
             }
-            (b'C', Some(Step::Run(_))) => self.complete(Fields(&body).text()?, prepared),
-            (b'I', Some(Step::Run(_))) => self.complete(String::new(), prepared),
+            (b'C', Some(Step::Run(_))) => self.complete(&Fields(body).text()?, prepared),
+            (b'I', Some(Step::Run(_))) => self.complete("", prepared),
             (b'G' | b'H' | b'W', _) => return Err(Lost::new("COPY data cannot be carried in a group")),
             _ => return Err(Malformed("a message out of turn").into()),
         }
@@ -159,12 +162,16 @@ impl Run {
         self.step += 1;
     }
 
-    pub(super) fn complete(&mut self, tag: String, prepared: &mut Prepared) {
-        if matches!(&*tag, "DISCARD ALL" | "DEALLOCATE ALL") {
+    pub(super) fn complete(&mut self, tag: &str, prepared: &mut Prepared) {
+        if matches!(tag, "DISCARD ALL" | "DEALLOCATE ALL") {
             prepared.clear();
         }
         self.largest = self.largest.max(self.rows.len());
-        let rows = Rows { data: self.rows.split().freeze(), count: std::mem::take(&mut self.count) };
+        let rows = Rows { data: Short::take(&mut self.rows), count: std::mem::take(&mut self.count) };
+        if *self.tag != *tag {
+            self.tag = tag.into();
+        }
+        let tag = self.tag.clone();
         let owner = self.steps[self.step].owner();
         self.outcomes[owner] = Outcome::Done { tag, rows, columns: self.columns.take(), shape: None };
         self.step += 1;

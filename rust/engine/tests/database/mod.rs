@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use db_pool_engine::pool::{Call, Command, Completion, Gauges, Pool, Ran, Source, TextInfo};
 use db_pool_engine::rules::{ConnId, CostLimits, ItemId, Kind, Limits, TextId};
 use db_pool_engine::sqlite::values::{Value, Values, put};
 use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
-use db_pool_engine::wire::{ConnectError, Described, Rows, ServerError};
+use db_pool_engine::wire::{ConnectError, Described, Rows, ServerError, Short};
 
 use crate::answers::Answers;
 
@@ -89,10 +89,10 @@ pub fn described(sql: &str, kind: Kind) -> Arc<Described> {
     Arc::new(plan.described(sql.into()))
 }
 
-pub fn encode(values: &[Value]) -> Bytes {
+pub fn encode(values: &[Value]) -> Short {
     let mut out = BytesMut::new();
     values.iter().for_each(|value| put(&mut out, *value));
-    out.freeze()
+    Short::take(&mut out)
 }
 
 /// Rows for comparing: `1|x`.
@@ -182,7 +182,7 @@ impl Client {
             Completion::Done { item: who, rows, shape: Some(shape), .. } if who == item => {
                 Ok(lines(&rows, shape.columns.len()))
             }
-            Completion::Done { item: who, tag, .. } if who == item => Ok(vec![tag]),
+            Completion::Done { item: who, tag, .. } if who == item => Ok(vec![tag.to_string()]),
             Completion::Failed(who, error) if who == item => Err(code(&error).to_owned()),
             other => panic!("{other:?}"),
         }
@@ -202,7 +202,7 @@ impl Client {
         for sql in texts {
             self.last += 1;
             let (item, source) = (ItemId(self.last), Source::Plain((*sql).into()));
-            let params = Some((described(sql, Kind::Other), Bytes::new()));
+            let params = Some((described(sql, Kind::Other), Short::default()));
             calls.push(Call { item, source, with_args: false, params });
         }
         self.pool.call(Command::Run(conn, token, calls));
@@ -231,7 +231,7 @@ impl Client {
 /// Each outcome as a word: a tag, a code, or "skipped".
 pub fn words(ran: &Ran) -> Vec<String> {
     let word = |result: &Option<Completion>| match result {
-        Some(Completion::Done { tag, .. }) => tag.clone(),
+        Some(Completion::Done { tag, .. }) => tag.to_string(),
         Some(Completion::Failed(_, error)) => code(error).to_owned(),
         None => "skipped".to_owned(),
         other => panic!("{other:?}"),

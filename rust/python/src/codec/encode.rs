@@ -1,8 +1,10 @@
 //! Arguments -> bytes. The usual classes are written here, without a call of Python; the codecs of `db_pool_rs/types`
 //! write the others, refuse what does not fit and say why.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use db_pool_engine::wire::{Described, put_value};
+use std::cell::Cell;
+
+use bytes::{BufMut, BytesMut};
+use db_pool_engine::wire::{Described, Short, put_value};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -18,19 +20,32 @@ use super::uuid;
 
 /// The longest message that PostgreSQL takes.
 const LONGEST: usize = 0x3fff_ffff;
+/// The buffer of so many bytes is used again.
+const KEPT: usize = 4096;
+
+thread_local! {
+    /// Where arguments are gathered. Taken away meanwhile: what is called may come back here.
+    static BUFFER: Cell<BytesMut> = Cell::default();
+}
 
 /// Write the arguments of a statement, a length and a value for each. ArgumentError names the one that does not fit.
-pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> PyResult<Bytes> {
+pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
     if args.len() != text.param_oids.len() {
         return Err(explained(py, text, args));
     }
-    let mut out = BytesMut::with_capacity(16 * args.len());
+    let mut out = BUFFER.take();
+    out.clear();
     for (oid, value) in text.param_oids.iter().zip(args.iter_borrowed()) {
         if let Err(error) = put(py, *oid, &value, &mut out) {
             return Err(if error.is_instance_of::<PyException>(py) { explained(py, text, args) } else { error });
         }
     }
-    Ok(out.freeze())
+    let kept = out.len() <= KEPT;
+    let params = Short::take(&mut out);
+    if kept {
+        BUFFER.set(out);
+    }
+    Ok(params)
 }
 
 /// What the codecs of Python say about arguments that do not fit.

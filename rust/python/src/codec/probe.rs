@@ -57,7 +57,7 @@ pub fn decode<'py>(
         data.put_u16(row.len() as u16);
         row.iter().for_each(|value| put_value(&mut data, value.as_deref()));
     }
-    records(py, &shape, &Rows { data: data.freeze(), count: rows.len() })
+    records(py, &shape, &Rows { data: data.freeze().into(), count: rows.len() })
 }
 
 /// All records, slice after slice.
@@ -79,5 +79,5 @@ pub fn decode_raw<'py>(
     count: usize,
 ) -> PyResult<Bound<'py, PyList>> {
     let shape = super::shape(py, &described("", Vec::new(), columns), &Settings::default())?;
-    records(py, &shape, &Rows { data: data.into(), count })
+    records(py, &shape, &Rows { data: bytes::Bytes::from(data).into(), count })
 }

@@ -3,10 +3,10 @@
 //! The usual arguments are written here. What is unusual (dates, Decimals, a subclass ...) is made usual by
 //! `db_pool_rs.simple._sqlite_types`, which also says what does not fit.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use db_pool_engine::sqlite::Plan;
 use db_pool_engine::sqlite::values::{Value, Values, put};
-use db_pool_engine::wire::{Described, Rows};
+use db_pool_engine::wire::{Described, Rows, Short};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -16,7 +16,7 @@ use crate::codec::record;
 use crate::slices::Place;
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
-pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Bytes> {
+pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
     let mut out = BytesMut::with_capacity(16 * args.len());
     if args.len() != plan.params || !args.iter_borrowed().all(|value| put_usual(&mut out, &value)) {
         out.clear();
@@ -25,7 +25,7 @@ pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Bytes> {
             return Err(PyValueError::new_err("bug: an argument that is nothing for SQLite"));
         }
     }
-    Ok(out.freeze())
+    Ok(Short::take(&mut out))
 }
 
 fn make_usual<'py>(args: &Bound<'py, PyTuple>, count: usize) -> PyResult<Bound<'py, PyTuple>> {
