@@ -69,10 +69,9 @@ class PGresult:
         """Type of a column."""
         return int(lib.PQftype(self.ptr, column))
 
-    @property
-    def format(self) -> int:
-        """1 if its values are binary: libpq asks for one format for all columns."""
-        return int(lib.PQfformat(self.ptr, 0))
+    def fformat(self, column: int) -> int:
+        """1 if a column's values are binary."""
+        return int(lib.PQfformat(self.ptr, column))
 
     def get_value(self, row: int, column: int) -> bytes | None:
         """One value as the server sent it."""
@@ -208,10 +207,10 @@ class PGconn:
         """Send Describe."""
         self._check(lib.PQsendDescribePrepared(self.ptr, name))
 
-    def send_query_params(self, sql: bytes, _params: None) -> None:
-        """Send a statement without parameters; its rows come as text."""
+    def send_query_params(self, sql: bytes, _params: None, result_format: int = 0) -> None:
+        """Send a statement without parameters."""
         null = ffi.NULL
-        self._check(lib.PQsendQueryParams(self.ptr, sql, 0, null, null, null, null, 0))
+        self._check(lib.PQsendQueryParams(self.ptr, sql, 0, null, null, null, null, result_format))
 
     def exit_pipeline_mode(self) -> None:
         """One statement at a time, for COPY."""

@@ -277,7 +277,7 @@ class KernelLink(PostgresLink):
     def _plan(self, statement: Statement, result: PGresult) -> Any:
         described = statement.described
         if described is None:
-            described = self._driver.direct(statement.text, result)  # type: ignore[arg-type]
+            described = statement.described = self._driver.direct(statement.text, result)  # type: ignore[arg-type]
         return described.plan_for(self._conn)
 
     def _tags(self, group: Sequence[Statement], steps: Sequence[int]) -> None:

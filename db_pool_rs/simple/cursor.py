@@ -32,7 +32,18 @@ class Cursor:
     transaction ends.
     """
 
-    __slots__ = ("_args", "_connection", "_fetched", "_name", "_number", "_prefetch", "_sql", "_state", "_timeout")
+    __slots__ = (
+        "_args",
+        "_connection",
+        "_described",
+        "_fetched",
+        "_name",
+        "_number",
+        "_prefetch",
+        "_sql",
+        "_state",
+        "_timeout",
+    )
 
     def __init__(
         self, connection: Connection, sql: str, args: tuple[Any, ...], prefetch: int, timeout: float | None
@@ -51,6 +62,8 @@ class Cursor:
         self._state = "new"
         self._number = 0
         self._name = ""
+        #: What the driver knows of the rows since it has seen some.
+        self._described: Any = None
         self._fetched: list[Record] = []
 
     def __aiter__(self) -> Cursor:
@@ -93,7 +106,9 @@ class Cursor:
             return []
         commands = [] if self._state == "open" else [self._declaration()]
         fetch = self._command(f"FETCH FORWARD {count} FROM {self._name}", ROWS)
+        fetch.described = self._described
         await self._run(*commands, fetch)
+        self._described = fetch.described
         self._state = "open"
         rows: list[Record] = fetch.value
         if len(rows) < count:

@@ -134,8 +134,10 @@ class PostgresLink(Wire):
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         text = statement.text
         if not self._must_ask(statement):
-            self._pgconn.send_query_params(text.sql.encode(), None)
-            statement.described = None
+            given = statement.described if text.lexical.command == "FETCH" else None  # by a cursor that has seen rows
+            best = 0 if given is None else given.best_format()
+            self._pgconn.send_query_params(text.sql.encode(), None, result_format=best)
+            statement.described = given if given is not None and given.result_format == best else None
             steps.append(statement)
             return False
         self._asked = statement
@@ -327,7 +329,7 @@ class PostgresLink(Wire):
             if statement.want:
                 try:
                     if described is None:
-                        described = self._driver.direct(statement.text, result)
+                        described = statement.described = self._driver.direct(statement.text, result)
                     size = described.size(result)
                     if size > largest:
                         largest = size

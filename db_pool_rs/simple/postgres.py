@@ -54,14 +54,11 @@ class PostgresDriver(PostgresDialect):
         return self.description_type.of_result(sql, result, self.version)
 
     def direct(self, text: Text, result: PGresult) -> Description:
-        """Rows of a text that was run without asking first: they came in text format.
-
-        If it is worth preparing, the pool knows it from now on.
-        """
+        """Rows of a text that was run without asking first; if it is worth preparing, the pool knows it from now on."""
         if text.lexical.command in PREPARABLE and text.description is None:
             text.description = self.description_type.of_result(text.sql, result, self.version)
         described = self.description_type.of_result(text.sql, result, self.version)
-        described.result_format = 0
+        described.result_format = int(result.fformat(0)) if described.oids else 0
         return described
 
     def forget(self, text: Text, described: Description) -> None:

@@ -191,9 +191,8 @@ class SqliteLink:
         """Describe and encode what the pool did not; the lock that a session's statements need."""
         lock, read_only = Lock.NONE, self._database.read_only
         for statement in job.group:
-            description: Description = statement.described
-            if description is None:
-                description = statement.text.description or describe_command(statement.text.sql)
+            description: Description = statement.text.description or describe_command(statement.text.sql)
+            if statement.described is not description:
                 statement.params = description.encode(statement.args)
                 statement.described = description
             lock = max(lock, description.lock)

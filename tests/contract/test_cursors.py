@@ -139,3 +139,34 @@ async def test_rows_stay_on_the_server(open_pool: Any, pg_database: str) -> None
         assert [row[0] for row in await cursor.fetch(15)] == list(range(1, 16))
         await cursor.close()
         assert await tx.fetchval("SELECT count(*) FROM pg_cursors WHERE name LIKE 'db_pool%'") == 0
+
+
+MANY_TYPES = """
+    SELECT i, i::int8 AS big, i * 1.5::float8 AS half, i::numeric / 3 AS third, 'name-' || i AS name, i % 2 = 0 AS even,
+    md5(i::text)::uuid AS token, now() AS seen, now()::date AS day, '\\x00'::bytea AS raw,
+    json_build_object('i', i) AS j, ARRAY[i, NULL] AS list, '1.2.3.4'::inet + i AS host, interval '1 day' * i AS span,
+    NULL::text AS nothing
+    FROM generate_series(1, 40) AS i
+"""
+
+
+@pytest.mark.parametrize("prefetch", [1, 7, 500])
+@pytest.mark.parametrize("more", ["", ", 'x'::\"char\" AS letter", ", i::money AS price"])
+async def test_rows_are_those_of_fetch(pg_pool: Any, prefetch: int, more: str) -> None:
+    sql = MANY_TYPES.replace("\n    FROM", f"{more} FROM")
+    async with pg_pool.transaction() as connection:
+        wanted = await connection.fetch(sql)
+        for _ in range(2):
+            rows = [row async for row in connection.cursor(sql, prefetch=prefetch)]
+            assert rows == wanted
+            assert [type(value) for row in rows for value in row] == [type(value) for row in wanted for value in row]
+            assert list(rows[-1].keys()) == list(wanted[0].keys())
+
+
+async def test_cursors_of_other_columns_take_turns(pg_pool: Any) -> None:
+    texts = ("SELECT i, i::text FROM generate_series(1, 9) AS i", "SELECT now() FROM generate_series(1, 9)", "SELECT")
+    async with pg_pool.transaction() as connection:
+        for _ in range(3):
+            for sql in texts:
+                rows = [tuple(row) async for row in connection.cursor(sql, prefetch=2)]
+                assert rows == [tuple(row) for row in await connection.fetch(sql)]
