@@ -85,9 +85,14 @@ class FullLink:
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction
         self._copy = None
+        altered = self._altered
         for statement, (value, error) in zip(group, results, strict=True):
-            statement.value, statement.error = value, statement.error or error
-        if ok and (self._altered or _alters(group)):
+            statement.value = value
+            if error is not None:
+                statement.error = statement.error or error
+            elif not statement.want:
+                altered = altered or (value is not None and value.startswith(_ALTERING))
+        if ok and altered:
             self._runner.native.alter()
             self._altered = in_transaction  # others see it when it is committed
         done(ok, seconds, 0)
@@ -115,7 +120,3 @@ class FullLink:
         if self._copy is not None:
             self._copy.stop()
         self._group, self._done, self._copy = (), None, None
-
-
-def _alters(group: Sequence[Statement]) -> bool:
-    return any(str(one.value).startswith(_ALTERING) for one in group if not one.want)

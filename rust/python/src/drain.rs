@@ -6,9 +6,11 @@ use std::sync::Arc;
 use db_pool_engine::pool::{Command, Completion, Ran};
 use db_pool_engine::rules::ItemId;
 use db_pool_engine::wire::{Described, Lost, Settings};
+use pyo3::call::PyCallArgs;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::answer::Answer;
 use crate::convert;
@@ -77,7 +79,7 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
                 None => handler.tell("not_lent", (item.0, error)),
             }
         }
-        Completion::Lent(item, conn, _) => handler.tell("lent", (item.0, conn.0)),
+        Completion::Lent(item, conn, _) => handler.tell(intern!(py, "lent"), (item.0, conn.0)),
         Completion::Ran(token, Ok(ran)) => self::ran(pool, token, ran),
         Completion::Ran(token, Err(_)) => {
             drop(take_run(pool, token));
@@ -277,7 +279,7 @@ pub fn told_rows(pool: &Bound<'_, Pool>, whose: Whose, outcome: Result<Py<PyAny>
 }
 
 fn run_told(pool: &Bound<'_, Pool>, token: u64, run: Run) -> PyResult<()> {
-    Handler(pool).tell("ran", (token, run.ok, run.seconds, run.in_transaction, run.results))?;
+    Handler(pool).tell(intern!(pool.py(), "ran"), (token, run.ok, run.seconds, run.in_transaction, run.results))?;
     run.lost.map_or(Ok(()), |lost| lent_lost(pool, run.conn, lost))
 }
 
@@ -319,7 +321,11 @@ fn broken(pool: &Bound<'_, Pool>) -> PyResult<()> {
 struct Handler<'a, 'py>(&'a Bound<'py, Pool>);
 
 impl<'py> Handler<'_, 'py> {
-    fn ask(&self, method: &str, args: impl pyo3::call::PyCallArgs<'py>) -> PyResult<Py<PyAny>> {
+    fn ask(
+        &self,
+        method: impl IntoPyObject<'py, Target = PyString>,
+        args: impl PyCallArgs<'py>,
+    ) -> PyResult<Py<PyAny>> {
         let py = self.0.py();
         let handler = self.0.get().inner().handler.as_ref().map(|handler| handler.clone_ref(py));
         match handler {
@@ -328,7 +334,8 @@ impl<'py> Handler<'_, 'py> {
         }
     }
 
-    fn tell(&self, method: &str, args: impl pyo3::call::PyCallArgs<'py>) -> PyResult<()> {
+    /// What is told often has an interned name.
+    fn tell(&self, method: impl IntoPyObject<'py, Target = PyString>, args: impl PyCallArgs<'py>) -> PyResult<()> {
         self.ask(method, args).map(drop)
     }
 }
