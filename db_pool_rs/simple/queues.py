@@ -11,7 +11,7 @@ cannot run before those that came first, and would keep a connection from reader
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from ..statement import StatementClass
@@ -43,12 +43,19 @@ class Queues:
             return self.reads if kind is StatementClass.READ else self.writes
         return self.writes if self.one_writer and kind is StatementClass.WRITE else self.alone
 
-    def add(self, statement: Statement, now: float) -> None:
-        """A new statement goes to the end of its queue."""
-        self.last_ticket = statement.ticket = self.last_ticket + 1
-        statement.enqueued = now
-        self.waiting += 1
-        self.place(statement, now).append(statement)
+    def add(self, statements: Sequence[Statement], now: float) -> None:
+        """New statements go to the ends of their queues."""
+        ticket, text, append = self.last_ticket, None, self.alone.append
+        for statement in statements:
+            ticket += 1
+            statement.ticket = ticket
+            statement.enqueued = now
+            if statement.text is not text:
+                text = statement.text
+                append = self.place(statement, now).append
+            append(statement)
+        self.last_ticket = ticket
+        self.waiting += len(statements)
 
     def add_session(self, waiter: Waiter, now: float) -> None:
         """A new `acquire` goes to the end of the sessions."""

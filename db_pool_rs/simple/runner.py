@@ -41,6 +41,8 @@ class Runner(Service):
         super().__init__(config, driver, limits, loop)
         self.scheduler = Scheduler(limits)
         self._conns: dict[int, Conn] = {}
+        #: Statements of this turn of the event loop.
+        self._arrived: list[Statement] = []
         self._turn_planned = False
         self._now = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -62,19 +64,27 @@ class Runner(Service):
         """Take a statement in; it is sent when this turn of the event loop ends."""
         if not self._turn_planned:
             self._plan_turn()
-        failed = self.scheduler.submit(statement, self._now)
-        if failed:
-            self.perform(failed)
+        self._arrived.append(statement)
+
+    def _arrive(self) -> None:
+        """Pass on what arrived, before anything that must not come first."""
+        if self._arrived:
+            statements, self._arrived = self._arrived, []
+            refused = self.scheduler.submit(statements, self._now)
+            if refused:
+                self.perform(refused)
 
     def acquire(self, waiter: Waiter) -> None:
         """Take in somebody who wants a connection; given at once where one is free."""
         if not self._turn_planned:
             self._plan_turn()
+        self._arrive()
         self.perform(self.scheduler.acquire(waiter, self._now))
 
     def abandon(self, item: Item) -> None:
         """The caller no longer waits for `item`."""
         self.metrics.cancelled += 1
+        self._arrive()
         self.perform(self.scheduler.cancel(item, self.loop.time()))
 
     def release(self, conn: Conn, healthy: bool) -> None:
@@ -98,10 +108,12 @@ class Runner(Service):
 
     def shut_down(self) -> None:
         """Finish what is there and take no new work."""
+        self._arrive()
         self.perform(self.scheduler.shut_down(self.loop.time()))
 
     def terminate(self) -> None:
         """Close every connection now."""
+        self._arrive()
         self.perform(self.scheduler.terminate())
 
     def resize(self, min_size: int, max_size: int) -> None:
@@ -141,6 +153,7 @@ class Runner(Service):
 
     def _turn(self) -> None:
         self._turn_planned = False
+        self._arrive()
         self.perform(self.scheduler.turn(self.loop.time()))
 
     def _set_timer(self) -> None:
@@ -320,7 +333,7 @@ class Runner(Service):
             lanes=lanes,
             alone=alone,
             sessions=sessions,
-            waiting=scheduler.queues.waiting,
+            waiting=scheduler.queues.waiting + len(self._arrived),
             in_flight=sum(len(conn.group) for conn in scheduler.conns.values()),
             min_size=scheduler.limits.min_size,
             max_size=scheduler.limits.max_size,

@@ -15,6 +15,7 @@ connections and never exceeds ``max_size``; no statement is in two places; each 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import cast
 
 from ..statement import StatementClass
@@ -34,21 +35,23 @@ class Scheduler(Upkeep):
 
     # -- events from callers -------------------------------------------------------------------------------------
 
-    def submit(self, statement: Statement, now: float) -> list[Action]:
-        """A statement arrives. It is sent by the `turn` that ends this turn of the event loop."""
-        refusal = self._refusal()
-        if refusal is not None:
-            return self._refuse(statement, refusal)
-        self.queues.add(statement, now)
-        if statement.deadline is not None:
-            self._remember_deadline(statement)
-        return []
+    def submit(self, statements: Sequence[Statement], now: float) -> list[Action]:
+        """Statements arrive, in this order. They are sent by the `turn` that ends this turn of the event loop."""
+        room = 0 if self.shutting_down else max(self.limits.max_waiting - self.queues.waiting, 0)
+        refused: list[Action] = []
+        if len(statements) > room:
+            statements, late = statements[:room], statements[room:]
+            refused = [self._refuse(statement) for statement in late]
+        self.queues.add(statements, now)
+        for statement in statements:
+            if statement.deadline is not None:
+                self._remember_deadline(statement)
+        return refused
 
     def acquire(self, waiter: Waiter, now: float) -> list[Action]:
         """Somebody wants a connection to himself."""
-        refusal = self._refusal()
-        if refusal is not None:
-            return self._refuse(waiter, refusal)
+        if self.shutting_down or self.queues.waiting >= self.limits.max_waiting:
+            return [self._refuse(waiter)]
         self.queues.add_session(waiter, now)
         if waiter.deadline is not None:
             self._remember_deadline(waiter)

@@ -190,14 +190,9 @@ class Upkeep:
             self._actions = []
         return actions
 
-    def _refusal(self) -> Reason | None:
-        if self.shutting_down:
-            return Reason.CLOSED
-        return Reason.OVERLOADED if self.queues.waiting >= self.limits.max_waiting else None
-
-    def _refuse(self, item: Item, reason: Reason) -> list[Action]:
+    def _refuse(self, item: Item) -> Action:
         item.state = DONE
-        return [Fail(item, reason)]
+        return Fail(item, Reason.CLOSED if self.shutting_down else Reason.OVERLOADED)
 
     def _remember_deadline(self, item: Item) -> None:
         assert item.deadline is not None

@@ -130,7 +130,7 @@ class World:
         for statement in statements:
             statement.deadline = None if timeout is None else self.now + timeout
             self._arrive(statement)
-            self._event("submit", statement=statement, now=self.now)
+            self._event("submit", statements=[statement], now=self.now)
         return statements
 
     def acquire(self, timeout: float | None = None) -> Waiter:

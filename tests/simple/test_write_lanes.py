@@ -57,7 +57,7 @@ class Model:
 
     def _ask(self, count: int) -> None:
         for _ in range(count):
-            self.scheduler.submit(Statement(self._text, (), STATUS, None), self.now)
+            self.scheduler.submit([Statement(self._text, (), STATUS, None)], self.now)
         self._carry_out(self.scheduler.turn(self.now))
 
     def _carry_out(self, actions: list[object]) -> None:

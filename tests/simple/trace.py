@@ -49,7 +49,8 @@ class Recorder:
     def __call__(self, name: str, now: float, arguments: dict[str, Any], actions: Sequence[Action]) -> None:
         assert self.scheduler is not None
         line: dict[str, Any] = {"at": now, "event": name}
-        for key, value in arguments.items():
+        for key, given in arguments.items():
+            value = given[0] if key == "statements" else given  # recorded one by one
             if isinstance(value, (Statement, Waiter)):
                 line["item"] = self._items.number(value)
                 if name in ("submit", "acquire"):
@@ -133,8 +134,11 @@ class Replay:
         if "conn" in arguments:
             arguments["conn"] = self.conns[arguments["conn"]]
         if "item" in event:
-            key = {"submit": "statement", "acquire": "waiter", "cancel": "item"}[name]
-            arguments[key] = self._item(event)
+            item = self._item(event)
+            if name == "submit":
+                arguments["statements"] = [item]
+            else:
+                arguments["waiter" if name == "acquire" else "item"] = item
         if name not in ("measured", "terminate"):
             arguments["now"] = event["at"]
         actions: Sequence[Action] = getattr(self.scheduler, name)(**arguments)
