@@ -10,12 +10,17 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, CancelledError, InvalidStateError, current_task
 from collections.abc import Callable, Generator, Sequence
 from contextvars import Context
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from .driver import Statement
+from typing import Any, Generic, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Outcome(Protocol):
+    """What came of one call, and who waits for it: an :class:`Answer`."""
+
+    future: Any
+    value: Any
+    error: Exception | None
 
 
 class Answer(Generic[T]):
@@ -65,19 +70,19 @@ class Answer(Generic[T]):
             self._loop.call_soon(callback, self, context=self._context)
 
     @staticmethod
-    def hand_out(statements: Sequence[Statement], loop: AbstractEventLoop) -> int:
+    def hand_out(outcomes: Sequence[Outcome], loop: AbstractEventLoop) -> int:
         """Answer all whose callers still wait; how many of them with an error."""
         errors = 0
         now = current_task(loop) is None
-        for statement in statements:
-            answer: Answer[Any] = statement.future
+        for outcome in outcomes:
+            answer: Answer[Any] = outcome.future
             if answer._done:
                 continue
-            if statement.error is None:
-                answer._finish(statement.value, now)
+            if outcome.error is None:
+                answer._finish(outcome.value, now)
             else:
                 errors += 1
-                answer.set_exception(statement.error)
+                answer.set_exception(outcome.error)
         return errors
 
     def done(self) -> bool:
