@@ -188,7 +188,7 @@ class _Benchmark:
     def _pgbench(self, where: Tables) -> None:
         rate = run_pgbench(where, PGBENCH_CLIENTS, self._options.seconds)
         if rate is not None:
-            self._report.pgbench = {f"pgbench -S -M prepared -c {PGBENCH_CLIENTS}": rate}
+            self._report.pgbench = {f"pgbench -S -M prepared -c {PGBENCH_CLIENTS} -j 1": rate}
 
     def _contenders(self, database: str) -> list[str]:
         rivals = [name for name in self._options.rivals if RIVALS[name].database == database]

@@ -13,6 +13,7 @@ import pytest
 
 from db_pool_rs.modes import load_figures
 from db_pool_rs.tools import _clients
+from db_pool_rs.tools._database import postgresql
 from db_pool_rs.tools._results import FIGURES, Measurement, Report
 from db_pool_rs.tools._rounds import RunError, run_job
 from db_pool_rs.tools._workloads import WORKLOADS, Job
@@ -48,10 +49,24 @@ def test_every_postgresql_workload(
     assert text.strip() == capsys.readouterr().out.strip()
     assert "### Point select by key, 4 tasks" in text
     assert "fsync on" in text
+    assert "the server of --dsn, over TCP" in text
     schemas = pg_server.sql(
         "SELECT nspname FROM pg_namespace WHERE nspname LIKE 'db_pool%'", pg_database.rsplit("/")[-1]
     )
     assert schemas == []
+
+
+@pytest.mark.parametrize(
+    ("dsn", "way"),
+    [
+        ("postgresql:///app?host=/run/postgresql", ", over a unix socket"),
+        ("host=db.example dbname=app", ", over TCP"),
+        ("sqlite:///app.db", ""),
+    ],
+)
+def test_the_report_says_how_the_server_is_reached(dsn: str, way: str) -> None:
+    with postgresql(dsn) as (given, said):
+        assert (given, said) == (dsn, f"the server of --dsn{way}")
 
 
 def test_a_server_of_its_own_and_refreshed_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
