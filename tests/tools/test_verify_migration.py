@@ -127,8 +127,27 @@ def test_sqlite_files(verify: Verify, other: str, elsewhere: Path) -> None:
     assert file.read_bytes() == held
     code, out, err = verify("--to", other, "--dsn", f"sqlite:///{file}", "--write")
     assert (code, err) == (0, ""), out
-    with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone() == (1,)
+    assert f"on a copy of sqlite:///{file}, reading and writing" in out
+    assert file.read_bytes() == held
+
+
+def test_a_sqlite_file_that_cannot_be_read(
+    verify: Verify, other: str, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = elsewhere / "app.db"
+    code, _, err = verify("--to", other, "--dsn", f"sqlite:///{file}", "--write")
+    assert (code, "app.db: it does not exist" in err) == (1, True), err
+    assert list(elsewhere.iterdir()) == []
+    file.write_bytes(b"no database " * 100)
+    code, _, err = verify("--to", other, "--dsn", f"sqlite:///{file}")
+    assert (code, "app.db: file is not a database" in err) == (1, True), err
+    file.unlink()
+    monkeypatch.setattr("db_pool_rs.tools.migration.sqlitecopy.PATIENCE", 0.0)
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (v)")
+        connection.execute("BEGIN EXCLUSIVE")
+        code, _, err = verify("--to", other, "--dsn", f"sqlite:///{file}")
+    assert (code, "app.db: database is locked" in err) == (1, True), err
 
 
 @pytest.fixture
