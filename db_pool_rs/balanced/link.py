@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from db_pool_rs_balanced import ffi, lib
 
 from ..errors import ConnectionLost, DecodeError
-from ..record import Status
 from ..simple.driver import Done, LinkListener, Statement
 from ..simple.libpq import CONNECTION_BAD
 from ..simple.link import CHECK_AFTER, PostgresLink
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
 
 #: Bytes of the largest result from which on libpq's copy of a group's results is freed at once, not by the next group.
 KEPT = 16_384
-
-_FORGETTING = frozenset(("DISCARD ALL", "DEALLOCATE ALL"))
 
 
 class KernelLink(PostgresLink):
@@ -289,12 +286,6 @@ class KernelLink(PostgresLink):
         else:
             for step in steps:
                 group[step].value = self._status(ffi.string(lib.PQcmdStatus(kernel.results[step])))
-
-    def _status(self, tag: bytes) -> Status:
-        status = Status(tag.decode())
-        if status in _FORGETTING:
-            self._prepared.clear()
-        return status
 
     # -- long results --------------------------------------------------------------------------------------------
 

@@ -51,8 +51,7 @@ class PostgresLink(Wire):
         #: What the server answers next, in order: statements, or what is sent in front of them: the text that is being
         #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
         self._steps: list[Any] = []
-        self._step = 0
-        self._sent = 0
+        self._step = self._sent = 0
         #: The statement whose types the server is being asked for.
         self._asked: Statement | None = None
         #: It is asked for them, and nothing is run.
@@ -118,15 +117,16 @@ class PostgresLink(Wire):
             described = statement.text.description
             if described is None:
                 if self._write_unknown(statement, steps):
-                    return
+                    break
             else:
                 if described is not last:
                     last = described
                     if not self._driver.named or described.name not in prepared.names:
                         self._parse(described, steps)
                     prepared.touch(described.name)
-                name = described.name if self._driver.named else b""
-                send(name, statement.params, described.formats, described.result_format)
+                    name = described.name if self._driver.named else b""
+                    formats, result_format = described.formats, described.result_format
+                send(name, statement.params, formats, result_format)
                 steps.append(statement)
             self._sent += 1
 
@@ -321,15 +321,13 @@ class PostgresLink(Wire):
 
     def _decode(self, group: Sequence[Statement]) -> int:
         """Turn results into what callers want; the size of the largest in bytes."""
-        largest = 0
-        session = self._pgconn
+        largest, session, known = 0, self._pgconn, None
         for statement in group:
-            result = statement.value
-            described = statement.described
+            result, described = statement.value, statement.described
             if statement.want:
                 try:
                     if described is None:
-                        described = statement.described = self._driver.direct(statement.text, result)
+                        described = self._driver.direct(statement.text, result)
                     size = described.size(result)
                     if size > largest:
                         largest = size
@@ -341,10 +339,15 @@ class PostgresLink(Wire):
                     statement.error = error
             else:
                 tag = result.command_status or b""
-                statement.value = Status(tag.decode())
-                if tag in (b"DISCARD ALL", b"DEALLOCATE ALL"):
-                    self._prepared.clear()
+                if tag != known:  # those of a group are mostly alike
+                    known, status = tag, self._status(tag)
+                statement.value = status
         return largest
+
+    def _status(self, tag: bytes) -> Status:
+        if tag in (b"DISCARD ALL", b"DEALLOCATE ALL"):
+            self._prepared.clear()
+        return Status(tag.decode())
 
     def _heal(self) -> bool:
         """Forget a plan that is out of date; True if the statement, being alone, is prepared anew and sent again."""
@@ -361,8 +364,7 @@ class PostgresLink(Wire):
             self._driver.named = False  # a proxy deals statements out to other connections: names mean nothing there
         if len(group) > 1 or self.in_transaction() or (self._retried and not mixed_up):
             return False
-        self._retried = True
-        self._sent = 0
+        self._retried, self._sent = True, 0
         statement.reset()
         self._continue()
         return True
