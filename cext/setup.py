@@ -10,8 +10,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # setuptools as a build backend 
 from build_kernel import FLAGS, SANITIZE
 
 flags = {"extra_compile_args": [*FLAGS, *SANITIZE], "extra_link_args": SANITIZE}
-rows = Extension("db_pool_rs_balanced._rows", sources=["src/rows.c"], depends=["src/block.h"], **flags)
-answers = Extension("db_pool_rs_balanced._answers", sources=["src/answers.c"], **flags)
+rows = Extension(
+    "db_pool_rs_balanced._rows", sources=["src/rows.c"], depends=["src/block.h", "src/imported.h"], **flags
+)
+answers = Extension("db_pool_rs_balanced._answers", sources=["src/answers.c"], depends=["src/imported.h"], **flags)
 setup(
     cffi_modules=["build_kernel.py:ffibuilder"],
     ext_modules=[rows, answers],

@@ -6,6 +6,8 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include "imported.h"
+
 typedef struct {
     PyObject_HEAD
     PyObject *loop;
@@ -322,19 +324,11 @@ static struct PyModuleDef definition = {
     .m_size = -1,
 };
 
-static PyObject *from_asyncio(const char *module, const char *name)
-{
-    PyObject *found = PyImport_ImportModule(module);
-    PyObject *part = found == NULL ? NULL : PyObject_GetAttrString(found, name);
-    Py_XDECREF(found);
-    return part;
-}
-
 PyMODINIT_FUNC PyInit__answers(void)
 {
-    current_task = from_asyncio("asyncio", "current_task");
-    invalid_state = from_asyncio("asyncio", "InvalidStateError");
-    cancelled_error = from_asyncio("asyncio", "CancelledError");
+    current_task = imported("asyncio", "current_task", NULL);
+    invalid_state = imported("asyncio", "InvalidStateError", NULL);
+    cancelled_error = imported("asyncio", "CancelledError", NULL);
     name_call_soon = PyUnicode_InternFromString("call_soon");
     name_future = PyUnicode_InternFromString("future");
     name_value = PyUnicode_InternFromString("value");

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "block.h"
+#include "imported.h"
 
 static PyTypeObject *uuid_type;
 static PyObject *uuid_int, *uuid_is_safe; /* UUID refuses to be changed, its slots do not */
@@ -189,18 +190,6 @@ static PyObject *records(PyObject *module, PyObject *args)
             PyList_SET_ITEM(list, row, made);
     }
     return list;
-}
-
-/* module.name, or a part of it: attribute after attribute. */
-static PyObject *imported(const char *module, const char *name, const char *part)
-{
-    PyObject *found = PyImport_ImportModule(module);
-    for (const char *const *next = (const char *const[]){name, part, NULL}; found != NULL && *next != NULL; next++) {
-        PyObject *inner = PyObject_GetAttrString(found, *next);
-        Py_DECREF(found);
-        found = inner;
-    }
-    return found;
 }
 
 static PyMethodDef methods[] = {

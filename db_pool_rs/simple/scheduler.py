@@ -37,9 +37,8 @@ class Scheduler(Upkeep):
 
     def submit(self, statements: Sequence[Statement], now: float) -> list[Action]:
         """Statements arrive, in this order. They are sent by the `turn` that ends this turn of the event loop."""
-        room = 0 if self.shutting_down else max(self.limits.max_waiting - self.queues.waiting, 0)
         refused: list[Action] = []
-        if len(statements) > room:
+        if len(statements) > (room := self._room()):
             statements, late = statements[:room], statements[room:]
             refused = [self._refuse(statement) for statement in late]
         self.queues.add(statements, now)
@@ -50,7 +49,7 @@ class Scheduler(Upkeep):
 
     def acquire(self, waiter: Waiter, now: float) -> list[Action]:
         """Somebody wants a connection to himself."""
-        if self.shutting_down or self.queues.waiting >= self.limits.max_waiting:
+        if not self._room():
             return [self._refuse(waiter)]
         self.queues.add_session(waiter, now)
         if waiter.deadline is not None:

@@ -190,6 +190,10 @@ class Upkeep:
             self._actions = []
         return actions
 
+    def _room(self) -> int:
+        """How many more may wait; whoever finds none is refused."""
+        return 0 if self.shutting_down else max(self.limits.max_waiting - self.queues.waiting, 0)
+
     def _refuse(self, item: Item) -> Action:
         item.state = DONE
         return Fail(item, Reason.CLOSED if self.shutting_down else Reason.OVERLOADED)

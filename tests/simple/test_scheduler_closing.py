@@ -109,6 +109,7 @@ def test_a_connection_that_opens_after_terminate_is_closed() -> None:
     world.terminate()
     actions = world.scheduler.opened(conn, world.now, 3600.0, None)
     assert actions == [Close(conn)]
+    assert [type(action) for action in actions] == [Close]  # tuples of one content are equal
     assert world.scheduler.closed(conn, world.now) == []
     assert world.scheduler.open_failed(conn, world.now, False, 0.5) == []
     assert world.scheduler.drained

@@ -255,10 +255,8 @@ async def test_a_task_that_waits_for_ever_can_be_collected(kind: Kind) -> None:
     assert [one() for one in kept] == [None, None]
 
 
-class AnyTask:
-    """asyncio's task in Python, which talks to futures differently from the one in C."""
-
-    create = staticmethod(asyncio.tasks._PyTask)  # type: ignore[attr-defined]
+#: asyncio's task in Python, which talks to futures differently from the one in C.
+TaskInPython: Any = asyncio.tasks._PyTask  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("debug", [False, True])
@@ -267,7 +265,7 @@ async def test_tasks_written_in_python_wait_for_it_too(kind: Kind, debug: bool) 
     loop.set_debug(debug)
     log: list[Any] = []
     answer, failed = kind(loop), kind(loop)
-    tasks = [AnyTask.create(waiting(log, one), loop=loop) for one in (answer, failed)]
+    tasks = [TaskInPython(waiting(log, one), loop=loop) for one in (answer, failed)]
     await asyncio.sleep(0)
     error = ValueError("x")
     failed.set_exception(error)

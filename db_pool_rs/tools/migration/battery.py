@@ -94,23 +94,17 @@ async def _compare_tables(outcome: Outcome, before: Pool, after: Pool, database:
 
 @contextlib.asynccontextmanager
 async def _scratch(before: Pool, after: Pool, database: str) -> AsyncIterator[tuple[Site, Site]]:
-    """A place for tables of each mode; removed at the end with all that is in it."""
+    """A place for tables of each mode; removed at the end with all that is in it.
+
+    On SQLite it is a prefix of names: there the database is a copy, or in memory, and goes away itself.
+    """
     name = f"{SCRATCH}_{secrets.token_hex(4)}"
     sites = tuple(Site(database, f"{name}{letter}{'.' if database == 'postgresql' else '_'}") for letter in "ab")
+    schemas = [site.prefix[:-1] for site in sites if database == "postgresql"]
     try:
-        if database == "postgresql":
-            for site in sites:
-                await before.execute(f"CREATE SCHEMA {site.prefix[:-1]}")
+        for schema in schemas:
+            await before.execute(f"CREATE SCHEMA {schema}")
         yield sites[0], sites[1]
     finally:
-        for statement in await _removal(before, sites):
-            await before.execute(statement)
-
-
-async def _removal(pool: Pool, sites: tuple[Site, ...]) -> list[str]:
-    if sites[0].database == "postgresql":
-        return [f"DROP SCHEMA IF EXISTS {site.prefix[:-1]} CASCADE" for site in sites]
-    begins = sites[0].prefix[:-2]
-    # Children before the tables that they refer to: later ones first.
-    found = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, $1) = $2 ORDER BY rowid DESC"
-    return [f"DROP TABLE {row['name']}" for row in await pool.fetch(found, len(begins), begins)]
+        for schema in schemas:
+            await before.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")

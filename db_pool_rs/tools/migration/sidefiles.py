@@ -22,18 +22,22 @@ def without_side_files(file: Path) -> Iterator[None]:
     Files that were there before stay as they are: a ``-wal`` may hold what a program that crashed has committed, and
     would be written into the database. What cannot be written keeps its files too.
     """
-    path = file.absolute()
-    had_none = not any(path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-shm"))
+    had_none = not any(file.with_name(file.name + suffix).exists() for suffix in ("-wal", "-shm"))
     try:
         yield
     finally:
-        if had_none and path.with_name(path.name + "-wal").exists():
-            _open_and_close(path)
+        if had_none and file.with_name(file.name + "-wal").exists():
+            _open_and_close(file)
 
 
-def _open_and_close(path: Path) -> None:
+def uri(file: Path, mode: str) -> str:
+    """The database in a file, as sqlite3 opens it: `ro`, or `rw`, which does not make it either."""
+    return f"file:{quote(str(file.absolute()))}?mode={mode}"
+
+
+def _open_and_close(file: Path) -> None:
     # Who holds a lock, or cannot be read, has been told of by the comparison: here it only means that the files stay.
     with contextlib.suppress(sqlite3.Error):
-        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=0)
+        connection = sqlite3.connect(uri(file, "rw"), uri=True, timeout=0)
         with contextlib.closing(connection):
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -13,10 +13,9 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 from ...errors import ConnectFailed
-from .sidefiles import without_side_files
+from .sidefiles import uri, without_side_files
 
 #: SQLITE_BUSY and SQLITE_LOCKED, for which Python has names from 3.11 on.
 _HELD = (5, 6)
@@ -31,7 +30,7 @@ def copied(file: Path) -> Iterator[Path]:
         copy = Path(folder) / file.name
         try:
             with without_side_files(file):
-                _copy(file.absolute(), copy)
+                _copy(file, copy)
         except sqlite3.Error as error:
             reason = str(error) if file.exists() else "it does not exist"
             raise ConnectFailed("the database cannot be read", [f"{file}: {reason}"]) from error
@@ -46,7 +45,7 @@ def _copy(file: Path, copy: Path) -> None:
             raise sqlite3.OperationalError("database is locked")  # else `backup` would try for ever
 
     with (
-        contextlib.closing(sqlite3.connect(f"file:{quote(str(file))}?mode=ro", uri=True)) as source,
+        contextlib.closing(sqlite3.connect(uri(file, "ro"), uri=True)) as source,
         contextlib.closing(sqlite3.connect(copy)) as target,
     ):
         source.backup(target, progress=look, sleep=0.05)
