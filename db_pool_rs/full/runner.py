@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_full import Pool as Native
@@ -285,6 +286,18 @@ class FullRunner(Service):
     def notice(self, fields: Mapping[str, str]) -> None:
         """A notice or warning of the server."""
         self.on_notice(None, self.driver.error(fields, None))
+
+    def import_loaders(self, module: str) -> None:
+        """A value has come that only psycopg can read."""
+        self.spawn(self._import_loaders(module))
+
+    async def _import_loaders(self, module: str) -> None:
+        try:
+            await self.loop.run_in_executor(None, import_module, module)
+        except Exception:
+            logger.debug("%s cannot be imported", module, exc_info=True)  # whoever needs it is told why
+        finally:
+            self.native.loaders_imported()
 
     def ended(self) -> None:
         """The last connection is closed."""

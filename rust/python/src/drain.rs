@@ -13,6 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::answer::Answer;
+use crate::codec::loaders;
 use crate::convert;
 use crate::pool::{Pending, Pool};
 use crate::unread::{self, Reading, Results, Run, Whose};
@@ -32,7 +33,7 @@ enum Outcome {
 pub fn drain(pool: &Bound<'_, Pool>) -> PyResult<()> {
     let this = pool.get();
     let planned = this.begin_turn();
-    let reading = !this.inner().unread.is_empty();
+    let reading = this.inner().unread.can_go_on();
     let mut batch = this.mailbox.take().into_iter();
     let mut told = Ok(());
     while let (Ok(()), Some(completion)) = (&told, batch.next()) {
@@ -43,7 +44,7 @@ pub fn drain(pool: &Bound<'_, Pool>) -> PyResult<()> {
     }
     if reading {
         told = told.and_then(|()| unread::read_on(pool));
-    } else if !this.inner().unread.is_empty() {
+    } else if this.inner().unread.can_go_on() {
         this.mailbox.signal(); // the next slice is the next turn's
     }
     this.end_turn(planned);
@@ -62,10 +63,7 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             match outcome {
                 Outcome::Value(value) => settle(pool, answer.bind(py), Ok(value)),
                 Outcome::Error(error) => settle(pool, answer.bind(py), Err(error)),
-                Outcome::Rows(reading) => {
-                    this.inner().unread.add(reading, Whose::Caller(answer));
-                    Ok(())
-                }
+                Outcome::Rows(reading) => put_off(pool, reading, Whose::Caller(answer)),
             }
         }
         Completion::NeedsParams(item, described) => needs_params(pool, item, &described),
@@ -256,10 +254,14 @@ fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
     if unread.is_empty() {
         return run_told(pool, token, run);
     }
-    let mut inner = pool.get().inner();
-    inner.unread.runs.insert(token, run);
-    unread.into_iter().for_each(|(reading, whose)| inner.unread.add(reading, whose));
-    Ok(())
+    pool.get().inner().unread.runs.insert(token, run);
+    unread.into_iter().try_for_each(|(reading, whose)| put_off(pool, reading, whose))
+}
+
+/// What is left of a result is read later.
+fn put_off(pool: &Bound<'_, Pool>, reading: Reading, whose: Whose) -> PyResult<()> {
+    let first_that_waits = pool.get().inner().unread.add(reading, whose);
+    if first_that_waits { Handler(pool).tell("import_loaders", (loaders::MODULE,)) } else { Ok(()) }
 }
 
 /// All rows of a result are read, or an error has come.

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::answer::Answer;
+use crate::codec::loaders;
 use crate::drain;
 use crate::pool::Pool;
 use crate::slices::{Collector, Place};
@@ -23,10 +24,13 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// Read the first slice, which nearly always is all.
+    /// Read the first slice, which nearly always is all; nothing yet if the loaders of its values must be imported first.
     pub fn begin(py: Python<'_>, rows: Rows, shape: Arc<Shape>) -> PyResult<Self> {
         let spared = Collector::is_to_be_spared(py, rows.count)?;
         let mut place = Place::default();
+        if rows.count > 0 && shape.waits() {
+            return Ok(Reading { rows, shape, place, spared, records: PyList::empty(py).unbind() });
+        }
         let collector = Collector::spared(py, spared)?;
         let records = PyList::new(py, shape.records(py, &rows, &mut place)?)?.unbind();
         drop(collector);
@@ -75,6 +79,8 @@ pub struct Run {
 #[derive(Default)]
 pub struct Unread {
     readings: VecDeque<(Reading, Whose)>,
+    /// Those that cannot begin before psycopg's loaders are imported.
+    waiting: VecDeque<(Reading, Whose)>,
     pub runs: HashMap<u64, Run>,
     /// The pool has ended, which is told when nothing is left here.
     pub ended: bool,
@@ -82,11 +88,20 @@ pub struct Unread {
 
 impl Unread {
     pub fn is_empty(&self) -> bool {
-        self.readings.is_empty()
+        self.readings.is_empty() && self.waiting.is_empty()
     }
 
-    pub fn add(&mut self, reading: Reading, whose: Whose) {
-        self.readings.push_back((reading, whose));
+    /// Whether there is something that can be read now.
+    pub fn can_go_on(&self) -> bool {
+        !self.readings.is_empty()
+    }
+
+    /// True if psycopg's loaders must be imported for it, which nobody was asked to do until now.
+    pub fn add(&mut self, reading: Reading, whose: Whose) -> bool {
+        let waits = reading.shape.waits();
+        let queue = if waits { &mut self.waiting } else { &mut self.readings };
+        queue.push_back((reading, whose));
+        waits && queue.len() == 1
     }
 
     /// The run of a connection, if some of it is still being read.
@@ -99,7 +114,7 @@ impl Unread {
         let runs = &self.runs;
         let on_conn = |token: &u64| runs.get(token).is_some_and(|run| run.conn == conn);
         let mut found = false;
-        for (reading, whose) in &mut self.readings {
+        for (reading, whose) in self.readings.iter_mut().chain(&mut self.waiting) {
             if matches!(whose, Whose::Borrower(token, _) if on_conn(token)) {
                 reading.rows.count = reading.place.row;
                 found = true;
@@ -115,6 +130,15 @@ impl Pool {
     fn reading(&self) -> bool {
         !self.inner().unread.is_empty()
     }
+
+    /// psycopg's loaders are imported, or cannot be.
+    fn loaders_imported(&self) {
+        loaders::were_tried();
+        let unread = &mut self.inner().unread;
+        let waited = std::mem::take(&mut unread.waiting);
+        unread.readings.extend(waited);
+        self.mailbox.signal();
+    }
 }
 
 /// Read one slice of the result that is next in turn, and have the loop come back if more is left.
@@ -129,11 +153,11 @@ pub fn read_on(pool: &Bound<'_, Pool>) -> PyResult<()> {
         Err(error) => Err(error.into_value(py).into_any()),
     };
     if !over {
-        this.inner().unread.add(reading, whose);
+        this.inner().unread.readings.push_back((reading, whose));
         this.mailbox.signal();
         return Ok(());
     }
-    if !this.inner().unread.is_empty() {
+    if this.inner().unread.can_go_on() {
         this.mailbox.signal();
     }
     let told = drain::told_rows(pool, whose, outcome);

@@ -30,6 +30,14 @@ impl Shape {
         })
     }
 
+    /// Whether psycopg's loaders must be imported before rows can be read.
+    pub fn waits(&self) -> bool {
+        match self {
+            Shape::Postgres(shape) => shape.waits(),
+            Shape::Sqlite(_) => false,
+        }
+    }
+
     /// Read a slice of the rows; DecodeError if a value is none that Python can hold.
     pub fn records<'py>(&self, py: Python<'py>, rows: &Rows, place: &mut Place) -> PyResult<Vec<Bound<'py, PyAny>>> {
         match self {

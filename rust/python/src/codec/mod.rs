@@ -8,7 +8,7 @@
 //!
 //! The usual types are read and written here. An argument of an unusual class (a subclass, `numpy`'s numbers ...) is
 //! written by the Python codec of its type, and what does not fit is explained by it; types that only psycopg knows
-//! (ranges, records, dates in other styles than ISO) are read by psycopg, which is imported then.
+//! (ranges, records, dates in other styles than ISO) are read by psycopg, which is imported then, by a thread.
 //!
 //! Built for each version of CPython rather than with the stable ABI: there, datetime objects can only be made by calling
 //! their classes, and the items of a tuple only be set by a function.
@@ -20,6 +20,7 @@ mod encode;
 mod fault;
 mod json;
 mod kinds;
+pub mod loaders;
 mod network;
 pub mod probe;
 mod session;

@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyException, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDateTime, PyDict, PyTzInfo};
+use pyo3::types::{PyDateTime, PyTzInfo};
 
 use super::calendar::{DAY, FIRST, LAST, civil, clock};
 use super::fault::{Read, bad};
@@ -130,25 +130,4 @@ fn zone_info<'py>(py: Python<'py>, name: &str) -> PyResult<Option<Bound<'py, PyT
         }
         Err(error) => Err(error),
     }
-}
-
-/// psycopg's loader of a type for which there is none here.
-pub fn canonical<'py>(
-    py: Python<'py>,
-    oid: u32,
-    format: i16,
-    settings: Option<&Settings>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let values = PyDict::new(py);
-    if let Some(settings) = settings {
-        let names = [&b"TimeZone"[..], b"DateStyle", b"IntervalStyle"];
-        for (name, value) in
-            names.into_iter().zip([&settings.time_zone, &settings.date_style, &settings.interval_style])
-        {
-            if !value.is_empty() {
-                values.set_item(name, value.as_bytes())?;
-            }
-        }
-    }
-    py.import("db_pool_rs.types.loaders")?.getattr("value_loader")?.call1((oid, format, values))
 }

@@ -9,7 +9,8 @@ use pyo3::types::{PyBytes, PyTuple, PyType};
 
 use super::fault::{Fault, Read, decode_error};
 use super::kinds::{Form, Kind, form};
-use super::session::{Session, canonical};
+use super::loaders::{self, canonical};
+use super::session::Session;
 use super::{arrays, binary, text};
 use crate::slices::Place;
 
@@ -129,6 +130,11 @@ pub fn record<'py>(
 }
 
 impl Shape {
+    /// Whether psycopg's loaders must be imported first.
+    pub fn waits(&self) -> bool {
+        !loaders::tried() && self.columns.iter().any(|column| matches!(column.reader, Reader::Canonical(_)))
+    }
+
     fn read<'py>(
         &self,
         py: Python<'py>,
