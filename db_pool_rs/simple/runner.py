@@ -44,6 +44,8 @@ class Runner(Service):
         #: Statements of this turn of the event loop.
         self._arrived: list[Statement] = []
         self._turn_planned = False
+        #: How many Delivers there were when the turn was planned: their callers have had their turn when it comes.
+        self._heard = 0
         self._now = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
@@ -148,13 +150,16 @@ class Runner(Service):
 
     def _plan_turn(self) -> None:
         self._turn_planned = True
+        self._heard = self.scheduler.delivered
         self._now = self.loop.time()
         self.loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._turn_planned = False
         self._arrive()
-        self.perform(self.scheduler.turn(self.loop.time()))
+        self.perform(self.scheduler.turn(self.loop.time(), self._heard))
+        if self.scheduler.gathering and not self._turn_planned:
+            self._plan_turn()  # somebody was answered after this turn was planned
 
     def _set_timer(self) -> None:
         if self._timer is not None:

@@ -56,12 +56,14 @@ class Scheduler(Upkeep):
             self._remember_deadline(waiter)
         return []
 
-    def turn(self, now: float) -> list[Action]:
+    def turn(self, now: float, heard: int) -> list[Action]:
         """The event loop's turn ends: what was collected in it is sent.
 
-        Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn.
+        Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn:
+        those of the first `heard` Delivers have had it.
         """
-        self.gathering = False
+        while self.gathering and self.gathering[0][0] <= heard:
+            self.gathering.popleft()
         self._dispatch(now)
         return self._take_actions()
 
@@ -92,7 +94,7 @@ class Scheduler(Upkeep):
         final = ok or len(group) == 1
         awaited = [statement for statement in group if statement.state == SENT] if final else []
         if ok and conn.state is State.LANE and conn.kind is WRITE:
-            self._written(group, bool(awaited), seconds, now)
+            self._written(group, len(awaited), seconds, now)
         if ok:
             self._observe(group, conn, seconds, size, now)
         elif final:
@@ -104,14 +106,15 @@ class Scheduler(Upkeep):
         if awaited:
             for statement in awaited:
                 statement.state = DONE
+            self.delivered += 1
             self._actions.append(Deliver(awaited))
         return self._take_actions()
 
-    def _written(self, group: list[Statement], awaited: bool, seconds: float, now: float) -> None:
-        """WRITEs are committed: the next may have to wait for those who wrote these, until the `turn` after Deliver."""
+    def _written(self, group: list[Statement], awaited: int, seconds: float, now: float) -> None:
+        """WRITEs are committed: their lane may have to wait for those who wrote them, until their `turn` is over."""
         self.write_lanes.carried(len(group), seconds, now)
         if awaited and self.write_lanes.gathers and len(self.queues.writes) < self.limits.group_max:
-            self.gathering = True
+            self.gathering.append((self.delivered + 1, awaited))
             self.wake = min(self.wake, now + self.limits.write_lane_wait)  # should the callers take their time
 
     def measured(self, conn: Conn, seconds: float) -> None:
@@ -217,7 +220,7 @@ class Scheduler(Upkeep):
         if not lanes:
             self.shortage += wanted
             return False
-        share = max(-(-len(queue) // lanes), self.limits.piece_min)
+        share = max(self._share(queue, kind, lanes), self.limits.piece_min)
         group = self._take_group(queue, min(share, self.limits.group_max), now)
         conn = self.idle.pop()
         conn.state, conn.kind = State.LANE, kind
@@ -226,6 +229,23 @@ class Scheduler(Upkeep):
         if not queue:  # served with fewer lanes than it should have: the next time there are enough
             self.shortage += wanted - lanes
         return True
+
+    def _share(self, queue: deque[Statement], kind: StatementClass, lanes: int) -> int:
+        """What one of the free `lanes` takes of `queue`.
+
+        Of WRITEs it is an even share of all, those included that other lanes carry or wait for: else groups that were
+        once uneven would stay so, since who was answered together comes back together.
+        """
+        count = len(queue)
+        if kind is WRITE:
+            for lane in self.lanes:
+                if lane.kind is WRITE:
+                    count += len(lane.group)
+                    lanes += 1
+            for _, answered in self.gathering:
+                count += answered
+                lanes += 1
+        return -(-count // lanes)
 
     def _lanes_wanted(self, kind: StatementClass, head: Statement, now: float) -> int:
         """How many more lanes may carry `kind` now.
@@ -236,8 +256,6 @@ class Scheduler(Upkeep):
         connection was opened for it): before it, every answer that has arrived was taken in, so a busy event loop does
         not look like slow lanes.
         """
-        if kind is WRITE and self.gathering:
-            return 0
         running = [lane for lane in self.lanes if lane.kind is kind]
         limits = self.limits
         base, most, patience = (
@@ -245,9 +263,10 @@ class Scheduler(Upkeep):
             if kind is READ
             else (self.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait)
         )
-        if len(running) < base:
-            return base - len(running)
-        if len(running) >= most:
+        gathering = len(self.gathering) if kind is WRITE else 0
+        if len(running) + gathering < base:
+            return base - len(running) - gathering
+        if gathering or len(running) >= most:
             return 0
         late = head.enqueued + patience
         if kind is WRITE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
@@ -32,8 +33,10 @@ class Upkeep:
         self.generation = 0
         self.shutting_down = False
         self._ticking = False
-        #: WRITEs wait for those who were answered just now to come back: until the next `turn`.
-        self.gathering = False
+        #: How often answers were delivered.
+        self.delivered = 0
+        #: Lanes for WRITEs that wait for those whom they have answered: with which Deliver, and how many they are.
+        self.gathering: deque[tuple[int, int]] = deque()
         #: When `tick` is next needed, at the latest.
         self.wake = NEVER
         #: How many connections the waiters miss, as the last dispatch found.
@@ -133,7 +136,7 @@ class Upkeep:
     def tick(self, now: float) -> list[Action]:
         """Time has passed: deadlines, stalls, silence, ageing, retries."""
         self.wake = NEVER
-        self.gathering = False
+        self.gathering.clear()
         self._expire_waiters(now)
         for conn in list(self.lanes):
             if len(conn.group) > 1 and self.limits.breaks_stalls:

@@ -1,15 +1,16 @@
-"""How many lanes carry WRITEs: one or two, whichever has carried more lately.
+"""How many lanes carry WRITEs: one or two, whichever carries more.
 
 Let F be what a commit costs with its fsync, N the statements that many tasks send again and again, s the server's and c
-the client's time for each. There are two ways to carry them:
+the client's time for each. Each group is a commit, so a lane *gathers*: its next group leaves when those whom it has
+answered have had their turn to come back. There are two ways to carry the N:
 
-- **One lane, which gathers.** The next group leaves when those who were answered have had their turn to come back, so
-  that all N share a commit. Server and client wait for each other: F + N(s + c).
-- **Two lanes, fed at once.** Server and client work at the same time, but on two groups, each with a commit of its own:
+- **One lane.** All share a commit. Server and client wait for each other: F + N(s + c).
+- **Two lanes.** Server and client work at the same time, but on two groups, each with a commit of its own:
   max(2F, F + N(s + c)/2, Nc).
 
 Which is shorter depends on the disk, and F cannot be seen: an UPDATE that finds no row has no fsync. So both are tried,
-one right after the other, and what was carried decides.
+one right after the other, and what was carried decides: on average over the last trials, since on a busy machine a
+single one says little. A trial that says otherwise than they did is repeated at once.
 """
 
 from __future__ import annotations
@@ -17,10 +18,12 @@ from __future__ import annotations
 #: What is carried is counted over so many seconds, and so many groups, at least.
 INTERVAL = 0.05
 GROUPS = 8
-#: Two lanes must carry so many times what one does: they are more work for the disk, and figures are never exact.
+#: Two lanes must carry so many times what one does: they are more work for the disk.
 GAIN = 1.1
 #: After so many intervals with one number of lanes the other one is tried.
 TRIAL = 20
+#: How many trials are remembered; the first so many follow one another.
+MEMORY = 4
 
 
 class WriteLanes:
@@ -31,22 +34,21 @@ class WriteLanes:
         self.lanes = self._chosen = 1
         #: Seconds that the last group took, its commit included.
         self.took = 0.0
-        self._may = most > 1
-        #: Statements per second with one lane, and with two, when they were last used.
-        self._rates = [0.0, 0.0]
+        #: Whether a lane waits for those whom it has answered.
+        self.gathers = most > 1
+        #: Statements per second in the last interval with the number that was chosen.
+        self._usual = 0.0
+        #: What two lanes carry, as a part of what both numbers do: on average over the last trials.
+        self._two = 0.0
+        self._trials = 0
         self._until_trial = 1
         self._last = self._began = float("-inf")
         self._statements = self._groups = 0
 
-    @property
-    def gathers(self) -> bool:
-        """Whether the next group is to leave only after those of the last have had their turn."""
-        return self._may and self.lanes == 1
-
     def carried(self, count: int, seconds: float, now: float) -> None:
         """A group of `count` is committed after `seconds`."""
         self.took = seconds
-        if not self._may:
+        if not self.gathers:
             return
         if now - self._last > INTERVAL:  # nobody wrote for a while
             self._begin(now)
@@ -64,12 +66,19 @@ class WriteLanes:
 
     def _judge(self, rate: float) -> None:
         """An interval is over in which `rate` statements per second were carried."""
-        self._rates[self.lanes - 1] = rate
         if self.lanes != self._chosen:
-            one, two = self._rates
-            self.lanes = self._chosen = 2 if two > GAIN * one else 1
-            self._until_trial = TRIAL
-        elif self._statements > self._groups:  # else one waits for the other: there is nothing to divide
+            self._tried(self._usual, rate) if self.lanes == 2 else self._tried(rate, self._usual)
+            return
+        self._usual = rate
+        if self._statements > self._groups:  # else one waits for the other: there is nothing to divide
             self._until_trial -= 1
             if self._until_trial <= 0:
                 self.lanes = 3 - self._chosen
+
+    def _tried(self, one: float, two: float) -> None:
+        """A trial is over: so much was carried by one lane, and by two."""
+        self._trials = min(self._trials + 1, MEMORY)
+        self._two += (two / (one + two) - self._two) / self._trials
+        self.lanes = self._chosen = 2 if self._two > GAIN * (1.0 - self._two) else 1
+        agrees = (two > GAIN * one) == (self._chosen == 2)
+        self._until_trial = TRIAL if agrees and self._trials == MEMORY else 1

@@ -83,17 +83,16 @@ def _check_connections(scheduler: Scheduler) -> None:
 def lanes_suffice(scheduler: Scheduler, kind: StatementClass, now: float) -> bool:
     """Whether the rules let statements of `kind` wait for the lanes that run."""
     limits = scheduler.limits
-    if kind is StatementClass.WRITE and scheduler.gathering:
-        return True
     running = [conn for conn in scheduler.lanes if conn.kind is kind]
     if kind is StatementClass.READ:
         base, most, patience = limits.read_lanes, limits.max_size, limits.lane_wait
     else:
         base, most, patience = scheduler.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait
-    if len(running) >= most:
+    gathering = len(scheduler.gathering) if kind is StatementClass.WRITE else 0
+    if len(running) + gathering < base:
+        return len(running) >= most
+    if gathering or len(running) >= most:
         return True
-    if len(running) < base:
-        return False
     return not now + patience < min(lane.started + lane.round_trip for lane in running) < NEVER
 
 

@@ -152,8 +152,9 @@ class World:
         self.turn()
         return waiter
 
-    def turn(self) -> None:
-        self._event("turn", now=self.now)
+    def turn(self, unheard: int = 0) -> None:
+        """The turn of the loop ends; the callers of the last `unheard` Delivers have not had theirs yet."""
+        self._event("turn", heard=max(0, self.scheduler.delivered - unheard), now=self.now)
 
     def cancel(self, item: Item) -> None:
         """The caller goes away: nothing is delivered to him any more."""

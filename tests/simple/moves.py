@@ -129,7 +129,7 @@ def _retire(world: World, choose: Chooser) -> None:
 MOVES: dict[str, Move] = {
     "submit": Move(20, lambda world: len(world.items) < 5000, _submit),
     "acquire": Move(6, lambda world: True, _acquire),
-    "turn": Move(10, lambda world: True, lambda world, choose: world.turn()),
+    "turn": Move(10, lambda world: True, lambda world, choose: world.turn(unheard=choose.pick((0, 0, 1, 2)))),
     "cancel": Move(5, lambda world: world.unanswered, lambda w, c: w.cancel(c.pick(w.unanswered))),
     "finish": Move(50, lambda world: world.running, _finish),
     "stop": Move(20, lambda world: world.cancels, _stop),

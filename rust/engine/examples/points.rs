@@ -66,6 +66,7 @@ fn main() {
                     described = Some(text);
                 }
                 Completion::Opened(_) => {}
+                Completion::Delivered(groups) => pool.heard(groups),
                 other => panic!("{other:?}"),
             }
         }

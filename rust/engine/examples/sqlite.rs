@@ -72,6 +72,7 @@ fn main() {
                     ask();
                 }
                 Completion::Opened(_) => {}
+                Completion::Delivered(groups) => pool.heard(groups),
                 other => panic!("{other:?}"),
             }
         }

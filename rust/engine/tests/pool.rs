@@ -87,6 +87,7 @@ impl Client {
                     self.pool.flush();
                 }
                 Completion::Opened(_) => {}
+                Completion::Delivered(groups) => self.pool.heard(groups),
                 trouble @ (Completion::NotOpened(_) | Completion::Gone(_)) => self.troubles.push(trouble),
                 answer => return answer,
             }

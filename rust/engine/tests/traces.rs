@@ -92,7 +92,7 @@ fn play(scheduler: &mut Scheduler, event: &Value) -> Vec<Action> {
     let deadline = || event["deadline"].as_f64();
     match event["event"].as_str().unwrap() {
         "start" => scheduler.start(now),
-        "turn" => scheduler.turn(now),
+        "turn" => scheduler.turn(now, count(&event["heard"]) as u64),
         "tick" => scheduler.tick(now),
         "expire" => scheduler.expire(now),
         "shut_down" => scheduler.shut_down(now),

@@ -66,6 +66,10 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
                 Outcome::Rows(reading) => put_off(pool, reading, Whose::Caller(answer)),
             }
         }
+        Completion::Delivered(groups) => {
+            this.inner().heard = groups;
+            Ok(())
+        }
         Completion::NeedsParams(item, described) => needs_params(pool, item, &described),
         Completion::Refused { item, reason, sent, waited, running } => {
             let pending = take(pool, item);

@@ -100,6 +100,8 @@ pub struct Inner {
     /// Who is told of what is no answer to a statement; `call_soon` of the loop, and `flush` of this pool.
     pub handler: Option<Py<PyAny>>,
     plan: Option<(Py<PyAny>, Py<PyAny>)>,
+    /// How many groups' callers have had their turn.
+    pub heard: u64,
     /// Statements that were answered with an error.
     pub errors: u64,
     /// The pool's task has ended.
@@ -156,6 +158,7 @@ impl Pool {
     fn hand_over(&self, inner: &mut Inner) {
         if self.handle.is_here() {
             self.handle.pool.call_all(&mut inner.outbox);
+            self.handle.pool.heard(inner.heard);
             self.handle.pool.flush();
         }
     }

@@ -215,6 +215,7 @@ impl Actor {
                         let result = self.results.remove(&item).expect("bug: a statement without an outcome");
                         self.batch.push(result);
                     }
+                    self.batch.push(Completion::Delivered(self.scheduler.delivered));
                 }
                 Action::Fail { item, reason, sent } => self.refuse(item, reason, sent),
                 Action::Lend(conn, item) => {

@@ -1,6 +1,7 @@
 //! What the caller asks for.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::actor::{Actor, Member, Payload, Stage};
 use super::member::Job;
@@ -10,13 +11,14 @@ use crate::wire::Lost;
 
 impl Actor {
     pub(super) fn take_commands(&mut self) {
+        let heard = self.shared.heard.load(Ordering::Acquire); // before the commands: those callers' are among them
         let commands = std::mem::take(&mut *self.shared.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
         let now = self.now();
         for command in commands {
             let actions = self.obey(command, now);
             self.perform(actions);
         }
-        let actions = self.scheduler.turn(self.now());
+        let actions = self.scheduler.turn(self.now(), heard);
         self.perform(actions);
     }
 

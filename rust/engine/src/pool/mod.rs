@@ -20,6 +20,7 @@ mod member;
 mod sending;
 mod texts;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use backend::Backend;
@@ -175,6 +176,9 @@ pub enum Completion {
         /// What the values depend on.
         settings: Arc<Settings>,
     },
+    /// So many groups are answered, and all their results were handed out before this. Once their callers have had their
+    /// turn, [`Pool::heard`] is to be told.
+    Delivered(u64),
     /// The server refused a statement.
     Failed(ItemId, ServerError),
     /// The columns are of other types than when the text was described, and cannot be read in the format asked for.
@@ -281,6 +285,8 @@ pub struct Gauges {
 struct Shared {
     inbox: Mutex<Vec<Command>>,
     wake: Notify,
+    /// How many groups' callers have had their turn.
+    heard: AtomicU64,
     gauges: Mutex<Gauges>,
     measures: Mutex<Measures>,
     epoch: std::time::Instant,
@@ -302,9 +308,9 @@ impl Pool {
     ) -> Pool {
         let opening = limits.min_size;
         let gauges = Mutex::new(Gauges { size: opening, opening, healthy: true, ..Gauges::default() });
-        let (inbox, wake, measures, epoch) =
-            (Mutex::default(), Notify::new(), Mutex::default(), std::time::Instant::now());
-        let shared = Arc::new(Shared { inbox, wake, gauges, measures, epoch });
+        let (inbox, wake, heard) = (Mutex::default(), Notify::new(), AtomicU64::new(0));
+        let (measures, epoch) = (Mutex::default(), std::time::Instant::now());
+        let shared = Arc::new(Shared { inbox, wake, heard, gauges, measures, epoch });
         let serving = runtime.spawn(actor::run(shared.clone(), backend.into(), limits, options, sink.clone()));
         runtime.spawn(async move {
             if serving.await.is_err_and(|error| error.is_panic()) {
@@ -322,6 +328,11 @@ impl Pool {
     /// Put all of them into the inbox.
     pub fn call_all(&self, commands: &mut Vec<Command>) {
         self.shared.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(commands);
+    }
+
+    /// The callers of so many groups ([`Completion::Delivered`]) have had their turn: what they called is in the inbox.
+    pub fn heard(&self, groups: u64) {
+        self.shared.heard.store(groups, Ordering::Release);
     }
 
     /// The caller's turn ends: have what was called looked at.

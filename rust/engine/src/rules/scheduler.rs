@@ -1,6 +1,6 @@
 //! Events from callers and connections. How waiters are served is in [`super::serving`], the upkeep in [`super::upkeep`].
 
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use super::NEVER;
 use super::actions::{Action, ConnId, ItemId, Reason, TextId};
@@ -43,8 +43,10 @@ pub struct Scheduler {
     pub(super) retry_at: f64,
     /// How many lanes carry WRITEs.
     pub(super) write_lanes: WriteLanes,
-    /// WRITEs wait for those who were answered just now to come back: until the next `turn`.
-    pub(super) gathering: bool,
+    /// How often answers were delivered.
+    pub delivered: u64,
+    /// Lanes for WRITEs that wait for those whom they have answered: with which Deliver, and how many they are.
+    pub(super) gathering: VecDeque<(u64, usize)>,
     /// A head that has waited too long may have another lane now.
     pub(super) ticking: bool,
     pub(super) last_id: u64,
@@ -77,7 +79,8 @@ impl Scheduler {
             refused: false,
             retry_at: 0.0,
             write_lanes,
-            gathering: false,
+            delivered: 0,
+            gathering: VecDeque::new(),
             ticking: false,
             last_id: 0,
             deadlines: BinaryHeap::new(),
@@ -126,9 +129,12 @@ impl Scheduler {
 
     /// The event loop's turn ends: what was collected in it is sent.
     ///
-    /// Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn.
-    pub fn turn(&mut self, now: f64) -> Vec<Action> {
-        self.gathering = false;
+    /// Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn:
+    /// those of the first `heard` Delivers have had it.
+    pub fn turn(&mut self, now: f64, heard: u64) -> Vec<Action> {
+        while self.gathering.front().is_some_and(|(number, _)| *number <= heard) {
+            self.gathering.pop_front();
+        }
         self.dispatch(now);
         self.take_actions()
     }
@@ -181,12 +187,12 @@ impl Scheduler {
         self.take_actions()
     }
 
-    /// WRITEs are committed: the next may have to wait for those who wrote these, until the `turn` after Deliver.
+    /// WRITEs are committed: their lane may have to wait for those who wrote them, until their `turn` is over.
     fn written(&mut self, group: &[ItemId], seconds: f64, now: f64) {
         self.write_lanes.carried(group.len(), seconds, now);
-        let awaited = group.iter().any(|id| self.items.get(*id).place == Place::Sent);
-        if awaited && self.write_lanes.gathers() && self.queues.of(Queue::Writes).len() < self.limits.group_max {
-            self.gathering = true;
+        let awaited = group.iter().filter(|id| self.items.get(**id).place == Place::Sent).count();
+        if awaited > 0 && self.write_lanes.gathers && self.queues.of(Queue::Writes).len() < self.limits.group_max {
+            self.gathering.push_back((self.delivered + 1, awaited));
             self.wake = self.wake.min(now + self.limits.write_lane_wait); // should the callers take their time
         }
     }
@@ -199,6 +205,7 @@ impl Scheduler {
             awaited
         });
         if !group.is_empty() {
+            self.delivered += 1;
             self.actions.push(Action::Deliver(group));
         }
     }

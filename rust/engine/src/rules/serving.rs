@@ -59,7 +59,7 @@ impl Scheduler {
             self.shortage += wanted;
             return false;
         }
-        let share = length.div_ceil(lanes).max(self.limits.piece_min);
+        let share = self.share(length, kind, lanes).max(self.limits.piece_min);
         let group = self.take_group(queue, share.min(self.limits.group_max), now);
         let conn = self.idle.pop().expect("bug: no idle connection");
         let known = self.conn(conn);
@@ -72,6 +72,20 @@ impl Scheduler {
         true
     }
 
+    /// What one of the free `lanes` takes of a queue of so many.
+    ///
+    /// Of WRITEs it is an even share of all, those included that other lanes carry or wait for: else groups that were
+    /// once uneven would stay so, since who was answered together comes back together.
+    fn share(&self, queued: usize, kind: Kind, lanes: usize) -> usize {
+        if kind != Kind::Write {
+            return queued.div_ceil(lanes);
+        }
+        let running = self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
+        let others = running.map(|lane| lane.group.len()).chain(self.gathering.iter().map(|(_, answered)| *answered));
+        let (count, lanes) = others.fold((queued, lanes), |(count, lanes), more| (count + more, lanes + 1));
+        count.div_ceil(lanes)
+    }
+
     /// How many more lanes may carry `kind` now.
     ///
     /// A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
@@ -80,20 +94,18 @@ impl Scheduler {
     /// connection was opened for it): before it, every answer that has arrived was taken in, so a busy event loop does
     /// not look like slow lanes.
     pub(super) fn lanes_wanted(&self, kind: Kind, queue: Queue, now: f64) -> usize {
-        if kind == Kind::Write && self.gathering {
-            return 0;
-        }
         let limits = &self.limits;
         let (base, most, patience) = match kind {
             Kind::Read => (limits.read_lanes, limits.max_size, limits.lane_wait),
             _ => (self.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait),
         };
         let running = || self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
+        let gathering = if kind == Kind::Write { self.gathering.len() } else { 0 };
         let count = running().count();
-        if count < base {
-            return base - count;
+        if count + gathering < base {
+            return base - count - gathering;
         }
-        if count >= most {
+        if gathering > 0 || count >= most {
             return 0;
         }
         let moving = match kind {

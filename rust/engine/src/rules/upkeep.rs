@@ -129,7 +129,7 @@ impl Scheduler {
     /// Time has passed: deadlines, stalls, silence, ageing, retries.
     pub fn tick(&mut self, now: f64) -> Vec<Action> {
         self.wake = NEVER;
-        self.gathering = false;
+        self.gathering.clear();
         self.expire_waiters(now);
         for lane in self.lanes.clone() {
             let known = self.conn(lane);

@@ -1,15 +1,16 @@
-//! How many lanes carry WRITEs: one or two, whichever has carried more lately.
+//! How many lanes carry WRITEs: one or two, whichever carries more.
 //!
 //! Let F be what a commit costs with its fsync, N the statements that many tasks send again and again, s the server's and
-//! c the client's time for each. There are two ways to carry them:
+//! c the client's time for each. Each group is a commit, so a lane *gathers*: its next group leaves when those whom it
+//! answered have had their turn to come back. There are two ways to carry the N:
 //!
-//! - **One lane, which gathers.** The next group leaves when those who were answered have had their turn to come back, so
-//!   that all N share a commit. Server and client wait for each other: F + N(s + c).
-//! - **Two lanes, fed at once.** Server and client work at the same time, but on two groups, each with a commit of its
-//!   own: max(2F, F + N(s + c)/2, Nc).
+//! - **One lane.** All share a commit. Server and client wait for each other: F + N(s + c).
+//! - **Two lanes.** Server and client work at the same time, but on two groups, each with a commit of its own:
+//!   max(2F, F + N(s + c)/2, Nc).
 //!
 //! Which is shorter depends on the disk, and F cannot be seen: an UPDATE that finds no row has no fsync. So both are
-//! tried, one right after the other, and what was carried decides.
+//! tried, one right after the other, and what was carried decides: on average over the last trials, since on a busy
+//! machine a single one says little. A trial that says otherwise than they did is repeated at once.
 
 use super::NEVER;
 
@@ -17,10 +18,12 @@ use super::NEVER;
 const INTERVAL: f64 = 0.05;
 /// and so many groups.
 const GROUPS: u64 = 8;
-/// Two lanes must carry so many times what one does: they are more work for the disk, and figures are never exact.
+/// Two lanes must carry so many times what one does: they are more work for the disk.
 const GAIN: f64 = 1.1;
 /// After so many intervals with one number of lanes the other one is tried.
 const TRIAL: u64 = 20;
+/// How many trials are remembered; the first so many follow one another.
+const MEMORY: u64 = 4;
 
 /// Decides for one pool.
 pub struct WriteLanes {
@@ -28,10 +31,14 @@ pub struct WriteLanes {
     pub lanes: usize,
     /// Seconds that the last group took, its commit included.
     pub took: f64,
+    /// Whether a lane waits for those whom it has answered.
+    pub gathers: bool,
     chosen: usize,
-    may: bool,
-    /// Statements per second with one lane, and with two, when they were last used.
-    rates: [f64; 2],
+    /// Statements per second in the last interval with the number that was chosen.
+    usual: f64,
+    /// What two lanes carry, as a part of what both numbers do: on average over the last trials.
+    two: f64,
+    trials: u64,
     until_trial: u64,
     began: f64,
     last: f64,
@@ -45,9 +52,11 @@ impl WriteLanes {
         WriteLanes {
             lanes: 1,
             took: 0.0,
+            gathers: most > 1,
             chosen: 1,
-            may: most > 1,
-            rates: [0.0, 0.0],
+            usual: 0.0,
+            two: 0.0,
+            trials: 0,
             until_trial: 1,
             began: -NEVER,
             last: -NEVER,
@@ -56,15 +65,10 @@ impl WriteLanes {
         }
     }
 
-    /// Whether the next group is to leave only after those of the last have had their turn.
-    pub fn gathers(&self) -> bool {
-        self.may && self.lanes == 1
-    }
-
     /// A group of `count` is committed after `seconds`.
     pub fn carried(&mut self, count: usize, seconds: f64, now: f64) {
         self.took = seconds;
-        if !self.may {
+        if !self.gathers {
             return;
         }
         if now - self.last > INTERVAL {
@@ -86,18 +90,27 @@ impl WriteLanes {
 
     /// An interval is over in which `rate` statements per second were carried.
     fn judge(&mut self, rate: f64) {
-        self.rates[self.lanes - 1] = rate;
         if self.lanes != self.chosen {
-            let [one, two] = self.rates;
-            self.chosen = if two > GAIN * one { 2 } else { 1 };
-            (self.lanes, self.until_trial) = (self.chosen, TRIAL);
-        } else if self.statements > self.groups {
+            return if self.lanes == 2 { self.tried(self.usual, rate) } else { self.tried(rate, self.usual) };
+        }
+        self.usual = rate;
+        if self.statements > self.groups {
             // else one waits for the other: there is nothing to divide
             self.until_trial = self.until_trial.saturating_sub(1);
             if self.until_trial == 0 {
                 self.lanes = 3 - self.chosen;
             }
         }
+    }
+
+    /// A trial is over: so much was carried by one lane, and by two.
+    fn tried(&mut self, one: f64, two: f64) {
+        self.trials = (self.trials + 1).min(MEMORY);
+        self.two += (two / (one + two) - self.two) / self.trials as f64;
+        self.chosen = if self.two > GAIN * (1.0 - self.two) { 2 } else { 1 };
+        self.lanes = self.chosen;
+        let agrees = (two > GAIN * one) == (self.chosen == 2);
+        self.until_trial = if agrees && self.trials == MEMORY { TRIAL } else { 1 };
     }
 }
 

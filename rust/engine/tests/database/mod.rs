@@ -168,6 +168,7 @@ impl Client {
         loop {
             match self.answers.next() {
                 Completion::Opened(_) => {}
+                Completion::Delivered(groups) => self.pool.heard(groups),
                 Completion::NotOpened(error) => self.refused = Some(error),
                 Completion::Notice(notice) => self.notices.push(notice),
                 answer => return answer,

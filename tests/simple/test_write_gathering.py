@@ -1,0 +1,73 @@
+"""Lanes for WRITEs gather: each waits for those whom it has answered, since each group is a commit."""
+
+from __future__ import annotations
+
+from db_pool_rs.simple.conn import Conn
+from db_pool_rs.simple.cost import Text
+from tests.simple.machine import WRITE, World
+
+
+def writing(sizes: tuple[int, int]) -> tuple[World, Text, list[Conn]]:
+    """Two lanes for WRITEs, with groups of these sizes under way."""
+    world = World.ready(4)
+    text = world.text(WRITE)
+    for lanes, size in enumerate(sizes, 1):
+        world.scheduler.write_lanes.lanes = lanes
+        world.run(text, size)
+    assert [len(group) for group in world.running.values()] == list(sizes)
+    return world, text, list(world.running)
+
+
+def test_a_lane_waits_for_those_whom_it_has_answered() -> None:
+    """Both lanes are done before anybody came back: each goes on with its own, instead of both with halves."""
+    world, text, (first, second) = writing((20, 20))
+    world.finished(first)
+    world.finished(second)
+    world.submit(text, 20)
+    world.turn(unheard=1)
+    assert world.sizes == [20], "the callers of the second have not had their turn"
+    world.submit(text, 20)
+    world.turn()
+    assert world.sizes == [20]
+
+
+def test_what_comes_before_the_answered_had_their_turn_waits_for_them() -> None:
+    world, text, (first, second) = writing((20, 20))
+    world.finished(first)
+    world.submit(text, 3)
+    world.turn(unheard=1)
+    assert not world.sends, "a commit for three, and the twenty would wait for it"
+    world.submit(text, 20)
+    world.turn()
+    assert world.sizes == [22], "an even share of the 43"
+    assert len(world.running[second]) == 20
+
+
+def test_nobody_waits_for_callers_who_take_their_time() -> None:
+    world, text, (first, _) = writing((20, 20))
+    world.finished(first)
+    world.submit(text, 3)
+    world.turn(unheard=1)
+    world.advance(0.0051)
+    assert [len(group) for group in world.running.values()] == [20, 3]
+
+
+def test_nobody_waits_for_callers_who_went_away() -> None:
+    world, text, (first, _) = writing((20, 20))
+    for statement in world.running[first]:
+        world.cancel(statement)
+    world.submit(text, 9)
+    world.turn()
+    world.finished(first)
+    assert world.sizes == [9]
+
+
+def test_groups_that_are_uneven_become_even() -> None:
+    """Who was answered together comes back together, so 50 and 6 would stay so."""
+    world, text, (first, second) = writing((50, 6))
+    world.finished(first)
+    world.run(text, 50)
+    assert world.sizes == [28], "half of the 56; the others wait for the second"
+    world.finished(second)
+    world.run(text, 6)
+    assert world.sizes == [28]
