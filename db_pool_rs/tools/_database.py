@@ -18,10 +18,14 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import create_pool
 from ..cli.embedded import embedded_postgres
 from ._workloads import ACCOUNTS, BRANCHES, SQLITE_ROWS, TELLERS
+
+if TYPE_CHECKING:
+    from ..conninfo import ConnectConfig
 
 _TABLES = """
     CREATE SCHEMA {schema};
@@ -59,12 +63,18 @@ def postgresql(dsn: str | None) -> Iterator[tuple[str, str]]:
 
 def _way(dsn: str) -> str:
     """How its first host is reached, which counts where a statement takes a tenth of a millisecond."""
-    from ..conninfo import SqliteConfig, parse_dsn
-
-    target = parse_dsn(dsn)
-    if isinstance(target, SqliteConfig):
+    target = _server(dsn)
+    if target is None:
         return ""
     return ", over a unix socket" if target.hosts[0].is_unix else ", over TCP"
+
+
+def _server(dsn: str) -> ConnectConfig | None:
+    """The server of a connection string; None if it is a file of SQLite's."""
+    from ..conninfo import ConnectConfig, parse_dsn
+
+    target = parse_dsn(dsn)
+    return target if isinstance(target, ConnectConfig) else None
 
 
 def installed_programs() -> Path | None:
@@ -130,10 +140,8 @@ def run_pgbench(where: Tables, clients: int, seconds: float) -> float | None:
 
 def _libpq_environment(dsn: str) -> Iterator[tuple[str, str]]:
     """PG* variables for the first host of a connection string."""
-    from ..conninfo import SqliteConfig, parse_dsn
-
-    target = parse_dsn(dsn)
-    if isinstance(target, SqliteConfig):
+    target = _server(dsn)
+    if target is None:
         return
     host = target.hosts[0]
     yield "PGHOST", host.host

@@ -66,7 +66,7 @@ async def compare(before: Pool, after: Pool, *, write: bool = False, progress: P
     progress("your tables")
     await _compare_tables(outcome, before, after, database)
     if write:
-        async with _scratch(before, after, database) as sites:
+        async with _scratch(before, database) as sites:
             for check in writing_checks(database):
                 progress(f"{check.area}: {check.name}")
                 await _ask(outcome, check, (before, sites[0]), (after, sites[1]))
@@ -93,7 +93,7 @@ async def _compare_tables(outcome: Outcome, before: Pool, after: Pool, database:
 
 
 @contextlib.asynccontextmanager
-async def _scratch(before: Pool, after: Pool, database: str) -> AsyncIterator[tuple[Site, Site]]:
+async def _scratch(pool: Pool, database: str) -> AsyncIterator[tuple[Site, Site]]:
     """A place for tables of each mode; removed at the end with all that is in it.
 
     On SQLite it is a prefix of names: there the database is a copy, or in memory, and goes away itself.
@@ -103,8 +103,8 @@ async def _scratch(before: Pool, after: Pool, database: str) -> AsyncIterator[tu
     schemas = [site.prefix[:-1] for site in sites if database == "postgresql"]
     try:
         for schema in schemas:
-            await before.execute(f"CREATE SCHEMA {schema}")
+            await pool.execute(f"CREATE SCHEMA {schema}")
         yield sites[0], sites[1]
     finally:
         for schema in schemas:
-            await before.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+            await pool.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
