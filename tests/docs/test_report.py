@@ -14,6 +14,8 @@ from tests.plugins.browser import Page
 LONG = "x" * 300
 #: Widths of all bars in pixels, and of what they lie in.
 BARS = "[...document.querySelectorAll('.bar rect')].map(e => e.getBoundingClientRect().width)"
+#: What it stands for, in percent: some figures are 0.
+FIGURES = "[...document.querySelectorAll('.bar rect')].map(e => +e.getAttribute('width'))"
 TRACKS = "[...document.querySelectorAll('.bar svg')].map(e => e.getBoundingClientRect().width)"
 #: How bright the page and its text are, from 0 to 255.
 BRIGHTNESS = "['backgroundColor', 'color'].map(name => +getComputedStyle(document.body)[name].match(/\\d+/)[0])"
@@ -43,9 +45,11 @@ def test_the_report_can_be_read(page: Page, file: Path, width: int, scheme: str)
     assert page.troubles() == []
     assert page.requests() == [file.as_uri()]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    bars, tracks = page.evaluate(BARS), page.evaluate(TRACKS)
+    bars, figures, tracks = page.evaluate(BARS), page.evaluate(FIGURES), page.evaluate(TRACKS)
     assert len(bars) == len(tracks) >= 4
-    assert all(0 < bar <= track + 0.1 for bar, track in zip(bars, tracks, strict=True))
+    for bar, figure, track in zip(bars, figures, tracks, strict=True):
+        assert (bar > 0) == (figure > 0)
+        assert bar <= track + 0.1
     assert min(tracks) >= 100
     back, text = page.evaluate(BRIGHTNESS)
     assert (back < 60, text > 200) == ((True, True) if scheme == "dark" else (False, False))
