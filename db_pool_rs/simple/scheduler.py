@@ -236,16 +236,11 @@ class Scheduler(Upkeep):
         Of WRITEs it is an even share of all, those included that other lanes carry or wait for: else groups that were
         once uneven would stay so, since who was answered together comes back together.
         """
-        count = len(queue)
+        others: list[int] = []
         if kind is WRITE:
-            for lane in self.lanes:
-                if lane.kind is WRITE:
-                    count += len(lane.group)
-                    lanes += 1
-            for _, answered in self.gathering:
-                count += answered
-                lanes += 1
-        return -(-count // lanes)
+            others += [len(lane.group) for lane in self.lanes if lane.kind is WRITE]
+            others += [answered for _, answered in self.gathering]
+        return -(-(len(queue) + sum(others)) // (lanes + len(others)))
 
     def _lanes_wanted(self, kind: StatementClass, head: Statement, now: float) -> int:
         """How many more lanes may carry `kind` now.

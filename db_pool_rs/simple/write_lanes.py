@@ -67,7 +67,8 @@ class WriteLanes:
     def _judge(self, rate: float) -> None:
         """An interval is over in which `rate` statements per second were carried."""
         if self.lanes != self._chosen:
-            self._tried(self._usual, rate) if self.lanes == 2 else self._tried(rate, self._usual)
+            one, two = (self._usual, rate) if self.lanes == 2 else (rate, self._usual)
+            self._tried(one, two)
             return
         self._usual = rate
         if self._statements > self._groups:  # else one waits for the other: there is nothing to divide

@@ -14,9 +14,9 @@ from tests.plugins.browser import Page
 LONG = "x" * 300
 #: Widths of all bars in pixels, and of what they lie in.
 BARS = "[...document.querySelectorAll('.bar rect')].map(e => e.getBoundingClientRect().width)"
-#: What it stands for, in percent: some figures are 0.
-FIGURES = "[...document.querySelectorAll('.bar rect')].map(e => +e.getAttribute('width'))"
 TRACKS = "[...document.querySelectorAll('.bar svg')].map(e => e.getBoundingClientRect().width)"
+#: What the bars stand for, in percent: some figures are 0.
+FIGURES = "[...document.querySelectorAll('.bar rect')].map(e => +e.getAttribute('width'))"
 #: How bright the page and its text are, from 0 to 255.
 BRIGHTNESS = "['backgroundColor', 'color'].map(name => +getComputedStyle(document.body)[name].match(/\\d+/)[0])"
 

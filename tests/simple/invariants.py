@@ -89,9 +89,11 @@ def lanes_suffice(scheduler: Scheduler, kind: StatementClass, now: float) -> boo
     else:
         base, most, patience = scheduler.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait
     gathering = len(scheduler.gathering) if kind is StatementClass.WRITE else 0
+    if len(running) >= most:
+        return True
     if len(running) + gathering < base:
-        return len(running) >= most
-    if gathering or len(running) >= most:
+        return False
+    if gathering:
         return True
     return not now + patience < min(lane.started + lane.round_trip for lane in running) < NEVER
 

@@ -176,8 +176,8 @@ def test_on_a_noisy_machine_the_better_number_is_used_nevertheless(better: int) 
             now += took
             rule.carried(32, took, now)
         shares.append(spent[better] / now)
-    assert statistics.mean(shares) > 0.8
-    assert min(shares) > 0.6
+    assert statistics.mean(shares) > 0.87  # with the last trial alone 0.82, where two lanes are better
+    assert min(shares) > 0.7
 
 
 def test_a_trial_that_says_otherwise_is_repeated_at_once() -> None:

@@ -63,7 +63,7 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             match outcome {
                 Outcome::Value(value) => settle(pool, answer.bind(py), Ok(value)),
                 Outcome::Error(error) => settle(pool, answer.bind(py), Err(error)),
-                Outcome::Rows(reading) => put_off(pool, reading, Whose::Caller(answer)),
+                Outcome::Rows(reading) => put_off(pool, [(reading, Whose::Caller(answer))]),
             }
         }
         Completion::Delivered(groups) => {
@@ -259,13 +259,16 @@ fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
         return run_told(pool, token, run);
     }
     pool.get().inner().unread.runs.insert(token, run);
-    unread.into_iter().try_for_each(|(reading, whose)| put_off(pool, reading, whose))
+    put_off(pool, unread)
 }
 
-/// What is left of a result is read later.
-fn put_off(pool: &Bound<'_, Pool>, reading: Reading, whose: Whose) -> PyResult<()> {
-    let first_that_waits = pool.get().inner().unread.add(reading, whose);
-    if first_that_waits { Handler(pool).tell("import_loaders", (loaders::MODULE,)) } else { Ok(()) }
+/// What is left of results is read later.
+fn put_off(pool: &Bound<'_, Pool>, readings: impl IntoIterator<Item = (Reading, Whose)>) -> PyResult<()> {
+    let mut wanted = false;
+    for (reading, whose) in readings {
+        wanted |= pool.get().inner().unread.add(reading, whose);
+    }
+    if wanted { Handler(pool).tell("import_loaders", (loaders::MODULE,)) } else { Ok(()) }
 }
 
 /// All rows of a result are read, or an error has come.

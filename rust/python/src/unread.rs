@@ -134,9 +134,8 @@ impl Pool {
     /// psycopg's loaders are imported, or cannot be.
     fn loaders_imported(&self) {
         loaders::were_tried();
-        let unread = &mut self.inner().unread;
-        let waited = std::mem::take(&mut unread.waiting);
-        unread.readings.extend(waited);
+        let Unread { readings, waiting, .. } = &mut self.inner().unread;
+        readings.append(waiting);
         self.mailbox.signal();
     }
 }
