@@ -4,8 +4,7 @@ A group becomes one series of messages and one Sync. Texts that this connection 
 their first use, in the same round trip. Only a text that nobody in the pool knows, with arguments, costs a round trip
 of its own: the server is asked for its types first.
 
-Everything received up to ReadyForQuery is collected, and only then decoded and reported: before that nothing of it is
-committed.
+Everything up to ReadyForQuery is collected, then decoded and reported: before that nothing of it is committed.
 """
 
 from __future__ import annotations
