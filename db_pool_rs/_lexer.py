@@ -223,13 +223,16 @@ class _PostgresqlExtent(_Extent):
             self._parentheses = max(0, self._parentheses - 1)
         elif kind == WORD:
             self._count_blocks(token.text)
-        self._previous = token.text if kind == WORD else ""
+        # What follows AS or a dot is a name.
+        self._previous = token.text if kind == WORD else token.text.rstrip()[-1:] if kind == FILLER else ""
 
     def _count_blocks(self, word: str) -> None:
         if self._blocks:
-            if word == "CASE" and self._previous != "AS":
+            if self._previous in ("AS", "."):
+                return
+            if word == "CASE":
                 self._blocks += 1
-            elif word == "END" and self._previous != "AS":
+            elif word == "END":
                 self._blocks -= 1
         elif word == "ATOMIC" and self._previous == "BEGIN" and _creates(self.tokens, {"FUNCTION", "PROCEDURE"}):
             self._blocks = 1

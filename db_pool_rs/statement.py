@@ -148,18 +148,19 @@ _SESSION = {
 }  # fmt: skip
 _CONTROL = {"BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 _RUNS_CODE = {"DO", "CALL"}
+_RESERVED = {"SELECT", "TABLE"}  # of `_READS`, those that cannot be the name of a column
+_TEMPORARY = {"TEMP", "TEMPORARY", "LOCAL", "GLOBAL"}
 _ANALYZE = {"ANALYZE", "ANALYSE"}
 _FALSE = {"OFF", "FALSE"}
 
 # `re` compiles them when they are first needed, which for most programs is never.
 _LOCKS_ROWS = r" FOR (?:(?:NO KEY )?UPDATE|(?:KEY )?SHARE) "
-_INTO = r"(?<! INSERT)(?<! MERGE)(?<! AS)(?<! \.) INTO (?P<temporary>(?:(?:LOCAL|GLOBAL) )?TEMP(?:ORARY)? )?"
 _CREATE_TEMPORARY = r" CREATE (?:OR REPLACE )?(?:(?:LOCAL|GLOBAL) )?TEMP(?:ORARY)? "
 _ENDS_WITH_TRANSACTION = (" SET LOCAL ", " SET TRANSACTION ", " SET CONSTRAINTS ", " COPY ")
 _TWO_PHASE = (" COMMIT PREPARED ", " ROLLBACK PREPARED ")
 _LOCAL_SETTING = r" SET_CONFIG \( [^() ]+(?: [^() ]+)* (?<=, )TRUE (?=\) )"
 
-_TEMPORARY_SCHEMA = re.compile(r"pg_temp(?:_[0-9]+)?")
+_OWN_SCHEMA = re.compile(r"pg_temp(?:_[0-9]+)?")
 
 _Found = tuple[StatementClass, bool]  # class and `dirties`
 _STRICTER = [
@@ -175,7 +176,7 @@ def _shape(found: list[Token]) -> str:
             last = text.rstrip()[-1:]
             parts.append(last if last in (",", ".") else "~")
         elif kind == NAME:
-            parts.append("PG_TEMP" if _TEMPORARY_SCHEMA.fullmatch(text) else '"')
+            parts.append("PG_TEMP" if _OWN_SCHEMA.fullmatch(text) else '"')
         elif kind == WORD and text.startswith("PG_TEMP_"):
             parts.append("PG_TEMP")
         else:
@@ -243,27 +244,38 @@ def _explained_class(found: list[Token]) -> _Found:
 
 def _read_class(shape: str, found: list[Token]) -> _Found:
     """SELECT and its like: they may create a table, change rows in a WITH list, or lock rows."""
-    if " INTO " in shape and (into := re.search(_INTO, shape)):
-        return (StatementClass.SESSION, True) if into["temporary"] else (StatementClass.OTHER, False)
-    if _modifies(shape, _WRITES):
-        return StatementClass.WRITE, False
-    if " FOR " in shape and re.search(_LOCKS_ROWS, shape):
-        return StatementClass.OTHER, False
-    return StatementClass.READ, False
+    makes, modifies = _within(shape, _WRITES)
+    if makes:
+        return (StatementClass.OTHER, False) if makes.isdisjoint(_TEMPORARY) else (StatementClass.SESSION, True)
+    locks = " FOR " in shape and re.search(_LOCKS_ROWS, shape) is not None
+    if modifies:
+        # With one of these clauses it may be a column's name that looks like a modifying command.
+        doubtful = locks and (" SEARCH " in shape or " CYCLE " in shape)
+        return (StatementClass.OTHER if doubtful else StatementClass.WRITE), False
+    return (StatementClass.OTHER if locks else StatementClass.READ), False
 
 
-def _modifies(shape: str, changing: set[str]) -> bool:
-    """Whether a WITH list, at any depth, contains or precedes a statement of these commands.
+def _within(shape: str, changing: set[str]) -> tuple[set[str], bool]:
+    """The words behind INTO where a SELECT makes a table, and whether a WITH list, at any depth, contains or precedes a
+    statement of these commands.
 
-    Their keywords are also good names for columns and tables, so it is the place that decides: first in the parentheses
-    after AS [[NOT] MATERIALIZED], or behind a WITH list and not where the name of its next query stands.
+    All these words are also good names for columns and tables, so it is the place that decides: of the commands, first
+    in the parentheses after AS [[NOT] MATERIALIZED], or behind a WITH list and not where the name of its next query
+    stands; of INTO, not behind such a command, nor as a label behind AS or a dot.
     """
-    if " WITH " not in shape:
-        return False
+    if " WITH " not in shape and " INTO " not in shape:
+        return set(), False
     listing = [False]  # for each open parenthesis: in a WITH list, whose main statement has not come yet
     in_query = False  # the last parenthesis opened is that of a query of a WITH list
+    modifies = is_command = is_label = makes_one = False
+    makes: set[str] = set()
     previous = "("
     for part in shape.split(" ")[1:-1]:
+        was_command, is_command = is_command, False
+        is_label = previous == "." or (previous == "AS" and not is_label)
+        if makes_one:
+            makes.add(part)
+        makes_one = part == "INTO" and not was_command and not is_label
         if part == "(":
             in_query = listing[-1] and previous in ("AS", "MATERIALIZED")
             listing.append(False)
@@ -271,17 +283,14 @@ def _modifies(shape: str, changing: set[str]) -> bool:
             if len(listing) > 1:
                 listing.pop()
         elif previous == "(":
-            if part == "WITH":
-                listing[-1] = True
-            elif in_query and part in changing:
-                return True
+            listing[-1] = listing[-1] or part == "WITH"
+            is_command = in_query and part in changing
         elif listing[-1] and previous not in ("WITH", "RECURSIVE", ","):
-            if part in changing:
-                return True
-            if part in _READS:
-                listing[-1] = False
+            is_command = part in changing
+            listing[-1] = part not in _RESERVED
+        modifies = modifies or is_command
         previous = part
-    return False
+    return makes, modifies
 
 
 @lru_cache(64)
@@ -292,21 +301,20 @@ def _plain_names(names: frozenset[str]) -> frozenset[str]:
 def _calls(shape: str, found: list[Token], alone_functions: frozenset[str]) -> _Found:
     """What the functions that are called ask for, quoted and schema-qualified ones too."""
     called = _called(found)
+    asked: list[_Found] = [(StatementClass.READ, False)]
     leaving = [name for name in called if is_among(name, LEAVES_STATE)]
     if leaving:
         local = len(re.findall(_LOCAL_SETTING, shape))
-        return StatementClass.SESSION, leaving != ["set_config"] * local
-    if " PG_TEMP . " in shape:
-        return StatementClass.SESSION, True
-    if any(is_among(name, RUNS_TEXT) for name in called):
-        return StatementClass.SESSION, True
+        asked.append((StatementClass.SESSION, leaving != ["set_config"] * local))
+    if " PG_TEMP . " in shape or any(is_among(name, RUNS_TEXT) for name in called):
+        asked.append((StatementClass.SESSION, True))
     if any(is_among(name, READS_STATE) for name in called):
-        return StatementClass.SESSION, False
+        asked.append((StatementClass.SESSION, False))
     if not _plain_names(alone_functions).isdisjoint(called):
-        return StatementClass.OTHER, True
+        asked.append((StatementClass.OTHER, True))
     if any(is_among(name, RUNS_ALONE) for name in called) or any(_is_transaction_column(one) for one in found):
-        return StatementClass.OTHER, False
-    return StatementClass.READ, False
+        asked.append((StatementClass.OTHER, False))
+    return _strictest(*asked)
 
 
 def _is_transaction_column(token: Token) -> bool:
@@ -361,7 +369,7 @@ def _sqlite_statement(found: list[Token], alone_functions: frozenset[str]) -> Le
 
 def _sqlite_class(command: str, shape: str, found: list[Token]) -> _Found:
     if command in ("SELECT", "VALUES", "WITH"):
-        return (StatementClass.WRITE if _modifies(shape, _SQLITE_WRITES) else StatementClass.READ), False
+        return (StatementClass.WRITE if _within(shape, _SQLITE_WRITES)[1] else StatementClass.READ), False
     if command in _SQLITE_WRITES:
         return StatementClass.WRITE, False
     if command in _SQLITE_CONTROL:

@@ -46,7 +46,8 @@ LAYERS: dict[str, tuple[str, str]] = {
     # Every other private module of the top level belongs to one of these.
     "leaf": ("config conninfo metrics _*", "base"),
     "base": (
-        "errors full.errors _error_base _conditions _sqlstates _sqlite_errors _redact record statement _lexer",
+        "errors full.errors _error_base _conditions _sqlstates _sqlite_errors _redact record statement _lexer "
+        "_functions",
         "",
     ),
 }

@@ -51,6 +51,7 @@ POSTGRESQL: dict[StatementClass, list[str]] = {
         "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
         "WITH x AS (SELECT id FROM t FOR UPDATE) UPDATE t SET a = 1 FROM x",
         "WITH RECURSIVE x AS (SELECT 1) SEARCH DEPTH FIRST BY a SET b DELETE FROM t",
+        "WITH RECURSIVE x AS (SELECT 1) SEARCH DEPTH FIRST BY values SET b DELETE FROM t",
     ],
     SESSION: [
         "SET search_path = x",
@@ -74,6 +75,10 @@ POSTGRESQL: dict[StatementClass, list[str]] = {
         "CREATE TABLE pg_temp.x (a int)",
         'SELECT * FROM "pg_temp".x',
         "SELECT a INTO TEMP x FROM t",
+        "SELECT 1 AS insert INTO TEMP x",
+        "SELECT (1) insert INTO TEMP x",
+        "SELECT 1 AS as INTO TEMP x",
+        "WITH y AS (SELECT 1) SELECT (1) insert INTO TEMP x",
         "SELECT a INTO LOCAL TEMPORARY TABLE x FROM t",
         "WITH y AS (SELECT 1) SELECT * INTO TEMP x FROM y",
         "SELECT set_config('a', 'b', false)",
