@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from db_pool_rs.statement import StatementClass, classify
+from db_pool_rs.sql import StatementClass, classify
 
 VOLATILE = """
 SELECT DISTINCT proname FROM pg_proc

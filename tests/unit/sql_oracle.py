@@ -14,8 +14,8 @@ from typing import Any
 import pglast
 from pglast import ast, enums
 
-from db_pool_rs._functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT, TRANSACTION_COLUMNS, is_among
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.sql import StatementClass
+from db_pool_rs.sql.functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT, TRANSACTION_COLUMNS, is_among
 
 READ, WRITE, OTHER = StatementClass.READ, StatementClass.WRITE, StatementClass.OTHER
 SESSION, CONTROL = StatementClass.SESSION, StatementClass.CONTROL

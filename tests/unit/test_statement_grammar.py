@@ -15,7 +15,7 @@ pytest.importorskip("pglast", reason="pglast has no wheels for this platform")
 import pglast.parser
 from pglast import ast
 
-from db_pool_rs.statement import classify, split_statements
+from db_pool_rs.sql import classify, split_statements
 from tests.unit.sql_grammar import statements
 from tests.unit.sql_oracle import CONTROL, STRICTER, opinion, parse
 from tests.unit.sql_utilities import UTILITIES
