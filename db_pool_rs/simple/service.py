@@ -16,7 +16,7 @@ from .._counters import PoolMetrics
 from ..errors import Error
 from .driver import ROWS, Database, Link, Statement
 from .exclusive import Exclusive, command_text
-from .failures import is_permanent
+from .failures import Report, is_permanent
 from .waiter import Waiter
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Service(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._report: Report | None = None
 
     # -- what the pool asks for ----------------------------------------------------------------------------------
 
@@ -197,6 +198,16 @@ class Service(ABC):
         return is_permanent(error)
 
     # -- reports -------------------------------------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """How things stand, for the errors of this turn of the event loop: made once, however many fail together."""
+        if self._report is None:
+            self._report = Report(self.gauges(), self.holders(), self.stats())
+            self.loop.call_soon(self._forget_report)
+        return self._report
+
+    def _forget_report(self) -> None:
+        self._report = None
 
     def executed(self, statements: Sequence[Statement], seconds: float) -> None:
         """Count statements that were answered together after `seconds`."""
