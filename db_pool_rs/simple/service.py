@@ -133,9 +133,16 @@ class Service(ABC):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.driver.close()
 
-    def stop_later(self) -> None:
-        """`stop` without waiting for it."""
-        self._stopping = self.loop.create_task(self.stop())
+    def stop_soon(self) -> None:
+        """`stop`, once, however often the pool is closed or terminated."""
+        if self._stopping is None:
+            self._stopping = self.loop.create_task(self.stop())
+            self._changed.set()
+
+    async def until_stopped(self) -> None:
+        """Wait until that is done."""
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` on the pool's account; it ends with the pool."""
