@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from db_pool_rs.simple.conn import Conn, State
-from db_pool_rs.simple.queues import FEW, QUEUED
-from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.waiter import Item, Waiter
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.scheduler.model import Conn, State
+from db_pool_rs.scheduler.queues import FEW, QUEUED
+from db_pool_rs.scheduler.scheduler import Scheduler
+from db_pool_rs.scheduler.waiter import Item, Waiter
+from db_pool_rs.sql import StatementClass
 
 NEVER = float("inf")
 #: Times are sums of floating-point numbers.
@@ -43,7 +43,7 @@ def _check_queues(scheduler: Scheduler) -> None:
     for queue in (queues.reads, queues.writes, queues.alone, queues.sessions):
         tickets = [item.ticket for item in queue]
         assert tickets == sorted(tickets), "not first come, first served"
-        assert queue.count == sum(1 for item in queue if item.state == QUEUED)
+        assert queue.length == sum(1 for item in queue if item.state == QUEUED)
         assert not queue or queue[0].state == QUEUED
         assert 2 * queue.gone <= len(queue) + FEW, "what was taken out is kept"
         assert all(item.queue is queue for item in queue)
@@ -116,7 +116,7 @@ def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler, now: floa
 def _missing(scheduler: Scheduler, now: float) -> int:
     """Connections that are needed for certain: those who wait, or to keep `min_size`."""
     queues, limits = scheduler.queues, scheduler.limits
-    needed = queues.alone.count + queues.sessions.count
+    needed = queues.alone.length + queues.sessions.length
     for queue in (queues.reads, queues.writes):
         if queue and not lanes_suffice(scheduler, queue[0].text.kind, now):
             needed += 1

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.waiter import Waiter
+from db_pool_rs.scheduler.scheduler import Scheduler
+from db_pool_rs.scheduler.waiter import Waiter
 from tests.simple.machine import World
 
 MANY = 1000
@@ -101,6 +101,6 @@ def test_those_who_were_taken_out_are_not_kept() -> None:
     scheduler, waiters = _waiting(MANY, timeout=60.0)
     for waiter in waiters[1:]:
         scheduler.cancel(waiter, 101.0)
-    assert scheduler.queues.sessions.count == scheduler.queues.waiting == 1
+    assert scheduler.queues.sessions.length == scheduler.queues.waiting == 1
     assert len(scheduler.queues.sessions) <= 70
     assert len(scheduler._deadlines) <= 70
