@@ -21,10 +21,10 @@ from uuid import UUID
 
 from db_pool_rs_balanced import ffi, lib, make_records, make_values
 
-from ..drivers.postgres.statements import FIXED_SIZES
 from ..errors import DecodeError
 from ..record import Record, record_class
 from ..types import oids as pg
+from ..types.sizes import FIXED_SIZES
 
 logger = logging.getLogger("db_pool_rs")
 

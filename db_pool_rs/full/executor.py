@@ -266,7 +266,8 @@ class FullRunner(Service):
 
     def opened(self) -> None:
         """A connection serves."""
-        self.last_error, self._tried = None, True
+        self._tried = True
+        self.connected()
         self._changed.set()
 
     def not_opened(
@@ -277,7 +278,7 @@ class FullRunner(Service):
 
     def gone(self, loss: Loss) -> None:
         """A connection is lost."""
-        self.last_error = lost_error(loss)
+        self.lost(lost_error(loss))
 
     def changed(self) -> None:
         """The connections are not what they were: whoever waits for that looks again."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InterfaceError
 from ..scheduler.waiter import Waiter
 from .exclusive import Exclusive
+from .outages import reason_of
 from .session import Session
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class Borrowings:
         except Exception as error:
             if session.user.error is None:
                 silent = isinstance(error, (asyncio.TimeoutError, TimeoutError))
-                reason = "no answer" if silent else str(error)
+                reason = "no answer" if silent else reason_of(error)
                 runner.abort(session.conn, f"the connection could not be cleaned: {reason}", retire=silent)
             return
         runner.release(session.conn, healthy=True)

@@ -19,6 +19,7 @@ from ..scheduler.model import Statement
 from ..scheduler.waiter import Waiter
 from .exclusive import Exclusive, command_text
 from .failures import Report, is_permanent
+from .outages import Outages
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -46,6 +47,7 @@ class Service(ABC):
         self.loop = loop
         self.metrics = PoolMetrics()
         self.last_error: Exception | None = None
+        self.outages = Outages(config.name, loop)
         #: Who holds connections, as lines for PoolTimeout; set by the pool.
         self.holders: Callable[[], tuple[str, ...]] = tuple
         self.on_lend: Callable[[Any, Waiter], None]
@@ -131,6 +133,7 @@ class Service(ABC):
 
     async def stop(self) -> None:
         """After the last connection is closed: end what still runs on the pool's account."""
+        self.outages.tell()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -204,9 +207,20 @@ class Service(ABC):
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared; whether to try again cannot help."""
         self.last_error = error
+        self.outages.failed(error)
         if not isinstance(error, Error):
             logger.error("opening a connection failed: %s", type(error).__name__, exc_info=error)
         return is_permanent(error)
+
+    def connected(self) -> None:
+        """A connection serves."""
+        self.last_error = None
+        self.outages.opened()
+
+    def lost(self, error: Exception) -> None:
+        """A connection that served is gone."""
+        self.last_error = error
+        self.outages.lost(error)
 
     # -- reports -------------------------------------------------------------------------------------------------
 

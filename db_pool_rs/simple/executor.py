@@ -248,7 +248,7 @@ class Runner(Service):
             return
         conn.done = partial(self._finished, conn)
         lifetime = self.config.max_lifetime * random.uniform(0.9, 1.1)
-        self.last_error = None
+        self.connected()
         self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime, round_trip))
         self._changed.set()
 
@@ -315,11 +315,11 @@ class Runner(Service):
         if conn is None:
             return
         self.metrics.lost += 1
-        self.last_error = error
         user = self._users.pop(conn.id, None)
         if user is not None:
             user.lost(error, sent)
         if conn.state is not State.OPENING:  # else the failed `init` reports it
+            self.lost(error)
             self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, random.random()))
         self._changed.set()
 

@@ -66,11 +66,13 @@ impl Actor {
     pub(super) fn lost(&mut self, conn: ConnId, lost: Lost, retire: bool, now: f64) -> Vec<Action> {
         self.counters.lost += 1;
         let member = self.members.remove(&conn).expect("bug: a connection that is not there");
-        self.batch.push(Completion::Gone(lost.clone()));
         let jitter = self.draw();
         let actions = match member.stage {
             Stage::Greeting => Vec::new(), // whoever greets it hears of it, and tells
-            _ => self.scheduler.lost(conn, now, lost.sent && member.sent, retire, jitter),
+            _ => {
+                self.batch.push(Completion::Gone(lost.clone()));
+                self.scheduler.lost(conn, now, lost.sent && member.sent, retire, jitter)
+            }
         };
         self.end_group(&member.group);
         if let Some(token) = member.token {
