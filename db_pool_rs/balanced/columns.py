@@ -23,7 +23,6 @@ from db_pool_rs_balanced import ffi, lib, make_records, make_values
 
 from ..errors import DecodeError
 from ..record import Record, record_class
-from ..simple.description import FIXED_SIZES
 from ..types import oids as pg
 
 logger = logging.getLogger("db_pool_rs")
@@ -88,15 +87,6 @@ def _zone(name: bytes | None) -> tzinfo:
     except Exception:
         logger.warning("unknown time zone %r of the server; UTC is used", name.decode("utf-8", "replace"))
         return timezone.utc
-
-
-def check_width(oid: int, data: bytes) -> None:
-    """ValueError for a value in binary whose length is not that of its type."""
-    size = FIXED_SIZES.get(oid)
-    if oid == pg.NUMERIC.oid:
-        size = 8 + 2 * int.from_bytes(data[:2], "big")
-    if size is not None and len(data) != size:
-        raise ValueError(f"{len(data)} bytes where {size} are expected")
 
 
 class Plan:
@@ -168,8 +158,6 @@ class Plan:
         for row in range(first, first + rows):
             data = raw(row, number)
             try:
-                if data is not None and self._format:
-                    check_width(oid, data)  # psycopg's loaders in C read beyond the end of a value that is too short
                 done.append(None if data is None else load(data))
             except Exception as error:
                 where = f'column "{self._names[number]}" ({pg.type_name(oid)}) of row {row + 1}'
