@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from db_pool_rs.simple.conn import Conn, State
-from db_pool_rs.simple.queues import QUEUED
-from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.waiter import Item, Waiter
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.scheduler.model import Conn, State
+from db_pool_rs.scheduler.queues import QUEUED
+from db_pool_rs.scheduler.scheduler import Scheduler
+from db_pool_rs.scheduler.waiter import Item, Waiter
+from db_pool_rs.sql import StatementClass
 
 NEVER = float("inf")
 #: Times are sums of floating-point numbers.

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.simple.cost import CostLimits, Text
-from db_pool_rs.statement import Lexical, StatementClass
+from db_pool_rs.scheduler.cost import CostLimits, Text
+from db_pool_rs.sql import Lexical, StatementClass
 from tests.simple.machine import OTHER, ROUND_TRIP, World
 
 LIMITS = CostLimits()

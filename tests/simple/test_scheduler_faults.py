@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.simple.actions import Cancel, Close, Fail, Lend, Open
-from db_pool_rs.simple.conn import State
-from db_pool_rs.simple.waiter import Item
+from db_pool_rs.scheduler.actions import Cancel, Close, Fail, Lend, Open
+from db_pool_rs.scheduler.model import State
+from db_pool_rs.scheduler.waiter import Item
 from tests.simple.machine import OTHER, SESSION, WRITE, World
 
 # -- cancellation ------------------------------------------------------------------------------------------------------

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.simple.actions import Close, Lend, Open, Send
-from db_pool_rs.simple.conn import State
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.scheduler.actions import Close, Lend, Open, Send
+from db_pool_rs.scheduler.model import State
+from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, QUICK, READ, ROUND_TRIP, WRITE, World
 
 

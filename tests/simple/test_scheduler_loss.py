@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from db_pool_rs.simple.actions import Close, Fail
-from db_pool_rs.simple.conn import State
-from db_pool_rs.simple.waiter import Item, Reason
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.scheduler.actions import Close, Fail
+from db_pool_rs.scheduler.model import State
+from db_pool_rs.scheduler.waiter import Item, Reason
+from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, READ, SESSION, WRITE, World
 
 

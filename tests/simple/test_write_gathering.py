@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from db_pool_rs.simple.conn import Conn
-from db_pool_rs.simple.cost import Text
+from db_pool_rs.scheduler.cost import Text
+from db_pool_rs.scheduler.model import Conn
 from tests.simple.machine import WRITE, World
 
 

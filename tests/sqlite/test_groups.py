@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db_pool_rs.errors import DatabaseError, sqlite_error
-from db_pool_rs.statement import split_statements
+from db_pool_rs.sql import split_statements
 from tests.sqlite.harness import ENDLESS, Harness, by_number, harness, outside
 
 SCHEMA = """
