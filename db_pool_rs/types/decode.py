@@ -39,7 +39,7 @@ from psycopg.types.uuid import UUIDLoader
 from ..errors import DecodeError
 from ..record import Record, record_class
 from . import oids as pg
-from .layout import FIXED_SIZES, Check, check_for
+from .layout import CHEAP, FIXED_SIZES, Check, check_for
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -116,7 +116,7 @@ class RowDecoder:
     class.
     """
 
-    __slots__ = ("_checks", "_format", "_names", "_oids", "_settings", "_transformer", "_values", "record")
+    __slots__ = ("_checks", "_format", "_names", "_oids", "_settings", "_transformer", "_values", "dear", "record")
 
     def __init__(self, names: Sequence[str], oids: Sequence[int], format: int, session: PGconn | None = None) -> None:
         self._names = tuple(names)
@@ -126,6 +126,8 @@ class RowDecoder:
         #: Columns that are walked before they are loaded: number, width (0: not fixed), walk.
         self._checks = _checks(self._oids) if self._format is Format.BINARY else ()
         self._values = _values(session, self._settings)
+        #: Columns whose values take time by their length.
+        self.dear = tuple(column for column, oid in enumerate(oids) if oid not in CHEAP)
         self.record: type[Record] = record_class(self._names)
         self._transformer = Transformer(_context(session if self._settings else None))
         self._transformer.set_loader_types(list(self._oids), self._format)  # psycopg 3.2 takes nothing but a list

@@ -25,6 +25,9 @@ FIXED_SIZES = {
     pg.UUID.oid: 16,
 }  # fmt: skip
 
+#: Types of which a long value takes no longer than it takes to copy it.
+CHEAP = frozenset((*FIXED_SIZES, *(row.oid for row in pg.BUILTIN if row.kind in ("str", "bytea"))))
+
 _BOUNDS = {
     "int4": pg.INT4.oid, "int8": pg.INT8.oid, "num": pg.NUMERIC.oid, "date": pg.DATE.oid,
     "ts": pg.TIMESTAMP.oid, "tstz": pg.TIMESTAMPTZ.oid,
