@@ -132,6 +132,10 @@ class Answer(Generic[T]):
         return f"<Answer {'done' if self._done else 'pending'}>"
 
 
+#: One mark for each thread of :func:`offload` that still runs though nobody waits for it any more.
+_given_up: set[object] = set()
+
+
 class Expired(Exception):
     """The deadline of an `until` passed."""
 
@@ -174,16 +178,34 @@ def _ready(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
-def offload(function: Callable[[], T], abandoned: Callable[[], object] = bool) -> asyncio.Future[T]:
+def offload(
+    function: Callable[[], T], abandoned: Callable[[], object] = bool, *, most: int | None = None
+) -> asyncio.Future[T]:
     """Call `function` on a thread of its own; OSError if there can be none.
 
     If nobody waits any more when it is done (the future expired or was cancelled), `abandoned` is called: who gives up
-    cannot release what the thread still uses, so that the thread's end has to.
+    cannot release what the thread still uses, so that the thread's end has to. With `most`, no thread is started, and
+    OSError says so, while so many threads that were given up still run.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
+    if most is not None and len(_given_up) >= most:
+        why = f"{len(_given_up)} earlier attempts were given up and still run on their threads"
+        future.set_exception(OSError(errno.EAGAIN, why))
+        return future
+    mark, running = object(), True
+
+    def count(_: object) -> None:
+        if running:
+            _given_up.add(mark)
+
+    def over() -> None:
+        nonlocal running
+        running = False
+        _given_up.discard(mark)
 
     def deliver(result: Any, error: BaseException | None) -> None:
+        over()
         if future.done():
             abandoned()
         elif error is not None:
@@ -200,12 +222,15 @@ def offload(function: Callable[[], T], abandoned: Callable[[], object] = bool) -
         try:
             loop.call_soon_threadsafe(deliver, result, error)
         except RuntimeError:  # the loop was closed meanwhile
+            over()
             abandoned()
 
     try:
         _thread.start_new_thread(work, ())
     except RuntimeError:
         future.set_exception(OSError(errno.EAGAIN, "no thread can be started"))
+    else:
+        future.add_done_callback(count)
     return future
 
 

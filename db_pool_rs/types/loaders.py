@@ -19,6 +19,7 @@ from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
 from .decode import _adapters, _Float4TextLoader, _IntervalTextLoader
+from .layout import check_for
 
 Settings = Mapping[bytes, bytes | None]
 
@@ -53,4 +54,12 @@ def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes],
         connection = SimpleNamespace(pgconn=session)
         transformer = PythonTransformer(SimpleNamespace(adapters=_python_adapters(), connection=connection))
     load: Callable[[bytes], Any] = transformer.get_loader(oid, Format(format)).load
-    return load
+    check = check_for(oid) if format else None
+    if check is None:
+        return load
+
+    def load_checked(data: bytes) -> Any:
+        check(data)
+        return load(data)
+
+    return load_checked

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import ArgumentError
 from .encode import Encoder, encoder
 from .explain import Rejected, describe, shorten
-from .sizes import FIXED_SIZES
+from .layout import FIXED_SIZES
 
 MAX_PARAMETERS = 65_535  # the protocol counts them in 16 bits
 #: Bytes of the longest message that PostgreSQL takes (`PQ_LARGE_MESSAGE_LIMIT`): all arguments travel in one.

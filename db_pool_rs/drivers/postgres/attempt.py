@@ -21,6 +21,10 @@ from .libpq import (
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
+#: Threads of attempts that were given up but are not over, such as those that compute a hostile server's SCRAM: while
+#: so many run, no other attempt begins.
+MOST_GIVEN_UP = 16
+
 #: `FATAL:  28P01: ...`: the severity may be translated, the code is not.
 _SQLSTATE = re.compile(r"[^:\n]+:  ([0-9A-Z]{5}): ")
 _LOCATION = re.compile(r"\n[^:\n]+:  \w+, \S+\.c:\d+(?=\n|\Z)")
@@ -105,7 +109,7 @@ class _Attempt:
         while status != POLLING_OK:
             # The descriptor may be another one after each step.
             await wait_ready(pgconn.socket, status == POLLING_WRITING, self._deadline)
-            self._step = offload(lambda: libpq.poll(pgconn), pgconn.finish)
+            self._step = offload(lambda: libpq.poll(pgconn), pgconn.finish, most=MOST_GIVEN_UP)
             status = await until(self._step, self._deadline)
             if status == POLLING_FAILED or self._is_refused():
                 raise self._failure()

@@ -254,8 +254,8 @@ class PostgresLink(Wire):
             self._die(ConnectionLost("the server's answers are out of order", sent=True), sent=True)
             return False
         culprit = target if type(target) is Statement else self._owner(step)
-        error = server_error(result, culprit.text.sql)
-        if error.severity in ("FATAL", "PANIC"):
+        error = server_error(result, None if target is None else culprit.text.sql)
+        if target is None or error.severity in ("FATAL", "PANIC"):  # an error at the sign of life is no statement's
             self._step = step
             self._die(error, sent=True)
             return False

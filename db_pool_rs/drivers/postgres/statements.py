@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 from ...errors import ArgumentError
 from ...types import oids as pg
+from ...types.layout import FIXED_SIZES
 from ...types.parameters import MAX_PARAMETERS, ParameterCodec
-from ...types.sizes import FIXED_SIZES
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
     from ...types.decode import RowDecoder
-
 
 #: Of the 64 bits of a hash, which has a sign.
 _WORD = 2**64 - 1

@@ -84,6 +84,11 @@ pub fn no_cursor(name: &str) -> Failure {
     Failure { code: 0, error: Failure::said("ERROR", "34000", format!("cursor \"{name}\" does not exist")) }
 }
 
+/// A column's name, which the file has, cannot be told.
+pub fn not_utf8() -> Failure {
+    Failure { code: 0, error: Failure::said("ERROR", "22021", "the name of a column is not UTF-8".to_owned()) }
+}
+
 /// The statement was stopped.
 pub fn canceled() -> Failure {
     Failure { code: 0, error: Failure::said("ERROR", "57014", "canceled at the caller's request".to_owned()) }

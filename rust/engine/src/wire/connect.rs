@@ -202,6 +202,7 @@ impl Attempt<'_> {
                 }
                 b'Z' => {
                     return if login.is_accepted() {
+                        link.begin();
                         Ok(link)
                     } else {
                         Err(Malformed("a session without login").into())
