@@ -74,13 +74,15 @@ class Lexical:
     """What the words of a text tell.
 
     `command` is the first keyword in upper case ("" if there is none), `dirties` whether the text may leave state on
-    its session, `count` the number of statements in it, empty ones left out. Several together are OTHER.
+    its session, `count` the number of statements in it, empty ones left out, `streams` whether one of them is a COPY
+    whose data go over the connection itself. Several together are OTHER.
     """
 
     kind: StatementClass
     command: str
     dirties: bool
     count: int
+    streams: bool = False
 
 
 _EMPTY = Lexical(StatementClass.EMPTY, "", False, 0)
@@ -100,7 +102,8 @@ def _classify(sql: str, dialect: str, alone_functions: frozenset[str]) -> Lexica
         return _EMPTY
     if len(found) == 1:
         return found[0]
-    return Lexical(StatementClass.OTHER, found[0].command, any(one.dirties for one in found), len(found))
+    dirties, streams = any(one.dirties for one in found), any(one.streams for one in found)
+    return Lexical(StatementClass.OTHER, found[0].command, dirties, len(found), streams)
 
 
 _classify_cached = lru_cache(CACHED_TEXTS)(_classify)
@@ -181,7 +184,18 @@ def _postgresql_statement(found: list[Token], alone_functions: frozenset[str]) -
     if found[-1].kind == BROKEN:
         return Lexical(StatementClass.OTHER, command, False, 1)
     kind, dirties = _strictest(_postgresql_class(command, shape, found), _calls(shape, found, alone_functions))
-    return Lexical(kind, command, dirties, 1)
+    return Lexical(kind, command, dirties, 1, command == "COPY" and _streams(shape))
+
+
+def _streams(shape: str) -> bool:
+    """Whether a COPY's data go over the connection. STDIN and STDOUT mean the same; in parentheses they are names."""
+    depth, previous = 0, ""
+    for part in shape.split(" ")[1:-1]:
+        depth += (part == "(") - (part == ")")
+        if not depth and previous in ("FROM", "TO") and part in ("STDIN", "STDOUT"):
+            return True
+        previous = part
+    return False
 
 
 def _command(shape: str) -> str:

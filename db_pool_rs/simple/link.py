@@ -76,6 +76,7 @@ class PostgresLink(Wire):
 
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
+        assert self._cancelling is None, "bug: a cancel request is under way"
         self._group, self._done = group, done
         self._sent, self._retried = 0, False
         if self._fresh:
@@ -381,7 +382,7 @@ class PostgresLink(Wire):
         leaving = isinstance(cause, DatabaseError) and server_is_leaving(cause)
         if leaving and self._step < len(self._steps) and all(s.text.kind in _REVOCABLE for s in self._group):
             sent = False  # the server gave up before it had executed the group, so it cannot have committed it
-        running = self._done is not None
+        running = self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()
         self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)

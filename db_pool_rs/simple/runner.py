@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import ConnectionLost
 from . import actions as act
 from .conn import Conn, State
-from .driver import Driver, Link, Statement
+from .driver import CANCEL_UNDER_WAY, Driver, Link, Statement
 from .failures import failure
 from .limits import Limits
 from .scheduler import Scheduler
@@ -243,8 +243,10 @@ class Runner(Service):
         self.spawn(self._cancel_request(action.conn))
 
     async def _cancel_request(self, conn: Conn) -> None:
-        await conn.link.cancel(CANCEL_TIMEOUT)
-        self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
+        if await conn.link.cancel(CANCEL_TIMEOUT):
+            self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
+        else:
+            self.abort(conn, CANCEL_UNDER_WAY, retire=False)
 
     def _reset(self, action: act.Reset) -> None:
         self.spawn(self._clean_up(action.conn))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..errors import StatementTimeout
 from ..statement import StatementClass
 from .answer import Answer
-from .driver import STATUS, Sink, Source, Statement
+from .driver import CANCEL_UNDER_WAY, STATUS, Sink, Source, Statement
 from .exclusive import Exclusive, command_text
 from .waiting import Expired, left, until
 
@@ -185,7 +185,9 @@ class Session:
                 if rest <= 0:
                     self.runner.abort(self.conn, "the server did not react to a cancel request", retire=True)
                     return
-                await self.user.link.cancel(rest)
+                if not await self.user.link.cancel(rest):
+                    self.runner.abort(self.conn, CANCEL_UNDER_WAY, retire=self.user.busy)
+                    return
                 with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                     await asyncio.wait_for(self.user.settled(), min(pause, max(0.0, end - clock())))
                 pause *= 2
