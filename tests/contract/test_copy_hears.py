@@ -82,7 +82,7 @@ async def test_the_end_of_the_server_process_is_told_while_the_source_is_slow(pg
         copy = asyncio.ensure_future(connection.copy_to_table("t", source=source))
         await asyncio.wait_for(source.waits.wait(), PATIENCE)
         assert await pg_pool.fetchval("SELECT pg_terminate_backend($1)", pid)
-        with pytest.raises(ConnectionLost, match="57P01|administrator"):
+        with pytest.raises(ConnectionLost, match=r"57P01|administrator"):
             await asyncio.wait_for(copy, PATIENCE)
         await asyncio.wait_for(source.ended.wait(), PATIENCE)
         with pytest.raises(ConnectionLost):
@@ -136,7 +136,7 @@ async def test_notifications_that_arrive_during_copy(pg_pool: Any) -> None:
     "sql",
     [
         "COPY t FROM STDIN",
-        "copy public.\"t\" (id) from /* or */ stdin with (format csv)",
+        'copy public."t" (id) from /* or */ stdin with (format csv)',
         "COPY t FROM STDOUT",
         "COPY t TO STDOUT",
         "COPY (SELECT 'from stdin' FROM t) TO STDOUT CSV",

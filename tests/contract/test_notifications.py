@@ -185,12 +185,16 @@ async def test_sqlite_has_none(open_pool: Any) -> None:
 
 async def test_after_a_listen_that_was_rolled_back(pg_pool: Any) -> None:
     heard = Heard()
+
+    async def listen_and_fail(connection: Any, channel: str) -> None:
+        async with connection.transaction():
+            await connection.add_listener(channel, heard)
+            raise ZeroDivisionError
+
     async with pg_pool.acquire() as connection:
         for channel in ("c", "c", "d"):
             with pytest.raises(ZeroDivisionError):
-                async with connection.transaction():
-                    await connection.add_listener(channel, heard)
-                    raise ZeroDivisionError
+                await listen_and_fail(connection, channel)
         assert await connection.fetch("SELECT pg_listening_channels()") == []
         await connection.add_listener("c", heard)
         await connection.add_listener("d", Heard())

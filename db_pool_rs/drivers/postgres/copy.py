@@ -43,6 +43,7 @@ class Copy:
         cancel: Callable[[], object],
     ) -> None:
         self._pgconn = pgconn
+        self._fd = pgconn.socket
         self._libpq = libpq
         self._libpq_error = libpq.error
         self._statement = statement
@@ -114,13 +115,13 @@ class Copy:
     async def _chunks(self) -> AsyncIterator[bytes]:
         assert not callable(self._stream)
         while not (self._stopped or self._refused):
-            self._loop.add_reader(self._pgconn.socket, self._hear)
+            self._loop.add_reader(self._fd, self._hear)
             try:
                 chunk = await self._of_user(self._stream.__anext__())
             except StopAsyncIteration:
                 return
             finally:
-                self._loop.remove_reader(self._pgconn.socket)
+                self._loop.remove_reader(self._fd)
             yield as_piece(chunk)
 
     def _hear(self) -> None:
@@ -131,7 +132,7 @@ class Copy:
             self._pgconn.consume_input()
             self._pgconn.is_busy()  # hands notices on
         except self._libpq_error as error:
-            self._loop.remove_reader(self._pgconn.socket)
+            self._loop.remove_reader(self._fd)
             self._broken = error
             self._end_user()
 
@@ -196,7 +197,7 @@ class Copy:
             self._pgconn.consume_input()
 
     async def _ready(self, writing: bool) -> None:
-        loop, fd = self._loop, self._pgconn.socket
+        loop, fd = self._loop, self._fd
         ready: asyncio.Future[None] = loop.create_future()
         loop.add_reader(fd, _set, ready)
         if writing:
