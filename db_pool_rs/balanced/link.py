@@ -321,13 +321,16 @@ class KernelLink(PostgresLink):
     # -- cancelling, closing -------------------------------------------------------------------------------------
 
     async def _request_cancel(self, timeout: float) -> bool:
-        """On a thread."""
+        """On a thread, which may outlive the time-out."""
         if self._conn.status == CONNECTION_BAD:
-            return False
+            return True
         try:
-            return await until(offload(blocking_cancel(self._conn)), self._loop.time() + timeout)
-        except (Expired, OSError):
+            await until(offload(blocking_cancel(self._conn)), self._loop.time() + timeout)
+        except Expired:
             return False
+        except OSError:
+            return True
+        return True
 
 
 def _no_raw(row: int, column: int) -> bytes | None:

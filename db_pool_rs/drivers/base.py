@@ -47,6 +47,9 @@ class LinkListener(Protocol):
 Done = Callable[[bool, float, float], None]
 
 
+#: Why a connection is given up.
+CANCEL_UNDER_WAY = "a cancel request was not taken in in time: it might hit the next statement"
+
 #: The data of a COPY: pieces that the caller gives, or a function that takes them.
 Source = AsyncIterator[bytes]
 Sink = Callable[[bytes], Awaitable[Any]]
@@ -80,7 +83,11 @@ class Link(Protocol):
         """Whether the session is inside a transaction block, failed or not."""
 
     async def cancel(self, timeout: float) -> bool:
-        """Ask the server to stop what runs here. Returns when a late cancel can no longer hit the next statement."""
+        """Ask the server to stop what runs here.
+
+        Returns True when the request can no longer hit the next statement: the server has closed the connection that
+        carried it, or it never got out. False after `timeout` seconds: then the connection must not be used again.
+        """
 
     def reset_statements(self) -> Sequence[str]:
         """The statements that bring a session back to its initial state."""

@@ -63,7 +63,7 @@ class FullRunner(Service):
         self._links: dict[int, FullLink] = {}
         self._token = 0
         #: Who waits for what the engine was asked for under a number.
-        self._expected: dict[int, FullLink | asyncio.Future[None]] = {}
+        self._expected: dict[int, FullLink | asyncio.Future[bool]] = {}
         self._running: list[tuple[float, str]] = []
         self._ended = False
         #: What became of a first connection was told. The engine's figures run ahead of what it tells.
@@ -138,17 +138,17 @@ class FullRunner(Service):
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
-    def expect(self, who: FullLink | asyncio.Future[None]) -> int:
+    def expect(self, who: FullLink | asyncio.Future[bool]) -> int:
         """A number under which the engine's answer will reach `who`."""
         self._token += 1
         self._expected[self._token] = who
         return self._token
 
-    async def stop_on(self, link: FullLink) -> None:
-        """Have the server asked to stop what runs on `link`."""
-        stopped: asyncio.Future[None] = self.loop.create_future()
+    def stop_on(self, link: FullLink) -> asyncio.Future[bool]:
+        """Have the server asked to stop what runs on `link`; True when the request can hit nothing else any more."""
+        stopped: asyncio.Future[bool] = self.loop.create_future()
         self.native.stop(link.id, self.expect(stopped))
-        await stopped
+        return stopped
 
     def lent(self, item: int, conn: int) -> None:
         """A connection is lent to a waiter."""
@@ -187,12 +187,12 @@ class FullRunner(Service):
         if user is not None and user.on_notification is not None:
             user.on_notification(pid, channel, payload)
 
-    def stopped(self, token: int) -> None:
-        """A request to stop was taken in."""
+    def stopped(self, token: int, closed: bool) -> None:
+        """A request to stop has ended: the server has closed its connection, or it may still hit what runs next."""
         future = self._expected.pop(token)
         assert isinstance(future, asyncio.Future)
         if not future.done():
-            future.set_result(None)
+            future.set_result(closed)
 
     def lent_lost(self, conn: int, loss: Loss) -> None:
         """A connection that is lent is gone."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import ROWS, Database
@@ -15,8 +14,6 @@ from ..sql import StatementClass, classify
 if TYPE_CHECKING:
     from ..config import PoolConfig
 
-#: COPY that wants a stream of data on the connection itself; from and to files or programs it is a plain statement.
-_COPY_STREAM = re.compile(r"\b(FROM\s+STDIN|TO\s+STDOUT)\b", re.IGNORECASE)
 #: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
@@ -65,8 +62,11 @@ class Texts:
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.backslashes and self._driver.escapes is not False:
             lexical = lexical.carefully()
-        if lexical.command == "COPY" and _COPY_STREAM.search(sql):
-            raise InterfaceError("COPY from STDIN or to STDOUT is not a statement with a result: it cannot be executed")
+        if lexical.streams:
+            raise InterfaceError(
+                "COPY FROM STDIN and TO STDOUT carry data besides the statement: on a connection from acquire(), "
+                "copy_to_table() and copy_records_to_table() take them in, copy_from_table() and copy_from_query() out"
+            )
         text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
         table = self._others if unfit else self.known

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import Driver, Link
+from ..drivers.base import CANCEL_UNDER_WAY, Driver, Link
 from ..errors import ConnectionLost
 from ..pool.executor import Service
 from ..pool.failures import failure
@@ -262,8 +262,10 @@ class Runner(Service):
         self.spawn(self._cancel_request(action.conn))
 
     async def _cancel_request(self, conn: Conn) -> None:
-        await conn.link.cancel(CANCEL_TIMEOUT)
-        self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
+        if await conn.link.cancel(CANCEL_TIMEOUT):
+            self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
+        else:
+            self.abort(conn, CANCEL_UNDER_WAY, retire=False)
 
     def _reset(self, action: act.Reset) -> None:
         self.spawn(self._clean_up(action.conn))

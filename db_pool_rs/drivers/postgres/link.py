@@ -22,7 +22,7 @@ from ..base import Done, LinkListener
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
 from .results import LONG, LongResults
-from .servererrors import server_error, server_is_leaving
+from .servererrors import server_error, server_is_leaving, was_idle
 from .socket import Wire
 from .staleness import alters, check_columns, may_heal
 from .statements import Description, check_count, most_described
@@ -51,7 +51,7 @@ class PostgresLink(Wire):
         #: What the server answers next, in order: statements, or what is sent in front of them: the text that is being
         #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
         self._steps: list[Any] = []
-        self._step = self._sent = 0
+        self._step = self._sent = self._earlier = 0  # earlier: statements done in other round trips of the group
         #: The statement whose types the server is being asked for.
         self._asked: Statement | None = None
         #: It is asked for them, and nothing is run.
@@ -76,8 +76,9 @@ class PostgresLink(Wire):
 
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
+        assert self._cancelling is None, "bug: a cancel is under way"
         self._group, self._done = group, done
-        self._sent, self._retried = 0, False
+        self._sent, self._earlier, self._retried = 0, 0, False
         if self._fresh:
             self._fresh = []
 
@@ -267,7 +268,7 @@ class PostgresLink(Wire):
         return True
 
     def _owner(self, step: int) -> Statement:
-        """The statement for whose sake a step was sent: the next one, or the one that is being described."""
+        """The statement that a step was sent for: the next one, or the one that is being described."""
         for target in self._steps[step:]:
             if type(target) is Statement:
                 return target
@@ -286,6 +287,7 @@ class PostgresLink(Wire):
             self._report(self._ok, 0)
         elif self._ok and self._sent < len(group):
             self.listener.on_round_trip(self, now - self._started)
+            self._earlier = self._sent
             self._continue()
         elif self._ok:
             if self._fresh:
@@ -378,9 +380,10 @@ class PostgresLink(Wire):
         """The connection is lost: close it and tell the listener, once."""
         cause = self._fatal or error
         leaving = isinstance(cause, DatabaseError) and server_is_leaving(cause)
-        if leaving and self._step < len(self._steps) and all(s.text.kind in _REVOCABLE for s in self._group):
+        revocable = leaving and all(one.text.kind in _REVOCABLE for one in self._group)
+        if (revocable or was_idle(cause)) and self._step < len(self._steps) and not self._earlier:
             sent = False  # the server gave up before it had executed the group, so it cannot have committed it
-        running = self._done is not None
+        running = self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()
         self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)

@@ -10,15 +10,18 @@ use crate::wire::{Answer, Column, Described, Lost, Notification, Outcome, Settin
 
 /// How often a statement is prepared again before its error is reported.
 const MOST_RETRIES: u32 = 3;
+/// Why a connection is given up.
+const CANCEL_UNDER_WAY: &str = "a cancel request was not taken in in time: it might hit the next statement";
 
 impl Actor {
     pub(super) fn handle(&mut self, conn: ConnId, event: Event) {
         let now = self.now();
         let actions = match event {
-            Event::CancelClosed(None) => self.scheduler.cancel_closed(conn, now),
-            Event::CancelClosed(Some(token)) => return self.batch.push(Completion::Stopped(token)),
+            Event::CancelClosed(None, true) => self.scheduler.cancel_closed(conn, now),
+            Event::CancelClosed(Some(token), closed) => return self.batch.push(Completion::Stopped(token, closed)),
             // What follows comes from a connection that may have been given up meanwhile.
             _ if !self.members.contains_key(&conn) => return,
+            Event::CancelClosed(None, false) => self.lost(conn, Lost::new(CANCEL_UNDER_WAY), false, now),
             Event::Opened(key, settings) => {
                 let greets = self.options.greets;
                 let member = self.member(conn);
@@ -63,9 +66,10 @@ impl Actor {
         self.scheduler.open_failed(conn, now, permanent, jitter)
     }
 
-    pub(super) fn lost(&mut self, conn: ConnId, lost: Lost, retire: bool, now: f64) -> Vec<Action> {
+    pub(super) fn lost(&mut self, conn: ConnId, mut lost: Lost, retire: bool, now: f64) -> Vec<Action> {
         self.counters.lost += 1;
         let member = self.members.remove(&conn).expect("bug: a connection that is not there");
+        lost.sent |= member.at > 0 && !member.group.is_empty(); // a part of the group is done
         let jitter = self.draw();
         let actions = match member.stage {
             Stage::Greeting => Vec::new(), // whoever greets it hears of it, and tells

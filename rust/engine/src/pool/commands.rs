@@ -154,7 +154,7 @@ impl Actor {
     pub(super) fn cancel(&mut self, conn: ConnId, token: Option<u64>) {
         match (self.members.get(&conn).and_then(|member| member.key.clone()), token) {
             (Some(key), _) => drop(tokio::spawn(super::member::cancel(key, conn, token, self.events.clone()))),
-            (None, Some(token)) => self.batch.push(Completion::Stopped(token)),
+            (None, Some(token)) => self.batch.push(Completion::Stopped(token, true)),
             (None, None) => {}
         }
     }

@@ -208,8 +208,9 @@ pub enum Completion {
     CopyTurn(u64, Option<Bytes>),
     /// Notifications for whoever holds that connection.
     Notified(ConnId, Vec<Notification>),
-    /// The server was asked to stop, and has closed the connection of the request.
-    Stopped(u64),
+    /// The server was asked to stop, and whether it has closed the connection of the request: if not, the request may
+    /// still hit what runs next.
+    Stopped(u64, bool),
     /// A connection that is lent is gone.
     LentLost(ConnId, Lost),
     /// A new connection is lent to be looked at; answer with [`Command::Greeted`].

@@ -182,6 +182,11 @@ impl Run {
         self.step += 1;
     }
 
+    /// Whether no statement was executed as far as the server has told.
+    pub(super) fn nothing_done(&self) -> bool {
+        !self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Done { .. }))
+    }
+
     /// Whether all of it is done, what became of each statement, and the bytes of the largest result.
     pub(super) fn end(self) -> Result<(bool, Vec<Outcome>, usize), Lost> {
         if self.step < self.steps.len() {
