@@ -18,7 +18,7 @@ from ..metrics.counters import PoolMetrics
 from ..scheduler.model import Statement
 from ..scheduler.waiter import Waiter
 from .exclusive import Exclusive, command_text
-from .failures import Report, is_permanent
+from .failures import Report, is_permanent, situation
 from .outages import Outages
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ class Service(ABC):
     def report(self) -> Report:
         """How things stand, for the errors of this turn of the event loop: made once, however many fail together."""
         if self._report is None:
-            self._report = Report(self.gauges(), self.holders(), self.stats())
+            self._report = Report(situation(self.gauges()), self.holders(), self.stats())
             self.loop.call_soon(self._forget_report)
         return self._report
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Report(NamedTuple):
     """How a pool stands when it fails somebody, and who holds its connections."""
 
-    gauges: PoolGauges
+    situation: str
     holders: tuple[str, ...]
     stats: PoolStats
 
@@ -44,14 +44,15 @@ def _error(service: Service, reason: Reason, sent: bool, waited: float, for_conn
             "the deadline passed while the statement ran; the server was asked to stop it", sent=True
         )
     what = "connection" if for_connection else "turn"
-    gauges, holders, stats = service.report()
-    message = f"no {what} within {waited:.1f} s: {gauges.size} of {gauges.max_size} connections ({_counts(gauges)})"
+    report = service.report()
+    message = f"no {what} within {waited:.1f} s: {report.situation}"
     if service.last_error is not None:
         message += f"; last error: {reason_of(service.last_error)}"
-    return PoolTimeout(message, holders=holders, stats=stats)
+    return PoolTimeout(message, holders=report.holders, stats=report.stats)
 
 
-def _counts(gauges: PoolGauges) -> str:
+def situation(gauges: PoolGauges) -> str:
+    """How many connections there are, and what they do."""
     counts = {
         "opening": gauges.opening,
         "idle": gauges.idle,
@@ -60,7 +61,8 @@ def _counts(gauges: PoolGauges) -> str:
         "session": gauges.sessions,
         "closing": gauges.size - gauges.opening - gauges.idle - gauges.busy,
     }
-    return ", ".join(f"{state} {count}" for state, count in counts.items() if count)
+    states = ", ".join(f"{state} {count}" for state, count in counts.items() if count)
+    return f"{gauges.size} of {gauges.max_size} connections ({states})"
 
 
 def is_permanent(error: Exception | None) -> bool:

@@ -172,7 +172,8 @@ class _Benchmark:
                 continue
             who = [contender for contender in contenders if contender not in WORKLOADS[name].without]
             for tasks in self._tasks(name):
-                job = replace(template, workload=name, tasks=tasks)
+                size = WORKLOADS[name].max_size or template.max_size
+                job = replace(template, workload=name, tasks=tasks, max_size=size)
                 self._runs_of_job = 0
                 measurement = run_rounds(job, who, self._options.rounds, partial(self._before, job, who))
                 self._report.measurements.append(measurement)
