@@ -132,8 +132,26 @@ class Answer(Generic[T]):
         return f"<Answer {'done' if self._done else 'pending'}>"
 
 
-#: One mark for each thread of :func:`offload` that still runs though nobody waits for it any more.
-_given_up: set[object] = set()
+class _Thread:
+    """A thread of :func:`offload`, kept in `_given_up` while it runs though nobody waits for it any more."""
+
+    __slots__ = ("_running",)
+
+    def __init__(self) -> None:
+        self._running = True
+
+    def is_given_up(self, _: object) -> None:
+        """Nobody waits any more; it may be over."""
+        if self._running:
+            _given_up.add(self)
+
+    def is_over(self) -> None:
+        """It has done its work."""
+        self._running = False
+        _given_up.discard(self)
+
+
+_given_up: set[_Thread] = set()
 
 
 class Expired(Exception):
@@ -193,19 +211,10 @@ def offload(
         why = f"{len(_given_up)} earlier attempts were given up and still run on their threads"
         future.set_exception(OSError(errno.EAGAIN, why))
         return future
-    mark, running = object(), True
-
-    def count(_: object) -> None:
-        if running:
-            _given_up.add(mark)
-
-    def over() -> None:
-        nonlocal running
-        running = False
-        _given_up.discard(mark)
+    thread = _Thread()
 
     def deliver(result: Any, error: BaseException | None) -> None:
-        over()
+        thread.is_over()
         if future.done():
             abandoned()
         elif error is not None:
@@ -222,7 +231,7 @@ def offload(
         try:
             loop.call_soon_threadsafe(deliver, result, error)
         except RuntimeError:  # the loop was closed meanwhile
-            over()
+            thread.is_over()
             abandoned()
 
     try:
@@ -230,7 +239,7 @@ def offload(
     except RuntimeError:
         future.set_exception(OSError(errno.EAGAIN, "no thread can be started"))
     else:
-        future.add_done_callback(count)
+        future.add_done_callback(thread.is_given_up)
     return future
 
 

@@ -73,6 +73,14 @@ def _check_numeric(data: bytes) -> None:
     size = len(data)
     if size < 8 or data[0] << 9 | data[1] << 1 != size - 8:
         _wrong_width(size, 8 + 2 * int.from_bytes(data[:2], "big"))
+    # A digit is at most 9999, 0x270F, and a scale 0x3FFF: psycopg's loaders would carry what is more.
+    if data[6] > 0x3F or (size > 8 and max(data[8::2]) >= 0x27 and max(_digits(data[8:])) > 9999):
+        raise ValueError("malformed numeric")
+
+
+def _digits(data: bytes) -> tuple[int, ...]:
+    digits: tuple[int, ...] = Struct(f">{len(data) // 2}H").unpack(data)
+    return digits
 
 
 def _check_network(data: bytes) -> None:

@@ -1,6 +1,8 @@
 """Run by test_hostile_values in a process of its own: what each damaged value gives, one line of JSON for each.
 
-`python -m tests.faults.hostile_values MODE SEED COUNT`: the values of `DAMAGED`, then COUNT that are made of good ones.
+`python -m tests.faults.hostile_values MODE SEED COUNT`: the values of `DAMAGED`, then COUNT that are made of good ones,
+through a pool. With `direct` as a fourth argument the latter go to the engine's decoders, without a server, and only
+what the engine says otherwise than `simple` is told: nox -s fuzz.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import json
 import random
 import struct
 import sys
+from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -71,6 +74,8 @@ DAMAGED: list[tuple[int, bytes]] = [
     (MULTIRANGE, b"\x7f\xff\xff\xff"),
     (MULTIRANGE, b"\0\0\0\1" + struct.pack(">i", 14) + _range(ONE, b"\1")),
     (pg.INET.oid, b"\2\x20\0\4\x7f\0"),
+    (pg.NUMERIC.oid, bytes.fromhex("0003000100000003000109297f7c")),  # a digit of more than 9999
+    (pg.NUMERIC.oid, bytes.fromhex("00010000000060000001")),  # a scale that is none
 ]
 GOOD: dict[int, Any] = {
     pg.INT4.array_oid: [1, None, -3], pg.TEXT.array_oid: ["a", "", None, "long " * 9], pg.INT8.oid: 2**40,
@@ -114,6 +119,51 @@ async def given(mode: str, oid: int, data: bytes) -> str:
             return found
 
 
+def decoder(mode: str) -> Callable[[int, bytes], Any]:
+    """What decodes one value as the engine does."""
+    if mode == "full":
+        from db_pool_rs_full import _decode  # type: ignore[attr-defined]
+
+        return lambda oid, data: _decode([("c", oid)], [[data]], 1, ("", "ISO, MDY", "postgres"))[0][0]
+    if mode == "balanced":
+        import db_pool_rs.types.loaders  # noqa: F401
+        from db_pool_rs.balanced.columns import Plan
+        from db_pool_rs.balanced.slices import decode, new_block
+        from tests.cext.results import Session, result_of
+
+        block = new_block()
+        return lambda oid, data: decode(block, Plan(["c"], [oid], 1, Session()), result_of([oid], [[data]]))[0][0][0]
+    from db_pool_rs.types.decode import RowDecoder
+
+    def load(oid: int, data: bytes) -> Any:
+        return RowDecoder(["c"], [oid], 1).load(0, 0, data)
+
+    return load
+
+
+def outcome(decode: Callable[[int, bytes], Any], oid: int, data: bytes) -> str:
+    """A value, or DecodeError."""
+    try:
+        return repr(decode(oid, data))
+    except db_pool_rs.DecodeError:
+        return "DecodeError"
+
+
+def direct(mode: str, seed: int, count: int) -> int:
+    """Decode altered values; tells how many were refused, and each that `simple` reads otherwise: so many are returned."""
+    chance, refused, others = random.Random(seed), 0, 0
+    decode, expected = decoder(mode), decoder("simple")
+    for _ in range(count):
+        oid, data = mutated(chance)
+        found, wanted = outcome(decode, oid, data), outcome(expected, oid, data)
+        refused += found == "DecodeError"
+        if found != wanted:
+            others += 1
+            print(json.dumps([oid, data.hex(), found, wanted]), flush=True)
+    print(json.dumps({"inputs": count, "refused": refused, "others": others}), flush=True)
+    return others
+
+
 async def main(mode: str, seed: int, count: int) -> None:
     """One line for each value: its type, itself, what it gave."""
     chance = random.Random(seed)
@@ -122,4 +172,8 @@ async def main(mode: str, seed: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+    name, given_seed, inputs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    if sys.argv[4:] == ["direct"]:
+        sys.exit(1 if direct(name, given_seed, inputs) else 0)
+    else:
+        asyncio.run(main(name, given_seed, inputs))
