@@ -127,7 +127,7 @@ async def _outcome(queries: Any, call: Call) -> Any:
 def without_tokens(calls: list[Call], outcomes: list[Any]) -> list[Any]:
     """Version tokens are arbitrary numbers; what counts is which calls were given the same."""
     pairs = list(zip(calls, outcomes, strict=True))
-    tokens = [out[0][0] if TOKEN in call[0] and isinstance(out, list) else None for call, out in pairs]
+    tokens = [out[0][0] if TOKEN in call[0] and isinstance(out, list) and out else None for call, out in pairs]
     return [out if token is None else tokens.index(token) for token, out in zip(tokens, outcomes, strict=True)]
 
 

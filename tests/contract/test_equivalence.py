@@ -11,6 +11,8 @@ compared are numbers of sequences and values of version tokens; of the latter, w
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
@@ -32,7 +34,8 @@ from tests.contract.programs import (
     run_alone,
     run_together,
 )
-from tests.contract.schema_features import EFFECTS, VEHICLES, Part, part, parts
+from tests.contract.schema_features import EFFECTS, LASTING, VEHICLES, Part, part, parts
+from tests.contract.waiting import until
 
 Make = Callable[..., Any]
 Run = Callable[[Any, list[Call]], Awaitable[list[Any]]]
@@ -51,9 +54,16 @@ FAULTS = {
 ALONE: dict[str, Any] = {"pipelining": "off", "reset": "always"}
 
 
+GUARD = importlib.util.find_spec("db_pool_rs.guard") is not None
+
+
 @pytest.fixture
-def without_guard() -> None:
-    """Statements are grouped by their words alone."""
+def without_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements are grouped by their words alone: the guard finds nothing in any catalogue."""
+    if GUARD:
+        keeper = importlib.import_module("db_pool_rs.guard.keeper")
+        nothing = keeper.findings([])
+        monkeypatch.setattr(keeper, "findings", lambda rows, shared: nothing)
 
 
 NAMES = ("equal_grouped", "equal_alone")
@@ -88,9 +98,17 @@ def sides(open_pool: Any, pg_server: Any, two_databases: None) -> Make:
     return make
 
 
+#: How many schemas are made, and programs run on each.
+SCHEMAS, PROGRAMS = 12, 3
+
+
 async def _run(side: Side, run: Run, schema: list[Part], program: Program) -> Seen:
     """Run a program on one side, and look at everything that it did."""
-    for call in program.teaching:
+    first = program.teaching[0]
+    await run(side.pool, [first])  # with it the guard begins
+    if GUARD:
+        await until(lambda: side.pool.explain(first[0]).guarded)
+    for call in program.teaching[1:]:
         await run(side.pool, [call])
     return await side.see(program.calls, await run(side.pool, program.calls), schema)
 
@@ -137,6 +155,26 @@ async def test_every_vehicle_can_be_made_and_reaches_its_function(sides: Make) -
 
 #: Vehicles whose functions have no effect: the server takes no others, or there is nothing to call.
 WITHOUT_EFFECT = {"generated column", "index on an expression", "identity and serial", "materialized view"}
+
+
+PASSING = tuple(name for name in EFFECTS if name not in LASTING)
+
+
+@pytest.mark.skipif(not GUARD, reason="without the guard groups differ, as the next test shows")
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("effects", [PASSING, LASTING], ids=["in the transaction", "on the session"])
+async def test_groups_do_what_statements_alone_do(sides: Make, effects: tuple[str, ...]) -> None:
+    random, members, found = Random(4), 0, []
+    for _ in range(SCHEMAS):
+        schema = parts(random, 4, effects)
+        async with sides(schema) as both:
+            for number in range(PROGRAMS):
+                program = make_program(random, schema, number)
+                differ = await _compare(both, schema, program)
+                found += [f"{[one.name for one in schema]}: {one}" for one in differ]
+            members += _members(both[0].pool)
+    assert found == []
+    assert members >= SCHEMAS * PROGRAMS, "hardly anything was grouped: the test shows nothing"
 
 
 @pytest.mark.parametrize(("sign", "schema"), FAULTS.items(), ids=list(FAULTS))
