@@ -18,7 +18,7 @@ from ..metrics.counters import PoolMetrics
 from ..scheduler.model import Statement
 from ..scheduler.waiter import Waiter
 from .exclusive import Exclusive, command_text
-from .failures import is_permanent
+from .failures import Report, is_permanent
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -58,6 +58,7 @@ class Service(ABC):
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._report: Report | None = None
 
     # -- what the pool asks for ----------------------------------------------------------------------------------
 
@@ -135,9 +136,16 @@ class Service(ABC):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.driver.close()
 
-    def stop_later(self) -> None:
-        """`stop` without waiting for it."""
-        self._stopping = self.loop.create_task(self.stop())
+    def stop_soon(self) -> None:
+        """`stop`, once, however often the pool is closed or terminated."""
+        if self._stopping is None:
+            self._stopping = self.loop.create_task(self.stop())
+            self._changed.set()
+
+    async def until_stopped(self) -> None:
+        """Wait until that is done."""
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` on the pool's account; it ends with the pool."""
@@ -201,6 +209,16 @@ class Service(ABC):
         return is_permanent(error)
 
     # -- reports -------------------------------------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """How things stand, for the errors of this turn of the event loop: made once, however many fail together."""
+        if self._report is None:
+            self._report = Report(self.gauges(), self.holders(), self.stats())
+            self.loop.call_soon(self._forget_report)
+        return self._report
+
+    def _forget_report(self) -> None:
+        self._report = None
 
     def executed(self, statements: Sequence[Statement], seconds: float) -> None:
         """Count statements that were answered together after `seconds`."""
