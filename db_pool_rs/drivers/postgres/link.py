@@ -52,13 +52,11 @@ class PostgresLink(Wire):
         #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
         self._steps: list[Any] = []
         self._step = self._sent = self._earlier = 0  # earlier: statements done in other round trips of the group
-        #: The statement whose types the server is being asked for.
+        #: The statement whose types the server is being asked for, and whether nothing is run.
         self._asked: Statement | None = None
-        #: It is asked for them, and nothing is run.
         self._describing = False
-        #: What was prepared in front of statements of this group.
+        #: What was prepared in front of statements of this group; an ALTER or DROP is not committed yet.
         self._fresh: list[Description] = []
-        #: An ALTER or DROP is not committed yet.
         self._altered = False
         self._ok = True
         self._started = 0.0
