@@ -1,4 +1,4 @@
-"""A CancelRequest that is held up on its way: nothing else is sent on the connection meanwhile, and in the end it is lost.
+"""A CancelRequest is held up on its way: nothing else is sent on the connection, which is given up in the end.
 
 Each kind of call is given up while its work on the server ends by itself: only the request is then left.
 """

@@ -31,9 +31,7 @@ async def test_a_pool_does_not_notice(open_pool: Any, proxy: FaultProxy, pg_data
     assert await pool.fetchval("SELECT count(*) FROM t") == 1
 
 
-async def test_a_session_is_told_that_nothing_was_executed(
-    open_pool: Any, proxy: FaultProxy, pg_database: str
-) -> None:
+async def test_a_session_is_told_that_nothing_was_executed(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
     pool = await open_pool(proxy.dsn(pg_database), **IDLE)
     await pool.execute("CREATE TABLE t (a int)")
     async with pool.acquire() as connection:

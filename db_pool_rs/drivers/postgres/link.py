@@ -59,8 +59,7 @@ class PostgresLink(Wire):
         self._fresh: list[Description] = []
         self._altered = False
         self._ok = True
-        self._started = 0.0
-        self._retried = False
+        self._started, self._retried = 0.0, False
         super().__init__(pgconn, listener, driver.libpq)
         self._used = monotonic()
         self._long = LongResults(self._loop)
@@ -73,7 +72,8 @@ class PostgresLink(Wire):
         self._continue()
 
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
-        assert self._done is None and self._cancelling is None, "bug: the connection is not free"
+        assert self._done is None, "bug: two groups on one connection"
+        assert self._cancelling is None, "bug: a cancel request is under way"
         self._group, self._done = group, done
         self._sent, self._earlier, self._retried = 0, 0, False
         if self._fresh:
