@@ -39,6 +39,13 @@ class Texts:
         for text in self.known.values():
             text.groupable = False
 
+    def read_again(self) -> None:
+        """What backslashes mean on this server is known by now, or is another thing than before."""
+        for table in (self.known, self._others):
+            for text in [text for text in table.values() if text.lexical.backslashes]:
+                text.groupable = False
+                del table[text.sql]
+
     def learn(self, sql: str, shared: bool) -> Text:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
         if not isinstance(sql, str):
@@ -58,6 +65,8 @@ class Texts:
                 "COPY FROM STDIN and TO STDOUT carry data besides the statement: on a connection from acquire(), "
                 "copy_to_table() and copy_records_to_table() take them in, copy_from_table() and copy_from_query() out"
             )
+        if lexical.backslashes and self._driver.escapes is not False:
+            lexical = lexical.carefully()
         text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
         table = self._others if unfit else self.known
@@ -84,6 +93,13 @@ def nothing(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
     if args:
         raise ArgumentError(f"the text holds no statement, so it takes no arguments; got {len(args)}")
     return [] if want is ROWS else Status("")
+
+
+def single(parts: list[str]) -> str:
+    """The only one of a text's statements; InterfaceError if there are others."""
+    if len(parts) != 1:
+        raise InterfaceError(f"one statement at a time: the text holds {len(parts)}")
+    return parts[0]
 
 
 def _refuse(text: Text) -> None:

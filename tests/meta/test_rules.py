@@ -1,4 +1,4 @@
-"""The rules of docs/scheduling.md: every number that code and tests cite is there, and every rule is cited by a test."""
+"""The rules of docs/scheduling.md: every number that is cited exists, and every rule is cited by a test."""
 
 from __future__ import annotations
 
