@@ -86,7 +86,8 @@ class CopyTurns:
         """Take pieces together: the engine lives on another thread, so that each answer has its price."""
         try:
             while True:
-                self._data += as_piece(await source.__anext__())
+                piece = as_piece(await source.__anext__())
+                self._data += piece
                 if self._asked and self._giving is None:
                     self._giving = self._loop.call_soon(self._give)  # with what else the source has by then
                 while len(self._data) >= PIECE:

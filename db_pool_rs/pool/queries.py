@@ -60,13 +60,13 @@ class Texts:
     def _read(self, sql: str) -> Text:
         _check(sql)
         lexical = classify(sql, self._driver.dialect, self._alone)
-        if lexical.backslashes and self._driver.escapes is not False:
-            lexical = lexical.carefully()
         if lexical.streams:
             raise InterfaceError(
                 "COPY FROM STDIN and TO STDOUT carry data besides the statement: on a connection from acquire(), "
                 "copy_to_table() and copy_records_to_table() take them in, copy_from_table() and copy_from_query() out"
             )
+        if lexical.backslashes and self._driver.escapes is not False:
+            lexical = lexical.carefully()
         text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
         table = self._others if unfit else self.known

@@ -18,7 +18,7 @@ import enum
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from .functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT, TRANSACTION_COLUMNS, is_among
 from .lexer import (
@@ -203,13 +203,10 @@ def _postgresql_statement(found: list[Token], alone_functions: frozenset[str]) -
 
 def _streams(shape: str) -> bool:
     """Whether a COPY's data go over the connection. STDIN and STDOUT mean the same; in parentheses they are names."""
-    depth, previous = 0, ""
-    for part in shape.split(" ")[1:-1]:
-        depth += (part == "(") - (part == ")")
-        if not depth and previous in ("FROM", "TO") and part in ("STDIN", "STDOUT"):
-            return True
-        previous = part
-    return False
+    parts = shape.split(" ")
+    depths = accumulate((part == "(") - (part == ")") for part in parts)
+    pairs = zip(parts, parts[1:], depths, strict=False)
+    return any(not depth and one in ("FROM", "TO") and two in ("STDIN", "STDOUT") for one, two, depth in pairs)
 
 
 def _command(shape: str) -> str:

@@ -18,7 +18,7 @@ _CANCEL_CONN = 170000
 
 
 async def cancel(pgconn: PGconn, *, timeout: float | None = 5.0) -> bool:
-    """Send a CancelRequest; True once none is under way: the server has closed its connection, or there was none.
+    """Send a CancelRequest; True once it can hit nothing more: its connection is closed, or there never was one.
 
     The server's answer is the statement's own: it may still end well if the request came too late. Never raises for a
     server that is gone (True) or silent: False, after `timeout` seconds: the request may still hit what runs then.

@@ -52,17 +52,14 @@ class PostgresLink(Wire):
         #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
         self._steps: list[Any] = []
         self._step = self._sent = self._earlier = 0  # earlier: statements done in other round trips of the group
-        #: The statement whose types the server is being asked for.
+        #: The statement whose types the server is being asked for, and whether nothing is run.
         self._asked: Statement | None = None
-        #: It is asked for them, and nothing is run.
         self._describing = False
-        #: What was prepared in front of statements of this group.
+        #: What was prepared in front of statements of this group; an ALTER or DROP is not committed yet.
         self._fresh: list[Description] = []
-        #: An ALTER or DROP is not committed yet.
         self._altered = False
         self._ok = True
-        self._started = 0.0
-        self._retried = False
+        self._started, self._retried = 0.0, False
         super().__init__(pgconn, listener, driver.libpq)
         self._used = monotonic()
         self._long = LongResults(self._loop)
@@ -76,7 +73,7 @@ class PostgresLink(Wire):
 
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
-        assert self._cancelling is None, "bug: a cancel is under way"
+        assert self._cancelling is None, "bug: a cancel request is under way"
         self._group, self._done = group, done
         self._sent, self._earlier, self._retried = 0, 0, False
         if self._fresh:
