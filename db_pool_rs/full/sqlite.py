@@ -1,4 +1,4 @@
-"""SQLite as mode full knows it: texts are read here, carried out by the engine, which has an SQLite of its own.
+"""SQLite as mode full knows it: texts are read here, carried out by the engine, with the SQLite of this Python.
 
 Errors are made of what SQLite said, through the exception that the standard library would have raised: so they are
 those of mode simple, causes included.
@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectFailed, Error, server_error
+from ..errors import ConnectFailed, Error, ModeUnavailableError, server_error
 from ..simple._sqlite_dialect import SqliteDialect
 from ..simple._sqlite_errors import statement_error
 from ..simple._sqlite_text import Description, Lock, Role
 from ..simple.cost import Text
 from ..simple.driver import STATUS
 from ..statement import StatementClass, classify
+from .sqlite_library import problem
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
@@ -63,6 +64,8 @@ class FullSqliteDriver(SqliteDialect):
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
+        if (reason := problem()) is not None:
+            raise ModeUnavailableError("full", reason, "mode='simple' serves SQLite with the one of this Python")
         self._config = config
         self._command = lru_cache(_MOST_COMMANDS)(self._learn_command)
 

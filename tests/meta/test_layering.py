@@ -38,7 +38,7 @@ LAYERS: dict[str, tuple[str, str]] = {
         "simple.description simple.servererrors",
         "seam loop types leaf base",
     ),
-    "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite* full.sqlite", "seam loop leaf base"),
+    "sqlite": ("simple.sqlite simple.sqlite_* simple._sqlite* full.sqlite full.sqlite_library", "seam loop leaf base"),
     "loop": ("simple.waiting simple.answer", ""),  # futures with deadlines; knows neither pools nor databases
     "seam": ("simple.driver simple.cost simple.dialect simple.passwords simple.limits simple.waiter", "loop leaf base"),
     "contract": ("abc", "leaf base"),
