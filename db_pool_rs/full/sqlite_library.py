@@ -46,7 +46,9 @@ def _lend() -> str | None:
         _load_as_extension(native.__file__)
     if native._sqlite_missing() is None:
         return None
-    return "the SQLite of this Python shows no symbols and loads no extensions, and a second one would not see its locks"
+    return (
+        "the SQLite of this Python shows no symbols and loads no extensions, and a second one would not see its locks"
+    )
 
 
 def _symbols(names: list[str]) -> dict[str, int] | None:

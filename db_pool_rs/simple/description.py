@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import ArgumentError
 from ..types import oids as pg
 from ..types.parameters import MAX_PARAMETERS, ParameterCodec
+from .session_settings import is_sensitive
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -36,7 +37,7 @@ class Description:
     """
 
     __slots__ = (
-        "decoder", "encode", "formats", "learned", "name", "names", "oids", "param_oids", "result_format", "row_bytes",
+        "decoder", "encode", "formats", "is_sensitive", "learned", "name", "names", "oids", "param_oids", "result_format", "row_bytes",
         "sql", "wide",
     )  # fmt: skip
 
@@ -53,6 +54,7 @@ class Description:
         self.names = tuple(names)
         self.oids = tuple(oids)
         self.result_format = self.best_format()
+        self.is_sensitive = not self.result_format and is_sensitive(self.oids)
         self.decoder: RowDecoder | None = None
         #: For the size of a result: bytes of the columns of fixed size, and the numbers of the others.
         self.row_bytes = sum(FIXED_SIZES.get(oid, 0) for oid in self.oids)

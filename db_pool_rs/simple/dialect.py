@@ -13,6 +13,10 @@ _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializ
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
 
 
+#: What a new session is asked: whether statements of a group share a snapshot, whether floats in text are exact.
+QUESTION = "SELECT current_setting('default_transaction_isolation'), current_setting('extra_float_digits')"
+
+
 class PostgresDialect:
     """The part of a :class:`~db_pool_rs.simple.driver.Database` that needs no connection."""
 
@@ -23,7 +27,7 @@ class PostgresDialect:
     answer: type[Answer[Any]] = Answer
 
     def __init__(self, config: PoolConfig) -> None:
-        self.question: str | None = None if config.pipelining == "off" else "SHOW default_transaction_isolation"
+        self.question: str | None = QUESTION
 
     def answered(self, value: Any) -> bool:
         """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""

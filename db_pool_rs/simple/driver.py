@@ -116,6 +116,9 @@ class Link(Protocol):
     async def cancel(self, timeout: float) -> bool:
         """Ask the server to stop what runs here. Returns when a late cancel can no longer hit the next statement."""
 
+    def told(self, digits: int) -> None:
+        """The answer to :attr:`Database.question`: `extra_float_digits` of the session as it began."""
+
     def reset_statements(self) -> Sequence[str]:
         """The statements that bring a session back to its initial state."""
 

@@ -24,6 +24,7 @@ from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_S
 from .long_results import LONG, LongResults
 from .prepared import Prepared
 from .servererrors import server_error, server_is_leaving
+from .session_settings import is_kept
 from .staleness import alters, check_columns, may_heal
 from .wire import Wire
 
@@ -76,8 +77,9 @@ class PostgresLink(Wire):
 
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
-        self._group, self._done = group, done
-        self._sent, self._retried = 0, False
+        self._group, self._done, self._sent, self._retried = group, done, 0, False
+        if not group[0].text.groupable:
+            self.settings.heard(group, self.in_transaction())
         if self._fresh:
             self._fresh = []
 
@@ -134,7 +136,7 @@ class PostgresLink(Wire):
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         text = statement.text
         if not self._must_ask(statement):
-            given = statement.described if text.lexical.command == "FETCH" else None  # by a cursor that has seen rows
+            given = None if is_kept(text) else statement.described  # of this execution, or seen by its cursor
             best = 0 if given is None else given.best_format()
             self._pgconn.send_query_params(text.sql.encode(), None, result_format=best)
             statement.described = given if given is not None and given.result_format == best else None
@@ -151,7 +153,7 @@ class PostgresLink(Wire):
         text = statement.text
         if self._describing or statement.args or "$" in text.sql:
             return True
-        return text.kind in _REVOCABLE and not self._plain_styles()
+        return statement.want and (statement.described is None or is_kept(text)) and not self.settings.is_plain()
 
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
@@ -172,6 +174,9 @@ class PostgresLink(Wire):
                 elif statement.described is not described:
                     statement.params = described.encode(statement.args)
                     statement.described = described
+                given = described or statement.described
+                if given is not None and given.is_sensitive and statement.want:
+                    self.settings.check(given)
             except Error as error:
                 statement.error = error
                 return False
@@ -243,8 +248,10 @@ class PostgresLink(Wire):
             self._fresh.append(target)
         elif isinstance(target, bytes):
             self._prepared.was_dropped(target)
-        else:  # a Text: the answer to Describe
+        elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
             target.description = self._driver.description(target.sql, result)
+        else:
+            self._asked.described = self._driver.description(target.sql, result)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
         """A step was not answered by a success; False if that was the end of the connection."""
@@ -393,6 +400,7 @@ class PostgresLink(Wire):
     def after_reset(self) -> None:
         """DISCARD ALL dropped the prepared statements too."""
         self._prepared.clear()
+        self.settings.reset()
 
     def close(self) -> None:
         """Close at once."""

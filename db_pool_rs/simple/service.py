@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .._counters import PoolMetrics
 from ..errors import Error
 from .driver import ROWS, Database, Link, Statement
-from .exclusive import Exclusive, command_text
+from .exclusive import Exclusive, session_text
 from .failures import is_permanent
 from .waiter import Waiter
 
@@ -174,14 +174,17 @@ class Service(ABC):
     async def _ask(self, conn: Lent, question: str) -> float:
         """Learn what the driver wants to know of the database, which another server may answer otherwise."""
         user = self.use(conn)
-        statement = Statement(command_text(question, self.driver.dialect), (), ROWS, None)
+        statement = Statement(session_text(question, self.driver.dialect), (), ROWS, None)
         try:
             await user.start((statement,))
             if statement.error is not None:
                 raise statement.error
         finally:
             self._users.pop(conn.id, None)
-        if not self.driver.answered(statement.value[0][0]):
+        isolation, *digits = statement.value[0]
+        if digits:
+            conn.link.told(int(digits[0]))
+        if not self.driver.answered(isolation):
             self.ungroup()
         return user.seconds
 

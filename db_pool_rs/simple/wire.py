@@ -11,6 +11,7 @@ from ..errors import Error
 from .driver import Done, LinkListener, Statement
 from .libpq import FATAL_ERROR, INERROR, INTRANS
 from .servererrors import SQLSTATE, lost_error, server_error
+from .session_settings import SessionSettings
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -40,6 +41,7 @@ class Wire(ABC):
         #: The COPY that has the connection to itself at the moment.
         self._copy: Copy | None = None
         self._cancelling: asyncio.Task[bool] | None = None
+        self.settings = SessionSettings(pgconn)
         self._fd = pgconn.socket
         pgconn.nonblocking = 1
         pgconn.enter_pipeline_mode()
@@ -127,10 +129,9 @@ class Wire(ABC):
             else:
                 self._loop.remove_reader(self._fd)
 
-    def _plain_styles(self) -> bool:
-        """Whether a date or an interval in text format can be read: in binary it always can."""
-        status = self._pgconn.parameter_status
-        return status(b"IntervalStyle") in (b"postgres", None) and (status(b"DateStyle") or b"ISO").startswith(b"ISO")
+    def told(self, digits: int) -> None:
+        """See :class:`~db_pool_rs.simple.driver.Link`."""
+        self.settings.told(digits)
 
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""

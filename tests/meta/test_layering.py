@@ -33,7 +33,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     ),
     "postgresql": (
         "simple.postgres simple.connect simple.attempt simple.offload simple.libpq simple.cancel "
-        "simple.link simple.long_results simple.collector simple.wire simple.copying simple.staleness simple.prepared "
+        "simple.link simple.long_results simple.collector simple.wire simple.copying simple.staleness simple.prepared simple.session_settings "
         "balanced.driver balanced.link balanced.description balanced.columns balanced.slices balanced.libpq "
         "simple.description simple.servererrors",
         "seam loop types leaf base",

@@ -80,9 +80,7 @@ async def test_it_is_the_library_of_the_standard_library(open_pool: Any, tmp_pat
         assert options == other.execute("PRAGMA compile_options").fetchall()
 
 
-async def test_a_connection_that_is_closed_takes_no_lock_of_the_pool(
-    open_pool: Any, path: Path, mode: str
-) -> None:
+async def test_a_connection_that_is_closed_takes_no_lock_of_the_pool(open_pool: Any, path: Path, mode: str) -> None:
     pool = await open_on(open_pool, path, mode)
     async with pool.transaction() as conn:
         await conn.execute("INSERT INTO t (who) VALUES ('pool')")
@@ -94,9 +92,7 @@ async def test_a_connection_that_is_closed_takes_no_lock_of_the_pool(
             late.execute("INSERT INTO t (who) VALUES ('late')")
 
 
-async def test_a_pool_that_is_closed_takes_no_lock_of_a_connection(
-    open_pool: Any, path: Path, mode: str
-) -> None:
+async def test_a_pool_that_is_closed_takes_no_lock_of_a_connection(open_pool: Any, path: Path, mode: str) -> None:
     with closing(connect(path)) as holder:
         pool = await open_on(open_pool, path, mode)
         holder.execute("BEGIN IMMEDIATE")
