@@ -1,11 +1,12 @@
 """The SQLite library that Python's `sqlite3` uses is lent to the engine, so that there is one in the process.
 
 POSIX locks belong to a process, and closing any descriptor of a file drops them: with two copies of SQLite in a process
-neither sees the other's locks, and files are damaged (https://www.sqlite.org/howtocorrupt.html). So the engine has none.
+neither sees the other's locks, and files are damaged (https://www.sqlite.org/howtocorrupt.html). So the engine has
+none.
 
 Two ways, whichever works: the symbols of the library, where `_sqlite3` links to a shared one or shows those of its own;
-else the engine is loaded as an extension of SQLite's, which gives it the table of its functions. What symbols were found
-is tried: both must see one database in memory. Where neither works, mode full does not serve SQLite.
+else the engine is loaded as an extension of SQLite's, which gives it the table of its functions. What symbols were
+found is tried: both must see one database in memory. Where neither works, mode full does not serve SQLite.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def _lend() -> str | None:
     if native._sqlite_missing() is None:
         return None
     return (
-        "the SQLite of this Python shows no symbols and loads no extensions, and a second one would not see its locks"
+        "the SQLite of this Python shows no symbols and loads no extensions, and a second one would not see its locks: mode 'simple' serves it"
     )
 
 
@@ -78,7 +79,8 @@ def _is_the_same(addresses: dict[str, int]) -> bool:
         flags = 0x2 | 0x4 | 0x40  # SQLITE_OPEN_READWRITE, _CREATE, _URI
         if open_v2(uri.encode(), ctypes.byref(theirs), flags, None):
             return False
-        return prepare(theirs, b"SELECT a FROM here", -1, ctypes.byref(statement), None) == 0
+        code: int = prepare(theirs, b"SELECT a FROM here", -1, ctypes.byref(statement), None)
+        return code == 0
     finally:
         finalize(statement)
         close(theirs)
