@@ -48,7 +48,8 @@ def _lend() -> str | None:
     if native._sqlite_missing() is None:
         return None
     return (
-        "the SQLite of this Python shows no symbols and loads no extensions, and a second one would not see its locks: mode 'simple' serves it"
+        "the SQLite of this Python shows no symbols and loads no extensions, and a second one would not see its locks"
+        " (mode simple serves SQLite)"
     )
 
 

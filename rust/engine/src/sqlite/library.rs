@@ -5,8 +5,8 @@
 //! a table of function pointers, as loadable extensions do, and [`lend`] fills the table.
 
 use std::ffi::{c_int, c_void};
-use std::mem::{transmute, zeroed};
-use std::ptr::NonNull;
+use std::mem::zeroed;
+use std::ptr::{NonNull, from_mut};
 use std::sync::OnceLock;
 
 use rusqlite::ffi;
@@ -55,8 +55,9 @@ macro_rules! functions {
             let mut table: ffi::sqlite3_api_routines = unsafe { zeroed() };
             $(
                 let address = find($name).ok_or_else(|| concat!("it has no ", $name).to_owned())?;
-                // SAFETY: the caller promises that this is the function; None has no other representation than NULL.
-                table.$field = unsafe { transmute::<Option<NonNull<c_void>>, _>(Some(address)) };
+                // SAFETY: an optional function pointer is as wide as an address, and None is NULL in both; that this is
+                // the function is the caller's promise.
+                unsafe { from_mut(&mut table.$field).cast::<Option<NonNull<c_void>>>().write(Some(address)) };
             )*
             Ok(table)
         }
