@@ -70,6 +70,7 @@ def text_array(encode: Encode, delimiter: str, expected: str) -> Encode:
 
 
 def quoted(data: bytes) -> bytes:
+    """The element of an array, or the field of a composite, as its literal has it."""
     return b'"' + data.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
