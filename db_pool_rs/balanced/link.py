@@ -71,6 +71,8 @@ class KernelLink(PostgresLink):
             return None
         if not self._driver.named or described.name not in self._prepared.names:
             return None
+        if described.is_sensitive and not self.settings.is_plain():
+            return None
         rows = [one.params for one in group if one.described is described and one.want is want]
         return rows if len(rows) == len(group) else None
 

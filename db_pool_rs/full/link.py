@@ -117,6 +117,10 @@ class FullLink:
             self._copy.stop()
         return await asyncio.shield(self._stop())
 
+    def told(self, digits: int) -> None:
+        """The session's `extra_float_digits`."""
+        self._runner.native.told(self.id, digits > 0)
+
     def reset_statements(self) -> Sequence[str]:
         """What brings the session back to its initial state."""
         return ("DISCARD ALL",)

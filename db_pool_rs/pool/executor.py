@@ -17,7 +17,7 @@ from ..errors import Error
 from ..metrics.counters import PoolMetrics
 from ..scheduler.model import Statement
 from ..scheduler.waiter import Waiter
-from .exclusive import Exclusive, command_text
+from .exclusive import Exclusive, session_text
 from .failures import Report, is_permanent, situation
 from .outages import Outages
 
@@ -180,21 +180,22 @@ class Service(ABC):
                 await self.on_init(conn, user)
             finally:
                 self._users.pop(conn.id, None)
-        return await self._ask(conn, self.driver.questions) if self.driver.questions else None
+        return await self._ask(conn, self.driver.question) if self.driver.question else None
 
-    async def _ask(self, conn: Lent, questions: Sequence[str]) -> float:
+    async def _ask(self, conn: Lent, question: str) -> float:
         """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
         user = self.use(conn)
-        group = [Statement(command_text(question, self.driver.dialect), (), ROWS, None) for question in questions]
+        statement = Statement(session_text(question, self.driver.dialect), (), ROWS, None)
         try:
-            await user.start(group)
-            for statement in group:
-                if statement.error is not None:
-                    raise statement.error
+            await user.start((statement,))
+            if statement.error is not None:
+                raise statement.error
         finally:
             self._users.pop(conn.id, None)
+        row = statement.value[0]
+        conn.link.told(int(row[-1]))
         before = self.driver.escapes
-        if not self.driver.answered([statement.value[0][0] for statement in group]):
+        if not self.driver.answered(row):
             self.ungroup()
         if self.driver.escapes is not before:
             self.read_again()

@@ -21,6 +21,7 @@ Python take over.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 _float4 = struct.Struct("f")
+_ESCAPE = re.compile(rb"\\(?:\\|[0-3][0-7][0-7])")
 
 
 class _Float4TextLoader(Loader):
@@ -53,6 +55,22 @@ class _Float4TextLoader(Loader):
     def load(self, data: Buffer) -> float:
         value: float = _float4.unpack(_float4.pack(float(bytes(data))))[0]
         return value
+
+
+class _ByteaTextLoader(Loader):
+    """bytea in text, whatever `bytea_output` is.
+
+    psycopg's loader in C (3.3) has libpq read on to the next NUL character, so that an element of an array gets what
+    comes behind it.
+    """
+
+    def load(self, data: Buffer) -> bytes:
+        text = bytes(data)
+        if text.startswith(b"\\x"):
+            return bytes.fromhex(text[2:].decode())
+        if text.count(b"\\") != sum(1 + (found == b"\\\\") for found in _ESCAPE.findall(text)):
+            raise DataError("malformed bytea")
+        return _ESCAPE.sub(lambda found: b"\\" if found[0] == b"\\\\" else bytes([int(found[0][1:], 8)]), text)
 
 
 class _IntervalTextLoader(IntervalLoader):
@@ -93,6 +111,7 @@ class _ArrayTextLoader(ArrayLoader):
 
 _adapters = AdaptersMap(adapters)
 _adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
+_adapters.register_loader(pg.BYTEA.oid, _ByteaTextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalBinaryLoader)
 _adapters.register_loader(pg.UUID.oid, _UUIDTextLoader)

@@ -18,7 +18,7 @@ from psycopg.pq import Format
 from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
-from .decode import _adapters, _Float4TextLoader, _IntervalTextLoader
+from .decode import _adapters, _ByteaTextLoader, _Float4TextLoader, _IntervalTextLoader
 from .layout import check_for
 
 Settings = Mapping[bytes, bytes | None]
@@ -37,6 +37,7 @@ def _python_adapters() -> AdaptersMap:
     adapters = _PythonAdapters(types=_adapters.types)
     register_default_adapters(SimpleNamespace(adapters=adapters, connection=None))
     adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
+    adapters.register_loader(pg.BYTEA.oid, _ByteaTextLoader)
     adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
     for oid, row in pg.ARRAYS.items():
         members = {"base_oid": row.oid, "delimiter": row.delimiter.encode()}

@@ -42,6 +42,11 @@ _PERMANENT_TEXTS = (
     "authentication method requirement",
 )
 
+_NOT_CONFORMING = (
+    "standard_conforming_strings is off, under which a backslash in a literal means something else: "
+    "set it on for the role, or in server_settings"
+)
+
 
 class Failure(Exception):
     """Why an attempt failed.
@@ -49,7 +54,9 @@ class Failure(Exception):
     `asked`: the server asked for a secret; `encrypted`: over TLS; `reached`: it got as far as the startup message.
     """
 
-    def __init__(self, message: str, pgconn: PGconn | None = None, *, reached: bool = False) -> None:
+    def __init__(
+        self, message: str, pgconn: PGconn | None = None, *, reached: bool = False, permanent: bool = False
+    ) -> None:
         codes = _SQLSTATE.findall(message)
         self.sqlstate: str | None = codes[-1] if codes else None
         self.asked = pgconn is not None and pgconn.used_password
@@ -57,7 +64,7 @@ class Failure(Exception):
         self.reached = reached
         text = _WHERE.sub("", _LOCATION.sub("", message))
         self.message = "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
-        self.permanent = self._is_permanent(pgconn is not None and pgconn.needs_password)
+        self.permanent = permanent or self._is_permanent(pgconn is not None and pgconn.needs_password)
         super().__init__(self.message)
 
     @property
@@ -139,6 +146,8 @@ def _settle(libpq: Libpq, pgconn: PGconn) -> None:
     encoding = pgconn.parameter_status(b"client_encoding")
     if encoding not in (b"UTF8", b"UNICODE", None):
         raise Failure(f"the server insists on client_encoding {encoding.decode(errors='replace')}, UTF8 was asked for")
+    if pgconn.parameter_status(b"standard_conforming_strings") == b"off":
+        raise Failure(_NOT_CONFORMING, permanent=True)
     libpq.set_verbose(pgconn, False)
     try:
         pgconn.nonblocking = 1

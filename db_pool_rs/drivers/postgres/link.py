@@ -23,6 +23,7 @@ from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_S
 from .prepared import Prepared
 from .results import LONG, LongResults
 from .servererrors import server_error, server_is_leaving, was_idle
+from .session_settings import is_kept
 from .socket import Wire
 from .staleness import alters, check_columns, may_heal
 from .statements import Description, check_count, most_described
@@ -76,6 +77,8 @@ class PostgresLink(Wire):
         assert self._cancelling is None, "bug: a cancel request is under way"
         self._group, self._done = group, done
         self._sent, self._earlier, self._retried = 0, 0, False
+        if not group[0].text.groupable:
+            self.settings.heard(group, self.in_transaction())
         if self._fresh:
             self._fresh = []
 
@@ -128,8 +131,8 @@ class PostgresLink(Wire):
     def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         text = statement.text
-        if not self._must_ask(statement):
-            given = statement.described if text.lexical.command == "FETCH" else None  # by a cursor that has seen rows
+        if not (self._describing or self.settings.must_ask(statement)):
+            given = None if is_kept(text) else statement.described  # of this execution, or seen by its cursor
             best = 0 if given is None else given.best_format()
             self._pgconn.send_query_params(text.sql.encode(), None, result_format=best)
             statement.described = given if given is not None and given.result_format == best else None
@@ -140,13 +143,6 @@ class PostgresLink(Wire):
         self._pgconn.send_describe_prepared(b"")
         steps += (b"", text)
         return True
-
-    def _must_ask(self, statement: Statement) -> bool:
-        """Whether a text without a description cannot just be run, its rows coming as text."""
-        text = statement.text
-        if self._describing or statement.args or "$" in text.sql:
-            return True
-        return text.kind in _REVOCABLE and not self._plain_styles()
 
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
@@ -163,12 +159,15 @@ class PostgresLink(Wire):
             try:
                 if described is None:
                     check_count(statement.args, self._most_described)
-                    if several and self._must_ask(statement):
+                    if several and (self._describing or self.settings.must_ask(statement)):
                         self._asked = statement
                         return True
+                    described = statement.described
                 elif statement.described is not described:
                     statement.params = described.encode(statement.args)
                     statement.described = described
+                if described is not None and described.is_sensitive and statement.want:
+                    self.settings.check(described)
             except Error as error:
                 statement.error = error
                 return False
@@ -240,8 +239,11 @@ class PostgresLink(Wire):
             self._fresh.append(target)
         elif isinstance(target, bytes):
             self._prepared.was_dropped(target)
-        else:  # a Text: the answer to Describe
+        elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
             self._driver.learn(target, result)
+        else:
+            driver = self._driver
+            self._asked.described = driver.description_type.of_result(target.sql, result, driver.version)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
         """A step was not answered by a success; False if that was the end of the connection."""
@@ -385,13 +387,10 @@ class PostgresLink(Wire):
         self.close()
         self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)
 
-    def reset_statements(self) -> Sequence[str]:
-        """What brings the session back to its initial state."""
-        return ("DISCARD ALL",)
-
     def after_reset(self) -> None:
         """DISCARD ALL dropped the prepared statements too."""
         self._prepared.clear()
+        self.settings.reset()
 
     def close(self) -> None:
         """Close at once."""

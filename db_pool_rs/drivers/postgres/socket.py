@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from ...scheduler.model import Statement
 from ..base import CANCEL_UNDER_WAY, Done, LinkListener
 from .libpq import FATAL_ERROR, INERROR, INTRANS
 from .servererrors import SQLSTATE, lost_error, server_error
+from .session_settings import SessionSettings
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -43,6 +45,7 @@ class Wire(ABC):
         self._copying = False
         #: The CancelRequest that is under way: while there is one, nothing new is sent.
         self._cancelling: asyncio.Future[bool] | None = None
+        self.settings = SessionSettings(pgconn)
         self._fd = pgconn.socket
         pgconn.nonblocking = 1
         pgconn.enter_pipeline_mode()
@@ -145,10 +148,13 @@ class Wire(ABC):
             else:
                 self._loop.remove_reader(self._fd)
 
-    def _plain_styles(self) -> bool:
-        """Whether a date or an interval in text format can be read: in binary it always can."""
-        status = self._pgconn.parameter_status
-        return status(b"IntervalStyle") in (b"postgres", None) and (status(b"DateStyle") or b"ISO").startswith(b"ISO")
+    def reset_statements(self) -> Sequence[str]:
+        """What brings the session back to its initial state."""
+        return ("DISCARD ALL",)
+
+    def told(self, digits: int) -> None:
+        """See :class:`~db_pool_rs.simple.driver.Link`."""
+        self.settings.told(digits)
 
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""

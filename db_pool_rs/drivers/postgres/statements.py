@@ -10,6 +10,7 @@ from ...errors import ArgumentError
 from ...types import oids as pg
 from ...types.layout import FIXED_SIZES
 from ...types.parameters import MAX_PARAMETERS, ParameterCodec
+from .session_settings import is_sensitive
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -29,8 +30,8 @@ class Description:
     """
 
     __slots__ = (
-        "decoder", "encode", "formats", "learned", "name", "names", "oids", "param_oids", "result_format", "row_bytes",
-        "sql", "wide",
+        "decoder", "encode", "formats", "is_sensitive", "learned", "name", "names", "oids", "param_oids",
+        "result_format", "row_bytes", "sql", "wide",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +47,7 @@ class Description:
         self.names = tuple(names)
         self.oids = tuple(oids)
         self.result_format = self.best_format()
+        self.is_sensitive = not self.result_format and is_sensitive(self.oids)
         self.decoder: RowDecoder | None = None
         #: For the size of a result: bytes of the columns of fixed size, and the numbers of the others.
         self.row_bytes = sum(FIXED_SIZES.get(oid, 0) for oid in self.oids)

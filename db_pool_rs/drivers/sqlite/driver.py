@@ -314,6 +314,9 @@ class SqliteLink:
             self._database.interrupt()
             self._loop.call_later(pace, self._interrupt, job, min(2 * pace, INTERRUPT_PACE_MAX))
 
+    def told(self, digits: int) -> None:
+        """Nothing is asked."""
+
     def reset_statements(self) -> Sequence[str]:
         """The connection is opened anew, under the name of PostgreSQL's statement for it."""
         return (RESET,)

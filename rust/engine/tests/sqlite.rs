@@ -2,6 +2,7 @@
 
 mod answers;
 mod database;
+mod library;
 
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::actor::{Actor, Stage};
 use super::member::Event;
+use super::sending::fetches;
 use super::{Completion, Ran, Source};
 use crate::rules::{Action, ConnId, ItemId, Kind};
 use crate::wire::{Answer, Column, Described, Lost, Notification, Outcome, Settings};
@@ -126,7 +127,11 @@ impl Actor {
 
     fn was_reset(&mut self, conn: ConnId, ok: bool, now: f64) {
         let actions = match ok {
-            true => self.scheduler.reset_done(conn, now),
+            true => {
+                let member = self.member(conn);
+                member.exact = member.told;
+                self.scheduler.reset_done(conn, now)
+            }
             false => {
                 let lost = Lost { sent: false, ..Lost::new("the session could not be reset") };
                 self.lost(conn, lost, false, now)
@@ -141,6 +146,12 @@ impl Actor {
             Outcome::Described((params, columns)) => {
                 let payload = self.payloads.get_mut(&item).expect("bug: a statement that is not there");
                 match &payload.source {
+                    Source::Known(text) if fetches(&self.texts.info(*text).sql) => {
+                        let sql = self.texts.info(*text).sql.clone();
+                        let mut described = Described::new(String::new(), sql, params, columns);
+                        self.sink.formats(&mut described);
+                        payload.under = Some(Arc::new(described));
+                    }
                     Source::Known(text) => self.texts.learn(*text, params, columns),
                     Source::Plain(sql) => {
                         let mut described = Described::new(String::new(), sql.clone(), params, columns);

@@ -143,6 +143,8 @@ pub enum Command {
     Abort(ConnId, String, bool),
     /// The password that was asked for; else whether to ask again cannot help.
     Password(ConnId, Result<String, bool>),
+    /// Whether floats in text are exact in a session as it begins: `extra_float_digits` is not reported.
+    Told(ConnId, bool),
     /// A new connection is ready, and took so long for a first round trip; else whether opening another one cannot help
     /// either.
     Greeted(ConnId, Result<Option<f64>, bool>),

@@ -13,6 +13,7 @@ use super::config::{Config, Synchronous};
 use super::control::Stop;
 use super::cursor::Cursor;
 use super::error::{Failure, no_cursor, not_utf8, wrong_count};
+use super::library;
 use super::plan::Plan;
 use super::values::{self, Value, Values};
 use crate::wire::{ConnectError, Described, Rows, Short};
@@ -48,6 +49,7 @@ pub struct Ran {
 impl Database {
     /// Open and set up.
     pub fn open(config: &Arc<Config>, stop: &Stop) -> Result<Database, ConnectError> {
+        library::lent().map_err(ConnectError::permanent)?;
         Database::try_open(config, stop).map_err(|failure| connect_error(&failure, config))
     }
 

@@ -52,7 +52,6 @@ impl From<rusqlite::Error> for Failure {
             rusqlite::Error::SqliteFailure(error, message) => {
                 (error.extended_code, message.unwrap_or_else(|| ffi::code_to_str(error.extended_code).to_owned()))
             }
-            rusqlite::Error::SqlInputError { error, msg, .. } => (error.extended_code, msg),
             rusqlite::Error::MultipleStatement => (0, "You can only execute one statement at a time.".to_owned()),
             other => (0, other.to_string()),
         };
