@@ -16,7 +16,8 @@ from .libpq import (
     POLLING_WRITING,
     Libpq,
 )
-from .waiting import Expired, offload, until, wait_ready, was_abandoned
+from .waiting import Expired, offload, until, was_abandoned
+from .watch import wait_ready
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from psycopg import Error, pq
 
 from .offload import blocking_cancel
-from .waiting import Expired, offload, until, wait_ready
+from .waiting import Expired, offload, until
+from .watch import wait_ready
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGcancelConn, PGconn

@@ -11,6 +11,7 @@ from ..errors import Error
 from .driver import Done, LinkListener, Statement
 from .libpq import FATAL_ERROR, INERROR, INTRANS
 from .servererrors import SQLSTATE, lost_error, server_error
+from .watch import watcher
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -34,6 +35,7 @@ class Wire(ABC):
         self.pid = pgconn.backend_pid
         self._pgconn = pgconn
         self._loop = asyncio.get_running_loop()
+        self._sockets = watcher(self._loop)
         self._writing = False
         #: Why the server ended the session, if it said so.
         self._fatal: Error | None = None
@@ -44,7 +46,7 @@ class Wire(ABC):
         pgconn.nonblocking = 1
         pgconn.enter_pipeline_mode()
         pgconn.notice_handler = self._notice
-        self._loop.add_reader(self._fd, self._readable)
+        self._sockets.add_reader(self._fd, self._readable)
 
     @abstractmethod
     def _readable(self) -> None:
@@ -58,14 +60,14 @@ class Wire(ABC):
         if self._pgconn.flush() == 0:
             if self._writing:
                 self._writing = False
-                self._loop.remove_writer(self._fd)
+                self._sockets.remove_writer(self._fd)
         else:
             self._write_later()
 
     def _write_later(self) -> None:
         if not self._writing:
             self._writing = True
-            self._loop.add_writer(self._fd, self._writable)
+            self._sockets.add_writer(self._fd, self._writable)
 
     def _writable(self) -> None:
         try:
@@ -123,9 +125,9 @@ class Wire(ABC):
         """Look at what arrives, or leave it where it is for a while."""
         if self._fd >= 0:
             if on:
-                self._loop.add_reader(self._fd, self._readable)
+                self._sockets.add_reader(self._fd, self._readable)
             else:
-                self._loop.remove_reader(self._fd)
+                self._sockets.remove_reader(self._fd)
 
     def _plain_styles(self) -> bool:
         """Whether a date or an interval in text format can be read: in binary it always can."""
@@ -153,8 +155,8 @@ class Wire(ABC):
         if self._copy is not None:
             self._copy.abandon()
         if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
+            self._sockets.remove_reader(self._fd)
             if self._writing:
-                self._loop.remove_writer(self._fd)
+                self._sockets.remove_writer(self._fd)
             self._fd = -1
             self._pgconn.finish()
