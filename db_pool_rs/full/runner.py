@@ -19,7 +19,7 @@ from .._counters import PoolMetrics
 from .._histogram import Histogram
 from ..conninfo import ConnectConfig
 from ..errors import ConnectionLost, DecodeError, Error
-from ..simple.failures import failure
+from ..simple.failures import failure, in_words
 from ..simple.passwords import ask_password
 from ..simple.service import Service
 from ..simple.waiter import Reason, Waiter
@@ -232,7 +232,7 @@ class FullRunner(Service):
     async def _clean_up(self, link: FullLink) -> None:
         clean = True
         try:
-            await asyncio.wait_for(self.clean(link, self.use(link)), self.limits.acquire_timeout)
+            await self.in_time(link, self.clean(link, self.use(link)))
         except Exception as error:
             self.last_error, clean = error, False
         self._users.pop(link.id, None)
@@ -347,7 +347,7 @@ class FullRunner(Service):
 
         now = self.native.gauges()
         busy = now["lanes"] + now["alone"] + now["sessions"]
-        return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else str(self.last_error))
+        return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else in_words(self.last_error))
 
     def stats(self) -> PoolStats:
         """What the engine has counted, and what was counted here: sessions."""

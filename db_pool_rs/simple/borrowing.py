@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InterfaceError
 from .exclusive import Exclusive
+from .failures import in_words
 from .session import Session
 from .waiter import Waiter
+from .waiting import Expired
 
 if TYPE_CHECKING:
     from .connection import Connection, Transaction
@@ -164,12 +166,12 @@ class Borrowings:
     async def _clean(self, session: Session, ending: bool) -> None:
         runner = self._runner
         try:
-            await asyncio.wait_for(self._restore(session, ending), runner.limits.acquire_timeout)
+            await runner.in_time(session.conn, self._restore(session, ending))
         except Exception as error:
-            if session.user.error is None:
-                silent = isinstance(error, (asyncio.TimeoutError, TimeoutError))
-                reason = "no answer" if silent else str(error)
-                runner.abort(session.conn, f"the connection could not be cleaned: {reason}", retire=silent)
+            silent = isinstance(error, Expired)
+            if silent or session.user.error is None:
+                reason = f"the connection could not be cleaned: {in_words(error)}"
+                runner.abort(session.conn, reason, retire=silent)
             return
         runner.release(session.conn, healthy=True)
 

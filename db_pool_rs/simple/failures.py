@@ -27,7 +27,7 @@ def _error(service: Service, reason: Reason, sent: bool, waited: float, for_conn
         waiting, most = service.gauges().waiting, service.config.max_waiting
         return PoolOverloaded(f"{waiting} calls wait already (max_waiting={most})")
     if reason is Reason.LOST:
-        cause = f": {service.last_error}" if service.last_error else ""
+        cause = f": {in_words(service.last_error)}" if service.last_error else ""
         return ConnectionLost(f"the connection was lost before the answer came{cause}", sent=True)
     if reason is Reason.CONNECT_FAILED:
         return connect_failed(service.last_error)
@@ -39,7 +39,7 @@ def _error(service: Service, reason: Reason, sent: bool, waited: float, for_conn
     gauges = service.gauges()
     message = f"no {what} within {waited:.1f} s: {gauges.size} of {gauges.max_size} connections ({_counts(gauges)})"
     if service.last_error is not None:
-        message += f"; last error: {service.last_error}"
+        message += f"; last error: {in_words(service.last_error)}"
     return PoolTimeout(message, holders=service.holders(), stats=service.stats())
 
 
@@ -53,6 +53,11 @@ def _counts(gauges: PoolGauges) -> str:
         "closing": gauges.size - gauges.opening - gauges.idle - gauges.busy,
     }
     return ", ".join(f"{state} {count}" for state, count in counts.items() if count)
+
+
+def in_words(error: BaseException | None) -> str:
+    """What an error says; the name of its class if it says nothing."""
+    return str(error) or type(error).__name__
 
 
 def is_permanent(error: Exception | None) -> bool:
@@ -72,6 +77,6 @@ def connect_failed(cause: Exception | None) -> Error:
     else:
         permanent = is_permanent(cause)
         what = "could not be prepared" if permanent else "was lost before it could be used"
-        error = ConnectFailed(f"a new connection {what}: {cause}", permanent=permanent)
+        error = ConnectFailed(f"a new connection {what}: {in_words(cause)}", permanent=permanent)
     error.__cause__ = cause
     return error

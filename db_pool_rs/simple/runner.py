@@ -17,7 +17,7 @@ from ..errors import ConnectionLost
 from . import actions as act
 from .conn import Conn, State
 from .driver import Driver, Link, Statement
-from .failures import failure
+from .failures import failure, in_words
 from .limits import Limits
 from .scheduler import Scheduler
 from .service import Service
@@ -251,7 +251,7 @@ class Runner(Service):
 
     async def _clean_up(self, conn: Conn) -> None:
         try:
-            await asyncio.wait_for(self.clean(conn, self.use(conn)), self.scheduler.limits.acquire_timeout)
+            await self.in_time(conn, self.clean(conn, self.use(conn)))
         except Exception as error:
             if conn.state is not State.CLOSED:
                 conn.link.close()
@@ -343,7 +343,7 @@ class Runner(Service):
             min_size=scheduler.limits.min_size,
             max_size=scheduler.limits.max_size,
             healthy=scheduler.connect_failures == 0,
-            last_error=None if self.last_error is None else str(self.last_error),
+            last_error=None if self.last_error is None else in_words(self.last_error),
             generation=scheduler.generation,
         )
 
