@@ -119,8 +119,8 @@ _watches: weakref.WeakValueDictionary[int, Watch] = weakref.WeakValueDictionary(
 
 
 def watcher(loop: asyncio.AbstractEventLoop) -> Watcher:
-    """What watches sockets for this loop."""
-    if not hasattr(select, "epoll"):
+    """What watches sockets for this loop: the loop itself, if it is one of asyncio's or there is no epoll."""
+    if isinstance(loop, asyncio.SelectorEventLoop) or not hasattr(select, "epoll"):
         return loop
     watch = _watches.get(id(loop))
     if watch is None or watch.loop is not loop:
