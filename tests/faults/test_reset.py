@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs.simple.watch import watcher
+from db_pool_rs.drivers.postgres.watch import watcher
 from db_pool_rs.errors import ConnectFailed, ConnectionLost
 from tests.contract.waiting import until
 from tests.plugins.proxy import TO_CLIENT, TO_SERVER, FaultProxy
@@ -186,9 +186,7 @@ async def test_reset_behind_words_to_a_connection_that_idles(
 
 
 @pytest.mark.parametrize("passed", [1, 100])
-async def test_reset_while_connecting(
-    open_pool: Any, far_proxy: FarProxy, pg_database: str, passed: int
-) -> None:
+async def test_reset_while_connecting(open_pool: Any, far_proxy: FarProxy, pg_database: str, passed: int) -> None:
     pool = await open_pool(far_proxy.dsn(pg_database) + "?sslmode=disable", min_size=0, max_size=1)
     far_proxy.hold()
     call = asyncio.ensure_future(pool.fetchval("SELECT 1"))
