@@ -179,23 +179,6 @@ def _expire(future: asyncio.Future[Any] | Answer[Any]) -> None:
         future.set_exception(Expired())
 
 
-async def wait_ready(fd: int, writing: bool, deadline: float | None) -> None:
-    """Until the descriptor can be read, or written; Expired at the deadline. Nothing stays registered."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
-    add(fd, _ready, future)
-    try:
-        await until(future, deadline)
-    finally:
-        remove(fd)
-
-
-def _ready(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
 def offload(
     function: Callable[[], T], abandoned: Callable[[], object] = bool, *, most: int | None = None
 ) -> asyncio.Future[T]:

@@ -198,8 +198,7 @@ class KernelLink(PostgresLink):
             self._take_apart(range(len(self._group)))
         if slow or self._late:
             # What comes from the server meanwhile is read later: this group is answered, whatever happens now.
-            if self._fd >= 0:
-                self._loop.remove_reader(self._fd)
+            self._watch(False)
             self._slow = self._loop.create_task(self._finish_slowly(self._group if slow else (), size))
         else:
             self._report(True, size)
@@ -308,7 +307,7 @@ class KernelLink(PostgresLink):
             return
         self._slow = None
         if self._done is not None:  # else it was closed meanwhile
-            self._loop.add_reader(self._fd, self._readable)
+            self._watch(True)
             self._report(True, size)
 
     async def _decode_long(self, statement: Statement) -> int:

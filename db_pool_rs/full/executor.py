@@ -22,6 +22,7 @@ from ..metrics.counters import PoolMetrics
 from ..metrics.histogram import Histogram
 from ..pool.executor import Service
 from ..pool.failures import failure
+from ..pool.outages import reason_of
 from ..scheduler.waiter import Reason, Waiter
 from . import options
 from .errors import Loss, lost_error
@@ -66,6 +67,8 @@ class FullRunner(Service):
         self._expected: dict[int, FullLink | asyncio.Future[bool]] = {}
         self._running: list[tuple[float, str]] = []
         self._ended = False
+        #: Where the engine tells that something has happened.
+        self._descriptor = -1
         #: What became of a first connection was told. The engine's figures run ahead of what it tells.
         self._tried = False
 
@@ -75,7 +78,8 @@ class FullRunner(Service):
         """Hear what the engine tells; it has begun."""
         timeout = self.config.command_timeout
         self.native.attach(self, self.loop.call_soon, self.native.flush, self._known, timeout)
-        self.loop.add_reader(self.native.fileno(), self.native.drain)
+        self._descriptor = self.native.fileno()
+        self.loop.add_reader(self._descriptor, self.native.drain)
 
     def acquire(self, waiter: Waiter) -> None:
         """Take in somebody who wants a connection."""
@@ -119,6 +123,16 @@ class FullRunner(Service):
         """Replace every connection as soon as it is free."""
         self.native.expire()
 
+    def leave(self) -> None:
+        """This is a child process, in which the engine's threads do not exist."""
+        super().leave()
+        if self._descriptor >= 0 and not self.loop.is_closed():
+            self.loop.remove_reader(self._descriptor)
+
+    def held(self) -> int:
+        """The descriptor on which the engine tells that something has happened."""
+        return self._descriptor
+
     def drained(self) -> bool:
         """Whether the engine has ended."""
         return self._ended
@@ -133,7 +147,8 @@ class FullRunner(Service):
                     logger.error("the engine does not end")
                     break
         await super().stop()
-        self.loop.remove_reader(self.native.fileno())
+        self.loop.remove_reader(self._descriptor)
+        self._descriptor = -1
         self.native.close()
 
     # -- sessions ------------------------------------------------------------------------------------------------
@@ -232,7 +247,7 @@ class FullRunner(Service):
     async def _clean_up(self, link: FullLink) -> None:
         clean = True
         try:
-            await asyncio.wait_for(self.clean(link, self.use(link)), self.limits.acquire_timeout)
+            await self.in_time(link, self.clean(link, self.use(link)))
         except Exception as error:
             self.last_error, clean = error, False
         self._users.pop(link.id, None)
@@ -348,7 +363,7 @@ class FullRunner(Service):
 
         now = self.native.gauges()
         busy = now["lanes"] + now["alone"] + now["sessions"]
-        return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else str(self.last_error))
+        return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else reason_of(self.last_error))
 
     def stats(self) -> PoolStats:
         """What the engine has counted, and what was counted here: sessions."""

@@ -19,9 +19,10 @@ PAUSE, LONGEST_PAUSE = 10.0, 600.0
 GATHER = 0.25
 
 
-def reason_of(error: Exception) -> str:
-    """What an error says, without what it says of the statement: that may be another one's."""
-    return error.reason if isinstance(error, ConnectionLost) else str(error)
+def reason_of(error: BaseException | None) -> str:
+    """What an error says, but for the statement, which may be another one's; its class if it says nothing."""
+    said = error.reason if isinstance(error, ConnectionLost) else str(error)
+    return said or type(error).__name__
 
 
 class Outages:

@@ -18,6 +18,7 @@ from ..drivers.base import CANCEL_UNDER_WAY, Driver, Link
 from ..errors import ConnectionLost
 from ..pool.executor import Service
 from ..pool.failures import failure
+from ..pool.outages import reason_of
 from ..pool.session import CANCEL_TIMEOUT
 from ..scheduler import actions as act
 from ..scheduler.limits import Limits
@@ -134,6 +135,11 @@ class Runner(Service):
     def expire(self) -> None:
         """Replace every connection as soon as it is free."""
         self.perform(self.scheduler.expire(self.loop.time()))
+
+    def leave(self) -> None:
+        """This is a child process: what is decided here is not carried out."""
+        super().leave()
+        self._carry_out = dict.fromkeys(self._carry_out, _ignore)
 
     def drained(self) -> bool:
         """Whether everything is finished."""
@@ -272,7 +278,7 @@ class Runner(Service):
 
     async def _clean_up(self, conn: Conn) -> None:
         try:
-            await asyncio.wait_for(self.clean(conn, self.use(conn)), self.scheduler.limits.acquire_timeout)
+            await self.in_time(conn, self.clean(conn, self.use(conn)))
         except Exception as error:
             if conn.state is not State.CLOSED:
                 conn.link.close()
@@ -364,7 +370,7 @@ class Runner(Service):
             min_size=scheduler.limits.min_size,
             max_size=scheduler.limits.max_size,
             healthy=scheduler.connect_failures == 0,
-            last_error=None if self.last_error is None else str(self.last_error),
+            last_error=None if self.last_error is None else reason_of(self.last_error),
             generation=scheduler.generation,
         )
 
@@ -372,3 +378,7 @@ class Runner(Service):
         """A snapshot of what the pool is doing and has done."""
         self.metrics.broken_up, self.metrics.resent = self.scheduler.broken_up, self.scheduler.resent
         return self.metrics.snapshot(self.gauges(), self.loop.time())
+
+
+def _ignore(action: act.Action) -> None:
+    """In a child process."""

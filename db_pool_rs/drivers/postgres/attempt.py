@@ -6,7 +6,8 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from ...aio import Expired, offload, until, wait_ready, was_abandoned
+from ... import forks
+from ...aio import Expired, offload, until, was_abandoned
 from ...errors.conditions import LOGIN_REFUSED, NO_HBA_ENTRY, PERMANENT
 from .libpq import (
     CONNECTION_AWAITING_RESPONSE,
@@ -17,6 +18,7 @@ from .libpq import (
     POLLING_WRITING,
     Libpq,
 )
+from .watch import wait_ready
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -104,6 +106,7 @@ class _Attempt:
         self._deadline = deadline
         self._step: asyncio.Future[int] | None = None
         self._reached = False
+        forks.hold(self)
 
     async def run(self) -> None:
         """Drive it to its end."""
@@ -132,6 +135,16 @@ class _Attempt:
 
     def _failure(self) -> Failure:
         return Failure(_text(self._pgconn) or "connection failed", self._pgconn, reached=self._reached)
+
+    def held(self) -> int:
+        """The socket, which a child process must not use."""
+        try:
+            return self._pgconn.socket
+        except self._libpq.error:
+            return -1
+
+    def leave(self) -> None:
+        """A thread may have it in hand that does not exist in the child process: it is left as it is."""
 
     def close(self) -> None:
         """Close the connection, unless a thread has it in hand and will."""

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from psycopg import Error, pq
 
-from ...aio import Expired, offload, until, wait_ready
+from ...aio import Expired, offload, until
 from .psycopg_libpq import blocking_cancel
+from .watch import wait_ready
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGcancelConn, PGconn

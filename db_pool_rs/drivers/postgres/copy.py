@@ -20,6 +20,7 @@ from ...scheduler.model import Statement
 from ..base import Sink, Source, as_piece
 from .libpq import COMMAND_OK, COPY_IN, COPY_OUT, Libpq
 from .servererrors import server_error
+from .watch import set_ready, watcher
 
 T = TypeVar("T")
 
@@ -197,19 +198,14 @@ class Copy:
             self._pgconn.consume_input()
 
     async def _ready(self, writing: bool) -> None:
-        loop, fd = self._loop, self._fd
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(fd, _set, ready)
+        sockets, fd = watcher(self._loop), self._fd
+        ready: asyncio.Future[None] = self._loop.create_future()
+        sockets.add_reader(fd, set_ready, ready)
         if writing:
-            loop.add_writer(fd, _set, ready)
+            sockets.add_writer(fd, set_ready, ready)
         try:
             await ready
         finally:
-            loop.remove_reader(fd)
+            sockets.remove_reader(fd)
             if writing:
-                loop.remove_writer(fd)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+                sockets.remove_writer(fd)

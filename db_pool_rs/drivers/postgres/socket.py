@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from ... import forks
 from ...errors import ConnectionLost, Error
 from ...scheduler.model import Statement
 from ..base import CANCEL_UNDER_WAY, Done, LinkListener
 from .libpq import FATAL_ERROR, INERROR, INTRANS
 from .servererrors import SQLSTATE, lost_error, server_error
 from .session_settings import SessionSettings
+from .watch import watcher
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -37,6 +39,7 @@ class Wire(ABC):
         self.pid = pgconn.backend_pid
         self._pgconn = pgconn
         self._loop = asyncio.get_running_loop()
+        self._sockets = watcher(self._loop)
         self._writing = False
         #: Why the server ended the session, if it said so.
         self._fatal: Error | None = None
@@ -50,7 +53,8 @@ class Wire(ABC):
         pgconn.nonblocking = 1
         pgconn.enter_pipeline_mode()
         pgconn.notice_handler = self._notice
-        self._loop.add_reader(self._fd, self._readable)
+        self._sockets.add_reader(self._fd, self._readable)
+        forks.hold(self)
 
     @abstractmethod
     def _readable(self) -> None:
@@ -64,14 +68,14 @@ class Wire(ABC):
         if self._pgconn.flush() == 0:
             if self._writing:
                 self._writing = False
-                self._loop.remove_writer(self._fd)
+                self._sockets.remove_writer(self._fd)
         else:
             self._write_later()
 
     def _write_later(self) -> None:
         if not self._writing:
             self._writing = True
-            self._loop.add_writer(self._fd, self._writable)
+            self._sockets.add_writer(self._fd, self._writable)
 
     def _writable(self) -> None:
         try:
@@ -144,9 +148,9 @@ class Wire(ABC):
         """Look at what arrives, or leave it where it is for a while."""
         if self._fd >= 0:
             if on:
-                self._loop.add_reader(self._fd, self._readable)
+                self._sockets.add_reader(self._fd, self._readable)
             else:
-                self._loop.remove_reader(self._fd)
+                self._sockets.remove_reader(self._fd)
 
     def reset_statements(self) -> Sequence[str]:
         """What brings the session back to its initial state."""
@@ -182,13 +186,21 @@ class Wire(ABC):
 
         return await cancel(self._pgconn, timeout=timeout)
 
+    def held(self) -> int:
+        """The socket, which a child process must not use."""
+        return self._fd
+
+    def leave(self) -> None:
+        """This is a child process: the session is the parent's."""
+        self.close()
+
     def close(self) -> None:
         """Close at once."""
         if self._copy is not None:
             self._copy.abandon()
         if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
+            self._sockets.remove_reader(self._fd)
             if self._writing:
-                self._loop.remove_writer(self._fd)
+                self._sockets.remove_writer(self._fd)
             self._fd = -1
             self._pgconn.finish()
