@@ -115,14 +115,15 @@ class Copy:
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         assert not callable(self._stream)
+        sockets = watcher(self._loop)
         while not (self._stopped or self._refused):
-            self._loop.add_reader(self._fd, self._hear)
+            sockets.add_reader(self._fd, self._hear)
             try:
                 chunk = await self._of_user(self._stream.__anext__())
             except StopAsyncIteration:
                 return
             finally:
-                self._loop.remove_reader(self._fd)
+                sockets.remove_reader(self._fd)
             yield as_piece(chunk)
 
     def _hear(self) -> None:
@@ -133,7 +134,7 @@ class Copy:
             self._pgconn.consume_input()
             self._pgconn.is_busy()  # hands notices on
         except self._libpq_error as error:
-            self._loop.remove_reader(self._fd)
+            watcher(self._loop).remove_reader(self._fd)
             self._broken = error
             self._end_user()
 
