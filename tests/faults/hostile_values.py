@@ -150,7 +150,7 @@ def outcome(decode: Callable[[int, bytes], Any], oid: int, data: bytes) -> str:
 
 
 def direct(mode: str, seed: int, count: int) -> int:
-    """Decode altered values; tells how many were refused, and each that `simple` reads otherwise: so many are returned."""
+    """Decode altered values; the number that `simple` reads otherwise, each of which is told, as is how many were refused."""
     chance, refused, others = random.Random(seed), 0, 0
     decode, expected = decoder(mode), decoder("simple")
     for _ in range(count):
