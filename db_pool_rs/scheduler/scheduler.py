@@ -1,4 +1,4 @@
-"""How statements reach the server: the rules of scheduling.md as a pure state machine.
+"""How statements reach the server: the rules of docs/scheduling.md as a pure state machine.
 
 No input or output happens here and no clock is read: every event comes with the time at which it happened, and returns
 the actions that the pool is to carry out. Randomness comes in with the events too. So a trace of events gives the same
@@ -14,7 +14,6 @@ connections and never exceeds ``max_size``; no statement is in two places; each 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
@@ -22,7 +21,7 @@ from ..sql import StatementClass
 from .actions import Action, Deliver, Fail, Lend, Reset, Send
 from .cost import Text
 from .model import Conn, State, Statement
-from .queues import DONE, QUEUED, SENT, may_share
+from .queues import DONE, QUEUED, SENT, Queue, may_share
 from .upkeep import NEVER, Upkeep
 from .waiter import Item, Reason, Waiter
 
@@ -56,7 +55,7 @@ class Scheduler(Upkeep):
         return []
 
     def turn(self, now: float, heard: int) -> list[Action]:
-        """The event loop's turn ends: what was collected in it is sent.
+        """The event loop's turn ends: what was collected in it is sent (rule 3.2).
 
         Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn:
         those of the first `heard` Delivers have had it.
@@ -67,9 +66,9 @@ class Scheduler(Upkeep):
         return self._take_actions()
 
     def cancel(self, item: Item, now: float) -> list[Action]:
-        """The caller no longer waits. Queued: taken out. Sent: its answer is dropped, neighbours never notice."""
+        """The caller no longer waits (rule 5.1). Queued: taken out. Sent: its answer is dropped."""
         if item.state == QUEUED:
-            self.queues.remove(item)
+            self._take_out(item)
         elif item.state == SENT and isinstance(item, Statement):
             item.state = DONE
             conn = cast(Conn, item.conn)
@@ -80,7 +79,7 @@ class Scheduler(Upkeep):
     # -- events from connections ---------------------------------------------------------------------------------
 
     def finished(self, conn: Conn, ok: bool, now: float, seconds: float, size: float) -> list[Action]:
-        """ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back.
+        """ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back (rule 2.2).
 
         `seconds` is the time from sending to the answer, `size` the largest result in bytes.
         """
@@ -112,7 +111,7 @@ class Scheduler(Upkeep):
     def _written(self, group: list[Statement], awaited: int, seconds: float, now: float) -> None:
         """WRITEs are committed: their lane may have to wait for those who wrote them, until their `turn` is over."""
         self.write_lanes.carried(len(group), seconds, now)
-        if awaited and self.write_lanes.gathers and len(self.queues.writes) < self.limits.group_max:
+        if awaited and self.write_lanes.gathers and self.queues.writes.length < self.limits.group_max:
             self.gathering.append((self.delivered + 1, awaited))
             self.wake = min(self.wake, now + self.limits.write_lane_wait)  # should the callers take their time
 
@@ -148,7 +147,7 @@ class Scheduler(Upkeep):
         return self._take_actions()
 
     def lost(self, conn: Conn, now: float, sent: bool, retire: bool, jitter: float) -> list[Action]:
-        """The connection is gone. What was not executed for certain is sent elsewhere, unnoticed.
+        """The connection is gone (rule 5.5). What was not executed for certain is sent elsewhere, unnoticed.
 
         The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as
         soon as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
@@ -177,7 +176,7 @@ class Scheduler(Upkeep):
     # -- serving -------------------------------------------------------------------------------------------------
 
     def _dispatch(self, now: float) -> None:
-        """Give connections to waiters, first come, first served, and open what is missing."""
+        """Give connections to waiters, first come, first served (rule 3.9), and open what is missing."""
         self.shortage = 0
         served = self.queues.waiting > 0
         while served:
@@ -190,15 +189,16 @@ class Scheduler(Upkeep):
             self._close_idle()
         self._grow(now)
 
-    def _serve(self, queue: deque[Item], now: float) -> bool:
+    def _serve(self, queue: Queue[Item], now: float) -> bool:
         """Serve the head of `queue` if a connection is there for it."""
         head = queue[0]
-        if isinstance(head, Statement) and queue is not cast("deque[Item]", self.queues.alone):
-            return self._feed_lane(cast("deque[Statement]", queue), head.text.kind, now)
+        if isinstance(head, Statement) and queue is not cast("Queue[Item]", self.queues.alone):
+            return self._feed_lane(cast("Queue[Statement]", queue), head.text.kind, now)
         if not self.idle:
-            self.shortage += len(queue)
+            self.shortage += queue.length
             return False
         queue.popleft()
+        queue.trim()
         self.queues.waiting -= 1
         conn = self.idle.pop()
         if isinstance(head, Statement):
@@ -211,9 +211,9 @@ class Scheduler(Upkeep):
             self._actions.append(Lend(conn, head))
         return True
 
-    def _feed_lane(self, queue: deque[Statement], kind: StatementClass, now: float) -> bool:
-        """Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min`."""
-        pieces = -(-len(queue) // self.limits.piece_min)
+    def _feed_lane(self, queue: Queue[Statement], kind: StatementClass, now: float) -> bool:
+        """Start the next lane for `kind`: an even share of the queue, of `piece_min` or more (rule 3.3)."""
+        pieces = -(-queue.length // self.limits.piece_min)
         wanted = min(self._lanes_wanted(kind, queue[0], now), pieces)
         lanes = min(wanted, len(self.idle))
         if not lanes:
@@ -229,7 +229,7 @@ class Scheduler(Upkeep):
             self.shortage += wanted - lanes
         return True
 
-    def _share(self, queue: deque[Statement], kind: StatementClass, lanes: int) -> int:
+    def _share(self, queue: Queue[Statement], kind: StatementClass, lanes: int) -> int:
         """What one of the free `lanes` takes of `queue`.
 
         Of WRITEs it is an even share of all, those included that other lanes carry or wait for: else groups that were
@@ -239,10 +239,10 @@ class Scheduler(Upkeep):
         if kind is WRITE:
             others += [len(lane.group) for lane in self.lanes if lane.kind is WRITE]
             others += [answered for _, answered in self.gathering]
-        return -(-(len(queue) + sum(others)) // (lanes + len(others)))
+        return -(-(queue.length + sum(others)) // (lanes + len(others)))
 
     def _lanes_wanted(self, kind: StatementClass, head: Statement, now: float) -> int:
-        """How many more lanes may carry `kind` now.
+        """How many more lanes may carry `kind` now (rules 3.6, 3.7).
 
         A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
         since the link is that slow. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of
@@ -270,8 +270,8 @@ class Scheduler(Upkeep):
         answered = min(lane.started + lane.round_trip for lane in running)
         return 1 if answered != NEVER and answered - now > patience else 0
 
-    def _take_group(self, queue: deque[Statement], size: int, now: float) -> list[Statement]:
-        """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected.
+    def _take_group(self, queue: Queue[Statement], size: int, now: float) -> list[Statement]:
+        """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected (rule 3.5).
 
         Where there is one writer, the queue also holds WRITEs that must not share: each is a group to itself.
         """
@@ -285,6 +285,8 @@ class Scheduler(Upkeep):
                 break
             expected += cost
             group.append(queue.popleft())
+            if queue.gone:
+                queue.trim()
         self.queues.waiting -= len(group)
         return group
 
@@ -300,7 +302,7 @@ class Scheduler(Upkeep):
         self._actions.append(Send(conn, group))
 
     def _send_alone(self, group: list[Statement], now: float, stalled: bool) -> None:
-        """A group was rolled back: each of its statements is sent again alone, so no group is visible in a result.
+        """A group was rolled back: each of its statements is sent again alone (rule 2.3).
 
         If it was broken up since it stalled, its texts count as failed: they are not grouped for a while.
         """
@@ -315,7 +317,7 @@ class Scheduler(Upkeep):
         self.queues.put_back(again, now)
 
     def _observe(self, group: list[Statement], conn: Conn, seconds: float, size: float, now: float) -> None:
-        """Each statement's share of the service time goes to its text.
+        """Each statement's share of the service time goes to its text (rule 3.4).
 
         A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one. The `beside`
         connections that worked at the same time shared the server: on a busy machine all look slow that are not.
