@@ -150,7 +150,7 @@ def outcome(decode: Callable[[int, bytes], Any], oid: int, data: bytes) -> str:
 
 
 def direct(mode: str, seed: int, count: int) -> int:
-    """Decode altered values; how many `simple` reads otherwise. Prints how many were refused, and each difference."""
+    """Decode altered values; tells how many were refused, each that `simple` reads otherwise; returns the number."""
     chance, refused, others = random.Random(seed), 0, 0
     decode, expected = decoder(mode), decoder("simple")
     for _ in range(count):
