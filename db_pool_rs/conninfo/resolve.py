@@ -14,9 +14,8 @@ from typing import Any
 from ..config.options import Shown, shown
 from ..errors import ConfigError
 from .dsn import URL_FORM, malformed, parse_keyvalue, parse_url
-from .files import find_password, read_passfile
+from .files import find_password, read_passfile, read_service
 from .params import ALIASES, PARAMETERS, SETTING_VARIABLES, checked, settings
-from .servicefile import read_service
 from .target import ConnectConfig, HostSpec, SslConfig
 
 _SOCKET_FOLDERS = ("/var/run/postgresql", "/run/postgresql", "/tmp")

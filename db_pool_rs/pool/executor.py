@@ -53,6 +53,8 @@ class Service(ABC):
         self.on_lend: Callable[[Any, Waiter], None]
         #: Called if the database does not allow groups; set by the pool.
         self.stop_grouping: Callable[[], None]
+        #: Called if texts with backslashes are to be read otherwise from now on; set by the pool.
+        self.read_again: Callable[[], None]
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._users: dict[int, Exclusive] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -171,30 +173,31 @@ class Service(ABC):
             await self.on_init(conn, user)
 
     async def prepare(self, conn: Lent) -> float | None:
-        """Look at a new connection, and have `init` prepare it; the seconds of a round trip, if one was made."""
-        round_trip = None
-        if self.driver.question is not None:
-            round_trip = await self._ask(conn, self.driver.question)
+        """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made."""
         if self.on_init is not None:
             user = self.use(conn)
             try:
                 await self.on_init(conn, user)
             finally:
                 self._users.pop(conn.id, None)
-        return round_trip
+        return await self._ask(conn, self.driver.questions) if self.driver.questions else None
 
-    async def _ask(self, conn: Lent, question: str) -> float:
-        """Learn what the driver wants to know of the database, which another server may answer otherwise."""
+    async def _ask(self, conn: Lent, questions: Sequence[str]) -> float:
+        """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
         user = self.use(conn)
-        statement = Statement(command_text(question, self.driver.dialect), (), ROWS, None)
+        group = [Statement(command_text(question, self.driver.dialect), (), ROWS, None) for question in questions]
         try:
-            await user.start((statement,))
-            if statement.error is not None:
-                raise statement.error
+            await user.start(group)
+            for statement in group:
+                if statement.error is not None:
+                    raise statement.error
         finally:
             self._users.pop(conn.id, None)
-        if not self.driver.answered(statement.value[0][0]):
+        before = self.driver.escapes
+        if not self.driver.answered([statement.value[0][0] for statement in group]):
             self.ungroup()
+        if self.driver.escapes is not before:
+            self.read_again()
         return user.seconds
 
     def ungroup(self) -> None:

@@ -162,6 +162,7 @@ class Pool:
         runner = self._service(self._loop)
         self._borrowings.attach(runner)
         runner.stop_grouping = self._texts.stop_grouping
+        runner.read_again = self._texts.read_again
         self._runner = runner
         self._state = "open"
         _pools.add(self)

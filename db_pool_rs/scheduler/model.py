@@ -46,7 +46,7 @@ class Statement:
 
 
 class State(enum.Enum):
-    """scheduling.md, "Lanes": the states of a connection."""
+    """The states of a connection (rule 3.1)."""
 
     OPENING = "opening"
     IDLE = "idle"

@@ -1,4 +1,4 @@
-"""How statements reach the server: the rules of scheduling.md as a pure state machine.
+"""How statements reach the server: the rules of docs/scheduling.md as a pure state machine.
 
 No input or output happens here and no clock is read: every event comes with the time at which it happened, and returns
 the actions that the pool is to carry out. Randomness comes in with the events too. So a trace of events gives the same
@@ -55,7 +55,7 @@ class Scheduler(Upkeep):
         return []
 
     def turn(self, now: float, heard: int) -> list[Action]:
-        """The event loop's turn ends: what was collected in it is sent.
+        """The event loop's turn ends: what was collected in it is sent (rule 3.2).
 
         Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn:
         those of the first `heard` Delivers have had it.
@@ -66,7 +66,7 @@ class Scheduler(Upkeep):
         return self._take_actions()
 
     def cancel(self, item: Item, now: float) -> list[Action]:
-        """The caller no longer waits. Queued: taken out. Sent: its answer is dropped, neighbours never notice."""
+        """The caller no longer waits (rule 5.1). Queued: taken out. Sent: its answer is dropped."""
         if item.state == QUEUED:
             self._take_out(item)
         elif item.state == SENT and isinstance(item, Statement):
@@ -79,7 +79,7 @@ class Scheduler(Upkeep):
     # -- events from connections ---------------------------------------------------------------------------------
 
     def finished(self, conn: Conn, ok: bool, now: float, seconds: float, size: float) -> list[Action]:
-        """ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back.
+        """ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back (rule 2.2).
 
         `seconds` is the time from sending to the answer, `size` the largest result in bytes.
         """
@@ -147,7 +147,7 @@ class Scheduler(Upkeep):
         return self._take_actions()
 
     def lost(self, conn: Conn, now: float, sent: bool, retire: bool, jitter: float) -> list[Action]:
-        """The connection is gone. What was not executed for certain is sent elsewhere, unnoticed.
+        """The connection is gone (rule 5.5). What was not executed for certain is sent elsewhere, unnoticed.
 
         The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as
         soon as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
@@ -176,7 +176,7 @@ class Scheduler(Upkeep):
     # -- serving -------------------------------------------------------------------------------------------------
 
     def _dispatch(self, now: float) -> None:
-        """Give connections to waiters, first come, first served, and open what is missing."""
+        """Give connections to waiters, first come, first served (rule 3.9), and open what is missing."""
         self.shortage = 0
         served = self.queues.waiting > 0
         while served:
@@ -212,7 +212,7 @@ class Scheduler(Upkeep):
         return True
 
     def _feed_lane(self, queue: Queue[Statement], kind: StatementClass, now: float) -> bool:
-        """Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min`."""
+        """Start the next lane for `kind`: an even share of the queue, of `piece_min` or more (rule 3.3)."""
         pieces = -(-queue.length // self.limits.piece_min)
         wanted = min(self._lanes_wanted(kind, queue[0], now), pieces)
         lanes = min(wanted, len(self.idle))
@@ -242,7 +242,7 @@ class Scheduler(Upkeep):
         return -(-(queue.length + sum(others)) // (lanes + len(others)))
 
     def _lanes_wanted(self, kind: StatementClass, head: Statement, now: float) -> int:
-        """How many more lanes may carry `kind` now.
+        """How many more lanes may carry `kind` now (rules 3.6, 3.7).
 
         A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
         since the link is that slow. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of
@@ -271,7 +271,7 @@ class Scheduler(Upkeep):
         return 1 if answered != NEVER and answered - now > patience else 0
 
     def _take_group(self, queue: Queue[Statement], size: int, now: float) -> list[Statement]:
-        """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected.
+        """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected (rule 3.5).
 
         Where there is one writer, the queue also holds WRITEs that must not share: each is a group to itself.
         """
@@ -302,7 +302,7 @@ class Scheduler(Upkeep):
         self._actions.append(Send(conn, group))
 
     def _send_alone(self, group: list[Statement], now: float, stalled: bool) -> None:
-        """A group was rolled back: each of its statements is sent again alone, so no group is visible in a result.
+        """A group was rolled back: each of its statements is sent again alone (rule 2.3).
 
         If it was broken up since it stalled, its texts count as failed: they are not grouped for a while.
         """
@@ -317,7 +317,7 @@ class Scheduler(Upkeep):
         self.queues.put_back(again, now)
 
     def _observe(self, group: list[Statement], conn: Conn, seconds: float, size: float, now: float) -> None:
-        """Each statement's share of the service time goes to its text.
+        """Each statement's share of the service time goes to its text (rule 3.4).
 
         A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one. The `beside`
         connections that worked at the same time shared the server: on a busy machine all look slow that are not.

@@ -195,7 +195,7 @@ class Upkeep:
         return actions
 
     def _room(self) -> int:
-        """How many more may wait; whoever finds none is refused."""
+        """How many more may wait (rule 5.10)."""
         return 0 if self.shutting_down else max(self.limits.max_waiting - self.queues.waiting, 0)
 
     def _refuse(self, item: Item) -> Action:
@@ -246,7 +246,7 @@ class Upkeep:
             self._actions.append(Open(conn))
 
     def _pause_connects(self, failures: int, now: float, jitter: float) -> None:
-        """So many attempts in a row came to nothing: the next one is made after a growing, random pause."""
+        """So many attempts in a row came to nothing: the next one is made after a growing, random pause (rule 5.7)."""
         self.connect_failures = failures
         pause = min(self.limits.backoff * 2.0 ** min(failures - 1, 16), self.limits.backoff_max)
         self.retry_at = now + pause * (0.8 + 0.4 * jitter)
@@ -336,7 +336,7 @@ class Upkeep:
             self._press(conn, now)
 
     def _press(self, conn: Conn, now: float) -> None:
-        """The server was asked to stop the group: ask again where it took no notice, give up in the end."""
+        """The server was asked to stop the group: ask again where it took no notice, give up in the end (rule 5.4)."""
         until = conn.cancel_at + self.limits.cancel_grace if self.limits.breaks_stalls else NEVER
         if now >= until:
             self._declare_dead(conn)

@@ -1,4 +1,4 @@
-"""What must hold of a scheduler after every event: scheduling.md, "Invariants, asserted".
+"""What must hold of a scheduler after every event: rule 3.11 of docs/scheduling.md.
 
 `check_structure` holds at any time; `check_served` after every event that ends with a dispatch: not after `submit` and
 `acquire`, whose waiters are served by the `turn` that follows, nor after `cancel`, which may come in between. That

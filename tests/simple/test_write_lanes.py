@@ -75,12 +75,14 @@ class Model:
                 self._ask(len(action.group))
 
 
+# rule 3.7
 def test_two_lanes_where_commits_are_quick() -> None:
     model = Model(64, QUICK)
     model.run(0.3)
     assert model.run(3.0)[2] > 0.9
 
 
+# rule 3.7
 def test_one_lane_where_commits_are_slow() -> None:
     model = Model(64, SLOW)
     model.run(0.3)
