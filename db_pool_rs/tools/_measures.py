@@ -10,7 +10,6 @@ from contextlib import aclosing
 from typing import Any
 
 from ._clients import Client, open_client
-from ._overload import cancel, time_out
 from ._workloads import BESIDE, FIRST, PREFETCH, Job, accounts, operation
 
 WARM_UP_SECONDS = 1.0
@@ -119,6 +118,8 @@ async def _waiting(work: Work, tasks: int) -> dict[str, float]:
 
 async def _overload(work: Work, job: Job, client: Client) -> dict[str, float]:
     """All tasks wait for the only connection, and give up together."""
+    from ._overload import cancel, time_out  # no other workload needs it
+
     before, cpu = _memory_mb(), time.process_time()
     if job.workload == "timeouts":
         figures = await time_out(client, job.tasks)
