@@ -8,7 +8,6 @@ from typing import Any, final
 from db_pool_rs.record import Record
 
 __version__: str
-__file__: str | None
 
 def _sqlite_functions() -> list[str]: ...
 def _lend_sqlite(addresses: dict[str, int]) -> None: ...
