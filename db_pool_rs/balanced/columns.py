@@ -21,9 +21,9 @@ from uuid import UUID
 
 from db_pool_rs_balanced import ffi, lib, make_records, make_values
 
+from ..drivers.postgres.statements import FIXED_SIZES
 from ..errors import DecodeError
 from ..record import Record, record_class
-from ..simple.description import FIXED_SIZES
 from ..types import oids as pg
 
 logger = logging.getLogger("db_pool_rs")

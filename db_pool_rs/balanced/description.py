@@ -10,7 +10,7 @@ from typing import Any
 
 from db_pool_rs_balanced import ffi
 
-from ..simple.description import FIXED_SIZES, Description
+from ..drivers.postgres.statements import FIXED_SIZES, Description
 from ..types import oids as pg
 from .columns import Plan, kinds
 
@@ -23,7 +23,7 @@ Encode = Callable[[Sequence[Any]], Any]
 
 
 class KernelDescription(Description):
-    """A :class:`~db_pool_rs.simple.description.Description` for the kernel.
+    """A :class:`~db_pool_rs.drivers.postgres.statements.Description` for the kernel.
 
     Arguments that all have a fixed size, none of them NULL, are encoded as one piece of bytes, `widths` telling where
     each ends; all others as a list.

@@ -1,8 +1,8 @@
 """One connection to PostgreSQL, driven by the C kernel.
 
-The rules are those of :class:`~db_pool_rs.simple.link.PostgresLink`, whose code runs wherever something is unusual:
-texts that must be described or prepared first, errors, the sign of life after a pause. A group of known texts that
-succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all results that have
+The rules are those of :class:`~db_pool_rs.drivers.postgres.link.PostgresLink`, whose code runs wherever something is
+unusual: texts that must be described or prepared first, errors, the sign of life after a pause. A group of known texts
+that succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all results that have
 arrived, and one call for each text decodes the results of all its executions together.
 
 A long result keeps nobody waiting but its caller: see :mod:`.slices`. Nor does the first that needs psycopg's loaders.
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_balanced import ffi, lib
 
+from ..aio import Expired, offload, until
+from ..drivers.base import Done, LinkListener
+from ..drivers.postgres.libpq import CONNECTION_BAD
+from ..drivers.postgres.link import CHECK_AFTER, PostgresLink
 from ..errors import ConnectionLost, DecodeError
-from ..simple.driver import Done, LinkListener, Statement
-from ..simple.libpq import CONNECTION_BAD
-from ..simple.link import CHECK_AFTER, PostgresLink
-from ..simple.waiting import Expired, offload, until
+from ..scheduler.model import Statement
 from .columns import LoadersMissing
 from .description import KernelDescription
 from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
@@ -36,7 +37,7 @@ KEPT = 16_384
 
 
 class KernelLink(PostgresLink):
-    """A :class:`~db_pool_rs.simple.driver.Link` over the kernel."""
+    """A :class:`~db_pool_rs.drivers.base.Link` over the kernel."""
 
     def __init__(self, pgconn: PGconn, driver: KernelDriver, listener: LinkListener) -> None:
         super().__init__(pgconn, driver, listener)  # type: ignore[arg-type]
@@ -53,7 +54,7 @@ class KernelLink(PostgresLink):
     # -- sending -------------------------------------------------------------------------------------------------
 
     def start(self, group: Sequence[Statement], done: Done) -> None:
-        """Send `group` and one Sync; see :class:`~db_pool_rs.simple.driver.Link`."""
+        """Send `group` and one Sync; see :class:`~db_pool_rs.drivers.base.Link`."""
         now = monotonic()
         rows = self._alike(group) if now - self._used <= CHECK_AFTER else None
         if rows is None:

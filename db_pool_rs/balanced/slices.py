@@ -5,7 +5,7 @@ waits, nobody else does. What the kernel has to do for a slice takes a small par
 so that it is done on the spot; of a result so large that this would add up, the kernel decodes all slices before, in
 one call without the GIL on one of the driver's threads.
 
-The garbage collector is spared the rows: see :mod:`~db_pool_rs.simple.collector`.
+The garbage collector is spared the rows: see :mod:`~db_pool_rs.drivers.postgres.collector`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 from db_pool_rs_balanced import ffi, lib
 
+from ..drivers.postgres.collector import may_age, uncollected
 from ..errors import DecodeError
 from ..record import Record
-from ..simple.collector import may_age, uncollected
 from .columns import LOADERS, LoadersMissing, Plan
 from .libpq import PGresult
 

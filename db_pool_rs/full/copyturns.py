@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..simple.driver import as_piece
+from ..drivers.base import as_piece
 
 if TYPE_CHECKING:
-    from ..simple.driver import Sink, Source, Statement
+    from ..drivers.base import Sink, Source
+    from ..scheduler.model import Statement
 
 #: Bytes that are given at a time.
 PIECE = 1 << 16

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..drivers.base import Database
+from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect
 from ..errors import ConnectFailed, Error, server_error
-from ..simple.dialect import PREPARABLE, PostgresDialect
-from ..simple.driver import Database
-from ..statement import StatementClass
+from ..sql import StatementClass
 from . import options
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Text as Known
 
     from ..config import PoolConfig
-    from ..simple.cost import Text
+    from ..scheduler.cost import Text
 
 _KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
 

@@ -11,7 +11,7 @@ from ..conninfo import SqliteConfig
 if TYPE_CHECKING:
     from ..abc import Engine
     from ..config import DeploymentConfig, PoolConfig
-    from ..simple.pool import Pool
+    from ..pool.pool import Pool
     from .driver import Driver
 
 

@@ -11,14 +11,15 @@ from ..errors import ArgumentError
 from .copyturns import CopyTurns
 
 if TYPE_CHECKING:
-    from ..simple.driver import Done, Sink, Source, Statement
-    from .runner import FullRunner
+    from ..drivers.base import Done, Sink, Source
+    from ..scheduler.model import Statement
+    from .executor import FullRunner
 
 _ALTERING = ("ALTER ", "DROP ")
 
 
 class FullLink:
-    """A :class:`~db_pool_rs.simple.driver.Link`, and the connection that it is the link of."""
+    """A :class:`~db_pool_rs.drivers.base.Link`, and the connection that it is the link of."""
 
     def __init__(self, conn: int, runner: FullRunner) -> None:
         self.id = conn

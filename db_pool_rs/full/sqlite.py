@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ..drivers.base import STATUS
+from ..drivers.sqlite.dialect import SqliteDialect
+from ..drivers.sqlite.errors import statement_error
+from ..drivers.sqlite.plan import Description, Lock, Role
 from ..errors import ConnectFailed, Error, server_error
-from ..simple._sqlite_dialect import SqliteDialect
-from ..simple._sqlite_errors import statement_error
-from ..simple._sqlite_text import Description, Lock, Role
-from ..simple.cost import Text
-from ..simple.driver import STATUS
-from ..statement import StatementClass, classify
+from ..scheduler.cost import Text
+from ..sql import StatementClass, classify
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native

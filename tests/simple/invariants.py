@@ -1,4 +1,4 @@
-"""What must hold of a scheduler after every event: scheduling.md, "Invariants, asserted".
+"""What must hold of a scheduler after every event: rule 3.11 of docs/scheduling.md.
 
 `check_structure` holds at any time; `check_served` after every event that ends with a dispatch: not after `submit` and
 `acquire`, whose waiters are served by the `turn` that follows, nor after `cancel`, which may come in between. That
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from db_pool_rs.simple.conn import Conn, State
-from db_pool_rs.simple.queues import QUEUED
-from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.waiter import Item, Waiter
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.scheduler.model import Conn, State
+from db_pool_rs.scheduler.queues import QUEUED
+from db_pool_rs.scheduler.scheduler import Scheduler
+from db_pool_rs.scheduler.waiter import Item, Waiter
+from db_pool_rs.sql import StatementClass
 
 NEVER = float("inf")
 #: Times are sums of floating-point numbers.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.sql import StatementClass
 
 READ, WRITE, SESSION = StatementClass.READ, StatementClass.WRITE, StatementClass.SESSION
 CONTROL, OTHER, EMPTY = StatementClass.CONTROL, StatementClass.OTHER, StatementClass.EMPTY

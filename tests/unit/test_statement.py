@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs import statement
-from db_pool_rs.statement import Lexical, StatementClass, classify, split_statements, sqlite_placeholders
+from db_pool_rs import sql as statement
+from db_pool_rs.sql import Lexical, StatementClass, classify, split_statements, sqlite_placeholders
 from tests.unit.statement_examples import (
     BODY,
     OTHER,
@@ -23,6 +23,7 @@ from tests.unit.statement_examples import (
 )
 
 
+# rule 1.1
 @pytest.mark.parametrize(("sql", "kind"), examples(POSTGRESQL))
 def test_postgresql_classes(sql: str, kind: StatementClass) -> None:
     assert classify(sql).kind is kind
@@ -107,6 +108,7 @@ def test_what_may_leave_state_behind_in_sqlite(sql: str, dirties: bool) -> None:
     assert classify(sql, "sqlite").dirties is dirties
 
 
+# rule 1.2
 def test_functions_that_users_add() -> None:
     functions = frozenset({"app.Enter_Tenant", "audit"})
     assert classify("SELECT enter_tenant(1)").kind is READ
@@ -117,6 +119,7 @@ def test_functions_that_users_add() -> None:
     assert classify("SELECT audit(), pg_advisory_lock(1)", "postgresql", functions).kind is SESSION
 
 
+# rule 1.3
 @pytest.mark.parametrize(
     ("sql", "parts"),
     [

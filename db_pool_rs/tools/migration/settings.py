@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..._configedit import set_value
 from ...config import DeploymentConfig, load_config
+from ...config.yaml_edit import set_value
 from ...errors import ConfigError
 
 #: What a key is called in each mode: the threads for blocking calls, and those that decode results.

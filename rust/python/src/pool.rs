@@ -261,7 +261,7 @@ impl Pool {
         Ok(Text::new(id, sql, self.handle.clone()))
     }
 
-    /// Tell the pool of a text for SQLite; `description` is that of `db_pool_rs.simple._sqlite_text`.
+    /// Tell the pool of a text for SQLite; `description` is that of `db_pool_rs.drivers.sqlite.plan`.
     fn learn_sqlite(
         &self,
         sql: &str,

@@ -1,7 +1,7 @@
 //! Python values to what SQLite stores, and back.
 //!
 //! The usual arguments are written here. What is unusual (dates, Decimals, a subclass ...) is made usual by
-//! `db_pool_rs.simple._sqlite_types`, which also says what does not fit.
+//! `db_pool_rs.drivers.sqlite.types`, which also says what does not fit.
 
 use bytes::BytesMut;
 use db_pool_engine::sqlite::Plan;
@@ -31,7 +31,7 @@ pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
 fn make_usual<'py>(args: &Bound<'py, PyTuple>, count: usize) -> PyResult<Bound<'py, PyTuple>> {
     static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = args.py();
-    let encode = ENCODE.import(py, "db_pool_rs.simple._sqlite_types", "encode")?;
+    let encode = ENCODE.import(py, "db_pool_rs.drivers.sqlite.types", "encode")?;
     Ok(encode.call1((args, count))?.cast_into::<PyTuple>()?)
 }
 
@@ -109,7 +109,7 @@ fn undecodable(py: Python<'_>, column: &str, value: &[u8]) -> PyErr {
     let message = format!("Could not decode to UTF-8 column '{column}' with text '{text}'");
     let raised = || {
         let error = py.import("sqlite3")?.getattr("OperationalError")?.call1((message,))?;
-        py.import("db_pool_rs.simple._sqlite_errors")?.getattr("statement_error")?.call1((error, py.None()))
+        py.import("db_pool_rs.drivers.sqlite.errors")?.getattr("statement_error")?.call1((error, py.None()))
     };
     match raised() {
         Ok(error) => PyErr::from_value(error),

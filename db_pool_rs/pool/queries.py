@@ -1,0 +1,120 @@
+"""The statement texts that a pool knows, and the numbers of its rules."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from ..drivers.base import ROWS, Database
+from ..errors import ArgumentError, InterfaceError
+from ..record import Record, Status
+from ..scheduler.cost import CostLimits, Text
+from ..scheduler.limits import Limits
+from ..sql import StatementClass, classify
+
+if TYPE_CHECKING:
+    from ..config import PoolConfig
+
+#: COPY that wants a stream of data on the connection itself; from and to files or programs it is a plain statement.
+_COPY_STREAM = re.compile(r"\b(FROM\s+STDIN|TO\s+STDOUT)\b", re.IGNORECASE)
+#: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
+#: would otherwise fill the memory.
+MOST_TEXTS = 4096
+
+
+class Texts:
+    """Looks a statement text up, or reads it for the first time."""
+
+    def __init__(self, config: PoolConfig, driver: Database) -> None:
+        #: Texts that may be sent on a shared connection as they are.
+        self.known: dict[str, Text] = {}
+        self._others: dict[str, Text] = {}
+        self._driver = driver
+        self._alone = config.alone_functions
+        self._groupable = {
+            StatementClass.READ: config.pipelining != "off",
+            StatementClass.WRITE: config.pipelining == "auto",
+        }
+
+    def stop_grouping(self) -> None:
+        """The database does not allow it: every statement goes alone."""
+        self._groupable.clear()
+        for text in self.known.values():
+            text.groupable = False
+
+    def learn(self, sql: str, shared: bool) -> Text:
+        """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
+        if not isinstance(sql, str):
+            raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
+        text = self.known.get(sql) or self._others.get(sql)
+        if text is None:
+            text = self._read(sql)
+        if shared and text.sql in self._others:
+            _refuse(text)
+        return text
+
+    def _read(self, sql: str) -> Text:
+        _check(sql)
+        lexical = classify(sql, self._driver.dialect, self._alone)
+        if lexical.command == "COPY" and _COPY_STREAM.search(sql):
+            raise InterfaceError("COPY from STDIN or to STDOUT is not a statement with a result: it cannot be executed")
+        text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
+        unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
+        table = self._others if unfit else self.known
+        if len(table) >= MOST_TEXTS:
+            for old in list(table)[: MOST_TEXTS // 2]:
+                del table[old]
+        table[sql] = text
+        if not unfit and lexical.kind is not StatementClass.EMPTY:
+            self._driver.describe(text)
+        return text
+
+
+def _check(sql: str) -> None:
+    if "\0" in sql:
+        raise InterfaceError("SQL must not contain a NUL character")
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise InterfaceError(f"SQL must not contain a lone surrogate, as at position {error.start + 1}") from None
+
+
+def nothing(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
+    """The answer to a text without a statement; ArgumentError if there are arguments."""
+    if args:
+        raise ArgumentError(f"the text holds no statement, so it takes no arguments; got {len(args)}")
+    return [] if want is ROWS else Status("")
+
+
+def _refuse(text: Text) -> None:
+    if text.lexical.count > 1:
+        raise InterfaceError(
+            "one statement at a time: several in one text are taken by execute() on a connection from acquire()"
+        )
+    raise InterfaceError(
+        f"{text.lexical.command} on the pool would reach a connection that others share: "
+        "use `async with pool.transaction()`, or `pool.acquire()` for a connection to yourself"
+    )
+
+
+def limits_for(config: PoolConfig, driver: Database) -> Limits:
+    """The numbers of the rules for this pool; options are in milliseconds, the rules in seconds."""
+    return Limits(
+        min_size=config.min_size,
+        max_size=config.max_size,
+        max_waiting=config.max_waiting,
+        acquire_timeout=config.acquire_timeout,
+        idle_timeout=config.idle_timeout,
+        group_max=config.group_max,
+        group_time=config.fast_ms / 1000,
+        stall=config.stall_ms / 1000,
+        lane_wait=config.lane_wait_ms / 1000,
+        write_lane_wait=config.write_lane_wait_ms / 1000,
+        read_lanes=min(driver.read_lanes, config.max_size),
+        max_write_lanes=driver.max_write_lanes,
+        breaks_stalls=driver.breaks_stalls,
+        retry_reads=config.retry == "reads",
+        cost=CostLimits(
+            fast_time=config.fast_ms / 1000, fast_bytes=config.fast_bytes, peak_time=config.stall_ms / 1000
+        ),
+    )
