@@ -14,7 +14,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConnectionLost, DatabaseError, Error
-from ...errors.conditions import NAME_TAKEN, UNKNOWN_STATEMENT
 from ...record import Status
 from ...scheduler.model import Statement
 from ...sql import StatementClass
@@ -24,7 +23,7 @@ from .prepared import Prepared
 from .results import LONG, LongResults
 from .servererrors import server_error, server_is_leaving
 from .socket import Wire
-from .staleness import alters, check_columns, may_heal
+from .staleness import PID, Healing, alters, check_columns
 from .statements import Description, check_count, most_described
 
 if TYPE_CHECKING:
@@ -58,11 +57,14 @@ class PostgresLink(Wire):
         self._describing = False
         #: What was prepared in front of statements of this group.
         self._fresh: list[Description] = []
+        #: What is being prepared now; whether with a name.
+        self._parsed: set[Description] = set()
+        self._named = driver.named
         #: An ALTER or DROP is not committed yet.
         self._altered = False
         self._ok = True
         self._started = 0.0
-        self._retried = False
+        self._healing = Healing(driver, self._prepared)
         super().__init__(pgconn, listener, driver.libpq)
         self._used = monotonic()
         self._long = LongResults(self._loop)
@@ -77,9 +79,11 @@ class PostgresLink(Wire):
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = group, done
-        self._sent, self._retried = 0, False
+        self._sent = 0
         if self._fresh:
             self._fresh = []
+        if self._healing.tried:
+            self._healing.tried.clear()
 
     def describe(self, statement: Statement, done: Done) -> None:
         """Ask for its types; see :class:`~db_pool_rs.drivers.base.Link`."""
@@ -92,7 +96,9 @@ class PostgresLink(Wire):
     def _continue(self) -> None:
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
         steps: list[Any] = []
-        self._steps, self._step = steps, 0
+        self._steps, self._step, self._named = steps, 0, self._driver.named
+        if self._parsed:
+            self._parsed.clear()
         now = monotonic()
         self._ok = self._encode_rest()
         if not self._ok:  # nothing is sent; the caller of `start` does not expect the answer before it returns
@@ -100,7 +106,11 @@ class PostgresLink(Wire):
             self._loop.call_soon(self._finish)
             return
         try:
-            if now - self._used > CHECK_AFTER:
+            if self._driver.doubted and not self.in_transaction():
+                self._pgconn.send_query_params(PID, None)
+                self._pgconn.pipeline_sync()
+                steps += (PID, None)
+            elif now - self._used > CHECK_AFTER:
                 self._pgconn.pipeline_sync()
                 steps.append(None)
             self._started = now
@@ -112,7 +122,7 @@ class PostgresLink(Wire):
 
     def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
         """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
-        send, prepared, last = self._pgconn.send_query_prepared, self._prepared, None
+        send, prepared, last, named = self._pgconn.send_query_prepared, self._prepared, None, self._named
         for statement in group[self._sent :] if self._sent else group:
             described = statement.text.description
             if described is None:
@@ -121,11 +131,11 @@ class PostgresLink(Wire):
             else:
                 if described is not last:
                     last = described
-                    if not self._driver.named or described.name not in prepared.names:
+                    if not named or described.name not in prepared.names:
                         self._parse(described, steps)
                     prepared.touch(described.name)
-                    name = described.name if self._driver.named else b""
-                    formats, result_format = described.formats, described.result_format
+                    name = described.name if named else b""
+                    formats, result_format = described.formats, self._format(statement, described)
                 send(name, statement.params, formats, result_format)
                 steps.append(statement)
             self._sent += 1
@@ -149,7 +159,7 @@ class PostgresLink(Wire):
     def _must_ask(self, statement: Statement) -> bool:
         """Whether a text without a description cannot just be run, its rows coming as text."""
         text = statement.text
-        if self._describing or statement.args or "$" in text.sql:
+        if self._describing or self._healing.suspect or statement.args or "$" in text.sql:
             return True
         return text.kind in _REVOCABLE and not self._plain_styles()
 
@@ -179,13 +189,23 @@ class PostgresLink(Wire):
 
     def _parse(self, described: Description, steps: list[Any]) -> None:
         """Prepare a known text on this connection, in front of its first use."""
-        name = described.name if self._driver.named else b""
+        name = described.name if self._named else b""
+        self._parsed.add(described)
         for old in self._prepared.surplus() if name else ():
             self._pgconn.send_query_params(b'DEALLOCATE "' + old + b'"', None)
             steps.append(old)
         self._pgconn.send_prepare(name, described.sql, described.param_oids)
         self._prepared.add(name)
         steps.append(described)
+
+    def _format(self, statement: Statement, described: Description) -> int:
+        """The format of its rows: text for what is prepared just now and changes data.
+
+        The columns may turn out to be others than were described, when the change is committed: text can be read then.
+        """
+        if described not in self._parsed or not described.result_format or not self._plain_styles():
+            return described.result_format
+        return int(statement.text.kind is StatementClass.READ)
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -239,8 +259,11 @@ class PostgresLink(Wire):
     def _learn(self, target: Any, result: PGresult) -> None:
         """Something that was sent in front of a statement succeeded."""
         if isinstance(target, Description):
-            self._prepared.was_added(target.name)
+            if self._named:
+                self._prepared.was_added(target.name)
             self._fresh.append(target)
+        elif target is PID:
+            self._driver.judge_names(result.get_value(0, 0) == b"%d" % self.pid)
         elif isinstance(target, bytes):
             self._prepared.was_dropped(target)
         else:  # a Text: the answer to Describe
@@ -261,10 +284,14 @@ class PostgresLink(Wire):
             self._die(error, sent=True)
             return False
         if result.status in COPIES:
-            self._die(server_error(result, None), sent=True)
+            self._die(error, sent=True)
             return False
+        if target is PID:
+            self._driver.judge_names(False)
+            return True
         self._ok = False
         culprit.error = error
+        self._healing.failed = target
         return True
 
     def _owner(self, step: int) -> Statement:
@@ -286,6 +313,10 @@ class PostgresLink(Wire):
         if self._describing:
             self._report(self._ok, 0)
         elif self._ok and self._sent < len(group):
+            if self._healing.acquits(self._asked):
+                self._ok = False
+                self._finish()
+                return
             self.listener.on_round_trip(self, now - self._started)
             self._continue()
         elif self._ok:
@@ -350,21 +381,12 @@ class PostgresLink(Wire):
         return Status(tag.decode())
 
     def _heal(self) -> bool:
-        """Forget a plan that is out of date; True if the statement, being alone, is prepared anew and sent again."""
+        """Forget what is out of date; True if the statement, being alone, is sent again."""
         group = self._group
         statement = next((one for one in group if one.error is not None), group[0])
-        error = statement.error
-        if not isinstance(error, DatabaseError) or not may_heal(statement, error):
+        if not self._healing.heal(statement) or len(group) > 1 or self.in_transaction():
             return False
-        if statement.described is not None:
-            self._prepared.discard(statement.described.name)
-            self._driver.forget(statement.text, statement.described)
-        mixed_up = error.sqlstate == NAME_TAKEN or (self._retried and error.sqlstate == UNKNOWN_STATEMENT)
-        if mixed_up:
-            self._driver.named = False  # a proxy deals statements out to other connections: names mean nothing there
-        if len(group) > 1 or self.in_transaction() or (self._retried and not mixed_up):
-            return False
-        self._retried, self._sent = True, 0
+        self._sent = 0
         statement.reset()
         self._continue()
         return True
