@@ -158,7 +158,7 @@ class KernelLink(PostgresLink):
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
         self._take_notifications()
-        self._note_altering(group)
+        self._healing.note_altering(group, self)
         try:
             self._deal_out(group[0].described.plan_for(self._conn), group)
         except DecodeError:

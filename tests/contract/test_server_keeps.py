@@ -1,4 +1,4 @@
-"""What a connection leaves on the server: never more prepared statements than `max_statements`, no cursor of anybody's."""
+"""What a connection leaves on the server: at most `max_statements` prepared statements, and no cursor."""
 
 from __future__ import annotations
 
@@ -74,11 +74,15 @@ async def test_groups_and_transactions_that_fail_leave_nothing(
         calls = [pool.fetch((sql if j % 2 else GOOD[0]).format(10 * i + j), 1) for j in range(8)]
         await asyncio.gather(*calls, return_exceptions=True)
         with pytest.raises(DatabaseError):
-            async with pool.transaction() as conn:
-                await conn.fetch(GOOD[0].format(1000 + i), 1)
-                await conn.fetch(sql.format(1000 + i), 1)
+            await _both(pool, GOOD[0].format(1000 + i), sql.format(1000 + i))
         assert await pool.fetchval(KEPT) <= LIMIT
     assert await pool.fetchval("SELECT count(*) FROM pg_cursors WHERE name > ''") == 0
+
+
+async def _both(pool: Any, *texts: str) -> None:
+    async with pool.transaction() as conn:
+        for sql in texts:
+            await conn.fetch(sql, 1)
 
 
 step = st.tuples(
@@ -112,7 +116,7 @@ async def _whatever_happens(engine: Any, dsn: str, steps: list[Any]) -> None:
 async def _take(pool: Any, kind: str, texts: list[str]) -> None:
     """One step; what fails in it is not asked for here."""
     if kind == "change":
-        await pool.execute("DROP TABLE item; CREATE TABLE item (id int, name text)".split(";")[0])
+        await pool.execute("DROP TABLE item")
         await pool.execute(f"CREATE TABLE item (id {'text' if len(texts) % 2 else 'int'}, name text)")
     elif kind == "forget":
         await pool.execute("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")

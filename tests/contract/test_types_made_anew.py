@@ -64,7 +64,8 @@ def anew(request: Any, pg_database: str, pg_server: Any) -> tuple[Anew, bool]:
 def _make(pg_server: Any, how: str, many: bool) -> None:
     column = "kind[]" if many else "kind"
     pg_server.sql(
-        f"SET client_min_messages TO error; DROP SCHEMA public CASCADE; CREATE SCHEMA public; {how}; CREATE TABLE item (id int, value {column})",
+        "SET client_min_messages TO error; DROP SCHEMA public CASCADE; CREATE SCHEMA public; "
+        f"{how}; CREATE TABLE item (id int, value {column})",
         "contract",
     )
 

@@ -23,7 +23,7 @@ from .prepared import Prepared
 from .results import LONG, LongResults
 from .servererrors import server_error, server_is_leaving
 from .socket import Wire
-from .staleness import PID, Healing, alters, check_columns
+from .staleness import PID, Healing, check_columns, first_format
 from .statements import Description, check_count, most_described
 
 if TYPE_CHECKING:
@@ -55,13 +55,10 @@ class PostgresLink(Wire):
         self._asked: Statement | None = None
         #: It is asked for them, and nothing is run.
         self._describing = False
-        #: What was prepared in front of statements of this group.
+        #: What was prepared in front of statements of this group; what is being prepared now, whether with a name.
         self._fresh: list[Description] = []
-        #: What is being prepared now; whether with a name.
         self._parsed: set[Description] = set()
         self._named = driver.named
-        #: An ALTER or DROP is not committed yet.
-        self._altered = False
         self._ok = True
         self._started = 0.0
         self._healing = Healing(driver, self._prepared)
@@ -82,8 +79,7 @@ class PostgresLink(Wire):
         self._sent = 0
         if self._fresh:
             self._fresh = []
-        if self._healing.tried:
-            self._healing.tried.clear()
+        self._healing.forget()
 
     def describe(self, statement: Statement, done: Done) -> None:
         """Ask for its types; see :class:`~db_pool_rs.drivers.base.Link`."""
@@ -97,8 +93,7 @@ class PostgresLink(Wire):
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
         steps: list[Any] = []
         self._steps, self._step, self._named = steps, 0, self._driver.named
-        if self._parsed:
-            self._parsed.clear()
+        self._parsed.clear()
         now = monotonic()
         self._ok = self._encode_rest()
         if not self._ok:  # nothing is sent; the caller of `start` does not expect the answer before it returns
@@ -108,9 +103,8 @@ class PostgresLink(Wire):
         try:
             if self._driver.doubted and not self.in_transaction():
                 self._pgconn.send_query_params(PID, None)
-                self._pgconn.pipeline_sync()
-                steps += (PID, None)
-            elif now - self._used > CHECK_AFTER:
+                steps.append(PID)
+            if steps or now - self._used > CHECK_AFTER:
                 self._pgconn.pipeline_sync()
                 steps.append(None)
             self._started = now
@@ -199,13 +193,8 @@ class PostgresLink(Wire):
         steps.append(described)
 
     def _format(self, statement: Statement, described: Description) -> int:
-        """The format of its rows: text for what is prepared just now and changes data.
-
-        The columns may turn out to be others than were described, when the change is committed: text can be read then.
-        """
-        if described not in self._parsed or not described.result_format or not self._plain_styles():
-            return described.result_format
-        return int(statement.text.kind is StatementClass.READ)
+        fresh = described in self._parsed and described.result_format and self._plain_styles()
+        return first_format(statement) if fresh else described.result_format
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -259,8 +248,7 @@ class PostgresLink(Wire):
     def _learn(self, target: Any, result: PGresult) -> None:
         """Something that was sent in front of a statement succeeded."""
         if isinstance(target, Description):
-            if self._named:
-                self._prepared.was_added(target.name)
+            self._prepared.was_added(target.name if self._named else b"")
             self._fresh.append(target)
         elif target is PID:
             self._driver.judge_names(result.get_value(0, 0) == b"%d" % self.pid)
@@ -313,26 +301,18 @@ class PostgresLink(Wire):
         if self._describing:
             self._report(self._ok, 0)
         elif self._ok and self._sent < len(group):
-            if self._healing.acquits(self._asked):
-                self._ok = False
-                self._finish()
-                return
             self.listener.on_round_trip(self, now - self._started)
-            self._continue()
+            self._ok = not self._healing.acquits(self._asked)
+            self._continue() if self._ok else self._finish()
         elif self._ok:
             if self._fresh:
                 check_columns(group, self._fresh, self._driver)
-            self._note_altering(group)
+            self._healing.note_altering(group, self)
             self._finish()
         else:
             self._prepared.settle()
             if not self._heal():
                 self._finish()
-
-    def _note_altering(self, group: Sequence[Statement]) -> None:
-        if self._altered or alters(group):
-            self._driver.alter()
-            self._altered = self.in_transaction()  # others see it when it is committed
 
     def _finish(self) -> None:
         """Decode and report the group."""
@@ -345,8 +325,7 @@ class PostgresLink(Wire):
             self._report(self._ok, size)
 
     def _report(self, ok: bool, size: int) -> None:
-        done, self._done, self._group, self._describing = self._done, None, (), False
-        self._steps = []  # a result belongs to its caller
+        done, self._done, self._group, self._describing, self._steps = self._done, None, (), False, []
         if done is not None:
             done(ok, monotonic() - self._started, size)
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DatabaseError, DecodeError
-from ...errors.conditions import MISTYPED, NAME_TAKEN, UNKNOWN_STATEMENT
+from ...errors.conditions import MISTYPED, NAME_TAKEN, TYPE_GONE, UNKNOWN_STATEMENT
 from ...scheduler.model import Statement
 from ...sql import StatementClass
 from .dialect import PREPARABLE
@@ -25,6 +25,7 @@ from .statements import Description, columns_of
 
 if TYPE_CHECKING:
     from .driver import PostgresDriver
+    from .link import PostgresLink
     from .prepared import Prepared
 
 #: Seconds after which an argument that does not fit is a reason to ask the server again.
@@ -32,8 +33,8 @@ CONFIRM_AFTER = 1.0
 
 #: Asks which process serves a connection: another than it was opened to, behind a proxy that deals statements out.
 PID = b"SELECT pg_backend_pid()"
-#: What types that are not there any more lead to: "cache lookup failed", "type with OID ... does not exist".
-TYPE_GONE = ("XX000", "42704")
+
+
 _TYPES = "types"
 #: The context of an error about a parameter, in any language: "unnamed portal parameter $1 = '...'".
 _PARAMETER = re.compile(r"""[^"'\n]*\$\d+( = [^\n]*)?""")
@@ -48,17 +49,30 @@ class Healing:
     it, nor if the statement is itself an EXECUTE. Each cause makes a statement be sent again once.
     """
 
-    __slots__ = ("_driver", "_prepared", "failed", "suspect", "tried")
+    __slots__ = ("_altered", "_driver", "_prepared", "failed", "suspect", "tried")
 
     def __init__(self, driver: PostgresDriver, prepared: Prepared) -> None:
         self._driver = driver
         self._prepared = prepared
+        #: An ALTER or DROP is not committed yet.
+        self._altered = False
         #: The step that the server answered with an error: a statement, or what was sent in front of one.
         self.failed: Any = None
         #: Causes for which the running statement was sent again.
         self.tried: set[object] = set()
         #: A description whose types may be out of date, and the error that says so: the server is asked again first.
         self.suspect: tuple[Description, DatabaseError] | None = None
+
+    def forget(self) -> None:
+        """Another group runs now."""
+        self.tried.clear()
+        self.suspect = None
+
+    def note_altering(self, group: Sequence[Statement], link: PostgresLink) -> None:
+        """A group succeeded: tables may have changed by it. Others see that when it is committed."""
+        if self._altered or alters(group):
+            self._driver.alter()
+            self._altered = link.in_transaction()
 
     def heal(self, statement: Statement) -> bool:
         """Forget what the statement's error proves to be out of date; True if it may be sent again."""
@@ -117,6 +131,14 @@ def _raised_inside(where: str | None) -> bool:
 def alters(group: Sequence[Statement]) -> bool:
     """Whether a group that succeeded may have changed types of parameters."""
     return not group[0].text.groupable and any(one.text.lexical.command in _ALTERING for one in group)
+
+
+def first_format(statement: Statement) -> int:
+    """The format of the rows of what is prepared just now: text if it changes data.
+
+    The columns may turn out to be others than were described when the change is committed: text can be read then.
+    """
+    return int(statement.text.kind is StatementClass.READ)
 
 
 def check_columns(group: Sequence[Statement], fresh: Sequence[Description], driver: PostgresDriver) -> None:

@@ -26,6 +26,9 @@ struct Plan {
 impl Actor {
     /// Go on with the group of `conn`.
     pub(super) fn start(&mut self, conn: ConnId) {
+        if self.probes(conn) {
+            return;
+        }
         if self.member(conn).describing {
             return self.describe(conn);
         }
@@ -100,7 +103,9 @@ impl Actor {
                 }
                 None => plan.statements.push(Execute::Direct(sql.clone())),
                 Some(text) => match params(payload, text) {
-                    Some(params) => plan.statements.push(Execute::Known { text: text.clone(), params }),
+                    Some(params) => {
+                        plan.statements.push(Execute::Known { text: text.clone(), params, careful: kind != Kind::Read })
+                    }
                     None => plan.missing.push((*item, text.clone())),
                 },
             }
