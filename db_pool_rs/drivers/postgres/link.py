@@ -75,11 +75,10 @@ class PostgresLink(Wire):
 
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
-        self._group, self._done = group, done
-        self._sent = 0
-        if self._fresh:
+        self._group, self._done, self._sent = group, done, 0
+        if self._fresh or self._healing.tried:
             self._fresh = []
-        self._healing.forget()
+            self._healing.forget()
 
     def describe(self, statement: Statement, done: Done) -> None:
         """Ask for its types; see :class:`~db_pool_rs.drivers.base.Link`."""
