@@ -92,7 +92,7 @@ class KernelLink(PostgresLink):
         while self._sent < len(group):
             statement = group[self._sent]
             described = statement.text.description
-            if described is None:
+            if described is None or self._describing:
                 if self._write_unknown(statement, steps):
                     self._plain = False
                     break

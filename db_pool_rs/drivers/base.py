@@ -115,12 +115,14 @@ class Database(Protocol):
     #: What callers await.
     answer: type[Answer[Any]]
 
-    #: Asked on each new connection, if there is something to ask; `answered` takes the value. It costs the server next
-    #: to nothing, so the time until the answer is the connection's round trip.
-    question: str | None
+    #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the values. They cost
+    #: the server next to nothing, so the time until the answer is the connection's round trip.
+    questions: tuple[str, ...]
+    #: Whether a connection was met on which backslashes escape in plain strings; None until one was asked.
+    escapes: bool | None
 
-    def answered(self, value: Any) -> bool:
-        """The answer to `question`; False if statements must not be grouped in this database."""
+    def answered(self, values: Sequence[Any]) -> bool:
+        """The answers to `questions`; False if statements must not be grouped in this database."""
 
     def describe(self, text: Text) -> None:
         """Set ``text.description`` if that needs no server."""

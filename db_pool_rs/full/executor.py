@@ -53,7 +53,7 @@ class FullRunner(Service):
         self.native = Native(
             driver.target(),
             options.limits(limits),
-            options.options(config, greets=driver.question is not None or config.init is not None),
+            options.options(config, greets=bool(driver.questions) or config.init is not None),
             threads,
             blocking,
             loop,
@@ -327,10 +327,10 @@ class FullRunner(Service):
         return ConnectionLost("the engine has failed, which is a bug in db_pool_rs", sent=True)
 
     def refused(
-        self, reason: str, sent: bool, waited: float, running: list[tuple[float, str]], for_connection: bool
+        self, reason: str, sent: bool, waited: float, running: list[tuple[float, str]] | None, for_connection: bool
     ) -> Error:
-        """The error of a call that the pool could not serve."""
-        why, self._running = Reason(reason), running
+        """The error of a call that the pool could not serve; `running` is None where it is what was told last."""
+        why, self._running = Reason(reason), self._running if running is None else running
         if why is Reason.TIMEOUT:
             self.metrics.timeouts += 1
         return failure(self, why, sent, waited, for_connection)

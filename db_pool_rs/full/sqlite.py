@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import STATUS
@@ -64,6 +65,7 @@ class FullSqliteDriver(SqliteDialect):
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
         self._config = config
+        self._checks = count()
         self._command = lru_cache(_MOST_COMMANDS)(self._learn_command)
 
     def target(self) -> dict[str, Any]:
@@ -102,7 +104,8 @@ class FullSqliteDriver(SqliteDialect):
         description = Description(text.sql)
         if description.role is not Role.PLAIN and description.role is not Role.OUTSIDE:
             return False
-        description.sql = f"EXPLAIN {description.sql}"
+        # EXPLAIN of a text that was compiled before tells of tables as they were then: the number makes it another one.
+        description.sql = f"EXPLAIN /* {next(self._checks)} */ {description.sql}"
         description.lock, description.writes, description.tag = Lock.READ, False, "EXPLAIN"
         known = self.native.learn_sqlite(text.sql, "other", False, False, description)
         self.native.run(conn, token, [(known, (None,) * description.count, None, STATUS)])

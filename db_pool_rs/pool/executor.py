@@ -18,7 +18,7 @@ from ..metrics.counters import PoolMetrics
 from ..scheduler.model import Statement
 from ..scheduler.waiter import Waiter
 from .exclusive import Exclusive, command_text
-from .failures import is_permanent
+from .failures import Report, is_permanent
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -51,11 +51,14 @@ class Service(ABC):
         self.on_lend: Callable[[Any, Waiter], None]
         #: Called if the database does not allow groups; set by the pool.
         self.stop_grouping: Callable[[], None]
+        #: Called if texts with backslashes are to be read otherwise from now on; set by the pool.
+        self.read_again: Callable[[], None]
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._users: dict[int, Exclusive] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._report: Report | None = None
 
     # -- what the pool asks for ----------------------------------------------------------------------------------
 
@@ -133,9 +136,16 @@ class Service(ABC):
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.driver.close()
 
-    def stop_later(self) -> None:
-        """`stop` without waiting for it."""
-        self._stopping = self.loop.create_task(self.stop())
+    def stop_soon(self) -> None:
+        """`stop`, once, however often the pool is closed or terminated."""
+        if self._stopping is None:
+            self._stopping = self.loop.create_task(self.stop())
+            self._changed.set()
+
+    async def until_stopped(self) -> None:
+        """Wait until that is done."""
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` on the pool's account; it ends with the pool."""
@@ -160,30 +170,31 @@ class Service(ABC):
             await self.on_init(conn, user)
 
     async def prepare(self, conn: Lent) -> float | None:
-        """Look at a new connection, and have `init` prepare it; the seconds of a round trip, if one was made."""
-        round_trip = None
-        if self.driver.question is not None:
-            round_trip = await self._ask(conn, self.driver.question)
+        """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made."""
         if self.on_init is not None:
             user = self.use(conn)
             try:
                 await self.on_init(conn, user)
             finally:
                 self._users.pop(conn.id, None)
-        return round_trip
+        return await self._ask(conn, self.driver.questions) if self.driver.questions else None
 
-    async def _ask(self, conn: Lent, question: str) -> float:
-        """Learn what the driver wants to know of the database, which another server may answer otherwise."""
+    async def _ask(self, conn: Lent, questions: Sequence[str]) -> float:
+        """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
         user = self.use(conn)
-        statement = Statement(command_text(question, self.driver.dialect), (), ROWS, None)
+        group = [Statement(command_text(question, self.driver.dialect), (), ROWS, None) for question in questions]
         try:
-            await user.start((statement,))
-            if statement.error is not None:
-                raise statement.error
+            await user.start(group)
+            for statement in group:
+                if statement.error is not None:
+                    raise statement.error
         finally:
             self._users.pop(conn.id, None)
-        if not self.driver.answered(statement.value[0][0]):
+        before = self.driver.escapes
+        if not self.driver.answered([statement.value[0][0] for statement in group]):
             self.ungroup()
+        if self.driver.escapes is not before:
+            self.read_again()
         return user.seconds
 
     def ungroup(self) -> None:
@@ -198,6 +209,16 @@ class Service(ABC):
         return is_permanent(error)
 
     # -- reports -------------------------------------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """How things stand, for the errors of this turn of the event loop: made once, however many fail together."""
+        if self._report is None:
+            self._report = Report(self.gauges(), self.holders(), self.stats())
+            self.loop.call_soon(self._forget_report)
+        return self._report
+
+    def _forget_report(self) -> None:
+        self._report = None
 
     def executed(self, statements: Sequence[Statement], seconds: float) -> None:
         """Count statements that were answered together after `seconds`."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
 from ..scheduler.waiter import Reason
 
 if TYPE_CHECKING:
-    from ..metrics import PoolGauges
+    from ..metrics import PoolGauges, PoolStats
     from .executor import Service
+
+
+class Report(NamedTuple):
+    """How a pool stands when it fails somebody, and who holds its connections."""
+
+    gauges: PoolGauges
+    holders: tuple[str, ...]
+    stats: PoolStats
 
 
 def failure(service: Service, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
@@ -24,8 +32,7 @@ def _error(service: Service, reason: Reason, sent: bool, waited: float, for_conn
     if reason is Reason.CLOSED:
         return ConnectionLost("the pool was terminated", sent=True) if sent else PoolClosed("the pool is closed")
     if reason is Reason.OVERLOADED:
-        waiting, most = service.gauges().waiting, service.config.max_waiting
-        return PoolOverloaded(f"{waiting} calls wait already (max_waiting={most})")
+        return PoolOverloaded(f"max_waiting={service.config.max_waiting} calls wait already")
     if reason is Reason.LOST:
         cause = f": {service.last_error}" if service.last_error else ""
         return ConnectionLost(f"the connection was lost before the answer came{cause}", sent=True)
@@ -36,11 +43,11 @@ def _error(service: Service, reason: Reason, sent: bool, waited: float, for_conn
             "the deadline passed while the statement ran; the server was asked to stop it", sent=True
         )
     what = "connection" if for_connection else "turn"
-    gauges = service.gauges()
+    gauges, holders, stats = service.report()
     message = f"no {what} within {waited:.1f} s: {gauges.size} of {gauges.max_size} connections ({_counts(gauges)})"
     if service.last_error is not None:
         message += f"; last error: {service.last_error}"
-    return PoolTimeout(message, holders=service.holders(), stats=service.stats())
+    return PoolTimeout(message, holders=holders, stats=stats)
 
 
 def _counts(gauges: PoolGauges) -> str:

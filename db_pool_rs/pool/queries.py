@@ -42,6 +42,13 @@ class Texts:
         for text in self.known.values():
             text.groupable = False
 
+    def read_again(self) -> None:
+        """What backslashes mean on this server is known by now, or is another thing than before."""
+        for table in (self.known, self._others):
+            for text in [text for text in table.values() if text.lexical.backslashes]:
+                text.groupable = False
+                del table[text.sql]
+
     def learn(self, sql: str, shared: bool) -> Text:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
         if not isinstance(sql, str):
@@ -56,6 +63,8 @@ class Texts:
     def _read(self, sql: str) -> Text:
         _check(sql)
         lexical = classify(sql, self._driver.dialect, self._alone)
+        if lexical.backslashes and self._driver.escapes is not False:
+            lexical = lexical.carefully()
         if lexical.command == "COPY" and _COPY_STREAM.search(sql):
             raise InterfaceError("COPY from STDIN or to STDOUT is not a statement with a result: it cannot be executed")
         text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
@@ -84,6 +93,13 @@ def nothing(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
     if args:
         raise ArgumentError(f"the text holds no statement, so it takes no arguments; got {len(args)}")
     return [] if want is ROWS else Status("")
+
+
+def single(parts: list[str]) -> str:
+    """The only one of a text's statements; InterfaceError if there are others."""
+    if len(parts) != 1:
+        raise InterfaceError(f"one statement at a time: the text holds {len(parts)}")
+    return parts[0]
 
 
 def _refuse(text: Text) -> None:

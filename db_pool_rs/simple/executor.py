@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("db_pool_rs")
 
+#: How many waiters hear in one turn of the event loop that they are not served: the others must not wait for all.
+SLICE = 256
+
 
 class Runner(Service):
     """Carries out one pool's scheduling on one event loop. It is the listener of all the pool's links."""
@@ -43,6 +47,9 @@ class Runner(Service):
         self._conns: dict[int, Conn] = {}
         #: Statements of this turn of the event loop.
         self._arrived: list[Statement] = []
+        #: Those who are to hear that they are not served.
+        self._refused: deque[act.Fail] = deque()
+        self._telling = False
         self._turn_planned = False
         #: How many Delivers there were when the turn was planned: their callers have had their turn when it comes.
         self._heard = 0
@@ -52,7 +59,7 @@ class Runner(Service):
         self._carry_out: dict[type, Callable[[Any], None]] = {
             act.Send: self._send,
             act.Deliver: self._deliver,
-            act.Fail: self._fail,
+            act.Fail: self._refused.append,
             act.Open: self._open,
             act.Lend: self._lend,
             act.Cancel: self._cancel,
@@ -99,6 +106,8 @@ class Runner(Service):
         """Carry actions out, in order."""
         for action in actions:
             self._carry_out[type(action)](action)
+        if self._refused and not self._telling:
+            self._tell_refused()
         if self.scheduler.wake < self._timer_at:
             self._set_timer()
         if self.scheduler.shutting_down:
@@ -134,6 +143,8 @@ class Runner(Service):
         """After the last connection is closed: end what still runs on the pool's account."""
         if self._timer is not None:
             self._timer.cancel()
+        while self._refused:
+            await asyncio.sleep(0)
         await super().stop()
 
     def abort(self, conn: Conn, reason: str, retire: bool) -> None:
@@ -198,6 +209,14 @@ class Runner(Service):
         self.metrics.errors += self.driver.answer.hand_out(action.group, self.loop)
         if not self._turn_planned:
             self._plan_turn()  # after those who go on now
+
+    def _tell_refused(self) -> None:
+        """Tell some; the rest in the next turns."""
+        for _ in range(min(len(self._refused), SLICE)):
+            self._fail(self._refused.popleft())
+        self._telling = bool(self._refused)
+        if self._telling:
+            self.loop.call_soon(self._tell_refused)
 
     def _fail(self, action: act.Fail) -> None:
         future = action.item.future

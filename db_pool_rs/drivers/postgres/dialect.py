@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ...aio import Answer
@@ -23,11 +24,14 @@ class PostgresDialect:
     answer: type[Answer[Any]] = Answer
 
     def __init__(self, config: PoolConfig) -> None:
-        self.question: str | None = None if config.pipelining == "off" else "SHOW default_transaction_isolation"
+        self.questions: tuple[str, ...] = ("SHOW standard_conforming_strings", "SHOW default_transaction_isolation")
+        self.escapes: bool | None = None
 
-    def answered(self, value: Any) -> bool:
+    def answered(self, values: Sequence[Any]) -> bool:
         """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""
-        return bool(value == "read committed")
+        strings, isolation = values
+        self.escapes = bool(self.escapes) or strings != "on"
+        return bool(isolation == "read committed")
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """BEGIN with these options."""

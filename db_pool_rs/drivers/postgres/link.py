@@ -82,11 +82,8 @@ class PostgresLink(Wire):
 
     def describe(self, statement: Statement, done: Done) -> None:
         """Ask for its types; see :class:`~db_pool_rs.drivers.base.Link`."""
-        self._describing = statement.text.description is None
-        if self._describing:
-            self.start((statement,), done)
-        else:
-            self._loop.call_soon(done, True, 0.0, 0.0)
+        self._describing = True
+        self.start((statement,), done)
 
     def _continue(self) -> None:
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
@@ -118,7 +115,7 @@ class PostgresLink(Wire):
         send, prepared, last, named = self._pgconn.send_query_prepared, self._prepared, None, self._named
         for statement in group[self._sent :] if self._sent else group:
             described = statement.text.description
-            if described is None:
+            if described is None or self._describing:
                 if self._write_unknown(statement, steps):
                     break
             else:
@@ -162,7 +159,9 @@ class PostgresLink(Wire):
         All of them before the first message is written: half a group must not lie in libpq's buffer. Nor must half a
         group be committed: if types are missing in a group of the pool's, they are asked for before all else.
         """
-        self._asked = None
+        self._asked = self._group[0] if self._describing else None
+        if self._asked is not None:
+            return True
         several = len(self._group) > 1 and self._group[0].text.groupable
         for statement in self._group[self._sent :] if self._sent else self._group:
             described = statement.text.description
@@ -254,7 +253,7 @@ class PostgresLink(Wire):
         elif isinstance(target, bytes):
             self._prepared.was_dropped(target)
         else:  # a Text: the answer to Describe
-            target.description = self._driver.description(target.sql, result)
+            self._driver.learn(target, result)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
         """A step was not answered by a success; False if that was the end of the connection."""

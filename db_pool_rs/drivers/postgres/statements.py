@@ -64,6 +64,10 @@ class Description:
         params = [result.param_type(i) for i in range(result.nparams)]
         return cls(sql, params, *columns_of(result), version)
 
+    def agrees(self, other: Description) -> bool:
+        """Whether the other one tells the same of the same text."""
+        return (self.param_oids, self.names, self.oids) == (other.param_oids, other.names, other.oids)
+
     def best_format(self) -> int:
         """The format to ask for: 1 (binary) where every column can be read so."""
         return pg.result_format(self.oids)

@@ -92,7 +92,7 @@ impl Actor {
         if member.group.is_empty() {
             return self.was_reset(conn, ok, now);
         }
-        let (run, asked) = (member.run, member.asked.take());
+        let (run, asked, describing) = (member.run, member.asked.take(), member.describing);
         let sent: Vec<ItemId> = member.group[member.at..member.at + run].iter().copied().chain(asked).collect();
         member.at += if ok { run } else { 0 };
         if apart {
@@ -106,7 +106,7 @@ impl Actor {
             return self.finish(conn, false, elapsed.as_secs_f64(), largest);
         }
         let member = self.member(conn);
-        if ok && (asked.is_some() || member.at < member.group.len()) {
+        if ok && !describing && (asked.is_some() || member.at < member.group.len()) {
             self.scheduler.measured(conn, elapsed.as_secs_f64());
             self.start(conn);
         } else if ok || !self.heal(conn) {
@@ -138,8 +138,7 @@ impl Actor {
             Outcome::Described((params, columns)) => {
                 let payload = self.payloads.get_mut(&item).expect("bug: a statement that is not there");
                 match &payload.source {
-                    Source::Known(text) if self.texts.described(*text).is_some() => {} // by another connection, meanwhile
-                    Source::Known(text) => drop(self.texts.describe(*text, params, columns)),
+                    Source::Known(text) => self.texts.learn(*text, params, columns),
                     Source::Plain(sql) => {
                         let mut described = Described::new(String::new(), sql.clone(), params, columns);
                         self.sink.formats(&mut described);

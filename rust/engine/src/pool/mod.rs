@@ -196,8 +196,8 @@ pub enum Completion {
         sent: bool,
         /// For how long it had been waiting, in seconds.
         waited: f64,
-        /// What ran instead, and for how long, if it waited in vain.
-        running: Vec<(f64, Arc<str>)>,
+        /// What ran instead, and for how long, if it waited in vain; None if that is the same as for the one before.
+        running: Option<Vec<(f64, Arc<str>)>>,
     },
     /// The types are known now: answer with [`Command::Provide`].
     NeedsParams(ItemId, Arc<Described>),

@@ -56,24 +56,16 @@ impl Actor {
         }
     }
 
-    /// Ask for the types of the one statement, unless they are known.
+    /// Ask for the types of the one statement, also where they are known: they may have changed.
     fn describe(&mut self, conn: ConnId) {
         let item = self.member(conn).group[0];
-        let payload = &self.payloads[&item];
-        let sql = match &payload.source {
-            _ if payload.under.is_some() => None,
-            Source::Known(text) if self.texts.described(*text).is_some() => None,
-            Source::Known(text) => Some(self.texts.info(*text).sql.clone()),
-            Source::Plain(sql) => Some(sql.clone()),
+        let sql = match &self.payloads[&item].source {
+            Source::Known(text) => self.texts.info(*text).sql.clone(),
+            Source::Plain(sql) => sql.clone(),
         };
-        match sql {
-            Some(sql) => {
-                let member = self.member(conn);
-                member.asked = Some(item);
-                member.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
-            }
-            None => self.finish(conn, true, 0.0, 0),
-        }
+        let member = self.member(conn);
+        member.asked = Some(item);
+        member.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
     }
 
     fn plan(&mut self, group: &[ItemId], lent: bool, plain: bool) -> Plan {
