@@ -2,8 +2,10 @@
 
 What the server told of a text is kept for the whole pool, as long as nothing speaks against it:
 
-- an error that says so: the plan's result type changed, the statement is unknown there, its parameters have the wrong
-  types. Alone and outside a transaction the text is then described anew and run once more, else the error is reported;
+- an error that proves it: the plan's result type changed, the statement is unknown there, its name is taken. Alone and
+  outside a transaction the text is then described anew and run once more, else the error is reported;
+- an error that may come of it: parameters have the wrong types. Then the server is asked for the types first, and the
+  statement runs once more only if they are others;
 - other columns than expected in the first result after it was prepared on a connection (a `search_path` of the
   session's own, a table made anew): the result is read as what it is;
 - an argument that does not fit, if the description is older than the last ALTER or DROP of the pool's, or than
