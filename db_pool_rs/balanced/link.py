@@ -82,7 +82,7 @@ class KernelLink(PostgresLink):
         self._plain = True
         self._prepared.touch(described.name)
         lengths, data = described.pieces(rows)
-        text, want = described.text(), self._group[0].want
+        text, want = described.text(described.result_format), self._group[0].want
         left = lib.dbp_group_send(self._kernel, text, want, len(rows), lengths, data, len(data))
         if left < 0:
             self._broke(LibpqError(self._conn.get_error_message()))
@@ -115,13 +115,14 @@ class KernelLink(PostgresLink):
 
     def _write_run(self, described: KernelDescription, run: Sequence[Statement], steps: list[Any]) -> None:
         """Send executions of one prepared statement."""
-        named = self._driver.named
+        named = self._named
         if not named or described.name not in self._prepared.names:
             self._plain = False
             self._parse(described, steps)
         self._prepared.touch(described.name)
         lengths, data = described.pieces([statement.params for statement in run])
-        sent = lib.dbp_send(self._conn.ptr, described.text(), named, len(run), lengths, data, len(data))
+        text = described.text(self._format(run[0], described))
+        sent = lib.dbp_send(self._conn.ptr, text, named, len(run), lengths, data, len(data))
         if sent != len(run):
             raise LibpqError(self._conn.get_error_message())
         steps += run
@@ -159,7 +160,7 @@ class KernelLink(PostgresLink):
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
         self._take_notifications()
-        self._note_altering(group)
+        self._healing.note_altering(group, self)
         try:
             self._deal_out(group[0].described.plan_for(self._conn), group)
         except DecodeError:

@@ -6,6 +6,7 @@ Mode balanced inherits from it, with another binding of libpq; psycopg is import
 from __future__ import annotations
 
 import time
+from random import getrandbits
 from typing import TYPE_CHECKING
 
 from ...conninfo import ConnectConfig
@@ -37,6 +38,8 @@ class PostgresDriver(PostgresDialect):
         self.max_statements = config.max_statements
         #: Prepared statements have names. Given up where a proxy turns out to mix up server connections.
         self.named = config.max_statements > 0
+        #: A name was taken: until it is known whether a proxy deals statements out to other connections, none is used.
+        self.doubted = False
         self._target = config.target
         #: Of descriptions: part of their names, so that a text described anew has another one.
         self.version = 0
@@ -74,6 +77,16 @@ class PostgresDriver(PostgresDialect):
         if text.description is described:
             text.description = None
             self.version += 1
+
+    def doubt_names(self) -> None:
+        """A name was taken on a connection. The next names are none that anybody can have guessed."""
+        if self.named:
+            self.named, self.doubted = False, True
+        self.version += getrandbits(48)
+
+    def judge_names(self, direct: bool) -> None:
+        """Whether a connection leads to the process that it was opened to. If not, names mean nothing there."""
+        self.named, self.doubted = self.doubted and direct, False
 
     def doubts(self, text: Text) -> bool:
         """Whether the types of a text may have changed; then they are forgotten, and the server is asked again."""

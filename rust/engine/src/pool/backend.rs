@@ -154,6 +154,14 @@ impl Key {
         }
     }
 
+    /// The server's process.
+    pub fn process_id(&self) -> Option<i32> {
+        match self {
+            Key::Postgres(key) => Some(key.process_id()),
+            Key::Sqlite(_) => None,
+        }
+    }
+
     /// Nobody waits for that statement of the group any more.
     pub fn give_up(&self, number: usize) {
         if let Key::Sqlite(control) = self {

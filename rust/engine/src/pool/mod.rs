@@ -13,6 +13,7 @@ mod actor;
 mod answers;
 mod backend;
 mod commands;
+mod healing;
 mod holder;
 mod lent;
 mod measures;

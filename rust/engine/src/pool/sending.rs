@@ -28,6 +28,9 @@ struct Plan {
 impl Actor {
     /// Go on with the group of `conn`.
     pub(super) fn start(&mut self, conn: ConnId) {
+        if self.probes(conn) {
+            return;
+        }
         if self.member(conn).describing {
             return self.describe(conn);
         }
@@ -98,7 +101,10 @@ impl Actor {
                 }
                 None => plan.statements.push(Execute::Direct(sql.clone())),
                 Some(text) => match params(payload, text) {
-                    Some(params) => plan.statements.push(Execute::Known { text: text.clone(), params }),
+                    Some(params) => {
+                        let careful = kind != Kind::Read && plan.exact; // rounded floats must not come as text
+                        plan.statements.push(Execute::Known { text: text.clone(), params, careful });
+                    }
                     None => plan.missing.push((*item, text.clone())),
                 },
             }

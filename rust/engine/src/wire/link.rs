@@ -194,16 +194,21 @@ impl Link {
             steps.push(Step::Check);
         }
         let mut last: Option<&Arc<Described>> = None;
+        let (mut parsed, plain) = (Vec::<*const Described>::new(), self.settings().is_plain());
         for (number, statement) in statements.iter().enumerate() {
             match statement {
-                Execute::Known { text, params } => {
+                Execute::Known { text, params, careful } => {
                     let same = last.replace(text).is_some_and(|last| Arc::ptr_eq(last, text));
                     let fresh = !(same || self.prepared.touch(&text.name));
                     if fresh {
                         self.write_parse(text, number, &mut steps)?;
+                        parsed.push(Arc::as_ptr(text));
                     }
-                    messages::bind(&mut self.output, text, params);
-                    if fresh {
+                    // The columns may turn out to be others when the change is committed: text can be read then.
+                    let as_text = *careful && plain && parsed.contains(&Arc::as_ptr(text));
+                    let formats = if as_text { &[] } else { &text.result_formats[..] };
+                    messages::bind(&mut self.output, text, params, formats);
+                    if fresh || as_text {
                         frontend::describe(b'P', "", &mut self.output)?; // its columns may be others than expected
                     }
                 }
@@ -219,7 +224,7 @@ impl Link {
                     messages::parse(&mut self.output, "", sql, &[]);
                     steps.push(Step::Parse(None, number));
                     let text = Described::new(String::new(), sql.clone(), Vec::new(), Vec::new());
-                    messages::bind(&mut self.output, &text, b"");
+                    messages::bind(&mut self.output, &text, b"", &[]);
                     frontend::describe(b'P', "", &mut self.output)?;
                 }
             }
