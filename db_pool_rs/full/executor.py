@@ -53,7 +53,7 @@ class FullRunner(Service):
         self.native = Native(
             driver.target(),
             options.limits(limits),
-            options.options(config, greets=driver.question is not None or config.init is not None),
+            options.options(config, driver.question is not None or config.init is not None, self.patience),
             threads,
             blocking,
             loop,

@@ -44,7 +44,7 @@ impl Actor {
                 statements: plan.statements,
                 revocable: plan.revocable,
                 shared: !lent,
-                copy: None,
+                ..Job::default()
             });
         }
         for (item, text) in plan.missing {
