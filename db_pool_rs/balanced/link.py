@@ -71,6 +71,8 @@ class KernelLink(PostgresLink):
             return None
         if not self._driver.named or described.name not in self._prepared.names:
             return None
+        if described.is_sensitive and not self.settings.is_plain():
+            return None
         rows = [one.params for one in group if one.described is described and one.want is want]
         return rows if len(rows) == len(group) else None
 
@@ -92,7 +94,7 @@ class KernelLink(PostgresLink):
         while self._sent < len(group):
             statement = group[self._sent]
             described = statement.text.description
-            if described is None:
+            if described is None or self._describing:
                 if self._write_unknown(statement, steps):
                     self._plain = False
                     break
@@ -320,13 +322,16 @@ class KernelLink(PostgresLink):
     # -- cancelling, closing -------------------------------------------------------------------------------------
 
     async def _request_cancel(self, timeout: float) -> bool:
-        """On a thread."""
+        """On a thread, which may outlive the time-out."""
         if self._conn.status == CONNECTION_BAD:
-            return False
+            return True
         try:
-            return await until(offload(blocking_cancel(self._conn)), self._loop.time() + timeout)
-        except (Expired, OSError):
+            await until(offload(blocking_cancel(self._conn)), self._loop.time() + timeout)
+        except Expired:
             return False
+        except OSError:
+            return True
+        return True
 
 
 def _no_raw(row: int, column: int) -> bytes | None:

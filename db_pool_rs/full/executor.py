@@ -21,7 +21,8 @@ from ..errors import ConnectionLost, DecodeError, Error
 from ..metrics.counters import PoolMetrics
 from ..metrics.histogram import Histogram
 from ..pool.executor import Service
-from ..pool.failures import failure, in_words
+from ..pool.failures import failure
+from ..pool.outages import reason_of
 from ..scheduler.waiter import Reason, Waiter
 from . import options
 from .errors import Loss, lost_error
@@ -63,7 +64,7 @@ class FullRunner(Service):
         self._links: dict[int, FullLink] = {}
         self._token = 0
         #: Who waits for what the engine was asked for under a number.
-        self._expected: dict[int, FullLink | asyncio.Future[None]] = {}
+        self._expected: dict[int, FullLink | asyncio.Future[bool]] = {}
         self._running: list[tuple[float, str]] = []
         self._ended = False
         #: Where the engine tells that something has happened.
@@ -152,17 +153,17 @@ class FullRunner(Service):
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
-    def expect(self, who: FullLink | asyncio.Future[None]) -> int:
+    def expect(self, who: FullLink | asyncio.Future[bool]) -> int:
         """A number under which the engine's answer will reach `who`."""
         self._token += 1
         self._expected[self._token] = who
         return self._token
 
-    async def stop_on(self, link: FullLink) -> None:
-        """Have the server asked to stop what runs on `link`."""
-        stopped: asyncio.Future[None] = self.loop.create_future()
+    def stop_on(self, link: FullLink) -> asyncio.Future[bool]:
+        """Have the server asked to stop what runs on `link`; True when the request can hit nothing else any more."""
+        stopped: asyncio.Future[bool] = self.loop.create_future()
         self.native.stop(link.id, self.expect(stopped))
-        await stopped
+        return stopped
 
     def lent(self, item: int, conn: int) -> None:
         """A connection is lent to a waiter."""
@@ -201,12 +202,12 @@ class FullRunner(Service):
         if user is not None and user.on_notification is not None:
             user.on_notification(pid, channel, payload)
 
-    def stopped(self, token: int) -> None:
-        """A request to stop was taken in."""
+    def stopped(self, token: int, closed: bool) -> None:
+        """A request to stop has ended: the server has closed its connection, or it may still hit what runs next."""
         future = self._expected.pop(token)
         assert isinstance(future, asyncio.Future)
         if not future.done():
-            future.set_result(None)
+            future.set_result(closed)
 
     def lent_lost(self, conn: int, loss: Loss) -> None:
         """A connection that is lent is gone."""
@@ -280,7 +281,8 @@ class FullRunner(Service):
 
     def opened(self) -> None:
         """A connection serves."""
-        self.last_error, self._tried = None, True
+        self._tried = True
+        self.connected()
         self._changed.set()
 
     def not_opened(
@@ -291,7 +293,7 @@ class FullRunner(Service):
 
     def gone(self, loss: Loss) -> None:
         """A connection is lost."""
-        self.last_error = lost_error(loss)
+        self.lost(lost_error(loss))
 
     def changed(self) -> None:
         """The connections are not what they were: whoever waits for that looks again."""
@@ -341,10 +343,10 @@ class FullRunner(Service):
         return ConnectionLost("the engine has failed, which is a bug in db_pool_rs", sent=True)
 
     def refused(
-        self, reason: str, sent: bool, waited: float, running: list[tuple[float, str]], for_connection: bool
+        self, reason: str, sent: bool, waited: float, running: list[tuple[float, str]] | None, for_connection: bool
     ) -> Error:
-        """The error of a call that the pool could not serve."""
-        why, self._running = Reason(reason), running
+        """The error of a call that the pool could not serve; `running` is None where it is what was told last."""
+        why, self._running = Reason(reason), self._running if running is None else running
         if why is Reason.TIMEOUT:
             self.metrics.timeouts += 1
         return failure(self, why, sent, waited, for_connection)
@@ -361,7 +363,7 @@ class FullRunner(Service):
 
         now = self.native.gauges()
         busy = now["lanes"] + now["alone"] + now["sessions"]
-        return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else in_words(self.last_error))
+        return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else reason_of(self.last_error))
 
     def stats(self) -> PoolStats:
         """What the engine has counted, and what was counted here: sessions."""

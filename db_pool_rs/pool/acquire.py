@@ -13,7 +13,7 @@ from ..aio import Expired
 from ..errors import InterfaceError
 from ..scheduler.waiter import Waiter
 from .exclusive import Exclusive
-from .failures import in_words
+from .outages import reason_of
 from .session import Session
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Borrowings:
         except Exception as error:
             silent = isinstance(error, Expired)
             if silent or session.user.error is None:
-                reason = f"the connection could not be cleaned: {in_words(error)}"
+                reason = f"the connection could not be cleaned: {reason_of(error)}"
                 runner.abort(session.conn, reason, retire=silent)
             return
         runner.release(session.conn, healthy=True)

@@ -62,7 +62,7 @@ class Connection(CopyCalls):
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        if not args and self.text(sql).lexical.count > 1:
+        if not args and _may_be_several(self.text(sql)):
             return await self._script(sql, timeout)
         status: Status = await self._run(sql, args, STATUS, timeout)
         return status
@@ -200,11 +200,19 @@ class Connection(CopyCalls):
         await session.run((statement,), self._pool.timeout(timeout))
         return statement.value
 
+    async def escapes(self, text: Text, timeout: float | None) -> bool:
+        """Whether backslashes escape in the plain strings of a text, which the session's settings decide."""
+        if not text.lexical.backslashes:
+            return False
+        return bool(await self.fetchval("SHOW standard_conforming_strings", timeout=timeout) != "on")
+
     async def _script(self, sql: str, timeout: float | None) -> Status:
-        session, _ = self._checked(sql, several=True)
-        texts = [session_text(one, session.user.dialect) for one in split_statements(sql, session.user.dialect)]
-        group = [Statement(text, (), STATUS, None) for text in texts]
-        await session.run(group, self._pool.timeout(timeout))
+        session, text = self._checked(sql, several=True)
+        deadline = self._pool.deadline(timeout)
+        escapes = await self.escapes(text, left(deadline))
+        parts = split_statements(sql, session.user.dialect, escapes=escapes)
+        group = [Statement(session_text(one, session.user.dialect), (), STATUS, None) for one in parts]
+        await session.run(group, left(deadline))
         status: Status = group[-1].value
         return status
 
@@ -224,6 +232,10 @@ class Connection(CopyCalls):
             if number == len(group):  # found when the server had told the types
                 number = [statement.error is error for statement in group].index(True)
             raise ArgumentError(f"element {first + number}: {error}") from None
+
+
+def _may_be_several(text: Text) -> bool:
+    return text.lexical.count > 1 or text.lexical.backslashes
 
 
 class Transaction:

@@ -14,6 +14,7 @@ from ..errors import InterfaceError
 from ..scheduler.model import Statement
 from ..sql import split_statements
 from .exclusive import session_text
+from .queries import single
 
 if TYPE_CHECKING:
     from ..record import Record
@@ -32,6 +33,8 @@ class Host(Protocol):
 
     def text(self, sql: str) -> Text: ...
 
+    async def escapes(self, text: Text, timeout: float | None) -> bool: ...
+
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]: ...
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None: ...
@@ -40,16 +43,20 @@ class Host(Protocol):
 _NAME = '"db_pool_rs_copy"'
 _TYPES = "SELECT pg_catalog.unnest(parameter_types)::text FROM pg_catalog.pg_prepared_statements WHERE name = "
 #: A parameter, or what may look as if there were one in it.
-_PARAMETER = re.compile(
-    r"""[eE]'(?:[^'\\]|\\.|'')*'|'[^']*'|"[^"]*"|(?P<comment>/\*.*?\*/)|--[^\n\r]*"""
-    r"""|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$|[^\W\d][\w$]*|\$(?P<number>[0-9]+)""",
-    re.DOTALL,
+_PARAMETER_PATTERN = (
+    r"""'[^']*'|"[^"]*"|(?P<comment>/\*.*?\*/)|--[^\n\r]*"""
+    r"""|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$|[^\W\d][\w$]*|\$(?P<number>[0-9]+)"""
 )
+_ESCAPED = r"'(?:[^'\\]|\\.|'')*'|"
+_PARAMETER = re.compile(f"[eE]{_ESCAPED}{_PARAMETER_PATTERN}", re.DOTALL)
+#: The same where backslashes escape in plain strings.
+_PARAMETER_ESCAPING = re.compile(f"[eE]?{_ESCAPED}{_PARAMETER_PATTERN}", re.DOTALL)
 
 
 async def with_literals(connection: Host, query: str, args: tuple[Any, ...], deadline: float | None) -> str:
     """The one statement of `query`, its parameters replaced by the arguments."""
-    (query,) = split_statements(query, "postgresql")
+    escapes = await connection.escapes(connection.text(query), left(deadline))
+    query = single(split_statements(query, escapes=escapes))
     if not args:
         return query
     types = await _types(connection, query, left(deadline))
@@ -59,7 +66,7 @@ async def with_literals(connection: Host, query: str, args: tuple[Any, ...], dea
     else:  # refuses the arguments
         values = await connection.fetchrow("SELECT 1 WHERE false", *args, timeout=left(deadline))
     assert values is not None
-    return _PARAMETER.sub(
+    return (_PARAMETER_ESCAPING if escapes else _PARAMETER).sub(
         lambda found: _replaced(found, [f"({v}::{t})" for v, t in zip(values, types, strict=True)]), query
     )
 

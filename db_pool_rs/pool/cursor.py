@@ -11,6 +11,7 @@ from ..drivers.base import ROWS, STATUS
 from ..errors import InterfaceError
 from ..record import Record
 from ..sql import split_statements
+from .queries import single
 
 if TYPE_CHECKING:
     from ..scheduler.model import Statement
@@ -104,7 +105,7 @@ class Cursor:
     async def _more(self, count: int) -> list[Record]:
         if self._state == "ended" or not count:
             return []
-        commands = [] if self._state == "open" else [self._declaration()]
+        commands = [] if self._state == "open" else [await self._declaration()]
         fetch = self._command(f"FETCH FORWARD {count} FROM {self._name}", ROWS)
         fetch.described = self._described
         await self._run(*commands, fetch)
@@ -117,14 +118,17 @@ class Cursor:
             self._fetched = kept
         return rows
 
-    def _declaration(self) -> Statement:
+    async def _declaration(self) -> Statement:
         session = self._connection.session()
         if not session.in_transaction():
             raise InterfaceError("a cursor lives inside a transaction: use `async with connection.transaction()`")
         self._number = next(number for number in range(1, len(session.cursors) + 2) if number not in session.cursors)
         session.cursors.add(self._number)
         self._name = f'"db_pool_rs_cursor_{self._number}"'
-        (query,) = split_statements(self._sql, session.user.dialect)
+        text = self._connection.text(self._sql)
+        session.dirty = session.dirty or text.lexical.dirties
+        escapes = await self._connection.escapes(text, self._connection.pool.timeout(self._timeout))
+        query = single(split_statements(self._sql, session.user.dialect, escapes=escapes))
         return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {query}", STATUS, self._args)
 
     def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> Statement:

@@ -20,8 +20,9 @@ from ..errors import ConnectFailed, ConnectionLost, Error
 from ..metrics.counters import PoolMetrics
 from ..scheduler.model import Statement
 from ..scheduler.waiter import Waiter
-from .exclusive import Exclusive, command_text
-from .failures import is_permanent
+from .exclusive import Exclusive, session_text
+from .failures import Report, is_permanent, situation
+from .outages import Outages
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -56,16 +57,20 @@ class Service(ABC):
         self.patience = _patience(config, limits)
         self.metrics = PoolMetrics()
         self.last_error: Exception | None = None
+        self.outages = Outages(config.name, loop)
         #: Who holds connections, as lines for PoolTimeout; set by the pool.
         self.holders: Callable[[], tuple[str, ...]] = tuple
         self.on_lend: Callable[[Any, Waiter], None]
         #: Called if the database does not allow groups; set by the pool.
         self.stop_grouping: Callable[[], None]
+        #: Called if texts with backslashes are to be read otherwise from now on; set by the pool.
+        self.read_again: Callable[[], None]
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._users: dict[int, Exclusive] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
+        self._report: Report | None = None
         forks.hold(self)
 
     # -- what the pool asks for ----------------------------------------------------------------------------------
@@ -139,15 +144,23 @@ class Service(ABC):
 
     async def stop(self) -> None:
         """After the last connection is closed: end what still runs on the pool's account."""
+        self.outages.tell()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:  # `init` and `reset` are the user's: they may refuse to end
             await asyncio.wait(self._tasks, timeout=_ENDING)
         await self.driver.close()
 
-    def stop_later(self) -> None:
-        """`stop` without waiting for it."""
-        self._stopping = self.loop.create_task(self.stop())
+    def stop_soon(self) -> None:
+        """`stop`, once, however often the pool is closed or terminated."""
+        if self._stopping is None:
+            self._stopping = self.loop.create_task(self.stop())
+            self._changed.set()
+
+    async def until_stopped(self) -> None:
+        """Wait until that is done."""
+        if self._stopping is not None:
+            await asyncio.shield(self._stopping)
 
     def held(self) -> int:
         """A descriptor of its own, which a child process must not use; -1 if it has none."""
@@ -199,7 +212,7 @@ class Service(ABC):
             await self.on_init(conn, user)
 
     async def prepare(self, conn: Lent) -> float | None:
-        """Look at a new connection, and have `init` prepare it; the seconds of a round trip, if one was made.
+        """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made.
 
         ConnectFailed if that takes longer than `patience`.
         """
@@ -212,29 +225,31 @@ class Service(ABC):
             raise ConnectFailed(message) from None
 
     async def _prepare(self, conn: Lent) -> float | None:
-        round_trip = None
-        if self.driver.question is not None:
-            round_trip = await self._ask(conn, self.driver.question)
         if self.on_init is not None:
             user = self.use(conn)
             try:
                 await self.on_init(conn, user)
             finally:
                 self._users.pop(conn.id, None)
-        return round_trip
+        return await self._ask(conn, self.driver.question) if self.driver.question else None
 
     async def _ask(self, conn: Lent, question: str) -> float:
-        """Learn what the driver wants to know of the database, which another server may answer otherwise."""
+        """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
         user = self.use(conn)
-        statement = Statement(command_text(question, self.driver.dialect), (), ROWS, None)
+        statement = Statement(session_text(question, self.driver.dialect), (), ROWS, None)
         try:
             await user.start((statement,))
             if statement.error is not None:
                 raise statement.error
         finally:
             self._users.pop(conn.id, None)
-        if not self.driver.answered(statement.value[0][0]):
+        row = statement.value[0]
+        conn.link.told(int(row[-1]))
+        before = self.driver.escapes
+        if not self.driver.answered(row):
             self.ungroup()
+        if self.driver.escapes is not before:
+            self.read_again()
         return user.seconds
 
     def ungroup(self) -> None:
@@ -244,11 +259,32 @@ class Service(ABC):
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared; whether to try again cannot help."""
         self.last_error = error
+        self.outages.failed(error)
         if not isinstance(error, Error):
             logger.error("opening a connection failed: %s", type(error).__name__, exc_info=error)
         return is_permanent(error)
 
+    def connected(self) -> None:
+        """A connection serves."""
+        self.last_error = None
+        self.outages.opened()
+
+    def lost(self, error: Exception) -> None:
+        """A connection that served is gone."""
+        self.last_error = error
+        self.outages.lost(error)
+
     # -- reports -------------------------------------------------------------------------------------------------
+
+    def report(self) -> Report:
+        """How things stand, for the errors of this turn of the event loop: made once, however many fail together."""
+        if self._report is None:
+            self._report = Report(situation(self.gauges()), self.holders(), self.stats())
+            self.loop.call_soon(self._forget_report)
+        return self._report
+
+    def _forget_report(self) -> None:
+        self._report = None
 
     def executed(self, statements: Sequence[Statement], seconds: float) -> None:
         """Count statements that were answered together after `seconds`."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
 from ..scheduler.waiter import Reason
+from .outages import reason_of
 
 if TYPE_CHECKING:
-    from ..metrics import PoolGauges
+    from ..metrics import PoolGauges, PoolStats
     from .executor import Service
+
+
+class Report(NamedTuple):
+    """How a pool stands when it fails somebody, and who holds its connections."""
+
+    situation: str
+    holders: tuple[str, ...]
+    stats: PoolStats
 
 
 def failure(service: Service, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
@@ -24,10 +33,9 @@ def _error(service: Service, reason: Reason, sent: bool, waited: float, for_conn
     if reason is Reason.CLOSED:
         return ConnectionLost("the pool was terminated", sent=True) if sent else PoolClosed("the pool is closed")
     if reason is Reason.OVERLOADED:
-        waiting, most = service.gauges().waiting, service.config.max_waiting
-        return PoolOverloaded(f"{waiting} calls wait already (max_waiting={most})")
+        return PoolOverloaded(f"max_waiting={service.config.max_waiting} calls wait already")
     if reason is Reason.LOST:
-        cause = f": {in_words(service.last_error)}" if service.last_error else ""
+        cause = f": {reason_of(service.last_error)}" if service.last_error else ""
         return ConnectionLost(f"the connection was lost before the answer came{cause}", sent=True)
     if reason is Reason.CONNECT_FAILED:
         return connect_failed(service.last_error)
@@ -36,14 +44,15 @@ def _error(service: Service, reason: Reason, sent: bool, waited: float, for_conn
             "the deadline passed while the statement ran; the server was asked to stop it", sent=True
         )
     what = "connection" if for_connection else "turn"
-    gauges = service.gauges()
-    message = f"no {what} within {waited:.1f} s: {gauges.size} of {gauges.max_size} connections ({_counts(gauges)})"
+    report = service.report()
+    message = f"no {what} within {waited:.1f} s: {report.situation}"
     if service.last_error is not None:
-        message += f"; last error: {in_words(service.last_error)}"
-    return PoolTimeout(message, holders=service.holders(), stats=service.stats())
+        message += f"; last error: {reason_of(service.last_error)}"
+    return PoolTimeout(message, holders=report.holders, stats=report.stats)
 
 
-def _counts(gauges: PoolGauges) -> str:
+def situation(gauges: PoolGauges) -> str:
+    """How many connections there are, and what they do."""
     counts = {
         "opening": gauges.opening,
         "idle": gauges.idle,
@@ -52,12 +61,8 @@ def _counts(gauges: PoolGauges) -> str:
         "session": gauges.sessions,
         "closing": gauges.size - gauges.opening - gauges.idle - gauges.busy,
     }
-    return ", ".join(f"{state} {count}" for state, count in counts.items() if count)
-
-
-def in_words(error: BaseException | None) -> str:
-    """What an error says; the name of its class if it says nothing."""
-    return str(error) or type(error).__name__
+    states = ", ".join(f"{state} {count}" for state, count in counts.items() if count)
+    return f"{gauges.size} of {gauges.max_size} connections ({states})"
 
 
 def is_permanent(error: Exception | None) -> bool:
@@ -70,13 +75,11 @@ def is_permanent(error: Exception | None) -> bool:
 def connect_failed(cause: Exception | None) -> Error:
     """A fresh error for each caller (an exception object raised twice would share its traceback)."""
     if isinstance(cause, ConnectFailed):
-        error = ConnectFailed(
-            str(cause.args[0] if cause.args else cause),
-            attempts=cause.attempts, sqlstate=cause.sqlstate, permanent=cause.permanent,
-        )  # fmt: skip
-    else:
-        permanent = is_permanent(cause)
-        what = "could not be prepared" if permanent else "was lost before it could be used"
-        error = ConnectFailed(f"a new connection {what}: {in_words(cause)}", permanent=permanent)
+        error = ConnectFailed(cause.reason, cause.attempts, sqlstate=cause.sqlstate, permanent=cause.permanent)
+        error.__cause__ = cause.__cause__  # it says what its copy says
+        return error
+    permanent = is_permanent(cause)
+    what = "could not be prepared" if permanent else "was lost before it could be used"
+    error = ConnectFailed(f"a new connection {what}: {cause and reason_of(cause)}", permanent=permanent)
     error.__cause__ = cause
     return error

@@ -162,38 +162,43 @@ class Pool:
         runner = self._service(self._loop)
         self._borrowings.attach(runner)
         runner.stop_grouping = self._texts.stop_grouping
+        runner.read_again = self._texts.read_again
         self._runner = runner
         self._state = "open"
         _pools.add(self)
         runner.start()
         try:
-            await runner.until(lambda: not runner.opening())
+            await runner.until(lambda: self._state != "open" or not runner.opening())
         except asyncio.CancelledError:
             self.terminate()
             raise
+        if self.closed:
+            raise PoolClosed("the pool was closed while it was being opened")
         if self.config.min_size and runner.last_error is not None and not runner.gauges().size:
             self._end(runner)
-            await runner.stop()
+            await runner.until_stopped()
             raise connect_failed(runner.last_error)
+        runner.outages.told = True
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""
         runner = self._runner
         if self._state == "forked":
             return  # the connections are the parent's, to close them as well
-        if runner is None or self._state == "closed":
+        if runner is None or (self._state == "closed" and _running_loop() is not self._loop):
             self._state = "closed"
             return
         self._check_loop()
-        self._state = "closing"
-        runner.shut_down()
-        try:
-            await asyncio.wait_for(runner.until(runner.drained), timeout)
-        except (asyncio.TimeoutError, TimeoutError):
-            pass
-        finally:
-            self._end(runner)
-        await runner.stop()
+        if self._state != "closed":
+            self._state = "closing"
+            runner.shut_down()
+            try:
+                await asyncio.wait_for(runner.until(runner.drained), timeout)
+            except (asyncio.TimeoutError, TimeoutError):
+                pass
+            finally:
+                self._end(runner)
+        await runner.until_stopped()
 
     def terminate(self) -> None:
         """Close every connection now. Whoever waits gets PoolClosed, what runs gets ConnectionLost."""
@@ -204,11 +209,11 @@ class Pool:
         runner, self._state = self._runner, "closed"
         if runner is not None and not runner.loop.is_closed():
             self._end(runner)
-            runner.stop_later()
 
     def _end(self, runner: Service) -> None:
         self._state = "closed"
         runner.terminate()
+        runner.stop_soon()
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the bounds. A smaller pool closes idle connections now and busy ones when they are free."""

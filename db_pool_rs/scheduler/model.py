@@ -12,15 +12,15 @@ from .cost import Text
 class Statement:
     """One execution of a text, from the call to its answer.
 
-    The caller waits on ``future``; the scheduler owns ``ticket`` to ``alone``; the driver reads ``text``, ``args`` and
+    The caller waits on ``future``; the scheduler owns ``ticket`` to ``queue``; the driver reads ``text``, ``args`` and
     ``params`` and sets ``value`` or ``error``. ``params`` are the arguments encoded under ``described``, the
     description that was current at that time; if that is no longer the text's, they are encoded anew. Rows of a text
     that nobody has described tell their types themselves; ``described`` then keeps them for a cursor's next rows.
     """
 
     __slots__ = (
-        "alone", "args", "conn", "deadline", "described", "enqueued", "error", "future", "params", "state", "text",
-        "ticket", "value", "want",
+        "alone", "args", "conn", "deadline", "described", "enqueued", "error", "future", "params", "queue", "state",
+        "text", "ticket", "value", "want",
     )  # fmt: skip
 
     def __init__(self, text: Text, args: tuple[Any, ...], want: bool, future: Any) -> None:
@@ -38,6 +38,7 @@ class Statement:
         self.state = 0
         self.alone = False
         self.conn: Any = None
+        self.queue: Any = None
 
     def reset(self) -> None:
         """Forget an answer that does not count, before the statement is sent again."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 from ..sql import StatementClass
 from .cost import Text
@@ -20,6 +20,54 @@ from .model import Statement
 from .waiter import Item, Waiter
 
 QUEUED, SENT, DONE = 0, 1, 2
+#: So many that were taken out may stay in a queue, however short it is.
+FEW = 64
+
+Waiting = TypeVar("Waiting", Statement, Waiter, Item)
+
+
+class Queue(deque[Waiting]):
+    """One queue, in order of tickets.
+
+    An item that is taken out stays in the queue until the head has come so far, or until half of the queue is gone: so
+    it costs the same wherever it stands. The head always waits, so that an empty queue is one where nobody does.
+    """
+
+    __slots__ = ("gone",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone = 0
+
+    @property
+    def length(self) -> int:
+        """How many wait."""
+        return len(self) - self.gone
+
+    def waiting(self) -> Iterator[Waiting]:
+        """Those who wait."""
+        return (item for item in self if item.state == QUEUED) if self.gone else iter(self)
+
+    def take_out(self, item: Waiting) -> None:
+        """`item` no longer waits."""
+        item.state = DONE
+        self.gone += 1
+        if 2 * self.gone > len(self) + FEW:
+            self.refill(list(self.waiting()))
+        else:
+            self.trim()
+
+    def trim(self) -> None:
+        """The head has left, or was taken out: the next one is an item that waits."""
+        while self and self[0].state != QUEUED:
+            self.popleft()
+            self.gone -= 1
+
+    def refill(self, items: list[Waiting]) -> None:
+        """These are all who wait."""
+        self.clear()
+        self.extend(items)
+        self.gone = 0
 
 
 class Queues:
@@ -29,14 +77,14 @@ class Queues:
 
     def __init__(self, one_writer: bool) -> None:
         self.one_writer = one_writer
-        self.reads: deque[Statement] = deque()
-        self.writes: deque[Statement] = deque()
-        self.alone: deque[Statement] = deque()
-        self.sessions: deque[Waiter] = deque()
+        self.reads: Queue[Statement] = Queue()
+        self.writes: Queue[Statement] = Queue()
+        self.alone: Queue[Statement] = Queue()
+        self.sessions: Queue[Waiter] = Queue()
         self.waiting = 0
         self.last_ticket = 0
 
-    def place(self, statement: Statement, now: float) -> deque[Statement]:
+    def place(self, statement: Statement, now: float) -> Queue[Statement]:
         """The queue where a statement belongs at `now`."""
         kind = statement.text.kind
         if may_share(statement, now):
@@ -45,22 +93,23 @@ class Queues:
 
     def add(self, statements: Sequence[Statement], now: float) -> None:
         """New statements go to the ends of their queues."""
-        ticket, text, append = self.last_ticket, None, self.alone.append
+        ticket, text, queue = self.last_ticket, None, self.alone
         for statement in statements:
             ticket += 1
             statement.ticket = ticket
             statement.enqueued = now
             if statement.text is not text:
                 text = statement.text
-                append = self.place(statement, now).append
-            append(statement)
+                queue = self.place(statement, now)
+            statement.queue = queue
+            queue.append(statement)
         self.last_ticket = ticket
         self.waiting += len(statements)
 
     def add_session(self, waiter: Waiter, now: float) -> None:
         """A new `acquire` goes to the end of the sessions."""
         self.last_ticket = waiter.ticket = self.last_ticket + 1
-        waiter.enqueued = now
+        waiter.enqueued, waiter.queue = now, self.sessions
         self.waiting += 1
         self.sessions.append(waiter)
 
@@ -76,41 +125,32 @@ class Queues:
 
     def remove(self, item: Item) -> None:
         """Take a queued item out."""
-        for queue in (self.reads, self.writes, self.alone, self.sessions):
-            try:
-                cast("deque[Item]", queue).remove(item)
-            except ValueError:
-                continue
-            self.waiting -= 1
-            item.state = DONE
-            return
-        raise AssertionError("bug: a queued item is in no queue")
+        item.queue.take_out(item)
+        self.waiting -= 1
 
     def rehome(self, text: Text, now: float) -> None:
         """What is known of `text` changed: its waiting statements move to the queue where they now belong."""
         for queue in self.statements():
-            moving = [s for s in queue if s.text is text and self.place(s, now) is not queue]
+            moving = [s for s in queue.waiting() if s.text is text and self.place(s, now) is not queue]
             if moving:  # all of them to one queue: its kind's, or `alone`
                 chosen = set(map(id, moving))
-                kept = [s for s in queue if id(s) not in chosen]
-                queue.clear()
-                queue.extend(kept)
+                queue.refill([s for s in queue.waiting() if id(s) not in chosen])
                 _merge(self.place(moving[0], now), moving)
 
-    def statements(self) -> tuple[deque[Statement], ...]:
+    def statements(self) -> tuple[Queue[Statement], ...]:
         """The queues of statements; sessions have deadlines of their own."""
         return self.reads, self.writes, self.alone
 
-    def heads(self) -> list[deque[Item]]:
+    def heads(self) -> list[Queue[Item]]:
         """The queues that are not empty, the one whose head came first in front."""
-        queues = [cast("deque[Item]", queue) for queue in (self.reads, self.writes, self.alone, self.sessions) if queue]
+        queues = [cast("Queue[Item]", queue) for queue in (self.reads, self.writes, self.alone, self.sessions) if queue]
         if len(queues) > 1:
             queues.sort(key=lambda queue: queue[0].ticket)
         return queues
 
     def __iter__(self) -> Iterator[Item]:
         for queue in (self.reads, self.writes, self.alone, self.sessions):
-            yield from cast("deque[Item]", queue)
+            yield from cast("Queue[Item]", queue).waiting()
 
 
 def may_share(statement: Statement, now: float) -> bool:
@@ -119,8 +159,10 @@ def may_share(statement: Statement, now: float) -> bool:
     return text.fast and not statement.alone and now >= text.held_until
 
 
-def _merge(queue: deque[Statement], statements: list[Statement]) -> None:
+def _merge(queue: Queue[Statement], statements: list[Statement]) -> None:
     """Put `statements`, ordered by ticket, into a queue ordered by ticket; usually they belong to one of its ends."""
+    for statement in statements:
+        statement.queue = queue
     if not statements:
         return
     if not queue or queue[-1].ticket < statements[0].ticket:
@@ -128,6 +170,4 @@ def _merge(queue: deque[Statement], statements: list[Statement]) -> None:
     elif statements[-1].ticket < queue[0].ticket:
         queue.extendleft(reversed(statements))
     else:
-        merged = sorted([*queue, *statements], key=lambda statement: statement.ticket)
-        queue.clear()
-        queue.extend(merged)
+        queue.refill(sorted([*queue.waiting(), *statements], key=lambda statement: statement.ticket))

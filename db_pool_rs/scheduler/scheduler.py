@@ -14,7 +14,6 @@ connections and never exceeds ``max_size``; no statement is in two places; each 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from typing import cast
 
@@ -22,7 +21,7 @@ from ..sql import StatementClass
 from .actions import Action, Deliver, Fail, Lend, Reset, Send
 from .cost import Text
 from .model import Conn, State, Statement
-from .queues import DONE, QUEUED, SENT, may_share
+from .queues import DONE, QUEUED, SENT, Queue, may_share
 from .upkeep import NEVER, Upkeep
 from .waiter import Item, Reason, Waiter
 
@@ -69,7 +68,7 @@ class Scheduler(Upkeep):
     def cancel(self, item: Item, now: float) -> list[Action]:
         """The caller no longer waits (rule 5.1). Queued: taken out. Sent: its answer is dropped."""
         if item.state == QUEUED:
-            self.queues.remove(item)
+            self._take_out(item)
         elif item.state == SENT and isinstance(item, Statement):
             item.state = DONE
             conn = cast(Conn, item.conn)
@@ -112,7 +111,7 @@ class Scheduler(Upkeep):
     def _written(self, group: list[Statement], awaited: int, seconds: float, now: float) -> None:
         """WRITEs are committed: their lane may have to wait for those who wrote them, until their `turn` is over."""
         self.write_lanes.carried(len(group), seconds, now)
-        if awaited and self.write_lanes.gathers and len(self.queues.writes) < self.limits.group_max:
+        if awaited and self.write_lanes.gathers and self.queues.writes.length < self.limits.group_max:
             self.gathering.append((self.delivered + 1, awaited))
             self.wake = min(self.wake, now + self.limits.write_lane_wait)  # should the callers take their time
 
@@ -190,15 +189,16 @@ class Scheduler(Upkeep):
             self._close_idle()
         self._grow(now)
 
-    def _serve(self, queue: deque[Item], now: float) -> bool:
+    def _serve(self, queue: Queue[Item], now: float) -> bool:
         """Serve the head of `queue` if a connection is there for it."""
         head = queue[0]
-        if isinstance(head, Statement) and queue is not cast("deque[Item]", self.queues.alone):
-            return self._feed_lane(cast("deque[Statement]", queue), head.text.kind, now)
+        if isinstance(head, Statement) and queue is not cast("Queue[Item]", self.queues.alone):
+            return self._feed_lane(cast("Queue[Statement]", queue), head.text.kind, now)
         if not self.idle:
-            self.shortage += len(queue)
+            self.shortage += queue.length
             return False
         queue.popleft()
+        queue.trim()
         self.queues.waiting -= 1
         conn = self.idle.pop()
         if isinstance(head, Statement):
@@ -211,9 +211,9 @@ class Scheduler(Upkeep):
             self._actions.append(Lend(conn, head))
         return True
 
-    def _feed_lane(self, queue: deque[Statement], kind: StatementClass, now: float) -> bool:
+    def _feed_lane(self, queue: Queue[Statement], kind: StatementClass, now: float) -> bool:
         """Start the next lane for `kind`: an even share of the queue, of `piece_min` or more (rule 3.3)."""
-        pieces = -(-len(queue) // self.limits.piece_min)
+        pieces = -(-queue.length // self.limits.piece_min)
         wanted = min(self._lanes_wanted(kind, queue[0], now), pieces)
         lanes = min(wanted, len(self.idle))
         if not lanes:
@@ -229,7 +229,7 @@ class Scheduler(Upkeep):
             self.shortage += wanted - lanes
         return True
 
-    def _share(self, queue: deque[Statement], kind: StatementClass, lanes: int) -> int:
+    def _share(self, queue: Queue[Statement], kind: StatementClass, lanes: int) -> int:
         """What one of the free `lanes` takes of `queue`.
 
         Of WRITEs it is an even share of all, those included that other lanes carry or wait for: else groups that were
@@ -239,7 +239,7 @@ class Scheduler(Upkeep):
         if kind is WRITE:
             others += [len(lane.group) for lane in self.lanes if lane.kind is WRITE]
             others += [answered for _, answered in self.gathering]
-        return -(-(len(queue) + sum(others)) // (lanes + len(others)))
+        return -(-(queue.length + sum(others)) // (lanes + len(others)))
 
     def _lanes_wanted(self, kind: StatementClass, head: Statement, now: float) -> int:
         """How many more lanes may carry `kind` now (rules 3.6, 3.7).
@@ -270,7 +270,7 @@ class Scheduler(Upkeep):
         answered = min(lane.started + lane.round_trip for lane in running)
         return 1 if answered != NEVER and answered - now > patience else 0
 
-    def _take_group(self, queue: deque[Statement], size: int, now: float) -> list[Statement]:
+    def _take_group(self, queue: Queue[Statement], size: int, now: float) -> list[Statement]:
         """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected (rule 3.5).
 
         Where there is one writer, the queue also holds WRITEs that must not share: each is a group to itself.
@@ -285,6 +285,8 @@ class Scheduler(Upkeep):
                 break
             expected += cost
             group.append(queue.popleft())
+            if queue.gone:
+                queue.trim()
         self.queues.waiting -= len(group)
         return group
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from .actions import Action, Cancel, Close, Fail, Open
 from .limits import Limits
 from .model import Conn, State, Statement
-from .queues import DONE, QUEUED, SENT, Queues
+from .queues import DONE, FEW, QUEUED, SENT, Queues
 from .waiter import Item, Reason
 from .write_lanes import WriteLanes
 
@@ -50,6 +50,8 @@ class Upkeep:
         self._last_id = 0
         self._deadlines: list[tuple[float, int, Item]] = []
         self._deadlines_most = 1000
+        #: Of how many among them nobody waits any more, since they were last looked through.
+        self._deadlines_over = 0
         self._actions: list[Action] = []
 
     # -- events --------------------------------------------------------------------------------------------------
@@ -124,7 +126,7 @@ class Upkeep:
         """Answer every waiter with CLOSED and close every connection now."""
         self.shutting_down = True
         for item in list(self.queues):
-            self.queues.remove(item)
+            self._take_out(item)
             self._actions.append(Fail(item, Reason.CLOSED))
         for conn in list(self.conns.values()):
             self._fail_group(conn, Reason.CLOSED)
@@ -202,12 +204,25 @@ class Upkeep:
 
     def _remember_deadline(self, item: Item) -> None:
         assert item.deadline is not None
-        if len(self._deadlines) >= self._deadlines_most:  # do not keep what was answered long before its deadline
-            self._deadlines = [entry for entry in self._deadlines if _is_pending(entry[2])]
-            heapq.heapify(self._deadlines)
-            self._deadlines_most = 1000 + 2 * len(self._deadlines)
+        if len(self._deadlines) >= self._deadlines_most:
+            self._forget_deadlines()
         heapq.heappush(self._deadlines, (item.deadline, item.ticket, item))
         self.wake = min(self.wake, item.deadline)
+
+    def _take_out(self, item: Item) -> None:
+        """`item` waits no longer, though its deadline has not come."""
+        self.queues.remove(item)
+        if item.deadline is not None:
+            self._deadlines_over += 1
+            if 2 * self._deadlines_over > len(self._deadlines) + FEW:
+                self._forget_deadlines()
+
+    def _forget_deadlines(self) -> None:
+        """Keep nothing that was answered long before its deadline."""
+        self._deadlines = [entry for entry in self._deadlines if _is_pending(entry[2])]
+        heapq.heapify(self._deadlines)
+        self._deadlines_most = 1000 + 2 * len(self._deadlines)
+        self._deadlines_over = 0
 
     def _grow(self, now: float) -> None:
         """Open what is missing: for those who wait, and to keep `min_size`."""
@@ -239,7 +254,7 @@ class Upkeep:
     def _tell_cause(self, waiting: Iterable[Item], began: float) -> None:
         """An attempt that `began` then came to nothing: who waited already hears the cause."""
         for item in [one for one in waiting if one.enqueued <= began]:
-            self.queues.remove(item)
+            self._take_out(item)
             self._actions.append(Fail(item, Reason.CONNECT_FAILED))
 
     def _remember_queues(self, now: float) -> None:

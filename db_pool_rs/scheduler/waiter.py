@@ -21,7 +21,7 @@ class Reason(enum.Enum):
 class Waiter:
     """Somebody who wants a connection to himself (``acquire``)."""
 
-    __slots__ = ("deadline", "enqueued", "future", "state", "ticket")
+    __slots__ = ("deadline", "enqueued", "future", "queue", "state", "ticket")
 
     def __init__(self, future: Any, deadline: float | None) -> None:
         self.future = future
@@ -29,6 +29,7 @@ class Waiter:
         self.ticket = 0
         self.enqueued = 0.0
         self.state = 0
+        self.queue: Any = None
 
 
 #: Whoever waits for a connection, first come, first served.

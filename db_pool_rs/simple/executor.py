@@ -9,14 +9,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import Driver, Link
+from ..drivers.base import CANCEL_UNDER_WAY, Driver, Link
 from ..errors import ConnectionLost
 from ..pool.executor import Service
-from ..pool.failures import failure, in_words
+from ..pool.failures import failure
+from ..pool.outages import reason_of
 from ..pool.session import CANCEL_TIMEOUT
 from ..scheduler import actions as act
 from ..scheduler.limits import Limits
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("db_pool_rs")
 
+#: How many waiters hear in one turn of the event loop that they are not served: the others must not wait for all.
+SLICE = 256
+
 
 class Runner(Service):
     """Carries out one pool's scheduling on one event loop. It is the listener of all the pool's links."""
@@ -43,6 +48,9 @@ class Runner(Service):
         self._conns: dict[int, Conn] = {}
         #: Statements of this turn of the event loop.
         self._arrived: list[Statement] = []
+        #: Those who are to hear that they are not served.
+        self._refused: deque[act.Fail] = deque()
+        self._telling = False
         self._turn_planned = False
         #: How many Delivers there were when the turn was planned: their callers have had their turn when it comes.
         self._heard = 0
@@ -52,7 +60,7 @@ class Runner(Service):
         self._carry_out: dict[type, Callable[[Any], None]] = {
             act.Send: self._send,
             act.Deliver: self._deliver,
-            act.Fail: self._fail,
+            act.Fail: self._refused.append,
             act.Open: self._open,
             act.Lend: self._lend,
             act.Cancel: self._cancel,
@@ -99,6 +107,8 @@ class Runner(Service):
         """Carry actions out, in order."""
         for action in actions:
             self._carry_out[type(action)](action)
+        if self._refused and not self._telling:
+            self._tell_refused()
         if self.scheduler.wake < self._timer_at:
             self._set_timer()
         if self.scheduler.shutting_down:
@@ -139,6 +149,8 @@ class Runner(Service):
         """After the last connection is closed: end what still runs on the pool's account."""
         if self._timer is not None:
             self._timer.cancel()
+        while self._refused:
+            await asyncio.sleep(0)
         await super().stop()
 
     def abort(self, conn: Conn, reason: str, retire: bool) -> None:
@@ -204,6 +216,14 @@ class Runner(Service):
         if not self._turn_planned:
             self._plan_turn()  # after those who go on now
 
+    def _tell_refused(self) -> None:
+        """Tell some; the rest in the next turns."""
+        for _ in range(min(len(self._refused), SLICE)):
+            self._fail(self._refused.popleft())
+        self._telling = bool(self._refused)
+        if self._telling:
+            self.loop.call_soon(self._tell_refused)
+
     def _fail(self, action: act.Fail) -> None:
         future = action.item.future
         if not future.done():
@@ -234,7 +254,7 @@ class Runner(Service):
             return
         conn.done = partial(self._finished, conn)
         lifetime = self.config.max_lifetime * random.uniform(0.9, 1.1)
-        self.last_error = None
+        self.connected()
         self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime, round_trip))
         self._changed.set()
 
@@ -248,8 +268,10 @@ class Runner(Service):
         self.spawn(self._cancel_request(action.conn))
 
     async def _cancel_request(self, conn: Conn) -> None:
-        await conn.link.cancel(CANCEL_TIMEOUT)
-        self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
+        if await conn.link.cancel(CANCEL_TIMEOUT):
+            self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
+        else:
+            self.abort(conn, CANCEL_UNDER_WAY, retire=False)
 
     def _reset(self, action: act.Reset) -> None:
         self.spawn(self._clean_up(action.conn))
@@ -301,11 +323,11 @@ class Runner(Service):
         if conn is None:
             return
         self.metrics.lost += 1
-        self.last_error = error
         user = self._users.pop(conn.id, None)
         if user is not None:
             user.lost(error, sent)
         if conn.state is not State.OPENING:  # else the failed `init` reports it
+            self.lost(error)
             self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, random.random()))
         self._changed.set()
 
@@ -348,7 +370,7 @@ class Runner(Service):
             min_size=scheduler.limits.min_size,
             max_size=scheduler.limits.max_size,
             healthy=scheduler.connect_failures == 0,
-            last_error=None if self.last_error is None else in_words(self.last_error),
+            last_error=None if self.last_error is None else reason_of(self.last_error),
             generation=scheduler.generation,
         )
 

@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
+from .functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT, TRANSACTION_COLUMNS, is_among
 from .lexer import (
     BROKEN,
     CLOSE,
+    ESCAPING,
     FILLER,
     LETTER_DIGIT,
     LETTER_DIGIT_DOLLAR,
@@ -32,30 +34,13 @@ from .lexer import (
     WORD,
     Token,
     statements,
+    tokens,
 )
 
 __all__ = ["Lexical", "StatementClass", "classify", "split_statements", "sqlite_placeholders"]
 
 CACHED_TEXTS = 4096
 CACHED_LENGTH = 64 * 1024
-
-# The functions that leave state on their session, in lower case; "*" at the end stands for any rest.
-LEAVES_STATE = (
-    "set_config", "setseed", "set_limit",
-    "pg_advisory_lock*", "pg_try_advisory_lock*", "pg_advisory_unlock*",
-    "dblink*", "lo_*", "loread", "lowrite",
-    "pg_create_logical_replication_slot", "pg_create_physical_replication_slot", "pg_replication_origin_*",
-    "pg_start_backup", "pg_stop_backup", "pg_backup_start", "pg_backup_stop",
-)  # fmt: skip
-# Those that tell what earlier statements of the session did: the answer is another one on another connection.
-READS_STATE = ("currval", "lastval")
-# Those for which it matters what else is in the transaction or on the connection.
-RUNS_ALONE = (
-    "pg_advisory_xact_lock*", "pg_try_advisory_xact_lock*",
-    "pg_export_snapshot", "txid_current", "txid_current_if_assigned",
-    "pg_current_xact_id", "pg_current_xact_id_if_assigned",
-    "pg_cancel_backend", "pg_terminate_backend", "pg_backend_pid", "pg_reload_conf",
-)  # fmt: skip
 
 
 class StatementClass(enum.Enum):
@@ -74,13 +59,22 @@ class Lexical:
     """What the words of a text tell.
 
     `command` is the first keyword in upper case ("" if there is none), `dirties` whether the text may leave state on
-    its session, `count` the number of statements in it, empty ones left out. Several together are OTHER.
+    its session, `count` the number of statements in it, empty ones left out. Several together are OTHER. `backslashes`
+    says that a server with `standard_conforming_strings = off` reads the text otherwise (see `carefully`), `streams`
+    that one of the statements is a COPY whose data go over the connection itself.
     """
 
     kind: StatementClass
     command: str
     dirties: bool
     count: int
+    backslashes: bool = False
+    streams: bool = False
+
+    def carefully(self) -> Lexical:
+        """The class of a text with `backslashes` where the server reads it otherwise, or may do so."""
+        kind = StatementClass.CONTROL if self.kind is StatementClass.CONTROL else StatementClass.SESSION
+        return replace(self, kind=kind, dirties=True, count=1)
 
 
 _EMPTY = Lexical(StatementClass.EMPTY, "", False, 0)
@@ -98,16 +92,32 @@ def _classify(sql: str, dialect: str, alone_functions: frozenset[str]) -> Lexica
     found = [single(statement.tokens, alone_functions) for statement in statements(sql, dialect)]
     if not found:
         return _EMPTY
-    if len(found) == 1:
-        return found[0]
-    return Lexical(StatementClass.OTHER, found[0].command, any(one.dirties for one in found), len(found))
+    lexical = found[0]
+    if len(found) > 1:
+        dirties, streams = any(one.dirties for one in found), any(one.streams for one in found)
+        lexical = Lexical(StatementClass.OTHER, lexical.command, dirties, len(found), streams=streams)
+    return replace(lexical, backslashes=True) if dialect == "postgresql" and _is_ambiguous(sql) else lexical
+
+
+def _is_ambiguous(sql: str) -> bool:
+    """Whether backslashes as escapes in plain strings would end one of them elsewhere."""
+    return "\\'" in sql and _reading(sql, "postgresql") != _reading(sql, ESCAPING)
+
+
+def _reading(sql: str, dialect: str) -> list[Token]:
+    """Everything but the fillers: where these do not differ, no string ends elsewhere."""
+    return [token for token in tokens(sql, dialect) if token.kind != FILLER]
 
 
 _classify_cached = lru_cache(CACHED_TEXTS)(_classify)
 
 
-def split_statements(sql: str, dialect: str = "postgresql") -> list[str]:
-    """The statements of a text without their semicolons, each with the comments before it; empty ones are left out."""
+def split_statements(sql: str, dialect: str = "postgresql", *, escapes: bool = False) -> list[str]:
+    """The statements of a text without their semicolons, each with the comments before it; empty ones are left out.
+
+    `escapes`: the server has `standard_conforming_strings = off`, so backslashes escape in plain strings, too.
+    """
+    dialect = ESCAPING if escapes else dialect
     return [sql[statement.start : statement.end].strip(" \t\n\r\f\v") for statement in statements(sql, dialect)]
 
 
@@ -141,14 +151,19 @@ _SESSION = {
 }  # fmt: skip
 _CONTROL = {"BEGIN", "START", "COMMIT", "END", "ABORT", "ROLLBACK", "SAVEPOINT", "RELEASE"}
 _RUNS_CODE = {"DO", "CALL"}
+_RESERVED = {"SELECT", "TABLE"}  # of `_READS`, those that cannot be the name of a column
+_TEMPORARY = {"TEMP", "TEMPORARY", "LOCAL", "GLOBAL"}
+_ANALYZE = {"ANALYZE", "ANALYSE"}
+_FALSE = {"OFF", "FALSE"}
 
 # `re` compiles them when they are first needed, which for most programs is never.
 _LOCKS_ROWS = r" FOR (?:(?:NO KEY )?UPDATE|(?:KEY )?SHARE) "
-_INTO = r"(?<! INSERT)(?<! MERGE)(?<! AS)(?<! \.) INTO (?P<temporary>(?:(?:LOCAL|GLOBAL) )?TEMP(?:ORARY)? )?"
 _CREATE_TEMPORARY = r" CREATE (?:OR REPLACE )?(?:(?:LOCAL|GLOBAL) )?TEMP(?:ORARY)? "
 _ENDS_WITH_TRANSACTION = (" SET LOCAL ", " SET TRANSACTION ", " SET CONSTRAINTS ", " COPY ")
 _TWO_PHASE = (" COMMIT PREPARED ", " ROLLBACK PREPARED ")
 _LOCAL_SETTING = r" SET_CONFIG \( [^() ]+(?: [^() ]+)* (?<=, )TRUE (?=\) )"
+
+_OWN_SCHEMA = re.compile(r"pg_temp(?:_[0-9]+)?")
 
 _Found = tuple[StatementClass, bool]  # class and `dirties`
 _STRICTER = [
@@ -164,7 +179,9 @@ def _shape(found: list[Token]) -> str:
             last = text.rstrip()[-1:]
             parts.append(last if last in (",", ".") else "~")
         elif kind == NAME:
-            parts.append("PG_TEMP" if text == "pg_temp" else '"')
+            parts.append("PG_TEMP" if _OWN_SCHEMA.fullmatch(text) else '"')
+        elif kind == WORD and text.startswith("PG_TEMP_"):
+            parts.append("PG_TEMP")
         else:
             parts.append(text if kind == WORD else marks.get(kind, '"'))
     parts.append("")
@@ -181,7 +198,15 @@ def _postgresql_statement(found: list[Token], alone_functions: frozenset[str]) -
     if found[-1].kind == BROKEN:
         return Lexical(StatementClass.OTHER, command, False, 1)
     kind, dirties = _strictest(_postgresql_class(command, shape, found), _calls(shape, found, alone_functions))
-    return Lexical(kind, command, dirties, 1)
+    return Lexical(kind, command, dirties, 1, streams=command == "COPY" and _streams(shape))
+
+
+def _streams(shape: str) -> bool:
+    """Whether a COPY's data go over the connection. STDIN and STDOUT mean the same; in parentheses they are names."""
+    parts = shape.split(" ")
+    depths = accumulate((part == "(") - (part == ")") for part in parts)
+    pairs = zip(parts, parts[1:], depths, strict=False)
+    return any(not depth and one in ("FROM", "TO") and two in ("STDIN", "STDOUT") for one, two, depth in pairs)
 
 
 def _command(shape: str) -> str:
@@ -192,6 +217,8 @@ def _command(shape: str) -> str:
 def _postgresql_class(command: str, shape: str, found: list[Token]) -> _Found:
     if command in _READS:
         return _read_class(shape, found)
+    if command == "EXPLAIN":
+        return _explained_class(found)
     if found[0].kind == OPEN:
         return StatementClass.OTHER, False
     if shape.startswith(_TWO_PHASE):
@@ -207,29 +234,59 @@ def _postgresql_class(command: str, shape: str, found: list[Token]) -> _Found:
     return StatementClass.OTHER, command in _RUNS_CODE
 
 
+def _explained_class(found: list[Token]) -> _Found:
+    """EXPLAIN runs alone, since it tells times; with ANALYZE it does what the statement does."""
+    analyzes, start = False, 1
+    if len(found) > 2 and found[1].kind == OPEN and found[2].text not in _READS:
+        end = next((number for number, token in enumerate(found) if token.kind == CLOSE), len(found))
+        options = [token.text.upper() for token in found[2:end] if token.kind != FILLER] + [""]
+        analyzes = any(one in _ANALYZE and value not in _FALSE for one, value in pairwise(options))
+        start = end + 1
+    else:
+        while start < len(found) and found[start].text in (*_ANALYZE, "VERBOSE"):
+            analyzes = analyzes or found[start].text in _ANALYZE
+            start += 1
+    if not analyzes or start >= len(found):
+        return StatementClass.OTHER, False
+    inner = _postgresql_statement(found[start:], frozenset())
+    kind = StatementClass.SESSION if inner.kind is StatementClass.SESSION else StatementClass.OTHER
+    return kind, inner.dirties
+
+
 def _read_class(shape: str, found: list[Token]) -> _Found:
     """SELECT and its like: they may create a table, change rows in a WITH list, or lock rows."""
-    if " INTO " in shape and (into := re.search(_INTO, shape)):
-        return (StatementClass.SESSION, True) if into["temporary"] else (StatementClass.OTHER, False)
-    if _modifies(shape, _WRITES):
-        return StatementClass.WRITE, False
-    if " FOR " in shape and re.search(_LOCKS_ROWS, shape):
-        return StatementClass.OTHER, False
-    return StatementClass.READ, False
+    makes, modifies = _within(shape, _WRITES)
+    if makes:
+        return (StatementClass.OTHER, False) if makes.isdisjoint(_TEMPORARY) else (StatementClass.SESSION, True)
+    locks = " FOR " in shape and re.search(_LOCKS_ROWS, shape) is not None
+    if modifies:
+        # With one of these clauses it may be a column's name that looks like a modifying command.
+        doubtful = locks and (" SEARCH " in shape or " CYCLE " in shape)
+        return (StatementClass.OTHER if doubtful else StatementClass.WRITE), False
+    return (StatementClass.OTHER if locks else StatementClass.READ), False
 
 
-def _modifies(shape: str, changing: set[str]) -> bool:
-    """Whether a WITH list, at any depth, contains or precedes a statement of these commands.
+def _within(shape: str, changing: set[str]) -> tuple[set[str], bool]:
+    """The words behind INTO where a SELECT makes a table, and whether a WITH list, at any depth, contains or precedes a
+    statement of these commands.
 
-    Their keywords are also good names for columns and tables, so it is the place that decides: first in the parentheses
-    after AS [[NOT] MATERIALIZED], or behind a WITH list and not where the name of its next query stands.
+    All these words are also good names for columns and tables, so it is the place that decides: of the commands, first
+    in the parentheses after AS [[NOT] MATERIALIZED], or behind a WITH list and not where the name of its next query
+    stands; of INTO, not behind such a command, nor as a label behind AS or a dot.
     """
-    if " WITH " not in shape:
-        return False
+    if " WITH " not in shape and " INTO " not in shape:
+        return set(), False
     listing = [False]  # for each open parenthesis: in a WITH list, whose main statement has not come yet
     in_query = False  # the last parenthesis opened is that of a query of a WITH list
+    modifies = is_command = is_label = makes_one = False
+    makes: set[str] = set()
     previous = "("
     for part in shape.split(" ")[1:-1]:
+        was_command, is_command = is_command, False
+        is_label = previous == "." or (previous == "AS" and not is_label)
+        if makes_one:
+            makes.add(part)
+        makes_one = part == "INTO" and not was_command and not is_label
         if part == "(":
             in_query = listing[-1] and previous in ("AS", "MATERIALIZED")
             listing.append(False)
@@ -237,21 +294,14 @@ def _modifies(shape: str, changing: set[str]) -> bool:
             if len(listing) > 1:
                 listing.pop()
         elif previous == "(":
-            if part == "WITH":
-                listing[-1] = True
-            elif in_query and part in changing:
-                return True
+            listing[-1] = listing[-1] or part == "WITH"
+            is_command = in_query and part in changing
         elif listing[-1] and previous not in ("WITH", "RECURSIVE", ","):
-            if part in changing:
-                return True
-            if part in _READS:
-                listing[-1] = False
+            is_command = part in changing
+            listing[-1] = part not in _RESERVED
+        modifies = modifies or is_command
         previous = part
-    return False
-
-
-def _is_among(name: str, functions: tuple[str, ...]) -> bool:
-    return any(name.startswith(one[:-1]) if one[-1] == "*" else name == one for one in functions)
+    return makes, modifies
 
 
 @lru_cache(64)
@@ -262,19 +312,26 @@ def _plain_names(names: frozenset[str]) -> frozenset[str]:
 def _calls(shape: str, found: list[Token], alone_functions: frozenset[str]) -> _Found:
     """What the functions that are called ask for, quoted and schema-qualified ones too."""
     called = _called(found)
-    leaving = [name for name in called if _is_among(name, LEAVES_STATE)]
+    asked: list[_Found] = [(StatementClass.READ, False)]
+    leaving = [name for name in called if is_among(name, LEAVES_STATE)]
     if leaving:
         local = len(re.findall(_LOCAL_SETTING, shape))
-        return StatementClass.SESSION, leaving != ["set_config"] * local
-    if " PG_TEMP . " in shape:
-        return StatementClass.SESSION, True
-    if any(_is_among(name, READS_STATE) for name in called):
-        return StatementClass.SESSION, False
+        asked.append((StatementClass.SESSION, leaving != ["set_config"] * local))
+    if " PG_TEMP . " in shape or any(is_among(name, RUNS_TEXT) for name in called):
+        asked.append((StatementClass.SESSION, True))
+    if any(is_among(name, READS_STATE) for name in called):
+        asked.append((StatementClass.SESSION, False))
     if not _plain_names(alone_functions).isdisjoint(called):
-        return StatementClass.OTHER, True
-    if any(_is_among(name, RUNS_ALONE) for name in called):
-        return StatementClass.OTHER, False
-    return StatementClass.READ, False
+        asked.append((StatementClass.OTHER, True))
+    if any(is_among(name, RUNS_ALONE) for name in called) or any(_is_transaction_column(one) for one in found):
+        asked.append((StatementClass.OTHER, False))
+    return _strictest(*asked)
+
+
+def _is_transaction_column(token: Token) -> bool:
+    if token.kind == NAME:
+        return token.text.islower() and token.text.upper() in TRANSACTION_COLUMNS
+    return token.kind == WORD and token.text in TRANSACTION_COLUMNS
 
 
 def _called(found: list[Token]) -> list[str]:
@@ -323,7 +380,7 @@ def _sqlite_statement(found: list[Token], alone_functions: frozenset[str]) -> Le
 
 def _sqlite_class(command: str, shape: str, found: list[Token]) -> _Found:
     if command in ("SELECT", "VALUES", "WITH"):
-        return (StatementClass.WRITE if _modifies(shape, _SQLITE_WRITES) else StatementClass.READ), False
+        return (StatementClass.WRITE if _within(shape, _SQLITE_WRITES)[1] else StatementClass.READ), False
     if command in _SQLITE_WRITES:
         return StatementClass.WRITE, False
     if command in _SQLITE_CONTROL:

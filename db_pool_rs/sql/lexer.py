@@ -6,8 +6,9 @@ of `re`, as one FILLER. So tokens are few, and time is linear in the length of t
 expression below either has one way only to match a character, or is the last in its place, so that nothing makes `re`
 go back and try again.
 
-PostgreSQL's rules are those of its scanner (scan.l) with `standard_conforming_strings = on`, SQLite's those of its
-tokenize.c. A quote that is never closed ends the text with a token BROKEN.
+PostgreSQL's rules are those of its scanner (scan.l) with `standard_conforming_strings = on`, those of ESCAPING the same
+with `off`: backslashes escape in plain strings as in E'...'. SQLite's rules are those of its tokenize.c. A quote that
+is never closed ends the text with a token BROKEN.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ CLOSE = "close"
 SEMICOLON = "semicolon"
 FILLER = "filler"
 BROKEN = "broken"
+
+ESCAPING = "escaping"  # the dialect of PostgreSQL with `standard_conforming_strings = off`
 
 
 class Token(NamedTuple):
@@ -66,25 +69,32 @@ def _filler(plain: str, *pieces: str) -> str:
 
 
 _OPERATORS = (r"-(?!-)", r"/(?!\*)")
-_POSTGRESQL_FILLER = _filler(r"[\x00-!\#%-&*-,.0-:<-@\[-^`{-\x7f]", _STRING, r"\$[0-9]+", *_OPERATORS)
 _SQLITE_FILLER = _filler(r"[\x00-!%-&*-,.0-9<->\\-^{-\x7f]", _STRING, rf"[$?:@\#]{LETTER_DIGIT_DOLLAR}*", *_OPERATORS)
 
-_SCANNERS = {
-    "postgresql": rf"""
+
+def _postgresql_scanner(string: str) -> str:
+    filler = _filler(r"[\x00-!\#%-&*-,.0-:<-@\[-^`{-\x7f]", string, r"\$[0-9]+", *_OPERATORS)
+    return rf"""
     (?P<space>[ \t\n\r\f\v]+|--[^\n\r]*)
   | (?P<comment>/\*)
   | (?P<escape>[eE]{_ESCAPED})
   | (?P<unicode_name>[uU]&{_QUOTED})
   | (?P<name>{_QUOTED})
   | (?P<dollar>\$(?P<tag>(?:{_LETTER}{LETTER_DIGIT}*)?)\$(?s:.*?)\$(?P=tag)\$)
-  | (?P<broken>'[^']*\Z|[eE]'|(?:[uU]&)?"|\$(?:{_LETTER}{LETTER_DIGIT}*)?\$)
+  | (?P<broken>[eE]'|(?:[uU]&)?"|\$(?:{_LETTER}{LETTER_DIGIT}*)?\$)
   | (?P<word>{_WORD})
   | (?P<open>\()
   | (?P<close>\))
   | (?P<semicolon>;)
-  | (?P<filler>{_POSTGRESQL_FILLER})
+  | (?P<filler>{filler})
+  | (?P<open_string>')
   | (?P<other>(?s:.))
-    """,
+    """
+
+
+_SCANNERS = {
+    "postgresql": _postgresql_scanner(_STRING),
+    ESCAPING: _postgresql_scanner(_ESCAPED),
     "sqlite": rf"""
     (?P<space>[ \t\n\r\f\ufeff]+|--[^\n]*|/\*(?s:.*?)(?:\*/|\Z))
   | (?P<name>{_QUOTED}|`[^`]*(?:``[^`]*)*`(?!`)|\[[^\]]*\])
@@ -126,7 +136,7 @@ def tokens(sql: str, dialect: str) -> Iterator[Token]:
             continue
         if kind == "escape":
             position = _continued_end(sql, position)
-        elif kind == BROKEN:
+        elif kind in (BROKEN, "open_string"):
             yield Token(BROKEN, "", start, len(sql))
             return
         yield Token(*_named(kind, match[0]), start, position)
@@ -213,13 +223,16 @@ class _PostgresqlExtent(_Extent):
             self._parentheses = max(0, self._parentheses - 1)
         elif kind == WORD:
             self._count_blocks(token.text)
-        self._previous = token.text if kind == WORD else ""
+        # What follows AS or a dot is a name.
+        self._previous = token.text if kind == WORD else token.text.rstrip()[-1:] if kind == FILLER else ""
 
     def _count_blocks(self, word: str) -> None:
         if self._blocks:
-            if word == "CASE" and self._previous != "AS":
+            if self._previous in ("AS", "."):
+                return
+            if word == "CASE":
                 self._blocks += 1
-            elif word == "END" and self._previous != "AS":
+            elif word == "END":
                 self._blocks -= 1
         elif word == "ATOMIC" and self._previous == "BEGIN" and _creates(self.tokens, {"FUNCTION", "PROCEDURE"}):
             self._blocks = 1

@@ -49,9 +49,17 @@ class PostgresDriver(PostgresDialect):
     def describe(self, text: Text) -> None:
         """Only the server knows the types."""
 
-    def description(self, sql: str, result: PGresult) -> Description:
-        """The server answered a Describe."""
-        return self.description_type.of_result(sql, result, self.version)
+    def learn(self, text: Text, result: PGresult) -> None:
+        """The server answered a Describe. What was known of the text stays if it is still right."""
+        known: Description | None = text.description
+        found = self.description_type.of_result(text.sql, result, self.version)
+        if known is not None and known.agrees(found):
+            known.learned = found.learned
+            return
+        if known is not None:
+            self.forget(text, known)
+            found = self.description_type.of_result(text.sql, result, self.version)
+        text.description = found
 
     def direct(self, text: Text, result: PGresult) -> Description:
         """Rows of a text that was run without asking first; if it is worth preparing, the pool knows it from now on."""

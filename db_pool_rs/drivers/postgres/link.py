@@ -22,7 +22,8 @@ from ..base import Done, LinkListener
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
 from .results import LONG, LongResults
-from .servererrors import server_error, server_is_leaving
+from .servererrors import server_error, server_is_leaving, was_idle
+from .session_settings import is_kept
 from .socket import Wire
 from .staleness import alters, check_columns, may_heal
 from .statements import Description, check_count, most_described
@@ -51,18 +52,15 @@ class PostgresLink(Wire):
         #: What the server answers next, in order: statements, or what is sent in front of them: the text that is being
         #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
         self._steps: list[Any] = []
-        self._step = self._sent = 0
-        #: The statement whose types the server is being asked for.
+        self._step = self._sent = self._earlier = 0  # earlier: statements done in other round trips of the group
+        #: The statement whose types the server is being asked for, and whether nothing is run.
         self._asked: Statement | None = None
-        #: It is asked for them, and nothing is run.
         self._describing = False
-        #: What was prepared in front of statements of this group.
+        #: What was prepared in front of statements of this group; an ALTER or DROP is not committed yet.
         self._fresh: list[Description] = []
-        #: An ALTER or DROP is not committed yet.
         self._altered = False
         self._ok = True
-        self._started = 0.0
-        self._retried = False
+        self._started, self._retried = 0.0, False
         super().__init__(pgconn, listener, driver.libpq)
         self._used = monotonic()
         self._long = LongResults(self._loop)
@@ -76,18 +74,18 @@ class PostgresLink(Wire):
 
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
+        assert self._cancelling is None, "bug: a cancel request is under way"
         self._group, self._done = group, done
-        self._sent, self._retried = 0, False
+        self._sent, self._earlier, self._retried = 0, 0, False
+        if not group[0].text.groupable:
+            self.settings.heard(group, self.in_transaction())
         if self._fresh:
             self._fresh = []
 
     def describe(self, statement: Statement, done: Done) -> None:
         """Ask for its types; see :class:`~db_pool_rs.drivers.base.Link`."""
-        self._describing = statement.text.description is None
-        if self._describing:
-            self.start((statement,), done)
-        else:
-            self._loop.call_soon(done, True, 0.0, 0.0)
+        self._describing = True
+        self.start((statement,), done)
 
     def _continue(self) -> None:
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
@@ -115,7 +113,7 @@ class PostgresLink(Wire):
         send, prepared, last = self._pgconn.send_query_prepared, self._prepared, None
         for statement in group[self._sent :] if self._sent else group:
             described = statement.text.description
-            if described is None:
+            if described is None or self._describing:
                 if self._write_unknown(statement, steps):
                     break
             else:
@@ -133,8 +131,8 @@ class PostgresLink(Wire):
     def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         text = statement.text
-        if not self._must_ask(statement):
-            given = statement.described if text.lexical.command == "FETCH" else None  # by a cursor that has seen rows
+        if not (self._describing or self.settings.must_ask(statement)):
+            given = None if is_kept(text) else statement.described  # of this execution, or seen by its cursor
             best = 0 if given is None else given.best_format()
             self._pgconn.send_query_params(text.sql.encode(), None, result_format=best)
             statement.described = given if given is not None and given.result_format == best else None
@@ -146,32 +144,30 @@ class PostgresLink(Wire):
         steps += (b"", text)
         return True
 
-    def _must_ask(self, statement: Statement) -> bool:
-        """Whether a text without a description cannot just be run, its rows coming as text."""
-        text = statement.text
-        if self._describing or statement.args or "$" in text.sql:
-            return True
-        return text.kind in _REVOCABLE and not self._plain_styles()
-
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
 
         All of them before the first message is written: half a group must not lie in libpq's buffer. Nor must half a
         group be committed: if types are missing in a group of the pool's, they are asked for before all else.
         """
-        self._asked = None
+        self._asked = self._group[0] if self._describing else None
+        if self._asked is not None:
+            return True
         several = len(self._group) > 1 and self._group[0].text.groupable
         for statement in self._group[self._sent :] if self._sent else self._group:
             described = statement.text.description
             try:
                 if described is None:
                     check_count(statement.args, self._most_described)
-                    if several and self._must_ask(statement):
+                    if several and (self._describing or self.settings.must_ask(statement)):
                         self._asked = statement
                         return True
+                    described = statement.described
                 elif statement.described is not described:
                     statement.params = described.encode(statement.args)
                     statement.described = described
+                if described is not None and described.is_sensitive and statement.want:
+                    self.settings.check(described)
             except Error as error:
                 statement.error = error
                 return False
@@ -243,8 +239,11 @@ class PostgresLink(Wire):
             self._fresh.append(target)
         elif isinstance(target, bytes):
             self._prepared.was_dropped(target)
-        else:  # a Text: the answer to Describe
-            target.description = self._driver.description(target.sql, result)
+        elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
+            self._driver.learn(target, result)
+        else:
+            driver = self._driver
+            self._asked.described = driver.description_type.of_result(target.sql, result, driver.version)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
         """A step was not answered by a success; False if that was the end of the connection."""
@@ -255,8 +254,8 @@ class PostgresLink(Wire):
             self._die(ConnectionLost("the server's answers are out of order", sent=True), sent=True)
             return False
         culprit = target if type(target) is Statement else self._owner(step)
-        error = server_error(result, culprit.text.sql)
-        if error.severity in ("FATAL", "PANIC"):
+        error = server_error(result, None if target is None else culprit.text.sql)
+        if target is None or error.severity in ("FATAL", "PANIC"):  # an error at the sign of life is no statement's
             self._step = step
             self._die(error, sent=True)
             return False
@@ -268,7 +267,7 @@ class PostgresLink(Wire):
         return True
 
     def _owner(self, step: int) -> Statement:
-        """The statement for whose sake a step was sent: the next one, or the one that is being described."""
+        """The statement that a step was sent for: the next one, or the one that is being described."""
         for target in self._steps[step:]:
             if type(target) is Statement:
                 return target
@@ -287,6 +286,7 @@ class PostgresLink(Wire):
             self._report(self._ok, 0)
         elif self._ok and self._sent < len(group):
             self.listener.on_round_trip(self, now - self._started)
+            self._earlier = self._sent
             self._continue()
         elif self._ok:
             if self._fresh:
@@ -379,20 +379,18 @@ class PostgresLink(Wire):
         """The connection is lost: close it and tell the listener, once."""
         cause = self._fatal or error
         leaving = isinstance(cause, DatabaseError) and server_is_leaving(cause)
-        if leaving and self._step < len(self._steps) and all(s.text.kind in _REVOCABLE for s in self._group):
+        revocable = leaving and all(one.text.kind in _REVOCABLE for one in self._group)
+        if (revocable or was_idle(cause)) and self._step < len(self._steps) and not self._earlier:
             sent = False  # the server gave up before it had executed the group, so it cannot have committed it
-        running = self._done is not None
+        running = self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()
         self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)
 
-    def reset_statements(self) -> Sequence[str]:
-        """What brings the session back to its initial state."""
-        return ("DISCARD ALL",)
-
     def after_reset(self) -> None:
         """DISCARD ALL dropped the prepared statements too."""
         self._prepared.clear()
+        self.settings.reset()
 
     def close(self) -> None:
         """Close at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...aio import Answer
@@ -26,6 +27,8 @@ class SqliteDialect:
     dialect = "sqlite"
     #: Nothing to ask: the time of a statement is taken on its thread, without the way there.
     question: str | None = None
+    #: Backslashes mean nothing in SQLite's strings.
+    escapes: bool | None = False
     read_lanes = 1
     max_write_lanes = 1
     #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
@@ -38,7 +41,7 @@ class SqliteDialect:
         self.patience = max(PATIENCE, config.target.busy_timeout)
         self.stall = config.stall_ms / 1000
 
-    def answered(self, value: object) -> bool:
+    def answered(self, values: Sequence[object]) -> bool:
         """Nothing is asked."""
         return True
 

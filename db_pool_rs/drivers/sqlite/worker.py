@@ -21,6 +21,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import count
 from time import perf_counter
 from typing import Any
 
@@ -39,6 +40,8 @@ from .errors import (
 )
 from .plan import BEGIN_READ_WRITE, Description, Lock, Role
 from .types import estimate
+
+_checks = count()
 
 
 class Job(Stop):
@@ -252,13 +255,16 @@ def run_session(database: Database, job: Job) -> None:
 
 
 def check(database: Database, job: Job) -> None:
-    """Have SQLite compile a statement; what the driver makes of several is its own affair."""
+    """Have SQLite compile a statement; what the driver makes of several is its own affair.
+
+    The number makes each text another one: EXPLAIN of one that was compiled before tells of tables as they were then.
+    """
     (statement,) = job.group
     description: Description = statement.described
     if description.role is Role.PLAIN or description.role is Role.OUTSIDE:
         try:
             nulls = description.encode((None,) * description.count)
-            database.execute(f"EXPLAIN {description.sql}", nulls, job).fetchall()
+            database.execute(f"EXPLAIN /* {next(_checks)} */ {description.sql}", nulls, job).fetchall()
         except Exception as error:
             statement.error, job.ok = statement_error(error, statement.text.sql), False
 

@@ -40,8 +40,9 @@ pub enum Event {
     Notified(Vec<Notification>),
     /// It is gone.
     Lost(Lost),
-    /// The server closed a CancelRequest's connection; a borrower's request has a token.
-    CancelClosed(Option<u64>),
+    /// A CancelRequest has ended, which a borrower's token belongs to: whether the server closed its connection. Else it
+    /// may still hit what runs next.
+    CancelClosed(Option<u64>, bool),
 }
 
 /// Where events go.
@@ -121,6 +122,6 @@ fn late(limit: Duration) -> Lost {
 
 /// Have what runs stopped; told in the end, whatever comes of it.
 pub async fn cancel(key: Key, id: ConnId, token: Option<u64>, events: Events) {
-    key.cancel().await;
-    drop(events.send((id, Event::CancelClosed(token))));
+    let closed = key.cancel().await;
+    drop(events.send((id, Event::CancelClosed(token, closed))));
 }

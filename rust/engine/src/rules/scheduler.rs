@@ -282,7 +282,7 @@ impl Scheduler {
             self.pause_connects(self.connect_failures.max(failures + 1), now, jitter);
             if !used {
                 // else whoever used it may be the cause
-                let waiting = if self.alive() > 0 { again } else { self.queues.all() };
+                let waiting = if self.alive() > 0 { again } else { self.queues.all(&self.items) };
                 self.tell_cause(waiting, began);
             }
         }
