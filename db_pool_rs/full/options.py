@@ -80,10 +80,10 @@ def limits(known: Limits) -> dict[str, Any]:
     }
 
 
-def options(config: PoolConfig, greets: bool, patience: float | None) -> dict[str, Any]:
+def options(config: PoolConfig, greets: bool, clean_timeout: float | None) -> dict[str, Any]:
     """How the engine works with the event loop; it is to show each new connection if `greets`.
 
-    `patience`: how many seconds a connection may take to be reset.
+    `clean_timeout`: how many seconds a connection may take to be reset.
     """
     known = config.target
     return {
@@ -92,5 +92,5 @@ def options(config: PoolConfig, greets: bool, patience: float | None) -> dict[st
         "cleans": config.init is not None,
         "asks_password": isinstance(known, ConnectConfig) and known.password_provider is not None,
         "slow": None if config.slow_query_ms is None else config.slow_query_ms / 1000,
-        "patience": patience,
+        "patience": clean_timeout,
     }
