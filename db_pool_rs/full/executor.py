@@ -54,7 +54,7 @@ class FullRunner(Service):
         self.native = Native(
             driver.target(),
             options.limits(limits),
-            options.options(config, greets=driver.question is not None or config.init is not None),
+            options.options(config, driver.question is not None or config.init is not None, self.clean_timeout),
             threads,
             blocking,
             loop,
@@ -247,7 +247,7 @@ class FullRunner(Service):
     async def _clean_up(self, link: FullLink) -> None:
         clean = True
         try:
-            await self.in_time(link, self.clean(link, self.use(link)))
+            await self.in_time(link, self.clean(link, self.use(link)), self.clean_timeout)
         except Exception as error:
             self.last_error, clean = error, False
         self._users.pop(link.id, None)

@@ -53,8 +53,10 @@ class Service(ABC):
         #: The numbers of the rules, as the pool was made with them.
         self.limits = limits
         self.loop = loop
-        #: How long a new connection may take to be prepared after its login, and a used one to be cleaned, in seconds.
-        self.patience = _patience(config, limits)
+        #: How long a new connection may take to be prepared after its login, in seconds.
+        self.prepare_timeout = config.target.connect_timeout if isinstance(config.target, ConnectConfig) else None
+        #: How long a used one may take to be cleaned: not as long as those who wait for it.
+        self.clean_timeout = _shorter(self.prepare_timeout, limits.acquire_timeout)
         self.metrics = PoolMetrics()
         self.last_error: Exception | None = None
         self.outages = Outages(config.name, loop)
@@ -184,18 +186,18 @@ class Service(ABC):
         user = self._users[conn.id] = Exclusive(conn.link, self.loop, self.driver)
         return user
 
-    async def in_time(self, conn: Lent, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work` on a connection that serves nobody meanwhile; Expired after `patience` seconds.
+    async def in_time(self, conn: Lent, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
+        """The result of `work` on a connection that serves nobody meanwhile; Expired after `timeout` seconds.
 
         What is under way on the connection then is told that it is lost, and the caller is to close it.
         """
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        done, _ = await asyncio.wait((task,), timeout=self.patience)
+        done, _ = await asyncio.wait((task,), timeout=timeout)
         if done:
             return task.result()
-        reason = f"no answer within {self.patience:g} s"
+        reason = f"no answer within {timeout:g} s"
         user = self._users.get(conn.id)
         if user is not None:
             user.lost(ConnectionLost(reason, sent=user.busy), user.busy)
@@ -214,12 +216,12 @@ class Service(ABC):
     async def prepare(self, conn: Lent) -> float | None:
         """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made.
 
-        ConnectFailed if that takes longer than `patience`.
+        ConnectFailed if that takes longer than `prepare_timeout`.
         """
         if self.driver.question is None and self.on_init is None:
             return None
         try:
-            return await self.in_time(conn, self._prepare(conn))
+            return await self.in_time(conn, self._prepare(conn), self.prepare_timeout)
         except Expired as error:
             message = f"a new connection was not prepared in time (connect_timeout, after its login): {error}"
             raise ConnectFailed(message) from None
@@ -305,10 +307,9 @@ class Service(ABC):
         logger.info("%s", error)
 
 
-def _patience(config: PoolConfig, limits: Limits) -> float | None:
-    target = config.target
-    seconds = target.connect_timeout if isinstance(target, ConnectConfig) else limits.acquire_timeout
-    return None if seconds is None or seconds == float("inf") else seconds
+def _shorter(timeout: float | None, other: float) -> float | None:
+    seconds = other if timeout is None else min(timeout, other)
+    return None if seconds == float("inf") else seconds
 
 
 def _forget_error(task: asyncio.Task[Any]) -> None:

@@ -278,7 +278,7 @@ class Runner(Service):
 
     async def _clean_up(self, conn: Conn) -> None:
         try:
-            await self.in_time(conn, self.clean(conn, self.use(conn)))
+            await self.in_time(conn, self.clean(conn, self.use(conn)), self.clean_timeout)
         except Exception as error:
             if conn.state is not State.CLOSED:
                 conn.link.close()

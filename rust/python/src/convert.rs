@@ -119,6 +119,7 @@ pub fn options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
         cleans: get(dict, "cleans")?,
         asks_password: get(dict, "asks_password")?,
         slow: get(dict, "slow")?,
+        patience: get(dict, "patience")?,
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::actor::{Actor, Member, Payload, Stage};
 use super::member::Job;
@@ -168,6 +169,7 @@ impl Actor {
     /// Bring a session back to its initial state.
     pub(super) fn reset(&mut self, conn: ConnId) {
         let cleans = self.options.cleans;
+        let limit = self.options.patience.map(Duration::from_secs_f64);
         let member = self.member(conn);
         if cleans {
             (member.lent, member.stage) = (true, Stage::Cleaning);
@@ -175,6 +177,7 @@ impl Actor {
         } else {
             member.send(Job {
                 statements: vec![crate::wire::Execute::Direct(Arc::from("DISCARD ALL"))],
+                limit,
                 ..Job::default()
             });
         }

@@ -89,11 +89,13 @@ pub struct Options {
     pub asks_password: bool,
     /// The caller hears of statements alone that take so many seconds.
     pub slow: Option<f64>,
+    /// How many seconds the server may take to bring a session back to its initial state.
+    pub patience: Option<f64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { lifetime: 3600.0, greets: false, cleans: false, asks_password: false, slow: None }
+        Options { lifetime: 3600.0, greets: false, cleans: false, asks_password: false, slow: None, patience: None }
     }
 }
 

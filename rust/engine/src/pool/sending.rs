@@ -50,7 +50,7 @@ impl Actor {
                 statements: std::mem::take(&mut plan.statements),
                 revocable: plan.revocable,
                 shared: !lent,
-                copy: None,
+                ..Job::default()
             });
         }
         for (item, text) in plan.missing {
