@@ -2,6 +2,7 @@
 
     classify(sql)          its class, first keyword, number of statements; whether it may leave state behind (cached)
     split_statements(sql)  the statements of a script
+    names_in(sql)          the names in a text, and those that it calls, as PostgreSQL looks them up
     sqlite_placeholders    `$1` as SQLite wants it, `?1`
 
 Nothing is asked of a server, so a function that hides a `SET` in its body is not seen (`alone_functions` names such
@@ -19,6 +20,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from ._lexer import (
     BROKEN,
@@ -32,9 +34,10 @@ from ._lexer import (
     WORD,
     Token,
     statements,
+    tokens,
 )
 
-__all__ = ["Lexical", "StatementClass", "classify", "split_statements", "sqlite_placeholders"]
+__all__ = ["Lexical", "Names", "StatementClass", "classify", "names_in", "split_statements", "sqlite_placeholders"]
 
 CACHED_TEXTS = 4096
 CACHED_LENGTH = 64 * 1024
@@ -116,6 +119,42 @@ def sqlite_placeholders(sql: str) -> str:
     if "$" not in sql:
         return sql
     return _placeholders_cached(sql) if len(sql) <= CACHED_LENGTH else _placeholders(sql)
+
+
+#: The name of a text in :class:`Names` whose names cannot all be read: `U&"..."`.
+UNREADABLE = "U&"
+#: Bytes of a name that PostgreSQL keeps.
+NAME_LENGTH = 63
+
+
+class Names(NamedTuple):
+    """The names in a text outside strings and comments, keywords included, and those before a parenthesis.
+
+    Quotes and schemas are taken off, letters outside quotes folded and long names cut as PostgreSQL does it.
+    """
+
+    found: frozenset[str]
+    called: frozenset[str]
+
+
+def names_in(sql: str) -> Names:
+    """The names in a PostgreSQL text."""
+    found, called, previous = set[str](), set[str](), ""
+    for kind, text, _, _ in tokens(sql, "postgresql"):
+        if kind == OPEN and previous:
+            called.add(previous)
+        previous = ""
+        if kind == WORD:
+            previous = text.lower() if text.isascii() else re.sub("[A-Z]+", lambda match: match[0].lower(), text)
+        elif kind == NAME:
+            previous = text
+        elif kind in (UNICODE_NAME, BROKEN):
+            previous = UNREADABLE
+        if len(previous) * 4 > NAME_LENGTH:  # no character has more than four bytes
+            previous = previous.encode()[:NAME_LENGTH].decode(errors="ignore")
+        if previous:
+            found.add(previous)
+    return Names(frozenset(found), frozenset(called))
 
 
 _PLACEHOLDER = (

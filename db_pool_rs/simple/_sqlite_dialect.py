@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..conninfo import SqliteConfig
@@ -31,8 +32,11 @@ class SqliteDialect:
     #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
     breaks_stalls = False
     answer: type[Answer[Any]] = Answer
+    #: Its keys are checked in each statement's savepoint, and its catalogue needs no guard.
+    checks_keys_at_once = False
 
     def __init__(self, config: PoolConfig) -> None:
+        self.on_altered: Callable[[], None]
         assert isinstance(config.target, SqliteConfig)
         self.settings = Settings.of(config.target, config.max_statements, f"dbp-{uuid.uuid4()}")
         self.patience = max(PATIENCE, config.target.busy_timeout)

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ..config import PoolConfig
 from ..errors import InterfaceError
+from ..statement import StatementClass
 from .answer import Answer
+
+if TYPE_CHECKING:
+    from .driver import Database, Statement
 
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
+
+
+#: Deferred keys are checked at the end of each statement, as if it ran alone (rule 3 of the guard). Bare, outside a
+#: transaction block, the command would write a WARNING into the server's log each time.
+CHECK_KEYS = "DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$"
+
+
+def is_shared(group: Sequence[Statement]) -> bool:
+    """Whether a group is the pool's, of several callers; else it is a session's."""
+    return len(group) > 1 and group[0].conn is not None
+
+
+def checks_keys(group: Sequence[Statement], database: Database) -> bool:
+    """Whether a group begins with :data:`CHECK_KEYS`."""
+    return database.checks_keys_at_once and is_shared(group) and group[0].text.kind is StatementClass.WRITE
+
+
+def _nothing() -> None:
+    """Nobody asks."""
 
 
 class PostgresDialect:
@@ -21,8 +45,12 @@ class PostgresDialect:
     max_write_lanes = 1_000_000
     breaks_stalls = True
     answer: type[Answer[Any]] = Answer
+    #: Groups that may write begin with :data:`CHECK_KEYS`.
+    checks_keys_at_once = False
 
     def __init__(self, config: PoolConfig) -> None:
+        #: Called when DDL was executed.
+        self.on_altered: Callable[[], None] = _nothing
         self.question: str | None = None if config.pipelining == "off" else "SHOW default_transaction_isolation"
 
     def answered(self, value: Any) -> bool:

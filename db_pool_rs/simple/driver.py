@@ -146,6 +146,10 @@ class Database(Protocol):
     breaks_stalls: bool
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
+    #: Groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE`.
+    checks_keys_at_once: bool
+    #: Called when DDL was executed.
+    on_altered: Callable[[], None]
     #: What callers await.
     answer: type[Answer[Any]]
 

@@ -19,6 +19,7 @@ from ..errors import ConnectionLost, DatabaseError, Error
 from ..record import Status
 from ..statement import StatementClass
 from .description import Description, check_count, most_described
+from .dialect import CHECK_KEYS, checks_keys, is_shared
 from .driver import Done, LinkListener, Statement
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .long_results import LONG, LongResults
@@ -113,6 +114,9 @@ class PostgresLink(Wire):
     def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
         """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
         send, prepared, last = self._pgconn.send_query_prepared, self._prepared, None
+        if not self._sent and checks_keys(group, self._driver):
+            self._pgconn.send_query_params(CHECK_KEYS.encode(), None)
+            steps.append(b"")
         for statement in group[self._sent :] if self._sent else group:
             described = statement.text.description
             if described is None:
@@ -160,7 +164,7 @@ class PostgresLink(Wire):
         group be committed: if types are missing in a group of the pool's, they are asked for before all else.
         """
         self._asked = None
-        several = len(self._group) > 1 and self._group[0].text.groupable
+        several = is_shared(self._group)
         for statement in self._group[self._sent :] if self._sent else self._group:
             described = statement.text.description
             try:

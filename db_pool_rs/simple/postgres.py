@@ -78,3 +78,4 @@ class PostgresDriver(PostgresDialect):
     def alter(self) -> None:
         """Tables were changed: what was learned before may be out of date."""
         self._altered = time.monotonic()
+        self.on_altered()

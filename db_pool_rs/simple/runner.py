@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from .driver import Driver, Link, Statement
 from .failures import failure
 from .limits import Limits
 from .scheduler import Scheduler
-from .service import Service
+from .service import Experience, Service
 from .session import CANCEL_TIMEOUT
 from .upkeep import NEVER
 from .waiter import Item, Reason, Waiter
@@ -28,6 +28,8 @@ from .waiter import Item, Reason, Waiter
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
+    from ..statement import StatementClass
+    from .cost import Text
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -278,6 +280,8 @@ class Runner(Service):
 
     def _finished(self, conn: Conn, ok: bool, seconds: float, size: float) -> None:
         group = conn.group
+        if not ok and len(group) == 1 and group[0].error is not None:
+            self.note_failure(group[0].error)
         if ok or len(group) == 1:
             self.metrics.groups += 1
             self.metrics.group_size.record(len(group))
@@ -320,6 +324,25 @@ class Runner(Service):
             if conn.state in (State.ALONE, State.LANE) and conn.group:
                 yield now - conn.started, conn.group[0].text.sql
 
+    def answered(self) -> int:
+        """How many statements were answered until now."""
+        return self.metrics.statements
+
+    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+        """Texts are of another class than they seemed, or may be grouped, or no longer."""
+        for text, kind, groupable in changes:
+            self.perform(self.scheduler.regroup(text, kind, groupable, self.loop.time()))
+
+    def check_keys_at_once(self, at_once: bool) -> None:
+        """Whether groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE`."""
+        self.driver.checks_keys_at_once = at_once
+
+    def experience(self, text: Text) -> Experience:
+        """What is known of a text from its executions."""
+        now = self.loop.time()
+        fast = text.fast and now >= text.held_until
+        return Experience(text.seen, text.mean, fast, text.description is not None)
+
     def opening(self) -> bool:
         """Whether a connect is under way."""
         return self.scheduler.counts()[State.OPENING] > 0
@@ -350,4 +373,5 @@ class Runner(Service):
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done."""
         self.metrics.broken_up, self.metrics.resent = self.scheduler.broken_up, self.scheduler.resent
+        self.metrics.alone = self.scheduler.alone
         return self.metrics.snapshot(self.gauges(), self.loop.time())

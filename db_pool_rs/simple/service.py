@@ -10,10 +10,11 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .._counters import PoolMetrics
 from ..errors import Error
+from ..guard.keeper import UNDEFINED
 from .driver import ROWS, Database, Link, Statement
 from .exclusive import Exclusive, command_text
 from .failures import is_permanent
@@ -22,9 +23,15 @@ from .waiter import Waiter
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
+    from ..statement import StatementClass
+    from .cost import Text
     from .limits import Limits
 
 logger = logging.getLogger("db_pool_rs")
+
+
+def _nothing() -> None:
+    """Nobody asks."""
 
 
 class Lent(Protocol):
@@ -32,6 +39,15 @@ class Lent(Protocol):
 
     id: int
     link: Any
+
+
+class Experience(NamedTuple):
+    """Of a text: how often it was answered, expected seconds, whether it is grouped now, whether its types are known."""
+
+    seen: int
+    mean: float
+    fast: bool
+    prepared: bool
 
 
 class Service(ABC):
@@ -50,6 +66,8 @@ class Service(ABC):
         self.on_lend: Callable[[Any, Waiter], None]
         #: Called if the database does not allow groups; set by the pool.
         self.stop_grouping: Callable[[], None]
+        #: Called when a statement fails in a way that makes one ask whether the catalogue has changed.
+        self.on_suspicion: Callable[[], None] = _nothing
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._users: dict[int, Exclusive] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -110,6 +128,22 @@ class Service(ABC):
         """A snapshot of what the pool is doing and has done."""
 
     @abstractmethod
+    def answered(self) -> int:
+        """How many statements were answered until now."""
+
+    @abstractmethod
+    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+        """Texts are of another class than they seemed, or may be grouped, or no longer."""
+
+    @abstractmethod
+    def check_keys_at_once(self, at_once: bool) -> None:
+        """Whether groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE` (rule 3 of the guard)."""
+
+    @abstractmethod
+    def experience(self, text: Text) -> Experience:
+        """What is known of a text from its executions."""
+
+    @abstractmethod
     def running(self) -> Iterable[tuple[float, str]]:
         """What runs on shared connections: for how many seconds, and a text."""
 
@@ -160,16 +194,14 @@ class Service(ABC):
 
     async def prepare(self, conn: Lent) -> float | None:
         """Look at a new connection, and have `init` prepare it; the seconds of a round trip, if one was made."""
-        round_trip = None
-        if self.driver.question is not None:
-            round_trip = await self._ask(conn, self.driver.question)
         if self.on_init is not None:
             user = self.use(conn)
             try:
                 await self.on_init(conn, user)
             finally:
                 self._users.pop(conn.id, None)
-        return round_trip
+        # After `init`, which may have changed what is asked for.
+        return None if self.driver.question is None else await self._ask(conn, self.driver.question)
 
     async def _ask(self, conn: Lent, question: str) -> float:
         """Learn what the driver wants to know of the database, which another server may answer otherwise."""
@@ -188,6 +220,11 @@ class Service(ABC):
     def ungroup(self) -> None:
         """The database does not allow groups."""
         self.stop_grouping()
+
+    def note_failure(self, error: Exception) -> None:
+        """A statement on a shared connection failed."""
+        if getattr(error, "sqlstate", None) in UNDEFINED:
+            self.on_suspicion()
 
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared; whether to try again cannot help."""

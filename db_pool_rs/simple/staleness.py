@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .._conditions import MISTYPED, NAME_TAKEN, UNKNOWN_STATEMENT
 from ..errors import DatabaseError, DecodeError
 from ..statement import StatementClass
+from .cost import Text
 from .description import Description, columns_of
 from .driver import Statement
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 #: Seconds after which an argument that does not fit is a reason to ask the server again.
 CONFIRM_AFTER = 1.0
 
-_ALTERING = frozenset(("ALTER", "DROP"))
+_ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
 _REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
@@ -41,8 +42,12 @@ def may_heal(statement: Statement, error: DatabaseError) -> bool:
 
 
 def alters(group: Sequence[Statement]) -> bool:
-    """Whether a group that succeeded may have changed types of parameters."""
-    return not group[0].text.groupable and any(one.text.lexical.command in _ALTERING for one in group)
+    """Whether a group that succeeded may have changed types of parameters, or what the guard has found."""
+    return not group[0].text.groupable and any(_alters(one.text) for one in group)
+
+
+def _alters(text: Text) -> bool:
+    return text.lexical.command in _ALTERING and text.kind is StatementClass.OTHER  # not CREATE TEMP
 
 
 def check_columns(group: Sequence[Statement], fresh: Sequence[Description], driver: PostgresDriver) -> None:

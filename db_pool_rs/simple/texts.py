@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, InterfaceError
 from ..record import Record, Status
-from ..statement import StatementClass, classify
+from ..guard import Verdict, Verdicts
+from ..statement import Names, StatementClass, classify, names_in
 from .cost import CostLimits, Text
 from .driver import ROWS, Database
 from .limits import Limits
@@ -20,6 +22,7 @@ _COPY_STREAM = re.compile(r"\b(FROM\s+STDIN|TO\s+STDOUT)\b", re.IGNORECASE)
 #: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
+_SHARED = (StatementClass.READ, StatementClass.WRITE)
 
 
 class Texts:
@@ -31,16 +34,23 @@ class Texts:
         self._others: dict[str, Text] = {}
         self._driver = driver
         self._alone = config.alone_functions
-        self._groupable = {
-            StatementClass.READ: config.pipelining != "off",
-            StatementClass.WRITE: config.pipelining == "auto",
-        }
+        self.verdicts = Verdicts(config, driver.dialect)
+        #: Called when a text comes that the guard decides about.
+        self.on_guarded: Callable[[], None] = _nothing
 
-    def stop_grouping(self) -> None:
-        """The database does not allow it: every statement goes alone."""
-        self._groupable.clear()
-        for text in self.known.values():
-            text.groupable = False
+    def judge(self, text: Text) -> Verdict:
+        """What may be done with a text, as far as the guard knows."""
+        names: Names | None = text.names
+        verdict = self.verdicts.judge(text.lexical, None if names is None else self.verdicts.names_for(names, text.sql))
+        text.why, text.reason = verdict.why, verdict.reason
+        return verdict
+
+    def judge_again(self) -> Iterator[tuple[Text, StatementClass, bool]]:
+        """The guard knows more, or less: the texts that are of another class now, or may be grouped, or no longer."""
+        for text in list(self.known.values()):
+            verdict = self.judge(text)
+            if (text.kind, text.groupable) != (verdict.kind, verdict.groupable):
+                yield text, verdict.kind, verdict.groupable
 
     def learn(self, sql: str, shared: bool) -> Text:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
@@ -58,7 +68,13 @@ class Texts:
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.command == "COPY" and _COPY_STREAM.search(sql):
             raise InterfaceError("COPY from STDIN or to STDOUT is not a statement with a result: it cannot be executed")
-        text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
+        text = Text(sql, lexical, groupable=False)
+        if self.verdicts.needed:
+            text.names = names_in(sql)
+            if lexical.kind in _SHARED:
+                self.on_guarded()
+        verdict = self.judge(text)
+        text.kind, text.groupable = verdict.kind, verdict.groupable
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
         table = self._others if unfit else self.known
         if len(table) >= MOST_TEXTS:
@@ -77,6 +93,10 @@ def _check(sql: str) -> None:
         sql.encode()
     except UnicodeEncodeError as error:
         raise InterfaceError(f"SQL must not contain a lone surrogate, as at position {error.start + 1}") from None
+
+
+def _nothing() -> None:
+    """There is no guard yet."""
 
 
 def nothing(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
