@@ -8,13 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError
+from ..simple.dialect import alters_schema
 from .copyturns import CopyTurns
 
 if TYPE_CHECKING:
     from ..simple.driver import Done, Sink, Source, Statement
     from .runner import FullRunner
-
-_ALTERING = ("ALTER ", "DROP ")
 
 
 class FullLink:
@@ -90,10 +89,11 @@ class FullLink:
             statement.value = value
             if error is not None:
                 statement.error = statement.error or error
-            elif not statement.want:
-                altered = altered or (value is not None and value.startswith(_ALTERING))
+            else:
+                altered = altered or alters_schema(statement.text)
         if ok and altered:
             self._runner.native.alter()
+            self._runner.altered()
             self._altered = in_transaction  # others see it when it is committed
         done(ok, seconds, 0)
 

@@ -19,9 +19,10 @@ from .._counters import PoolMetrics
 from .._histogram import Histogram
 from ..conninfo import ConnectConfig
 from ..errors import ConnectionLost, DecodeError, Error
+from ..guard.verdicts import REASONS
 from ..simple.failures import failure
 from ..simple.passwords import ask_password
-from ..simple.service import Service
+from ..simple.service import Experience, Service
 from ..simple.waiter import Reason, Waiter
 from . import options
 from .errors import Loss, lost_error
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ..metrics import PoolGauges, PoolStats
     from ..simple.cost import Text
     from ..simple.limits import Limits
+    from ..statement import StatementClass
     from .driver import Driver
 
 logger = logging.getLogger("db_pool_rs")
@@ -219,10 +221,28 @@ class FullRunner(Service):
         self.native.greeted(link.id, refused, round_trip)
         self._changed.set()
 
-    def ungroup(self) -> None:
-        """The database does not allow groups."""
-        super().ungroup()
-        self.native.stop_grouping()
+    def altered(self) -> None:
+        """DDL was executed on a shared connection."""
+        self.driver.on_altered()
+
+    def answered(self) -> int:
+        """How many statements were answered until now."""
+        return int(self.native.counters()["statements"])
+
+    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+        """Texts are of another class than they seemed, or may be grouped, or no longer."""
+        for text, text.kind, text.groupable in changes:
+            self.driver.regroup(text)
+
+    def check_keys_at_once(self, at_once: bool) -> None:
+        """Whether groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE`."""
+        self.native.check_keys_at_once(at_once)
+
+    def experience(self, text: Text) -> Experience:
+        """What is known of a text from its executions."""
+        if text.description is None:
+            return Experience(0, 0.0, False, False)
+        return Experience(*self.native.experience(text.description))
 
     def clean_up(self, conn: int) -> None:
         """A shared connection is to be brought back to its initial state."""
@@ -316,7 +336,9 @@ class FullRunner(Service):
 
     def failed(self, fields: Mapping[str, str], sql: str | None) -> Exception:
         """The error of a statement that the server refused."""
-        return self.driver.error(fields, sql)
+        error = self.driver.error(fields, sql)
+        self.note_failure(error)
+        return error
 
     def unreadable(self) -> Error:
         """The error of a statement whose result is not what the server had announced."""
@@ -352,6 +374,7 @@ class FullRunner(Service):
     def stats(self) -> PoolStats:
         """What the engine has counted, and what was counted here: sessions."""
         counted, mine = self.native.counters(), self.metrics
+        counted["alone"] = dict(zip(REASONS, counted["alone"], strict=True))
         rate, *measured = self.native.measures()
         wait, run, group_size = (Histogram.of(*figures) for figures in measured)
         total = PoolMetrics(

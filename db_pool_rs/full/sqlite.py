@@ -12,12 +12,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectFailed, Error, server_error
+from ..guard.verdicts import REASONS
 from ..simple._sqlite_dialect import SqliteDialect
 from ..simple._sqlite_errors import statement_error
 from ..simple._sqlite_text import Description, Lock, Role
 from ..simple.cost import Text
 from ..simple.driver import STATUS
-from ..statement import StatementClass, classify
+from ..statement import classify
+from .driver import KINDS
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
@@ -25,7 +27,6 @@ if TYPE_CHECKING:
 
     from ..config import PoolConfig
 
-_KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
 #: Texts of sessions that are kept: BEGIN, COMMIT, the parts of scripts.
 _MOST_COMMANDS = 512
 #: The letter of the extended result code in what the engine tells.
@@ -84,9 +85,15 @@ class FullSqliteDriver(SqliteDialect):
 
     def describe(self, text: Text) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
-        kind = _KINDS.get(text.kind, "other")
+        kind = KINDS.get(text.kind, "other")
         description = Description(text.sql)
-        text.description = self.native.learn_sqlite(text.sql, kind, text.groupable, text.lexical.dirties, description)
+        why = REASONS.index(text.why)
+        text.description = self.native.learn_sqlite(
+            text.sql, kind, text.groupable, why, text.lexical.dirties, description
+        )
+
+    def regroup(self, text: Text) -> None:
+        """SQLite's texts need no guard."""
 
     def known(self, text: Text) -> Known:
         """The engine's name for a text of a session."""
@@ -95,7 +102,7 @@ class FullSqliteDriver(SqliteDialect):
 
     def _learn_command(self, sql: str) -> Known:
         lexical = classify(sql, self.dialect)
-        return self.native.learn_sqlite(sql, "other", False, lexical.dirties, Description(sql))
+        return self.native.learn_sqlite(sql, "other", False, 0, lexical.dirties, Description(sql))
 
     def check(self, conn: int, token: int, text: Text) -> bool:
         """Have SQLite compile it; what the engine makes of several statements is its own affair."""
@@ -104,7 +111,7 @@ class FullSqliteDriver(SqliteDialect):
             return False
         description.sql = f"EXPLAIN {description.sql}"
         description.lock, description.writes, description.tag = Lock.READ, False, "EXPLAIN"
-        known = self.native.learn_sqlite(text.sql, "other", False, False, description)
+        known = self.native.learn_sqlite(text.sql, "other", False, 0, False, description)
         self.native.run(conn, token, [(known, (None,) * description.count, None, STATUS)])
         return True
 

@@ -11,8 +11,10 @@ from ..statement import StatementClass
 from .answer import Answer
 
 if TYPE_CHECKING:
+    from .cost import Text
     from .driver import Database, Statement
 
+_ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
@@ -21,6 +23,11 @@ PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE",
 #: Deferred keys are checked at the end of each statement, as if it ran alone (rule 3 of the guard). Bare, outside a
 #: transaction block, the command would write a WARNING into the server's log each time.
 CHECK_KEYS = "DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$"
+
+
+def alters_schema(text: Text) -> bool:
+    """Whether a text that succeeds may change types, or what the guard has found. What is temporary does not."""
+    return text.lexical.command in _ALTERING and text.kind is StatementClass.OTHER
 
 
 def is_shared(group: Sequence[Statement]) -> bool:

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from .._conditions import MISTYPED, NAME_TAKEN, UNKNOWN_STATEMENT
 from ..errors import DatabaseError, DecodeError
 from ..statement import StatementClass
-from .cost import Text
 from .description import Description, columns_of
+from .dialect import alters_schema
 from .driver import Statement
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 #: Seconds after which an argument that does not fit is a reason to ask the server again.
 CONFIRM_AFTER = 1.0
 
-_ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
 _REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
@@ -43,11 +42,7 @@ def may_heal(statement: Statement, error: DatabaseError) -> bool:
 
 def alters(group: Sequence[Statement]) -> bool:
     """Whether a group that succeeded may have changed types of parameters, or what the guard has found."""
-    return not group[0].text.groupable and any(_alters(one.text) for one in group)
-
-
-def _alters(text: Text) -> bool:
-    return text.lexical.command in _ALTERING and text.kind is StatementClass.OTHER  # not CREATE TEMP
+    return not group[0].text.groupable and any(alters_schema(one.text) for one in group)
 
 
 def check_columns(group: Sequence[Statement], fresh: Sequence[Description], driver: PostgresDriver) -> None:

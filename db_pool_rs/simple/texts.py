@@ -48,8 +48,9 @@ class Texts:
     def judge_again(self) -> Iterator[tuple[Text, StatementClass, bool]]:
         """The guard knows more, or less: the texts that are of another class now, or may be grouped, or no longer."""
         for text in list(self.known.values()):
+            before = (text.kind, text.groupable, text.why)
             verdict = self.judge(text)
-            if (text.kind, text.groupable) != (verdict.kind, verdict.groupable):
+            if before != (verdict.kind, verdict.groupable, verdict.why):
                 yield text, verdict.kind, verdict.groupable
 
     def learn(self, sql: str, shared: bool) -> Text:

@@ -16,6 +16,8 @@ from db_pool_rs.errors import CheckViolation, DatabaseError, RaiseException, Uni
 from .waiting import until, until_async
 
 ROUNDS = 4
+#: However busy the machine is, the texts here count as quick.
+QUICK = {"fast_ms": 10_000.0, "stall_ms": 60_000.0}
 
 
 async def _script(pool: Any, script: str) -> None:
@@ -34,7 +36,7 @@ async def _all(*calls: Any) -> list[Any]:
 
 
 async def test_two_strangers_do_not_swap_a_deferred_key(open_pool: Any, pg_database: str) -> None:
-    pool = await open_pool(pg_database, max_size=1)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     await _script(
         pool,
         "CREATE TABLE seat (id int PRIMARY KEY, place int UNIQUE DEFERRABLE INITIALLY DEFERRED);"
@@ -69,7 +71,7 @@ CREATE CONSTRAINT TRIGGER entry_balanced AFTER INSERT ON entry DEFERRABLE INITIA
 
 
 async def test_a_strangers_row_does_not_cure_a_deferred_check(open_pool: Any, pg_database: str) -> None:
-    pool = await open_pool(pg_database, max_size=1)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     await _script(pool, LEDGER)
     enter = "INSERT INTO entry VALUES ($1, $2)"
     explained = await _guarded(pool, enter)
@@ -92,7 +94,7 @@ CREATE TRIGGER orders_audit AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION
 
 
 async def test_every_notification_of_a_trigger_arrives(open_pool: Any, pg_database: str) -> None:
-    pool = await open_pool(pg_database, max_size=3)
+    pool = await open_pool(pg_database, max_size=3, **QUICK)
     await _script(pool, NOTIFYING)
     insert = "INSERT INTO orders VALUES ($1)"
     explained = await _guarded(pool, insert)
@@ -110,7 +112,7 @@ async def test_every_notification_of_a_trigger_arrives(open_pool: Any, pg_databa
 
 
 async def test_only_the_tables_with_a_reason_run_alone(open_pool: Any, pg_database: str) -> None:
-    pool = await open_pool(pg_database, max_size=2)
+    pool = await open_pool(pg_database, max_size=2, **QUICK)
     await _script(pool, NOTIFYING)
     assert (await _guarded(pool, "INSERT INTO quiet VALUES ($1)")).reason is None
     assert pool.explain("SELECT id FROM orders").reason is None, "a plain SELECT fires no trigger"
@@ -134,7 +136,7 @@ CREATE FUNCTION scratches() RETURNS bool LANGUAGE sql STABLE AS $$ SELECT to_reg
 
 
 async def test_a_strangers_setting_is_not_seen(open_pool: Any, pg_database: str) -> None:
-    pool = await open_pool(pg_database, max_size=1)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     await _script(pool, TENANTS)
     enter = "WITH x AS (INSERT INTO document VALUES (3, $1) RETURNING 1) SELECT enter($1) FROM x"
     see = "WITH x AS (INSERT INTO document VALUES (4, 'c') RETURNING 1) SELECT (SELECT count(*) FROM visible) FROM x"
@@ -147,7 +149,7 @@ async def test_a_strangers_setting_is_not_seen(open_pool: Any, pg_database: str)
 
 
 async def test_a_strangers_temporary_table_is_not_seen(open_pool: Any, pg_database: str) -> None:
-    pool = await open_pool(pg_database, max_size=1)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     await _script(pool, TENANTS)
     assert (await _guarded(pool, "SELECT work()")).reason == "work(): TEMP"
     assert (await _guarded(pool, "SELECT scratches()")).kind == "read"
@@ -173,7 +175,7 @@ CREATE FUNCTION bump(which int) RETURNS bigint LANGUAGE sql AS
     "sql", ["SELECT bump($1)", "UPDATE versioned SET n = n + 1 WHERE id = $1 RETURNING (SELECT version)"]
 )
 async def test_a_version_token_fits_one_change_only(open_pool: Any, pg_database: str, sql: str) -> None:
-    pool = await open_pool(pg_database, max_size=1)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     await _script(pool, VERSIONS)
     assert "xmin" in str((await _guarded(pool, sql)).reason)
     for _ in range(4):
@@ -183,7 +185,7 @@ async def test_a_version_token_fits_one_change_only(open_pool: Any, pg_database:
 
 
 async def test_a_select_that_may_write_is_a_write(open_pool: Any, pg_database: str) -> None:
-    pool = await open_pool(pg_database, max_size=2)
+    pool = await open_pool(pg_database, max_size=2, **QUICK)
     await _script(
         pool,
         "CREATE TABLE log (n int); CREATE FUNCTION note() RETURNS int LANGUAGE sql AS"
@@ -202,7 +204,7 @@ async def test_a_select_that_may_write_is_a_write(open_pool: Any, pg_database: s
 
 async def test_what_is_made_later_is_guarded_too(open_pool: Any, pg_database: str) -> None:
     """DDL through the pool makes it read the catalogue again, and nothing that may write is grouped until it has."""
-    pool = await open_pool(pg_database, max_size=2, guard_refresh=3600)
+    pool = await open_pool(pg_database, max_size=2, guard_refresh=3600, **QUICK)
     await _script(pool, "CREATE TABLE orders (id int PRIMARY KEY)")
     insert = "INSERT INTO orders VALUES ($1)"
     assert (await _guarded(pool, insert)).reason is None
@@ -275,7 +277,7 @@ async def test_a_catalogue_that_cannot_be_read(open_pool: Any, pg_database: str,
 
 async def test_deferred_keys_do_not_keep_writes_alone(open_pool: Any, pg_database: str) -> None:
     """A schema whose every key is deferred is grouped, and the server's log stays quiet."""
-    pool = await open_pool(pg_database, max_size=2)
+    pool = await open_pool(pg_database, max_size=2, **QUICK)
     await _script(
         pool,
         "CREATE TABLE author (id int PRIMARY KEY); INSERT INTO author VALUES (1);"
@@ -366,7 +368,7 @@ CREATE FUNCTION trigger_tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERF
 
 @pytest.mark.parametrize("way", list(WAYS))
 async def test_every_way_to_a_function_is_found(open_pool: Any, pg_database: str, way: str) -> None:
-    pool = await open_pool(pg_database, max_size=1)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     schema, sql = WAYS[way]
     await _script(pool, TELL + schema)
     explained = await _guarded(pool, sql)
@@ -392,14 +394,14 @@ HARMLESS = {
 
 @pytest.mark.parametrize("way", list(HARMLESS))
 async def test_what_is_harmless_is_grouped(open_pool: Any, pg_database: str, way: str) -> None:
-    pool = await open_pool(pg_database, max_size=1)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     schema, sql = HARMLESS[way]
     await _script(pool, TELL + schema)
     assert (await _guarded(pool, sql)).reason is None
 
 
 async def test_a_check_that_fails_in_a_group_is_reported_as_alone(open_pool: Any, pg_database: str) -> None:
-    pool = await open_pool(pg_database, max_size=1)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     await _script(pool, "CREATE TABLE t (id int CHECK (id > 0), k int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
     insert = "INSERT INTO t VALUES ($1, $2)"
     await _guarded(pool, insert)

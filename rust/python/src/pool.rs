@@ -251,12 +251,13 @@ impl Pool {
         sql: &str,
         kind: &str,
         groupable: bool,
+        why: usize,
         dirties: bool,
         preparable: bool,
         asks: bool,
     ) -> PyResult<Text> {
         let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
-        let info = TextInfo { sql: sql.clone(), kind, groupable, dirties, preparable, asks };
+        let info = TextInfo { sql: sql.clone(), kind, groupable, why, dirties, preparable, asks };
         self.inner().outbox.push(Command::AddText(id, info)); // goes along with its first statement
         Ok(Text::new(id, sql, self.handle.clone()))
     }
@@ -267,12 +268,13 @@ impl Pool {
         sql: &str,
         kind: &str,
         groupable: bool,
+        why: usize,
         dirties: bool,
         description: &Bound<'_, PyAny>,
     ) -> PyResult<Text> {
         let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
         let described = sqlite::plan(description, kind)?.described(sql.clone());
-        let info = TextInfo { sql: sql.clone(), kind, groupable, dirties, preparable: true, asks: false };
+        let info = TextInfo { sql: sql.clone(), kind, groupable, why, dirties, preparable: true, asks: false };
         self.inner().outbox.push(Command::AddText(id, info));
         Ok(Text::planned(id, sql, self.handle.clone(), described))
     }
@@ -292,9 +294,26 @@ impl Pool {
         self.ask(py, Command::Cleaned(ConnId(conn), clean))
     }
 
-    /// The database does not allow groups.
-    fn stop_grouping(&self, py: Python<'_>) -> PyResult<()> {
-        self.ask(py, Command::StopGrouping)
+    /// A text is of another class than it seemed, or may be grouped, or no longer, for this reason.
+    fn regroup(&self, py: Python<'_>, text: &Text, kind: &str, groupable: bool, why: usize) -> PyResult<()> {
+        self.ask(py, Command::Regroup(text.id, convert::kind(kind)?, groupable, why))
+    }
+
+    /// Whether groups that may write begin with the check of deferred keys.
+    fn check_keys_at_once(&self, py: Python<'_>, at_once: bool) -> PyResult<()> {
+        self.ask(py, Command::CheckKeys(at_once))
+    }
+
+    /// How often a text was answered, its expected seconds, whether it is grouped now, whether its types are known.
+    fn experience(&self, py: Python<'_>, text: &Text) -> (u64, f64, bool, bool) {
+        let (sender, receiver) = channel();
+        if self.handle.is_here() && !self.inner().ended {
+            let mut inner = self.inner();
+            inner.outbox.push(Command::Experience(text.id, sender));
+            self.hand_over(&mut inner);
+        }
+        let known = py.detach(move || receiver.recv_timeout(PATIENCE).ok());
+        known.map_or((0, 0.0, false, false), |known| (known.seen, known.mean, known.fast, known.prepared))
     }
 
     /// Tables were changed: what is known of texts may be out of date.
