@@ -1,7 +1,7 @@
 """Metrics in Prometheus' text format (version 0.0.4): names, help and units by its conventions.
 
-Counters end in `_total`, times are seconds, memory is bytes. Labels are `pool` and `mode`, for connections `state`, for statements
-that ran alone `reason`.
+Counters end in `_total`, times are seconds, memory is bytes. Labels are `pool` and `mode`, for connections `state`, for
+statements that ran alone `reason`.
 :func:`families` says the same as data, for exporters that have a format of their own.
 """
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..simple.cost import Text
 
-KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
+_KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
 
 
 class Driver(Database, Protocol):
@@ -34,7 +34,7 @@ class Driver(Database, Protocol):
         """The engine's name for a text of a session, or the text itself."""
 
     def regroup(self, text: Text) -> None:
-        """The engine has been told of the text: it is of another class than it seemed, or may be grouped, or no longer."""
+        """The text is of another class than the engine was told, or may be grouped, or no longer."""
 
     def check(self, conn: int, token: int, text: Text) -> bool:
         """Have the text checked on a connection that is lent, without running it; False if nothing need be asked."""
@@ -63,7 +63,7 @@ class FullDriver(PostgresDialect):
 
     def describe(self, text: Text) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
-        kind, lexical = KINDS.get(text.kind, "other"), text.lexical
+        kind, lexical = _KINDS.get(text.kind, "other"), text.lexical
         preparable, asks = lexical.command in PREPARABLE, "$" in text.sql
         text.description = self.native.learn(
             text.sql, kind, text.groupable, REASONS.index(text.why), lexical.dirties, preparable, asks
@@ -72,7 +72,7 @@ class FullDriver(PostgresDialect):
     def regroup(self, text: Text) -> None:
         """Tell the engine, if it knows the text."""
         if text.description is not None:
-            kind = KINDS.get(text.kind, "other")
+            kind = _KINDS.get(text.kind, "other")
             self.native.regroup(text.description, kind, text.groupable, REASONS.index(text.why))
 
     def doubts(self, text: Text) -> bool:

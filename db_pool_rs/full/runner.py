@@ -231,7 +231,8 @@ class FullRunner(Service):
 
     def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
         """Texts are of another class than they seemed, or may be grouped, or no longer."""
-        for text, text.kind, text.groupable in changes:
+        for text, kind, groupable in changes:
+            text.kind, text.groupable = kind, groupable
             self.driver.regroup(text)
 
     def check_keys_at_once(self, at_once: bool) -> None:

@@ -18,8 +18,7 @@ from ..simple._sqlite_errors import statement_error
 from ..simple._sqlite_text import Description, Lock, Role
 from ..simple.cost import Text
 from ..simple.driver import STATUS
-from ..statement import classify
-from .driver import KINDS
+from ..statement import StatementClass, classify
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
@@ -56,6 +55,8 @@ _RAISED: dict[int, type[sqlite3.Error]] = {
     25: sqlite3.InterfaceError,
 }
 
+_KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
+
 
 class FullSqliteDriver(SqliteDialect):
     """A :class:`~db_pool_rs.full.driver.Driver`; `native` is set when the pool is opened."""
@@ -85,7 +86,7 @@ class FullSqliteDriver(SqliteDialect):
 
     def describe(self, text: Text) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
-        kind = KINDS.get(text.kind, "other")
+        kind = _KINDS.get(text.kind, "other")
         description = Description(text.sql)
         why = REASONS.index(text.why)
         text.description = self.native.learn_sqlite(

@@ -16,7 +16,7 @@
 WITH mattering AS MATERIALIZED (
     -- Bodies and expressions that the server has parsed name functions by number. Columns -2 to -5 are xmin, cmin, xmax
     -- and cmax.
-    SELECT ':funcid (' || coalesce(string_agg(p.oid::text, '|'), '0') || ') ' AS functions, ':varattno -[2-5] ' AS columns
+    SELECT ':(?:varattno -[2-5]|funcid (' || coalesce(string_agg(p.oid::text, '|'), '0') || ')) ' AS pattern
     FROM pg_catalog.pg_proc p
     WHERE p.oid < 16384 AND p.proname OPERATOR(pg_catalog.~) $1
 ),
@@ -72,6 +72,10 @@ uses AS (
            d.classid, d.objid, d.refclassid, d.refobjid
     FROM pg_catalog.pg_depend d
     WHERE d.refobjid >= 16384 AND d.deptype <> 'e'
+      -- Most of what depends on tables is their own: columns' defaults, types, indexes.
+      AND (d.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass
+           OR d.classid IN ('pg_catalog.pg_rewrite'::pg_catalog.regclass, 'pg_catalog.pg_policy'::pg_catalog.regclass,
+                            'pg_catalog.pg_proc'::pg_catalog.regclass))
       AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass,
                            'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
 ),
@@ -79,8 +83,7 @@ edges AS (
     -- Triggers; those of a partition's parent are the partition's, too.
     SELECT u.used, 'r' || t.tgrelid AS node, 'trigger ' || t.tgname AS via, true AS writing
     FROM uses u JOIN pg_catalog.pg_trigger t ON t.oid = u.objid
-    WHERE u.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND u.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass
-      AND NOT t.tgisinternal
+    WHERE u.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND NOT t.tgisinternal
     UNION ALL
     -- Views and rules.
     SELECT u.used, 'r' || w.ev_class, CASE WHEN w.ev_type = '1' THEN 'view' ELSE 'rule ' || w.rulename END, w.ev_type <> '1'
@@ -96,7 +99,7 @@ edges AS (
     SELECT u.used, CASE WHEN c.contypid <> 0 THEN 't' || c.contypid ELSE 'r' || c.conrelid END,
            'constraint ' || c.conname, c.contypid = 0
     FROM uses u JOIN pg_catalog.pg_constraint c ON c.oid = u.objid
-    WHERE u.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND u.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass
+    WHERE u.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
       AND u.refobjid <> c.contypid
     UNION ALL
     -- Policies.
@@ -108,13 +111,13 @@ edges AS (
     SELECT u.used, 'r' || coalesce(i.indrelid, c.oid), CASE WHEN i.indrelid IS NULL THEN 'a column' ELSE 'index ' || c.relname END,
            i.indrelid IS NOT NULL
     FROM uses u JOIN pg_catalog.pg_class c ON c.oid = u.objid LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
-    WHERE u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND u.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass
+    WHERE u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
       AND c.relkind <> 'c'
     UNION ALL
     -- Composite types have a relation for their columns.
     SELECT u.used, 't' || c.reltype, 'a column', false
     FROM uses u JOIN pg_catalog.pg_class c ON c.oid = u.objid
-    WHERE u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass AND u.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass
+    WHERE u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
       AND c.relkind = 'c'
     UNION ALL
     -- Functions: those of aggregates, the types of arguments, and what parsed bodies name.
@@ -125,7 +128,7 @@ edges AS (
     SELECT u.used, CASE WHEN u.classid = 'pg_catalog.pg_type'::pg_catalog.regclass THEN 't' ELSE 'o' END || u.objid, NULL, false
     FROM uses u
     WHERE u.classid IN ('pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
-      AND u.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass
+     
     UNION ALL
     -- Casts are reached through the types that they convert; one between types of the server's own through any text.
     SELECT 'f' || k.castfunc, CASE WHEN t.oid IS NULL THEN '*' ELSE 't' || t.oid END, 'a cast', false
@@ -154,8 +157,8 @@ named AS (
         -- Where chains begin without a function of the user's: the server's own in an expression.
         SELECT NULL, e.node,
                concat_ws(': ', e.via, coalesce((SELECT p.proname::text FROM pg_catalog.pg_proc p
-                                                WHERE p.oid = substring(e.tree FROM m.functions)::oid), 'xmin')), e.writing
-        FROM expressions e, mattering m WHERE e.tree ~ m.functions OR e.tree ~ m.columns
+                                                WHERE p.oid = substring(e.tree FROM m.pattern)::oid), 'xmin')), e.writing
+        FROM expressions e, mattering m WHERE e.tree ~ m.pattern
         UNION ALL
         -- Deferred constraint triggers of the user's.
         SELECT NULL, 'r' || t.tgrelid, 'deferred constraint trigger ' || t.tgname, true

@@ -18,6 +18,8 @@ from .words import HARMLESS, read_body
 
 #: The name that stands for every text; and the one by which a text tells that it has names that cannot be read.
 EVERY = "*"
+#: A reason shows no more of the way than this.
+_MOST_STEPS = 12
 _KINDS = {"f": "function {}()", "r": "{}", "t": "type {}", "o": "operator {}"}
 _ON_WRITE = {"INSERT": "INSERT INTO ", "DELETE": "DELETE FROM ", "UPDATE": "UPDATE ", "MERGE": "MERGE INTO "}
 
@@ -41,10 +43,11 @@ class _Function:
 
 
 class _Step(NamedTuple):
-    """How a node reaches what notices: by way of another node, or (None) by itself."""
+    """How a node reaches what notices: by way of another node, or (None) by itself. `last` is what notices."""
 
     via: str | None
     to: tuple[str, bool] | None
+    last: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,7 @@ class _Graph:
         self._index_mentions()
         reached = self._search(self._all_seeds())
         volatile = self._search(
-            [(node, False, _Step(None, None)) for node, one in self._functions.items() if self._is_volatile(node, one)]
+            [(node, False, _Step(None, None, "")) for node, one in self._functions.items() if self._is_volatile(node, one)]
         )
         reading, writing = dict[str, str](), dict[str, str]()
         for node, on_write in sorted(reached):
@@ -164,10 +167,10 @@ class _Graph:
             function.body, function.names = "", frozenset()
 
     def _all_seeds(self) -> list[tuple[str, bool, _Step]]:
-        seeds = [(edge.node, edge.writing, _Step(via, None)) for edge, via in self._seeds]
+        seeds = [(edge.node, edge.writing, _Step(via, None, via or "")) for edge, via in self._seeds]
         for node, function in self._functions.items():
             if function.reason is not None:
-                seeds.append((node, False, _Step(function.reason, None)))
+                seeds.append((node, False, _Step(None, None, function.reason)))
         return seeds
 
     def _search(self, seeds: Iterable[tuple[str, bool, _Step]]) -> dict[tuple[str, bool], _Step]:
@@ -185,24 +188,25 @@ class _Graph:
             at = node, on_write = todo.popleft()
             for edge in self._edges.get(node, ()):
                 if edge.node[0] == "f":
-                    self._reach_function(edge.node, at, reach)
+                    self._reach_function(edge.node, at, reached[at].last, reach)
                 else:
-                    reach(edge.node, on_write or edge.writing, _Step(edge.via, at))
+                    reach(edge.node, on_write or edge.writing, _Step(edge.via, at, reached[at].last))
             for function in self._mentions.get(self._names.get(node, ""), ()):
                 if function != node:
-                    self._reach_function(function, at, reach)
+                    self._reach_function(function, at, reached[at].last, reach)
         return reached
 
-    def _reach_function(self, node: str, at: tuple[str, bool], reach: Any) -> None:
+    def _reach_function(self, node: str, at: tuple[str, bool], last: str, reach: Any) -> None:
         """A function reaches what matters to writers only if it may write itself."""
         function = self._functions.get(node)
         if not at[1] or function is None or function.writes:
-            reach(node, False, _Step(None, at))
+            reach(node, False, _Step(None, at, last))
 
     def _chain(self, reached: Mapping[tuple[str, bool], _Step], at: tuple[str, bool]) -> str:
         parts: list[str] = []
-        while (step := reached[at]).to is not None:
+        while (step := reached[at]).to is not None and len(parts) < _MOST_STEPS:
             at = step.to
             parts += [step.via] if step.via else []
             parts.append(_KINDS[at[0][0]].format(self._names.get(at[0], at[0])))
-        return ": ".join(filter(None, (" -> ".join(parts), step.via)))
+        parts += ["..."] if step.to is not None else []
+        return ": ".join(filter(None, (" -> ".join(parts), step.last)))

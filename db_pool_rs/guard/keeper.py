@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import cache
-from importlib.resources import files
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -44,13 +43,16 @@ SELECT concat_ws('/', (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FRO
   (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_policy),
   (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_attrdef),
   (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_inherits),
-  (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_class WHERE relkind NOT IN ('i', 'I', 'S', 't')))
+  (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_class
+   WHERE relkind NOT IN ('i', 'I', 'S', 't')))
 """
 
 
 @cache
-def CATALOG() -> str:  # noqa: N802 -- a constant that is read when it is needed
+def CATALOG() -> str:
     """The query of `catalog.sql`."""
+    from importlib.resources import files  # takes a while to import
+
     return files(__package__).joinpath("catalog.sql").read_text("utf-8")
 
 

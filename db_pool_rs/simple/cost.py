@@ -44,8 +44,8 @@ class CostLimits:
 class Text:
     """One statement text as the pool knows it: lexical class, cost, and what the driver learned of it.
 
-    ``groupable`` says whether it may be grouped at all, ``why`` in a word why not, ``reason`` in full; ``fast`` adds what
-    experience says. ``names`` are kept for the guard. ``description`` belongs to the driver (parameter and result
+    ``groupable`` says whether it may be grouped at all, ``why`` in a word why not, ``reason`` in full; ``fast`` adds
+    what experience says. ``names`` are kept for the guard. ``description`` belongs to the driver (parameter and result
     types) and is None until the server was asked.
     """
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from .._conditions import NAME_TAKEN, UNKNOWN_STATEMENT
 from ..errors import ConnectionLost, DatabaseError, Error
 from ..record import Status
-from ..statement import StatementClass
 from .description import Description, check_count, most_described
 from .dialect import CHECK_KEYS, checks_keys, is_shared
 from .driver import Done, LinkListener, Statement
@@ -25,7 +24,7 @@ from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_S
 from .long_results import LONG, LongResults
 from .prepared import Prepared
 from .servererrors import server_error, server_is_leaving
-from .staleness import alters, check_columns, may_heal
+from .staleness import REVOCABLE, alters, check_columns, may_heal
 from .wire import Wire
 
 if TYPE_CHECKING:
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
 #: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 CHECK_AFTER = 1.0
-
-#: Statements that cannot commit before the Sync.
-_REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
 class PostgresLink(Wire):
@@ -155,7 +151,7 @@ class PostgresLink(Wire):
         text = statement.text
         if self._describing or statement.args or "$" in text.sql:
             return True
-        return text.kind in _REVOCABLE and not self._plain_styles()
+        return text.kind in REVOCABLE and not self._plain_styles()
 
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
@@ -383,7 +379,7 @@ class PostgresLink(Wire):
         """The connection is lost: close it and tell the listener, once."""
         cause = self._fatal or error
         leaving = isinstance(cause, DatabaseError) and server_is_leaving(cause)
-        if leaving and self._step < len(self._steps) and all(s.text.kind in _REVOCABLE for s in self._group):
+        if leaving and self._step < len(self._steps) and all(s.text.kind in REVOCABLE for s in self._group):
             sent = False  # the server gave up before it had executed the group, so it cannot have committed it
         running = self._done is not None
         self._done, self._group = None, ()

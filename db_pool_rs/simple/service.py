@@ -42,7 +42,7 @@ class Lent(Protocol):
 
 
 class Experience(NamedTuple):
-    """Of a text: how often it was answered, expected seconds, whether it is grouped now, whether its types are known."""
+    """Of a text: how often it was answered, expected seconds, whether it is grouped now, and its types known."""
 
     seen: int
     mean: float

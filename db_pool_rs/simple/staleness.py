@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 #: Seconds after which an argument that does not fit is a reason to ask the server again.
 CONFIRM_AFTER = 1.0
 
-_REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
+#: Statements that cannot commit before the Sync.
+REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
 def may_heal(statement: Statement, error: DatabaseError) -> bool:
@@ -36,7 +37,7 @@ def may_heal(statement: Statement, error: DatabaseError) -> bool:
     if error.sqlstate == "0A000":  # feature_not_supported is many things; this is the one function that we mean
         return getattr(error, "routine", None) == "RevalidateCachedQuery"
     if error.sqlstate in MISTYPED:
-        return statement.described is not None and statement.text.kind in _REVOCABLE
+        return statement.described is not None and statement.text.kind in REVOCABLE
     return error.sqlstate in (UNKNOWN_STATEMENT, NAME_TAKEN)
 
 

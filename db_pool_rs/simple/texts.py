@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArgumentError, InterfaceError
-from ..record import Record, Status
 from ..guard import Verdict, Verdicts
+from ..record import Record, Status
 from ..statement import Names, StatementClass, classify, names_in
 from .cost import CostLimits, Text
 from .driver import ROWS, Database

@@ -13,22 +13,10 @@ import pytest
 
 from db_pool_rs.errors import CheckViolation, DatabaseError, RaiseException, UniqueViolation
 
+from .guarding import QUICK, guarded, script
 from .waiting import until, until_async
 
 ROUNDS = 4
-#: However busy the machine is, the texts here count as quick.
-QUICK = {"fast_ms": 10_000.0, "stall_ms": 60_000.0}
-
-
-async def _script(pool: Any, script: str) -> None:
-    async with pool.acquire() as conn:
-        await conn.execute(script)
-
-
-async def _guarded(pool: Any, sql: str) -> Any:
-    """Wait until the pool knows the catalogue; what it says of the text."""
-    await until(lambda: pool.explain(sql).guarded)
-    return pool.explain(sql)
 
 
 async def _all(*calls: Any) -> list[Any]:
@@ -37,13 +25,13 @@ async def _all(*calls: Any) -> list[Any]:
 
 async def test_two_strangers_do_not_swap_a_deferred_key(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
-    await _script(
+    await script(
         pool,
         "CREATE TABLE seat (id int PRIMARY KEY, place int UNIQUE DEFERRABLE INITIALLY DEFERRED);"
         "INSERT INTO seat VALUES (1, 1), (2, 2), (3, 3)",
     )
     move = "UPDATE seat SET place = $2 WHERE id = $1"
-    assert (await _guarded(pool, move)).reason is None
+    assert (await guarded(pool, move)).reason is None
     for _ in range(4):
         await pool.execute(move, 3, 3)
     for _ in range(ROUNDS):
@@ -72,9 +60,9 @@ CREATE CONSTRAINT TRIGGER entry_balanced AFTER INSERT ON entry DEFERRABLE INITIA
 
 async def test_a_strangers_row_does_not_cure_a_deferred_check(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
-    await _script(pool, LEDGER)
+    await script(pool, LEDGER)
     enter = "INSERT INTO entry VALUES ($1, $2)"
-    explained = await _guarded(pool, enter)
+    explained = await guarded(pool, enter)
     assert explained.reason == "INSERT INTO entry: deferred constraint trigger entry_balanced"
     for number in range(4):
         await pool.execute(enter, -1 - number, 0)
@@ -95,9 +83,9 @@ CREATE TRIGGER orders_audit AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION
 
 async def test_every_notification_of_a_trigger_arrives(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=3, **QUICK)
-    await _script(pool, NOTIFYING)
+    await script(pool, NOTIFYING)
     insert = "INSERT INTO orders VALUES ($1)"
-    explained = await _guarded(pool, insert)
+    explained = await guarded(pool, insert)
     assert explained.reason == "INSERT INTO orders: trigger orders_audit -> function audit(): pg_notify"
     assert not explained.grouped
     for number in range(4):
@@ -113,8 +101,8 @@ async def test_every_notification_of_a_trigger_arrives(open_pool: Any, pg_databa
 
 async def test_only_the_tables_with_a_reason_run_alone(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=2, **QUICK)
-    await _script(pool, NOTIFYING)
-    assert (await _guarded(pool, "INSERT INTO quiet VALUES ($1)")).reason is None
+    await script(pool, NOTIFYING)
+    assert (await guarded(pool, "INSERT INTO quiet VALUES ($1)")).reason is None
     assert pool.explain("SELECT id FROM orders").reason is None, "a plain SELECT fires no trigger"
     assert pool.explain("SELECT id FROM orders").kind == "read"
     for number in range(4):
@@ -137,10 +125,10 @@ CREATE FUNCTION scratches() RETURNS bool LANGUAGE sql STABLE AS $$ SELECT to_reg
 
 async def test_a_strangers_setting_is_not_seen(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
-    await _script(pool, TENANTS)
+    await script(pool, TENANTS)
     enter = "WITH x AS (INSERT INTO document VALUES (3, $1) RETURNING 1) SELECT enter($1) FROM x"
     see = "WITH x AS (INSERT INTO document VALUES (4, 'c') RETURNING 1) SELECT (SELECT count(*) FROM visible) FROM x"
-    assert (await _guarded(pool, enter)).reason == "enter(): set_config"
+    assert (await guarded(pool, enter)).reason == "enter(): set_config"
     for _ in range(4):
         await pool.fetch(enter, "a")
         await pool.fetch(see)
@@ -150,9 +138,9 @@ async def test_a_strangers_setting_is_not_seen(open_pool: Any, pg_database: str)
 
 async def test_a_strangers_temporary_table_is_not_seen(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
-    await _script(pool, TENANTS)
-    assert (await _guarded(pool, "SELECT work()")).reason == "work(): TEMP"
-    assert (await _guarded(pool, "SELECT scratches()")).kind == "read"
+    await script(pool, TENANTS)
+    assert (await guarded(pool, "SELECT work()")).reason == "work(): TEMP"
+    assert (await guarded(pool, "SELECT scratches()")).kind == "read"
     for _ in range(4):
         await pool.fetch("SELECT work()")
         await pool.fetch("SELECT scratches()")
@@ -176,8 +164,8 @@ CREATE FUNCTION bump(which int) RETURNS bigint LANGUAGE sql AS
 )
 async def test_a_version_token_fits_one_change_only(open_pool: Any, pg_database: str, sql: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
-    await _script(pool, VERSIONS)
-    assert "xmin" in str((await _guarded(pool, sql)).reason)
+    await script(pool, VERSIONS)
+    assert "xmin" in str((await guarded(pool, sql)).reason)
     for _ in range(4):
         await pool.fetchval(sql, 1)
     tokens = await asyncio.gather(*(pool.fetchval(sql, number) for number in range(1, 9)))
@@ -186,13 +174,13 @@ async def test_a_version_token_fits_one_change_only(open_pool: Any, pg_database:
 
 async def test_a_select_that_may_write_is_a_write(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=2, **QUICK)
-    await _script(
+    await script(
         pool,
         "CREATE TABLE log (n int); CREATE FUNCTION note() RETURNS int LANGUAGE sql AS"
         " $$ INSERT INTO log VALUES (1) RETURNING 1 $$; CREATE VIEW noting AS SELECT note() AS n;"
         "CREATE FUNCTION pure(n int) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT n + 1 $$;",
     )
-    assert (await _guarded(pool, "SELECT note()")).kind == "write"
+    assert (await guarded(pool, "SELECT note()")).kind == "write"
     assert pool.explain("SELECT n FROM noting").kind == "write"
     assert pool.explain("SELECT pure($1)").kind == "read"
     for _ in range(4):
@@ -205,9 +193,9 @@ async def test_a_select_that_may_write_is_a_write(open_pool: Any, pg_database: s
 async def test_what_is_made_later_is_guarded_too(open_pool: Any, pg_database: str) -> None:
     """DDL through the pool makes it read the catalogue again, and nothing that may write is grouped until it has."""
     pool = await open_pool(pg_database, max_size=2, guard_refresh=3600, **QUICK)
-    await _script(pool, "CREATE TABLE orders (id int PRIMARY KEY)")
+    await script(pool, "CREATE TABLE orders (id int PRIMARY KEY)")
     insert = "INSERT INTO orders VALUES ($1)"
-    assert (await _guarded(pool, insert)).reason is None
+    assert (await guarded(pool, insert)).reason is None
     for number in range(4):
         await pool.execute(insert, number)
     assert pool.explain(insert).grouped
@@ -215,20 +203,17 @@ async def test_what_is_made_later_is_guarded_too(open_pool: Any, pg_database: st
         "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS"
         " $$ BEGIN PERFORM pg_notify('orders', TG_OP); RETURN NULL; END $$"
     )
-    await pool.execute(
-        "CREATE TRIGGER orders_audit AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION audit()"
-    )
+    await pool.execute("CREATE TRIGGER orders_audit AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION audit()")
     assert not pool.explain(insert).grouped
-    assert "orders_audit" in str((await _guarded(pool, insert)).reason)
+    assert "orders_audit" in str((await guarded(pool, insert)).reason)
 
 
 async def test_what_others_make_is_guarded_in_time(open_pool: Any, pg_database: str, pg_server: Any) -> None:
     pool = await open_pool(pg_database, max_size=2, guard_refresh=0.05)
     insert = "INSERT INTO orders VALUES ($1)"
     pg_server.sql("CREATE TABLE orders (id int PRIMARY KEY)", "contract")
-    assert (await _guarded(pool, insert)).reason is None
+    assert (await guarded(pool, insert)).reason is None
     pg_server.sql("DROP TABLE orders;" + NOTIFYING, "contract")
-
 
     async def noticed() -> bool:
         await pool.fetchval("SELECT 1")  # a pool that is not used does not look
@@ -239,8 +224,8 @@ async def test_what_others_make_is_guarded_in_time(open_pool: Any, pg_database: 
 
 async def test_functions_named_in_options(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=2, alone_functions=["mine"], shared_functions=["audit"])
-    await _script(pool, NOTIFYING + "CREATE FUNCTION mine() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'")
-    assert (await _guarded(pool, "INSERT INTO orders VALUES ($1)")).reason is None
+    await script(pool, NOTIFYING + "CREATE FUNCTION mine() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'")
+    assert (await guarded(pool, "INSERT INTO orders VALUES ($1)")).reason is None
     assert pool.explain("SELECT mine()").reason == "mine(): named in alone_functions"
 
 
@@ -278,133 +263,32 @@ async def test_a_catalogue_that_cannot_be_read(open_pool: Any, pg_database: str,
 async def test_deferred_keys_do_not_keep_writes_alone(open_pool: Any, pg_database: str) -> None:
     """A schema whose every key is deferred is grouped, and the server's log stays quiet."""
     pool = await open_pool(pg_database, max_size=2, **QUICK)
-    await _script(
+    await script(
         pool,
         "CREATE TABLE author (id int PRIMARY KEY); INSERT INTO author VALUES (1);"
         "CREATE TABLE book (id int PRIMARY KEY, author int REFERENCES author DEFERRABLE INITIALLY DEFERRED)",
     )
     insert = "INSERT INTO book VALUES ($1, $2) RETURNING id"
-    await _guarded(pool, insert)
+    await guarded(pool, insert)
     for number in range(4):
         await pool.fetch(insert, -1 - number, 1)
     before = pool.stats()
     calls = [pool.fetch(insert, number, 2 if number == 77 else 1) for number in range(200)]
     results = await asyncio.gather(*calls, return_exceptions=True)
     assert [one if isinstance(one, Exception) else one[0][0] for one in results[:5]] == [0, 1, 2, 3, 4]
-    assert isinstance(results[77], DatabaseError) and results[77].sqlstate == "23503"
+    assert isinstance(results[77], DatabaseError)
+    assert results[77].sqlstate == "23503"
     assert sum(isinstance(one, Exception) for one in results) == 1
     after = pool.stats()
     assert after.groups - before.groups < after.statements - before.statements
     assert await pool.fetchval("SELECT count(*) FROM book") == 203
 
 
-WAYS = {
-    "default": ("CREATE TABLE t (id int, v text DEFAULT tell())", "INSERT INTO t (id) VALUES (1)"),
-    "check": ("CREATE TABLE t (id int CHECK (tell() IS NOT NULL))", "INSERT INTO t VALUES (1)"),
-    "domain": ("CREATE DOMAIN d AS int CHECK (tell() IS NOT NULL); CREATE TABLE t (id d)", "INSERT INTO t VALUES (1)"),
-    "cast to a domain": ("CREATE DOMAIN d AS int CHECK (tell() IS NOT NULL)", "SELECT $1::d"),
-    "view": ("CREATE VIEW v AS SELECT tell() AS x; CREATE VIEW w AS SELECT x FROM v", "SELECT x FROM w"),
-    "rule": (
-        "CREATE TABLE t (id int); CREATE RULE r AS ON INSERT TO t DO ALSO SELECT tell()",
-        "INSERT INTO t VALUES (1)",
-    ),
-    "policy": (
-        "CREATE TABLE t (id int); ALTER TABLE t ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON t USING (tell() <> '')",
-        "SELECT id FROM t",
-    ),
-    "partition": (
-        "CREATE TABLE t (id int) PARTITION BY RANGE (id); CREATE TABLE t1 PARTITION OF t DEFAULT;"
-        "CREATE TRIGGER x BEFORE INSERT ON t1 FOR EACH ROW EXECUTE FUNCTION trigger_tell()",
-        "INSERT INTO t VALUES (1)",
-    ),
-    "child": (
-        "CREATE TABLE t (id int); CREATE TABLE t1 () INHERITS (t);"
-        "CREATE TRIGGER x BEFORE UPDATE ON t1 FOR EACH ROW EXECUTE FUNCTION trigger_tell()",
-        "UPDATE t SET id = 1",
-    ),
-    "cascade": (
-        "CREATE TABLE t (id int PRIMARY KEY); CREATE TABLE c (id int REFERENCES t ON DELETE CASCADE);"
-        "CREATE TRIGGER x AFTER DELETE ON c FOR EACH ROW EXECUTE FUNCTION trigger_tell()",
-        "DELETE FROM t WHERE id = 1",
-    ),
-    "operator": ("CREATE OPERATOR @#@ (FUNCTION = tell2, LEFTARG = int, RIGHTARG = int)", "SELECT 1 @#@ 2"),
-    "cast": (
-        "CREATE TYPE pair AS (a int, b int); CREATE FUNCTION to_pair(int) RETURNS pair LANGUAGE sql AS"
-        " $$ SELECT $1, length(tell()) $$; CREATE CAST (int AS pair) WITH FUNCTION to_pair(int) AS ASSIGNMENT;"
-        "CREATE TABLE t (p pair)",
-        "INSERT INTO t VALUES (1)",
-    ),
-    "aggregate": ("CREATE AGGREGATE total(int) (SFUNC = tell2, STYPE = int)", "SELECT total(id) FROM (VALUES (1)) x(id)"),
-    "function in a function": (
-        "CREATE FUNCTION outer_tell() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN TELL(); END $$",
-        'SELECT public."outer_tell"()',
-    ),
-    "standard body": (
-        "CREATE FUNCTION atomic_tell() RETURNS text BEGIN ATOMIC SELECT set_config('a.b', 'c', true); END",
-        "SELECT atomic_tell()",
-    ),
-    "trigger that writes elsewhere": (
-        "CREATE TABLE t (id int); CREATE TABLE u (id text DEFAULT tell()); CREATE FUNCTION f() RETURNS trigger"
-        " LANGUAGE plpgsql AS $$ BEGIN INSERT INTO u VALUES (DEFAULT); RETURN NEW; END $$;"
-        "CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f()",
-        "INSERT INTO t VALUES (1)",
-    ),
-    "dynamic SQL": (
-        "CREATE FUNCTION run(s text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE s; END $$",
-        "SELECT run('SELECT 1')",
-    ),
-    "quoted": ('CREATE FUNCTION "Tell It"() RETURNS text LANGUAGE sql AS $$ SELECT tell() $$', 'SELECT "Tell It"()'),
-    "system column in a view": ("CREATE TABLE t (id int); CREATE VIEW v AS SELECT xmin AS x FROM t", "SELECT x FROM v"),
-    "built-in in a default": (
-        "CREATE TABLE t (id int, x bigint DEFAULT txid_current())", "INSERT INTO t (id) VALUES (1)",
-    ),
-}  # fmt: skip
-TELL = """
-CREATE FUNCTION tell() RETURNS text LANGUAGE sql AS $$ SELECT pg_notify('a', 'b'); SELECT 'told' $$;
-CREATE FUNCTION tell2(int, int) RETURNS int LANGUAGE sql AS $$ SELECT length(tell()) $$;
-CREATE FUNCTION trigger_tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM tell(); RETURN NEW; END $$;
-"""
-
-
-@pytest.mark.parametrize("way", list(WAYS))
-async def test_every_way_to_a_function_is_found(open_pool: Any, pg_database: str, way: str) -> None:
-    pool = await open_pool(pg_database, max_size=1, **QUICK)
-    schema, sql = WAYS[way]
-    await _script(pool, TELL + schema)
-    explained = await _guarded(pool, sql)
-    assert explained.reason is not None
-    assert not explained.grouped
-
-
-HARMLESS = {
-    "update": ("CREATE TABLE t (id int, v int)", "UPDATE t SET v = 1 WHERE id = $1"),
-    "touch trigger": (
-        "CREATE TABLE t (id int, at timestamptz); CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN NEW.at := now(); UPDATE t SET at = now() WHERE false; RETURN NEW; END $$;"
-        "CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION touch()",
-        "INSERT INTO t VALUES ($1)",
-    ),
-    "serial": ("CREATE TABLE t (id serial PRIMARY KEY, v int UNIQUE)", "INSERT INTO t (v) VALUES ($1)"),
-    "word in a comment": (
-        "CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN -- no pg_notify here\n RETURN 1; END $$",
-        "SELECT f()",
-    ),
-}
-
-
-@pytest.mark.parametrize("way", list(HARMLESS))
-async def test_what_is_harmless_is_grouped(open_pool: Any, pg_database: str, way: str) -> None:
-    pool = await open_pool(pg_database, max_size=1, **QUICK)
-    schema, sql = HARMLESS[way]
-    await _script(pool, TELL + schema)
-    assert (await _guarded(pool, sql)).reason is None
-
-
 async def test_a_check_that_fails_in_a_group_is_reported_as_alone(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
-    await _script(pool, "CREATE TABLE t (id int CHECK (id > 0), k int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    await script(pool, "CREATE TABLE t (id int CHECK (id > 0), k int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
     insert = "INSERT INTO t VALUES ($1, $2)"
-    await _guarded(pool, insert)
+    await guarded(pool, insert)
     for number in range(4):
         await pool.execute(insert, 1, number)
     results = await _all(*(pool.execute(insert, number - 1, 100 + number) for number in range(4)))

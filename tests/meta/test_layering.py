@@ -24,7 +24,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     "pool": (
         "simple.pool simple.connection simple.cursor simple.preparation simple.notifications simple.copy* "
         "simple.borrowing simple.exclusive simple.session simple.runner simple.texts simple.failures "
-        "simple.service full.pool full.runner full.link full.copyturns full.driver full.options",
+        "simple.service simple.guarding full.pool full.runner full.link full.copyturns full.driver full.options",
         "scheduler seam loop types contract leaf base",
     ),
     "scheduler": (
@@ -44,7 +44,7 @@ LAYERS: dict[str, tuple[str, str]] = {
     "contract": ("abc", "leaf base"),
     "types": ("types types.*", "base"),
     # Every other private module of the top level belongs to one of these.
-    "leaf": ("config conninfo metrics _*", "base"),
+    "leaf": ("config conninfo metrics guard guard.* _*", "base"),
     "base": (
         "errors full.errors _error_base _conditions _sqlstates _sqlite_errors _redact record statement _lexer",
         "",
