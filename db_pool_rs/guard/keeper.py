@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import cache
+from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -27,7 +28,7 @@ logger = logging.getLogger("db_pool_rs")
 
 #: How long one reading may take. A catalogue that takes longer is not read.
 _PATIENCE = 30.0
-#: A connection that is free is waited for in such steps, and so many of them: the guard opens none if it need not.
+#: A free connection is waited for in such steps, and so many of them: the guard opens none if it need not.
 _STEP, _STEPS = 0.01, 50
 #: A failure of a statement is a reason to look again, but not more often than this.
 _AGAIN = 1.0
@@ -69,6 +70,9 @@ class Host(Protocol):
 
     def is_busy(self) -> bool:
         """Whether a statement would have to wait, or need a new connection."""
+
+    def is_held(self) -> bool:
+        """Whether sessions hold every connection: then no statement runs, and none is grouped."""
 
     def answered(self) -> int:
         """How many statements were answered until now."""
@@ -120,8 +124,8 @@ class Keeper:
             self._wake.set()
 
     async def _run(self) -> None:
-        await self._free_connection()
         while not self._verdicts.isolated:
+            await self._free_connection()
             began = monotonic()
             try:
                 await self._look()
@@ -160,6 +164,7 @@ class Keeper:
             raise
 
     async def _read(self, fingerprint: str) -> None:
+        await self._free_connection()
         rows = await self._host.fetch(CATALOG(), *parameters(), timeout=_PATIENCE)
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(None, findings, rows, self._shared)
@@ -181,7 +186,7 @@ class Keeper:
         self._host.judge_again()
 
     async def _free_connection(self) -> None:
-        for _ in range(_STEPS):
-            await asyncio.sleep(_STEP)
-            if not self._host.is_busy():
+        for step in count():
+            await asyncio.sleep(_STEP if step < _STEPS else _STEP * 10)
+            if not self._host.is_busy() or (step >= _STEPS and not self._host.is_held()):
                 return

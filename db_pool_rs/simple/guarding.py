@@ -74,6 +74,11 @@ class Guarding:
         """Whether a statement would have to wait, or need a new connection."""
         return not self._runner.gauges().idle
 
+    def is_held(self) -> bool:
+        """Whether sessions hold every connection: then no statement runs, and none is grouped."""
+        now = self._runner.gauges()
+        return now.sessions > 0 and not now.lanes and not now.alone
+
     def answered(self) -> int:
         """How many statements were answered until now."""
         return self._runner.answered()

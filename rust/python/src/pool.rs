@@ -4,7 +4,7 @@
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -178,6 +178,17 @@ impl Pool {
         self.hand_over(&mut inner);
     }
 
+    /// Ask the engine, which waits for nobody and answers at once; None if there is none.
+    fn learn_from_engine<T: Send>(&self, py: Python<'_>, ask: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
+        let (sender, receiver) = channel();
+        let mut inner = self.inner();
+        (self.handle.is_here() && !inner.ended).then_some(())?;
+        inner.outbox.push(ask(sender));
+        self.hand_over(&mut inner);
+        drop(inner);
+        py.detach(move || receiver.recv_timeout(PATIENCE).ok())
+    }
+
     pub fn next(&self) -> u64 {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -246,6 +257,7 @@ impl Pool {
     }
 
     /// Tell the pool of a text.
+    #[allow(clippy::too_many_arguments)]
     fn learn(
         &self,
         sql: &str,
@@ -306,14 +318,8 @@ impl Pool {
 
     /// How often a text was answered, its expected seconds, whether it is grouped now, whether its types are known.
     fn experience(&self, py: Python<'_>, text: &Text) -> (u64, f64, bool, bool) {
-        let (sender, receiver) = channel();
-        if self.handle.is_here() && !self.inner().ended {
-            let mut inner = self.inner();
-            inner.outbox.push(Command::Experience(text.id, sender));
-            self.hand_over(&mut inner);
-        }
-        let known = py.detach(move || receiver.recv_timeout(PATIENCE).ok());
-        known.map_or((0, 0.0, false, false), |known| (known.seen, known.mean, known.fast, known.prepared))
+        self.learn_from_engine(py, |asked| Command::Experience(text.id, asked))
+            .map_or((0, 0.0, false, false), |known| (known.seen, known.mean, known.fast, known.prepared))
     }
 
     /// Tables were changed: what is known of texts may be out of date.
@@ -347,15 +353,7 @@ impl Pool {
 
     /// How the pool stands, everything included that was asked for until now.
     fn gauges<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        if self.handle.is_here() && !self.inner().ended {
-            let (sender, receiver) = channel();
-            let mut inner = self.inner();
-            inner.outbox.push(Command::Look(sender));
-            self.hand_over(&mut inner);
-            drop(inner);
-            // The pool's thread waits for nobody, and answers at once.
-            py.detach(move || receiver.recv_timeout(PATIENCE).ok());
-        }
+        self.learn_from_engine(py, Command::Look);
         convert::gauges(py, &self.handle.pool.gauges())
     }
 
