@@ -131,9 +131,8 @@ class _Graph:
         """Search."""
         self._index_mentions()
         reached = self._search(self._all_seeds())
-        volatile = self._search(
-            [(node, False, _Step(None, None, "")) for node, one in self._functions.items() if self._is_volatile(node, one)]
-        )
+        begin = [node for node, one in self._functions.items() if self._is_volatile(node, one)]
+        volatile = self._search([(node, False, _Step(None, None, "")) for node in begin])
         reading, writing = dict[str, str](), dict[str, str]()
         for node, on_write in sorted(reached):
             if not self._is_named(node):

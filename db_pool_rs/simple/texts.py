@@ -32,6 +32,8 @@ class Texts:
         #: Texts that may be sent on a shared connection as they are.
         self.known: dict[str, Text] = {}
         self._others: dict[str, Text] = {}
+        #: Texts that only sessions have sent: no guard decides about them.
+        self._sessions: dict[str, Text] = {}
         self._driver = driver
         self._alone = config.alone_functions
         self.verdicts = Verdicts(config, driver.dialect)
@@ -53,18 +55,24 @@ class Texts:
             if before != (verdict.kind, verdict.groupable, verdict.why):
                 yield text, verdict.kind, verdict.groupable
 
+    def look_up(self, sql: str) -> Text:
+        """The entry that a text has, or would have, for calls on the pool; nothing is refused."""
+        if not isinstance(sql, str):
+            raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
+        return self.known.get(sql) or self._others.get(sql) or self._read(sql, shared=True)
+
     def learn(self, sql: str, shared: bool) -> Text:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
-        text = self.known.get(sql) or self._others.get(sql)
+        text = self.known.get(sql) or self._others.get(sql) or (None if shared else self._sessions.get(sql))
         if text is None:
-            text = self._read(sql)
+            text = self._read(sql, shared)
         if shared and text.sql in self._others:
             _refuse(text)
         return text
 
-    def _read(self, sql: str) -> Text:
+    def _read(self, sql: str, shared: bool) -> Text:
         _check(sql)
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.command == "COPY" and _COPY_STREAM.search(sql):
@@ -72,12 +80,12 @@ class Texts:
         text = Text(sql, lexical, groupable=False)
         if self.verdicts.needed:
             text.names = names_in(sql)
-            if lexical.kind in _SHARED:
+            if shared and lexical.kind in _SHARED:
                 self.on_guarded()
         verdict = self.judge(text)
         text.kind, text.groupable = verdict.kind, verdict.groupable
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
-        table = self._others if unfit else self.known
+        table = self._others if unfit else self.known if shared or not self.verdicts.needed else self._sessions
         if len(table) >= MOST_TEXTS:
             for old in list(table)[: MOST_TEXTS // 2]:
                 del table[old]
