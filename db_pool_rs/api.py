@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ._rules import discreet
 from .config import DEFAULT_POOL, load_config, named_pool, pool_config, says_where
+from .config.options import discreet
 from .modes import detect_best_mode, load_engine, pool_defaults, resolve_mode
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ._rules import discreet
 from .config import DEFAULT_POOL, load_config, named_pool, pool_config
+from .config.options import discreet
 from .errors import ConfigError, InterfaceError, PoolClosed
 from .metrics import Metrics, PoolStats, measure
 from .modes import load_engine, pool_defaults, resolve_mode

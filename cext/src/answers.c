@@ -1,4 +1,4 @@
-/* What a caller awaits: db_pool_rs/simple/answer.py in C. That file is the specification, and says why it is so.
+/* What a caller awaits: db_pool_rs/aio.py in C. That file is the specification, and says why it is so.
  *
  * Only what costs time is different: an Answer is its own iterator, and all answers of a group are handed out in one
  * call. */
@@ -303,7 +303,7 @@ static PyAsyncMethods answer_async = {.am_await = Py_NewRef, .am_send = send};
 static PyTypeObject answer_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
     .tp_name = "db_pool_rs_balanced._answers.Answer",
-    .tp_doc = "db_pool_rs.simple.answer.Answer in C.",
+    .tp_doc = "db_pool_rs.aio.Answer in C.",
     .tp_basicsize = sizeof(Answer),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_vectorcall = answer_new,

@@ -10,8 +10,9 @@ from typing import Any
 
 from db_pool_rs_balanced import ffi
 
-from ..simple.description import FIXED_SIZES, Description
+from ..drivers.postgres.statements import Description
 from ..types import oids as pg
+from ..types.layout import FIXED_SIZES
 from .columns import Plan, kinds
 
 #: Types whose encoder is that of `struct`: several arguments are encoded in one call.
@@ -23,7 +24,7 @@ Encode = Callable[[Sequence[Any]], Any]
 
 
 class KernelDescription(Description):
-    """A :class:`~db_pool_rs.simple.description.Description` for the kernel.
+    """A :class:`~db_pool_rs.drivers.postgres.statements.Description` for the kernel.
 
     Arguments that all have a fixed size, none of them NULL, are encoded as one piece of bytes, `widths` telling where
     each ends; all others as a list.

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from db_pool_rs_balanced import Answer
 
-from ..simple.connect import connect
-from ..simple.driver import LinkListener
-from ..simple.postgres import PostgresDriver
+from ..drivers.base import LinkListener
+from ..drivers.postgres.connect import connect
+from ..drivers.postgres.driver import PostgresDriver
 from .description import KernelDescription
 from .libpq import LIBPQ
 from .link import KernelLink
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class KernelDriver(PostgresDriver):
-    """A :class:`~db_pool_rs.simple.driver.Driver` over the kernel; `native_workers` threads decode long results."""
+    """A :class:`~db_pool_rs.drivers.base.Driver` over the kernel; `native_workers` threads decode long results."""
 
     description_type = KernelDescription
     answer = Answer

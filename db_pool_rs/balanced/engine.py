@@ -13,7 +13,7 @@ from ..conninfo import SqliteConfig
 if TYPE_CHECKING:
     from ..abc import Engine
     from ..config import DeploymentConfig, PoolConfig
-    from ..simple.pool import Pool
+    from ..pool.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class BalancedEngine:
             from ..simple.engine import SimpleEngine
 
             return SimpleEngine().pool(config)
-        from ..simple.pool import Pool
+        from ..pool.pool import Pool
         from .driver import KernelDriver
 
         return Pool(config, KernelDriver(config, self.native_workers))

@@ -1,4 +1,6 @@
-"""The kernel's libpq with the methods of ``psycopg.pq`` that the link uses; see :mod:`db_pool_rs.simple.libpq`.
+"""The kernel's libpq with the methods of ``psycopg.pq`` that the link uses.
+
+The protocol is :mod:`db_pool_rs.drivers.postgres.libpq`.
 
 cffi releases the GIL around every call. A connection belongs to the event loop's thread, except during the steps of its
 connection phase.
@@ -268,7 +270,7 @@ def dbp_notice(handle: Any, result: Any) -> None:
 
 
 class KernelLibpq:
-    """A :class:`~db_pool_rs.simple.libpq.Libpq`."""
+    """A :class:`~db_pool_rs.drivers.postgres.libpq.Libpq`."""
 
     error: type[Exception] = LibpqError
 

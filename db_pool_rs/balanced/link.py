@@ -1,8 +1,8 @@
 """One connection to PostgreSQL, driven by the C kernel.
 
-The rules are those of :class:`~db_pool_rs.simple.link.PostgresLink`, whose code runs wherever something is unusual:
-texts that must be described or prepared first, errors, the sign of life after a pause. A group of known texts that
-succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all results that have
+The rules are those of :class:`~db_pool_rs.drivers.postgres.link.PostgresLink`, whose code runs wherever something is
+unusual: texts that must be described or prepared first, errors, the sign of life after a pause. A group of known texts
+that succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all results that have
 arrived, and one call for each text decodes the results of all its executions together.
 
 A long result keeps nobody waiting but its caller: see :mod:`.slices`. Nor does the first that needs psycopg's loaders.
@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_balanced import ffi, lib
 
+from ..aio import Expired, offload, until
+from ..drivers.base import Done, LinkListener
+from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys
+from ..drivers.postgres.libpq import CONNECTION_BAD
+from ..drivers.postgres.link import CHECK_AFTER, PostgresLink
 from ..errors import ConnectionLost, DecodeError
-from ..simple.dialect import CHECK_KEYS, checks_keys
-from ..simple.driver import Done, LinkListener, Statement
-from ..simple.libpq import CONNECTION_BAD
-from ..simple.link import CHECK_AFTER, PostgresLink
-from ..simple.waiting import Expired, offload, until
+from ..scheduler.model import Statement
 from .columns import LoadersMissing
 from .description import KernelDescription
 from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
@@ -37,7 +38,7 @@ KEPT = 16_384
 
 
 class KernelLink(PostgresLink):
-    """A :class:`~db_pool_rs.simple.driver.Link` over the kernel."""
+    """A :class:`~db_pool_rs.drivers.base.Link` over the kernel."""
 
     def __init__(self, pgconn: PGconn, driver: KernelDriver, listener: LinkListener) -> None:
         super().__init__(pgconn, driver, listener)  # type: ignore[arg-type]
@@ -54,7 +55,7 @@ class KernelLink(PostgresLink):
     # -- sending -------------------------------------------------------------------------------------------------
 
     def start(self, group: Sequence[Statement], done: Done) -> None:
-        """Send `group` and one Sync; see :class:`~db_pool_rs.simple.driver.Link`."""
+        """Send `group` and one Sync; see :class:`~db_pool_rs.drivers.base.Link`."""
         now = monotonic()
         rows = self._alike(group) if now - self._used <= CHECK_AFTER else None
         if rows is None:
@@ -70,6 +71,8 @@ class KernelLink(PostgresLink):
         if described is None or described is not first.text.description:
             return None
         if not self._driver.named or described.name not in self._prepared.names:
+            return None
+        if described.is_sensitive and not self.settings.is_plain():
             return None
         rows = [one.params for one in group if one.described is described and one.want is want]
         return rows if len(rows) == len(group) else None
@@ -103,7 +106,7 @@ class KernelLink(PostgresLink):
         while self._sent < len(group):
             statement = group[self._sent]
             described = statement.text.description
-            if described is None:
+            if described is None or self._describing:
                 if self._write_unknown(statement, steps):
                     self._plain = False
                     break
@@ -213,8 +216,7 @@ class KernelLink(PostgresLink):
             self._take_apart(range(len(self._group)))
         if slow or self._late:
             # What comes from the server meanwhile is read later: this group is answered, whatever happens now.
-            if self._fd >= 0:
-                self._loop.remove_reader(self._fd)
+            self._watch(False)
             self._slow = self._loop.create_task(self._finish_slowly(self._group if slow else (), size))
         else:
             self._report(True, size)
@@ -323,7 +325,7 @@ class KernelLink(PostgresLink):
             return
         self._slow = None
         if self._done is not None:  # else it was closed meanwhile
-            self._loop.add_reader(self._fd, self._readable)
+            self._watch(True)
             self._report(True, size)
 
     async def _decode_long(self, statement: Statement) -> int:
@@ -338,13 +340,16 @@ class KernelLink(PostgresLink):
     # -- cancelling, closing -------------------------------------------------------------------------------------
 
     async def _request_cancel(self, timeout: float) -> bool:
-        """On a thread."""
+        """On a thread, which may outlive the time-out."""
         if self._conn.status == CONNECTION_BAD:
-            return False
+            return True
         try:
-            return await until(offload(blocking_cancel(self._conn)), self._loop.time() + timeout)
-        except (Expired, OSError):
+            await until(offload(blocking_cancel(self._conn)), self._loop.time() + timeout)
+        except Expired:
             return False
+        except OSError:
+            return True
+        return True
 
 
 def _no_raw(row: int, column: int) -> bytes | None:

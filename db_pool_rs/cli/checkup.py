@@ -12,9 +12,9 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from .. import __version__, detect_best_mode
-from .._redact import HIDDEN, is_secret
 from ..config import load_config, pool_config
 from ..errors import ConfigError, ConnectFailed, DatabaseError, Error, ModeUnavailableError, redact
+from ..errors.redact import HIDDEN, is_secret
 from ..guard import CATALOG, findings, parameters
 from ..modes import MODES, resolve_mode, unavailable
 from .common import database_of, make_pool, one_line

@@ -28,9 +28,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .._lexer import WORD, tokens
 from ..errors import ArgumentError
-from ..statement import StatementClass, classify
+from ..sql import StatementClass, classify
+from ..sql.lexer import WORD, tokens
 from .common import UsageError, add_database_options, database_of, make_pool, positive
 from .terminal import Terminal
 from .values import as_text, is_number, row_object

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from .. import __version__
 from ..conninfo import SqliteConfig
 from ..errors import Error, PoolTimeout
-from ..statement import classify
+from ..sql import classify
 from ._querytext import without_values
 from ._threads import on_loop
 

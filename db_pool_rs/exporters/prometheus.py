@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector as ClientCollector
 
-from .._exposition import Family, families
+from ..metrics.prometheus import Family, families
 from ._threads import on_loop
 
 if TYPE_CHECKING:

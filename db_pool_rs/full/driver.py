@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..drivers.base import Database
+from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect
 from ..errors import ConnectFailed, Error, server_error
 from ..guard.verdicts import REASONS
-from ..simple.dialect import PREPARABLE, PostgresDialect
-from ..simple.driver import Database
-from ..statement import StatementClass
+from ..sql import StatementClass
 from . import options
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Text as Known
 
     from ..config import PoolConfig
-    from ..simple.cost import Text
+    from ..scheduler.cost import Text
 
 _KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
 
@@ -83,6 +83,10 @@ class FullDriver(PostgresDialect):
         """What nobody else will run need not be told to the engine."""
         known: Known | str = text.description or text.sql
         return known
+
+    def check_keys_at_once(self, at_once: bool) -> None:
+        """The engine writes the groups."""
+        self.native.check_keys_at_once(at_once)
 
     def check(self, conn: int, token: int, text: Text) -> bool:
         """Ask the server for its types."""

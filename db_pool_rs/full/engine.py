@@ -11,7 +11,7 @@ from ..conninfo import SqliteConfig
 if TYPE_CHECKING:
     from ..abc import Engine
     from ..config import DeploymentConfig, PoolConfig
-    from ..simple.pool import Pool
+    from ..pool.pool import Pool
     from .driver import Driver
 
 
@@ -38,6 +38,15 @@ def engine(deployment: DeploymentConfig) -> Engine:
     asked = deployment.full.tokio_threads
     threads = asked if isinstance(asked, int) else os.cpu_count() or 1
     return FullEngine(threads=threads, blocking=deployment.full.max_blocking_threads)
+
+
+def problem(database: str | None) -> str | None:
+    """Why this installation cannot serve such a database in mode full; None if it can."""
+    if database != "sqlite":
+        return None
+    from .sqlite_library import problem
+
+    return problem()
 
 
 def _driver(config: PoolConfig) -> Driver:

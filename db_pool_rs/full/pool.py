@@ -6,12 +6,12 @@ import asyncio
 from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
+from ..drivers.base import ROWS, STATUS
+from ..pool import pool as specification
+from ..pool.queries import limits_for, nothing
 from ..record import Record, Status
-from ..simple import pool as specification
-from ..simple.driver import ROWS, STATUS
-from ..simple.texts import limits_for, nothing
-from ..statement import StatementClass
-from .runner import FullRunner
+from ..sql import StatementClass
+from .executor import FullRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
 
     from ..config import PoolConfig
-    from ..simple.cost import Text
-    from ..simple.service import Service
+    from ..pool.executor import Service
+    from ..scheduler.cost import Text
     from .driver import Driver
 
 
@@ -30,7 +30,7 @@ def _not_open(*call: object) -> None:
 
 
 class Pool(specification.Pool):
-    """A :class:`~db_pool_rs.simple.pool.Pool` whose rules and connections are the engine's."""
+    """A :class:`~db_pool_rs.pool.pool.Pool` whose rules and connections are the engine's."""
 
     _driver: Driver
     _native: Native

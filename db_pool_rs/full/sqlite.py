@@ -1,4 +1,4 @@
-"""SQLite as mode full knows it: texts are read here, carried out by the engine, which has an SQLite of its own.
+"""SQLite as mode full knows it: texts are read here, carried out by the engine, with the SQLite of this Python.
 
 Errors are made of what SQLite said, through the exception that the standard library would have raised: so they are
 those of mode simple, causes included.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectFailed, Error, server_error
+from ..drivers.base import STATUS
+from ..drivers.sqlite.dialect import SqliteDialect
+from ..drivers.sqlite.errors import statement_error
+from ..drivers.sqlite.plan import Description, Lock, Role
+from ..errors import ConnectFailed, Error, ModeUnavailableError, server_error
 from ..guard.verdicts import REASONS
-from ..simple._sqlite_dialect import SqliteDialect
-from ..simple._sqlite_errors import statement_error
-from ..simple._sqlite_text import Description, Lock, Role
-from ..simple.cost import Text
-from ..simple.driver import STATUS
-from ..statement import StatementClass, classify
+from ..scheduler.cost import Text
+from ..sql import StatementClass, classify
+from .sqlite_library import problem
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
@@ -65,7 +67,10 @@ class FullSqliteDriver(SqliteDialect):
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
+        if (reason := problem()) is not None:
+            raise ModeUnavailableError("full", reason, "mode='simple' serves SQLite with the one of this Python")
         self._config = config
+        self._checks = count()
         self._command = lru_cache(_MOST_COMMANDS)(self._learn_command)
 
     def target(self) -> dict[str, Any]:
@@ -110,7 +115,8 @@ class FullSqliteDriver(SqliteDialect):
         description = Description(text.sql)
         if description.role is not Role.PLAIN and description.role is not Role.OUTSIDE:
             return False
-        description.sql = f"EXPLAIN {description.sql}"
+        # EXPLAIN of a text that was compiled before tells of tables as they were then: the number makes it another one.
+        description.sql = f"EXPLAIN /* {next(self._checks)} */ {description.sql}"
         description.lock, description.writes, description.tag = Lock.READ, False, "EXPLAIN"
         known = self.native.learn_sqlite(text.sql, "other", False, 0, False, description)
         self.native.run(conn, token, [(known, (None,) * description.count, None, STATUS)])

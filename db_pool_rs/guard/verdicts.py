@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..statement import UNREADABLE, Lexical, Names, StatementClass
+from ..sql import Lexical, StatementClass
+from ..sql.names import UNREADABLE, Names
 from .findings import EVERY, Findings
 
 if TYPE_CHECKING:

@@ -9,14 +9,10 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from ..statement import LEAVES_STATE, READS_STATE, RUNS_ALONE
+from ..sql.functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT
 
-#: Further functions and relations of the server's own, and functions of extensions that run SQL given as a string.
-_ALSO = (
-    "pg_notify", "txid_*", "pg_current_snapshot", "pg_stat_xact_*", "pg_stat_get_xact_*", "pg_my_temp_schema",
-    "query_to_xml*", "table_to_xml*", "cursor_to_xml*", "schema_to_xml*", "database_to_xml*", "ts_stat",
-    "crosstab*", "connectby", "xpath_table",
-)  # fmt: skip
+#: Further functions of the server's own.
+_ALSO = ("txid_*", "pg_my_temp_schema", "table_to_xml*", "schema_to_xml*", "database_to_xml*")
 #: Words that matter wherever they stand; `execute` is dynamic SQL, a `refcursor` has a name that tells how many were.
 _ANYWHERE = frozenset(("execute", "constraints", "pg_temp", "refcursor", "xmin", "xmax", "cmin", "cmax"))
 #: Commands that matter where a statement begins. (UPDATE ... SET is another SET.)
@@ -46,7 +42,7 @@ _TOKEN = re.compile(
 @cache
 def server_functions() -> str:
     """The names that matter as a regular expression, for the server and for here."""
-    names = (*LEAVES_STATE, *READS_STATE, *RUNS_ALONE, *_ALSO)
+    names = (*LEAVES_STATE, *READS_STATE, *RUNS_ALONE, *RUNS_TEXT, *_ALSO)
     return "^(?:" + "|".join(name.replace("*", ".*") for name in names) + ")$"
 
 

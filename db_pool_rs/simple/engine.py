@@ -15,8 +15,8 @@ from ..errors import INSTALL_PSYCOPG, ModeUnavailableError
 if TYPE_CHECKING:
     from ..abc import Engine
     from ..config import DeploymentConfig, PoolConfig
-    from .driver import Driver
-    from .pool import Pool
+    from ..drivers.base import Driver
+    from ..pool.pool import Pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class SimpleEngine:
 
     def pool(self, config: PoolConfig) -> Pool:
         """A pool, not yet opened; ModeUnavailableError if it is for PostgreSQL and psycopg is missing."""
-        from .pool import Pool
+        from ..pool.pool import Pool
 
         return Pool(config, _driver(config))
 
@@ -39,11 +39,11 @@ def engine(deployment: DeploymentConfig) -> Engine:
 
 def _driver(config: PoolConfig) -> Driver:
     if isinstance(config.target, SqliteConfig):
-        from .sqlite import SqliteDriver
+        from ..drivers.sqlite.driver import SqliteDriver
 
         return SqliteDriver(config)
     try:
-        from .postgres import PostgresDriver
+        from ..drivers.postgres.driver import PostgresDriver
 
         return PostgresDriver(config)
     except ImportError as error:

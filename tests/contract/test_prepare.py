@@ -77,3 +77,38 @@ async def test_wrong_use(open_pool: Any, backend: Any) -> None:
         assert await (await connection.prepare("-- nothing")).fetch() == []
     with pytest.raises(InterfaceError, match="given back"):
         await one.fetch(1)
+
+
+async def test_a_text_that_is_known_is_checked_again(open_pool: Any, backend: Any) -> None:
+    pool = await open_pool(backend.dsn, max_size=1)
+    sql = "SELECT a FROM t WHERE a = $1"
+    async with pool.acquire() as connection:
+        for _ in range(2):
+            await connection.execute("CREATE TABLE t (a integer)")
+            for _ in range(2):
+                one = await connection.prepare(sql)
+                assert await one.fetch(1) == []
+            await connection.execute("DROP TABLE t")
+            with pytest.raises(DatabaseError) as caught:
+                await connection.prepare(sql)
+            assert caught.value.query == sql
+
+
+async def test_what_it_finds_changed_counts_from_then_on(open_pool: Any, backend: Any) -> None:
+    """Also for others, who know the text from before."""
+    pool = await open_pool(backend.dsn, max_size=2)
+    sql = "SELECT * FROM t WHERE a = $1"
+    for values in ("1, 2", "1, 'two', 3"):
+        columns = ("a integer, b integer", "a integer, b text, c integer")[values.count(",") - 1]
+        await pool.execute(f"CREATE TABLE t ({columns})")
+        await pool.execute(f"INSERT INTO t VALUES ({values})")
+        async with pool.acquire() as first, pool.acquire() as second:
+            one = await first.prepare(sql)
+            expected = [(1, 2)] if values == "1, 2" else [(1, "two", 3)]
+            for connection in (one, one):
+                assert [tuple(row) for row in await connection.fetch(1)] == expected
+            for connection in (second, first):
+                assert [tuple(row) for row in await connection.fetch(sql, 1)] == expected
+        for _ in range(4):
+            assert [tuple(row) for row in await pool.fetch(sql, 1)] == expected
+        await pool.execute("DROP TABLE t")

@@ -20,6 +20,7 @@ async def _teach(queries: Any, sql: str, *args: Any) -> Any:
     return value
 
 
+# rule 4.3
 async def test_alter_table_under_a_cached_statement_heals_on_the_pool(pool: Any) -> None:
     await pool.execute("CREATE TABLE item (id int, name text)")
     await pool.execute("INSERT INTO item VALUES (1, 'one')")
@@ -35,6 +36,7 @@ async def test_alter_table_under_a_cached_statement_heals_on_the_pool(pool: Any)
     assert pool.stats().lost == 0
 
 
+# rule 4.1
 async def test_alter_table_heals_on_every_connection(pg_pool: Any) -> None:
     await pg_pool.execute("CREATE TABLE item (id int, name text)")
     sql = "SELECT * FROM item WHERE id = $1"
@@ -48,6 +50,7 @@ async def test_alter_table_heals_on_every_connection(pg_pool: Any) -> None:
             assert await conn.fetch(sql, "n1") == [("n1", "one")]
 
 
+# rule 4.3
 async def test_stale_plan_inside_a_transaction_is_reported_once_then_heals(pg_pool: Any) -> None:
     await pg_pool.execute("CREATE TABLE item (id int, name text)")
     sql = "SELECT * FROM item WHERE id = $1"
@@ -168,6 +171,7 @@ async def test_dropped_behind_our_back(pg_pool: Any) -> None:
     assert pg_pool.stats().lost == 0
 
 
+# rule 4.2
 async def test_max_statements_bounds_what_the_server_keeps(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1, max_statements=10)
     async with pool.acquire() as conn:

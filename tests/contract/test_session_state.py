@@ -111,6 +111,7 @@ async def test_script_and_transaction_leave_nothing_either(pool: Any, kind: str)
     assert await _answer(pool, question) == expected
 
 
+# rule 6.3
 async def test_open_transaction_is_rolled_back_with_a_warning(pool: Any, caplog: Any) -> None:
     await pool.execute("CREATE TABLE item (id int)")
     for text in ("BEGIN", "/* c */ start transaction read write", "BEGIN; SELECT 1"):
@@ -130,6 +131,7 @@ async def test_failed_transaction_is_rolled_back(pool: Any) -> None:
     assert await pool.fetchval("SELECT 1") == 1
 
 
+# rule 6.3
 async def test_a_clean_session_costs_no_round_trip(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)
     await pool.fetchval("SELECT $1::int", 0)
@@ -172,6 +174,7 @@ CONTROL = [
 ]
 
 
+# rule 1.1
 async def test_transaction_control_is_refused_on_the_pool(open_pool: Any, backend: Any) -> None:
     pool = await open_pool(backend.dsn, max_size=1)
     for sql in CONTROL if backend.name == "postgresql" else CONTROL[2:]:
@@ -255,6 +258,7 @@ async def _divide(conn: Any, broken: set[Any]) -> None:
         await conn.execute("SELECT 1 / 0")
 
 
+# rule 5.9
 async def test_a_reset_that_is_not_answered_costs_the_connection_only(
     open_pool: Any, proxy: FaultProxy, pg_database: str
 ) -> None:

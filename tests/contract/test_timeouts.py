@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from db_pool_rs import aio as waiting
 from db_pool_rs.errors import PoolTimeout, QueryCanceled, StatementTimeout
-from db_pool_rs.simple import session, waiting
+from db_pool_rs.pool import session
 from tests.contract.waiting import in_thread, until, until_async
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 

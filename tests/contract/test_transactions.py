@@ -254,6 +254,7 @@ async def test_a_block_is_used_once(items: Any) -> None:
         assert not conn.is_in_transaction()
 
 
+# rule 6.2
 async def test_begin_travels_with_the_first_statement(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)
     await pool.fetchval("SELECT $1::int", 0)
@@ -272,6 +273,7 @@ async def test_begin_travels_with_the_first_statement(open_pool: Any, proxy: Fau
     assert proxy.round_trips - before == 4
 
 
+# rule 6.1
 async def test_tasks_on_one_session_are_served_in_call_order(items: Any) -> None:
     async with items.transaction() as conn:
         calls = [conn.execute(INSERT, i) for i in range(20)]

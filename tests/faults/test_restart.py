@@ -107,6 +107,7 @@ async def test_server_away_attempts_are_few_and_return_is_noticed(open_pool: Any
     assert time.monotonic() - started < 1.0
 
 
+# rule 6.4
 async def test_idle_connections_killed_nobody_notices(open_pool: Any, pg_server: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, min_size=5, max_size=5)
     await asyncio.gather(*[pool.fetch("SELECT pg_sleep(0.01)") for _ in range(5)])

@@ -17,6 +17,7 @@ async def _warm(pool: Any) -> None:
         assert await pool.fetchval("SELECT $1::int", i) == i
 
 
+# rule 5.9
 async def test_caller_returns_when_the_link_falls_silent(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
     pool = await open_pool(proxy.dsn(pg_database), max_size=2)
     await _warm(pool)

@@ -13,7 +13,7 @@ pytest.importorskip("db_pool_rs_full")
 
 from db_pool_rs import create_pool
 from db_pool_rs.errors import ConnectionLost, DecodeError
-from db_pool_rs.full.runner import FullRunner
+from db_pool_rs.full.executor import FullRunner
 from tests.plugins.collector import watched_collector
 
 ROWS = 200_000

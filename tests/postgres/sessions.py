@@ -11,8 +11,8 @@ from psycopg import pq
 from psycopg.pq.abc import PGconn
 
 from db_pool_rs.conninfo import ConnectConfig
+from db_pool_rs.drivers.postgres.connect import connect
 from db_pool_rs.errors import ConnectFailed
-from db_pool_rs.simple.connect import connect
 
 Config = Callable[..., ConnectConfig]
 REQUIRE_AUTH = pytest.mark.skipif(pq.version() < 160000, reason="require_auth came with libpq 16")

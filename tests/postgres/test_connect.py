@@ -13,8 +13,8 @@ import pytest
 from psycopg import pq
 
 from db_pool_rs.conninfo import parse_dsn
+from db_pool_rs.drivers.postgres.connect import connect
 from db_pool_rs.errors import ConfigError
-from db_pool_rs.simple.connect import connect
 from tests.plugins.server import PostgresServer, free_port
 from tests.postgres.sessions import Config, ask, failure, session
 

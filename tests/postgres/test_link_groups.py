@@ -10,11 +10,12 @@ import psycopg
 import pytest
 
 from db_pool_rs.config import pool_config
-from db_pool_rs.simple.cost import Text
-from db_pool_rs.simple.driver import ROWS, STATUS, Statement
-from db_pool_rs.simple.link import PostgresLink
-from db_pool_rs.simple.postgres import PostgresDriver
-from db_pool_rs.statement import classify
+from db_pool_rs.drivers.base import ROWS, STATUS
+from db_pool_rs.drivers.postgres.driver import PostgresDriver
+from db_pool_rs.drivers.postgres.link import PostgresLink
+from db_pool_rs.scheduler.cost import Text
+from db_pool_rs.scheduler.model import Statement
+from db_pool_rs.sql import classify
 
 
 class Listener:

@@ -1,4 +1,4 @@
-"""What must hold of a scheduler after every event: scheduling.md, "Invariants, asserted".
+"""What must hold of a scheduler after every event: rule 3.11 of docs/scheduling.md.
 
 `check_structure` holds at any time; `check_served` after every event that ends with a dispatch: not after `submit` and
 `acquire`, whose waiters are served by the `turn` that follows, nor after `cancel`, which may come in between. That
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from db_pool_rs.simple.conn import Conn, State
-from db_pool_rs.simple.queues import QUEUED
-from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.waiter import Item, Waiter
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.scheduler.model import Conn, State
+from db_pool_rs.scheduler.queues import FEW, QUEUED
+from db_pool_rs.scheduler.scheduler import Scheduler
+from db_pool_rs.scheduler.waiter import Item, Waiter
+from db_pool_rs.sql import StatementClass
 
 NEVER = float("inf")
 #: Times are sums of floating-point numbers.
@@ -43,18 +43,22 @@ def _check_queues(scheduler: Scheduler) -> None:
     for queue in (queues.reads, queues.writes, queues.alone, queues.sessions):
         tickets = [item.ticket for item in queue]
         assert tickets == sorted(tickets), "not first come, first served"
+        assert queue.length == sum(1 for item in queue if item.state == QUEUED)
+        assert not queue or queue[0].state == QUEUED
+        assert 2 * queue.gone <= len(queue) + FEW, "what was taken out is kept"
+        assert all(item.queue is queue for item in queue)
     assert all(item.state == QUEUED for item in items)
     assert all(isinstance(item, Waiter) for item in queues.sessions)
     for queue, kind in ((queues.reads, StatementClass.READ), (queues.writes, StatementClass.WRITE)):
-        assert all(statement.text.kind is kind for statement in queue)
+        assert all(statement.text.kind is kind for statement in queue.waiting())
         if queue is queues.writes and queues.one_writer:
             continue
-        for statement in queue:
+        for statement in queue.waiting():
             assert statement.text.fast
             assert statement.text.groupable
             assert not statement.alone
     if queues.one_writer:
-        assert all(statement.text.kind is not StatementClass.WRITE for statement in queues.alone)
+        assert all(statement.text.kind is not StatementClass.WRITE for statement in queues.alone.waiting())
 
 
 def _check_connections(scheduler: Scheduler) -> None:
@@ -112,7 +116,7 @@ def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler, now: floa
 def _missing(scheduler: Scheduler, now: float) -> int:
     """Connections that are needed for certain: those who wait, or to keep `min_size`."""
     queues, limits = scheduler.queues, scheduler.limits
-    needed = len(queues.alone) + len(queues.sessions)
+    needed = queues.alone.length + queues.sessions.length
     for queue in (queues.reads, queues.writes):
         if queue and not lanes_suffice(scheduler, queue[0].text.kind, now):
             needed += 1
@@ -138,7 +142,7 @@ def _check_wake(scheduler: Scheduler, now: float) -> None:
     """Whatever only time can bring about has a time."""
     wake, limits = scheduler.wake - EPSILON, scheduler.limits
     for queue in scheduler.queues.statements():
-        assert all(wake <= statement.enqueued + limits.acquire_timeout for statement in queue)
+        assert all(wake <= statement.enqueued + limits.acquire_timeout for statement in queue.waiting())
     waiting: list[Item] = list(scheduler.queues)
     running: list[Item] = [s for conn in scheduler.conns.values() for s in conn.group if s.state == 1]
     assert all(wake <= item.deadline for item in [*waiting, *running] if item.deadline is not None)

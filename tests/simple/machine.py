@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from db_pool_rs.simple.actions import Action, Cancel, Close, Deliver, Fail, Lend, Open, Reset, Send
-from db_pool_rs.simple.conn import Conn, State
-from db_pool_rs.simple.cost import Text
-from db_pool_rs.simple.driver import ROWS, Statement
-from db_pool_rs.simple.limits import Limits
-from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.waiter import Item, Reason, Waiter
-from db_pool_rs.statement import Lexical, StatementClass
+from db_pool_rs.drivers.base import ROWS
+from db_pool_rs.scheduler.actions import Action, Cancel, Close, Deliver, Fail, Lend, Open, Reset, Send
+from db_pool_rs.scheduler.cost import Text
+from db_pool_rs.scheduler.limits import Limits
+from db_pool_rs.scheduler.model import Conn, State, Statement
+from db_pool_rs.scheduler.scheduler import Scheduler
+from db_pool_rs.scheduler.waiter import Item, Reason, Waiter
+from db_pool_rs.sql import Lexical, StatementClass
 from tests.simple.invariants import check_served, check_structure, lanes_suffice
 
 READ, WRITE, SESSION, OTHER = StatementClass.READ, StatementClass.WRITE, StatementClass.SESSION, StatementClass.OTHER

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from db_pool_rs.simple.cost import Text
+from db_pool_rs.scheduler.cost import Text
 from tests.simple.machine import OTHER, QUICK, READ, ROUND_TRIP, SESSION, WRITE, World
 
 T = TypeVar("T")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.simple.cost import CostLimits, Text
-from db_pool_rs.statement import Lexical, StatementClass
+from db_pool_rs.scheduler.cost import CostLimits, Text
+from db_pool_rs.sql import Lexical, StatementClass
 from tests.simple.machine import OTHER, ROUND_TRIP, World
 
 LIMITS = CostLimits()
@@ -28,6 +28,7 @@ def seen(*seconds: float, size: float = SMALL) -> Text:
     return result
 
 
+# rule 3.4
 def test_unknown_is_slow_until_it_was_seen_three_times() -> None:
     one = text()
     assert not one.fast
@@ -42,11 +43,13 @@ def test_executions_of_one_group_count_each() -> None:
     assert one.fast
 
 
+# rule 3.4
 def test_fast_is_an_average_of_2_ms_at_most() -> None:
     assert seen(0.002, 0.002, 0.002).fast
     assert not seen(0.0021, 0.0021, 0.0021).fast
 
 
+# rule 3.4
 def test_fast_is_a_result_of_256_kib_at_most() -> None:
     assert seen(0.0001, 0.0001, 0.0001, size=262_144.0).fast
     assert not seen(0.0001, 0.0001, 0.0001, size=262_145.0).fast
@@ -58,6 +61,7 @@ def test_what_may_not_be_grouped_is_never_fast() -> None:
     assert not one.fast
 
 
+# rule 3.4
 def test_one_execution_that_stalled_makes_a_text_slow_for_a_while() -> None:
     one = seen(0.0001, 0.0001, 0.0001)
     one.observe(1, 0.060, SMALL, LIMITS)
@@ -93,6 +97,7 @@ def test_a_text_whose_results_became_large_is_known_after_few_samples() -> None:
     assert samples <= 2
 
 
+# rule 2.4
 def test_a_failure_holds_a_text_back_and_tells_whether_it_was_grouped() -> None:
     one = seen(0.0001, 0.0001, 0.0001)
     assert one.failed(5.0, LIMITS)
@@ -134,6 +139,7 @@ def test_a_text_that_is_slow_from_now_on_becomes_slow(before: list[float], slow:
 # -- what the scheduler makes of it ------------------------------------------------------------------------------------
 
 
+# rule 3.4
 def test_service_time_is_the_time_to_the_answer_less_the_round_trip_shared_by_the_group() -> None:
     world = World.ready(1)
     one = world.text(fast=False)
@@ -143,6 +149,7 @@ def test_service_time_is_the_time_to_the_answer_less_the_round_trip_shared_by_th
     assert one.mean == pytest.approx(0.05 * 4 * 0.001)
 
 
+# rule 3.4
 def test_the_round_trip_is_the_shortest_answer_of_its_connection() -> None:
     """A server that answers from further away, or from nearer, is another connection."""
     world = World.ready(1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from db_pool_rs.simple.actions import Close, Open
-from db_pool_rs.simple.waiter import Item
+from db_pool_rs.scheduler.actions import Close, Open
+from db_pool_rs.scheduler.waiter import Item
 from tests.simple.machine import OTHER, SESSION, World
 
 

@@ -1,17 +1,18 @@
-"""The rules of scheduling.md, "Cancellation, time-outs, loss", but for losses: one test for each, in virtual time."""
+"""The rules of docs/scheduling.md, part 5, but for losses: one test for each, in virtual time."""
 
 from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.simple.actions import Cancel, Close, Fail, Lend, Open
-from db_pool_rs.simple.conn import State
-from db_pool_rs.simple.waiter import Item
+from db_pool_rs.scheduler.actions import Cancel, Close, Fail, Lend, Open
+from db_pool_rs.scheduler.model import State
+from db_pool_rs.scheduler.waiter import Item
 from tests.simple.machine import OTHER, SESSION, WRITE, World
 
 # -- cancellation ------------------------------------------------------------------------------------------------------
 
 
+# rule 5.1
 def test_cancelled_before_it_was_sent_is_taken_out_and_costs_nothing() -> None:
     world = World.ready(1)
     text = world.text()
@@ -23,6 +24,7 @@ def test_cancelled_before_it_was_sent_is_taken_out_and_costs_nothing() -> None:
     assert not world.count(Cancel)
 
 
+# rule 5.1
 def test_a_waiter_cancelled_in_the_queue_is_taken_out() -> None:
     world = World.ready(1)
     world.run(world.text())
@@ -32,6 +34,7 @@ def test_a_waiter_cancelled_in_the_queue_is_taken_out() -> None:
     assert not world.count(Lend)
 
 
+# rule 5.1
 def test_cancelled_after_its_result_is_dropped_and_others_never_notice() -> None:
     world = World.ready(1)
     first, second, third = world.run(world.text(), 3)
@@ -51,6 +54,7 @@ def test_a_group_that_is_sent_again_leaves_out_who_was_cancelled() -> None:
     assert [send.group for send in world.sends] == [[first], [third]]
 
 
+# rule 5.3
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_group_is_cancelled_once_nobody_waits_for_any_of_it(count: int) -> None:
     world = World.ready(1)
@@ -78,6 +82,7 @@ def test_cancelled_when_it_was_answered_already_is_nothing() -> None:
     assert world.scheduler.cancel(late[0], world.now) == [], "it was cancelled when its time was over"
 
 
+# rule 5.4
 def test_a_cancelled_session_statement_is_reset_once_the_cancel_is_closed() -> None:
     world = World.ready(1)
     (statement,) = world.run(world.text(SESSION, dirties=True))
@@ -89,6 +94,7 @@ def test_a_cancelled_session_statement_is_reset_once_the_cancel_is_closed() -> N
     assert world.resets == [conn]
 
 
+# rule 5.4
 def test_the_cancel_may_be_closed_before_the_statement_is_answered() -> None:
     world = World.ready(1)
     (statement,) = world.run(world.text(OTHER))
@@ -101,6 +107,7 @@ def test_the_cancel_may_be_closed_before_the_statement_is_answered() -> None:
     assert world.sends[0].group == waiting
 
 
+# rule 5.4
 def test_a_cancel_that_came_too_early_is_repeated_with_doubled_pauses() -> None:
     world = World.ready(1)
     (statement,) = world.run(world.text(OTHER))
@@ -121,6 +128,7 @@ def test_a_cancel_that_came_too_early_is_repeated_with_doubled_pauses() -> None:
 # -- time-outs ---------------------------------------------------------------------------------------------------------
 
 
+# rule 5.2
 def test_the_deadline_covers_the_queue() -> None:
     world = World.ready(1)
     world.run(world.text(OTHER))
@@ -134,6 +142,7 @@ def test_the_deadline_covers_the_queue() -> None:
     world.behave()
 
 
+# rule 5.2
 def test_the_deadline_covers_the_connect() -> None:
     world = World()
     world.start()
@@ -143,6 +152,7 @@ def test_the_deadline_covers_the_connect() -> None:
     assert world.outcome(late) == {"timeout"}
 
 
+# rules 5.2, 5.3
 def test_the_deadline_covers_the_execution_and_the_server_is_stopped() -> None:
     world = World.ready(1)
     late = world.submit(world.text(OTHER), timeout=0.5)
@@ -157,6 +167,7 @@ def test_the_deadline_covers_the_execution_and_the_server_is_stopped() -> None:
     assert conn.state is State.IDLE
 
 
+# rule 5.3
 def test_a_deadline_inside_a_group_breaks_it_up() -> None:
     world = World.ready(2, read_lanes=1)
     text = world.text()
@@ -181,6 +192,7 @@ def test_a_deadline_that_has_passed_on_arrival_is_answered_at_once() -> None:
     assert world.outcome(late) == {"timeout"}
 
 
+# rule 5.2
 def test_a_statement_waits_for_acquire_timeout_at_most() -> None:
     world = World.ready(1, acquire_timeout=2.0)
     world.lend()
@@ -200,6 +212,7 @@ def test_a_statement_that_was_sent_has_no_acquire_timeout() -> None:
     assert world.outcome(statement) == {None}
 
 
+# rule 5.2
 def test_acquire_times_out_on_time_and_in_order() -> None:
     world = World.ready(1)
     world.lend()
@@ -250,6 +263,7 @@ def test_deadlines_of_those_who_wait_outlive_the_many_that_were_answered() -> No
 # -- silence -----------------------------------------------------------------------------------------------------------
 
 
+# rule 5.4
 def test_a_connection_that_takes_no_notice_of_a_cancel_counts_as_dead() -> None:
     world = World.ready(3, read_lanes=1)
     reads = world.run(world.text(), 3)
@@ -265,6 +279,7 @@ def test_a_connection_that_takes_no_notice_of_a_cancel_counts_as_dead() -> None:
     assert world.count(Open, since=start) == 2, "and are replaced"
 
 
+# rule 5.8
 def test_silence_is_noticed_even_if_the_cancel_itself_was_closed() -> None:
     """Pooled connections are silent, new ones fine: the cancel's own connection is a new one."""
     world = World.ready(1)
@@ -291,6 +306,7 @@ def test_a_silent_connection_is_noticed_when_a_caller_gives_up() -> None:
     world.behave()
 
 
+# rule 2.5
 def test_a_database_in_this_process_is_asked_to_stop_but_never_given_up() -> None:
     """A group waits for its turn to write; one of its callers has no more time, the others have."""
     world = World.ready(1, breaks_stalls=False)

@@ -1,12 +1,12 @@
-"""The rules of scheduling.md, "Lanes: which connection": one test for each, in virtual time."""
+"""The rules of docs/scheduling.md, part 3: one test for each, in virtual time."""
 
 from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.simple.actions import Close, Lend, Open, Send
-from db_pool_rs.simple.conn import State
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.scheduler.actions import Close, Lend, Open, Send
+from db_pool_rs.scheduler.model import State
+from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, QUICK, READ, ROUND_TRIP, WRITE, World
 
 
@@ -19,6 +19,7 @@ def far_away(connections: int) -> World:
     return world
 
 
+# rule 3.2
 def test_calls_made_in_one_turn_are_collected() -> None:
     world = World.ready(1)
     world.submit(world.text(), 5)
@@ -27,6 +28,7 @@ def test_calls_made_in_one_turn_are_collected() -> None:
     assert world.sizes == [5]
 
 
+# rule 3.2
 def test_while_a_group_runs_what_arrives_becomes_the_next_one() -> None:
     world = World.ready(1)
     text = world.text()
@@ -39,6 +41,7 @@ def test_while_a_group_runs_what_arrives_becomes_the_next_one() -> None:
     assert world.sizes == [7]
 
 
+# rule 3.1
 def test_connections_are_in_the_states_that_the_rules_name() -> None:
     world = World.ready(3, max_size=4)
     world.run(world.text(), 2)
@@ -49,6 +52,7 @@ def test_connections_are_in_the_states_that_the_rules_name() -> None:
     assert sorted(s.value for s in states) == ["alone", "lane", "opening", "session"]
 
 
+# rule 3.3
 @pytest.mark.parametrize(
     ("tasks", "lanes", "sizes"),
     [
@@ -69,6 +73,7 @@ def test_a_queue_is_divided_evenly_over_the_free_lanes_in_pieces_of_at_least_8(
     assert world.sizes == sizes
 
 
+# rule 3.6
 def test_two_lanes_from_the_start_where_two_connections_are_allowed() -> None:
     world = World.ready(1, max_size=10)
     world.run(world.text(), 16)
@@ -89,24 +94,28 @@ def test_one_task_needs_one_connection() -> None:
     assert world.scheduler.size == 1
 
 
+# rule 3.7
 def test_writes_start_with_one_lane() -> None:
     world = World.ready(4)
     world.run(world.text(WRITE, cost=0.00001), 64)
     assert world.sizes == [64]
 
 
+# rule 3.5
 def test_a_groups_expected_time_is_capped() -> None:
     world = World.ready(1)
     world.run(world.text(cost=0.0005), 20)
     assert world.sizes == [4]
 
 
+# rule 3.5
 def test_a_statement_that_costs_more_than_the_cap_still_goes() -> None:
     world = World.ready(1, group_time=0.0001)
     world.run(world.text(cost=0.0015), 3)
     assert world.sizes == [1]
 
 
+# rule 3.4
 def test_unknown_texts_count_as_slow() -> None:
     world = World.ready(2, max_size=2)
     text = world.text(fast=False)
@@ -132,6 +141,7 @@ def test_waiting_statements_are_grouped_once_their_text_is_known_to_be_fast() ->
     assert world.sizes == [6]
 
 
+# rule 3.8
 def test_slow_texts_take_a_connection_to_themselves() -> None:
     world = World.ready(3)
     slow, quick = world.text(cost=0.5), world.text()
@@ -141,6 +151,7 @@ def test_slow_texts_take_a_connection_to_themselves() -> None:
     assert sorted(map(len, world.running.values())) == [1, 1, 5]
 
 
+# rule 3.8
 def test_slow_texts_take_a_new_connection_where_none_is_idle_else_wait() -> None:
     world = World.ready(1, max_size=2)
     slow = world.run(world.text(cost=0.5), 3)
@@ -154,6 +165,7 @@ def test_slow_texts_take_a_new_connection_where_none_is_idle_else_wait() -> None
     assert world.outcome(slow) == {"delivered"}
 
 
+# rule 3.4
 def test_a_large_result_is_not_fast() -> None:
     world = World.ready(2)
     text = world.text()
@@ -164,6 +176,7 @@ def test_a_large_result_is_not_fast() -> None:
     assert world.sizes == [1, 1]
 
 
+# rule 3.6
 @pytest.mark.parametrize(("kind", "wait"), [(READ, 0.001), (WRITE, 0.005)])
 def test_another_lane_when_the_head_would_wait_longer_than_lane_wait(kind: StatementClass, wait: float) -> None:
     world = World.ready(4)
@@ -178,6 +191,7 @@ def test_another_lane_when_the_head_would_wait_longer_than_lane_wait(kind: State
     assert len(world.running) == lanes + 1, "they are overdue"
 
 
+# rule 3.6
 def test_a_long_queue_of_writes_gets_no_further_lane_as_long_as_one_takes_from_it() -> None:
     world = World.ready(4)
     world.run(world.text(WRITE), 2000)
@@ -193,6 +207,7 @@ def test_a_long_queue_of_writes_gets_no_further_lane_as_long_as_one_takes_from_i
     assert len(world.running) == 2, "it is stuck"
 
 
+# rule 3.6
 def test_more_lanes_at_once_on_a_link_that_is_far_away() -> None:
     world = far_away(4)
     world.run(world.text(cost=0.000001), 250)
@@ -211,6 +226,7 @@ def test_another_lane_opens_a_connection_where_none_is_idle() -> None:
     assert world.sizes == [3]
 
 
+# rule 3.7
 def test_no_more_write_lanes_than_the_driver_allows() -> None:
     world = World.ready(4, max_write_lanes=1)
     text = world.text(WRITE)
@@ -220,6 +236,7 @@ def test_no_more_write_lanes_than_the_driver_allows() -> None:
     assert len(world.running) == 1
 
 
+# rule 7.2
 @pytest.mark.parametrize("fast", [True, False])
 def test_where_there_is_one_writer_writes_that_wait_leave_the_connections_to_others(fast: bool) -> None:
     world = World.ready(4, max_write_lanes=1)
@@ -237,6 +254,7 @@ def test_where_there_is_one_writer_writes_that_wait_leave_the_connections_to_oth
     assert world.outcome([*writes, *reads]) == {"delivered"}
 
 
+# rule 7.2
 def test_where_there_is_one_writer_no_write_overtakes_another() -> None:
     world = World.ready(4, max_write_lanes=1)
     fast, unknown = world.text(WRITE), world.text(WRITE, fast=False)
@@ -271,6 +289,7 @@ def test_missing_read_lanes_are_opened_even_if_writes_miss_none() -> None:
     assert len(world.opening) == 1
 
 
+# rule 3.9
 def test_waiters_are_served_first_come_first_served_across_both_kinds() -> None:
     world = World.ready(1)
     text = world.text()
@@ -287,6 +306,7 @@ def test_waiters_are_served_first_come_first_served_across_both_kinds() -> None:
     assert world.sizes == [1]
 
 
+# rule 3.9
 def test_a_session_that_has_waited_longer_gets_the_lane_that_finishes() -> None:
     world = World.ready(1)
     text = world.text()
@@ -308,6 +328,7 @@ def test_a_division_over_lanes_does_not_overtake_a_session() -> None:
     assert world.last(Lend)[0].waiter is waiter
 
 
+# rule 3.10
 def test_surplus_lanes_go_back_to_idle() -> None:
     world = far_away(4)
     world.run(world.text(cost=0.000001), 250)
@@ -319,6 +340,7 @@ def test_surplus_lanes_go_back_to_idle() -> None:
     assert len(world.running) == 1
 
 
+# rule 3.10
 def test_the_most_recently_used_connection_is_taken() -> None:
     world = World.ready(3)
     text = world.text()
@@ -329,6 +351,7 @@ def test_the_most_recently_used_connection_is_taken() -> None:
     assert world.sends[0].conn is first
 
 
+# rule 3.11
 def test_size_counts_opening_and_closing_connections() -> None:
     world = World.ready(2, min_size=0, max_size=3)
     world.slow_close = True

@@ -6,13 +6,14 @@ import itertools
 
 import pytest
 
-from db_pool_rs.simple.actions import Close, Fail
-from db_pool_rs.simple.conn import State
-from db_pool_rs.simple.waiter import Item, Reason
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.scheduler.actions import Close, Fail
+from db_pool_rs.scheduler.model import State
+from db_pool_rs.scheduler.waiter import Item, Reason
+from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, READ, SESSION, WRITE, World
 
 
+# rule 5.5
 def test_connection_lost_statements_not_yet_written_are_sent_elsewhere_unnoticed() -> None:
     world = World.ready(2, read_lanes=1)
     reads = world.run(world.text(), 5)
@@ -22,6 +23,7 @@ def test_connection_lost_statements_not_yet_written_are_sent_elsewhere_unnoticed
     assert world.outcome(reads) == {"delivered"}
 
 
+# rule 5.5
 @pytest.mark.parametrize("kind", [READ, WRITE])
 def test_connection_lost_statements_written_but_unanswered_fail_with_an_unknown_outcome(kind: StatementClass) -> None:
     world = World.ready(2)
@@ -32,6 +34,7 @@ def test_connection_lost_statements_written_but_unanswered_fail_with_an_unknown_
     assert not world.sends, "nothing is repeated that may be committed"
 
 
+# rule 5.5
 def test_connection_lost_others_are_served_on_another() -> None:
     world = World.ready(1)
     text = world.text()
@@ -44,6 +47,7 @@ def test_connection_lost_others_are_served_on_another() -> None:
     assert [send.group for send in world.sends] == [others]
 
 
+# rule 5.5
 def test_retry_reads_is_opt_in_and_repeats_reads_once() -> None:
     world = World.ready(3, retry_reads=True, read_lanes=1)
     read, write = world.run(world.text(READ), 2), world.run(world.text(WRITE), 2)
@@ -112,6 +116,7 @@ def test_an_unhealthy_session_is_closed_and_replaced() -> None:
     assert world.answer(waiting) == "delivered"
 
 
+# rule 5.6
 def test_a_server_that_shuts_down_retires_every_connection_of_that_generation() -> None:
     world = World.ready(5)
     text, slow = world.text(), world.text(OTHER)
@@ -158,6 +163,7 @@ def dying(world: World, seconds: float) -> list[float]:
     return began
 
 
+# rule 5.7
 def test_connections_that_die_at_once_are_opened_after_growing_pauses() -> None:
     world = World(min_size=1, max_size=10)
     world.start()
@@ -216,6 +222,7 @@ def test_a_statement_is_not_sent_for_ever_to_connections_that_die_under_it() -> 
     assert not world.answers[id(read)].sent  # type: ignore[union-attr]
 
 
+# rule 5.7
 def test_those_who_wait_hear_why_a_connection_died_at_once() -> None:
     world = World(min_size=0, max_size=1)
     before: list[Item] = [*world.submit(world.text(OTHER), 3), world.acquire()]
@@ -262,6 +269,7 @@ def test_what_a_caller_may_have_caused_is_told_to_nobody_else(session: bool) -> 
 # -- refusals ----------------------------------------------------------------------------------------------------------
 
 
+# rule 5.10
 def test_more_than_max_waiting_are_refused_at_once() -> None:
     world = World.ready(1, max_waiting=3)
     world.lend()

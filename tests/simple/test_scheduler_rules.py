@@ -1,4 +1,4 @@
-"""The rules of scheduling.md, "Statement classes" and "Groups": one test for each, in virtual time.
+"""The rules of docs/scheduling.md, parts 1 and 2: one test for each, in virtual time.
 
 Its other rules: test_scheduler_lanes, test_scheduler_faults, test_scheduler_loss, test_scheduler_upkeep,
 test_scheduler_closing.
@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.simple.actions import Cancel, Deliver, Lend, Reset, Send
-from db_pool_rs.simple.conn import State
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.scheduler.actions import Cancel, Deliver, Lend, Reset, Send
+from db_pool_rs.scheduler.model import State
+from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, READ, ROUND_TRIP, SESSION, WRITE, World
 
 # -- statement classes -------------------------------------------------------------------------------------------------
 
 
+# rules 1.1, 2.1
 def test_reads_are_grouped_with_reads() -> None:
     world = World.ready(1)
     world.submit(world.text(READ), 3)
@@ -24,12 +25,14 @@ def test_reads_are_grouped_with_reads() -> None:
     assert world.sizes == [5]
 
 
+# rules 1.1, 2.1
 def test_writes_are_grouped_with_writes() -> None:
     world = World.ready(1)
     world.run(world.text(WRITE), 5)
     assert world.sizes == [5]
 
 
+# rule 2.1
 def test_reads_and_writes_never_mix() -> None:
     world = World.ready(2)
     read, write = world.text(READ), world.text(WRITE)
@@ -40,6 +43,7 @@ def test_reads_and_writes_never_mix() -> None:
     assert [{s.text for s in send.group} for send in world.sends] == [{read}, {write}]
 
 
+# rule 1.1
 def test_session_statements_take_a_connection_to_themselves_and_it_is_reset_after() -> None:
     world = World.ready(1)
     setting, read = world.text(SESSION, dirties=True), world.text(READ)
@@ -62,6 +66,7 @@ def test_a_session_statement_that_fails_is_reset_after_too() -> None:
     assert world.last(Reset)
 
 
+# rule 1.1
 @pytest.mark.parametrize("kind", [OTHER, SESSION])
 def test_other_statements_are_not_grouped_however_fast(kind: StatementClass) -> None:
     world = World.ready(3)
@@ -73,6 +78,7 @@ def test_other_statements_are_not_grouped_however_fast(kind: StatementClass) -> 
 # -- groups ------------------------------------------------------------------------------------------------------------
 
 
+# rule 2.1
 def test_a_connection_runs_one_group_at_a_time_of_at_most_group_max() -> None:
     world = World.ready(1)
     world.run(world.text(cost=0.000001), 150)
@@ -83,6 +89,7 @@ def test_a_connection_runs_one_group_at_a_time_of_at_most_group_max() -> None:
     assert world.sizes == [22]
 
 
+# rule 2.2
 def test_groups_1_results_are_handed_out_only_when_the_ready_for_query_has_come() -> None:
     world = World.ready(1)
     reads = world.run(world.text(), 3)
@@ -101,6 +108,7 @@ def test_the_next_group_is_sent_before_the_answers_of_this_one_are_handed_out() 
     assert [type(action) for action in world.actions] == [Send, Deliver]
 
 
+# rule 2.3
 def test_groups_2_if_anything_fails_each_statement_is_sent_again_alone() -> None:
     world = World.ready(2)
     writes = world.run(world.text(WRITE), 3)
@@ -116,6 +124,7 @@ def test_groups_2_if_anything_fails_each_statement_is_sent_again_alone() -> None
     assert world.scheduler.resent == 3
 
 
+# rule 2.3
 def test_groups_2_answers_of_a_broken_up_group_are_forgotten() -> None:
     world = World.ready(1)
     first, second = world.run(world.text(), 2)
@@ -124,6 +133,7 @@ def test_groups_2_answers_of_a_broken_up_group_are_forgotten() -> None:
     assert [first.value, second.error] == [None, None]
 
 
+# rule 2.3
 def test_groups_2_those_that_are_sent_again_come_before_later_ones() -> None:
     world = World.ready(1)
     first = world.run(world.text(), 2)
@@ -137,6 +147,7 @@ def test_groups_2_those_that_are_sent_again_come_before_later_ones() -> None:
     assert world.last(Lend)[0].waiter is waiter
 
 
+# rule 2.4
 def test_groups_3_a_text_that_failed_lately_is_not_grouped_for_a_while() -> None:
     world = World.ready(4, read_lanes=1)
     text = world.text()
@@ -150,6 +161,7 @@ def test_groups_3_a_text_that_failed_lately_is_not_grouped_for_a_while() -> None
     assert world.sizes == [4]
 
 
+# rule 2.4
 def test_groups_3_waiting_statements_of_a_text_that_failed_are_not_grouped_either() -> None:
     world = World.ready(1)
     bad, good = world.text(), world.text()
@@ -165,6 +177,7 @@ def test_groups_3_waiting_statements_of_a_text_that_failed_are_not_grouped_eithe
     assert [s.text for s in world.sends[0].group] == [good, good]
 
 
+# rule 2.4
 def test_groups_3_a_statement_that_was_stopped_for_its_caller_says_nothing_about_its_text() -> None:
     world = World.ready(1)
     text = world.text()
@@ -177,6 +190,7 @@ def test_groups_3_a_statement_that_was_stopped_for_its_caller_says_nothing_about
     assert world.sizes == [4]
 
 
+# rule 2.4
 def test_groups_3_a_statement_that_was_stopped_late_is_known_to_be_slow() -> None:
     world = World.ready(1)
     text = world.text()
@@ -188,6 +202,7 @@ def test_groups_3_a_statement_that_was_stopped_late_is_known_to_be_slow() -> Non
     assert not text.fast
 
 
+# rule 2.5
 def test_groups_4_a_group_still_running_after_stall_ms_is_broken_up() -> None:
     world = World.ready(3, read_lanes=1)
     reads = world.run(world.text(), 3)
@@ -204,6 +219,7 @@ def test_groups_4_a_group_still_running_after_stall_ms_is_broken_up() -> None:
     assert world.outcome(reads) == {"delivered"}
 
 
+# rule 2.5
 def test_groups_4_the_lane_is_fed_again_only_once_the_cancels_connection_was_closed() -> None:
     world = World.ready(1)
     world.run(world.text(), 3)
@@ -217,6 +233,7 @@ def test_groups_4_the_lane_is_fed_again_only_once_the_cancels_connection_was_clo
     assert world.sizes == [1]
 
 
+# rule 2.5
 def test_groups_4_a_group_that_was_answered_in_spite_of_the_cancel_is_done() -> None:
     world = World.ready(1)
     reads = world.run(world.text(), 3)
@@ -227,6 +244,7 @@ def test_groups_4_a_group_that_was_answered_in_spite_of_the_cancel_is_done() -> 
     assert world.scheduler.broken_up == 0
 
 
+# rule 2.5
 def test_groups_4_a_group_of_one_is_never_broken_up() -> None:
     world = World.ready(1)
     world.run(world.text())
@@ -234,6 +252,7 @@ def test_groups_4_a_group_of_one_is_never_broken_up() -> None:
     assert not world.count(Cancel)
 
 
+# rule 2.5
 def test_groups_4_nothing_is_broken_up_where_it_cannot_be_cancelled_from_outside() -> None:
     world = World.ready(1, breaks_stalls=False)
     world.run(world.text(), 5)
@@ -241,6 +260,7 @@ def test_groups_4_nothing_is_broken_up_where_it_cannot_be_cancelled_from_outside
     assert not world.count(Cancel)
 
 
+# rule 2.5
 def test_groups_4_the_holder_of_a_row_lock_can_run_one_more_statement() -> None:
     """Three updates wait for a lock. Its holder is served before any of them is answered."""
     world = World.ready(5, write_lane_wait=10.0)
@@ -258,6 +278,7 @@ def test_groups_4_the_holder_of_a_row_lock_can_run_one_more_statement() -> None:
     assert world.outcome(blocked) == {None}
 
 
+# rule 2.6
 def test_groups_5_texts_that_are_not_groupable_are_sent_one_by_one() -> None:
     world = World.ready(2)
     world.run(world.text(groupable=False), 3)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.simple.actions import Close, Lend, Open
-from db_pool_rs.simple.conn import State
-from db_pool_rs.simple.waiter import Item
+from db_pool_rs.scheduler.actions import Close, Lend, Open
+from db_pool_rs.scheduler.model import State
+from db_pool_rs.scheduler.waiter import Item
 from tests.simple.machine import OTHER, World
 
 # -- connecting --------------------------------------------------------------------------------------------------------
@@ -24,6 +24,7 @@ def test_start_opens_min_size_two_at_a_time() -> None:
     assert world.scheduler.size == 5
 
 
+# rule 3.11
 def test_somebody_waits_and_there_is_room_a_connect_is_under_way() -> None:
     world = World(min_size=0, max_size=2)
     world.start()
@@ -60,6 +61,7 @@ def test_the_one_who_came_first_gets_the_connection_that_is_opened_first() -> No
     assert [world.answer(w) for w in waiters] == ["delivered", None]
 
 
+# rule 5.7
 def test_refill_with_backoff_and_jitter_40_attempts_in_4_s_at_most() -> None:
     world = World(min_size=0, max_size=10, acquire_timeout=30.0)
     world.start()
@@ -78,6 +80,7 @@ def test_refill_with_backoff_and_jitter_40_attempts_in_4_s_at_most() -> None:
     assert 10 <= world.count(Open) <= 40
 
 
+# rule 5.7
 @pytest.mark.parametrize("jitter", [0.0, 0.5, 1.0])
 def test_the_next_attempt_follows_at_most_0_42_s_after_however_many_failed(jitter: float) -> None:
     world = World(min_size=1)
@@ -95,6 +98,7 @@ def test_the_next_attempt_follows_at_most_0_42_s_after_however_many_failed(jitte
     assert 0.35 * 0.8 <= pauses[-1] <= 0.35 * 1.2 + 0.001
 
 
+# rule 5.7
 def test_after_a_failure_one_connect_at_a_time() -> None:
     world = World(min_size=0, max_size=10)
     for _ in range(10):
@@ -125,6 +129,7 @@ def test_after_a_success_there_is_no_backoff_any_more() -> None:
     assert len(world.opening) == 2
 
 
+# rule 5.7
 def test_a_failed_connect_answers_those_who_came_before_it_began_if_there_is_no_connection_to_wait_for() -> None:
     world = World(min_size=0, max_size=1)
     before: list[Item] = [*world.submit(world.text()), world.acquire()]
@@ -160,6 +165,7 @@ def test_a_failed_connect_answers_nobody_while_there_is_a_connection_to_wait_for
     assert world.outcome(calls) == {"delivered"}
 
 
+# rule 5.7
 def test_a_permanent_failure_is_told_to_everybody_at_once() -> None:
     world = World(min_size=0, max_size=1)
     before = world.run(world.text(), 3)
@@ -197,6 +203,7 @@ def test_min_size_is_kept_when_connections_are_lost() -> None:
     assert len(world.scheduler.idle) == 3
 
 
+# rule 6.5
 def test_idle_connections_above_min_size_are_closed_after_idle_timeout() -> None:
     world = World.ready(5, min_size=2, idle_timeout=10.0)
     world.advance(8.9)
@@ -227,6 +234,7 @@ def test_idle_timeout_leaves_min_size_even_while_closing_takes_time() -> None:
     assert len(world.scheduler.idle) == 1
 
 
+# rule 6.5
 def test_a_connection_that_reached_its_lifetime_is_replaced() -> None:
     world = World(min_size=1)
     world.start()

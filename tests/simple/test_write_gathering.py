@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from db_pool_rs.simple.conn import Conn
-from db_pool_rs.simple.cost import Text
+from db_pool_rs.scheduler.cost import Text
+from db_pool_rs.scheduler.model import Conn
 from tests.simple.machine import WRITE, World
 
 
@@ -18,6 +18,7 @@ def writing(sizes: tuple[int, int]) -> tuple[World, Text, list[Conn]]:
     return world, text, list(world.running)
 
 
+# rule 3.7
 def test_a_lane_waits_for_those_whom_it_has_answered() -> None:
     """Both lanes are done before anybody came back: each goes on with its own, instead of both with halves."""
     world, text, (first, second) = writing((20, 20))
@@ -43,6 +44,7 @@ def test_what_comes_before_the_answered_had_their_turn_waits_for_them() -> None:
     assert len(world.running[second]) == 20
 
 
+# rule 3.7
 def test_nobody_waits_for_callers_who_take_their_time() -> None:
     world, text, (first, _) = writing((20, 20))
     world.finished(first)
@@ -62,6 +64,7 @@ def test_nobody_waits_for_callers_who_went_away() -> None:
     assert world.sizes == [9]
 
 
+# rule 3.3
 def test_groups_that_are_uneven_become_even() -> None:
     """Who was answered together comes back together, so 50 and 6 would stay so."""
     world, text, (first, second) = writing((50, 6))

@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 import pytest
 
-from db_pool_rs.simple.actions import Deliver, Open, Send
-from db_pool_rs.simple.conn import Conn
-from db_pool_rs.simple.cost import Text
-from db_pool_rs.simple.driver import STATUS, Statement
-from db_pool_rs.simple.limits import Limits
-from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.write_lanes import GROUPS, INTERVAL, MEMORY, TRIAL, WriteLanes
-from db_pool_rs.statement import Lexical, StatementClass
+from db_pool_rs.drivers.base import STATUS
+from db_pool_rs.scheduler.actions import Deliver, Open, Send
+from db_pool_rs.scheduler.cost import Text
+from db_pool_rs.scheduler.limits import Limits
+from db_pool_rs.scheduler.model import Conn, Statement
+from db_pool_rs.scheduler.scheduler import Scheduler
+from db_pool_rs.scheduler.write_lanes import GROUPS, INTERVAL, MEMORY, TRIAL, WriteLanes
+from db_pool_rs.sql import Lexical, StatementClass
 
 #: Seconds that a statement costs the server and the client, and a commit on a quick disk and on a slow one. These are
 #: the orders of size that were measured: two lanes carry a third more on the quick disk, and a third less on the slow.
@@ -75,12 +75,14 @@ class Model:
                 self._ask(len(action.group))
 
 
+# rule 3.7
 def test_two_lanes_where_commits_are_quick() -> None:
     model = Model(64, QUICK)
     model.run(0.3)
     assert model.run(3.0)[2] > 0.9
 
 
+# rule 3.7
 def test_one_lane_where_commits_are_slow() -> None:
     model = Model(64, SLOW)
     model.run(0.3)

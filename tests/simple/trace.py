@@ -7,15 +7,15 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from db_pool_rs.simple.actions import Action, Deliver, Fail, Lend, Send
-from db_pool_rs.simple.conn import Conn
-from db_pool_rs.simple.cost import CostLimits, Text
-from db_pool_rs.simple.driver import ROWS, Statement
-from db_pool_rs.simple.limits import Limits
-from db_pool_rs.simple.scheduler import Scheduler
-from db_pool_rs.simple.upkeep import NEVER
-from db_pool_rs.simple.waiter import Item, Waiter
-from db_pool_rs.statement import Lexical, StatementClass
+from db_pool_rs.drivers.base import ROWS
+from db_pool_rs.scheduler.actions import Action, Deliver, Fail, Lend, Send
+from db_pool_rs.scheduler.cost import CostLimits, Text
+from db_pool_rs.scheduler.limits import Limits
+from db_pool_rs.scheduler.model import Conn, Statement
+from db_pool_rs.scheduler.scheduler import Scheduler
+from db_pool_rs.scheduler.upkeep import NEVER
+from db_pool_rs.scheduler.waiter import Item, Waiter
+from db_pool_rs.sql import Lexical, StatementClass
 
 FORMAT = 1
 #: What a line holds besides plain arguments of the event.

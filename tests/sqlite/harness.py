@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from db_pool_rs.config import pool_config
-from db_pool_rs.simple.cost import Text
-from db_pool_rs.simple.driver import ROWS, STATUS, Link, Statement
-from db_pool_rs.simple.sqlite import SqliteDriver, SqliteLink
-from db_pool_rs.statement import classify
+from db_pool_rs.drivers.base import ROWS, STATUS, Link
+from db_pool_rs.drivers.sqlite.driver import SqliteDriver, SqliteLink
+from db_pool_rs.scheduler.cost import Text
+from db_pool_rs.scheduler.model import Statement
+from db_pool_rs.sql import classify
 
 #: A statement that never ends by itself.
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"

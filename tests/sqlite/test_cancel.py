@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from db_pool_rs.drivers.sqlite.driver import SqliteLink
 from db_pool_rs.errors import DatabaseError, StatementTimeout
-from db_pool_rs.simple.pool import Pool
-from db_pool_rs.simple.sqlite import SqliteLink
+from db_pool_rs.pool.pool import Pool
 from tests.sqlite.harness import ENDLESS, Harness, harness, running
 
 BEGUN = f"{ENDLESS} WHERE running()"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from db_pool_rs.errors import DatabaseError, sqlite_error
-from db_pool_rs.statement import split_statements
+from db_pool_rs.sql import split_statements
 from tests.sqlite.harness import ENDLESS, Harness, by_number, harness, outside
 
 SCHEMA = """
@@ -89,6 +89,7 @@ def plainly(connection: sqlite3.Connection, call: Any, want: bool) -> Any:
     return {"INSERT": f"INSERT 0 {changed}", "SELECT": f"SELECT {len(rows)}"}.get(verb, f"{verb} {changed}")
 
 
+# rule 7.2
 @pytest.mark.parametrize("when", ["", "DEFERRABLE INITIALLY DEFERRED"], ids=["immediate", "deferred"])
 @pytest.mark.parametrize("place", ["file", "memory"])
 @settings(max_examples=60)
@@ -125,6 +126,7 @@ async def _link(desk: Harness, schema: str) -> Any:
     return link
 
 
+# rule 7.2
 async def test_a_group_is_one_commit(tmp_path: Path) -> None:
     async with harness(f"sqlite:///{tmp_path}/a.db") as desk:
         link = await _link(desk, "CREATE TABLE t (a)")
@@ -207,6 +209,7 @@ async def test_a_commit_that_fails_undoes_the_group(monkeypatch: pytest.MonkeyPa
         assert outcome.sqlstate == "23503"
 
 
+# rule 7.1
 async def test_reads_of_a_group_see_one_state(tmp_path: Path) -> None:
     async with harness(f"sqlite:///{tmp_path}/a.db") as desk:
         link = await _link(desk, "CREATE TABLE t (a); INSERT INTO t VALUES (0)")

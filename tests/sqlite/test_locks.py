@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from db_pool_rs import create_pool
+from db_pool_rs.drivers.sqlite.database import Database
 from db_pool_rs.errors import ConnectFailed, LockNotAvailable, StatementTimeout
-from db_pool_rs.simple._sqlite_database import Database
 from tests.sqlite.harness import harness, outside
 
 

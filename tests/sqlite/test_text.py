@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs.simple._sqlite_text import Description, Lock, Role
+from db_pool_rs.drivers.sqlite.plan import Description, Lock, Role
 
 TAGS = [
     ("SELECT 1", 3, "SELECT 3"),

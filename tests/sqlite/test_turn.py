@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.simple._sqlite_turn import Turn
+from db_pool_rs.drivers.sqlite.write_lock import Turn
 
 
 class Someone:
@@ -65,7 +65,7 @@ class Timer:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The time that `Turn` sees."""
     made = Clock()
-    monkeypatch.setattr("db_pool_rs.simple._sqlite_turn.get_running_loop", lambda: made)
+    monkeypatch.setattr("db_pool_rs.drivers.sqlite.write_lock.get_running_loop", lambda: made)
     return made
 
 

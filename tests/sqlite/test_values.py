@@ -16,8 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from db_pool_rs.drivers.sqlite.types import BY_NAME, estimate
 from db_pool_rs.errors import ArgumentError, DatabaseError, DecodeError, InterfaceError
-from db_pool_rs.simple._sqlite_types import BY_NAME, estimate
 from tests.sqlite.harness import by_number
 
 

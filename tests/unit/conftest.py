@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from db_pool_rs import _figures
+from db_pool_rs.modes import figures as _figures
 
 #: The table of ADR-003: statements per second, MB, seconds.
 ADR = {"simple": (5000, 100, 0.1), "balanced": (12000, 80, 0.3), "full": (20000, 50, 0.5)}

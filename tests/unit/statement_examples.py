@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from db_pool_rs.statement import StatementClass
+from db_pool_rs.sql import StatementClass
 
 READ, WRITE, SESSION = StatementClass.READ, StatementClass.WRITE, StatementClass.SESSION
 CONTROL, OTHER, EMPTY = StatementClass.CONTROL, StatementClass.OTHER, StatementClass.EMPTY
@@ -27,7 +27,9 @@ POSTGRESQL: dict[StatementClass, list[str]] = {
         "SELECT 'x' FROM t -- FOR UPDATE",
         "SELECT $$FOR UPDATE$$, $q$ INTO TEMP x $q$, E'\\' FOR UPDATE '",
         "SELECT nextval('s')",
-        "SELECT pg_sleep(1), pg_notify('c', 'x')",
+        "SELECT pg_sleep(1)",
+        'SELECT "XMIN", xmin_ FROM t',
+        "SELECT pg_temperature.a FROM pg_temperature",
         "SELECT set_config FROM t",
         "SELECT 'set_config(1)'",
         'SELECT "SET_CONFIG"(1)',
@@ -49,6 +51,7 @@ POSTGRESQL: dict[StatementClass, list[str]] = {
         "WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x",
         "WITH x AS (SELECT id FROM t FOR UPDATE) UPDATE t SET a = 1 FROM x",
         "WITH RECURSIVE x AS (SELECT 1) SEARCH DEPTH FIRST BY a SET b DELETE FROM t",
+        "WITH RECURSIVE x AS (SELECT 1) SEARCH DEPTH FIRST BY values SET b DELETE FROM t",
     ],
     SESSION: [
         "SET search_path = x",
@@ -72,6 +75,10 @@ POSTGRESQL: dict[StatementClass, list[str]] = {
         "CREATE TABLE pg_temp.x (a int)",
         'SELECT * FROM "pg_temp".x',
         "SELECT a INTO TEMP x FROM t",
+        "SELECT 1 AS insert INTO TEMP x",
+        "SELECT (1) insert INTO TEMP x",
+        "SELECT 1 AS as INTO TEMP x",
+        "WITH y AS (SELECT 1) SELECT (1) insert INTO TEMP x",
         "SELECT a INTO LOCAL TEMPORARY TABLE x FROM t",
         "WITH y AS (SELECT 1) SELECT * INTO TEMP x FROM y",
         "SELECT set_config('a', 'b', false)",
@@ -81,6 +88,14 @@ POSTGRESQL: dict[StatementClass, list[str]] = {
         "SELECT U&\"set\\005fconfig\"('a', 'b', false)",
         "INSERT INTO t SELECT set_config('a', 'b', false)",
         "EXPLAIN ANALYZE SELECT set_config('a', 'b', false)",
+        "EXPLAIN ANALYZE CREATE TEMP TABLE x AS SELECT 1",
+        "EXPLAIN ANALYZE VERBOSE CREATE TEMP TABLE x AS SELECT 1",
+        "EXPLAIN (ANALYZE true, BUFFERS) CREATE TEMP TABLE x AS SELECT 1",
+        "EXPLAIN (FORMAT json, ANALYZE off, ANALYSE) CREATE TEMP TABLE x AS SELECT 1",
+        'EXPLAIN ("analyze" on) EXECUTE p',
+        "EXPLAIN (ANALYZE 'off') EXECUTE p",
+        "SELECT pg_temp_3.f()",
+        "SELECT query_to_xml('SELECT 1', true, true, '')",
         "SELECT pg_advisory_lock(1)",
         "SELECT pg_try_advisory_lock_shared(1)",
         "SELECT pg_advisory_unlock_all()",
@@ -133,6 +148,20 @@ POSTGRESQL: dict[StatementClass, list[str]] = {
         "SELECT pg_backend_pid()",
         "SELECT pg_export_snapshot()",
         "SELECT pg_terminate_backend(1)",
+        "SELECT pg_notify('c', 'x')",
+        "SELECT setval('s', 1)",
+        "SELECT pg_current_snapshot()",
+        "SELECT xmin FROM t",
+        'SELECT "cmax" FROM t',
+        "UPDATE t SET a = 1 WHERE t.xmin = $1",
+        "INSERT INTO t VALUES (1) RETURNING t . xmax",
+        "EXPLAIN (SELECT 1)",
+        "EXPLAIN CREATE TEMP TABLE x AS SELECT 1",
+        "EXPLAIN (ANALYZE off) CREATE TEMP TABLE x AS SELECT 1",
+        "EXPLAIN (VERBOSE, ANALYSE false, COSTS) EXECUTE p",
+        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN (ANALYZE)",
+        "EXPLAIN ANALYZE",
         "SELECT 'never ends",
         'SELECT "never ends',
         "SELECT $$never ends",

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.simple.answer import Answer
+from db_pool_rs.aio import Answer
 
 Kind = type[Answer[int]]
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db_pool_rs import DatabasePool, Error, create_pool
-from db_pool_rs._rules import rules
 from db_pool_rs.config import PoolConfig, pool_config
+from db_pool_rs.config.options import rules
 from db_pool_rs.conninfo import ConnectConfig, SqliteConfig
 from db_pool_rs.errors import ConfigError
 

@@ -12,8 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs._configfile import SIZE_LIMIT
 from db_pool_rs.config import DeploymentConfig, load_config, named_pool
+from db_pool_rs.config.yaml_file import SIZE_LIMIT
 from db_pool_rs.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.yaml"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from psycopg import OperationalError, pq
 
 from db_pool_rs import conninfo
-from db_pool_rs._dsn import parse_keyvalue, parse_url, quote
-from db_pool_rs._params import PARAMETERS
 from db_pool_rs.conninfo import ConnectConfig, SqliteConfig, parse_dsn
+from db_pool_rs.conninfo.dsn import parse_keyvalue, parse_url, quote
+from db_pool_rs.conninfo.params import PARAMETERS
 from db_pool_rs.errors import ConfigError, Error
 
 

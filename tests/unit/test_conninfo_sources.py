@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg import pq
 
-from db_pool_rs._params import PARAMETERS
-from db_pool_rs._passfile import find_password, read_passfile
 from db_pool_rs.conninfo import ConnectConfig, HostSpec, SslConfig, parse_dsn
+from db_pool_rs.conninfo.files import find_password, read_passfile
+from db_pool_rs.conninfo.params import PARAMETERS
 from db_pool_rs.errors import ConfigError
 
 

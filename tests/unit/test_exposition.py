@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from db_pool_rs._exposition import COUNTERS, GAUGES, HISTOGRAMS, STATES
-from db_pool_rs._histogram import Histogram
 from db_pool_rs.metrics import PoolGauges, PoolMetrics, measure
+from db_pool_rs.metrics.histogram import Histogram
+from db_pool_rs.metrics.prometheus import COUNTERS, GAUGES, HISTOGRAMS, STATES
 from tests.meta.source import ROOT
 
 DASHBOARD = ROOT / "docs" / "grafana" / "db_pool_rs.json"

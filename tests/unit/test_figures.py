@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from db_pool_rs import ConfigError, modes
-from db_pool_rs._figures import PACKAGED, figures_path, load_figures, save_figures
-from db_pool_rs._selection import Candidate, ModeFigures, describe_sources
 from db_pool_rs.modes import MODES, detect_best_mode
+from db_pool_rs.modes.figures import PACKAGED, figures_path, load_figures, save_figures
+from db_pool_rs.modes.selection import Candidate, ModeFigures, describe_sources
 
 
 @pytest.fixture(autouse=True)

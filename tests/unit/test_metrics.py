@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs import metrics
-from db_pool_rs._histogram import HIGHEST, LOWEST, RESOLUTION
 from db_pool_rs.metrics import Histogram, PoolGauges, PoolMetrics, PoolStats, SlidingRate, measure
+from db_pool_rs.metrics import stats as metrics
+from db_pool_rs.metrics.histogram import HIGHEST, LOWEST, RESOLUTION
 
 SECONDS = st.floats(min_value=LOWEST, max_value=HIGHEST)
 VALUES = st.lists(SECONDS, min_size=1, max_size=200)

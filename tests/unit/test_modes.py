@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 import db_pool_rs
 from db_pool_rs import ConfigError, ModeUnavailableError, modes
-from db_pool_rs._selection import COMPLEXITY, Candidate, ModeFigures, exclusions, select
 from db_pool_rs.config import AutoSelection, DeploymentConfig, load_config
 from db_pool_rs.modes import MODES, detect_best_mode, load_engine, resolve_mode
+from db_pool_rs.modes.selection import COMPLEXITY, Candidate, ModeFigures, exclusions, select
 from tests.meta.source import ROOT
 
 Install = Callable[..., None]
@@ -359,11 +359,11 @@ def test_the_import_loads_next_to_nothing() -> None:
 def test_a_pool_loads_only_what_its_database_needs() -> None:
     never = {"yaml", "difflib", "argparse", "multiprocessing", "logging.handlers", "db_pool_rs.facade"}
     loaded = loaded_by("import db_pool_rs; db_pool_rs.create_pool('sqlite://')")
-    assert not loaded & {*never, "psycopg", "db_pool_rs.simple.postgres"}
+    assert not loaded & {*never, "psycopg", "db_pool_rs.drivers.postgres.driver"}
     loaded = loaded_by("import db_pool_rs; db_pool_rs.create_pool('postgresql://h/d', mode='simple')")
-    assert not loaded & {*never, "sqlite3", "db_pool_rs.simple.sqlite"}
+    assert not loaded & {*never, "sqlite3", "db_pool_rs.drivers.sqlite.driver"}
     loaded = loaded_by("import db_pool_rs; db_pool_rs.DatabasePool()")
-    assert not loaded & {"yaml", "psycopg", "db_pool_rs.simple.postgres", "db_pool_rs.simple.sqlite"}
+    assert not loaded & {"yaml", "psycopg", "db_pool_rs.drivers.postgres.driver", "db_pool_rs.drivers.sqlite.driver"}
 
 
 def test_every_public_name_is_there() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs import _sqlstates, errors
+from db_pool_rs import errors
+from db_pool_rs.errors import _sqlstates
 from db_pool_rs.tools.interfaces import sqlstates
 
 

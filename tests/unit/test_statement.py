@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs import statement
-from db_pool_rs.statement import Lexical, StatementClass, classify, split_statements, sqlite_placeholders
+from db_pool_rs import sql as statement
+from db_pool_rs.sql import Lexical, StatementClass, classify, split_statements, sqlite_placeholders
 from tests.unit.statement_examples import (
     BODY,
+    CONTROL,
     OTHER,
     POSTGRESQL,
     READ,
@@ -23,6 +24,7 @@ from tests.unit.statement_examples import (
 )
 
 
+# rule 1.1
 @pytest.mark.parametrize(("sql", "kind"), examples(POSTGRESQL))
 def test_postgresql_classes(sql: str, kind: StatementClass) -> None:
     assert classify(sql).kind is kind
@@ -107,6 +109,7 @@ def test_what_may_leave_state_behind_in_sqlite(sql: str, dirties: bool) -> None:
     assert classify(sql, "sqlite").dirties is dirties
 
 
+# rule 1.2
 def test_functions_that_users_add() -> None:
     functions = frozenset({"app.Enter_Tenant", "audit"})
     assert classify("SELECT enter_tenant(1)").kind is READ
@@ -117,6 +120,7 @@ def test_functions_that_users_add() -> None:
     assert classify("SELECT audit(), pg_advisory_lock(1)", "postgresql", functions).kind is SESSION
 
 
+# rule 1.3
 @pytest.mark.parametrize(
     ("sql", "parts"),
     [
@@ -141,6 +145,49 @@ def test_functions_that_users_add() -> None:
 def test_splitting_a_script(sql: str, parts: list[str]) -> None:
     assert split_statements(sql) == parts
     assert classify(sql).count == len(parts)
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind", "dirties"),
+    [
+        (r"SELECT 'a\'; SELECT 2; --'", SESSION, True),
+        (r"SELECT '\', ';'", SESSION, True),
+        (r"PREPARE TRANSACTION 'a\'", CONTROL, True),
+    ],
+)
+def test_texts_that_backslashes_may_change(sql: str, kind: StatementClass, dirties: bool) -> None:
+    lexical = classify(sql)
+    assert lexical.backslashes
+    assert (lexical.carefully().kind, lexical.carefully().dirties, lexical.carefully().count) == (kind, dirties, 1)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        r"SELECT 'C:\temp', '\\', 'a\\', 2",
+        r"SELECT E'a\'b', 'c'",
+        r"SELECT " "'" " || $$a'b$$",
+        r"SELECT 1 -- it\'s",
+        r"SELECT " "a'" " FROM t",
+        r"SELECT E'a' /* \' */",
+    ],
+)
+def test_texts_that_backslashes_do_not_change(sql: str) -> None:
+    assert not classify(sql).backslashes
+    assert split_statements(sql, escapes=True) == split_statements(sql) == [sql]
+
+
+@pytest.mark.parametrize(
+    ("sql", "parts"),
+    [
+        (r"SELECT 'a\'; SELECT 2; --'; SELECT 3", [r"SELECT 'a\'; SELECT 2; --'", "SELECT 3"]),
+        (r"SELECT ('\';', 1), ('b', 2); SELECT 3", [r"SELECT ('\';', 1), ('b', 2)", "SELECT 3"]),
+        (r"SELECT N'\';', 1; SELECT 3", [r"SELECT N'\';', 1", "SELECT 3"]),
+        (r"SELECT 'a\'; SELECT 3", [r"SELECT 'a\'; SELECT 3"]),
+    ],
+)
+def test_splitting_a_script_where_backslashes_escape(sql: str, parts: list[str]) -> None:
+    assert split_statements(sql, escapes=True) == parts
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from db_pool_rs import statement
-from db_pool_rs.statement import Lexical, StatementClass, classify, split_statements, sqlite_placeholders
+from db_pool_rs import sql as statement
+from db_pool_rs.sql import Lexical, StatementClass, classify, split_statements, sqlite_placeholders
 from tests.unit.statement_examples import BODY, EMPTY, POSTGRESQL, READ, SQLITE, WRITE, examples, flat_gaps
 
 gaps = st.sampled_from(

@@ -10,7 +10,7 @@ from . import sqlstates
 from .target import BY, PACKAGE, ROOT, read
 
 SOURCE = PACKAGE / "_data" / "conditions.txt"
-PYTHON = PACKAGE / "_conditions.py"
+PYTHON = PACKAGE / "errors" / "conditions.py"
 RUST = ROOT / "rust" / "engine" / "src" / "wire" / "conditions.rs"
 
 TITLE = "SQLSTATEs by what they mean for a pool; two characters stand for a whole class."

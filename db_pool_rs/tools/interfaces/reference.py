@@ -2,7 +2,7 @@
 
 docs/configuration.md has every option of a pool, every key of config.yaml and every connect option; docs/api.md every
 public class, method and function with its docstring. The words are those of the options themselves
-(`db_pool_rs.config`, `db_pool_rs._params`), so they are changed there.
+(`db_pool_rs.config`, `db_pool_rs.conninfo.params`), so they are changed there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ... import _params, _sqlitedsn, config
+from ... import config
+from ...conninfo import params as _params
+from ...conninfo import sqlite as _sqlitedsn
 from .target import BY, ROOT
 
 DOCS = ROOT / "docs"
@@ -148,7 +150,7 @@ def _sqlite() -> Iterator[str]:
 
 
 def _file() -> Iterator[str]:
-    from ..._configfile import SIZE_LIMIT
+    from ...config.yaml_file import SIZE_LIMIT
 
     yield FILE.format(limit=SIZE_LIMIT // 1024)
     sections = {"deployment": config.DeploymentConfig, "deployment.auto_selection": config.AutoSelection}

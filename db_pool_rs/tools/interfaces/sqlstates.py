@@ -1,4 +1,4 @@
-"""The exception classes of db_pool_rs/_sqlstates.py, one for each SQLSTATE, from PostgreSQL's own list.
+"""The exception classes of db_pool_rs/errors/_sqlstates.py, one for each SQLSTATE, from PostgreSQL's own list.
 
 The list, db_pool_rs/_data/errcodes.txt, is that of PostgreSQL 18 with the classes kept that it no longer has but older
 servers still send. Class names are the condition names in CamelCase, as in psycopg.errors, so that what people know
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from .target import BY, PACKAGE, read
 
 SOURCE = PACKAGE / "_data" / "errcodes.txt"
-TARGET = PACKAGE / "_sqlstates.py"
+TARGET = PACKAGE / "errors" / "_sqlstates.py"
 
 NOT_ERRORS = {"00", "01"}
 RENAMED = {"XX000": "InternalError_"}  # "InternalError" is a class of the DB-API that means something else
@@ -30,7 +30,7 @@ HEADER = f'''\
 
 from __future__ import annotations
 
-from ._error_base import DatabaseError
+from .base import DatabaseError
 '''
 
 

@@ -1,7 +1,7 @@
 //! The engine of `db_pool_rs` without Python: `cargo test` is all that it needs.
 //!
 //! * [`rules`]: how statements reach the server, as a pure state machine. It is the Rust twin of
-//!   `db_pool_rs/simple/scheduler.py` and its neighbours, which are the specification: same names, same order of
+//!   `db_pool_rs/scheduler/scheduler.py` and its neighbours, which are the specification: same names, same order of
 //!   arithmetic, and `tests/traces.rs` replays the traces that the Python tests record.
 //! * [`wire`]: one session with a PostgreSQL server: connecting, TLS, logging in, groups of statements, cancelling.
 //! * [`sqlite`]: one connection to an SQLite database: opening, groups of statements, turns, interrupting.

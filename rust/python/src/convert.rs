@@ -131,7 +131,7 @@ pub fn kind(name: &str) -> PyResult<Kind> {
     })
 }
 
-/// The names of `simple.actions.Reason`.
+/// The names of `scheduler.actions.Reason`.
 pub fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Timeout => "timeout",

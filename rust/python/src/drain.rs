@@ -73,7 +73,8 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
         Completion::NeedsParams(item, described) => needs_params(pool, item, &described),
         Completion::Refused { item, reason, sent, waited, running } => {
             let pending = take(pool, item);
-            let running: Vec<(f64, &str)> = running.iter().map(|(seconds, sql)| (*seconds, &**sql)).collect();
+            let running = running.as_ref().map(|running| running.iter().map(|(seconds, sql)| (*seconds, &**sql)));
+            let running = running.map(Iterator::collect::<Vec<(f64, &str)>>);
             let waits = pending.is_none();
             let error = handler.ask("refused", (convert::reason(reason), sent, waited, running, waits))?;
             match pending.and_then(|pending| pending.answer) {
@@ -96,7 +97,7 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             }
             Ok(())
         }
-        Completion::Stopped(token) => handler.tell("stopped", (token,)),
+        Completion::Stopped(token, closed) => handler.tell("stopped", (token, closed)),
         Completion::LentLost(conn, lost) => lent_lost(pool, conn.0, lost),
         Completion::Greet(conn) => handler.tell("greet", (conn.0,)),
         Completion::Clean(conn) => handler.tell("clean_up", (conn.0,)),

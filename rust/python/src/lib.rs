@@ -13,6 +13,7 @@ mod calls;
 mod codec;
 mod convert;
 mod drain;
+mod guard;
 mod lent;
 mod mailbox;
 mod pool;
@@ -36,6 +37,8 @@ mod db_pool_rs_full {
     use super::codec::probe::{decode, decode_raw, encode};
     #[pymodule_export]
     use super::pool::Pool;
+    #[pymodule_export]
+    use super::sqlite::library::{functions, lend, missing};
     #[pymodule_export]
     use super::text::{Params, Text};
 

@@ -2,6 +2,7 @@
 //!
 //! The first completion after the queue was emptied writes one byte; those that follow are taken along.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -13,8 +14,11 @@ use db_pool_engine::wire::Described;
 
 use crate::codec;
 
+/// How many are taken along in one turn of the loop at most: whoever has nothing to do with them must not wait for all.
+const SLICE: usize = 512;
+
 pub struct Mailbox {
-    queue: Mutex<Vec<Completion>>,
+    queue: Mutex<VecDeque<Completion>>,
     signalled: AtomicBool,
     /// To read from and to write to; None when nobody listens any more.
     ends: Mutex<Option<(UnixStream, UnixStream)>>,
@@ -44,12 +48,19 @@ impl Mailbox {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Everything that has come.
-    pub fn take(&self) -> Vec<Completion> {
+    /// What has come; if that is very much, the loop looks again for the rest.
+    pub fn take(&self) -> VecDeque<Completion> {
         let mut bytes = [0; 16];
         self.with_ends(|mut reading, _| reading.read(&mut bytes).is_ok()); // what is not there to be read is no error
         self.signalled.store(false, Ordering::SeqCst);
-        std::mem::take(&mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if queue.len() <= SLICE {
+            return std::mem::take(&mut *queue);
+        }
+        let slice = queue.drain(..SLICE).collect();
+        drop(queue);
+        self.signal();
+        slice
     }
 
     /// Have the loop look again.
@@ -60,7 +71,7 @@ impl Mailbox {
     }
 
     /// What could not be handed out stays first in the queue.
-    pub fn put_back(&self, mut rest: Vec<Completion>) {
+    pub fn put_back(&self, mut rest: VecDeque<Completion>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         rest.append(&mut queue);
         *queue = rest;
@@ -74,8 +85,8 @@ impl Sink for Mailbox {
         codec::formats(text);
     }
 
-    fn complete(&self, mut batch: Vec<Completion>) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).append(&mut batch);
+    fn complete(&self, batch: Vec<Completion>) {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).extend(batch);
         self.signal();
     }
 }

@@ -179,7 +179,7 @@ impl Pool {
     }
 
     /// Ask the engine, which waits for nobody and answers at once; None if there is none.
-    fn learn_from_engine<T: Send>(&self, py: Python<'_>, ask: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
+    pub fn learn_from_engine<T: Send>(&self, py: Python<'_>, ask: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
         let (sender, receiver) = channel();
         let mut inner = self.inner();
         (self.handle.is_here() && !inner.ended).then_some(())?;
@@ -274,7 +274,7 @@ impl Pool {
         Ok(Text::new(id, sql, self.handle.clone()))
     }
 
-    /// Tell the pool of a text for SQLite; `description` is that of `db_pool_rs.simple._sqlite_text`.
+    /// Tell the pool of a text for SQLite; `description` is that of `db_pool_rs.drivers.sqlite.plan`.
     fn learn_sqlite(
         &self,
         sql: &str,
@@ -306,20 +306,9 @@ impl Pool {
         self.ask(py, Command::Cleaned(ConnId(conn), clean))
     }
 
-    /// A text is of another class than it seemed, or may be grouped, or no longer, for this reason.
-    fn regroup(&self, py: Python<'_>, text: &Text, kind: &str, groupable: bool, why: usize) -> PyResult<()> {
-        self.ask(py, Command::Regroup(text.id, convert::kind(kind)?, groupable, why))
-    }
-
-    /// Whether groups that may write begin with the check of deferred keys.
-    fn check_keys_at_once(&self, py: Python<'_>, at_once: bool) -> PyResult<()> {
-        self.ask(py, Command::CheckKeys(at_once))
-    }
-
-    /// How often a text was answered, its expected seconds, whether it is grouped now, whether its types are known.
-    fn experience(&self, py: Python<'_>, text: &Text) -> (u64, f64, bool, bool) {
-        self.learn_from_engine(py, |asked| Command::Experience(text.id, asked))
-            .map_or((0, 0.0, false, false), |known| (known.seen, known.mean, known.fast, known.prepared))
+    /// Whether floats in text are exact in a session as it begins.
+    fn told(&self, py: Python<'_>, conn: u64, exact: bool) -> PyResult<()> {
+        self.ask(py, Command::Told(ConnId(conn), exact))
     }
 
     /// Tables were changed: what is known of texts may be out of date.

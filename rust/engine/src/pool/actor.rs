@@ -67,6 +67,9 @@ pub(super) struct Member {
     pub(super) in_transaction: bool,
     /// Dates and intervals can be read in text.
     pub(super) plain: bool,
+    /// So can floats: now, and as the session began.
+    pub(super) exact: bool,
+    pub(super) told: bool,
 }
 
 impl Member {
@@ -92,6 +95,8 @@ impl Member {
             lent: false,
             in_transaction: false,
             plain: true,
+            exact: true,
+            told: true,
         }
     }
 
@@ -133,6 +138,8 @@ pub(super) struct Actor {
     /// Outcomes until the scheduler has them delivered.
     pub(super) results: ById<ItemId, Completion>,
     pub(super) batch: Vec<Completion>,
+    /// The batch tells how the pool stands.
+    reported: bool,
     /// Descriptions that the answer which is being taken in has shown to be out of date, and what is right for it.
     pub(super) changed: Vec<Changed>,
     pub(super) counters: Gauges,
@@ -155,6 +162,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         awaiting: ById::default(),
         results: ById::default(),
         batch: Vec::new(),
+        reported: false,
         changed: Vec::new(),
         counters: Gauges::default(),
         serving: JoinSet::new(),
@@ -291,16 +299,17 @@ impl Actor {
         let now = self.now();
         let arrived = self.payloads.get(&item).map(|payload| payload.arrived);
         let waited = now - arrived.or(self.arrived.get(&item).copied()).unwrap_or(now);
-        let running = match (reason, sent) {
-            (Reason::Timeout, false) => {
-                self.scheduler.running().map(|(since, item)| (now - since, self.sql(item))).collect()
-            }
-            _ => Vec::new(),
-        };
-        self.set_gauges(); // the refusal tells how the pool stands
+        let running = (reason == Reason::Timeout && !sent && !self.reported).then(|| self.stand(now));
         self.batch.push(Completion::Refused { item, reason, sent, waited, running });
         self.give_up(item);
         self.prune(&[item]);
+    }
+
+    /// How the pool stands, for those who have waited in vain: once for all who are told together.
+    fn stand(&mut self, now: f64) -> Vec<(f64, Arc<str>)> {
+        self.reported = true;
+        self.set_gauges();
+        self.scheduler.running().map(|(since, item)| (now - since, self.sql(item))).collect()
     }
 
     /// Nobody waits for `item` any more: where its group waits for its turn to write, it is left out.
@@ -330,6 +339,7 @@ impl Actor {
     /// Hand out what was decided, and say how the pool stands.
     fn report(&mut self) {
         self.set_gauges();
+        self.reported = false;
         if !self.batch.is_empty() {
             self.sink.complete(std::mem::take(&mut self.batch));
         }

@@ -18,7 +18,7 @@ impl Actor {
         }
     }
 
-    /// Ask for the types of a text; where they are known, that is the answer.
+    /// Ask for the types of a text.
     pub(super) fn describe_lent(&mut self, conn: ConnId, token: u64, call: Call, now: f64) {
         if self.engage(conn, token, vec![call], now) {
             self.member(conn).describing = true;

@@ -1,4 +1,4 @@
-//! What a pool measures of itself, as `db_pool_rs/_histogram.py` does: same buckets, same rate.
+//! What a pool measures of itself, as `db_pool_rs/metrics/histogram.py` does: same buckets, same rate.
 
 const LOWEST: f64 = 1e-6;
 const HIGHEST: f64 = 3600.0;

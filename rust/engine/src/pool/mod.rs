@@ -162,6 +162,8 @@ pub enum Command {
     Abort(ConnId, String, bool),
     /// The password that was asked for; else whether to ask again cannot help.
     Password(ConnId, Result<String, bool>),
+    /// Whether floats in text are exact in a session as it begins: `extra_float_digits` is not reported.
+    Told(ConnId, bool),
     /// A new connection is ready, and took so long for a first round trip; else whether opening another one cannot help
     /// either.
     Greeted(ConnId, Result<Option<f64>, bool>),
@@ -214,8 +216,8 @@ pub enum Completion {
         sent: bool,
         /// For how long it had been waiting, in seconds.
         waited: f64,
-        /// What ran instead, and for how long, if it waited in vain.
-        running: Vec<(f64, Arc<str>)>,
+        /// What ran instead, and for how long, if it waited in vain; None if that is the same as for the one before.
+        running: Option<Vec<(f64, Arc<str>)>>,
     },
     /// The types are known now: answer with [`Command::Provide`].
     NeedsParams(ItemId, Arc<Described>),
@@ -227,8 +229,9 @@ pub enum Completion {
     CopyTurn(u64, Option<Bytes>),
     /// Notifications for whoever holds that connection.
     Notified(ConnId, Vec<Notification>),
-    /// The server was asked to stop, and has closed the connection of the request.
-    Stopped(u64),
+    /// The server was asked to stop, and whether it has closed the connection of the request: if not, the request may
+    /// still hit what runs next.
+    Stopped(u64, bool),
     /// A connection that is lent is gone.
     LentLost(ConnId, Lost),
     /// A new connection is lent to be looked at; answer with [`Command::Greeted`].

@@ -23,6 +23,8 @@ struct Plan {
     revocable: bool,
     /// It may write, and deferred keys are checked at the end of each statement.
     checks_keys: bool,
+    /// Floats in text are exact, afterwards.
+    exact: bool,
 }
 
 impl Actor {
@@ -33,9 +35,10 @@ impl Actor {
         }
         let member = self.member(conn);
         let group = std::mem::take(&mut member.group);
-        let (at, lent, plain) = (member.at, member.lent, member.plain);
-        let plan = self.plan(&group[at..], lent, plain);
+        let (at, lent, plain, exact) = (member.at, member.lent, member.plain, member.exact);
+        let mut plan = self.plan(&group[at..], lent, plain, exact);
         let member = self.member(conn);
+        member.exact = plan.exact;
         member.group = group;
         member.missing = plan.missing.len();
         if plan.missing.is_empty() {
@@ -44,7 +47,7 @@ impl Actor {
             (member.run, member.asked) = (run, plan.asked);
             return member.send(Job {
                 checks_keys: run > 1 && plan.checks_keys,
-                statements: plan.statements,
+                statements: std::mem::take(&mut plan.statements),
                 revocable: plan.revocable,
                 shared: !lent,
                 copy: None,
@@ -56,42 +59,37 @@ impl Actor {
         }
     }
 
-    /// Ask for the types of the one statement, unless they are known.
+    /// Ask for the types of the one statement, also where they are known: they may have changed.
     fn describe(&mut self, conn: ConnId) {
         let item = self.member(conn).group[0];
-        let payload = &self.payloads[&item];
-        let sql = match &payload.source {
-            _ if payload.under.is_some() => None,
-            Source::Known(text) if self.texts.described(*text).is_some() => None,
-            Source::Known(text) => Some(self.texts.info(*text).sql.clone()),
-            Source::Plain(sql) => Some(sql.clone()),
+        let sql = match &self.payloads[&item].source {
+            Source::Known(text) => self.texts.info(*text).sql.clone(),
+            Source::Plain(sql) => sql.clone(),
         };
-        match sql {
-            Some(sql) => {
-                let member = self.member(conn);
-                member.asked = Some(item);
-                member.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
-            }
-            None => self.finish(conn, true, 0.0, 0),
-        }
+        let member = self.member(conn);
+        member.asked = Some(item);
+        member.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
     }
 
-    fn plan(&mut self, group: &[ItemId], lent: bool, plain: bool) -> Plan {
+    fn plan(&mut self, group: &[ItemId], lent: bool, styles: bool, exact: bool) -> Plan {
         let (statements, missing) = (Vec::with_capacity(group.len()), Vec::new());
         let checks_keys = self.checks_keys && !lent;
-        let mut plan = Plan { statements, asked: None, missing, revocable: true, checks_keys };
+        let mut plan = Plan { statements, asked: None, missing, revocable: true, checks_keys, exact };
         for item in group {
             let payload = self.payloads.get_mut(item).expect("bug: a statement that is not there");
             let (sql, kind, asks) = match &payload.source {
                 Source::Plain(sql) => (sql, Kind::Other, sql.contains('$')),
                 Source::Known(text) => {
                     let info = self.texts.info(*text);
-                    if payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
+                    let of_its_own = payload.under.is_some() && fetches(&info.sql);
+                    if !of_its_own && payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
                         payload.under = self.texts.described(*text).cloned();
                     }
-                    (&info.sql, info.kind, info.asks || (info.kind != Kind::Other && !plain))
+                    let sensitive = info.kind != Kind::Other || fetches(&info.sql);
+                    (&info.sql, info.kind, info.asks || (sensitive && !(styles && plan.exact)))
                 }
             };
+            plan.exact = plan.exact && !((lent || kind == Kind::Other) && names_digits(sql));
             plan.revocable = plan.revocable && kind != Kind::Other;
             plan.checks_keys = plan.checks_keys && kind == Kind::Write;
             match &payload.under {
@@ -112,6 +110,17 @@ impl Actor {
         }
         plan
     }
+}
+
+/// Whether a statement may change how floats are written, which the server does not report.
+pub(super) fn names_digits(sql: &str) -> bool {
+    const NAME: &[u8] = b"extra_float_digits";
+    sql.as_bytes().windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
+}
+
+/// The rows of a cursor: what they are is good for this statement only.
+pub(super) fn fetches(sql: &str) -> bool {
+    sql.starts_with("FETCH ")
 }
 
 /// The arguments as this description says, if the caller has encoded them so.

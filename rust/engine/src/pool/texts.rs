@@ -79,7 +79,18 @@ impl Texts {
         self.texts[&id].described.as_ref()
     }
 
-    /// The server told its types.
+    /// The server told its types; what is known of the text stays if it is still right.
+    pub fn learn(&mut self, id: TextId, params: Vec<u32>, columns: Vec<Column>) {
+        if let Some(known) = self.described(id).cloned() {
+            if known.param_oids == params && known.columns == columns {
+                return;
+            }
+            self.outdated(id, &known);
+        }
+        drop(self.describe(id, params, columns));
+    }
+
+    /// These are its types.
     pub fn describe(&mut self, id: TextId, params: Vec<u32>, columns: Vec<Column>) -> Arc<Described> {
         let sql = self.texts[&id].info.sql.clone();
         let name = if self.named { self.name(&sql) } else { String::new() };

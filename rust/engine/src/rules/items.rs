@@ -5,6 +5,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use super::actions::{ConnId, ItemId, TextId};
 use super::cost::{CostLimits, Text};
+use super::queues::Queue;
 
 /// Where an item stands. One that is answered, and runs on no connection, is in the table no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Item {
     pub enqueued: f64,
     /// Where it stands.
     pub place: Place,
+    /// The queue where it waits.
+    pub queue: Queue,
     /// It must not be grouped any more.
     pub alone: bool,
     /// Where it runs.
@@ -91,7 +94,8 @@ impl Items {
             self.text_mut(text).users += 1;
         }
         let place = Place::Queued;
-        let item = Item { text, deadline, ticket, enqueued: now, place, alone: false, conn: ConnId(0) };
+        let (queue, conn) = (Queue::Sessions, ConnId(0));
+        let item = Item { text, deadline, ticket, enqueued: now, place, queue, alone: false, conn };
         let before = self.items.insert(id, item);
         assert!(before.is_none(), "bug: {id:?} was used before");
     }

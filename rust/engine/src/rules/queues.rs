@@ -29,12 +29,81 @@ pub enum Queue {
 /// The queues of statements; sessions have deadlines of their own.
 pub const STATEMENTS: [Queue; 3] = [Queue::Reads, Queue::Writes, Queue::Alone];
 const ALL: [Queue; 4] = [Queue::Reads, Queue::Writes, Queue::Alone, Queue::Sessions];
+/// So many that were taken out may stay in a line, however short it is.
+const FEW: usize = 64;
+
+/// Those who wait in one queue, in order of their tickets.
+///
+/// Whoever is taken out stays in the line until the head has come so far, or until half of the line is gone: so it costs
+/// the same wherever it stands. The head always waits.
+#[derive(Default)]
+pub struct Line {
+    ids: VecDeque<ItemId>,
+    gone: usize,
+}
+
+impl Line {
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.ids.len() - self.gone
+    }
+
+    /// Nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Who came first.
+    pub fn front(&self) -> Option<&ItemId> {
+        self.ids.front()
+    }
+
+    fn waiting(&self, items: &Items) -> impl Iterator<Item = ItemId> {
+        self.ids.iter().copied().filter(|id| waits(items, *id))
+    }
+
+    /// The item at the head, or one that is to be forgotten, has left.
+    fn tidy(&mut self, items: &Items) {
+        if 2 * self.gone > self.ids.len() + FEW {
+            self.ids.retain(|id| waits(items, *id));
+            self.gone = 0;
+        }
+        while self.gone > 0 && self.ids.front().is_some_and(|id| !waits(items, *id)) {
+            self.ids.pop_front();
+            self.gone -= 1;
+        }
+    }
+
+    /// Put `statements`, ordered by ticket, where they belong; usually that is one of the ends.
+    fn merge(&mut self, statements: &[ItemId], items: &Items) {
+        let ticket = |id: &ItemId| items.get(*id).ticket;
+        let (Some(first), Some(last)) = (statements.first(), statements.last()) else { return };
+        if self.gone > 0 {
+            self.ids.retain(|id| waits(items, *id));
+            self.gone = 0;
+        }
+        if self.ids.back().is_none_or(|back| ticket(back) < ticket(first)) {
+            self.ids.extend(statements);
+        } else if self.ids.front().is_some_and(|front| ticket(last) < ticket(front)) {
+            for id in statements.iter().rev() {
+                self.ids.push_front(*id);
+            }
+        } else {
+            self.ids.extend(statements);
+            self.ids.make_contiguous().sort_by_key(ticket);
+        }
+    }
+}
+
+fn waits(items: &Items, id: ItemId) -> bool {
+    items.find(id).is_some_and(|item| item.place == Place::Queued)
+}
 
 /// The waiting statements and sessions of one pool.
 pub struct Queues {
     /// The database has one writer.
     pub one_writer: bool,
-    queues: [VecDeque<ItemId>; 4],
+    queues: [Line; 4],
     /// How many wait.
     pub waiting: usize,
     last_ticket: u64,
@@ -47,11 +116,11 @@ impl Queues {
     }
 
     /// Who waits in one queue, in order.
-    pub fn of(&self, queue: Queue) -> &VecDeque<ItemId> {
+    pub fn of(&self, queue: Queue) -> &Line {
         &self.queues[queue as usize]
     }
 
-    fn of_mut(&mut self, queue: Queue) -> &mut VecDeque<ItemId> {
+    fn of_mut(&mut self, queue: Queue) -> &mut Line {
         &mut self.queues[queue as usize]
     }
 
@@ -71,7 +140,8 @@ impl Queues {
         self.waiting += 1;
         items.add(id, text, deadline, self.last_ticket, now);
         let queue = if text.is_some() { self.place(items, id, now) } else { Queue::Sessions };
-        self.of_mut(queue).push_back(id);
+        items.get_mut(id).queue = queue;
+        self.of_mut(queue).ids.push_back(id);
     }
 
     /// Statements that were sent, and must be sent again, keep their tickets and so their turn.
@@ -83,46 +153,48 @@ impl Queues {
         for queue in STATEMENTS {
             let here: Vec<ItemId> =
                 statements.iter().copied().filter(|id| self.place(items, *id, now) == queue).collect();
-            merge(self.of_mut(queue), &here, items);
+            self.join(items, &here, queue);
         }
     }
 
     /// The head of a queue leaves it.
-    pub fn pop(&mut self, queue: Queue) -> ItemId {
+    pub fn pop(&mut self, items: &Items, queue: Queue) -> ItemId {
         self.waiting -= 1;
-        self.of_mut(queue).pop_front().expect("bug: an empty queue is served")
+        let line = self.of_mut(queue);
+        let head = line.ids.pop_front().expect("bug: an empty queue is served");
+        if line.gone > 0 {
+            line.tidy(items);
+        }
+        head
     }
 
     /// Take a queued item out, and forget it.
     pub fn remove(&mut self, items: &mut Items, id: ItemId) {
-        let ticket = items.get(id).ticket;
-        for queue in &mut self.queues {
-            // Every queue is ordered by ticket.
-            let at = queue.partition_point(|other| items.get(*other).ticket < ticket);
-            if queue.get(at) == Some(&id) {
-                queue.remove(at);
-                self.waiting -= 1;
-                items.remove(id);
-                return;
-            }
-        }
-        panic!("bug: a queued item is in no queue");
+        let line = self.of_mut(items.get(id).queue);
+        items.remove(id);
+        line.gone += 1;
+        line.tidy(items);
+        self.waiting -= 1;
     }
 
     /// What is known of `text` changed: its waiting statements move to the queue where they now belong.
-    pub fn rehome(&mut self, items: &Items, text: TextId, now: f64) {
+    pub fn rehome(&mut self, items: &mut Items, text: TextId, now: f64) {
         for queue in STATEMENTS {
             let moves = |id: &ItemId| items.text_id(*id) == text && self.place(items, *id, now) != queue;
-            let (moving, kept): (Vec<_>, VecDeque<_>) = {
-                let (moving, kept): (Vec<_>, Vec<_>) = self.of(queue).iter().copied().partition(moves);
-                (moving, kept.into())
-            };
+            let (moving, kept): (Vec<_>, Vec<_>) = self.of(queue).waiting(items).partition(moves);
             if let Some(first) = moving.first() {
                 let target = self.place(items, *first, now);
-                *self.of_mut(queue) = kept;
-                merge(self.of_mut(target), &moving, items);
+                *self.of_mut(queue) = Line { ids: kept.into(), gone: 0 };
+                self.join(items, &moving, target);
             }
         }
+    }
+
+    fn join(&mut self, items: &mut Items, statements: &[ItemId], queue: Queue) {
+        for id in statements {
+            items.get_mut(*id).queue = queue;
+        }
+        self.of_mut(queue).merge(statements, items);
     }
 
     /// The queues that are not empty, the one whose head came first in front.
@@ -134,23 +206,7 @@ impl Queues {
     }
 
     /// Everybody who waits, queue by queue.
-    pub fn all(&self) -> Vec<ItemId> {
-        self.queues.iter().flatten().copied().collect()
-    }
-}
-
-/// Put `statements`, ordered by ticket, into a queue ordered by ticket; usually they belong to one of its ends.
-fn merge(queue: &mut VecDeque<ItemId>, statements: &[ItemId], items: &Items) {
-    let ticket = |id: &ItemId| items.get(*id).ticket;
-    let (Some(first), Some(last)) = (statements.first(), statements.last()) else { return };
-    if queue.back().is_none_or(|back| ticket(back) < ticket(first)) {
-        queue.extend(statements);
-    } else if queue.front().is_some_and(|front| ticket(last) < ticket(front)) {
-        for id in statements.iter().rev() {
-            queue.push_front(*id);
-        }
-    } else {
-        queue.extend(statements);
-        queue.make_contiguous().sort_by_key(ticket);
+    pub fn all(&self, items: &Items) -> Vec<ItemId> {
+        self.queues.iter().flat_map(|line| line.waiting(items)).collect()
     }
 }

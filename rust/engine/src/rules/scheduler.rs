@@ -114,7 +114,7 @@ impl Scheduler {
         let Some(text) = self.items.find_text(id) else { return Vec::new() };
         text.why = why;
         if text.permit(kind, groupable, &self.limits.cost) {
-            self.queues.rehome(&self.items, id, now);
+            self.queues.rehome(&mut self.items, id, now);
             self.dispatch(now);
         }
         self.take_actions()
@@ -296,7 +296,7 @@ impl Scheduler {
             self.pause_connects(self.connect_failures.max(failures + 1), now, jitter);
             if !used {
                 // else whoever used it may be the cause
-                let waiting = if self.alive() > 0 { again } else { self.queues.all() };
+                let waiting = if self.alive() > 0 { again } else { self.queues.all(&self.items) };
                 self.tell_cause(waiting, began);
             }
         }

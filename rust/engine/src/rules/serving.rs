@@ -35,7 +35,7 @@ impl Scheduler {
             self.shortage += self.queues.of(queue).len();
             return false;
         };
-        let head = self.queues.pop(queue);
+        let head = self.queues.pop(&self.items, queue);
         if queue == Queue::Alone {
             let text = self.items.text_of(head);
             let (dirties, why) = (text.dirties, if text.groupable { REASONS - 1 } else { text.why });
@@ -139,7 +139,7 @@ impl Scheduler {
                 break;
             }
             expected += cost;
-            group.push(self.queues.pop(queue));
+            group.push(self.queues.pop(&self.items, queue));
         }
         group
     }
@@ -186,7 +186,7 @@ impl Scheduler {
         for text in texts {
             let limits = &self.limits.cost;
             if self.items.find_text(text).is_some_and(|known| known.stalled(now, limits)) {
-                self.queues.rehome(&self.items, text, now);
+                self.queues.rehome(&mut self.items, text, now);
             }
         }
         self.queues.put_back(&mut self.items, &again, now);
@@ -209,7 +209,7 @@ impl Scheduler {
         }
         for (text, count) in counts {
             if self.items.observe(text, count, share, size, &self.limits.cost) {
-                self.queues.rehome(&self.items, text, now);
+                self.queues.rehome(&mut self.items, text, now);
             }
         }
     }
@@ -230,7 +230,7 @@ impl Scheduler {
         let text = self.items.text_id(id);
         if self.items.get(id).place == Place::Sent {
             if self.items.text_mut(text).failed(now, &self.limits.cost) {
-                self.queues.rehome(&self.items, text, now);
+                self.queues.rehome(&mut self.items, text, now);
             }
             return;
         }

@@ -73,7 +73,7 @@ impl Scheduler {
         self.refused = permanent;
         self.pause_connects(self.connect_failures + 1, now, jitter);
         if self.alive() == 0 {
-            self.tell_cause(self.queues.all(), if permanent { NEVER } else { began });
+            self.tell_cause(self.queues.all(&self.items), if permanent { NEVER } else { began });
         }
         self.dispatch(now);
         self.take_actions()
@@ -114,7 +114,7 @@ impl Scheduler {
     /// Answer every waiter with CLOSED and close every connection now.
     pub fn terminate(&mut self) -> Vec<Action> {
         self.shutting_down = true;
-        for item in self.queues.all() {
+        for item in self.queues.all(&self.items) {
             self.fail_queued(item, Reason::Closed);
         }
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {

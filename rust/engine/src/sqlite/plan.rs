@@ -1,4 +1,4 @@
-//! What the caller knows of a statement text: Python reads it (`simple/_sqlite_text.py`), the engine carries it out.
+//! What the caller knows of a statement text: Python reads it (`drivers/sqlite/plan.py`), the engine carries it out.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,5 +1,5 @@
 //! A resolved target: it depends on no environment variable, service or password file any more. Python resolves it
-//! (`db_pool_rs/conninfo.py`), so that every engine reads connection strings alike.
+//! (`db_pool_rs/conninfo/__init__.py`), so that every engine reads connection strings alike.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,5 +1,6 @@
 //! SQLite: its targets, texts and values, between Python and the engine.
 
+pub mod library;
 mod values;
 
 use std::path::PathBuf;
@@ -34,7 +35,7 @@ pub fn config(dict: &Bound<'_, PyDict>) -> PyResult<Config> {
     })
 }
 
-/// What Python has read out of a text: a `Description` of `db_pool_rs.simple._sqlite_text`.
+/// What Python has read out of a text: a `Description` of `db_pool_rs.drivers.sqlite.plan`.
 pub fn plan(description: &Bound<'_, PyAny>, kind: Kind) -> PyResult<Plan> {
     let text = |name: &str| description.getattr(name)?.extract::<String>();
     Ok(Plan {

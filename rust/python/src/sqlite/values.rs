@@ -1,7 +1,7 @@
 //! Python values to what SQLite stores, and back.
 //!
 //! The usual arguments are written here. What is unusual (dates, Decimals, a subclass ...) is made usual by
-//! `db_pool_rs.simple._sqlite_types`, which also says what does not fit.
+//! `db_pool_rs.drivers.sqlite.types`, which also says what does not fit.
 
 use bytes::BytesMut;
 use db_pool_engine::sqlite::Plan;
@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 use crate::codec::record;
-use crate::slices::Place;
+use crate::slices::{Place, Watch};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
 pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
@@ -31,7 +31,7 @@ pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
 fn make_usual<'py>(args: &Bound<'py, PyTuple>, count: usize) -> PyResult<Bound<'py, PyTuple>> {
     static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = args.py();
-    let encode = ENCODE.import(py, "db_pool_rs.simple._sqlite_types", "encode")?;
+    let encode = ENCODE.import(py, "db_pool_rs.drivers.sqlite.types", "encode")?;
     Ok(encode.call1((args, count))?.cast_into::<PyTuple>()?)
 }
 
@@ -79,14 +79,33 @@ impl Shape {
         let mut values = Values(&rows.data[place.byte..]);
         let mut records = Vec::with_capacity(place.room(rows.count));
         let mut row = Vec::with_capacity(self.names.len());
-        for _ in place.slice(rows.count) {
-            for (name, value) in self.names.iter().zip(&mut values) {
+        row.extend(place.values.drain(..).map(|value| value.into_bound(py)));
+        let mut watch = Watch::default();
+        let mut over = false;
+        while place.row < rows.count && !over {
+            for (name, value) in self.names.iter().skip(row.len()).zip(&mut values) {
                 row.push(load(py, name, value)?);
+                over = watch.is_over(size(value));
+                if over {
+                    break;
+                }
+            }
+            if over && row.len() < self.names.len() {
+                break;
             }
             records.push(record(py, &self.class, &mut row)?);
+            place.row += 1;
         }
+        place.values.extend(row.into_iter().map(Bound::unbind));
         place.byte = rows.data.len() - values.0.len();
         Ok(records)
+    }
+}
+
+fn size(value: Value<'_>) -> usize {
+    match value {
+        Value::Text(bytes) | Value::Blob(bytes) => bytes.len(),
+        _ => 0,
     }
 }
 
@@ -109,7 +128,7 @@ fn undecodable(py: Python<'_>, column: &str, value: &[u8]) -> PyErr {
     let message = format!("Could not decode to UTF-8 column '{column}' with text '{text}'");
     let raised = || {
         let error = py.import("sqlite3")?.getattr("OperationalError")?.call1((message,))?;
-        py.import("db_pool_rs.simple._sqlite_errors")?.getattr("statement_error")?.call1((error, py.None()))
+        py.import("db_pool_rs.drivers.sqlite.errors")?.getattr("statement_error")?.call1((error, py.None()))
     };
     match raised() {
         Ok(error) => PyErr::from_value(error),

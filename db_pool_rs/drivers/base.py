@@ -1,0 +1,161 @@
+"""What the pool needs from a database: the seam between the rules and the wire.
+
+Above the seam, :mod:`.scheduler` decides and :mod:`.pool` carries out; they know no database. Below it, a
+:class:`Driver` opens connections and a :class:`Link` is one of them. A link runs **one group at a time**: 1..n
+statements followed by one Sync, answered as a whole. The C engine replaces what is below, and nothing else.
+
+All methods are called on the event loop's thread, and all callbacks are made there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from ..aio import Answer
+from ..errors import InterfaceError
+from ..scheduler.cost import Text
+from ..scheduler.model import Statement
+
+#: What the caller of a statement wants back: its rows, or its command tag (`Status`).
+ROWS = True
+STATUS = False
+
+
+class LinkListener(Protocol):
+    """Who is told what happens to a link. Each link calls back only while it is open."""
+
+    def on_lost(self, link: Link, error: Exception, sent: bool, retire: bool) -> None:
+        """The connection is gone, for the reason `error`.
+
+        `sent` is False if nothing of the running group can have been executed; `retire` is True if the other
+        connections made at the same time are suspect too (the server is shutting down).
+        """
+
+    def on_round_trip(self, link: Link, seconds: float) -> None:
+        """A round trip in which the server had next to nothing to do took `seconds`."""
+
+    def on_notice(self, link: Link, error: Exception) -> None:
+        """The server sent a notice or warning."""
+
+    def on_notification(self, link: Link, pid: int, channel: str, payload: str) -> None:
+        """A session sent a notification on a channel that this one listens to."""
+
+
+#: Called once when a group is answered: whether all of it succeeded, the seconds until the answer, the largest result
+#: in bytes. Not called if the link is lost meanwhile: then the listener hears of it.
+Done = Callable[[bool, float, float], None]
+
+
+#: Why a connection is given up.
+CANCEL_UNDER_WAY = "a cancel request was not taken in in time: it might hit the next statement"
+
+#: The data of a COPY: pieces that the caller gives, or a function that takes them.
+Source = AsyncIterator[bytes]
+Sink = Callable[[bytes], Awaitable[Any]]
+
+
+def as_piece(given: object) -> bytes:
+    """What a source gave, as bytes; InterfaceError for anything else."""
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return bytes(given)
+    raise InterfaceError(f"source: bytes expected, got {type(given).__name__}")
+
+
+class Link(Protocol):
+    """One open connection."""
+
+    listener: LinkListener
+    #: Server process id where there is one, for messages.
+    pid: int
+
+    def start(self, group: Sequence[Statement], done: Done) -> None:
+        """Send `group` and one Sync; `done` is called when ReadyForQuery came.
+
+        Before it is called each statement has its ``value`` or its ``error``. If one failed, it has its ``error``, and
+        the others, which the server rolled back, may have neither.
+        """
+
+    def describe(self, statement: Statement, done: Done) -> None:
+        """Have the database check a session's statement without running it; `done` as for `start`."""
+
+    def in_transaction(self) -> bool:
+        """Whether the session is inside a transaction block, failed or not."""
+
+    async def cancel(self, timeout: float) -> bool:
+        """Ask the server to stop what runs here.
+
+        Returns True when the request can no longer hit the next statement: the server has closed the connection that
+        carried it, or it never got out. False after `timeout` seconds: then the connection must not be used again.
+        """
+
+    def told(self, digits: int) -> None:
+        """The answer to :attr:`Database.question`: `extra_float_digits` of the session as it began."""
+
+    def reset_statements(self) -> Sequence[str]:
+        """The statements that bring a session back to its initial state."""
+
+    def after_reset(self) -> None:
+        """The reset was executed: forget what it destroyed."""
+
+    def close(self) -> None:
+        """Close at once. No callback follows."""
+
+
+class CopyLink(Link, Protocol):
+    """A link of PostgreSQL, which alone has COPY."""
+
+    def copy(self, statement: Statement, stream: Source | Sink, done: Done) -> None:
+        """Run a session's COPY FROM STDIN (`stream` gives the data) or TO STDOUT (it takes them); `done` as in `start`.
+
+        An exception of the stream's is the statement's ``error``. `cancel` ends it early.
+        """
+
+
+class Database(Protocol):
+    """What the pool must know of a database, whoever opens the connections."""
+
+    #: How many lanes may carry READs before somebody had to wait, and the most that may carry WRITEs.
+    read_lanes: int
+    max_write_lanes: int
+    #: Whether a group that stalls is broken up (needs a way to cancel from outside).
+    breaks_stalls: bool
+    #: "postgresql" or "sqlite": how statements are read.
+    dialect: str
+    #: Groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE` (rule 3 of the guard).
+    checks_keys_at_once: bool
+    #: Called when DDL was executed.
+    on_altered: Callable[[], None]
+    #: What callers await.
+    answer: type[Answer[Any]]
+
+    #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the row. It costs the
+    #: server next to nothing, so the time until the answer is the connection's round trip.
+    question: str | None
+    #: Whether a connection was met on which backslashes escape in plain strings; None until one was asked.
+    escapes: bool | None
+
+    def answered(self, values: Sequence[Any]) -> bool:
+        """The answer to `question`; False if statements must not be grouped in this database."""
+
+    def describe(self, text: Text) -> None:
+        """Set ``text.description`` if that needs no server."""
+
+    def doubts(self, text: Text) -> bool:
+        """An argument does not fit `text.description`: True if that may be out of date, and was forgotten."""
+
+    def check_keys_at_once(self, at_once: bool) -> None:
+        """Set `checks_keys_at_once`."""
+
+    def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
+        """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""
+
+    async def close(self) -> None:
+        """Release what the driver holds besides its links."""
+
+
+class Driver(Database, Protocol):
+    """Opens links to one database."""
+
+    async def connect(self, listener: LinkListener) -> Link:
+        """Open a connection or raise :class:`~db_pool_rs.errors.ConnectFailed`."""

@@ -1,0 +1,1 @@
+"""PostgreSQL over libpq, in pipeline mode."""

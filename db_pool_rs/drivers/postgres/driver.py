@@ -1,0 +1,89 @@
+"""The driver for PostgreSQL, over ``psycopg.pq``: opens links, and keeps what is known of statement texts.
+
+Mode balanced inherits from it, with another binding of libpq; psycopg is imported by the first driver that uses it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from ...conninfo import ConnectConfig
+from ...scheduler.cost import Text
+from ..base import LinkListener
+from .connect import connect
+from .dialect import PREPARABLE, PostgresDialect
+from .libpq import Libpq, psycopg_libpq
+from .link import PostgresLink
+from .staleness import CONFIRM_AFTER
+from .statements import Description
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
+
+    from ...config import PoolConfig
+
+
+class PostgresDriver(PostgresDialect):
+    """A :class:`~db_pool_rs.drivers.base.Driver`."""
+
+    #: How results are described and decoded.
+    description_type: type[Description] = Description
+
+    def __init__(self, config: PoolConfig, libpq: Libpq | None = None) -> None:
+        super().__init__(config)
+        assert isinstance(config.target, ConnectConfig)
+        self.libpq = libpq or psycopg_libpq()
+        self.max_statements = config.max_statements
+        #: Prepared statements have names. Given up where a proxy turns out to mix up server connections.
+        self.named = config.max_statements > 0
+        self._target = config.target
+        #: Of descriptions: part of their names, so that a text described anew has another one.
+        self.version = 0
+        self._altered = 0.0
+
+    async def connect(self, listener: LinkListener) -> PostgresLink:
+        """Open a connection; ConnectFailed lists every attempt."""
+        return PostgresLink(await connect(self._target, libpq=self.libpq), self, listener)
+
+    def describe(self, text: Text) -> None:
+        """Only the server knows the types."""
+
+    def learn(self, text: Text, result: PGresult) -> None:
+        """The server answered a Describe. What was known of the text stays if it is still right."""
+        known: Description | None = text.description
+        found = self.description_type.of_result(text.sql, result, self.version)
+        if known is not None and known.agrees(found):
+            known.learned = found.learned
+            return
+        if known is not None:
+            self.forget(text, known)
+            found = self.description_type.of_result(text.sql, result, self.version)
+        text.description = found
+
+    def direct(self, text: Text, result: PGresult) -> Description:
+        """Rows of a text that was run without asking first; if it is worth preparing, the pool knows it from now on."""
+        if text.lexical.command in PREPARABLE and text.description is None:
+            text.description = self.description_type.of_result(text.sql, result, self.version)
+        described = self.description_type.of_result(text.sql, result, self.version)
+        described.result_format = int(result.fformat(0)) if described.oids else 0
+        return described
+
+    def forget(self, text: Text, described: Description) -> None:
+        """What was known of a text is out of date; its next name is another one."""
+        if text.description is described:
+            text.description = None
+            self.version += 1
+
+    def doubts(self, text: Text) -> bool:
+        """Whether the types of a text may have changed; then they are forgotten, and the server is asked again."""
+        described: Description | None = text.description
+        if described is None or described.learned > max(self._altered, time.monotonic() - CONFIRM_AFTER):
+            return False
+        self.forget(text, described)
+        return True
+
+    def alter(self) -> None:
+        """Tables were changed: what was learned before may be out of date."""
+        self._altered = time.monotonic()
+        self.on_altered()

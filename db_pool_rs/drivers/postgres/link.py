@@ -1,0 +1,398 @@
+"""One connection to PostgreSQL, driven through libpq's pipeline mode.
+
+A group becomes one series of messages and one Sync. Texts that this connection has not prepared are parsed in front of
+their first use, in the same round trip. Only a text that nobody in the pool knows, with arguments, costs a round trip
+of its own: the server is asked for its types first.
+
+Everything up to ReadyForQuery is collected, then decoded and reported: before that nothing of it is committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from ...errors import ConnectionLost, DatabaseError, Error
+from ...errors.conditions import NAME_TAKEN, UNKNOWN_STATEMENT
+from ...record import Status
+from ...scheduler.model import Statement
+from ..base import Done, LinkListener
+from .dialect import CHECK_KEYS, checks_keys, is_shared
+from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
+from .prepared import Prepared
+from .results import LONG, LongResults
+from .servererrors import server_error, server_is_leaving, was_idle
+from .session_settings import is_kept
+from .socket import Wire
+from .staleness import REVOCABLE, alters, check_columns, may_heal
+from .statements import Description, check_count, most_described
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn, PGresult
+
+    from .driver import PostgresDriver
+
+#: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
+CHECK_AFTER = 1.0
+
+
+class PostgresLink(Wire):
+    """A :class:`~db_pool_rs.drivers.base.Link` over ``psycopg.pq``."""
+
+    def __init__(self, pgconn: PGconn, driver: PostgresDriver, listener: LinkListener) -> None:
+        self._driver = driver
+        self._prepared = Prepared(driver.max_statements)
+        self._most_described = most_described(driver.libpq.version())
+        self._group: Sequence[Statement] = ()
+        self._done: Done | None = None
+        #: What the server answers next, in order: statements, or what is sent in front of them: the text that is being
+        #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
+        self._steps: list[Any] = []
+        self._step = self._sent = self._earlier = 0  # earlier: statements done in other round trips of the group
+        #: The statement whose types the server is being asked for, and whether nothing is run.
+        self._asked: Statement | None = None
+        self._describing = False
+        #: What was prepared in front of statements of this group; an ALTER or DROP is not committed yet.
+        self._fresh: list[Description] = []
+        self._altered = False
+        self._ok = True
+        self._started, self._retried = 0.0, False
+        super().__init__(pgconn, listener, driver.libpq)
+        self._used = monotonic()
+        self._long = LongResults(self._loop)
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def start(self, group: Sequence[Statement], done: Done) -> None:
+        """Send `group` and one Sync; see :class:`~db_pool_rs.drivers.base.Link`."""
+        self._begin(group, done)
+        self._continue()
+
+    def _begin(self, group: Sequence[Statement], done: Done) -> None:
+        assert self._done is None, "bug: two groups on one connection"
+        assert self._cancelling is None, "bug: a cancel request is under way"
+        self._group, self._done = group, done
+        self._sent, self._earlier, self._retried = 0, 0, False
+        if not group[0].text.groupable:
+            self.settings.heard(group, self.in_transaction())
+        if self._fresh:
+            self._fresh = []
+
+    def describe(self, statement: Statement, done: Done) -> None:
+        """Ask for its types; see :class:`~db_pool_rs.drivers.base.Link`."""
+        self._describing = True
+        self.start((statement,), done)
+
+    def _continue(self) -> None:
+        """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
+        steps: list[Any] = []
+        self._steps, self._step = steps, 0
+        now = monotonic()
+        self._ok = self._encode_rest()
+        if not self._ok:  # nothing is sent; the caller of `start` does not expect the answer before it returns
+            self._started = now
+            self._loop.call_soon(self._finish)
+            return
+        try:
+            if now - self._used > CHECK_AFTER:
+                self._pgconn.pipeline_sync()
+                steps.append(None)
+            self._started = now
+            self._write(self._group if self._asked is None else (self._asked,), steps)
+            self._pgconn.pipeline_sync()
+            self._flush()
+        except self._libpq_error as error:
+            self._broke(error)
+
+    def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
+        """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
+        send, prepared, last = self._pgconn.send_query_prepared, self._prepared, None
+        if not self._sent and checks_keys(group, self._driver):
+            self._pgconn.send_query_params(CHECK_KEYS.encode(), None)
+            steps.append(b"")
+        for statement in group[self._sent :] if self._sent else group:
+            described = statement.text.description
+            if described is None or self._describing:
+                if self._write_unknown(statement, steps):
+                    break
+            else:
+                if described is not last:
+                    last = described
+                    if not self._driver.named or described.name not in prepared.names:
+                        self._parse(described, steps)
+                    prepared.touch(described.name)
+                    name = described.name if self._driver.named else b""
+                    formats, result_format = described.formats, described.result_format
+                send(name, statement.params, formats, result_format)
+                steps.append(statement)
+            self._sent += 1
+
+    def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
+        """A text without a description: with parameters it must be described first (True), else it is just run."""
+        text = statement.text
+        if not (self._describing or self.settings.must_ask(statement)):
+            given = None if is_kept(text) else statement.described  # of this execution, or seen by its cursor
+            best = 0 if given is None else given.best_format()
+            self._pgconn.send_query_params(text.sql.encode(), None, result_format=best)
+            statement.described = given if given is not None and given.result_format == best else None
+            steps.append(statement)
+            return False
+        self._asked = statement
+        self._pgconn.send_prepare(b"", text.sql.encode())
+        self._pgconn.send_describe_prepared(b"")
+        steps += (b"", text)
+        return True
+
+    def _encode_rest(self) -> bool:
+        """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
+
+        All of them before the first message is written: half a group must not lie in libpq's buffer. Nor must half a
+        group be committed: if types are missing in a group of the pool's, they are asked for before all else.
+        """
+        self._asked = self._group[0] if self._describing else None
+        if self._asked is not None:
+            return True
+        several = is_shared(self._group)
+        for statement in self._group[self._sent :] if self._sent else self._group:
+            described = statement.text.description
+            try:
+                if described is None:
+                    check_count(statement.args, self._most_described)
+                    if several and (self._describing or self.settings.must_ask(statement)):
+                        self._asked = statement
+                        return True
+                    described = statement.described
+                elif statement.described is not described:
+                    statement.params = described.encode(statement.args)
+                    statement.described = described
+                if described is not None and described.is_sensitive and statement.want:
+                    self.settings.check(described)
+            except Error as error:
+                statement.error = error
+                return False
+        return True
+
+    def _parse(self, described: Description, steps: list[Any]) -> None:
+        """Prepare a known text on this connection, in front of its first use."""
+        name = described.name if self._driver.named else b""
+        for old in self._prepared.surplus() if name else ():
+            self._pgconn.send_query_params(b'DEALLOCATE "' + old + b'"', None)
+            steps.append(old)
+        self._pgconn.send_prepare(name, described.sql, described.param_oids)
+        self._prepared.add(name)
+        steps.append(described)
+
+    # -- receiving -----------------------------------------------------------------------------------------------
+
+    def _readable(self) -> None:
+        try:
+            self._pgconn.consume_input()
+        except self._libpq_error as error:
+            self._broke(error)
+            return
+        if self._writing:
+            self._writable()
+        if self._done is not None:
+            self._pump()
+        else:
+            self._take_notifications()
+
+    def _pump(self) -> None:
+        """Take every result that has arrived; on the last one, the Sync's, the group ends."""
+        steps, step = self._steps, self._step
+        is_busy, get_result = self._pgconn.is_busy, self._pgconn.get_result
+        ended = False
+        while not is_busy():
+            result = get_result()
+            if result is None:  # the end of one statement's results; twice: libpq has no more to give
+                if ended:
+                    break
+                ended = True
+                continue
+            ended = False
+            status = result.status
+            if status == PIPELINE_SYNC and step >= len(steps):
+                self._step = step
+                self._ended()
+                return
+            # Beyond the last step it is the commit itself that failed, as with a deferred constraint.
+            target = steps[step] if step < len(steps) else self._group[-1]
+            if status in ANSWERS and target is not None:
+                if type(target) is Statement:
+                    target.value = result
+                else:
+                    self._learn(target, result)
+            elif status == PIPELINE_ABORTED:
+                self._ok = False
+            elif not self._failed(target, result, step):
+                return
+            step += 1
+        self._step = step
+        if self._pgconn.status == CONNECTION_BAD:
+            self._die(ConnectionLost(self._pgconn.get_error_message().strip(), sent=True), sent=True)
+
+    def _learn(self, target: Any, result: PGresult) -> None:
+        """Something that was sent in front of a statement succeeded."""
+        if isinstance(target, Description):
+            self._prepared.was_added(target.name)
+            self._fresh.append(target)
+        elif isinstance(target, bytes):
+            self._prepared.was_dropped(target)
+        elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
+            self._driver.learn(target, result)
+        else:
+            driver = self._driver
+            self._asked.described = driver.description_type.of_result(target.sql, result, driver.version)
+
+    def _failed(self, target: Any, result: PGresult, step: int) -> bool:
+        """A step was not answered by a success; False if that was the end of the connection."""
+        if result.status == PIPELINE_SYNC and target is None:
+            return True  # the sign of life
+        if result.status == PIPELINE_SYNC or result.status in ANSWERS:
+            self._step = step
+            self._die(ConnectionLost("the server's answers are out of order", sent=True), sent=True)
+            return False
+        culprit = target if type(target) is Statement else self._owner(step)
+        error = server_error(result, None if target is None else culprit.text.sql)
+        if target is None or error.severity in ("FATAL", "PANIC"):  # an error at the sign of life is no statement's
+            self._step = step
+            self._die(error, sent=True)
+            return False
+        if result.status in COPIES:
+            self._die(server_error(result, None), sent=True)
+            return False
+        self._ok = False
+        culprit.error = error
+        return True
+
+    def _owner(self, step: int) -> Statement:
+        """The statement that a step was sent for: the next one, or the one that is being described."""
+        for target in self._steps[step:]:
+            if type(target) is Statement:
+                return target
+        assert self._asked is not None, "bug: a step for nobody's sake"
+        return self._asked
+
+    # -- the end of a group --------------------------------------------------------------------------------------
+
+    def _ended(self) -> None:
+        """ReadyForQuery: what the group did is final, unless a part of it is still to be sent."""
+        now = monotonic()
+        self._used = now
+        group = self._group
+        self._take_notifications()
+        if self._describing:
+            self._report(self._ok, 0)
+        elif self._ok and self._sent < len(group):
+            self.listener.on_round_trip(self, now - self._started)
+            self._earlier = self._sent
+            self._continue()
+        elif self._ok:
+            if self._fresh:
+                check_columns(group, self._fresh, self._driver)
+            self._note_altering(group)
+            self._finish()
+        else:
+            self._prepared.settle()
+            if not self._heal():
+                self._finish()
+
+    def _note_altering(self, group: Sequence[Statement]) -> None:
+        if self._altered or alters(group):
+            self._driver.alter()
+            self._altered = self.in_transaction()  # others see it when it is committed
+
+    def _finish(self) -> None:
+        """Decode and report the group."""
+        if self._done is None:  # the connection was lost meanwhile
+            return
+        size = self._decode(self._group) if self._ok else 0
+        if self._long.todo:  # the group is answered, whatever happens to the connection now
+            self._long.start(self._watch, lambda: self._report(True, size))
+        else:
+            self._report(self._ok, size)
+
+    def _report(self, ok: bool, size: int) -> None:
+        done, self._done, self._group, self._describing = self._done, None, (), False
+        self._steps = []  # a result belongs to its caller
+        if done is not None:
+            done(ok, monotonic() - self._started, size)
+
+    def _decode(self, group: Sequence[Statement]) -> int:
+        """Turn results into what callers want; the size of the largest in bytes."""
+        largest, session, known = 0, self._pgconn, None
+        for statement in group:
+            result, described = statement.value, statement.described
+            if statement.want:
+                try:
+                    if described is None:
+                        described = self._driver.direct(statement.text, result)
+                    size = described.size(result)
+                    if size > largest:
+                        largest = size
+                    if size > LONG:
+                        self._long.todo.append((statement, described.decoder_for(session)))
+                    else:
+                        statement.value = described.decoder_for(session).decode(result)
+                except Error as error:
+                    statement.error = error
+            else:
+                tag = result.command_status or b""
+                if tag != known:  # those of a group are mostly alike
+                    known, status = tag, self._status(tag)
+                statement.value = status
+        return largest
+
+    def _status(self, tag: bytes) -> Status:
+        if tag in (b"DISCARD ALL", b"DEALLOCATE ALL"):
+            self._prepared.clear()
+        return Status(tag.decode())
+
+    def _heal(self) -> bool:
+        """Forget a plan that is out of date; True if the statement, being alone, is prepared anew and sent again."""
+        group = self._group
+        statement = next((one for one in group if one.error is not None), group[0])
+        error = statement.error
+        if not isinstance(error, DatabaseError) or not may_heal(statement, error):
+            return False
+        if statement.described is not None:
+            self._prepared.discard(statement.described.name)
+            self._driver.forget(statement.text, statement.described)
+        mixed_up = error.sqlstate == NAME_TAKEN or (self._retried and error.sqlstate == UNKNOWN_STATEMENT)
+        if mixed_up:
+            self._driver.named = False  # a proxy deals statements out to other connections: names mean nothing there
+        if len(group) > 1 or self.in_transaction() or (self._retried and not mixed_up):
+            return False
+        self._retried, self._sent = True, 0
+        statement.reset()
+        self._continue()
+        return True
+
+    # -- losing, cancelling, closing -----------------------------------------------------------------------------
+
+    async def cancel(self, timeout: float) -> bool:
+        """Send a CancelRequest, unless all that is left to do is ours."""
+        return self._long.give_up(self._group) or await super().cancel(timeout)
+
+    def _die(self, error: Exception, sent: bool) -> None:
+        """The connection is lost: close it and tell the listener, once."""
+        cause = self._fatal or error
+        leaving = isinstance(cause, DatabaseError) and server_is_leaving(cause)
+        revocable = leaving and all(one.text.kind in REVOCABLE for one in self._group)
+        if (revocable or was_idle(cause)) and self._step < len(self._steps) and not self._earlier:
+            sent = False  # the server gave up before it had executed the group, so it cannot have committed it
+        running = self._done is not None or self._copying
+        self._done, self._group = None, ()
+        self.close()
+        self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)
+
+    def after_reset(self) -> None:
+        """DISCARD ALL dropped the prepared statements too."""
+        self._prepared.clear()
+        self.settings.reset()
+
+    def close(self) -> None:
+        """Close at once."""
+        self._done = None
+        super().close()

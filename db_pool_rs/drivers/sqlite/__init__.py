@@ -1,0 +1,1 @@
+"""SQLite over the standard library, on worker threads."""

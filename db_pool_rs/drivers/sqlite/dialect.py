@@ -1,0 +1,62 @@
+"""What a pool must know of SQLite, whoever opens the connections."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ...aio import Answer
+from ...conninfo import SqliteConfig
+from ...errors import InterfaceError
+from ...scheduler.cost import Text
+from .database import Settings
+from .plan import BEGIN_READ_ONLY, BEGIN_READ_WRITE
+
+if TYPE_CHECKING:
+    from ...config import PoolConfig
+
+ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
+#: How long others of the same pool are kept waiting by one writer before they are refused, at least.
+PATIENCE = 5.0
+
+
+class SqliteDialect:
+    """The part of a :class:`~db_pool_rs.drivers.base.Driver` that needs no connection."""
+
+    dialect = "sqlite"
+    #: Nothing to ask: the time of a statement is taken on its thread, without the way there.
+    question: str | None = None
+    #: Backslashes mean nothing in SQLite's strings.
+    escapes: bool | None = False
+    read_lanes = 1
+    max_write_lanes = 1
+    #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
+    breaks_stalls = False
+    answer: type[Answer[Any]] = Answer
+    #: Its keys are checked in each statement's savepoint, and its catalogue needs no guard.
+    checks_keys_at_once = False
+
+    def __init__(self, config: PoolConfig) -> None:
+        self.on_altered: Callable[[], None]
+        assert isinstance(config.target, SqliteConfig)
+        self.settings = Settings.of(config.target, config.max_statements, f"dbp-{uuid.uuid4()}")
+        self.patience = max(PATIENCE, config.target.busy_timeout)
+        self.stall = config.stall_ms / 1000
+
+    def answered(self, values: Sequence[object]) -> bool:
+        """Nothing is asked."""
+        return True
+
+    def doubts(self, text: Text) -> bool:
+        """The text itself never changes."""
+        return False
+
+    def check_keys_at_once(self, at_once: bool) -> None:
+        """There is no guard that would ask for it."""
+
+    def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
+        """The BEGIN for these options. All transactions are serializable; `deferrable` has no meaning here."""
+        if isolation is not None and str(isolation).lower().replace(" ", "_") not in ISOLATION:
+            raise InterfaceError(f"isolation: one of {', '.join(ISOLATION)} expected, got {isolation!r}")
+        return BEGIN_READ_ONLY if readonly else BEGIN_READ_WRITE

@@ -1,0 +1,255 @@
+"""Every error of the package: one tree, the same classes from every engine.
+
+    Error
+      ConfigError                 an option, config key or connection string that cannot be (also a ValueError)
+      ModeUnavailableError        a mode was asked for that is not installed
+      InterfaceError              wrong use of the package
+        ArgumentError             number, type or range of a statement's arguments; nothing was sent
+      DecodeError                 a value that Python cannot represent
+      StatementTimeout            the deadline passed while the statement ran (also a TimeoutError)
+      PoolError
+        PoolTimeout               no connection in time; tells who holds them (also a TimeoutError)
+        PoolClosed                (also an InterfaceError)
+        PoolOverloaded            more callers are waiting than `max_waiting` allows
+      DatabaseConnectionError
+        ConnectFailed             no session could be opened; tells what was tried
+        ConnectionLost            a session ended while it was in use
+      DatabaseError               the server refused or could not do it: one class per SQLSTATE class, and below it
+        IntegrityConstraintViolation           one per code, named as in psycopg.errors
+          UniqueViolation
+        ...
+
+Every error has `.sqlstate` (None where there is none), and `.safe_to_retry`. The latter is true only where both hold:
+
+1. nothing of the call can have been committed, so that to repeat it cannot do it twice;
+2. what was in its way passes by itself, so that to repeat it may help.
+
+That is: `ConnectFailed` unless it is permanent (a wrong password stays wrong), `ConnectionLost` and `StatementTimeout`
+if nothing had been sent, `PoolTimeout`, `PoolOverloaded`, and of `DatabaseError` 40001, 40P01 and 55P03, where the
+server has rolled back, and 53300 and 57P03, where it has not let us in. Any other error of a statement is rolled back
+as well, but to repeat it would only give the same error (23505, 42P01), or somebody wanted it stopped (57014, 57P01).
+Where the outcome is unknown (08007, 40003) it is never true, nor is it for CALL, DO and texts of several statements:
+these may have committed a part of themselves before they failed. Inside a transaction, it is the whole transaction that
+is safe to repeat.
+
+All errors can be pickled and copied with all their fields. No message carries a password: see `redact`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from . import _sqlstates
+from ._sqlstates import *  # noqa: F403
+from .base import DatabaseError, Error
+from .redact import HIDDEN, is_secret, redact
+
+if TYPE_CHECKING:
+    from .sqlite import sqlite_error
+
+__all__ = [
+    "ArgumentError",
+    "ConfigError",
+    "ConnectFailed",
+    "ConnectionLost",
+    "DatabaseConnectionError",
+    "DatabaseError",
+    "DecodeError",
+    "Error",
+    "InterfaceError",
+    "ModeUnavailableError",
+    "PoolClosed",
+    "PoolError",
+    "PoolOverloaded",
+    "PoolTimeout",
+    "StatementTimeout",
+    "database_error",
+    "redact",
+    "sqlite_error",
+]
+__all__ += _sqlstates.__all__
+
+_SHOWN_HOLDERS = 20
+#: Attributes of a DatabaseError that the server's ErrorResponse has, by the protocol's letters.
+_LETTERS = {
+    "sqlstate": "C", "message": "M", "detail": "D", "hint": "H", "position": "P", "internal_position": "p",
+    "internal_query": "q", "where": "W", "schema": "s", "table": "t", "column": "c", "datatype": "d", "constraint": "n",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """`sqlite_error` alone needs sqlite3, and is needed by those who have it."""
+    if name != "sqlite_error":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .sqlite import sqlite_error
+
+    sqlite_error.__module__ = __name__
+    return globals().setdefault(name, sqlite_error)
+
+
+class ConfigError(Error, ValueError):
+    """An option has a value that cannot be.
+
+    `key` is the option's name or path ("simple.thread_pool_size"); `value` what was given, `***` if the key is that of
+    a secret, and without its passwords if it is a text; `allowed` says what would be right, in words or as choices.
+    """
+
+    def __init__(self, key: str, value: object, allowed: str | Iterable[str]) -> None:
+        self.key = key
+        self.value: object = HIDDEN if is_secret(key) else redact(value) if isinstance(value, str) else value
+        self.allowed = allowed if isinstance(allowed, str) else ", ".join(allowed)
+        shown = HIDDEN if self.value is HIDDEN else redact(repr(self.value))
+        # `allowed` is not redacted: it may well show a connection string with a password as an example.
+        Exception.__init__(self, f"{key}: {shown} is not allowed; allowed: {self.allowed}")
+
+
+#: What serves PostgreSQL where nothing is built: the libraries of modes simple and balanced.
+INSTALL_PSYCOPG = 'pip install "psycopg[binary]"'
+
+
+class ModeUnavailableError(Error):
+    """The deployment mode asked for cannot be used here: `mode`, `reason`, and `install`, what helps."""
+
+    def __init__(self, mode: str, reason: str, install: str) -> None:
+        self.mode = mode
+        self.reason = reason
+        self.install = install
+        super().__init__(f"mode {mode!r} is not available: {reason}. To install it: {install}")
+
+
+class InterfaceError(Error):
+    """The package was used in a way that cannot work: closed pool, foreign event loop, forked process, ..."""
+
+
+class ArgumentError(InterfaceError):
+    """The arguments of a statement do not fit it: their number, a type, a range. Nothing was sent."""
+
+
+class DecodeError(Error):
+    """The database returned a value that the Python type for it cannot represent."""
+
+
+class StatementTimeout(Error, TimeoutError):
+    """The deadline passed while the statement ran. If `sent`, the server may have done it nevertheless."""
+
+    def __init__(self, message: str, *, sent: bool) -> None:
+        self.sent = sent
+        super().__init__(message)
+
+    @property
+    def safe_to_retry(self) -> bool:
+        return not self.sent
+
+
+class PoolError(Error):
+    """The pool could not serve a call."""
+
+
+class PoolTimeout(PoolError, TimeoutError):
+    """No connection became free in time.
+
+    `holders` has one line for each connection in use (who, where acquired, since when, last statement), longest held
+    first; `stats` is the `PoolStats` of that moment, None where there is no pool.
+    """
+
+    def __init__(self, message: str, holders: Iterable[str] = (), stats: Any = None) -> None:
+        self.holders: tuple[str, ...] = tuple(redact(holder) for holder in holders)
+        self.stats = stats
+        lines = [message, *(f"  {holder}" for holder in self.holders[:_SHOWN_HOLDERS])]
+        if len(self.holders) > _SHOWN_HOLDERS:
+            lines.append(f"  and {len(self.holders) - _SHOWN_HOLDERS} more")
+        super().__init__("\n".join(lines))
+
+    @property
+    def safe_to_retry(self) -> bool:
+        return True
+
+
+class PoolClosed(PoolError, InterfaceError):
+    """The pool is closed or closing."""
+
+
+class PoolOverloaded(PoolError):
+    """More callers are waiting already than the pool allows."""
+
+    @property
+    def safe_to_retry(self) -> bool:
+        return True
+
+
+class DatabaseConnectionError(Error):
+    """The connection to the database, not a statement, failed."""
+
+
+class ConnectFailed(DatabaseConnectionError):
+    """No session could be opened.
+
+    `attempts` has one line for each host and address that was tried, with its own error; `sqlstate` is the server's
+    (28P01, 3D000, 53300, ...) or None if it gave none; `permanent` says that to try again cannot help (wrong password).
+    """
+
+    def __init__(
+        self, message: str, attempts: Iterable[str] = (), *, sqlstate: str | None = None, permanent: bool = False
+    ) -> None:
+        self.attempts: tuple[str, ...] = tuple(redact(attempt) for attempt in attempts)
+        self.sqlstate = sqlstate
+        self.permanent = permanent
+        #: The first line of the text: what failed, without the attempts.
+        self.reason = redact(message)
+        super().__init__("\n".join([message, *(f"  {attempt}" for attempt in self.attempts)]))
+
+    @property
+    def safe_to_retry(self) -> bool:
+        return not self.permanent
+
+
+class ConnectionLost(DatabaseConnectionError):
+    """The session ended while it was in use. If `sent`, it is unknown whether the server has done the statement."""
+
+    def __init__(
+        self, message: str = "the connection to the database was lost", *, sent: bool, sqlstate: str | None = None
+    ) -> None:
+        self.sent = sent
+        self.sqlstate = sqlstate
+        #: Why, without what became of the statement.
+        self.reason = redact(message)
+        outcome = "the outcome of the statement is unknown" if sent else "the statement had not been sent"
+        super().__init__(f"{message}; {outcome}")
+
+    @property
+    def safe_to_retry(self) -> bool:
+        return not self.sent
+
+
+def database_error(fields: Mapping[str, str | None], query: str | None = None) -> DatabaseError:
+    """The error for an ErrorResponse; its class is that of `fields["sqlstate"]`, else of its first two characters.
+
+    `fields` are named as the attributes of `DatabaseError`; all may be missing. `query` is the statement's text.
+    """
+    sqlstate = fields.get("sqlstate") or ""
+    table = _sqlstates.BY_SQLSTATE
+    kind = table.get(sqlstate) or table.get(f"{sqlstate[:2]}000", DatabaseError)
+    return kind(fields.get("message") or "unknown error", fields, query)
+
+
+def server_error(
+    field: Callable[[str], str | None], query: str | None, unsaid: Callable[[], str] = str
+) -> DatabaseError:
+    """The error for an ErrorResponse that tells its fields by the letters that the protocol has for them.
+
+    `unsaid` gives the message where the server gave none.
+    """
+    fields = {name: field(letter) for name, letter in _LETTERS.items()}
+    # The untranslated severity exists since PostgreSQL 9.6; proxies may send only the other.
+    fields["severity"] = field("V") or field("S")
+    fields["message"] = fields["message"] or unsaid() or "the server reported an error without a message"
+    error = database_error(fields, query)
+    error.__dict__["routine"] = field("R")
+    return error
+
+
+# People should see, import and pickle the public name.
+for _name in __all__:
+    if _name in globals():
+        globals()[_name].__module__ = __name__

@@ -1,0 +1,398 @@
+"""Between a pool and its engine: carries calls there and hears, on the event loop's thread, what has become of them.
+
+Statements of the pool's callers pass this module by (see :mod:`.pool`). What is told here is the rest: connections that
+are lent, made, lost; a borrower's statements; and errors, which are made of what the engine says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from db_pool_rs_full import Pool as Native
+
+from ..conninfo import ConnectConfig
+from ..conninfo.password import ask_password
+from ..errors import ConnectionLost, DecodeError, Error
+from ..guard.verdicts import REASONS
+from ..metrics.counters import PoolMetrics
+from ..metrics.histogram import Histogram
+from ..pool.executor import Experience, Service
+from ..pool.failures import failure
+from ..pool.outages import reason_of
+from ..scheduler.waiter import Reason, Waiter
+from . import options
+from .errors import Loss, lost_error
+from .link import FullLink
+
+if TYPE_CHECKING:
+    from ..config import PoolConfig
+    from ..metrics import PoolGauges, PoolStats
+    from ..scheduler.cost import Text
+    from ..scheduler.limits import Limits
+    from ..sql import StatementClass
+    from .driver import Driver
+
+logger = logging.getLogger("db_pool_rs")
+
+#: How long the engine may take to end. It waits for nobody but its own connections.
+_ENDING = 5.0
+
+
+class FullRunner(Service):
+    """Serves one pool through the engine."""
+
+    driver: Driver
+
+    def __init__(
+        self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop,
+        known: dict[str, Text], threads: int, blocking: int,
+    ) -> None:  # fmt: skip
+        super().__init__(config, driver, limits, loop)
+        self.native = Native(
+            driver.target(),
+            options.limits(limits),
+            options.options(config, greets=driver.question is not None or config.init is not None),
+            threads,
+            blocking,
+            loop,
+        )
+        self._known = known
+        self._waiters: dict[int, Waiter] = {}
+        self._links: dict[int, FullLink] = {}
+        self._token = 0
+        #: Who waits for what the engine was asked for under a number.
+        self._expected: dict[int, FullLink | asyncio.Future[bool]] = {}
+        self._running: list[tuple[float, str]] = []
+        self._ended = False
+        #: Where the engine tells that something has happened.
+        self._descriptor = -1
+        #: What became of a first connection was told. The engine's figures run ahead of what it tells.
+        self._tried = False
+
+    # -- what the pool asks for ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Hear what the engine tells; it has begun."""
+        timeout = self.config.command_timeout
+        self.native.attach(self, self.loop.call_soon, self.native.flush, self._known, timeout)
+        self._descriptor = self.native.fileno()
+        self.loop.add_reader(self._descriptor, self.native.drain)
+
+    def acquire(self, waiter: Waiter) -> None:
+        """Take in somebody who wants a connection."""
+        waiter.enqueued = self.loop.time()
+        seconds = None if waiter.deadline is None else max(0.0, waiter.deadline - waiter.enqueued)
+        waiter.ticket = self.native.acquire(seconds)
+        self._waiters[waiter.ticket] = waiter
+
+    def abandon(self, item: Any) -> None:
+        """The caller no longer waits for `item`, an answer or a connection."""
+        self.metrics.cancelled += 1
+        if isinstance(item, Waiter):
+            if self._waiters.pop(item.ticket, None) is not None:
+                self.native.cancel(item.ticket)
+        else:
+            self.native.abandon(item)
+
+    def release(self, conn: FullLink, healthy: bool) -> None:
+        """A clean session comes back."""
+        self._users.pop(conn.id, None)
+        if self._links.pop(conn.id, None) is not None:
+            self.native.release(conn.id, healthy)
+
+    def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
+        """Close a connection that is of no use any more."""
+        self.native.abort(conn.id, reason, retire)
+
+    def shut_down(self) -> None:
+        """Finish what is there and take no new work."""
+        self.native.shut_down()
+
+    def terminate(self) -> None:
+        """Close every connection now."""
+        self.native.terminate()
+
+    def resize(self, min_size: int, max_size: int) -> None:
+        """Change the bounds."""
+        self.native.resize(min_size, max_size)
+
+    def expire(self) -> None:
+        """Replace every connection as soon as it is free."""
+        self.native.expire()
+
+    def leave(self) -> None:
+        """This is a child process, in which the engine's threads do not exist."""
+        super().leave()
+        if self._descriptor >= 0 and not self.loop.is_closed():
+            self.loop.remove_reader(self._descriptor)
+
+    def held(self) -> int:
+        """The descriptor on which the engine tells that something has happened."""
+        return self._descriptor
+
+    def drained(self) -> bool:
+        """Whether the engine has ended."""
+        return self._ended
+
+    async def stop(self) -> None:
+        """After the engine has ended: hear nothing more."""
+        while not self._ended:
+            try:
+                await asyncio.wait_for(self.until(self.drained), _ENDING)
+            except (asyncio.TimeoutError, TimeoutError):
+                if not self.native.reading():  # its end is told after the last result
+                    logger.error("the engine does not end")
+                    break
+        await super().stop()
+        self.loop.remove_reader(self._descriptor)
+        self._descriptor = -1
+        self.native.close()
+
+    # -- sessions ------------------------------------------------------------------------------------------------
+
+    def expect(self, who: FullLink | asyncio.Future[bool]) -> int:
+        """A number under which the engine's answer will reach `who`."""
+        self._token += 1
+        self._expected[self._token] = who
+        return self._token
+
+    def stop_on(self, link: FullLink) -> asyncio.Future[bool]:
+        """Have the server asked to stop what runs on `link`; True when the request can hit nothing else any more."""
+        stopped: asyncio.Future[bool] = self.loop.create_future()
+        self.native.stop(link.id, self.expect(stopped))
+        return stopped
+
+    def lent(self, item: int, conn: int) -> None:
+        """A connection is lent to a waiter."""
+        waiter = self._waiters.pop(item, None)
+        if waiter is None:
+            self.native.release(conn, True)  # he has gone meanwhile
+            return
+        link = self._links[conn] = FullLink(conn, self)
+        self.on_lend(link, waiter)
+
+    def not_lent(self, item: int, error: Exception) -> None:
+        """A waiter is refused."""
+        waiter = self._waiters.pop(item, None)
+        if waiter is not None and not waiter.future.done():
+            waiter.future.set_exception(error)
+
+    def ran(self, token: int, ok: bool, seconds: float, in_transaction: bool, results: list[Any]) -> None:
+        """A borrower's statements are answered."""
+        link = self._expected.pop(token)
+        assert isinstance(link, FullLink)
+        link.ran(ok, seconds, in_transaction, results)
+
+    def ran_lost(self, token: int) -> None:
+        """They will not be answered: the loss of the connection is told, too."""
+        self._expected.pop(token)
+
+    def copy_turn(self, token: int, piece: bytes | None) -> None:
+        """A borrower's COPY asks for a piece of its data, or gives one."""
+        link = self._expected.get(token)
+        if isinstance(link, FullLink):
+            link.copy_turn(piece)
+
+    def notified(self, conn: int, pid: int, channel: str, payload: str) -> None:
+        """A notification for whoever holds the connection."""
+        user = self._users.get(conn)
+        if user is not None and user.on_notification is not None:
+            user.on_notification(pid, channel, payload)
+
+    def stopped(self, token: int, closed: bool) -> None:
+        """A request to stop has ended: the server has closed its connection, or it may still hit what runs next."""
+        future = self._expected.pop(token)
+        assert isinstance(future, asyncio.Future)
+        if not future.done():
+            future.set_result(closed)
+
+    def lent_lost(self, conn: int, loss: Loss) -> None:
+        """A connection that is lent is gone."""
+        link, user = self._links.pop(conn, None), self._users.pop(conn, None)
+        if link is not None:
+            link.close()
+        if user is not None:
+            user.lost(lost_error(loss), loss[2] and user.busy)
+
+    # -- connections ---------------------------------------------------------------------------------------------
+
+    def greet(self, conn: int) -> None:
+        """A new connection is to be looked at and prepared."""
+        link = self._links[conn] = FullLink(conn, self)
+        self.spawn(self._greet(link))
+
+    async def _greet(self, link: FullLink) -> None:
+        refused = round_trip = None
+        try:
+            round_trip = await self.prepare(link)
+        except Exception as error:
+            refused = self.not_connected(error)
+        self._links.pop(link.id, None)
+        self.native.greeted(link.id, refused, round_trip)
+        self._changed.set()
+
+    def altered(self) -> None:
+        """DDL was executed on a shared connection."""
+        self.driver.on_altered()
+
+    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+        """Texts are of another class than they seemed, or may be grouped, or no longer."""
+        for text, kind, groupable in changes:
+            text.kind, text.groupable = kind, groupable
+            self.driver.regroup(text)
+
+    def experience(self, text: Text) -> Experience:
+        """What is known of a text from its executions."""
+        if text.description is None:
+            return Experience(0, 0.0, False, False)
+        return Experience(*self.native.experience(text.description))
+
+    def clean_up(self, conn: int) -> None:
+        """A shared connection is to be brought back to its initial state."""
+        link = self._links[conn] = FullLink(conn, self)
+        self.spawn(self._clean_up(link))
+
+    async def _clean_up(self, link: FullLink) -> None:
+        clean = True
+        try:
+            await self.in_time(link, self.clean(link, self.use(link)))
+        except Exception as error:
+            self.last_error, clean = error, False
+        self._users.pop(link.id, None)
+        self._links.pop(link.id, None)
+        self.native.cleaned(link.id, clean)
+
+    def needs_password(self, conn: int) -> None:
+        """A connection cannot be opened without the password of this moment."""
+        self.spawn(self._ask_password(conn))
+
+    async def _ask_password(self, conn: int) -> None:
+        target = self.config.target
+        assert isinstance(target, ConnectConfig)
+        assert target.password_provider is not None
+        try:
+            password = await ask_password(target.password_provider, target.connect_timeout)
+        except Exception as error:
+            self.native.password(conn, None, self.not_connected(error))
+            self._changed.set()
+            return
+        self.native.password(conn, password, False)
+
+    def opening(self) -> bool:
+        """Whether a connect is under way."""
+        return (self.limits.min_size > 0 and not self._tried) or self.native.gauges()["opening"] > 0
+
+    def not_connected(self, error: Exception) -> bool:
+        """A connection could not be opened or prepared."""
+        self._tried = True
+        return super().not_connected(error)
+
+    def opened(self) -> None:
+        """A connection serves."""
+        self._tried = True
+        self.connected()
+        self._changed.set()
+
+    def not_opened(
+        self, attempts: list[str], sqlstate: str | None, permanent: bool, cause: Mapping[str, str] | None
+    ) -> None:
+        """A connection could not be opened."""
+        self.not_connected(self.driver.not_opened(attempts, sqlstate, permanent, cause))
+
+    def gone(self, loss: Loss) -> None:
+        """A connection is lost."""
+        self.lost(lost_error(loss))
+
+    def changed(self) -> None:
+        """The connections are not what they were: whoever waits for that looks again."""
+        self._changed.set()
+
+    def notice(self, fields: Mapping[str, str]) -> None:
+        """A notice or warning of the server."""
+        self.on_notice(None, self.driver.error(fields, None))
+
+    def import_loaders(self, module: str) -> None:
+        """A value has come that only psycopg can read."""
+        self.spawn(self._import_loaders(module))
+
+    async def _import_loaders(self, module: str) -> None:
+        try:
+            await self.loop.run_in_executor(None, import_module, module)
+        except Exception:
+            logger.debug("%s cannot be imported", module, exc_info=True)  # whoever needs it is told why
+        finally:
+            self.native.loaders_imported()
+
+    def ended(self) -> None:
+        """The last connection is closed."""
+        self._ended = True
+        self._changed.set()
+
+    def broken(self) -> None:
+        """The engine panicked: nobody will be answered any more."""
+        logger.error("the engine of this pool has failed, which is a bug in db_pool_rs; the pool is of no use any more")
+        for item in list(self._waiters):
+            self.not_lent(item, self.lost_to_a_bug())
+        for conn in list(self._links):
+            self.lent_lost(conn, ("the engine has failed", None, True))
+
+    # -- errors --------------------------------------------------------------------------------------------------
+
+    def failed(self, fields: Mapping[str, str], sql: str | None) -> Exception:
+        """The error of a statement that the server refused."""
+        error = self.driver.error(fields, sql)
+        self.note_failure(error)
+        return error
+
+    def unreadable(self) -> Error:
+        """The error of a statement whose result is not what the server had announced."""
+        return DecodeError("the columns are of other types than when the statement was described")
+
+    def lost_to_a_bug(self) -> Error:
+        """The error of a call whose outcome nobody knows."""
+        return ConnectionLost("the engine has failed, which is a bug in db_pool_rs", sent=True)
+
+    def refused(
+        self, reason: str, sent: bool, waited: float, running: list[tuple[float, str]] | None, for_connection: bool
+    ) -> Error:
+        """The error of a call that the pool could not serve; `running` is None where it is what was told last."""
+        why, self._running = Reason(reason), self._running if running is None else running
+        if why is Reason.TIMEOUT:
+            self.metrics.timeouts += 1
+        return failure(self, why, sent, waited, for_connection)
+
+    # -- reports -------------------------------------------------------------------------------------------------
+
+    def running(self) -> Iterable[tuple[float, str]]:
+        """What ran on shared connections when somebody waited for them in vain."""
+        return self._running
+
+    def gauges(self) -> PoolGauges:
+        """How things stand."""
+        from ..metrics import PoolGauges
+
+        now = self.native.gauges()
+        busy = now["lanes"] + now["alone"] + now["sessions"]
+        return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else reason_of(self.last_error))
+
+    def stats(self) -> PoolStats:
+        """What the engine has counted, and what was counted here: sessions."""
+        counted, mine = self.native.counters(), self.metrics
+        counted["alone"] = dict(zip(REASONS, counted["alone"], strict=True))
+        rate, *measured = self.native.measures()
+        wait, run, group_size = (Histogram.of(*figures) for figures in measured)
+        total = PoolMetrics(
+            cancelled=mine.cancelled, timeouts=mine.timeouts, acquired=mine.acquired, hold=mine.hold, rate=mine.rate,
+            wait=wait, run=run, group_size=group_size, **counted,
+        )  # fmt: skip
+        total.statements += mine.statements
+        total.errors += mine.errors
+        wait.merge(mine.wait)
+        run.merge(mine.run)
+        stats = total.snapshot(self.gauges(), self.loop.time())
+        return replace(stats, queries_per_second=stats.queries_per_second + rate)

@@ -1,0 +1,42 @@
+"""What a pool measures: counters and histograms while it works (:mod:`.counters`), snapshots of them (:mod:`.stats`).
+
+Names are imported when they are first used: a pool that is never asked for figures does not load the snapshots.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .counters import PoolMetrics
+    from .histogram import Histogram, HistogramSummary, SlidingRate
+    from .stats import Metrics, PoolGauges, PoolStats, measure, resident_memory_mb
+
+__all__ = [
+    "Histogram",
+    "HistogramSummary",
+    "Metrics",
+    "PoolGauges",
+    "PoolMetrics",
+    "PoolStats",
+    "SlidingRate",
+    "measure",
+    "resident_memory_mb",
+]
+
+#: Where the names live; the others are snapshots.
+_HOMES = {
+    "Histogram": "histogram",
+    "HistogramSummary": "histogram",
+    "PoolMetrics": "counters",
+    "SlidingRate": "histogram",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOMES.get(name, 'stats')}", __name__), name)
+    globals()[name] = value
+    return value

@@ -1,0 +1,63 @@
+"""What a pool counts as it works. What it tells of that is in :mod:`.metrics`, which is imported when it is asked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from .histogram import Histogram, SlidingRate
+
+if TYPE_CHECKING:
+    from . import PoolGauges, PoolStats
+
+
+@dataclass(slots=True, kw_only=True)
+class PoolMetrics:
+    """The counters of one pool, updated in place (`metrics.errors += 1`, `metrics.wait.record(seconds)`).
+
+    Field names and meanings are those of PoolStats; the histograms `wait`, `run` and `hold` take seconds.
+    """
+
+    statements: int = 0
+    errors: int = 0
+    groups: int = 0
+    broken_up: int = 0
+    resent: int = 0
+    cancelled: int = 0
+    timeouts: int = 0
+    connects: int = 0
+    connect_failures: int = 0
+    lost: int = 0
+    acquired: int = 0
+    alone: dict[str, int] = field(default_factory=dict)
+    group_size: Histogram = field(default_factory=Histogram)
+    wait: Histogram = field(default_factory=Histogram)
+    run: Histogram = field(default_factory=Histogram)
+    hold: Histogram = field(default_factory=Histogram)
+    rate: SlidingRate = field(default_factory=SlidingRate)
+
+    def snapshot(self, gauges: PoolGauges, now: float) -> PoolStats:
+        """Everything at this moment; `now` is the clock that was passed to `rate.add`."""
+        from ..guard.verdicts import REASONS
+        from . import PoolStats
+
+        return PoolStats(
+            **gauges,
+            statements=self.statements,
+            errors=self.errors,
+            groups=self.groups,
+            broken_up=self.broken_up,
+            resent=self.resent,
+            cancelled=self.cancelled,
+            timeouts=self.timeouts,
+            connects=self.connects,
+            connect_failures=self.connect_failures,
+            lost=self.lost,
+            acquired=self.acquired,
+            ran_alone={reason: self.alone.get(reason, 0) for reason in REASONS},
+            queries_per_second=self.rate.rate(now),
+            group_size=self.group_size.summary(whole=True),
+            wait_ms=self.wait.summary(scale=1000.0),
+            run_ms=self.run.summary(scale=1000.0),
+            hold_ms=self.hold.summary(scale=1000.0),
+        )

@@ -1,0 +1,210 @@
+"""Which engine serves: the modes simple, balanced and full, and how one of them is chosen.
+
+The first of these that says something decides: the `mode` argument, the environment variable DB_POOL_MODE,
+`deployment.mode` of config.yaml; else `auto`. (As an argument "auto" says nothing, it is the default; DB_POOL_MODE=auto
+does overrule config.yaml.) A mode that was asked for is used or is an error; only `auto` looks at what is there.
+
+=========  ==========================================  ==========  =======================================
+mode       engine                                      complexity  needs
+=========  ==========================================  ==========  =======================================
+simple     pure Python                                 low         psycopg for PostgreSQL, else nothing
+balanced   the same, its driver in C                   medium      the module db_pool_rs_balanced
+full       Rust                                        high        the module db_pool_rs_full
+=========  ==========================================  ==========  =======================================
+
+How `auto` weighs them is in :mod:`~db_pool_rs.modes.selection`, what it knows of their speed in
+:mod:`~db_pool_rs.modes.figures`. Nothing is imported to find out what is installed, except a native module that is
+there: its version must be this package's.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+
+from .. import __version__
+from ..config import DeploymentConfig, load_config
+from ..config.options import shown
+from ..errors import INSTALL_PSYCOPG, ConfigError, ModeUnavailableError
+from .figures import ModeFigures, load_figures, save_figures
+from .selection import Candidate, Decision, Rejected, exclusions, select
+
+if TYPE_CHECKING:
+    from ..abc import Engine
+    from ..config import ConfigSource
+
+__all__ = [
+    "MODES",
+    "Decision",
+    "Mode",
+    "ModeFigures",
+    "Rejected",
+    "detect_best_mode",
+    "load_engine",
+    "load_figures",
+    "pool_defaults",
+    "resolve_mode",
+    "save_figures",
+    "unavailable",
+]
+
+#: What a pool connects to: "postgresql" or "sqlite"; None stands for either.
+Database = str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mode:
+    """A mode: its place in the complexity levels, the module with its engine.
+
+    `native` is the module that it cannot do without, `folder` where a clone of the project has that.
+    """
+
+    name: str
+    complexity: str
+    native: str | None
+    folder: str | None
+    engine: str
+
+    @property
+    def install(self) -> str:
+        """How to install what the mode needs."""
+        if self.folder is None:
+            return INSTALL_PSYCOPG
+        return f"in a clone of db_pool_rs run scripts/setup_{self.name}.sh, or pip install ./{self.folder}"
+
+
+#: Every mode by name, least complex first.
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode("simple", "low", None, None, "db_pool_rs.simple.engine"),
+        Mode("balanced", "medium", "db_pool_rs_balanced", "cext", "db_pool_rs.balanced.engine"),
+        Mode("full", "high", "db_pool_rs_full", "rust", "db_pool_rs.full.engine"),
+    )
+}
+
+
+def unavailable(mode: str, database: Database = None) -> str | None:
+    """Why `mode` cannot serve `database` in this installation; None if it can."""
+    known = _known(mode)
+    if known.native is not None:
+        return _engine_problem(known) or _native_problem(known.native) or _database_problem(known, database)
+    return _psycopg_problem() if database == "postgresql" else None
+
+
+@overload
+def detect_best_mode(
+    explain: Literal[False] = False, *, config: ConfigSource = None, database: Database = None
+) -> str: ...
+@overload
+def detect_best_mode(explain: Literal[True], *, config: ConfigSource = None, database: Database = None) -> Decision: ...
+def detect_best_mode(
+    explain: bool = False, *, config: ConfigSource = None, database: Database = None
+) -> str | Decision:
+    """The mode that is used where none is asked for; with `explain`, the decision with its reasons.
+
+    DB_POOL_MODE and config.yaml count. `database` ("postgresql" or "sqlite") says what has to be served; without it a
+    mode that serves only one of them is good enough. Raises ModeUnavailableError if there is no such mode.
+    """
+    decision = resolve_mode("auto", load_config(config), database)
+    return decision if explain else decision.mode
+
+
+def resolve_mode(mode: str, deployment: DeploymentConfig, database: Database = None) -> Decision:
+    """Which mode to use, given what the caller asked for; ModeUnavailableError if it cannot be used."""
+    asked, by = _asked(mode, deployment)
+    if asked != "auto":
+        _require(asked, database)
+        return Decision(asked, (f"{by} asks for it",))
+    figures = load_figures()
+    candidates = [
+        Candidate(known.name, known.complexity, figures[known.name], unavailable(known.name, database))
+        for known in MODES.values()
+    ]
+    decision = select(candidates, deployment.auto_selection)
+    if decision is None:
+        attempts = "; ".join(f"{r.mode}: {r.reason}" for r in exclusions(candidates, deployment.auto_selection))
+        remedy = "install what is missing, or ask for a mode or widen deployment.auto_selection in config.yaml"
+        raise ModeUnavailableError("auto", attempts, remedy)
+    return decision
+
+
+def load_engine(mode: str, deployment: DeploymentConfig) -> Engine:
+    """The engine of `mode`, set up as `deployment` says; ModeUnavailableError if it is not installed."""
+    known = _require(mode, None)
+    return cast("Engine", import_module(known.engine).engine(deployment))
+
+
+def pool_defaults(mode: str, deployment: DeploymentConfig) -> dict[str, Any]:
+    """The options that pools of `mode` have where they do not say otherwise."""
+    if mode == "simple":
+        return {"thread_pool_size": deployment.simple.thread_pool_size}
+    if mode == "balanced":
+        return {"thread_pool_size": deployment.balanced.python_workers}
+    return {}
+
+
+def _asked(mode: str, deployment: DeploymentConfig) -> tuple[str, str]:
+    """The mode that was asked for, and by what."""
+    if _checked("mode", mode) != "auto":
+        return mode, "the argument `mode`"
+    if environment := os.environ.get("DB_POOL_MODE"):
+        return _checked("DB_POOL_MODE", environment), "DB_POOL_MODE"
+    return deployment.mode, f"deployment.mode in {deployment.source or 'the configuration'}"
+
+
+def _checked(key: str, mode: Any) -> str:
+    if mode != "auto" and not (isinstance(mode, str) and mode in MODES):
+        raise ConfigError(key, shown(mode), " | ".join(("auto", *MODES)))
+    return str(mode)
+
+
+def _known(mode: str) -> Mode:
+    if _checked("mode", mode) == "auto":
+        raise ConfigError("mode", mode, " | ".join(MODES))
+    return MODES[mode]
+
+
+def _require(mode: str, database: Database) -> Mode:
+    known = _known(mode)
+    if reason := unavailable(mode, database):
+        raise ModeUnavailableError(mode, reason, known.install)
+    return known
+
+
+def _native_problem(module: str) -> str | None:
+    if find_spec(module) is None:
+        return f"the module {module} is not installed"
+    try:
+        version = getattr(import_module(module), "__version__", None)
+    except Exception as error:
+        # Whatever a broken build raises, the other modes still work.
+        return f"the module {module} cannot be imported: {error}"
+    if version != __version__:
+        return f"the module {module} has version {version}, db_pool_rs has {__version__}: they must be equal"
+    return None
+
+
+def _engine_problem(mode: Mode) -> str | None:
+    if find_spec(mode.engine) is None:
+        return f"db_pool_rs {__version__} does not contain the {mode.name} engine"
+    return None
+
+
+def _database_problem(mode: Mode, database: Database) -> str | None:
+    problem = getattr(import_module(mode.engine), "problem", None)
+    return None if problem is None else cast("str | None", problem(database))
+
+
+def _psycopg_problem() -> str | None:
+    if find_spec("psycopg") is None:
+        return "psycopg is not installed, without which it serves SQLite only"
+    if find_spec("psycopg_binary") is None and find_spec("psycopg_c") is None:
+        from ctypes.util import find_library
+
+        if find_library("pq") is None:
+            return "psycopg is installed without libpq, without which it serves SQLite only"
+    return None

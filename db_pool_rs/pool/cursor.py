@@ -1,0 +1,139 @@
+"""Rows of a query a few at a time: a cursor of the database, declared inside a transaction.
+
+On SQLite the driver understands the three commands that are used here, so that both databases are driven alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..drivers.base import ROWS, STATUS
+from ..errors import InterfaceError
+from ..record import Record
+from ..sql import split_statements
+from .queries import single
+
+if TYPE_CHECKING:
+    from ..scheduler.model import Statement
+    from .connection import Connection
+
+_QUERIES = frozenset(("SELECT", "VALUES", "TABLE", "WITH"))
+#: Rows that are fetched at a time where nothing else is said.
+PREFETCH = 500
+
+
+def _is_count(number: object, least: int) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool) and number >= least
+
+
+class Cursor:
+    """Made by :meth:`Connection.cursor`; ``async for`` gives the rows, `fetch` and `fetchrow` give some of them.
+
+    All of them go on from the same position. The cursor lives until its last row is read, until `close`, or until the
+    transaction ends.
+    """
+
+    __slots__ = (
+        "_args",
+        "_connection",
+        "_described",
+        "_fetched",
+        "_name",
+        "_number",
+        "_prefetch",
+        "_sql",
+        "_state",
+        "_timeout",
+    )
+
+    def __init__(
+        self, connection: Connection, sql: str, args: tuple[Any, ...], prefetch: int, timeout: float | None
+    ) -> None:
+        if not _is_count(prefetch, 1):
+            raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
+        text = connection.text(sql)
+        if text.lexical.count > 1 or text.lexical.command not in _QUERIES:
+            what = "several statements" if text.lexical.count > 1 else text.lexical.command or "no statement"
+            raise InterfaceError(f"a cursor is for one SELECT, VALUES, TABLE or WITH, got {what}")
+        self._connection = connection
+        self._sql = sql
+        self._args = args
+        self._prefetch = prefetch
+        self._timeout = timeout
+        self._state = "new"
+        self._number = 0
+        self._name = ""
+        #: What the driver knows of the rows since it has seen some.
+        self._described: Any = None
+        self._fetched: list[Record] = []
+
+    def __aiter__(self) -> Cursor:
+        return self
+
+    async def __anext__(self) -> Record:
+        if not self._fetched:
+            self._fetched = await self._more(self._prefetch)
+            self._fetched.reverse()
+            if not self._fetched:
+                raise StopAsyncIteration
+        return self._fetched.pop()
+
+    async def fetch(self, count: int) -> list[Record]:
+        """The next `count` rows, fewer at the end."""
+        if not _is_count(count, 0):
+            raise InterfaceError(f"count: a number of rows >= 0 expected, got {count!r}")
+        rows = self._fetched[: -count - 1 : -1]
+        del self._fetched[len(self._fetched) - len(rows) :]
+        if len(rows) < count:
+            rows += await self._more(count - len(rows))
+        return rows
+
+    async def fetchrow(self) -> Record | None:
+        """The next row, or None."""
+        rows = await self.fetch(1)
+        return rows[0] if rows else None
+
+    async def close(self) -> None:
+        """Give up what was not read. Without effect where it has ended."""
+        self._fetched.clear()
+        if self._state == "open":
+            self._state = "ended"
+            await self._run(self._command(f"CLOSE {self._name}", STATUS))
+            self._connection.session().cursors.discard(self._number)
+        self._state = "ended"
+
+    async def _more(self, count: int) -> list[Record]:
+        if self._state == "ended" or not count:
+            return []
+        commands = [] if self._state == "open" else [await self._declaration()]
+        fetch = self._command(f"FETCH FORWARD {count} FROM {self._name}", ROWS)
+        fetch.described = self._described
+        await self._run(*commands, fetch)
+        self._described = fetch.described
+        self._state = "open"
+        rows: list[Record] = fetch.value
+        if len(rows) < count:
+            kept, self._fetched = self._fetched, []
+            await self.close()
+            self._fetched = kept
+        return rows
+
+    async def _declaration(self) -> Statement:
+        session = self._connection.session()
+        if not session.in_transaction():
+            raise InterfaceError("a cursor lives inside a transaction: use `async with connection.transaction()`")
+        self._number = next(number for number in range(1, len(session.cursors) + 2) if number not in session.cursors)
+        session.cursors.add(self._number)
+        self._name = f'"db_pool_rs_cursor_{self._number}"'
+        text = self._connection.text(self._sql)
+        session.dirty = session.dirty or text.lexical.dirties
+        escapes = await self._connection.escapes(text, self._connection.pool.timeout(self._timeout))
+        query = single(split_statements(self._sql, session.user.dialect, escapes=escapes))
+        return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {query}", STATUS, self._args)
+
+    def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> Statement:
+        return self._connection.statement(self._connection.text(sql), args, want)
+
+    async def _run(self, *statements: Statement) -> None:
+        connection = self._connection
+        await connection.session().run(statements, connection.pool.timeout(self._timeout))

@@ -1,0 +1,117 @@
+"""What a session is told unasked: notifications of the channels it listens to, and the end of its connection."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InterfaceError
+from ..sql.quoting import quoted
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .session import Session
+
+#: Bytes of a name in PostgreSQL; what is longer is cut off, and would never be recognised again.
+MOST_BYTES = 63
+
+
+class Notifications:
+    """The callbacks of one session. They are called from the event loop, never in the middle of somebody's call."""
+
+    __slots__ = ("_connection", "_ended", "_listeners", "_session")
+
+    def __init__(self, connection: Connection, session: Session) -> None:
+        self._connection = weakref.ref(connection)  # it is to be noticed when its holder forgets it
+        self._session = session
+        self._listeners: dict[str, list[Callable[..., Any]]] = {}
+        self._ended: list[Callable[..., Any]] = []
+
+    async def add(self, channel: str, callback: Callable[..., Any]) -> None:
+        """Call `callback` for notifications of `channel`."""
+        command = f"LISTEN {_quoted(channel)}"
+        _check(callback)
+        known = self._listeners.setdefault(channel, [])
+        new = callback not in known
+        if new:
+            known.append(callback)  # before the server knows: the first notification may come with its answer
+        self._session.dirty = True
+        try:  # however often: only the server knows whether an earlier LISTEN still holds (ROLLBACK, UNLISTEN *)
+            await self._session.command(command, timeout=self._timeout())
+        except BaseException:
+            if new:
+                self._forget(channel, callback)
+            raise
+
+    async def remove(self, channel: str, callback: Callable[..., Any]) -> None:
+        """Do not call it any more. Without effect if it was not called."""
+        command = f"UNLISTEN {_quoted(channel)}"
+        if self._forget(channel, callback):
+            await self._session.command(command, timeout=self._timeout())
+
+    def add_ended(self, callback: Callable[..., Any]) -> None:
+        """Call `callback` when the connection is lost."""
+        _check(callback)
+        if callback not in self._ended:
+            self._ended.append(callback)
+
+    def remove_ended(self, callback: Callable[..., Any]) -> None:
+        """Do not call it any more."""
+        if callback in self._ended:
+            self._ended.remove(callback)
+
+    def notified(self, pid: int, channel: str, payload: str) -> None:
+        """A notification has come."""
+        for callback in self._listeners.get(channel, ()):
+            self._call(callback, pid, channel, payload)
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        for callback in self._ended:
+            self._call(callback)
+
+    def _call(self, callback: Callable[..., Any], *args: Any) -> None:
+        connection = self._connection()
+        if connection is not None:
+            self._session.runner.loop.call_soon(self._run, callback, connection, *args)
+
+    def _run(self, callback: Callable[..., Any], *args: Any) -> None:
+        answer = callback(*args)  # what it raises is reported by the event loop
+        if inspect.iscoroutine(answer):
+            task = self._session.runner.spawn(answer)
+            task.add_done_callback(_report)
+
+    def _forget(self, channel: str, callback: Callable[..., Any]) -> bool:
+        """True if nobody is interested in the channel any more."""
+        known = self._listeners.get(channel, [])
+        if callback not in known:
+            return False
+        known.remove(callback)
+        if not known:
+            del self._listeners[channel]
+        return not known
+
+    def _timeout(self) -> float | None:
+        return self._session.runner.config.command_timeout
+
+
+def _report(task: asyncio.Task[Any]) -> None:
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        context = {"message": "a listener failed", "exception": error, "task": task}
+        task.get_loop().call_exception_handler(context)
+
+
+def _check(callback: object) -> None:
+    if not callable(callback):
+        raise InterfaceError(f"callback: a function expected, got {callback!r}")
+
+
+def _quoted(channel: str) -> str:
+    name = quoted(channel, "channel")
+    if len(channel.encode("utf-8", "replace")) > MOST_BYTES:
+        raise InterfaceError(f"channel: a name has at most {MOST_BYTES} bytes, got {channel!r}")
+    return name

@@ -1,0 +1,181 @@
+"""The statement texts that a pool knows, and the numbers of its rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..drivers.base import ROWS, Database
+from ..errors import ArgumentError, InterfaceError
+from ..guard import Verdict, Verdicts
+from ..record import Record, Status
+from ..scheduler.cost import CostLimits, Text
+from ..scheduler.limits import Limits
+from ..sql import StatementClass, classify
+from ..sql.names import Names, names_in
+
+if TYPE_CHECKING:
+    from ..config import PoolConfig
+
+#: What sets `client_encoding` or `standard_conforming_strings`, and the value. A function may do so unseen.
+_FIXED = re.compile(
+    r"(?:^|;)\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(?:(?:client_encoding\s*(?:=|\bTO\b)|NAMES\b)\s*'?([\w-]+)"
+    r"|standard_conforming_strings\s*(?:=|\bTO\b)\s*'?(\w+))"
+    r"|set_config\s*\(\s*'client_encoding'\s*,\s*'([\w-]+)'|set_config\s*\(\s*'standard_conforming_strings'\s*,\s*'(\w+)'",
+    re.IGNORECASE,
+)
+#: What may be set: the value that they have.
+_TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
+#: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
+#: would otherwise fill the memory.
+MOST_TEXTS = 4096
+_SHARED = (StatementClass.READ, StatementClass.WRITE)
+
+
+class Texts:
+    """Looks a statement text up, or reads it for the first time."""
+
+    def __init__(self, config: PoolConfig, driver: Database) -> None:
+        #: Texts that may be sent on a shared connection as they are.
+        self.known: dict[str, Text] = {}
+        self._others: dict[str, Text] = {}
+        #: Texts that only sessions have sent: no guard decides about them.
+        self._sessions: dict[str, Text] = {}
+        self._driver = driver
+        self._alone = config.alone_functions
+        self.verdicts = Verdicts(config, driver.dialect)
+        #: Called when a text comes that the guard decides about.
+        self.on_guarded: Callable[[], None] = _nothing
+
+    def judge(self, text: Text) -> Verdict:
+        """What may be done with a text, as far as the guard knows."""
+        names: Names | None = text.names
+        verdict = self.verdicts.judge(text.lexical, None if names is None else self.verdicts.names_for(names, text.sql))
+        text.why, text.reason = verdict.why, verdict.reason
+        return verdict
+
+    def judge_again(self) -> Iterator[tuple[Text, StatementClass, bool]]:
+        """The guard knows more, or less: the texts that are of another class now, or may be grouped, or no longer."""
+        for text in list(self.known.values()):
+            before = (text.kind, text.groupable, text.why)
+            verdict = self.judge(text)
+            if before != (verdict.kind, verdict.groupable, verdict.why):
+                yield text, verdict.kind, verdict.groupable
+
+    def look_up(self, sql: str) -> Text:
+        """The entry that a text has, or would have, for calls on the pool; nothing is refused."""
+        if not isinstance(sql, str):
+            raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
+        return self.known.get(sql) or self._others.get(sql) or self._read(sql, shared=True)
+
+    def read_again(self) -> None:
+        """What backslashes mean on this server is known by now, or is another thing than before."""
+        for table in (self.known, self._others, self._sessions):
+            for text in [text for text in table.values() if text.lexical.backslashes]:
+                text.groupable = False
+                del table[text.sql]
+
+    def learn(self, sql: str, shared: bool) -> Text:
+        """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
+        if not isinstance(sql, str):
+            raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
+        text = self.known.get(sql) or self._others.get(sql) or (None if shared else self._sessions.get(sql))
+        if text is None:
+            text = self._read(sql, shared)
+        if shared and text.sql in self._others:
+            _refuse(text)
+        return text
+
+    def _read(self, sql: str, shared: bool) -> Text:
+        _check(sql)
+        lexical = classify(sql, self._driver.dialect, self._alone)
+        if lexical.streams:
+            raise InterfaceError(
+                "COPY FROM STDIN and TO STDOUT carry data besides the statement: on a connection from acquire(), "
+                "copy_to_table() and copy_records_to_table() take them in, copy_from_table() and copy_from_query() out"
+            )
+        if lexical.backslashes and self._driver.escapes is not False:
+            lexical = lexical.carefully()
+        text = Text(sql, lexical, groupable=False)
+        if self.verdicts.needed:
+            text.names = names_in(sql)
+            if shared and lexical.kind in _SHARED:
+                self.on_guarded()
+        verdict = self.judge(text)
+        text.kind, text.groupable = verdict.kind, verdict.groupable
+        unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
+        table = self._others if unfit else self.known if shared or not self.verdicts.needed else self._sessions
+        if len(table) >= MOST_TEXTS:
+            for old in list(table)[: MOST_TEXTS // 2]:
+                del table[old]
+        table[sql] = text
+        if not unfit and lexical.kind is not StatementClass.EMPTY:
+            self._driver.describe(text)
+        return text
+
+
+def _check(sql: str) -> None:
+    if "\0" in sql:
+        raise InterfaceError("SQL must not contain a NUL character")
+    if (found := _FIXED.search(sql)) is not None:
+        encoding, given = found[1] or found[3], found[1] or found[2] or found[3] or found[4]
+        wanted = "client_encoding UTF8" if encoding else "standard_conforming_strings on"
+        if given.lower().replace("-", "") not in _TAKEN:
+            raise InterfaceError(f"{found[0].strip('; ')}: connections of a pool have {wanted}")
+    try:
+        sql.encode()
+    except UnicodeEncodeError as error:
+        raise InterfaceError(f"SQL must not contain a lone surrogate, as at position {error.start + 1}") from None
+
+
+def _nothing() -> None:
+    """There is no guard yet."""
+
+
+def nothing(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
+    """The answer to a text without a statement; ArgumentError if there are arguments."""
+    if args:
+        raise ArgumentError(f"the text holds no statement, so it takes no arguments; got {len(args)}")
+    return [] if want is ROWS else Status("")
+
+
+def single(parts: list[str]) -> str:
+    """The only one of a text's statements; InterfaceError if there are others."""
+    if len(parts) != 1:
+        raise InterfaceError(f"one statement at a time: the text holds {len(parts)}")
+    return parts[0]
+
+
+def _refuse(text: Text) -> None:
+    if text.lexical.count > 1:
+        raise InterfaceError(
+            "one statement at a time: several in one text are taken by execute() on a connection from acquire()"
+        )
+    raise InterfaceError(
+        f"{text.lexical.command} on the pool would reach a connection that others share: "
+        "use `async with pool.transaction()`, or `pool.acquire()` for a connection to yourself"
+    )
+
+
+def limits_for(config: PoolConfig, driver: Database) -> Limits:
+    """The numbers of the rules for this pool; options are in milliseconds, the rules in seconds."""
+    return Limits(
+        min_size=config.min_size,
+        max_size=config.max_size,
+        max_waiting=config.max_waiting,
+        acquire_timeout=config.acquire_timeout,
+        idle_timeout=config.idle_timeout,
+        group_max=config.group_max,
+        group_time=config.fast_ms / 1000,
+        stall=config.stall_ms / 1000,
+        lane_wait=config.lane_wait_ms / 1000,
+        write_lane_wait=config.write_lane_wait_ms / 1000,
+        read_lanes=min(driver.read_lanes, config.max_size),
+        max_write_lanes=driver.max_write_lanes,
+        breaks_stalls=driver.breaks_stalls,
+        retry_reads=config.retry == "reads",
+        cost=CostLimits(
+            fast_time=config.fast_ms / 1000, fast_bytes=config.fast_bytes, peak_time=config.stall_ms / 1000
+        ),
+    )

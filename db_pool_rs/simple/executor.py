@@ -1,0 +1,400 @@
+"""Drives the scheduler: turns what happens into events, carries the actions out, and keeps its clock.
+
+The scheduler decides, the runner does. It owns the event loop's handles (one call at the end of a turn in which
+statements came, one timer) and the tasks for what takes several steps (opening, cancelling, resetting).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..drivers.base import CANCEL_UNDER_WAY, Driver, Link
+from ..errors import ConnectionLost
+from ..pool.executor import Experience, Service
+from ..pool.failures import failure
+from ..pool.outages import reason_of
+from ..pool.session import CANCEL_TIMEOUT
+from ..scheduler import actions as act
+from ..scheduler.limits import Limits
+from ..scheduler.model import Conn, State, Statement
+from ..scheduler.scheduler import Scheduler
+from ..scheduler.upkeep import NEVER
+from ..scheduler.waiter import Item, Reason, Waiter
+
+if TYPE_CHECKING:
+    from ..config import PoolConfig
+    from ..metrics import PoolGauges, PoolStats
+    from ..scheduler.cost import Text
+    from ..sql import StatementClass
+
+logger = logging.getLogger("db_pool_rs")
+
+#: How many waiters hear in one turn of the event loop that they are not served: the others must not wait for all.
+SLICE = 256
+
+
+class Runner(Service):
+    """Carries out one pool's scheduling on one event loop. It is the listener of all the pool's links."""
+
+    driver: Driver
+
+    def __init__(self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(config, driver, limits, loop)
+        self.scheduler = Scheduler(limits)
+        self._conns: dict[int, Conn] = {}
+        #: Statements of this turn of the event loop.
+        self._arrived: list[Statement] = []
+        #: Those who are to hear that they are not served.
+        self._refused: deque[act.Fail] = deque()
+        self._telling = False
+        self._turn_planned = False
+        #: How many Delivers there were when the turn was planned: their callers have had their turn when it comes.
+        self._heard = 0
+        self._now = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = NEVER
+        self._carry_out: dict[type, Callable[[Any], None]] = {
+            act.Send: self._send,
+            act.Deliver: self._deliver,
+            act.Fail: self._refused.append,
+            act.Open: self._open,
+            act.Lend: self._lend,
+            act.Cancel: self._cancel,
+            act.Reset: self._reset,
+            act.Close: self._close,
+        }
+
+    # -- what the pool asks for ----------------------------------------------------------------------------------
+
+    def submit(self, statement: Statement) -> None:
+        """Take a statement in; it is sent when this turn of the event loop ends."""
+        if not self._turn_planned:
+            self._plan_turn()
+        self._arrived.append(statement)
+
+    def _arrive(self) -> None:
+        """Pass on what arrived, before anything that must not come first."""
+        if self._arrived:
+            statements, self._arrived = self._arrived, []
+            refused = self.scheduler.submit(statements, self._now)
+            if refused:
+                self.perform(refused)
+
+    def acquire(self, waiter: Waiter) -> None:
+        """Take in somebody who wants a connection; given at once where one is free."""
+        if not self._turn_planned:
+            self._plan_turn()
+        self._arrive()
+        self.perform(self.scheduler.acquire(waiter, self._now))
+
+    def abandon(self, item: Item) -> None:
+        """The caller no longer waits for `item`."""
+        self.metrics.cancelled += 1
+        self._arrive()
+        self.perform(self.scheduler.cancel(item, self.loop.time()))
+
+    def release(self, conn: Conn, healthy: bool) -> None:
+        """A clean session comes back."""
+        self._users.pop(conn.id, None)
+        if conn.state is State.SESSION:
+            self.perform(self.scheduler.released(conn, self.loop.time(), healthy))
+
+    def perform(self, actions: Sequence[act.Action]) -> None:
+        """Carry actions out, in order."""
+        for action in actions:
+            self._carry_out[type(action)](action)
+        if self._refused and not self._telling:
+            self._tell_refused()
+        if self.scheduler.wake < self._timer_at:
+            self._set_timer()
+        if self.scheduler.shutting_down:
+            self._changed.set()
+
+    def start(self) -> None:
+        """Open the first connections."""
+        self.perform(self.scheduler.start(self.loop.time()))
+
+    def shut_down(self) -> None:
+        """Finish what is there and take no new work."""
+        self._arrive()
+        self.perform(self.scheduler.shut_down(self.loop.time()))
+
+    def terminate(self) -> None:
+        """Close every connection now."""
+        self._arrive()
+        self.perform(self.scheduler.terminate())
+
+    def resize(self, min_size: int, max_size: int) -> None:
+        """Change the bounds."""
+        self.perform(self.scheduler.resize(self.loop.time(), min_size, max_size))
+
+    def expire(self) -> None:
+        """Replace every connection as soon as it is free."""
+        self.perform(self.scheduler.expire(self.loop.time()))
+
+    def leave(self) -> None:
+        """This is a child process: what is decided here is not carried out."""
+        super().leave()
+        self._carry_out = dict.fromkeys(self._carry_out, _ignore)
+
+    def drained(self) -> bool:
+        """Whether everything is finished."""
+        return self.scheduler.drained
+
+    async def stop(self) -> None:
+        """After the last connection is closed: end what still runs on the pool's account."""
+        if self._timer is not None:
+            self._timer.cancel()
+        while self._refused:
+            await asyncio.sleep(0)
+        await super().stop()
+
+    def abort(self, conn: Conn, reason: str, retire: bool) -> None:
+        """Close a connection that is of no use any more; whoever uses it hears `reason`.
+
+        `retire` if the others may be of no use either: the server is silent.
+        """
+        if conn.state in (State.CLOSING, State.CLOSED):
+            return
+        conn.link.close()
+        self.on_lost(conn.link, ConnectionLost(reason, sent=True), sent=True, retire=retire)
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def _plan_turn(self) -> None:
+        self._turn_planned = True
+        self._heard = self.scheduler.delivered
+        self._now = self.loop.time()
+        self.loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_planned = False
+        self._arrive()
+        self.perform(self.scheduler.turn(self.loop.time(), self._heard))
+        if self.scheduler.gathering and not self._turn_planned:
+            self._plan_turn()  # somebody was answered after this turn was planned
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = self.scheduler.wake
+        self._timer = self.loop.call_at(self._timer_at, self._tick)
+
+    def _tick(self) -> None:
+        self._timer, self._timer_at = None, NEVER
+        self.perform(self.scheduler.tick(self.loop.time()))
+
+    # -- actions -------------------------------------------------------------------------------------------------
+
+    def _send(self, action: act.Send) -> None:
+        conn = action.conn
+        self._record_waits(action.group, conn.started)
+        try:
+            conn.link.start(action.group, conn.done)
+        except Exception as error:  # a bug, or out of memory: what became of the group is unknown
+            logger.exception("sending failed; the connection is closed")
+            conn.link.close()
+            self.on_lost(conn.link, error, sent=True, retire=False)
+
+    def _record_waits(self, group: Sequence[Statement], now: float) -> None:
+        """Statements of one turn share their arrival time: one entry for each run of equal ones."""
+        arrived, count = group[0].enqueued, 0
+        for statement in group:
+            if statement.enqueued == arrived:
+                count += 1
+            else:
+                self.metrics.wait.record(now - arrived, count)
+                arrived, count = statement.enqueued, 1
+        self.metrics.wait.record(now - arrived, count)
+
+    def _deliver(self, action: act.Deliver) -> None:
+        self.metrics.errors += self.driver.answer.hand_out(action.group, self.loop)
+        if not self._turn_planned:
+            self._plan_turn()  # after those who go on now
+
+    def _tell_refused(self) -> None:
+        """Tell some; the rest in the next turns."""
+        for _ in range(min(len(self._refused), SLICE)):
+            self._fail(self._refused.popleft())
+        self._telling = bool(self._refused)
+        if self._telling:
+            self.loop.call_soon(self._tell_refused)
+
+    def _fail(self, action: act.Fail) -> None:
+        future = action.item.future
+        if not future.done():
+            if action.reason is Reason.TIMEOUT:
+                self.metrics.timeouts += 1
+            waited = self.loop.time() - action.item.enqueued
+            waits = isinstance(action.item, Waiter)
+            future.set_exception(failure(self, action.reason, action.sent, waited, waits))
+
+    def _lend(self, action: act.Lend) -> None:
+        self.on_lend(action.conn, action.waiter)
+
+    def _open(self, action: act.Open) -> None:
+        self.spawn(self._connect(action.conn))
+
+    async def _connect(self, conn: Conn) -> None:
+        self.metrics.connects += 1
+        try:
+            link = await self.driver.connect(self)
+            conn.link = link
+            self._conns[id(link)] = conn
+            round_trip = await self.prepare(conn)
+        except BaseException as error:
+            self._drop(conn)
+            if not isinstance(error, Exception):
+                raise
+            self._connect_failed(conn, error)
+            return
+        conn.done = partial(self._finished, conn)
+        lifetime = self.config.max_lifetime * random.uniform(0.9, 1.1)
+        self.connected()
+        self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime, round_trip))
+        self._changed.set()
+
+    def _connect_failed(self, conn: Conn, error: Exception) -> None:
+        self.metrics.connect_failures += 1
+        permanent = self.not_connected(error)
+        self.perform(self.scheduler.open_failed(conn, self.loop.time(), permanent, random.random()))
+        self._changed.set()
+
+    def _cancel(self, action: act.Cancel) -> None:
+        self.spawn(self._cancel_request(action.conn))
+
+    async def _cancel_request(self, conn: Conn) -> None:
+        if await conn.link.cancel(CANCEL_TIMEOUT):
+            self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
+        else:
+            self.abort(conn, CANCEL_UNDER_WAY, retire=False)
+
+    def _reset(self, action: act.Reset) -> None:
+        self.spawn(self._clean_up(action.conn))
+
+    async def _clean_up(self, conn: Conn) -> None:
+        try:
+            await self.in_time(conn, self.clean(conn, self.use(conn)))
+        except Exception as error:
+            if conn.state is not State.CLOSED:
+                conn.link.close()
+                self.on_lost(conn.link, error, sent=False, retire=False)
+            return
+        finally:
+            self._users.pop(conn.id, None)
+        self.perform(self.scheduler.reset_done(conn, self.loop.time()))
+
+    def _close(self, action: act.Close) -> None:
+        user = self._users.pop(action.conn.id, None)
+        self._drop(action.conn)
+        if user is not None:
+            user.lost(ConnectionLost("the connection was closed by the pool", sent=user.busy), user.busy)
+        self.perform(self.scheduler.closed(action.conn, self.loop.time()))
+        self._changed.set()
+
+    def _drop(self, conn: Conn) -> None:
+        if conn.link is not None:
+            self._conns.pop(id(conn.link), None)
+            conn.link.close()
+
+    # -- events of links -----------------------------------------------------------------------------------------
+
+    def _finished(self, conn: Conn, ok: bool, seconds: float, size: float) -> None:
+        group = conn.group
+        if not ok and len(group) == 1 and group[0].error is not None:
+            self.note_failure(group[0].error)
+        if ok or len(group) == 1:
+            self.metrics.groups += 1
+            self.metrics.group_size.record(len(group))
+            self.executed(group, seconds)
+        self.perform(self.scheduler.finished(conn, ok, self.loop.time(), seconds, size))
+
+    def on_round_trip(self, link: Link, seconds: float) -> None:
+        """A round trip without work."""
+        conn = self._conns.get(id(link))
+        if conn is not None:
+            self.scheduler.measured(conn, seconds)
+
+    def on_lost(self, link: Link, error: Exception, sent: bool, retire: bool) -> None:
+        """A connection is gone."""
+        conn = self._conns.pop(id(link), None)
+        if conn is None:
+            return
+        self.metrics.lost += 1
+        user = self._users.pop(conn.id, None)
+        if user is not None:
+            user.lost(error, sent)
+        if conn.state is not State.OPENING:  # else the failed `init` reports it
+            self.lost(error)
+            self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, random.random()))
+        self._changed.set()
+
+    def on_notification(self, link: Link, pid: int, channel: str, payload: str) -> None:
+        """A notification for whoever holds the session."""
+        conn = self._conns.get(id(link))
+        user = None if conn is None else self._users.get(conn.id)
+        if user is not None and user.on_notification is not None:
+            user.on_notification(pid, channel, payload)
+
+    # -- reports -------------------------------------------------------------------------------------------------
+
+    def running(self) -> Iterator[tuple[float, str]]:
+        """What runs on shared connections."""
+        now = self.loop.time()
+        for conn in self.scheduler.conns.values():
+            if conn.state in (State.ALONE, State.LANE) and conn.group:
+                yield now - conn.started, conn.group[0].text.sql
+
+    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+        """Texts are of another class than they seemed, or may be grouped, or no longer."""
+        for text, kind, groupable in changes:
+            self.perform(self.scheduler.regroup(text, kind, groupable, self.loop.time()))
+
+    def experience(self, text: Text) -> Experience:
+        """What is known of a text from its executions."""
+        now = self.loop.time()
+        fast = text.fast and now >= text.held_until
+        return Experience(text.seen, text.mean, fast, text.description is not None)
+
+    def opening(self) -> bool:
+        """Whether a connect is under way."""
+        return self.scheduler.counts()[State.OPENING] > 0
+
+    def gauges(self) -> PoolGauges:
+        """How things stand."""
+        from ..metrics import PoolGauges
+
+        scheduler, count = self.scheduler, self.scheduler.counts()
+        lanes, alone, sessions = count[State.LANE], count[State.ALONE], count[State.SESSION]
+        return PoolGauges(
+            size=scheduler.size,
+            idle=count[State.IDLE],
+            busy=lanes + alone + sessions,
+            opening=count[State.OPENING],
+            lanes=lanes,
+            alone=alone,
+            sessions=sessions,
+            waiting=scheduler.queues.waiting + len(self._arrived),
+            in_flight=sum(len(conn.group) for conn in scheduler.conns.values()),
+            min_size=scheduler.limits.min_size,
+            max_size=scheduler.limits.max_size,
+            healthy=scheduler.connect_failures == 0,
+            last_error=None if self.last_error is None else reason_of(self.last_error),
+            generation=scheduler.generation,
+        )
+
+    def stats(self) -> PoolStats:
+        """A snapshot of what the pool is doing and has done."""
+        self.metrics.broken_up, self.metrics.resent = self.scheduler.broken_up, self.scheduler.resent
+        self.metrics.alone = self.scheduler.alone
+        return self.metrics.snapshot(self.gauges(), self.loop.time())
+
+
+def _ignore(action: act.Action) -> None:
+    """In a child process."""
