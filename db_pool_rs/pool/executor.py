@@ -10,13 +10,14 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from .. import forks
 from ..aio import Expired
 from ..conninfo import ConnectConfig
 from ..drivers.base import ROWS, Database, Link
 from ..errors import ConnectFailed, ConnectionLost, Error
+from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
 from ..scheduler.model import Statement
 from ..scheduler.waiter import Waiter
@@ -27,7 +28,9 @@ from .outages import Outages
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
+    from ..scheduler.cost import Text
     from ..scheduler.limits import Limits
+    from ..sql import StatementClass
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -37,11 +40,24 @@ T = TypeVar("T")
 _ENDING = 5.0
 
 
+def _nothing() -> None:
+    """Nobody asks."""
+
+
 class Lent(Protocol):
     """A connection that somebody has to himself."""
 
     id: int
     link: Any
+
+
+class Experience(NamedTuple):
+    """Of a text: how often it was answered, expected seconds, whether it is grouped now, and its types known."""
+
+    seen: int
+    mean: float
+    fast: bool
+    prepared: bool
 
 
 class Service(ABC):
@@ -65,6 +81,8 @@ class Service(ABC):
         self.on_lend: Callable[[Any, Waiter], None]
         #: Called if the database does not allow groups; set by the pool.
         self.stop_grouping: Callable[[], None]
+        #: Called when a statement fails in a way that makes one ask whether the catalogue has changed.
+        self.on_suspicion: Callable[[], None] = _nothing
         #: Called if texts with backslashes are to be read otherwise from now on; set by the pool.
         self.read_again: Callable[[], None]
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
@@ -127,6 +145,14 @@ class Service(ABC):
     @abstractmethod
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done."""
+
+    @abstractmethod
+    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+        """Texts are of another class than they seemed, or may be grouped, or no longer."""
+
+    @abstractmethod
+    def experience(self, text: Text) -> Experience:
+        """What is known of a text from its executions."""
 
     @abstractmethod
     def running(self) -> Iterable[tuple[float, str]]:
@@ -257,6 +283,11 @@ class Service(ABC):
     def ungroup(self) -> None:
         """The database does not allow groups."""
         self.stop_grouping()
+
+    def note_failure(self, error: Exception) -> None:
+        """A statement on a shared connection failed."""
+        if getattr(error, "sqlstate", None) in UNDEFINED:
+            self.on_suspicion()
 
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared; whether to try again cannot help."""

@@ -17,6 +17,7 @@ from ...errors import ConnectionLost, Error
 from ...record import Status
 from ...scheduler.model import Statement
 from ..base import Done, LinkListener
+from .dialect import CHECK_KEYS, checks_keys, is_shared
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
 from .results import LONG, LongResults
@@ -55,8 +56,7 @@ class PostgresLink(Wire):
         self._fresh: list[Description] = []
         self._parsed: set[Description] = set()
         self._named = driver.named
-        self._ok = True
-        self._started = 0.0
+        self._ok, self._started = True, 0.0
         self._healing = Healing(driver, self._prepared)
         super().__init__(pgconn, listener, driver.libpq)
         self._used = monotonic()
@@ -112,6 +112,9 @@ class PostgresLink(Wire):
     def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
         """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
         send, prepared, last, named = self._pgconn.send_query_prepared, self._prepared, None, self._named
+        if not self._sent and checks_keys(group, self._driver):
+            self._pgconn.send_query_params(CHECK_KEYS.encode(), None)
+            steps.append(b"")
         for statement in group[self._sent :] if self._sent else group:
             described = statement.text.description
             if described is None or self._describing:
@@ -158,7 +161,7 @@ class PostgresLink(Wire):
         self._asked = self._group[0] if self._describing else None
         if self._asked is not None:
             return True
-        several = len(self._group) > 1 and self._group[0].text.groupable
+        several = is_shared(self._group)
         for statement in self._group[self._sent :] if self._sent else self._group:
             described = statement.text.description
             try:
@@ -254,8 +257,7 @@ class PostgresLink(Wire):
         elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
             self._driver.learn(target, result)
         else:
-            driver = self._driver
-            self._asked.described = driver.description_type.of_result(target.sql, result, driver.version)
+            self._asked.described = self._driver.described(target, result)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
         """A step was not answered by a success; False if that was the end of the connection."""

@@ -192,6 +192,7 @@ pub fn counters<'py>(py: Python<'py>, gauges: &Gauges) -> PyResult<Bound<'py, Py
     ] {
         dict.set_item(name, value)?;
     }
+    dict.set_item("alone", gauges.ran_alone)?;
     Ok(dict)
 }
 

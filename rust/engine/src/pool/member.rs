@@ -18,6 +18,8 @@ pub struct Job {
     pub statements: Vec<Execute>,
     /// None of them can commit before the Sync.
     pub revocable: bool,
+    /// Deferred keys are checked at the end of each statement.
+    pub checks_keys: bool,
     /// The session must be outside a transaction after.
     pub shared: bool,
     /// Not statements, but one COPY, and the caller's answers to its questions.
