@@ -177,7 +177,7 @@ SELECT NULL, 'f' || f.oid, f.name, NULL, false,
 FROM functions f
 WHERE f.language IN ('sql', 'plpgsql') OR f.volatility = 'v'
 UNION ALL
--- Rule 3: keys that are checked at the end of the transaction; the name says whether plpgsql may be used.
+-- Rule 8.3: keys that are checked at the end of the transaction; the name says whether plpgsql may be used.
 SELECT NULL, 'deferred', coalesce((SELECT 'plpgsql' FROM pg_catalog.pg_language l WHERE l.lanname = 'plpgsql'
                                    AND pg_catalog.has_language_privilege(l.oid, 'USAGE')), ''), NULL, true, NULL
 WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.condeferred AND c.contype IN ('f', 'u', 'x', 'p'))
