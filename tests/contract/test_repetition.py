@@ -35,6 +35,7 @@ async def _executions(pool: Any) -> int:
     return called
 
 
+# rule 4.3
 @pytest.mark.parametrize("code", CODES)
 async def test_a_function_that_raises_is_called_once(counted: Any, code: str) -> None:
     sql = "SELECT raising($1, $2)"
@@ -127,6 +128,7 @@ async def test_a_function_with_a_stale_plan_of_its_own_is_called_once(counted: A
     assert await _executions(counted) == before + 1
 
 
+# rule 4.5
 @pytest.mark.parametrize("inside", [False, True])
 async def test_a_foreign_name_does_not_cost_the_pool_its_prepared_statements(pg_pool: Any, inside: bool) -> None:
     sql, told = "SELECT $1::int + 1000", []

@@ -99,6 +99,7 @@ def _read(many: bool, value: Any) -> Any:
     return "{" + (f'"{quoted}"' if any(letter in text for letter in ',"{} ') else text) + "}"
 
 
+# rule 4.4
 @pytest.mark.parametrize("cure", ["", "expire"])
 async def test_healed_outside_a_transaction(
     open_pool: Any, pg_database: str, pg_server: Any, anew: tuple[Anew, bool], cure: str
@@ -148,6 +149,7 @@ async def test_told_once_inside_a_transaction(
         assert await pool.fetch(sql, *_given(sql, many, how.argument)) is not None
 
 
+# rule 4.6
 @pytest.mark.parametrize("column", ["kind", "kind[]", "money", "point", "text", "pair"])
 async def test_what_is_committed_is_never_told_as_failed(
     open_pool: Any, pg_database: str, pg_server: Any, column: str
