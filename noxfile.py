@@ -67,6 +67,24 @@ def sanitizers(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Feed damaged values and broken protocol to an engine: `nox -s fuzz -- balanced [INPUTS [SEED]]`.
+
+    What the decoders are given is made of the good values in tests/faults/hostile_values.py; those that were found to
+    do harm stay there. It fails if an engine reads one otherwise than `simple`. The C code alone runs under the
+    sanitizers in the session of that name.
+    """
+    mode, inputs, seed = [*session.posargs, *("simple", "1000000", "1")[len(session.posargs) :]]
+    install(session, "test", extra=mode)
+    values = ("python", "-X", "faulthandler", "-m", "tests.faults.hostile_values", mode, seed, inputs, "direct")
+    session.run(*values)
+    lies = {"simple": "tests/cext/test_wire.py", "balanced": "tests/cext/test_wire.py", "full": "tests/full"}[mode]
+    session.run(
+        "pytest", lies, "tests/faults/test_hostile_values.py", "--hypothesis-profile=thorough", "-k", "not slices"
+    )
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """Ten minutes of mixed load and faults on an engine: `nox -s soak -- simple`; its memory must stay flat."""
     mode = session.posargs[0] if session.posargs else "simple"

@@ -132,6 +132,28 @@ class Answer(Generic[T]):
         return f"<Answer {'done' if self._done else 'pending'}>"
 
 
+class _Thread:
+    """A thread of :func:`offload`, kept in `_given_up` while it runs though nobody waits for it any more."""
+
+    __slots__ = ("_running",)
+
+    def __init__(self) -> None:
+        self._running = True
+
+    def is_given_up(self, _: object) -> None:
+        """Nobody waits any more; it may be over."""
+        if self._running:
+            _given_up.add(self)
+
+    def is_over(self) -> None:
+        """It has done its work."""
+        self._running = False
+        _given_up.discard(self)
+
+
+_given_up: set[_Thread] = set()
+
+
 class Expired(Exception):
     """The deadline of an `until` passed."""
 
@@ -157,33 +179,25 @@ def _expire(future: asyncio.Future[Any] | Answer[Any]) -> None:
         future.set_exception(Expired())
 
 
-async def wait_ready(fd: int, writing: bool, deadline: float | None) -> None:
-    """Until the descriptor can be read, or written; Expired at the deadline. Nothing stays registered."""
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[None] = loop.create_future()
-    add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
-    add(fd, _ready, future)
-    try:
-        await until(future, deadline)
-    finally:
-        remove(fd)
-
-
-def _ready(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
-def offload(function: Callable[[], T], abandoned: Callable[[], object] = bool) -> asyncio.Future[T]:
+def offload(
+    function: Callable[[], T], abandoned: Callable[[], object] = bool, *, most: int | None = None
+) -> asyncio.Future[T]:
     """Call `function` on a thread of its own; OSError if there can be none.
 
     If nobody waits any more when it is done (the future expired or was cancelled), `abandoned` is called: who gives up
-    cannot release what the thread still uses, so that the thread's end has to.
+    cannot release what the thread still uses, so that the thread's end has to. With `most`, no thread is started, and
+    OSError says so, while so many threads that were given up still run.
     """
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
+    if most is not None and len(_given_up) >= most:
+        why = f"{len(_given_up)} earlier attempts were given up and still run on their threads"
+        future.set_exception(OSError(errno.EAGAIN, why))
+        return future
+    thread = _Thread()
 
     def deliver(result: Any, error: BaseException | None) -> None:
+        thread.is_over()
         if future.done():
             abandoned()
         elif error is not None:
@@ -200,12 +214,15 @@ def offload(function: Callable[[], T], abandoned: Callable[[], object] = bool) -
         try:
             loop.call_soon_threadsafe(deliver, result, error)
         except RuntimeError:  # the loop was closed meanwhile
+            thread.is_over()
             abandoned()
 
     try:
         _thread.start_new_thread(work, ())
     except RuntimeError:
         future.set_exception(OSError(errno.EAGAIN, "no thread can be started"))
+    else:
+        future.add_done_callback(thread.is_given_up)
     return future
 
 

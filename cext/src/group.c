@@ -64,7 +64,7 @@ static int keep(dbp_group *group, PGresult *result)
     int32_t rows = PQntuples(result);
     if (rows > group->most)
         group->most = rows;
-    if (rows > 1) {
+    if (rows > 1 || (rows == 1 && PQnfields(result) > 1)) { /* what can be decoded in pieces */
         int64_t memory = (int64_t)PQresultMemorySize(result);
         if (memory > group->largest)
             group->largest = memory;

@@ -21,10 +21,10 @@ from uuid import UUID
 
 from db_pool_rs_balanced import ffi, lib, make_records, make_values
 
-from ..drivers.postgres.statements import FIXED_SIZES
 from ..errors import DecodeError
 from ..record import Record, record_class
 from ..types import oids as pg
+from ..types.layout import CHEAP
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -90,19 +90,13 @@ def _zone(name: bytes | None) -> tzinfo:
         return timezone.utc
 
 
-def check_width(oid: int, data: bytes) -> None:
-    """ValueError for a value in binary whose length is not that of its type."""
-    size = FIXED_SIZES.get(oid)
-    if oid == pg.NUMERIC.oid:
-        size = 8 + 2 * int.from_bytes(data[:2], "big")
-    if size is not None and len(data) != size:
-        raise ValueError(f"{len(data)} bytes where {size} are expected")
-
-
 class Plan:
     """How the columns of one statement are decoded, in one format and under one session's settings."""
 
-    __slots__ = ("_convert", "_format", "_names", "_oids", "_settings", "_zones", "count", "kinds", "record", "values")
+    __slots__ = (
+        "_convert", "_format", "_loaders", "_names", "_oids", "_settings", "_zones",
+        "count", "dear", "kinds", "record", "values",
+    )  # fmt: skip
 
     def __init__(self, names: Sequence[str], oids: Sequence[int], format: int, session: Any) -> None:
         self._names = tuple(names)
@@ -116,6 +110,9 @@ class Plan:
         self.values = [session.parameter_status(name) for name in self._settings]
         self.record: type[Record] = record_class(self._names)
         self.count = len(oids)
+        #: Columns whose values take time by their length.
+        self.dear = tuple(number for number, oid in enumerate(oids) if oid not in CHEAP)
+        self._loaders: list[Convert | None] = [None] * self.count
         self.kinds = kinds(oids, format)
         self._zones: list[tzinfo | None] = [None] * self.count
         self._convert: list[Convert | None] = [None if format else _FROM_TEXT.get(oid) for oid in oids]
@@ -158,20 +155,25 @@ class Plan:
 
     def _canonical(self, number: int, rows: int, raw: Any, first: int) -> list[Any]:
         """By psycopg's loaders."""
+        return [self.load(row, number, raw(row, number)) for row in range(first, first + rows)]
+
+    def load(self, row: int, number: int, data: bytes | None) -> Any:
+        """One value by psycopg's loader, which is made when it is first needed."""
+        load = self._loaders[number]
+        if load is None:
+            load = self._loaders[number] = self._loader(number)
+        try:
+            return None if data is None else load(data)
+        except Exception as error:
+            where = f'column "{self._names[number]}" ({pg.type_name(self._oids[number])}) of row {row + 1}'
+            raise DecodeError(f"{where}: {error}") from error
+
+    def _loader(self, number: int) -> Convert:
         value_loader = getattr(sys.modules.get(LOADERS), "value_loader", None)
         if value_loader is None:  # or a thread is about to import it
             raise LoadersMissing("psycopg is not imported yet")
         oid = self._oids[number]
         matters = self._settings if not self._format or oid in _ZONED else ()
         values = dict(zip(self._settings, self.values, strict=True)) if matters else {}
-        load, done = value_loader(oid, self._format, values), []
-        for row in range(first, first + rows):
-            data = raw(row, number)
-            try:
-                if data is not None and self._format:
-                    check_width(oid, data)  # psycopg's loaders in C read beyond the end of a value that is too short
-                done.append(None if data is None else load(data))
-            except Exception as error:
-                where = f'column "{self._names[number]}" ({pg.type_name(oid)}) of row {row + 1}'
-                raise DecodeError(f"{where}: {error}") from error
-        return done
+        load: Convert = value_loader(oid, self._format, values)
+        return load

@@ -10,8 +10,9 @@ from typing import Any
 
 from db_pool_rs_balanced import ffi
 
-from ..drivers.postgres.statements import FIXED_SIZES, Description
+from ..drivers.postgres.statements import Description
 from ..types import oids as pg
+from ..types.layout import FIXED_SIZES
 from .columns import Plan, kinds
 
 #: Types whose encoder is that of `struct`: several arguments are encoded in one call.

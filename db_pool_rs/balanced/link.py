@@ -71,6 +71,8 @@ class KernelLink(PostgresLink):
             return None
         if not self._driver.named or described.name not in self._prepared.names:
             return None
+        if described.is_sensitive and not self.settings.is_plain():
+            return None
         rows = [one.params for one in group if one.described is described and one.want is want]
         return rows if len(rows) == len(group) else None
 
@@ -197,8 +199,7 @@ class KernelLink(PostgresLink):
             self._take_apart(range(len(self._group)))
         if slow or self._late:
             # What comes from the server meanwhile is read later: this group is answered, whatever happens now.
-            if self._fd >= 0:
-                self._loop.remove_reader(self._fd)
+            self._watch(False)
             self._slow = self._loop.create_task(self._finish_slowly(self._group if slow else (), size))
         else:
             self._report(True, size)
@@ -307,7 +308,7 @@ class KernelLink(PostgresLink):
             return
         self._slow = None
         if self._done is not None:  # else it was closed meanwhile
-            self._loop.add_reader(self._fd, self._readable)
+            self._watch(True)
             self._report(True, size)
 
     async def _decode_long(self, statement: Statement) -> int:
@@ -322,13 +323,16 @@ class KernelLink(PostgresLink):
     # -- cancelling, closing -------------------------------------------------------------------------------------
 
     async def _request_cancel(self, timeout: float) -> bool:
-        """On a thread."""
+        """On a thread, which may outlive the time-out."""
         if self._conn.status == CONNECTION_BAD:
-            return False
+            return True
         try:
-            return await until(offload(blocking_cancel(self._conn)), self._loop.time() + timeout)
-        except (Expired, OSError):
+            await until(offload(blocking_cancel(self._conn)), self._loop.time() + timeout)
+        except Expired:
             return False
+        except OSError:
+            return True
+        return True
 
 
 def _no_raw(row: int, column: int) -> bytes | None:

@@ -1,9 +1,9 @@
 """Results to rows, in one piece or slice by slice.
 
 A long result is made into rows a slice at a time, with a turn of the event loop for others in between: its caller
-waits, nobody else does. What the kernel has to do for a slice takes a small part of what the making of its rows takes,
-so that it is done on the spot; of a result so large that this would add up, the kernel decodes all slices before, in
-one call without the GIL on one of the driver's threads.
+waits, nobody else does. Rows whose values are long are made value by value. What the kernel has to do for a slice takes
+a small part of what the making of its rows takes, so that it is done on the spot; of a result so large that this would
+add up, the kernel decodes all slices before, in one call without the GIL on one of the driver's threads.
 
 The garbage collector is spared the rows: see :mod:`~db_pool_rs.drivers.postgres.collector`.
 """
@@ -18,6 +18,7 @@ from typing import Any
 from db_pool_rs_balanced import ffi, lib
 
 from ..drivers.postgres.collector import may_age, uncollected
+from ..drivers.postgres.results import cells, fitting
 from ..errors import DecodeError
 from ..record import Record
 from .columns import LOADERS, LoadersMissing, Plan
@@ -32,7 +33,7 @@ NATIVE_BYTES = 1 << 22
 
 def is_long(result: PGresult) -> bool:
     """Whether a result takes more than one turn of the event loop."""
-    return result.ntuples > SLICE or (result.memory > SLICE_BYTES and result.ntuples > 1)
+    return result.ntuples > SLICE or (result.memory > SLICE_BYTES and result.ntuples * result.nfields > 1)
 
 
 def new_block() -> Any:
@@ -65,6 +66,12 @@ async def decode_long(block: Any, workers: Executor, plan: Plan, result: PGresul
     age = may_age()
     for first in range(0, total, step):
         own = blocks.pop() if blocks else None
+        last = min(first + step, total)
+        if fitting(result, plan.dear, first, step) < last - first:
+            await asyncio.get_running_loop().run_in_executor(workers, import_module, LOADERS)
+            records += [plan.record(await cells(plan.load, result, row)) for row in range(first, last)]
+            size = max(size, result.memory)
+            continue
         try:
             records += _slice(own, block, plan, result, first, step, age)
         except LoadersMissing:

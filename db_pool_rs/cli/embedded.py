@@ -108,7 +108,9 @@ class _Server:
         options = ("--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
         self._run("initdb", "-D", str(self._data), "-U", "postgres", *options)
         settings = {**SETTINGS, "unix_socket_directories": str(self._folder)}
-        with (self._data / "postgresql.conf").open("a", encoding="utf-8") as conf:
+        # The folder is the other account's, which may have put a link there.
+        handle = os.open(self._data / "postgresql.conf", os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        with open(handle, "a", encoding="utf-8") as conf:
             conf.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
         # pg_ctl gives the server a session of its own, so Ctrl-C reaches only us, and we stop it in order.
         self._run("pg_ctl", "start", "-w", "-t", str(START_SECONDS), "-D", str(self._data), "-l", str(self._log))

@@ -47,6 +47,9 @@ class LinkListener(Protocol):
 Done = Callable[[bool, float, float], None]
 
 
+#: Why a connection is given up.
+CANCEL_UNDER_WAY = "a cancel request was not taken in in time: it might hit the next statement"
+
 #: The data of a COPY: pieces that the caller gives, or a function that takes them.
 Source = AsyncIterator[bytes]
 Sink = Callable[[bytes], Awaitable[Any]]
@@ -80,7 +83,14 @@ class Link(Protocol):
         """Whether the session is inside a transaction block, failed or not."""
 
     async def cancel(self, timeout: float) -> bool:
-        """Ask the server to stop what runs here. Returns when a late cancel can no longer hit the next statement."""
+        """Ask the server to stop what runs here.
+
+        Returns True when the request can no longer hit the next statement: the server has closed the connection that
+        carried it, or it never got out. False after `timeout` seconds: then the connection must not be used again.
+        """
+
+    def told(self, digits: int) -> None:
+        """The answer to :attr:`Database.question`: `extra_float_digits` of the session as it began."""
 
     def reset_statements(self) -> Sequence[str]:
         """The statements that bring a session back to its initial state."""
@@ -115,14 +125,14 @@ class Database(Protocol):
     #: What callers await.
     answer: type[Answer[Any]]
 
-    #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the values. They cost
-    #: the server next to nothing, so the time until the answer is the connection's round trip.
-    questions: tuple[str, ...]
+    #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the row. It costs the
+    #: server next to nothing, so the time until the answer is the connection's round trip.
+    question: str | None
     #: Whether a connection was met on which backslashes escape in plain strings; None until one was asked.
     escapes: bool | None
 
     def answered(self, values: Sequence[Any]) -> bool:
-        """The answers to `questions`; False if statements must not be grouped in this database."""
+        """The answer to `question`; False if statements must not be grouped in this database."""
 
     def describe(self, text: Text) -> None:
         """Set ``text.description`` if that needs no server."""

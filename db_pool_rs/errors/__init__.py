@@ -195,6 +195,8 @@ class ConnectFailed(DatabaseConnectionError):
         self.attempts: tuple[str, ...] = tuple(redact(attempt) for attempt in attempts)
         self.sqlstate = sqlstate
         self.permanent = permanent
+        #: The first line of the text: what failed, without the attempts.
+        self.reason = redact(message)
         super().__init__("\n".join([message, *(f"  {attempt}" for attempt in self.attempts)]))
 
     @property
@@ -210,6 +212,8 @@ class ConnectionLost(DatabaseConnectionError):
     ) -> None:
         self.sent = sent
         self.sqlstate = sqlstate
+        #: Why, without what became of the statement.
+        self.reason = redact(message)
         outcome = "the outcome of the statement is unknown" if sent else "the statement had not been sent"
         super().__init__(f"{message}; {outcome}")
 

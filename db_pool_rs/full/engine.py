@@ -40,6 +40,15 @@ def engine(deployment: DeploymentConfig) -> Engine:
     return FullEngine(threads=threads, blocking=deployment.full.max_blocking_threads)
 
 
+def problem(database: str | None) -> str | None:
+    """Why this installation cannot serve such a database in mode full; None if it can."""
+    if database != "sqlite":
+        return None
+    from .sqlite_library import problem
+
+    return problem()
+
+
 def _driver(config: PoolConfig) -> Driver:
     if isinstance(config.target, SqliteConfig):
         from .sqlite import FullSqliteDriver

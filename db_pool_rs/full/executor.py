@@ -22,6 +22,7 @@ from ..metrics.counters import PoolMetrics
 from ..metrics.histogram import Histogram
 from ..pool.executor import Service
 from ..pool.failures import failure
+from ..pool.outages import reason_of
 from ..scheduler.waiter import Reason, Waiter
 from . import options
 from .errors import Loss, lost_error
@@ -53,7 +54,7 @@ class FullRunner(Service):
         self.native = Native(
             driver.target(),
             options.limits(limits),
-            options.options(config, greets=bool(driver.questions) or config.init is not None),
+            options.options(config, greets=driver.question is not None or config.init is not None),
             threads,
             blocking,
             loop,
@@ -63,9 +64,11 @@ class FullRunner(Service):
         self._links: dict[int, FullLink] = {}
         self._token = 0
         #: Who waits for what the engine was asked for under a number.
-        self._expected: dict[int, FullLink | asyncio.Future[None]] = {}
+        self._expected: dict[int, FullLink | asyncio.Future[bool]] = {}
         self._running: list[tuple[float, str]] = []
         self._ended = False
+        #: Where the engine tells that something has happened.
+        self._descriptor = -1
         #: What became of a first connection was told. The engine's figures run ahead of what it tells.
         self._tried = False
 
@@ -75,7 +78,8 @@ class FullRunner(Service):
         """Hear what the engine tells; it has begun."""
         timeout = self.config.command_timeout
         self.native.attach(self, self.loop.call_soon, self.native.flush, self._known, timeout)
-        self.loop.add_reader(self.native.fileno(), self.native.drain)
+        self._descriptor = self.native.fileno()
+        self.loop.add_reader(self._descriptor, self.native.drain)
 
     def acquire(self, waiter: Waiter) -> None:
         """Take in somebody who wants a connection."""
@@ -119,6 +123,16 @@ class FullRunner(Service):
         """Replace every connection as soon as it is free."""
         self.native.expire()
 
+    def leave(self) -> None:
+        """This is a child process, in which the engine's threads do not exist."""
+        super().leave()
+        if self._descriptor >= 0 and not self.loop.is_closed():
+            self.loop.remove_reader(self._descriptor)
+
+    def held(self) -> int:
+        """The descriptor on which the engine tells that something has happened."""
+        return self._descriptor
+
     def drained(self) -> bool:
         """Whether the engine has ended."""
         return self._ended
@@ -133,22 +147,23 @@ class FullRunner(Service):
                     logger.error("the engine does not end")
                     break
         await super().stop()
-        self.loop.remove_reader(self.native.fileno())
+        self.loop.remove_reader(self._descriptor)
+        self._descriptor = -1
         self.native.close()
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
-    def expect(self, who: FullLink | asyncio.Future[None]) -> int:
+    def expect(self, who: FullLink | asyncio.Future[bool]) -> int:
         """A number under which the engine's answer will reach `who`."""
         self._token += 1
         self._expected[self._token] = who
         return self._token
 
-    async def stop_on(self, link: FullLink) -> None:
-        """Have the server asked to stop what runs on `link`."""
-        stopped: asyncio.Future[None] = self.loop.create_future()
+    def stop_on(self, link: FullLink) -> asyncio.Future[bool]:
+        """Have the server asked to stop what runs on `link`; True when the request can hit nothing else any more."""
+        stopped: asyncio.Future[bool] = self.loop.create_future()
         self.native.stop(link.id, self.expect(stopped))
-        await stopped
+        return stopped
 
     def lent(self, item: int, conn: int) -> None:
         """A connection is lent to a waiter."""
@@ -187,12 +202,12 @@ class FullRunner(Service):
         if user is not None and user.on_notification is not None:
             user.on_notification(pid, channel, payload)
 
-    def stopped(self, token: int) -> None:
-        """A request to stop was taken in."""
+    def stopped(self, token: int, closed: bool) -> None:
+        """A request to stop has ended: the server has closed its connection, or it may still hit what runs next."""
         future = self._expected.pop(token)
         assert isinstance(future, asyncio.Future)
         if not future.done():
-            future.set_result(None)
+            future.set_result(closed)
 
     def lent_lost(self, conn: int, loss: Loss) -> None:
         """A connection that is lent is gone."""
@@ -232,7 +247,7 @@ class FullRunner(Service):
     async def _clean_up(self, link: FullLink) -> None:
         clean = True
         try:
-            await asyncio.wait_for(self.clean(link, self.use(link)), self.limits.acquire_timeout)
+            await self.in_time(link, self.clean(link, self.use(link)))
         except Exception as error:
             self.last_error, clean = error, False
         self._users.pop(link.id, None)
@@ -266,7 +281,8 @@ class FullRunner(Service):
 
     def opened(self) -> None:
         """A connection serves."""
-        self.last_error, self._tried = None, True
+        self._tried = True
+        self.connected()
         self._changed.set()
 
     def not_opened(
@@ -277,7 +293,7 @@ class FullRunner(Service):
 
     def gone(self, loss: Loss) -> None:
         """A connection is lost."""
-        self.last_error = lost_error(loss)
+        self.lost(lost_error(loss))
 
     def changed(self) -> None:
         """The connections are not what they were: whoever waits for that looks again."""
@@ -347,7 +363,7 @@ class FullRunner(Service):
 
         now = self.native.gauges()
         busy = now["lanes"] + now["alone"] + now["sessions"]
-        return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else str(self.last_error))
+        return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else reason_of(self.last_error))
 
     def stats(self) -> PoolStats:
         """What the engine has counted, and what was counted here: sessions."""

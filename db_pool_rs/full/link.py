@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..drivers.base import CANCEL_UNDER_WAY
 from ..errors import ArgumentError
 from .copyturns import CopyTurns
 
@@ -31,7 +32,8 @@ class FullLink:
         #: An ALTER or DROP is not committed yet.
         self._altered = False
         self._copy: CopyTurns | None = None
-        self._stopping: asyncio.Task[None] | None = None
+        #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
+        self._stopping: asyncio.Future[bool] | None = None
 
     def start(self, group: Sequence[Statement], done: Done) -> None:
         """Send `group` and one Sync."""
@@ -63,12 +65,14 @@ class FullLink:
         """Run a COPY, whose data the stream gives or takes."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
-        self._copy = CopyTurns(statement, stream, partial(self._runner.native.feed, self.id), self._give_up)
+        self._copy = CopyTurns(statement, stream, partial(self._runner.native.feed, self.id), self._stop)
         self._runner.native.copy(self.id, self._runner.expect(self), statement.text.sql)
 
-    def _give_up(self) -> None:
-        """Have the server asked to stop a COPY; it is not answered before that can hit nothing else."""
-        self._stopping = self._runner.spawn(self._runner.stop_on(self))
+    def _stop(self) -> asyncio.Future[bool]:
+        """The one door for requests to stop what runs: there is one at a time."""
+        if self._stopping is None or self._stopping.done():
+            self._stopping = self._runner.stop_on(self)
+        return self._stopping
 
     def copy_turn(self, piece: bytes | None) -> None:
         """The engine asks for a piece of the data, or gives one."""
@@ -77,12 +81,17 @@ class FullLink:
 
     def ran(self, ok: bool, seconds: float, in_transaction: bool, results: list[tuple[Any, Any]]) -> None:
         """The group is answered."""
-        if self._stopping is not None and not self._stopping.done():
-            self._stopping.add_done_callback(lambda _: self.ran(ok, seconds, in_transaction, results))
-            return
-        self._stopping = None
+        streaming = None if self._copy is None else self._copy.end()
+        for waited in (streaming, self._stopping):
+            if waited is not None and not waited.done():
+                waited.add_done_callback(lambda _: self.ran(ok, seconds, in_transaction, results))
+                return
+        stopping, self._stopping = self._stopping, None
         if self._done is None:
             return  # the connection was lost meanwhile
+        if stopping is not None and not stopping.result():
+            self._runner.abort(self, CANCEL_UNDER_WAY, retire=False)
+            return
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction
         self._copy = None
@@ -106,8 +115,11 @@ class FullLink:
         """Have the server asked to stop what runs; returns when a late request can hit nothing else."""
         if self._copy is not None:
             self._copy.stop()
-        await self._runner.stop_on(self)
-        return True
+        return await asyncio.shield(self._stop())
+
+    def told(self, digits: int) -> None:
+        """The session's `extra_float_digits`."""
+        self._runner.native.told(self.id, digits > 0)
 
     def reset_statements(self) -> Sequence[str]:
         """What brings the session back to its initial state."""
@@ -119,5 +131,5 @@ class FullLink:
     def close(self) -> None:
         """Nobody hears of it any more."""
         if self._copy is not None:
-            self._copy.stop()
+            self._copy.end()
         self._group, self._done, self._copy = (), None, None

@@ -1,4 +1,4 @@
-"""SQLite as mode full knows it: texts are read here, carried out by the engine, which has an SQLite of its own.
+"""SQLite as mode full knows it: texts are read here, carried out by the engine, with the SQLite of this Python.
 
 Errors are made of what SQLite said, through the exception that the standard library would have raised: so they are
 those of mode simple, causes included.
@@ -16,9 +16,10 @@ from ..drivers.base import STATUS
 from ..drivers.sqlite.dialect import SqliteDialect
 from ..drivers.sqlite.errors import statement_error
 from ..drivers.sqlite.plan import Description, Lock, Role
-from ..errors import ConnectFailed, Error, server_error
+from ..errors import ConnectFailed, Error, ModeUnavailableError, server_error
 from ..scheduler.cost import Text
 from ..sql import StatementClass, classify
+from .sqlite_library import problem
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
@@ -64,6 +65,8 @@ class FullSqliteDriver(SqliteDialect):
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
+        if (reason := problem()) is not None:
+            raise ModeUnavailableError("full", reason, "mode='simple' serves SQLite with the one of this Python")
         self._config = config
         self._checks = count()
         self._command = lru_cache(_MOST_COMMANDS)(self._learn_command)

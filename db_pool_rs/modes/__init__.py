@@ -91,7 +91,7 @@ def unavailable(mode: str, database: Database = None) -> str | None:
     """Why `mode` cannot serve `database` in this installation; None if it can."""
     known = _known(mode)
     if known.native is not None:
-        return _engine_problem(known) or _native_problem(known.native)
+        return _engine_problem(known) or _native_problem(known.native) or _database_problem(known, database)
     return _psycopg_problem() if database == "postgresql" else None
 
 
@@ -192,6 +192,11 @@ def _engine_problem(mode: Mode) -> str | None:
     if find_spec(mode.engine) is None:
         return f"db_pool_rs {__version__} does not contain the {mode.name} engine"
     return None
+
+
+def _database_problem(mode: Mode, database: Database) -> str | None:
+    problem = getattr(import_module(mode.engine), "problem", None)
+    return None if problem is None else cast("str | None", problem(database))
 
 
 def _psycopg_problem() -> str | None:

@@ -59,14 +59,15 @@ def save_figures(
     (seconds from import to first answer). `source` says where they come from: "benchmark of 2030-01-31 on host".
     """
     import json
+    import tempfile
 
     file = figures_path() if path is None else os.fspath(path)
     data = {"source": source, "modes": {mode: dict(values) for mode, values in figures.items()}}
     _check(data, file)
     os.makedirs(os.path.dirname(os.path.abspath(file)), exist_ok=True)
     # Readers see the old file or the new one, never half of one.
-    scratch = f"{file}.{os.getpid()}"
-    with open(scratch, "w", encoding="utf-8") as opened:
+    handle, scratch = tempfile.mkstemp(prefix=f".{os.path.basename(file)}.", dir=os.path.dirname(os.path.abspath(file)))
+    with open(handle, "w", encoding="utf-8") as opened:
         opened.write(json.dumps(data, indent=2) + "\n")
     os.replace(scratch, file)
     return file

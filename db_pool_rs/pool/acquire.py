@@ -9,9 +9,11 @@ from collections.abc import Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ..aio import Expired
 from ..errors import InterfaceError
 from ..scheduler.waiter import Waiter
 from .exclusive import Exclusive
+from .outages import reason_of
 from .session import Session
 
 if TYPE_CHECKING:
@@ -164,12 +166,12 @@ class Borrowings:
     async def _clean(self, session: Session, ending: bool) -> None:
         runner = self._runner
         try:
-            await asyncio.wait_for(self._restore(session, ending), runner.limits.acquire_timeout)
+            await runner.in_time(session.conn, self._restore(session, ending))
         except Exception as error:
-            if session.user.error is None:
-                silent = isinstance(error, (asyncio.TimeoutError, TimeoutError))
-                reason = "no answer" if silent else str(error)
-                runner.abort(session.conn, f"the connection could not be cleaned: {reason}", retire=silent)
+            silent = isinstance(error, Expired)
+            if silent or session.user.error is None:
+                reason = f"the connection could not be cleaned: {reason_of(error)}"
+                runner.abort(session.conn, reason, retire=silent)
             return
         runner.release(session.conn, healthy=True)
 

@@ -13,6 +13,7 @@ from ..errors import ConnectionLost
 from ..scheduler.cost import Text
 from ..scheduler.model import Statement
 from ..sql import classify
+from .outages import reason_of
 
 
 def session_text(sql: str, dialect: str) -> Text:
@@ -81,7 +82,7 @@ class Exclusive:
         assert not self.busy, "bug: two groups on one session"
         answer = self._new_answer(self._loop)
         if self.error is not None:
-            answer.set_exception(ConnectionLost(f"the connection is gone: {self.error}", sent=False))
+            answer.set_exception(ConnectionLost(f"the connection is gone: {reason_of(self.error)}", sent=False))
         else:
             self._answer, self.busy = answer, True
         return answer

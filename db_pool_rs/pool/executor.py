@@ -10,15 +10,19 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from .. import forks
+from ..aio import Expired
+from ..conninfo import ConnectConfig
 from ..drivers.base import ROWS, Database, Link
-from ..errors import Error
+from ..errors import ConnectFailed, ConnectionLost, Error
 from ..metrics.counters import PoolMetrics
 from ..scheduler.model import Statement
 from ..scheduler.waiter import Waiter
-from .exclusive import Exclusive, command_text
-from .failures import Report, is_permanent
+from .exclusive import Exclusive, session_text
+from .failures import Report, is_permanent, situation
+from .outages import Outages
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -26,6 +30,11 @@ if TYPE_CHECKING:
     from ..scheduler.limits import Limits
 
 logger = logging.getLogger("db_pool_rs")
+
+T = TypeVar("T")
+
+#: How long what still runs on the pool's account may take to end when it is cancelled, in seconds.
+_ENDING = 5.0
 
 
 class Lent(Protocol):
@@ -44,8 +53,11 @@ class Service(ABC):
         #: The numbers of the rules, as the pool was made with them.
         self.limits = limits
         self.loop = loop
+        #: How long a new connection may take to be prepared after its login, and a used one to be cleaned, in seconds.
+        self.patience = _patience(config, limits)
         self.metrics = PoolMetrics()
         self.last_error: Exception | None = None
+        self.outages = Outages(config.name, loop)
         #: Who holds connections, as lines for PoolTimeout; set by the pool.
         self.holders: Callable[[], tuple[str, ...]] = tuple
         self.on_lend: Callable[[Any, Waiter], None]
@@ -55,10 +67,11 @@ class Service(ABC):
         self.read_again: Callable[[], None]
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._users: dict[int, Exclusive] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._report: Report | None = None
+        forks.hold(self)
 
     # -- what the pool asks for ----------------------------------------------------------------------------------
 
@@ -131,9 +144,11 @@ class Service(ABC):
 
     async def stop(self) -> None:
         """After the last connection is closed: end what still runs on the pool's account."""
+        self.outages.tell()
         for task in list(self._tasks):
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:  # `init` and `reset` are the user's: they may refuse to end
+            await asyncio.wait(self._tasks, timeout=_ENDING)
         await self.driver.close()
 
     def stop_soon(self) -> None:
@@ -146,6 +161,14 @@ class Service(ABC):
         """Wait until that is done."""
         if self._stopping is not None:
             await asyncio.shield(self._stopping)
+
+    def held(self) -> int:
+        """A descriptor of its own, which a child process must not use; -1 if it has none."""
+        return -1
+
+    def leave(self) -> None:
+        """This is a child process: whatever happens in it, nothing is carried out on the parent's account."""
+        forks.leave_loop(self.loop)
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` on the pool's account; it ends with the pool."""
@@ -161,6 +184,25 @@ class Service(ABC):
         user = self._users[conn.id] = Exclusive(conn.link, self.loop, self.driver)
         return user
 
+    async def in_time(self, conn: Lent, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work` on a connection that serves nobody meanwhile; Expired after `patience` seconds.
+
+        What is under way on the connection then is told that it is lost, and the caller is to close it.
+        """
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        done, _ = await asyncio.wait((task,), timeout=self.patience)
+        if done:
+            return task.result()
+        reason = f"no answer within {self.patience:g} s"
+        user = self._users.get(conn.id)
+        if user is not None:
+            user.lost(ConnectionLost(reason, sent=user.busy), user.busy)
+        task.add_done_callback(_forget_error)
+        task.cancel()
+        raise Expired(reason)
+
     async def clean(self, conn: Lent, user: Exclusive) -> None:
         """Bring a session back to its initial state."""
         for sql in user.link.reset_statements():
@@ -170,28 +212,41 @@ class Service(ABC):
             await self.on_init(conn, user)
 
     async def prepare(self, conn: Lent) -> float | None:
-        """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made."""
+        """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made.
+
+        ConnectFailed if that takes longer than `patience`.
+        """
+        if self.driver.question is None and self.on_init is None:
+            return None
+        try:
+            return await self.in_time(conn, self._prepare(conn))
+        except Expired as error:
+            message = f"a new connection was not prepared in time (connect_timeout, after its login): {error}"
+            raise ConnectFailed(message) from None
+
+    async def _prepare(self, conn: Lent) -> float | None:
         if self.on_init is not None:
             user = self.use(conn)
             try:
                 await self.on_init(conn, user)
             finally:
                 self._users.pop(conn.id, None)
-        return await self._ask(conn, self.driver.questions) if self.driver.questions else None
+        return await self._ask(conn, self.driver.question) if self.driver.question else None
 
-    async def _ask(self, conn: Lent, questions: Sequence[str]) -> float:
+    async def _ask(self, conn: Lent, question: str) -> float:
         """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
         user = self.use(conn)
-        group = [Statement(command_text(question, self.driver.dialect), (), ROWS, None) for question in questions]
+        statement = Statement(session_text(question, self.driver.dialect), (), ROWS, None)
         try:
-            await user.start(group)
-            for statement in group:
-                if statement.error is not None:
-                    raise statement.error
+            await user.start((statement,))
+            if statement.error is not None:
+                raise statement.error
         finally:
             self._users.pop(conn.id, None)
+        row = statement.value[0]
+        conn.link.told(int(row[-1]))
         before = self.driver.escapes
-        if not self.driver.answered([statement.value[0][0] for statement in group]):
+        if not self.driver.answered(row):
             self.ungroup()
         if self.driver.escapes is not before:
             self.read_again()
@@ -204,16 +259,27 @@ class Service(ABC):
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared; whether to try again cannot help."""
         self.last_error = error
+        self.outages.failed(error)
         if not isinstance(error, Error):
             logger.error("opening a connection failed: %s", type(error).__name__, exc_info=error)
         return is_permanent(error)
+
+    def connected(self) -> None:
+        """A connection serves."""
+        self.last_error = None
+        self.outages.opened()
+
+    def lost(self, error: Exception) -> None:
+        """A connection that served is gone."""
+        self.last_error = error
+        self.outages.lost(error)
 
     # -- reports -------------------------------------------------------------------------------------------------
 
     def report(self) -> Report:
         """How things stand, for the errors of this turn of the event loop: made once, however many fail together."""
         if self._report is None:
-            self._report = Report(self.gauges(), self.holders(), self.stats())
+            self._report = Report(situation(self.gauges()), self.holders(), self.stats())
             self.loop.call_soon(self._forget_report)
         return self._report
 
@@ -237,3 +303,15 @@ class Service(ABC):
     def on_notice(self, link: Link | None, error: Exception) -> None:
         """A notice or warning of the server."""
         logger.info("%s", error)
+
+
+def _patience(config: PoolConfig, limits: Limits) -> float | None:
+    target = config.target
+    seconds = target.connect_timeout if isinstance(target, ConnectConfig) else limits.acquire_timeout
+    return None if seconds is None or seconds == float("inf") else seconds
+
+
+def _forget_error(task: asyncio.Task[Any]) -> None:
+    """Nobody waits for the task any more."""
+    if not task.cancelled():
+        task.exception()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
 from ..scheduler.waiter import Reason
+from .outages import reason_of
 
 if TYPE_CHECKING:
     from ..metrics import PoolGauges, PoolStats
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class Report(NamedTuple):
     """How a pool stands when it fails somebody, and who holds its connections."""
 
-    gauges: PoolGauges
+    situation: str
     holders: tuple[str, ...]
     stats: PoolStats
 
@@ -34,7 +35,7 @@ def _error(service: Service, reason: Reason, sent: bool, waited: float, for_conn
     if reason is Reason.OVERLOADED:
         return PoolOverloaded(f"max_waiting={service.config.max_waiting} calls wait already")
     if reason is Reason.LOST:
-        cause = f": {service.last_error}" if service.last_error else ""
+        cause = f": {reason_of(service.last_error)}" if service.last_error else ""
         return ConnectionLost(f"the connection was lost before the answer came{cause}", sent=True)
     if reason is Reason.CONNECT_FAILED:
         return connect_failed(service.last_error)
@@ -43,14 +44,15 @@ def _error(service: Service, reason: Reason, sent: bool, waited: float, for_conn
             "the deadline passed while the statement ran; the server was asked to stop it", sent=True
         )
     what = "connection" if for_connection else "turn"
-    gauges, holders, stats = service.report()
-    message = f"no {what} within {waited:.1f} s: {gauges.size} of {gauges.max_size} connections ({_counts(gauges)})"
+    report = service.report()
+    message = f"no {what} within {waited:.1f} s: {report.situation}"
     if service.last_error is not None:
-        message += f"; last error: {service.last_error}"
-    return PoolTimeout(message, holders=holders, stats=stats)
+        message += f"; last error: {reason_of(service.last_error)}"
+    return PoolTimeout(message, holders=report.holders, stats=report.stats)
 
 
-def _counts(gauges: PoolGauges) -> str:
+def situation(gauges: PoolGauges) -> str:
+    """How many connections there are, and what they do."""
     counts = {
         "opening": gauges.opening,
         "idle": gauges.idle,
@@ -59,7 +61,8 @@ def _counts(gauges: PoolGauges) -> str:
         "session": gauges.sessions,
         "closing": gauges.size - gauges.opening - gauges.idle - gauges.busy,
     }
-    return ", ".join(f"{state} {count}" for state, count in counts.items() if count)
+    states = ", ".join(f"{state} {count}" for state, count in counts.items() if count)
+    return f"{gauges.size} of {gauges.max_size} connections ({states})"
 
 
 def is_permanent(error: Exception | None) -> bool:
@@ -72,13 +75,11 @@ def is_permanent(error: Exception | None) -> bool:
 def connect_failed(cause: Exception | None) -> Error:
     """A fresh error for each caller (an exception object raised twice would share its traceback)."""
     if isinstance(cause, ConnectFailed):
-        error = ConnectFailed(
-            str(cause.args[0] if cause.args else cause),
-            attempts=cause.attempts, sqlstate=cause.sqlstate, permanent=cause.permanent,
-        )  # fmt: skip
-    else:
-        permanent = is_permanent(cause)
-        what = "could not be prepared" if permanent else "was lost before it could be used"
-        error = ConnectFailed(f"a new connection {what}: {cause}", permanent=permanent)
+        error = ConnectFailed(cause.reason, cause.attempts, sqlstate=cause.sqlstate, permanent=cause.permanent)
+        error.__cause__ = cause.__cause__  # it says what its copy says
+        return error
+    permanent = is_permanent(cause)
+    what = "could not be prepared" if permanent else "was lost before it could be used"
+    error = ConnectFailed(f"a new connection {what}: {cause and reason_of(cause)}", permanent=permanent)
     error.__cause__ = cause
     return error

@@ -35,16 +35,15 @@ class Notifications:
         command = f"LISTEN {_quoted(channel)}"
         _check(callback)
         known = self._listeners.setdefault(channel, [])
-        if callback in known:
-            return
-        known.append(callback)  # before the server knows: the first notification may come with its answer
-        if len(known) > 1:
-            return
+        new = callback not in known
+        if new:
+            known.append(callback)  # before the server knows: the first notification may come with its answer
         self._session.dirty = True
-        try:
+        try:  # however often: only the server knows whether an earlier LISTEN still holds (ROLLBACK, UNLISTEN *)
             await self._session.command(command, timeout=self._timeout())
         except BaseException:
-            self._forget(channel, callback)
+            if new:
+                self._forget(channel, callback)
             raise
 
     async def remove(self, channel: str, callback: Callable[..., Any]) -> None:

@@ -178,6 +178,7 @@ class Pool:
             self._end(runner)
             await runner.until_stopped()
             raise connect_failed(runner.last_error)
+        runner.outages.told = True
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""

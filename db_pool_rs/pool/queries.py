@@ -15,8 +15,15 @@ from ..sql import StatementClass, classify
 if TYPE_CHECKING:
     from ..config import PoolConfig
 
-#: COPY that wants a stream of data on the connection itself; from and to files or programs it is a plain statement.
-_COPY_STREAM = re.compile(r"\b(FROM\s+STDIN|TO\s+STDOUT)\b", re.IGNORECASE)
+#: What sets `client_encoding` or `standard_conforming_strings`, and the value. A function may do so unseen.
+_FIXED = re.compile(
+    r"(?:^|;)\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(?:(?:client_encoding\s*(?:=|\bTO\b)|NAMES\b)\s*'?([\w-]+)"
+    r"|standard_conforming_strings\s*(?:=|\bTO\b)\s*'?(\w+))"
+    r"|set_config\s*\(\s*'client_encoding'\s*,\s*'([\w-]+)'|set_config\s*\(\s*'standard_conforming_strings'\s*,\s*'(\w+)'",
+    re.IGNORECASE,
+)
+#: What may be set: the value that they have.
+_TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
 #: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
@@ -63,10 +70,13 @@ class Texts:
     def _read(self, sql: str) -> Text:
         _check(sql)
         lexical = classify(sql, self._driver.dialect, self._alone)
+        if lexical.streams:
+            raise InterfaceError(
+                "COPY FROM STDIN and TO STDOUT carry data besides the statement: on a connection from acquire(), "
+                "copy_to_table() and copy_records_to_table() take them in, copy_from_table() and copy_from_query() out"
+            )
         if lexical.backslashes and self._driver.escapes is not False:
             lexical = lexical.carefully()
-        if lexical.command == "COPY" and _COPY_STREAM.search(sql):
-            raise InterfaceError("COPY from STDIN or to STDOUT is not a statement with a result: it cannot be executed")
         text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
         table = self._others if unfit else self.known
@@ -82,6 +92,11 @@ class Texts:
 def _check(sql: str) -> None:
     if "\0" in sql:
         raise InterfaceError("SQL must not contain a NUL character")
+    if (found := _FIXED.search(sql)) is not None:
+        encoding, given = found[1] or found[3], found[1] or found[2] or found[3] or found[4]
+        wanted = "client_encoding UTF8" if encoding else "standard_conforming_strings on"
+        if given.lower().replace("-", "") not in _TAKEN:
+            raise InterfaceError(f"{found[0].strip('; ')}: connections of a pool have {wanted}")
     try:
         sql.encode()
     except UnicodeEncodeError as error:

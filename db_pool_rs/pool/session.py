@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ..aio import Answer, Expired, left, until
-from ..drivers.base import STATUS, Sink, Source
+from ..drivers.base import CANCEL_UNDER_WAY, STATUS, Sink, Source
 from ..errors import StatementTimeout
 from ..scheduler.model import Statement
 from ..sql import StatementClass
@@ -185,7 +185,9 @@ class Session:
                 if rest <= 0:
                     self.runner.abort(self.conn, "the server did not react to a cancel request", retire=True)
                     return
-                await self.user.link.cancel(rest)
+                if not await self.user.link.cancel(rest):
+                    self.runner.abort(self.conn, CANCEL_UNDER_WAY, retire=self.user.busy)
+                    return
                 with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                     await asyncio.wait_for(self.user.settled(), min(pause, max(0.0, end - clock())))
                 pause *= 2

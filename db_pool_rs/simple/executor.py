@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import Driver, Link
+from ..drivers.base import CANCEL_UNDER_WAY, Driver, Link
 from ..errors import ConnectionLost
 from ..pool.executor import Service
 from ..pool.failures import failure
+from ..pool.outages import reason_of
 from ..pool.session import CANCEL_TIMEOUT
 from ..scheduler import actions as act
 from ..scheduler.limits import Limits
@@ -135,6 +136,11 @@ class Runner(Service):
         """Replace every connection as soon as it is free."""
         self.perform(self.scheduler.expire(self.loop.time()))
 
+    def leave(self) -> None:
+        """This is a child process: what is decided here is not carried out."""
+        super().leave()
+        self._carry_out = dict.fromkeys(self._carry_out, _ignore)
+
     def drained(self) -> bool:
         """Whether everything is finished."""
         return self.scheduler.drained
@@ -248,7 +254,7 @@ class Runner(Service):
             return
         conn.done = partial(self._finished, conn)
         lifetime = self.config.max_lifetime * random.uniform(0.9, 1.1)
-        self.last_error = None
+        self.connected()
         self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime, round_trip))
         self._changed.set()
 
@@ -262,15 +268,17 @@ class Runner(Service):
         self.spawn(self._cancel_request(action.conn))
 
     async def _cancel_request(self, conn: Conn) -> None:
-        await conn.link.cancel(CANCEL_TIMEOUT)
-        self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
+        if await conn.link.cancel(CANCEL_TIMEOUT):
+            self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
+        else:
+            self.abort(conn, CANCEL_UNDER_WAY, retire=False)
 
     def _reset(self, action: act.Reset) -> None:
         self.spawn(self._clean_up(action.conn))
 
     async def _clean_up(self, conn: Conn) -> None:
         try:
-            await asyncio.wait_for(self.clean(conn, self.use(conn)), self.scheduler.limits.acquire_timeout)
+            await self.in_time(conn, self.clean(conn, self.use(conn)))
         except Exception as error:
             if conn.state is not State.CLOSED:
                 conn.link.close()
@@ -315,11 +323,11 @@ class Runner(Service):
         if conn is None:
             return
         self.metrics.lost += 1
-        self.last_error = error
         user = self._users.pop(conn.id, None)
         if user is not None:
             user.lost(error, sent)
         if conn.state is not State.OPENING:  # else the failed `init` reports it
+            self.lost(error)
             self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, random.random()))
         self._changed.set()
 
@@ -362,7 +370,7 @@ class Runner(Service):
             min_size=scheduler.limits.min_size,
             max_size=scheduler.limits.max_size,
             healthy=scheduler.connect_failures == 0,
-            last_error=None if self.last_error is None else str(self.last_error),
+            last_error=None if self.last_error is None else reason_of(self.last_error),
             generation=scheduler.generation,
         )
 
@@ -370,3 +378,7 @@ class Runner(Service):
         """A snapshot of what the pool is doing and has done."""
         self.metrics.broken_up, self.metrics.resent = self.scheduler.broken_up, self.scheduler.resent
         return self.metrics.snapshot(self.gauges(), self.loop.time())
+
+
+def _ignore(action: act.Action) -> None:
+    """In a child process."""

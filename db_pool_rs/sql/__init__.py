@@ -18,7 +18,7 @@ import enum
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from .functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT, TRANSACTION_COLUMNS, is_among
 from .lexer import (
@@ -60,7 +60,8 @@ class Lexical:
 
     `command` is the first keyword in upper case ("" if there is none), `dirties` whether the text may leave state on
     its session, `count` the number of statements in it, empty ones left out. Several together are OTHER. `backslashes`
-    says that a server with `standard_conforming_strings = off` reads the text otherwise (see `carefully`).
+    says that a server with `standard_conforming_strings = off` reads the text otherwise (see `carefully`), `streams`
+    that one of the statements is a COPY whose data go over the connection itself.
     """
 
     kind: StatementClass
@@ -68,6 +69,7 @@ class Lexical:
     dirties: bool
     count: int
     backslashes: bool = False
+    streams: bool = False
 
     def carefully(self) -> Lexical:
         """The class of a text with `backslashes` where the server reads it otherwise, or may do so."""
@@ -92,7 +94,8 @@ def _classify(sql: str, dialect: str, alone_functions: frozenset[str]) -> Lexica
         return _EMPTY
     lexical = found[0]
     if len(found) > 1:
-        lexical = Lexical(StatementClass.OTHER, lexical.command, any(one.dirties for one in found), len(found))
+        dirties, streams = any(one.dirties for one in found), any(one.streams for one in found)
+        lexical = Lexical(StatementClass.OTHER, lexical.command, dirties, len(found), streams=streams)
     return replace(lexical, backslashes=True) if dialect == "postgresql" and _is_ambiguous(sql) else lexical
 
 
@@ -195,7 +198,15 @@ def _postgresql_statement(found: list[Token], alone_functions: frozenset[str]) -
     if found[-1].kind == BROKEN:
         return Lexical(StatementClass.OTHER, command, False, 1)
     kind, dirties = _strictest(_postgresql_class(command, shape, found), _calls(shape, found, alone_functions))
-    return Lexical(kind, command, dirties, 1)
+    return Lexical(kind, command, dirties, 1, streams=command == "COPY" and _streams(shape))
+
+
+def _streams(shape: str) -> bool:
+    """Whether a COPY's data go over the connection. STDIN and STDOUT mean the same; in parentheses they are names."""
+    parts = shape.split(" ")
+    depths = accumulate((part == "(") - (part == ")") for part in parts)
+    pairs = zip(parts, parts[1:], depths, strict=False)
+    return any(not depth and one in ("FROM", "TO") and two in ("STDIN", "STDOUT") for one, two, depth in pairs)
 
 
 def _command(shape: str) -> str:

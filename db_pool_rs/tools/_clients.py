@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -24,9 +24,9 @@ Body = Callable[[Run, Run], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """An open pool: `fetch(sql, *args)`, `execute(sql, *args)`, `transaction(body)`, `close()` and `stream(sql)`.
+    """An open pool: `fetch(sql, *args)`, `execute(sql, *args)`, `transaction(body)`, `close()`.
 
-    The last gives the rows of a cursor of the database.
+    `stream(sql)` gives the rows of a cursor of the database, `borrow(timeout)` a connection for a block.
     """
 
     fetch: Run
@@ -34,6 +34,7 @@ class Client:
     transaction: Callable[[Body], Awaitable[None]]
     close: Run
     stream: Callable[[str], AsyncGenerator[Any, None]] | None = None
+    borrow: Callable[[float], AbstractAsyncContextManager[Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,9 @@ async def _ours(job: Job) -> Client:
             async for row in connection.cursor(sql, prefetch=PREFETCH):
                 yield row
 
-    return Client(pool.fetch, pool.execute, transaction, pool.close, stream)
+    return Client(
+        pool.fetch, pool.execute, transaction, pool.close, stream, lambda timeout: pool.acquire(timeout=timeout)
+    )
 
 
 async def _asyncpg(job: Job) -> Client:
@@ -103,7 +106,9 @@ async def _asyncpg_pool(job: Job, **options: Any) -> Client:
             async for row in connection.cursor(sql, prefetch=PREFETCH):
                 yield row
 
-    return Client(pool.fetch, pool.execute, transaction, pool.close, stream)
+    return Client(
+        pool.fetch, pool.execute, transaction, pool.close, stream, lambda timeout: pool.acquire(timeout=timeout)
+    )
 
 
 async def _psycopg(job: Job) -> Client:
@@ -138,7 +143,7 @@ async def _psycopg(job: Job) -> Client:
             async for row in cursor:
                 yield row
 
-    return Client(fetch, execute, transaction, pool.close, stream)
+    return Client(fetch, execute, transaction, pool.close, stream, lambda timeout: pool.connection(timeout=timeout))
 
 
 async def _psqlpy(job: Job) -> Client:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..modes import MODES
+from ._files import write_file
 from ._results import FIGURES, Measurement, Report, Spread, show
 from ._workloads import WORKLOADS
 
@@ -29,7 +30,7 @@ def write_markdown(report: Report, path: Path) -> None:
     _, end, after = rest.partition(END)
     if begin and end:
         text = f"{before}{begin}\n{text}\n{end}{after}"
-    path.write_text(text, encoding="utf-8")
+    write_file(path, text)
 
 
 def _lines(report: Report) -> Iterator[str]:

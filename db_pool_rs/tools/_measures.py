@@ -32,7 +32,10 @@ async def measure(job: Job, started: float) -> dict[str, float]:
         await _read(client, job, warm_up)
         return await _cursor(client, job)
     work = operation(job, client, random.Random(7))
-    await _serve(work, min(job.tasks, WARM_UP_TASKS) if job.workload == "waiting" else job.tasks, warm_up)
+    several = job.workload in ("waiting", "timeouts", "cancels")
+    await _serve(work, min(job.tasks, WARM_UP_TASKS) if several else job.tasks, warm_up)
+    if job.workload in ("timeouts", "cancels"):
+        return await _overload(work, job, client)
     if job.workload == "waiting":
         return await _waiting(work, job.tasks)
     if job.workload == "mixed":
@@ -111,6 +114,20 @@ async def _waiting(work: Work, tasks: int) -> dict[str, float]:
         "cpu_us": cpu / tasks * 1e6,
         "memory_mb": after,
     }
+
+
+async def _overload(work: Work, job: Job, client: Client) -> dict[str, float]:
+    """All tasks wait for the only connection, and give up together."""
+    from ._overload import cancel, time_out  # no other workload needs it
+
+    before, cpu = _memory_mb(), time.process_time()
+    if job.workload == "timeouts":
+        figures = await time_out(client, job.tasks)
+    else:
+        figures = await cancel(client, work, job.tasks)
+    cpu, after = time.process_time() - cpu, _memory_mb()
+    costs = {"cpu_us": cpu / job.tasks * 1e6, "memory_mb": after, "growth_mb": max(0.0, after - before)}
+    return {**figures, **costs}
 
 
 async def _cursor(client: Client, job: Job) -> dict[str, float]:

@@ -21,6 +21,7 @@ FIGURES: dict[str, tuple[str, str, bool]] = {
     "p95_ms": ("p95", "ms", False),
     "p99_ms": ("p99", "ms", False),
     "all_s": ("until all are answered", "s", False),
+    "held_ms": ("event loop held", "ms", False),
     "beside_s": ("a long result", "s", False),
     "waiting_kb": ("memory of each that waits", "KiB", False),
     "growth_mb": ("growth of memory", "MiB", False),

@@ -21,6 +21,8 @@ SLEEP = "SELECT count(*) FROM pg_sleep(0.1)"
 FIRST = "SELECT 1"
 
 LONG = "SELECT i AS id, 'name-' || i AS name, i * 1.5::float8 AS half FROM generate_series(1, 500000) AS i"
+#: Workloads of point selects.
+POINTS = ("point", "mixed", "long", "waiting", "cancels")
 #: What runs beside the tasks of a workload: how many at a time, and of which statement.
 BESIDE = {"mixed": (4, SLEEP), "long": (2, LONG)}
 #: Rows that a cursor fetches at a time.
@@ -37,7 +39,8 @@ class Workload:
     """One kind of load: on which database, for how many tasks by default, and what one of its operations is called.
 
     `figures` are those that are shown as charts; it is about the first, by which contenders are compared. Rivals that
-    would tell nothing new are named in `without`.
+    would tell nothing new, or cannot, are named in `without`. `max_size` is the size of its pool, if that is no matter
+    of choice.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Workload:
     unit: str = "statements/s"
     figures: tuple[str, ...] = ("rate", "p99_ms")
     without: tuple[str, ...] = ()
+    max_size: int | None = None
 
 
 #: It differs from asyncpg in the reset after each statement, which does not count beside these.
@@ -70,6 +74,18 @@ WORKLOADS = {
             *("waiting", "Point selects that all wait at once", "postgresql", (20_000,)),
             figures=("all_s", "waiting_kb"),
             without=_NORESET,
+        ),
+        Workload(
+            *("timeouts", "Calls that wait for one connection time out together", "postgresql", (20_000,)),
+            figures=("all_s", "held_ms"),
+            without=(*_NORESET, "psqlpy"),
+            max_size=1,
+        ),
+        Workload(
+            *("cancels", "Calls that wait for one connection are cancelled, the last first", "postgresql", (22_000,)),
+            figures=("all_s", "held_ms"),
+            without=(*_NORESET, "psqlpy"),
+            max_size=1,
         ),
         Workload("rows", "Result of 10,000 rows and 6 columns", "postgresql", (4,), "results/s"),
         Workload(
@@ -118,13 +134,16 @@ def operation(job: Job, client: Any, chance: random.Random) -> Callable[[], Awai
     point = f"SELECT abalance FROM {schema}.pgbench_accounts WHERE aid = $1"
     insert = f"INSERT INTO {schema}.inserted (k, v) VALUES ($1, $2)"
     operations: dict[str, Callable[[], Awaitable[Any]]] = {
-        **dict.fromkeys(("point", "mixed", "long", "waiting"), lambda: client.fetch(point, chance.randint(1, last))),
+        **dict.fromkeys(
+            ("point", "mixed", "long", "waiting", "cancels"), lambda: client.fetch(point, chance.randint(1, last))
+        ),
         "insert": lambda: client.execute(insert, chance.randint(1, 99_999), "hello"),
         "rows": lambda: client.fetch(_RESULT),
         "tx": lambda: client.transaction(_transfer(job, chance)),
         "sqlite-read": lambda: client.fetch("SELECT v FROM t WHERE id = $1", chance.randint(1, SQLITE_ROWS)),
         "sqlite-write": lambda: client.execute("INSERT INTO t (v) VALUES ($1)", 1),
         "start": lambda: client.fetch(FIRST),
+        "timeouts": lambda: client.fetch(FIRST),
     }
     return operations[job.workload]
 

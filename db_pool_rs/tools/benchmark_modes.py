@@ -36,6 +36,7 @@ from ..cli.terminal import Progress, Terminal
 from ..modes import MODES, save_figures
 from ._clients import RIVALS, why_not
 from ._database import Tables, postgresql, run_pgbench, sqlite_file, tables
+from ._files import write_file
 from ._html import html
 from ._markdown import markdown, write_markdown
 from ._results import Measurement, Report
@@ -172,7 +173,8 @@ class _Benchmark:
                 continue
             who = [contender for contender in contenders if contender not in WORKLOADS[name].without]
             for tasks in self._tasks(name):
-                job = replace(template, workload=name, tasks=tasks)
+                size = WORKLOADS[name].max_size or template.max_size
+                job = replace(template, workload=name, tasks=tasks, max_size=size)
                 self._runs_of_job = 0
                 measurement = run_rounds(job, who, self._options.rounds, partial(self._before, job, who))
                 self._report.measurements.append(measurement)
@@ -230,11 +232,11 @@ def _versions(options: argparse.Namespace) -> dict[str, str]:
 def _deliver(report: Report, options: argparse.Namespace, terminal: Terminal) -> None:
     print(markdown(report))
     if options.json:
-        options.json.write_text(json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_file(options.json, json.dumps(report.as_dict(), indent=2, ensure_ascii=False) + "\n")
     if options.markdown:
         write_markdown(report, options.markdown)
     if options.html:
-        options.html.write_text(html(report), encoding="utf-8")
+        write_file(options.html, html(report))
     if options.refresh_figures:
         source = f"benchmark of {report.circumstances['date']}, {report.circumstances['machine']}"
         file = save_figures(_figures(report.measurements), source)

@@ -15,6 +15,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from ._files import write_file
 from .interfaces import conditions, reference, sqlstates, types
 from .interfaces.target import ROOT, read
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 stale += 1
                 print(f"{path.relative_to(ROOT)} {'is out of date' if check else 'is written'}", file=sys.stderr)
                 if not check:
-                    path.write_text(wanted, encoding="utf-8")
+                    write_file(path, wanted)
     if stale and check:
         print("run: python -m db_pool_rs.tools.generate_interfaces", file=sys.stderr)
     return 1 if stale and check else 0

@@ -57,7 +57,7 @@ def text_array(encode: Encode, delimiter: str, expected: str) -> Encode:
     def literal(items: Sequence[Any], depth: int) -> bytes:
         if depth > 1:
             return b"{" + comma.join([literal(item, depth - 1) for item in items]) + b"}"
-        return b"{" + comma.join([b"NULL" if item is None else _quoted(encode(item)) for item in items]) + b"}"
+        return b"{" + comma.join([b"NULL" if item is None else quoted(encode(item)) for item in items]) + b"}"
 
     def encode_array(value: Sequence[Any]) -> bytes:
         sizes, items = _flatten(value, True)
@@ -69,7 +69,8 @@ def text_array(encode: Encode, delimiter: str, expected: str) -> Encode:
     return encode_array
 
 
-def _quoted(data: bytes) -> bytes:
+def quoted(data: bytes) -> bytes:
+    """The element of an array, or the field of a composite, as its literal has it."""
     return b'"' + data.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 

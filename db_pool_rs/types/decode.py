@@ -12,30 +12,41 @@ does not know (enums, extensions, money ...) come as `str`.
 A timestamptz is returned in the session's TimeZone, and in text format dates depend on the session's DateStyle and
 intervals on its IntervalStyle. Loaders read these settings once, when they are made; so a `RowDecoder` belongs to the
 settings of the session that it was made with, and says whether it `fits` another session (or the same, later).
+
+Nothing that the server has sent is handed to a loader before it was walked (:mod:`.layout`): in binary psycopg's
+loaders trust the lengths inside a value. In text one of those in C writes beyond its buffer for a backslash that
+PostgreSQL would have quoted, and another reads beside its table for bytes that are no ASCII: there psycopg's loaders in
+Python take over.
 """
 
 from __future__ import annotations
 
+import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from itertools import repeat
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from psycopg import DataError, adapters
+from psycopg import DataError, adapters, pq
 from psycopg.abc import Buffer
 from psycopg.adapt import AdaptersMap, Loader, Transformer
 from psycopg.pq import Format
+from psycopg.types.array import ArrayLoader
 from psycopg.types.datetime import IntervalBinaryLoader, IntervalLoader
+from psycopg.types.uuid import UUIDLoader
 
 from ..errors import DecodeError
 from ..record import Record, record_class
 from . import oids as pg
+from .layout import CHEAP, FIXED_SIZES, Check, check_for
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
 _float4 = struct.Struct("f")
+_ESCAPE = re.compile(rb"\\(?:\\|[0-3][0-7][0-7])")
 
 
 class _Float4TextLoader(Loader):
@@ -44,6 +55,22 @@ class _Float4TextLoader(Loader):
     def load(self, data: Buffer) -> float:
         value: float = _float4.unpack(_float4.pack(float(bytes(data))))[0]
         return value
+
+
+class _ByteaTextLoader(Loader):
+    """bytea in text, whatever `bytea_output` is.
+
+    psycopg's loader in C (3.3) has libpq read on to the next NUL character, so that an element of an array gets what
+    comes behind it.
+    """
+
+    def load(self, data: Buffer) -> bytes:
+        text = bytes(data)
+        if text.startswith(b"\\x"):
+            return bytes.fromhex(text[2:].decode())
+        if text.count(b"\\") != sum(1 + (found == b"\\\\") for found in _ESCAPE.findall(text)):
+            raise DataError("malformed bytea")
+        return _ESCAPE.sub(lambda found: b"\\" if found[0] == b"\\\\" else bytes([int(found[0][1:], 8)]), text)
 
 
 class _IntervalTextLoader(IntervalLoader):
@@ -62,10 +89,37 @@ class _IntervalBinaryLoader(IntervalBinaryLoader):
     """The same in binary."""
 
 
+class _UUIDTextLoader(UUIDLoader):
+    """psycopg's loader in Python: the one in C (3.3) takes bytes from 128 on for negative numbers of its table."""
+
+
+class _ArrayTextLoader(ArrayLoader):
+    """By psycopg's loader in C, unless there are backslashes (see the module)."""
+
+    #: That loader's class.
+    fast: type[Loader]
+
+    def __init__(self, oid: int, context: Any = None) -> None:
+        super().__init__(oid, context)
+        self._fast = self.fast(oid, self._tx).load
+
+    def load(self, data: Buffer) -> list[Any]:
+        whole = bytes(data)
+        rows: list[Any] = super().load(whole) if b"\\" in whole else self._fast(whole)
+        return rows
+
+
 _adapters = AdaptersMap(adapters)
 _adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
+_adapters.register_loader(pg.BYTEA.oid, _ByteaTextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalBinaryLoader)
+_adapters.register_loader(pg.UUID.oid, _UUIDTextLoader)
+for _oid, _row in pg.ARRAYS.items():
+    _fast = _adapters.get_loader(_oid, Format.TEXT)
+    if _fast is not None and pq.__impl__ != "python" and hasattr(_fast, "base_oid"):
+        _members = {"base_oid": _row.oid, "delimiter": _row.delimiter.encode(), "fast": _fast}
+        _adapters.register_loader(_oid, type(f"{_row.name}ArrayLoader", (_ArrayTextLoader,), _members))
 
 _ZONED = frozenset(oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid))
 # What loaders ask a session for: in binary only the zone of a timestamptz, in text the styles, too.
@@ -81,14 +135,18 @@ class RowDecoder:
     class.
     """
 
-    __slots__ = ("_format", "_names", "_oids", "_settings", "_transformer", "_values", "record")
+    __slots__ = ("_checks", "_format", "_names", "_oids", "_settings", "_transformer", "_values", "dear", "record")
 
     def __init__(self, names: Sequence[str], oids: Sequence[int], format: int, session: PGconn | None = None) -> None:
         self._names = tuple(names)
         self._oids = tuple(oids)
         self._format = Format(format)
         self._settings = self._depends_on()
+        #: Columns that are walked before they are loaded: number, width (0: not fixed), walk.
+        self._checks = _checks(self._oids) if self._format is Format.BINARY else ()
         self._values = _values(session, self._settings)
+        #: Columns whose values take time by their length.
+        self.dear = tuple(column for column, oid in enumerate(oids) if oid not in CHEAP)
         self.record: type[Record] = record_class(self._names)
         self._transformer = Transformer(_context(session if self._settings else None))
         self._transformer.set_loader_types(list(self._oids), self._format)  # psycopg 3.2 takes nothing but a list
@@ -113,27 +171,62 @@ class RowDecoder:
         transformer.set_pgresult(result, set_loaders=False)
         try:
             count = result.ntuples
-            return transformer.load_rows(first, count if end is None else min(end, count), self.record)
+            last = count if end is None else min(end, count)
+            for column, width, check in self._checks:
+                _walk(result, range(first, last), column, width, check)
+            return transformer.load_rows(first, last, self.record)
         except Exception as error:
-            explained = self._explain(result)
+            explained = self._explain(result, first)
             if explained is None:
                 raise
             raise explained from error
         finally:
             transformer.set_pgresult(None, set_loaders=False)  # else the result lives as long as the decoder
 
-    def _explain(self, result: PGresult) -> DecodeError | None:
+    def load(self, row: int, column: int, data: bytes | None) -> Any:
+        """One value; DecodeError if Python cannot hold it."""
+        oid = self._oids[column]
+        try:
+            if data is None:
+                return None
+            if self._format is Format.BINARY and (check := check_for(oid)) is not None:
+                check(data)
+            return self._transformer.get_loader(oid, self._format).load(data)
+        except Exception as error:
+            where = f'column "{self._names[column]}" ({pg.type_name(oid)}) of row {row + 1}'
+            raise DecodeError(f"{where}: {error}") from error
+
+    def _explain(self, result: PGresult, first: int) -> DecodeError | None:
         """Find the value that could not be loaded."""
-        for row in range(result.ntuples):
-            for column, oid in enumerate(self._oids):
-                data = result.get_value(row, column)
+        for row in range(first, result.ntuples):
+            for column in range(len(self._oids)):
                 try:
-                    if data is not None:
-                        self._transformer.get_loader(oid, self._format).load(data)
-                except Exception as error:
-                    where = f'column "{self._names[column]}" ({pg.type_name(oid)}) of row {row + 1}'
-                    return DecodeError(f"{where}: {error}")
+                    self.load(row, column, result.get_value(row, column))
+                except DecodeError as error:
+                    return error
         return None
+
+
+def _checks(oids: Sequence[int]) -> tuple[tuple[int, int, Check], ...]:
+    found = [(column, FIXED_SIZES.get(oid, 0), check_for(oid)) for column, oid in enumerate(oids)]
+    return tuple((column, width, check) for column, width, check in found if check is not None)
+
+
+def _walk(result: PGresult, rows: range, column: int, width: int, check: Callable[[bytes], None]) -> None:
+    """ValueError if a value of a column is malformed."""
+    if width and len(rows) > 1:
+        values = map(result.get_value, rows, repeat(column))
+        try:
+            widths = set(map(len, values))  # type: ignore[arg-type]  # there may be NULLs
+        except TypeError:
+            widths = {len(data) for data in map(result.get_value, rows, repeat(column)) if data is not None}
+        if not widths <= {width}:
+            raise ValueError("a value of the wrong width")
+        return
+    for row in rows:
+        data = result.get_value(row, column)
+        if data is not None:
+            check(data)
 
 
 def _values(session: PGconn | None, settings: tuple[bytes, ...]) -> list[bytes | None]:

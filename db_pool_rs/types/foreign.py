@@ -13,23 +13,43 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from .arrays import text_array
+from .arrays import quoted, text_array
 from .explain import Rejected
 from .scalars import encode_text
 
-ACCEPTS = "str, int, float, Decimal, bool, date or UUID, or list or tuple of these"
+ACCEPTS = "str, int, float, Decimal, bool, date or UUID, a list of these for an array, a tuple for a composite"
 
 
 def encode_foreign(value: Any) -> bytes:
-    """Encode one value, or a list or tuple as an array literal: the OID does not tell an array, the argument does."""
-    return _encode_list(value) if isinstance(value, (list, tuple)) else _encode_item(value)
+    """Encode one value, a list as an array's literal, a tuple as a composite's: the OID tells neither."""
+    return _encode_list(_with_rows(value)) if isinstance(value, list) else _encode_item(value)
+
+
+def _with_rows(items: list[Any]) -> list[Any]:
+    """The same, with literals in the place of tuples: only lists are dimensions of an array."""
+
+    def item(value: Any) -> Any:
+        if isinstance(value, list):
+            return _with_rows(value)
+        return _encode_row(value).decode() if isinstance(value, tuple) else value
+
+    return [item(value) for value in items]
+
+
+def _encode_row(fields: tuple[Any, ...]) -> bytes:
+    """The literal of a composite: `(1,"x y",)`; nothing at all is NULL."""
+    return b"(" + b",".join([b"" if field is None else quoted(encode_foreign(field)) for field in fields]) + b")"
 
 
 def _encode_item(value: Any) -> bytes:
     if isinstance(value, str):
         return encode_text(value)
+    if isinstance(value, tuple):
+        return _encode_row(value)
+    if isinstance(value, bool):
+        return b"true" if value else b"false"  # also for a domain over jsonb or text, of which 1 is another value
     if isinstance(value, int):
-        return int.__repr__(value).encode()  # bool is 1 or 0, which suits both integers and bool
+        return int.__repr__(value).encode()
     if isinstance(value, float):
         return float.__repr__(value).encode()
     if isinstance(value, (Decimal, UUID)) or (isinstance(value, date) and not isinstance(value, datetime)):

@@ -18,7 +18,8 @@ from psycopg.pq import Format
 from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
-from .decode import _adapters, _Float4TextLoader, _IntervalTextLoader
+from .decode import _adapters, _ByteaTextLoader, _Float4TextLoader, _IntervalTextLoader
+from .layout import check_for
 
 Settings = Mapping[bytes, bytes | None]
 
@@ -36,6 +37,7 @@ def _python_adapters() -> AdaptersMap:
     adapters = _PythonAdapters(types=_adapters.types)
     register_default_adapters(SimpleNamespace(adapters=adapters, connection=None))
     adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
+    adapters.register_loader(pg.BYTEA.oid, _ByteaTextLoader)
     adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
     for oid, row in pg.ARRAYS.items():
         members = {"base_oid": row.oid, "delimiter": row.delimiter.encode()}
@@ -53,4 +55,12 @@ def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes],
         connection = SimpleNamespace(pgconn=session)
         transformer = PythonTransformer(SimpleNamespace(adapters=_python_adapters(), connection=connection))
     load: Callable[[bytes], Any] = transformer.get_loader(oid, Format(format)).load
-    return load
+    check = check_for(oid) if format else None
+    if check is None:
+        return load
+
+    def load_checked(data: bytes) -> Any:
+        check(data)
+        return load(data)
+
+    return load_checked

@@ -12,8 +12,13 @@ from typing import Any
 from ..errors import ArgumentError
 from .encode import Encoder, encoder
 from .explain import Rejected, describe, shorten
+from .layout import FIXED_SIZES
 
 MAX_PARAMETERS = 65_535  # the protocol counts them in 16 bits
+#: Bytes of the longest message that PostgreSQL takes (`PQ_LARGE_MESSAGE_LIMIT`): all arguments travel in one.
+MAX_MESSAGE = 0x3FFF_FFFE
+#: Bytes that such a message needs besides: its names and counts, and length and format of each argument.
+_BESIDES, _BESIDES_EACH = 128, 6
 
 Encoded = list[bytes | None]
 
@@ -34,7 +39,8 @@ class ParameterCodec:
         self.encoders: tuple[Encoder, ...] = tuple(encoder(oid) for oid in oids)
         self.formats: list[int] = [one.format for one in self.encoders]  # psycopg 3.2 takes nothing but a list
         self.sql = sql
-        self.encode = self._make_encode()
+        encode = self._make_encode()
+        self.encode = encode if FIXED_SIZES.keys() >= set(oids) else _limited(encode, len(oids), self.sql)
 
     def _make_encode(self) -> Callable[[Sequence[Any]], Encoded]:
         functions = tuple(one.encode for one in self.encoders)
@@ -78,6 +84,27 @@ class _Explain:
         takes = f"{len(self.encoders)} argument{'' if len(self.encoders) == 1 else 's'}"
         statement = f"the statement {self.sql}" if self.sql else "the statement"
         return ArgumentError(f"{statement} takes {takes}, {given} {'was' if given == 1 else 'were'} given")
+
+
+def _limited(encode: Callable[[Sequence[Any]], Encoded], count: int, sql: str) -> Callable[[Sequence[Any]], Encoded]:
+    """With a look at the size of arguments that can be long. Only if one is longer than its share are they added up."""
+    most = MAX_MESSAGE - _BESIDES - count * _BESIDES_EACH
+    share = most // count
+
+    def limited(args: Sequence[Any]) -> Encoded:
+        encoded = encode(args)
+        for value in encoded:
+            if value is not None and len(value) > share and (total := _size(encoded)) > most:
+                where = f" of {shorten(sql)}" if sql else ""
+                reason = f"{total:,} bytes, but one message to the server holds at most {MAX_MESSAGE:,} (1 GB)"
+                raise ArgumentError(f"the arguments{where} take {reason}")
+        return encoded
+
+    return limited
+
+
+def _size(encoded: Encoded) -> int:
+    return sum(len(value) for value in encoded if value is not None)
 
 
 def _encode_none(explain: _Explain) -> Callable[[Sequence[Any]], Encoded]:

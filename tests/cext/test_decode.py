@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("db_pool_rs_balanced")
 
-from db_pool_rs.balanced.columns import KINDS, Plan, check_width
+from db_pool_rs.balanced.columns import KINDS, Plan
 from db_pool_rs.balanced.slices import decode, new_block
 from db_pool_rs.errors import DecodeError
 from db_pool_rs.types import oids as pg
@@ -37,9 +37,6 @@ def canonical(oid: int, values: list[bytes | None], zone: bytes | None = None, f
     """By psycopg; None if one of the values cannot be loaded."""
     load = value_loader(oid, format, {} if zone is None else {b"TimeZone": zone})
     try:
-        for value in values:  # psycopg's loaders in C do not look
-            if value is not None and format:
-                check_width(oid, value)
         return [None if value is None else load(value) for value in values]
     except Exception:
         return None

@@ -100,6 +100,8 @@ class LyingServer:
     def __init__(self, oids: Sequence[int], rows: Sequence[Row]) -> None:
         self._oids, self._rows = oids, rows
         self._lie: Lie | None = None
+        #: The answer to a Sync alone, with which an idle connection is asked for a sign of life.
+        self.sign_of_life = b""
         self._sessions: set[asyncio.Task[None]] = set()
         #: The client has closed the connection on which it was lied to.
         self.left = asyncio.Event()
@@ -149,7 +151,7 @@ class LyingServer:
             if session.asked and self._lie is not None:
                 await self._deceive(said, reader, writer)
                 return
-            writer.write(b"".join(said))
+            writer.write(self.sign_of_life if self.sign_of_life and said == [_READY] else b"".join(said))
             session.asked = False
             said.clear()
 

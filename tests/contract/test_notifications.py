@@ -181,3 +181,34 @@ async def test_sqlite_has_none(open_pool: Any) -> None:
         assert await connection.fetchval("SELECT 1") == 1
     with pytest.raises(InterfaceError, match="given back"):
         await connection.add_listener("c", Heard())
+
+
+async def test_after_a_listen_that_was_rolled_back(pg_pool: Any) -> None:
+    heard = Heard()
+
+    async def listen_and_fail(connection: Any, channel: str) -> None:
+        async with connection.transaction():
+            await connection.add_listener(channel, heard)
+            raise ZeroDivisionError
+
+    async with pg_pool.acquire() as connection:
+        for channel in ("c", "c", "d"):
+            with pytest.raises(ZeroDivisionError):
+                await listen_and_fail(connection, channel)
+        assert await connection.fetch("SELECT pg_listening_channels()") == []
+        await connection.add_listener("c", heard)
+        await connection.add_listener("d", Heard())
+        await pg_pool.execute(NOTIFY, "c", "1")
+        assert await heard.wait(1) == [("c", "1")]
+        assert len(await connection.fetch("SELECT pg_listening_channels()")) == 2
+
+
+@pytest.mark.parametrize("command", ["UNLISTEN *", "UNLISTEN c", "DISCARD ALL"])
+async def test_after_the_server_was_told_to_forget(pg_pool: Any, command: str) -> None:
+    heard = Heard()
+    async with pg_pool.acquire() as connection:
+        await connection.add_listener("c", heard)
+        await connection.execute(command)
+        await connection.add_listener("c", heard)
+        await pg_pool.execute(NOTIFY, "c", "1")
+        assert await heard.wait(1) == [("c", "1")]

@@ -1,4 +1,4 @@
-"""What the words of a text tell, and what the connection tells of how they are read: where it matters, groups end."""
+"""What the words of a text tell, and what the connection tells of how they are read (rules 1.2, 1.4 and 2.6)."""
 
 from __future__ import annotations
 

@@ -82,3 +82,9 @@ def test_digits_of_numerics(digits: list[tuple[int, int, int]], weight: int, sca
             exact = sum((Decimal(digit).scaleb(4 * (weight - at)) for at, digit in enumerate(three)), Decimal(0))
             assert -found == exact.quantize(Decimal(1).scaleb(-scale), rounding=ROUND_DOWN)
         assert found.as_tuple().exponent == -scale
+
+
+@pytest.mark.parametrize("text", [b"999999999999999 years " * 60 + b"1 day", b"-999999999999999 days " * 12000])
+def test_intervals_beyond_all_bounds(text: bytes) -> None:
+    with pytest.raises(DecodeError, match="can't parse interval"):
+        decode(pg.INTERVAL.oid, [text.strip()], 0)

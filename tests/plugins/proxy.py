@@ -118,6 +118,11 @@ class FaultProxy:
         for faults in self._chosen(directions, links):
             faults.remaining, faults.reset = after, reset
 
+    def silence(self, after: int | None, *directions: str, links: Which = "all") -> None:
+        """Forward `after` more bytes, then hold back what comes, as `stall` does; None ends the wait for that."""
+        for faults in self._chosen(directions, links):
+            faults.silent_after = after
+
     def delay(self, seconds: float, *directions: str, links: Which = "all") -> None:
         """Deliver each chunk this much after it came, in order: latency, not a limit of throughput. 0 ends it."""
         for faults in self._chosen(directions, links):

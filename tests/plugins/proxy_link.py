@@ -26,11 +26,13 @@ class Faults:
         self.change: Callable[[bytes], bytes] | None = None
         self.remaining: int | None = None
         self.reset = False
+        self.silent_after: int | None = None
 
     def copy(self) -> Faults:
         """The same faults, to be changed apart."""
         twin = Faults()
         twin.delay, twin.change, twin.remaining, twin.reset = self.delay, self.change, self.remaining, self.reset
+        twin.silent_after = self.silent_after
         if not self.flowing.is_set():
             twin.flowing.clear()
         return twin
@@ -143,8 +145,25 @@ class Link:
             await flowing.wait()
             self.held[direction] = False
 
+    async def _fall_silent(self, direction: str, chunk: bytes, sink: socket.socket) -> bytes:
+        """Forward what may still pass; what is left waits until the link is resumed."""
+        faults = self.faults[direction]
+        assert faults.silent_after is not None
+        passing = chunk[: faults.silent_after]
+        faults.silent_after -= len(passing)
+        await asyncio.get_running_loop().sock_sendall(sink, passing)
+        self.bytes[direction] += len(passing)
+        if not faults.silent_after:
+            faults.silent_after = None
+            faults.flowing.clear()
+        if len(passing) < len(chunk):
+            await self._held_back(direction)
+        return chunk[len(passing) :]
+
     async def _forward(self, direction: str, chunk: bytes, sink: socket.socket) -> None:
         faults = self.faults[direction]
+        if faults.silent_after is not None:
+            chunk = await self._fall_silent(direction, chunk, sink)
         last = faults.remaining is not None and len(chunk) >= faults.remaining
         if faults.remaining is not None:
             chunk = chunk[: faults.remaining]

@@ -44,6 +44,8 @@ def test_every_postgresql_workload(
     assert "quiet_p99_ms" in figures["mixed"]
     assert {"p99_ms", "beside_s"} <= set(figures["long"])
     assert set(figures["waiting"]) == {"all_s", "waiting_kb", "cpu_us", "memory_mb"}
+    for name in ("timeouts", "cancels"):
+        assert set(figures[name]) == {"all_s", "held_ms", "growth_mb", "cpu_us", "memory_mb"}
     assert set(figures["cursor"]) == {"rate", "growth_mb", "cpu_us", "memory_mb"}
     text = files["markdown"].read_text()
     assert text.strip() == capsys.readouterr().out.strip()

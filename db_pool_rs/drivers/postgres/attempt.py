@@ -6,7 +6,8 @@ import asyncio
 import re
 from typing import TYPE_CHECKING
 
-from ...aio import Expired, offload, until, wait_ready, was_abandoned
+from ... import forks
+from ...aio import Expired, offload, until, was_abandoned
 from ...errors.conditions import LOGIN_REFUSED, NO_HBA_ENTRY, PERMANENT
 from .libpq import (
     CONNECTION_AWAITING_RESPONSE,
@@ -17,9 +18,14 @@ from .libpq import (
     POLLING_WRITING,
     Libpq,
 )
+from .watch import wait_ready
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
+
+#: Threads of attempts that were given up but are not over, such as those that compute a hostile server's SCRAM: while
+#: so many run, no other attempt begins.
+MOST_GIVEN_UP = 16
 
 #: `FATAL:  28P01: ...`: the severity may be translated, the code is not.
 _SQLSTATE = re.compile(r"[^:\n]+:  ([0-9A-Z]{5}): ")
@@ -38,6 +44,11 @@ _PERMANENT_TEXTS = (
     "authentication method requirement",
 )
 
+_NOT_CONFORMING = (
+    "standard_conforming_strings is off, under which a backslash in a literal means something else: "
+    "set it on for the role, or in server_settings"
+)
+
 
 class Failure(Exception):
     """Why an attempt failed.
@@ -45,7 +56,9 @@ class Failure(Exception):
     `asked`: the server asked for a secret; `encrypted`: over TLS; `reached`: it got as far as the startup message.
     """
 
-    def __init__(self, message: str, pgconn: PGconn | None = None, *, reached: bool = False) -> None:
+    def __init__(
+        self, message: str, pgconn: PGconn | None = None, *, reached: bool = False, permanent: bool = False
+    ) -> None:
         codes = _SQLSTATE.findall(message)
         self.sqlstate: str | None = codes[-1] if codes else None
         self.asked = pgconn is not None and pgconn.used_password
@@ -53,7 +66,7 @@ class Failure(Exception):
         self.reached = reached
         text = _WHERE.sub("", _LOCATION.sub("", message))
         self.message = "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
-        self.permanent = self._is_permanent(pgconn is not None and pgconn.needs_password)
+        self.permanent = permanent or self._is_permanent(pgconn is not None and pgconn.needs_password)
         super().__init__(self.message)
 
     @property
@@ -93,6 +106,7 @@ class _Attempt:
         self._deadline = deadline
         self._step: asyncio.Future[int] | None = None
         self._reached = False
+        forks.hold(self)
 
     async def run(self) -> None:
         """Drive it to its end."""
@@ -105,7 +119,7 @@ class _Attempt:
         while status != POLLING_OK:
             # The descriptor may be another one after each step.
             await wait_ready(pgconn.socket, status == POLLING_WRITING, self._deadline)
-            self._step = offload(lambda: libpq.poll(pgconn), pgconn.finish)
+            self._step = offload(lambda: libpq.poll(pgconn), pgconn.finish, most=MOST_GIVEN_UP)
             status = await until(self._step, self._deadline)
             if status == POLLING_FAILED or self._is_refused():
                 raise self._failure()
@@ -122,6 +136,16 @@ class _Attempt:
     def _failure(self) -> Failure:
         return Failure(_text(self._pgconn) or "connection failed", self._pgconn, reached=self._reached)
 
+    def held(self) -> int:
+        """The socket, which a child process must not use."""
+        try:
+            return self._pgconn.socket
+        except self._libpq.error:
+            return -1
+
+    def leave(self) -> None:
+        """A thread may have it in hand that does not exist in the child process: it is left as it is."""
+
     def close(self) -> None:
         """Close the connection, unless a thread has it in hand and will."""
         if self._step is None or not was_abandoned(self._step):
@@ -135,6 +159,8 @@ def _settle(libpq: Libpq, pgconn: PGconn) -> None:
     encoding = pgconn.parameter_status(b"client_encoding")
     if encoding not in (b"UTF8", b"UNICODE", None):
         raise Failure(f"the server insists on client_encoding {encoding.decode(errors='replace')}, UTF8 was asked for")
+    if pgconn.parameter_status(b"standard_conforming_strings") == b"off":
+        raise Failure(_NOT_CONFORMING, permanent=True)
     libpq.set_verbose(pgconn, False)
     try:
         pgconn.nonblocking = 1

@@ -10,7 +10,8 @@ certificates), and so is one that wants it in clear if the link turned out to be
 A server that has begun SCRAM and does not prove that it knows the password is never accepted.
 
 What a cancelled or expired call leaves behind is a thread that runs at most until its step of the connection phase (or
-the look-up of a name) is done, and then closes the connection.
+the look-up of a name) is done, and then closes the connection. Their number is limited: see
+:data:`~db_pool_rs.drivers.postgres.attempt.MOST_GIVEN_UP`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ...conninfo import REQUIRE_AUTH, ConnectConfig, HostSpec
 from ...conninfo.password import ask_password
 from ...errors import ConnectFailed
 from ...errors.conditions import TELLING
-from .attempt import Failure, open_session
+from .attempt import MOST_GIVEN_UP, Failure, open_session
 from .libpq import Libpq, psycopg_libpq
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class _Connector:
         except ValueError:
             pass
         # Not the loop's own look-up: that uses its executor, whose end would wait for a name server that is silent.
-        look_up = offload(lambda: socket.getaddrinfo(host.host, host.port, type=socket.SOCK_STREAM))
+        look_up = offload(lambda: socket.getaddrinfo(host.host, host.port, type=socket.SOCK_STREAM), most=MOST_GIVEN_UP)
         found = await until(look_up, self._deadline())
         return list(dict.fromkeys(str(address[0]) for *_, address in found))
 

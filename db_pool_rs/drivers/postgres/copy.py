@@ -2,6 +2,11 @@
 
 The caller's part (giving or taking data) may take as long as it likes and may fail: what it raises is the call's
 answer, and the server is told to give up. The connection is in pipeline mode again when the answer is reported.
+
+While a source is waited for, the connection is watched: its loss, or the server's refusal of the rows that it has, ends
+the waiting. libpq keeps an error to itself until the data have ended, but hands on notices, and during a COPY FROM
+STDIN a server sends nothing else: so what has come and is no notice is taken for a refusal after `REFUSED_AFTER`. (A
+notice and an error that are read together are told when the source goes on.)
 """
 
 from __future__ import annotations
@@ -15,8 +20,12 @@ from ...scheduler.model import Statement
 from ..base import Sink, Source, as_piece
 from .libpq import COMMAND_OK, COPY_IN, COPY_OUT, Libpq
 from .servererrors import server_error
+from .watch import set_ready, watcher
 
 T = TypeVar("T")
+
+#: How long a notice may take to arrive once it has begun to, in seconds.
+REFUSED_AFTER = 0.2
 
 
 class Copy:
@@ -35,13 +44,17 @@ class Copy:
         cancel: Callable[[], object],
     ) -> None:
         self._pgconn = pgconn
+        self._fd = pgconn.socket
         self._libpq = libpq
         self._libpq_error = libpq.error
         self._statement = statement
         self._stream = stream
         self._ended = ended
         self._cancel = cancel
-        self._stopped = self._abandoned = False
+        self._stopped = self._abandoned = self._refused = False
+        #: The connection broke while the caller's part was waited for.
+        self._broken: Exception | None = None
+        self._suspicion: asyncio.TimerHandle | None = None
         self._user: asyncio.Future[Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._task = self._loop.create_task(self._run())
@@ -49,14 +62,19 @@ class Copy:
     def stop(self) -> None:
         """Nobody waits for it any more: end it early."""
         self._stopped = True
-        if self._user is not None:
-            self._user.cancel()
+        self._end_user()
 
     def abandon(self) -> None:
         """The connection is closed."""
         self._abandoned = True
         self.stop()
         self._task.cancel()
+
+    def noticed(self) -> None:
+        """What has come was a notice."""
+        if self._suspicion is not None:
+            self._suspicion.cancel()
+            self._suspicion = None
 
     async def _run(self) -> None:
         try:
@@ -69,6 +87,8 @@ class Copy:
             self._ended(error)
         else:
             self._ended(None)
+        finally:
+            self.noticed()
 
     async def _converse(self) -> None:
         """From the first answer to the last."""
@@ -90,17 +110,41 @@ class Copy:
         except (Exception, asyncio.CancelledError) as error:
             self._pgconn.put_copy_end(self._failed(error))
         else:
-            self._pgconn.put_copy_end(b"canceled" if self._stopped else None)
+            self._pgconn.put_copy_end(b"canceled" if self._stopped or self._refused else None)
         await self._flush()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         assert not callable(self._stream)
-        while not self._stopped:
+        sockets = watcher(self._loop)
+        while not (self._stopped or self._refused):
+            sockets.add_reader(self._fd, self._hear)
             try:
                 chunk = await self._of_user(self._stream.__anext__())
             except StopAsyncIteration:
                 return
+            finally:
+                sockets.remove_reader(self._fd)
             yield as_piece(chunk)
+
+    def _hear(self) -> None:
+        """The server has said something while the source is waited for."""
+        if self._suspicion is None:
+            self._suspicion = self._loop.call_later(REFUSED_AFTER, self._was_refused)
+        try:
+            self._pgconn.consume_input()
+            self._pgconn.is_busy()  # hands notices on
+        except self._libpq_error as error:
+            watcher(self._loop).remove_reader(self._fd)
+            self._broken = error
+            self._end_user()
+
+    def _was_refused(self) -> None:
+        self._refused = True
+        self._end_user()
+
+    def _end_user(self) -> None:
+        if self._user is not None:
+            self._user.cancel()
 
     async def _receive(self) -> None:
         while True:
@@ -132,11 +176,13 @@ class Copy:
 
     def _failed(self, error: BaseException) -> bytes:
         """The caller's part failed; what the server is told."""
+        if self._broken is not None:
+            raise self._broken
         if self._abandoned or isinstance(error, self._libpq_error):
             raise error
         if isinstance(error, Exception):
             self._statement.error = error
-        elif not self._stopped:
+        elif not (self._stopped or self._refused):
             raise error
         return b"the source of the data failed"
 
@@ -153,19 +199,14 @@ class Copy:
             self._pgconn.consume_input()
 
     async def _ready(self, writing: bool) -> None:
-        loop, fd = self._loop, self._pgconn.socket
-        ready: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(fd, _set, ready)
+        sockets, fd = watcher(self._loop), self._fd
+        ready: asyncio.Future[None] = self._loop.create_future()
+        sockets.add_reader(fd, set_ready, ready)
         if writing:
-            loop.add_writer(fd, _set, ready)
+            sockets.add_writer(fd, set_ready, ready)
         try:
             await ready
         finally:
-            loop.remove_reader(fd)
+            sockets.remove_reader(fd)
             if writing:
-                loop.remove_writer(fd)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
+                sockets.remove_writer(fd)

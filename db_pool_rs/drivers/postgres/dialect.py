@@ -12,6 +12,12 @@ from ...errors import InterfaceError
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
+#: What a new session is asked: how strings are read, whether statements of a group share a snapshot, and whether floats
+#: in text are exact.
+QUESTION = "SELECT " + ", ".join(
+    f"pg_catalog.current_setting('{name}')"
+    for name in ("standard_conforming_strings", "default_transaction_isolation", "extra_float_digits")
+)
 
 
 class PostgresDialect:
@@ -24,12 +30,12 @@ class PostgresDialect:
     answer: type[Answer[Any]] = Answer
 
     def __init__(self, config: PoolConfig) -> None:
-        self.questions: tuple[str, ...] = ("SHOW standard_conforming_strings", "SHOW default_transaction_isolation")
+        self.question: str | None = QUESTION
         self.escapes: bool | None = None
 
     def answered(self, values: Sequence[Any]) -> bool:
         """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""
-        strings, isolation = values
+        strings, isolation, _ = values
         self.escapes = bool(self.escapes) or strings != "on"
         return bool(isolation == "read committed")
 

@@ -21,7 +21,8 @@ from ..base import Done, LinkListener
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
 from .results import LONG, LongResults
-from .servererrors import server_error, server_is_leaving
+from .servererrors import server_error, server_is_leaving, was_idle
+from .session_settings import is_kept
 from .socket import Wire
 from .staleness import PID, Healing, check_columns, first_format
 from .statements import Description, check_count, most_described
@@ -50,10 +51,9 @@ class PostgresLink(Wire):
         #: What the server answers next, in order: statements, or what is sent in front of them: the text that is being
         #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
         self._steps: list[Any] = []
-        self._step = self._sent = 0
-        #: The statement whose types the server is being asked for.
+        self._step = self._sent = self._earlier = 0  # earlier: statements done in other round trips of the group
+        #: The statement whose types the server is being asked for, and whether nothing is run.
         self._asked: Statement | None = None
-        #: It is asked for them, and nothing is run.
         self._describing = False
         #: What was prepared in front of statements of this group; what is being prepared now, whether with a name.
         self._fresh: list[Description] = []
@@ -75,7 +75,10 @@ class PostgresLink(Wire):
 
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
-        self._group, self._done, self._sent = group, done, 0
+        assert self._cancelling is None, "bug: a cancel request is under way"
+        self._group, self._done, self._sent, self._earlier = group, done, 0, 0
+        if not group[0].text.groupable:
+            self.settings.heard(group, self.in_transaction())
         if self._fresh or self._healing.tried:
             self._fresh = []
             self._healing.forget()
@@ -133,8 +136,8 @@ class PostgresLink(Wire):
     def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         text = statement.text
-        if not self._must_ask(statement):
-            given = statement.described if text.lexical.command == "FETCH" else None  # by a cursor that has seen rows
+        if not (self._describing or self.settings.must_ask(statement)):
+            given = None if is_kept(text) else statement.described  # of this execution, or seen by its cursor
             best = 0 if given is None else given.best_format()
             self._pgconn.send_query_params(text.sql.encode(), None, result_format=best)
             statement.described = given if given is not None and given.result_format == best else None
@@ -145,13 +148,6 @@ class PostgresLink(Wire):
         self._pgconn.send_describe_prepared(b"")
         steps += (b"", text)
         return True
-
-    def _must_ask(self, statement: Statement) -> bool:
-        """Whether a text without a description cannot just be run, its rows coming as text."""
-        text = statement.text
-        if self._describing or self._healing.suspect or statement.args or "$" in text.sql:
-            return True
-        return text.kind in _REVOCABLE and not self._plain_styles()
 
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
@@ -168,12 +164,15 @@ class PostgresLink(Wire):
             try:
                 if described is None:
                     check_count(statement.args, self._most_described)
-                    if several and self._must_ask(statement):
+                    if several and (self._describing or self.settings.must_ask(statement)):
                         self._asked = statement
                         return True
+                    described = statement.described
                 elif statement.described is not described:
                     statement.params = described.encode(statement.args)
                     statement.described = described
+                if described is not None and described.is_sensitive and statement.want:
+                    self.settings.check(described)
             except Error as error:
                 statement.error = error
                 return False
@@ -191,7 +190,7 @@ class PostgresLink(Wire):
         steps.append(described)
 
     def _format(self, statement: Statement, described: Description) -> int:
-        fresh = described in self._parsed and described.result_format and self._plain_styles()
+        fresh = described in self._parsed and described.result_format and self.settings.is_plain()
         return first_format(statement) if fresh else described.result_format
 
     # -- receiving -----------------------------------------------------------------------------------------------
@@ -252,8 +251,11 @@ class PostgresLink(Wire):
             self._driver.judge_names(result.get_value(0, 0) == b"%d" % self.pid)
         elif isinstance(target, bytes):
             self._prepared.was_dropped(target)
-        else:  # a Text: the answer to Describe
+        elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
             self._driver.learn(target, result)
+        else:
+            driver = self._driver
+            self._asked.described = driver.description_type.of_result(target.sql, result, driver.version)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
         """A step was not answered by a success; False if that was the end of the connection."""
@@ -264,8 +266,8 @@ class PostgresLink(Wire):
             self._die(ConnectionLost("the server's answers are out of order", sent=True), sent=True)
             return False
         culprit = target if type(target) is Statement else self._owner(step)
-        error = server_error(result, culprit.text.sql)
-        if error.severity in ("FATAL", "PANIC"):
+        error = server_error(result, None if target is None else culprit.text.sql)
+        if target is None or error.severity in ("FATAL", "PANIC"):  # an error at the sign of life is no statement's
             self._step = step
             self._die(error, sent=True)
             return False
@@ -281,7 +283,7 @@ class PostgresLink(Wire):
         return True
 
     def _owner(self, step: int) -> Statement:
-        """The statement for whose sake a step was sent: the next one, or the one that is being described."""
+        """The statement that a step was sent for: the next one, or the one that is being described."""
         for target in self._steps[step:]:
             if type(target) is Statement:
                 return target
@@ -300,6 +302,7 @@ class PostgresLink(Wire):
             self._report(self._ok, 0)
         elif self._ok and self._sent < len(group):
             self.listener.on_round_trip(self, now - self._started)
+            self._earlier = self._sent
             self._ok = not self._healing.acquits(self._asked)
             self._continue() if self._ok else self._finish()
         elif self._ok:
@@ -378,20 +381,18 @@ class PostgresLink(Wire):
         """The connection is lost: close it and tell the listener, once."""
         cause = self._fatal or error
         leaving = isinstance(cause, DatabaseError) and server_is_leaving(cause)
-        if leaving and self._step < len(self._steps) and all(s.text.kind in _REVOCABLE for s in self._group):
+        revocable = leaving and all(one.text.kind in _REVOCABLE for one in self._group)
+        if (revocable or was_idle(cause)) and self._step < len(self._steps) and not self._earlier:
             sent = False  # the server gave up before it had executed the group, so it cannot have committed it
-        running = self._done is not None
+        running = self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()
         self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)
 
-    def reset_statements(self) -> Sequence[str]:
-        """What brings the session back to its initial state."""
-        return ("DISCARD ALL",)
-
     def after_reset(self) -> None:
         """DISCARD ALL dropped the prepared statements too."""
         self._prepared.clear()
+        self.settings.reset()
 
     def close(self) -> None:
         """Close at once."""

@@ -2,15 +2,17 @@
 
 The rows of 500,000 statements and those of one statement cost the same time, but the former leave the loop free again
 and again. So a result of more than :data:`LONG` bytes is decoded a slice at a time. The clock decides how many rows
-that are, since some values take a hundred times longer than others. Its caller waits, nobody else does.
+that are, since some values take a hundred times longer than others. A row whose values are that long is decoded value
+by value. Its caller waits, nobody else does.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import Error
 from ...record import Record
@@ -26,8 +28,54 @@ if TYPE_CHECKING:
 LONG = 65_536
 #: About how long a slice may take, in seconds.
 SLICE = 0.001
+#: Bytes of values of which long ones take long, in one slice.
+HEAVY = 65_536
 #: Values in the first slice of a result.
 CELLS = 2_000
+
+
+class Values(Protocol):
+    """A result, whose implementation does not matter."""
+
+    @property
+    def ntuples(self) -> int:
+        """Rows."""
+
+    @property
+    def nfields(self) -> int:
+        """Columns."""
+
+    def get_value(self, row: int, column: int, /) -> bytes | None:
+        """One value as it was sent."""
+
+
+def fitting(result: Values, dear: Sequence[int], first: int, rows: int) -> int:
+    """How many rows from `first` on, at most `rows`, can be decoded at once; 0: not even one.
+
+    `dear` are the columns whose values take time by their length.
+    """
+    rows = min(rows, result.ntuples - first)
+    while dear and rows and _weight(result, dear, first, rows) > HEAVY:
+        rows //= 2
+    return rows
+
+
+def _weight(result: Values, dear: Sequence[int], first: int, rows: int) -> int:
+    where = range(first, first + rows)
+    return sum(len(value or b"") for column in dear for value in map(result.get_value, where, repeat(column)))
+
+
+async def cells(load: Callable[[int, int, bytes | None], Any], result: Values, row: int) -> list[Any]:
+    """The values of one row, one by one, with turns of the event loop in between; `load(row, column, value)` raises."""
+    values: list[Any] = []
+    began = monotonic()
+    for column in range(result.nfields):
+        values.append(load(row, column, result.get_value(row, column)))
+        if monotonic() - began > SLICE:
+            await asyncio.sleep(0)
+            began = monotonic()
+    await asyncio.sleep(0)
+    return values
 
 
 class LongResults:
@@ -75,6 +123,11 @@ class LongResults:
         rows: list[Record] = []
         step, age = max(1, CELLS // max(1, result.nfields)), may_age()
         while len(rows) < result.ntuples and not self._gone:
+            step = fitting(result, decoder.dear, len(rows), step)
+            if step == 0:
+                rows.append(decoder.record(await cells(decoder.load, result, len(rows))))
+                step = 1
+                continue
             began = monotonic()
             with uncollected(age):
                 rows += decoder.decode(result, len(rows), len(rows) + step)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from ... import errors
 from ...errors import ConnectionLost, DatabaseError
-from ...errors.conditions import LEAVING
+from ...errors.conditions import LEAVING, WAS_IDLE
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -27,6 +27,11 @@ def server_error(result: PGresult, sql: str | None) -> DatabaseError:
 def server_is_leaving(error: DatabaseError) -> bool:
     """Whether the server said that it is shutting down or starting up."""
     return error.sqlstate in LEAVING
+
+
+def was_idle(error: Exception) -> bool:
+    """Whether the server ended the session because it idled: what was on its way there was not executed."""
+    return isinstance(error, DatabaseError) and error.sqlstate in WAS_IDLE
 
 
 def lost_error(error: Exception) -> ConnectionLost:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from ...errors import Error
+from ... import forks
+from ...errors import ConnectionLost, Error
 from ...scheduler.model import Statement
-from ..base import Done, LinkListener
+from ..base import CANCEL_UNDER_WAY, Done, LinkListener
 from .libpq import FATAL_ERROR, INERROR, INTRANS
 from .servererrors import SQLSTATE, lost_error, server_error
+from .session_settings import SessionSettings
+from .watch import watcher
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from .copy import Copy
     from .libpq import Libpq
 
-#: How long the server is asked to stop a COPY whose data nobody takes, in seconds.
+#: How long a CancelRequest for a COPY whose data nobody takes may take, in seconds.
 COPY_CANCEL_TIMEOUT = 3.0
 _OPEN_BLOCK = frozenset((INTRANS, INERROR))
 
@@ -35,17 +39,22 @@ class Wire(ABC):
         self.pid = pgconn.backend_pid
         self._pgconn = pgconn
         self._loop = asyncio.get_running_loop()
+        self._sockets = watcher(self._loop)
         self._writing = False
         #: Why the server ended the session, if it said so.
         self._fatal: Error | None = None
         #: The COPY that has the connection to itself at the moment.
         self._copy: Copy | None = None
-        self._cancelling: asyncio.Task[bool] | None = None
+        self._copying = False
+        #: The CancelRequest that is under way: while there is one, nothing new is sent.
+        self._cancelling: asyncio.Future[bool] | None = None
+        self.settings = SessionSettings(pgconn)
         self._fd = pgconn.socket
         pgconn.nonblocking = 1
         pgconn.enter_pipeline_mode()
         pgconn.notice_handler = self._notice
-        self._loop.add_reader(self._fd, self._readable)
+        self._sockets.add_reader(self._fd, self._readable)
+        forks.hold(self)
 
     @abstractmethod
     def _readable(self) -> None:
@@ -59,14 +68,14 @@ class Wire(ABC):
         if self._pgconn.flush() == 0:
             if self._writing:
                 self._writing = False
-                self._loop.remove_writer(self._fd)
+                self._sockets.remove_writer(self._fd)
         else:
             self._write_later()
 
     def _write_later(self) -> None:
         if not self._writing:
             self._writing = True
-            self._loop.add_writer(self._fd, self._writable)
+            self._sockets.add_writer(self._fd, self._writable)
 
     def _writable(self) -> None:
         try:
@@ -88,6 +97,8 @@ class Wire(ABC):
         self._die(lost_error(error), sent=True)
 
     def _notice(self, result: PGresult) -> None:
+        if self._copy is not None:
+            self._copy.noticed()
         error = server_error(result, None)
         if error.severity in ("FATAL", "PANIC"):  # arrives as a notice where no statement runs
             self._fatal = error
@@ -105,33 +116,49 @@ class Wire(ABC):
         from .copy import Copy
 
         self._watch(False)
+        self._copying = True
         started = monotonic()
 
         def ended(error: Exception | None) -> None:
             self._copy = None
             if error is not None:
                 self._broke(error)
-            elif self._fd >= 0:
-                self._watch(True)
-                done(statement.error is None, monotonic() - started, 0.0)
+            elif self._cancelling is not None:
+                self._cancelling.add_done_callback(report)
+            else:
+                report(None)
+
+        def report(cancelled: asyncio.Future[bool] | None) -> None:
+            if self._fd < 0:
+                return
+            if cancelled is not None and (cancelled.cancelled() or not cancelled.result()):
+                self._die(ConnectionLost(CANCEL_UNDER_WAY, sent=True), sent=True)
+                return
+            self._copying = False
+            self._watch(True)
+            self._take_notifications()
+            done(statement.error is None, monotonic() - started, 0.0)
 
         self._copy = Copy(self._pgconn, self._libpq, statement, stream, ended, self._cancel_copy)
 
     def _cancel_copy(self) -> None:
-        self._cancelling = self._loop.create_task(self.cancel(COPY_CANCEL_TIMEOUT))
+        self._request(COPY_CANCEL_TIMEOUT)
 
     def _watch(self, on: bool) -> None:
         """Look at what arrives, or leave it where it is for a while."""
         if self._fd >= 0:
             if on:
-                self._loop.add_reader(self._fd, self._readable)
+                self._sockets.add_reader(self._fd, self._readable)
             else:
-                self._loop.remove_reader(self._fd)
+                self._sockets.remove_reader(self._fd)
 
-    def _plain_styles(self) -> bool:
-        """Whether a date or an interval in text format can be read: in binary it always can."""
-        status = self._pgconn.parameter_status
-        return status(b"IntervalStyle") in (b"postgres", None) and (status(b"DateStyle") or b"ISO").startswith(b"ISO")
+    def reset_statements(self) -> Sequence[str]:
+        """What brings the session back to its initial state."""
+        return ("DISCARD ALL",)
+
+    def told(self, digits: int) -> None:
+        """See :class:`~db_pool_rs.simple.driver.Link`."""
+        self.settings.told(digits)
 
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""
@@ -139,23 +166,41 @@ class Wire(ABC):
         return status in _OPEN_BLOCK
 
     async def cancel(self, timeout: float) -> bool:
-        """Send a CancelRequest; returns when the server has closed the connection that carried it."""
+        """Send a CancelRequest, or wait for the one under way; see :class:`~db_pool_rs.drivers.base.Link`."""
         if self._copy is not None:
             self._copy.stop()
-        return await self._request_cancel(timeout)
+        return await asyncio.shield(self._request(timeout))
+
+    def _request(self, timeout: float) -> asyncio.Future[bool]:
+        """The one door for CancelRequests: there is one at a time."""
+        if self._cancelling is None:
+            self._cancelling = self._loop.create_task(self._request_cancel(timeout))
+            self._cancelling.add_done_callback(self._request_ended)
+        return self._cancelling
+
+    def _request_ended(self, request: asyncio.Future[bool]) -> None:
+        self._cancelling = None
 
     async def _request_cancel(self, timeout: float) -> bool:
         from .cancel import cancel
 
         return await cancel(self._pgconn, timeout=timeout)
 
+    def held(self) -> int:
+        """The socket, which a child process must not use."""
+        return self._fd
+
+    def leave(self) -> None:
+        """This is a child process: the session is the parent's."""
+        self.close()
+
     def close(self) -> None:
         """Close at once."""
         if self._copy is not None:
             self._copy.abandon()
         if self._fd >= 0:
-            self._loop.remove_reader(self._fd)
+            self._sockets.remove_reader(self._fd)
             if self._writing:
-                self._loop.remove_writer(self._fd)
+                self._sockets.remove_writer(self._fd)
             self._fd = -1
             self._pgconn.finish()

@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING
 
 from ...errors import ArgumentError
 from ...types import oids as pg
+from ...types.layout import FIXED_SIZES
 from ...types.parameters import MAX_PARAMETERS, ParameterCodec
+from .session_settings import is_sensitive
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
     from ...types.decode import RowDecoder
-
-#: Bytes of one value of the types whose values all have the same size.
-FIXED_SIZES = {
-    pg.BOOL.oid: 1, pg.INT2.oid: 2, pg.INT4.oid: 4, pg.INT8.oid: 8, pg.OID.oid: 4, pg.FLOAT4.oid: 4, pg.FLOAT8.oid: 8,
-    pg.DATE.oid: 4, pg.TIME.oid: 8, pg.TIMETZ.oid: 12, pg.TIMESTAMP.oid: 8, pg.TIMESTAMPTZ.oid: 8, pg.INTERVAL.oid: 16,
-    pg.UUID.oid: 16,
-}  # fmt: skip
-
 
 #: Of the 64 bits of a hash, which has a sign.
 _WORD = 2**64 - 1
@@ -36,8 +30,8 @@ class Description:
     """
 
     __slots__ = (
-        "decoder", "encode", "formats", "learned", "name", "names", "oids", "param_oids", "result_format", "row_bytes",
-        "sql", "wide",
+        "decoder", "encode", "formats", "is_sensitive", "learned", "name", "names", "oids", "param_oids",
+        "result_format", "row_bytes", "sql", "wide",
     )  # fmt: skip
 
     def __init__(
@@ -53,6 +47,7 @@ class Description:
         self.names = tuple(names)
         self.oids = tuple(oids)
         self.result_format = self.best_format()
+        self.is_sensitive = not self.result_format and is_sensitive(self.oids)
         self.decoder: RowDecoder | None = None
         #: For the size of a result: bytes of the columns of fixed size, and the numbers of the others.
         self.row_bytes = sum(FIXED_SIZES.get(oid, 0) for oid in self.oids)

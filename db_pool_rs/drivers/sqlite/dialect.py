@@ -26,7 +26,7 @@ class SqliteDialect:
 
     dialect = "sqlite"
     #: Nothing to ask: the time of a statement is taken on its thread, without the way there.
-    questions: tuple[str, ...] = ()
+    question: str | None = None
     #: Backslashes mean nothing in SQLite's strings.
     escapes: bool | None = False
     read_lanes = 1

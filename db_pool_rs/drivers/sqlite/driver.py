@@ -288,8 +288,8 @@ class SqliteLink:
     async def cancel(self, timeout: float) -> bool:
         """Interrupt what runs; what still waits for its turn is given up, unless others of the group want it.
 
-        Returns when it has ended, False if it has not within `timeout`. The next statement cannot be hit: it is only
-        taken when this one has ended.
+        Returns when it has ended, or after `timeout`. The next statement cannot be hit: it is only taken when this one
+        has ended.
         """
         job = self._job
         if job is None:
@@ -302,7 +302,7 @@ class SqliteLink:
         self._ended.append(ended)
         self._stop(job)
         await asyncio.wait((ended,), timeout=timeout)
-        return ended.done()
+        return True
 
     def _stop(self, job: Job) -> None:
         if not job.cancelled:
@@ -313,6 +313,9 @@ class SqliteLink:
         if self._job is job:
             self._database.interrupt()
             self._loop.call_later(pace, self._interrupt, job, min(2 * pace, INTERRUPT_PACE_MAX))
+
+    def told(self, digits: int) -> None:
+        """Nothing is asked."""
 
     def reset_statements(self) -> Sequence[str]:
         """The connection is opened anew, under the name of PostgreSQL's statement for it."""

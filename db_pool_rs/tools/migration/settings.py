@@ -7,10 +7,7 @@ takes back the newest.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +16,7 @@ from typing import Any
 from ...config import DeploymentConfig, load_config
 from ...config.yaml_edit import set_value
 from ...errors import ConfigError
+from .._files import beside, copy_beside
 
 #: What a key is called in each mode: the threads for blocking calls, and those that decode results.
 COUNTERPARTS = (
@@ -76,12 +74,11 @@ def apply_changes(file: Path, made: list[Change]) -> Path:
     for change in made:
         section, _, key = change.new_key.partition(".")
         text = set_value(text, section, key, change.new)
-    backup = next(path for path in _backups(file) if not path.exists())
-    with _beside(file, text) as scratch:
+    with beside(file, text) as scratch:
         got = load_config(scratch)
         if replace(got, source=None) != replace(wanted, source=None):
             raise ConfigError("config", str(file), "a file in a form that can be changed; set the keys yourself")
-        shutil.copy2(file, backup)
+        backup = copy_beside(file, _backups(file))
         os.replace(scratch, file)
     return backup
 
@@ -90,9 +87,10 @@ def undo(file: Path) -> Path:
     """Put the newest backup back in the file's place, and return the path that it had."""
     newest = None
     for path in _backups(file):
-        if not path.exists():
+        if not os.path.lexists(path):
             break
-        newest = path
+        if path.is_file() and not path.is_symlink():
+            newest = path
     if newest is None:
         raise ConfigError("config", str(file), f"a file with a backup beside it, {file.name}.bak")
     os.replace(newest, file)
@@ -125,17 +123,3 @@ def _backups(file: Path) -> Iterator[Path]:
     while True:
         yield file.with_name(f"{file.name}.bak.{number}")
         number += 1
-
-
-@contextlib.contextmanager
-def _beside(file: Path, text: str) -> Iterator[Path]:
-    """A new file in the folder of another, readable for the same people; gone at the end if nobody moved it."""
-    handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
-    path = Path(name)
-    try:
-        with open(handle, "w", encoding="utf-8") as opened:
-            opened.write(text)
-        shutil.copymode(file, path)
-        yield path
-    finally:
-        path.unlink(missing_ok=True)

@@ -3,6 +3,9 @@
 //! `cargo run --release --example sqlite -- FILE read|write CALLERS SECONDS`; the file has a table
 //! `t (id integer primary key, v int)`. Each caller waits for its answer before it asks again, as tasks do.
 
+#[path = "../tests/library/mod.rs"]
+mod library;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -25,6 +28,7 @@ impl Sink for Answers {
 }
 
 fn main() {
+    library::lend();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [file, what, callers, seconds] = &args[..] else { panic!("see the beginning of this file") };
     let config = Config {

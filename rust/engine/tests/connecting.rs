@@ -3,6 +3,7 @@
 mod server;
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use db_pool_engine::wire::{Config, Host, SslMode, TargetAttrs, connect};
@@ -150,4 +151,29 @@ async fn settings_travel_with_the_login_and_sockets_work() {
     config.hosts[0].host = server.path("").trim_end_matches('/').to_owned();
     let link = connect(&config, None).await.unwrap();
     assert_eq!((link.parameter("application_name"), link.parameter("TimeZone")), (Some("tests"), Some("Asia/Tokyo")));
+}
+
+#[tokio::test]
+async fn a_key_that_others_can_read_is_refused() {
+    let server = Server::shared();
+    let folder = std::env::temp_dir().join(format!("db-pool-key-{}", std::process::id()));
+    std::fs::create_dir(&folder).unwrap();
+    let key = folder.join("client.key");
+    std::fs::copy(server.path("client.key"), &key).unwrap();
+    let mut config = with_tls(&server, "certified", SslMode::VerifyFull, "localhost");
+    config.ssl.cert = Some(server.path("client.crt"));
+    config.ssl.key = Some(key.to_str().unwrap().to_owned());
+    for (mode, refused) in [(0o600, false), (0o604, true), (0o620, true), (0o601, true), (0o400, false)] {
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+        match connect(&config, None).await {
+            Ok(_) => assert!(!refused, "{mode:o}"),
+            Err(error) => {
+                assert!(refused && error.permanent, "{mode:o}: {error:?}");
+                assert!(error.attempts[0].contains("has group or world access"), "{error:?}");
+            }
+        }
+    }
+    config.ssl.key = Some(folder.to_str().unwrap().to_owned());
+    assert!(connect(&config, None).await.err().unwrap().attempts[0].contains("cannot be used"));
+    std::fs::remove_dir_all(&folder).unwrap();
 }

@@ -230,7 +230,7 @@ fn a_session_belongs_to_its_borrower() {
     let (mut stopped, mut ran) = (false, false);
     while !(stopped && ran) {
         match client.next() {
-            Completion::Stopped(8) => stopped = true,
+            Completion::Stopped(8, true) => stopped = true,
             Completion::Ran(7, Ok(answer)) => {
                 assert!(matches!(&answer.results[0], Some(Completion::Failed(_, error)) if error.code() == "57014"));
                 ran = true;

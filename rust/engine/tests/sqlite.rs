@@ -2,6 +2,7 @@
 
 mod answers;
 mod database;
+mod library;
 
 use std::time::{Duration, Instant};
 
@@ -225,7 +226,7 @@ fn a_borrower_can_stop_what_runs() {
     client.pool.call(Command::Stop(conn, 2));
     let Completion::Ran(1, Ok(answer)) = client.next() else { panic!() };
     assert!([INTERRUPT, "57014"].contains(&words(&answer)[0].as_str()), "{answer:?}");
-    let Completion::Stopped(2) = client.next() else { panic!() };
+    let Completion::Stopped(2, true) = client.next() else { panic!() };
     assert_eq!(words(&client.run(conn, &["SELECT 1"])), ["SELECT 1"]);
     client.pool.call(Command::Release(conn, true));
     client.end();

@@ -97,7 +97,7 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             }
             Ok(())
         }
-        Completion::Stopped(token) => handler.tell("stopped", (token,)),
+        Completion::Stopped(token, closed) => handler.tell("stopped", (token, closed)),
         Completion::LentLost(conn, lost) => lent_lost(pool, conn.0, lost),
         Completion::Greet(conn) => handler.tell("greet", (conn.0,)),
         Completion::Clean(conn) => handler.tell("clean_up", (conn.0,)),

@@ -100,7 +100,7 @@ impl Pool {
     /// Ask the server to stop what runs on a lent connection; what has come of it is not read to its end.
     fn stop(&self, py: Python<'_>, conn: u64, token: u64) -> PyResult<()> {
         if self.inner().unread.give_up(conn) {
-            self.mailbox.complete(vec![Completion::Stopped(token)]);
+            self.mailbox.complete(vec![Completion::Stopped(token, true)]);
             return Ok(());
         }
         self.ask(py, Command::Stop(ConnId(conn), token))

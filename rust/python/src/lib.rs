@@ -37,6 +37,8 @@ mod db_pool_rs_full {
     #[pymodule_export]
     use super::pool::Pool;
     #[pymodule_export]
+    use super::sqlite::library::{functions, lend, missing};
+    #[pymodule_export]
     use super::text::{Params, Text};
 
     #[pymodule_init]

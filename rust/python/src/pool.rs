@@ -292,6 +292,11 @@ impl Pool {
         self.ask(py, Command::Cleaned(ConnId(conn), clean))
     }
 
+    /// Whether floats in text are exact in a session as it begins.
+    fn told(&self, py: Python<'_>, conn: u64, exact: bool) -> PyResult<()> {
+        self.ask(py, Command::Told(ConnId(conn), exact))
+    }
+
     /// The database does not allow groups.
     fn stop_grouping(&self, py: Python<'_>) -> PyResult<()> {
         self.ask(py, Command::StopGrouping)

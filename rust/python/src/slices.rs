@@ -1,8 +1,8 @@
 //! A long result is read in slices, with a turn of the event loop for others in between: its caller waits, nobody else
 //! does.
 //!
-//! A slice ends by the clock, since rows differ: some are read by Python. What is shorter than one never comes here
-//! twice. The garbage collector is spared the rows of long results, as in mode balanced (docs/adr/0006).
+//! A slice ends by the clock, since values differ: some are long, some are read by Python. It may end inside a row, whose
+//! first values are kept. What is shorter than one never comes here twice. The garbage collector is spared the rows of long results, as in mode balanced (docs/adr/0006).
 
 use std::time::{Duration, Instant};
 
@@ -12,56 +12,48 @@ use pyo3::types::PyModule;
 
 /// How long a slice may take.
 const SLICE: Duration = Duration::from_millis(1);
-/// Rows between two looks at the clock.
-const LOOK: usize = 8;
+/// Between two looks at the clock: so many values, or so many bytes of them.
+const VALUES: usize = 64;
+const BYTES: usize = 16 * 1024;
 /// From so many rows on, the collector is spared them.
 const MANY: usize = 1024;
 
 /// How far the rows of a result have been read.
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 pub struct Place {
     pub row: usize,
     pub byte: usize,
+    /// The first values of the row, if a slice has ended inside it.
+    pub values: Vec<Py<PyAny>>,
 }
 
 impl Place {
-    /// The numbers of the rows that are to be read now, of `count` in all; the place is behind them then.
-    pub fn slice(&mut self, count: usize) -> Slice<'_> {
-        Slice { first: self.row, place: self, count, began: None }
-    }
-
     /// How many rows a slice may well have.
-    pub fn room(self, count: usize) -> usize {
+    pub fn room(&self, count: usize) -> usize {
         (count - self.row).min(MANY)
     }
 }
 
-pub struct Slice<'a> {
-    place: &'a mut Place,
-    first: usize,
-    count: usize,
-    /// When the clock was looked at first.
+/// The clock of one slice.
+#[derive(Default)]
+pub struct Watch {
     began: Option<Instant>,
+    values: usize,
+    bytes: usize,
 }
 
-impl Slice<'_> {
-    fn is_over(&mut self) -> bool {
-        let done = self.place.row - self.first;
-        done > 0 && done.is_multiple_of(LOOK) && self.began.get_or_insert_with(Instant::now).elapsed() > SLICE
-    }
-}
-
-impl Iterator for Slice<'_> {
-    type Item = usize;
-
+impl Watch {
+    /// Whether the slice is to end, after one more value of so many bytes.
     #[inline]
-    fn next(&mut self) -> Option<usize> {
-        let row = self.place.row;
-        if row >= self.count || self.is_over() {
-            return None;
-        }
-        self.place.row += 1;
-        Some(row)
+    pub fn is_over(&mut self, bytes: usize) -> bool {
+        self.values += 1;
+        self.bytes += bytes;
+        (self.values >= VALUES || self.bytes >= BYTES) && self.look()
+    }
+
+    fn look(&mut self) -> bool {
+        (self.values, self.bytes) = (0, 0);
+        self.began.get_or_insert_with(Instant::now).elapsed() > SLICE
     }
 }
 

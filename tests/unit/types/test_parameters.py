@@ -101,7 +101,8 @@ REFUSED = [
     (
         FOREIGN,
         b"ab",
-        "type 16999 expected (str, int, float, Decimal, bool, date or UUID, or list or tuple of these), got",
+        "type 16999 expected (str, int, float, Decimal, bool, date or UUID, a list of these for an array, a tuple for"
+        " a composite), got",
     ),
     (FOREIGN, UTC_NOW, "cast the parameter in SQL to a built-in type, as in $1::timestamptz"),
     (FOREIGN, {"a": 1}, "cast the parameter"),

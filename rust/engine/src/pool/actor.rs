@@ -73,6 +73,9 @@ pub(super) struct Member {
     pub(super) in_transaction: bool,
     /// Dates and intervals can be read in text.
     pub(super) plain: bool,
+    /// So can floats: now, and as the session began.
+    pub(super) exact: bool,
+    pub(super) told: bool,
 }
 
 impl Member {
@@ -100,6 +103,8 @@ impl Member {
             lent: false,
             in_transaction: false,
             plain: true,
+            exact: true,
+            told: true,
         }
     }
 

@@ -4,18 +4,23 @@ use std::sync::Arc;
 
 use super::actor::{Actor, Stage};
 use super::member::Event;
+use super::sending::fetches;
 use super::{Completion, Ran, Source};
 use crate::rules::{Action, ConnId, ItemId};
 use crate::wire::{Answer, Column, Described, Lost, Notification, Outcome, Settings};
+
+/// Why a connection is given up.
+const CANCEL_UNDER_WAY: &str = "a cancel request was not taken in in time: it might hit the next statement";
 
 impl Actor {
     pub(super) fn handle(&mut self, conn: ConnId, event: Event) {
         let now = self.now();
         let actions = match event {
-            Event::CancelClosed(None) => self.scheduler.cancel_closed(conn, now),
-            Event::CancelClosed(Some(token)) => return self.batch.push(Completion::Stopped(token)),
+            Event::CancelClosed(None, true) => self.scheduler.cancel_closed(conn, now),
+            Event::CancelClosed(Some(token), closed) => return self.batch.push(Completion::Stopped(token, closed)),
             // What follows comes from a connection that may have been given up meanwhile.
             _ if !self.members.contains_key(&conn) => return,
+            Event::CancelClosed(None, false) => self.lost(conn, Lost::new(CANCEL_UNDER_WAY), false, now),
             Event::Opened(key, settings) => {
                 let greets = self.options.greets;
                 let member = self.member(conn);
@@ -60,14 +65,17 @@ impl Actor {
         self.scheduler.open_failed(conn, now, permanent, jitter)
     }
 
-    pub(super) fn lost(&mut self, conn: ConnId, lost: Lost, retire: bool, now: f64) -> Vec<Action> {
+    pub(super) fn lost(&mut self, conn: ConnId, mut lost: Lost, retire: bool, now: f64) -> Vec<Action> {
         self.counters.lost += 1;
         let member = self.members.remove(&conn).expect("bug: a connection that is not there");
-        self.batch.push(Completion::Gone(lost.clone()));
+        lost.sent |= member.at > 0 && !member.group.is_empty(); // a part of the group is done
         let jitter = self.draw();
         let actions = match member.stage {
             Stage::Greeting => Vec::new(), // whoever greets it hears of it, and tells
-            _ => self.scheduler.lost(conn, now, lost.sent && member.sent, retire, jitter),
+            _ => {
+                self.batch.push(Completion::Gone(lost.clone()));
+                self.scheduler.lost(conn, now, lost.sent && member.sent, retire, jitter)
+            }
         };
         self.end_group(&member.group);
         if let Some(token) = member.token {
@@ -123,7 +131,11 @@ impl Actor {
 
     fn was_reset(&mut self, conn: ConnId, ok: bool, now: f64) {
         let actions = match ok {
-            true => self.scheduler.reset_done(conn, now),
+            true => {
+                let member = self.member(conn);
+                member.exact = member.told;
+                self.scheduler.reset_done(conn, now)
+            }
             false => {
                 let lost = Lost { sent: false, ..Lost::new("the session could not be reset") };
                 self.lost(conn, lost, false, now)
@@ -138,6 +150,12 @@ impl Actor {
             Outcome::Described((params, columns)) => {
                 let payload = self.payloads.get_mut(&item).expect("bug: a statement that is not there");
                 match &payload.source {
+                    Source::Known(text) if fetches(&self.texts.info(*text).sql) => {
+                        let sql = self.texts.info(*text).sql.clone();
+                        let mut described = Described::new(String::new(), sql, params, columns);
+                        self.sink.formats(&mut described);
+                        payload.under = Some(Arc::new(described));
+                    }
                     Source::Known(text) => self.texts.learn(*text, params, columns),
                     Source::Plain(sql) => {
                         let mut described = Described::new(String::new(), sql.clone(), params, columns);

@@ -169,11 +169,15 @@ impl Key {
         }
     }
 
-    /// Have it stop. Returns when a late request can no longer hit what runs next.
-    pub async fn cancel(&self) {
+    /// Have it stop. True when a late request can no longer hit what runs next: the server has closed the connection
+    /// that carried it, or it never got out. False if it is still under way.
+    pub async fn cancel(&self) -> bool {
         match self {
-            Key::Postgres(key) => drop(tokio::time::timeout(CANCEL_TIMEOUT, key.cancel()).await),
-            Key::Sqlite(control) => control.cancel(CANCEL_TIMEOUT).await,
+            Key::Postgres(key) => tokio::time::timeout(CANCEL_TIMEOUT, key.cancel()).await.is_ok(),
+            Key::Sqlite(control) => {
+                control.cancel(CANCEL_TIMEOUT).await;
+                true // an interrupt is meant for one job only
+            }
         }
     }
 }

@@ -58,6 +58,11 @@ impl Actor {
             Command::Release(conn, healthy) => return self.release(conn, healthy, now),
             Command::Abort(conn, reason, retire) => return self.abort(conn, Lost::new(reason), retire, now),
             Command::Password(conn, password) => return self.password(conn, password, now),
+            Command::Told(conn, exact) => {
+                if let Some(member) = self.members.get_mut(&conn) {
+                    (member.told, member.exact) = (exact, exact);
+                }
+            }
             Command::Greeted(conn, greeting) => return self.greeted(conn, greeting, now),
             Command::Cleaned(conn, clean) => return self.cleaned(conn, clean, now),
             Command::Look(seen) => {
@@ -140,6 +145,7 @@ impl Actor {
         };
         (member.lent, member.stage) = (false, Stage::Serving);
         if clean {
+            member.exact = member.told;
             return self.scheduler.reset_done(conn, now);
         }
         let lost = Lost { sent: false, ..Lost::new("the session could not be reset") };
@@ -154,7 +160,7 @@ impl Actor {
     pub(super) fn cancel(&mut self, conn: ConnId, token: Option<u64>) {
         match (self.members.get(&conn).and_then(|member| member.key.clone()), token) {
             (Some(key), _) => drop(tokio::spawn(super::member::cancel(key, conn, token, self.events.clone()))),
-            (None, Some(token)) => self.batch.push(Completion::Stopped(token)),
+            (None, Some(token)) => self.batch.push(Completion::Stopped(token, true)),
             (None, None) => {}
         }
     }

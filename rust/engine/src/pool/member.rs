@@ -37,8 +37,9 @@ pub enum Event {
     Notified(Vec<Notification>),
     /// It is gone.
     Lost(Lost),
-    /// The server closed a CancelRequest's connection; a borrower's request has a token.
-    CancelClosed(Option<u64>),
+    /// A CancelRequest has ended, which a borrower's token belongs to: whether the server closed its connection. Else it
+    /// may still hit what runs next.
+    CancelClosed(Option<u64>, bool),
 }
 
 /// Where events go.
@@ -111,6 +112,6 @@ async fn carry_out(session: &mut Session, job: Job, tell: &(impl Fn(Event) + Sen
 
 /// Have what runs stopped; told in the end, whatever comes of it.
 pub async fn cancel(key: Key, id: ConnId, token: Option<u64>, events: Events) {
-    key.cancel().await;
-    drop(events.send((id, Event::CancelClosed(token))));
+    let closed = key.cancel().await;
+    drop(events.send((id, Event::CancelClosed(token, closed))));
 }

@@ -144,6 +144,8 @@ pub enum Command {
     Abort(ConnId, String, bool),
     /// The password that was asked for; else whether to ask again cannot help.
     Password(ConnId, Result<String, bool>),
+    /// Whether floats in text are exact in a session as it begins: `extra_float_digits` is not reported.
+    Told(ConnId, bool),
     /// A new connection is ready, and took so long for a first round trip; else whether opening another one cannot help
     /// either.
     Greeted(ConnId, Result<Option<f64>, bool>),
@@ -209,8 +211,9 @@ pub enum Completion {
     CopyTurn(u64, Option<Bytes>),
     /// Notifications for whoever holds that connection.
     Notified(ConnId, Vec<Notification>),
-    /// The server was asked to stop, and has closed the connection of the request.
-    Stopped(u64),
+    /// The server was asked to stop, and whether it has closed the connection of the request: if not, the request may
+    /// still hit what runs next.
+    Stopped(u64, bool),
     /// A connection that is lent is gone.
     LentLost(ConnId, Lost),
     /// A new connection is lent to be looked at; answer with [`Command::Greeted`].

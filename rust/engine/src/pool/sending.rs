@@ -21,6 +21,8 @@ struct Plan {
     missing: Vec<(ItemId, Arc<Described>)>,
     /// Nothing of it can commit before the Sync.
     revocable: bool,
+    /// Floats in text are exact, afterwards.
+    exact: bool,
 }
 
 impl Actor {
@@ -34,9 +36,10 @@ impl Actor {
         }
         let member = self.member(conn);
         let group = std::mem::take(&mut member.group);
-        let (at, lent, plain) = (member.at, member.lent, member.plain);
-        let plan = self.plan(&group[at..], lent, plain);
+        let (at, lent, plain, exact) = (member.at, member.lent, member.plain, member.exact);
+        let mut plan = self.plan(&group[at..], lent, plain, exact);
         let member = self.member(conn);
+        member.exact = plan.exact;
         member.group = group;
         member.missing = plan.missing.len();
         if plan.missing.is_empty() {
@@ -44,7 +47,7 @@ impl Actor {
             member.sent = member.sent || run > 0;
             (member.run, member.asked) = (run, plan.asked);
             return member.send(Job {
-                statements: plan.statements,
+                statements: std::mem::take(&mut plan.statements),
                 revocable: plan.revocable,
                 shared: !lent,
                 copy: None,
@@ -68,21 +71,24 @@ impl Actor {
         member.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
     }
 
-    fn plan(&mut self, group: &[ItemId], lent: bool, plain: bool) -> Plan {
-        let mut plan =
-            Plan { statements: Vec::with_capacity(group.len()), asked: None, missing: Vec::new(), revocable: true };
+    fn plan(&mut self, group: &[ItemId], lent: bool, styles: bool, exact: bool) -> Plan {
+        let statements = Vec::with_capacity(group.len());
+        let mut plan = Plan { statements, asked: None, missing: Vec::new(), revocable: true, exact };
         for item in group {
             let payload = self.payloads.get_mut(item).expect("bug: a statement that is not there");
             let (sql, kind, asks) = match &payload.source {
                 Source::Plain(sql) => (sql, Kind::Other, sql.contains('$')),
                 Source::Known(text) => {
                     let info = self.texts.info(*text);
-                    if payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
+                    let of_its_own = payload.under.is_some() && fetches(&info.sql);
+                    if !of_its_own && payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
                         payload.under = self.texts.described(*text).cloned();
                     }
-                    (&info.sql, info.kind, info.asks || (info.kind != Kind::Other && !plain))
+                    let sensitive = info.kind != Kind::Other || fetches(&info.sql);
+                    (&info.sql, info.kind, info.asks || (sensitive && !(styles && plan.exact)))
                 }
             };
+            plan.exact = plan.exact && !((lent || kind == Kind::Other) && names_digits(sql));
             plan.revocable = plan.revocable && kind != Kind::Other;
             match &payload.under {
                 None if payload.with_args || asks => {
@@ -95,15 +101,28 @@ impl Actor {
                 }
                 None => plan.statements.push(Execute::Direct(sql.clone())),
                 Some(text) => match params(payload, text) {
-                    Some(params) => {
-                        plan.statements.push(Execute::Known { text: text.clone(), params, careful: kind != Kind::Read })
-                    }
+                    Some(params) => plan.statements.push(Execute::Known {
+                        text: text.clone(),
+                        params,
+                        careful: kind != Kind::Read && styles && plan.exact,
+                    }),
                     None => plan.missing.push((*item, text.clone())),
                 },
             }
         }
         plan
     }
+}
+
+/// Whether a statement may change how floats are written, which the server does not report.
+pub(super) fn names_digits(sql: &str) -> bool {
+    const NAME: &[u8] = b"extra_float_digits";
+    sql.as_bytes().windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
+}
+
+/// The rows of a cursor: what they are is good for this statement only.
+pub(super) fn fetches(sql: &str) -> bool {
+    sql.starts_with("FETCH ")
 }
 
 /// The arguments as this description says, if the caller has encoded them so.

@@ -33,7 +33,7 @@ impl Cursor {
         let connection: &'static Connection = unsafe { &*std::ptr::from_ref(connection) };
         let mut statement = connection.prepare(&plan.sql)?;
         bind(&mut statement, params)?;
-        let shape = shape_of(plan, &statement);
+        let shape = shape_of(plan, &statement)?;
         let statement = Box::into_raw(Box::new(statement));
         let mut cursor = Cursor { rows: None, statement, first: None, shape };
         // SAFETY: made above; `rows` is dropped before it, and nobody else refers to it.

@@ -1,6 +1,7 @@
 //! One connection: opened, asked and closed on blocking threads, by one thread at a time.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,8 @@ use rusqlite::{Connection, OpenFlags, Row, Statement};
 use super::config::{Config, Synchronous};
 use super::control::Stop;
 use super::cursor::Cursor;
-use super::error::{Failure, no_cursor, wrong_count};
+use super::error::{Failure, no_cursor, not_utf8, wrong_count};
+use super::library;
 use super::plan::Plan;
 use super::values::{self, Value, Values};
 use crate::wire::{ConnectError, Described, Rows, Short};
@@ -47,6 +49,7 @@ pub struct Ran {
 impl Database {
     /// Open and set up.
     pub fn open(config: &Arc<Config>, stop: &Stop) -> Result<Database, ConnectError> {
+        library::lent().map_err(ConnectError::permanent)?;
         Database::try_open(config, stop).map_err(|failure| connect_error(&failure, config))
     }
 
@@ -243,15 +246,20 @@ impl Database {
 fn run(statement: &mut Statement, plan: &Plan, params: &[u8], out: &mut BytesMut) -> Result<Ran, Failure> {
     bind(statement, params)?;
     let (mut count, mut shape) = (0, None);
+    if plan.writes && statement.column_count() > 0 {
+        shape_of(plan, statement)?; // what is written is written with the first row: nothing may fail after it
+    }
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {
-        shape = shape.or_else(|| Some(shape_of(plan, row.as_ref())));
+        if shape.is_none() {
+            shape = Some(shape_of(plan, row.as_ref())?);
+        }
         put_row(out, row);
         count += 1;
     }
     drop(rows);
     if shape.is_none() && statement.column_count() > 0 {
-        shape = Some(shape_of(plan, statement));
+        shape = Some(shape_of(plan, statement)?);
     }
     Ok(Ran { rows: Rows { data: Short::take(out), count }, shape })
 }
@@ -268,9 +276,11 @@ pub fn bind(statement: &mut Statement, params: &[u8]) -> Result<(), Failure> {
     if given == takes { Ok(()) } else { Err(wrong_count(takes, given)) }
 }
 
-/// How to read the rows of a statement.
-pub fn shape_of(plan: &Plan, statement: &Statement) -> Arc<Described> {
-    plan.shape((0..statement.column_count()).map(|at| statement.column_name(at).expect("bug: a column without a name")))
+/// How to read the rows of a statement. A file may be written by anybody: its columns may have names that are no UTF-8,
+/// at which rusqlite panics.
+pub fn shape_of(plan: &Plan, statement: &Statement) -> Result<Arc<Described>, Failure> {
+    let name = |at| statement.column_name(at).expect("bug: a column without a name");
+    catch_unwind(AssertUnwindSafe(|| plan.shape((0..statement.column_count()).map(name)))).map_err(|_| not_utf8())
 }
 
 /// Write a row.

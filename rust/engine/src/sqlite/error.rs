@@ -52,7 +52,6 @@ impl From<rusqlite::Error> for Failure {
             rusqlite::Error::SqliteFailure(error, message) => {
                 (error.extended_code, message.unwrap_or_else(|| ffi::code_to_str(error.extended_code).to_owned()))
             }
-            rusqlite::Error::SqlInputError { error, msg, .. } => (error.extended_code, msg),
             rusqlite::Error::MultipleStatement => (0, "You can only execute one statement at a time.".to_owned()),
             other => (0, other.to_string()),
         };
@@ -82,6 +81,11 @@ pub fn wrong_count(takes: usize, given: usize) -> Failure {
 /// A cursor was closed, or its transaction has ended.
 pub fn no_cursor(name: &str) -> Failure {
     Failure { code: 0, error: Failure::said("ERROR", "34000", format!("cursor \"{name}\" does not exist")) }
+}
+
+/// A column's name, which the file has, cannot be told.
+pub fn not_utf8() -> Failure {
+    Failure { code: 0, error: Failure::said("ERROR", "22021", "the name of a column is not UTF-8".to_owned()) }
 }
 
 /// The statement was stopped.

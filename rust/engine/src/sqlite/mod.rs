@@ -1,4 +1,4 @@
-//! SQLite, over rusqlite: connections whose statements run on tokio's blocking threads.
+//! SQLite, over rusqlite and the SQLite of the process ([`library`]): connections whose statements run on tokio's blocking threads.
 //!
 //! It is the Rust twin of `db_pool_rs/drivers/sqlite/driver.py` and its neighbours, which are the specification. One group of
 //! statements makes one trip to a thread and back. A [`Driver`] stands for one database, a [`Link`] for one connection;
@@ -14,6 +14,7 @@ mod database;
 mod driver;
 mod error;
 mod groups;
+pub mod library;
 mod link;
 mod plan;
 mod session;

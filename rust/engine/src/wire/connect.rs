@@ -202,6 +202,7 @@ impl Attempt<'_> {
                 }
                 b'Z' => {
                     return if login.is_accepted() {
+                        link.begin();
                         Ok(link)
                     } else {
                         Err(Malformed("a session without login").into())
@@ -229,6 +230,12 @@ impl Attempt<'_> {
                 let message = format!("the server insists on client_encoding {other}, UTF8 was asked for");
                 return Err(ConnectError::new(message));
             }
+        }
+        if link.parameter("standard_conforming_strings") == Some("off") {
+            return Err(ConnectError::permanent(
+                "standard_conforming_strings is off, under which a backslash in a literal means something else: \
+                 set it on for the role, or in server_settings",
+            ));
         }
         let (setting, sql, wanted, what) = match self.target {
             TargetAttrs::Any | TargetAttrs::PreferStandby => return Ok(link),

@@ -33,9 +33,13 @@ pub struct Stream<'a> {
 }
 
 impl Stream<'_> {
-    /// A caller who has gone gives up.
     async fn turn(&mut self, piece: Option<Bytes>) -> Feed {
         (self.ask)(piece);
+        self.answer().await
+    }
+
+    /// A caller who has gone gives up. May be dropped at any time.
+    async fn answer(&mut self) -> Feed {
         self.answers.recv().await.unwrap_or(Feed::Fail)
     }
 }
@@ -45,11 +49,14 @@ impl Link {
     pub(super) async fn copy(&mut self, sql: &str, stream: &mut Stream<'_>) -> Result<Outcome, Lost> {
         frontend::query(sql, self.output())?;
         let mut outcome = Outcome::Skipped;
-        let (mut piece, mut wanted) = (BytesMut::new(), true);
+        let (mut piece, mut wanted, mut heard) = (BytesMut::new(), true, None);
         loop {
-            let (kind, body) = self.receive().await?;
+            let (kind, body) = match heard.take() {
+                Some(message) => message,
+                None => self.receive().await?,
+            };
             match kind {
-                b'G' => self.send(stream).await?,
+                b'G' => heard = self.send(stream).await?,
                 b'H' => {}
                 b'd' => {
                     piece.put_slice(&body);
@@ -77,18 +84,28 @@ impl Link {
         }
     }
 
-    async fn send(&mut self, stream: &mut Stream<'_>) -> Result<(), Lost> {
+    /// Send what the caller gives, to its end, or until the server says something: it refuses what it has.
+    async fn send(&mut self, stream: &mut Stream<'_>) -> Result<Option<(u8, Bytes)>, Lost> {
         loop {
-            match stream.turn(None).await {
+            (stream.ask)(None);
+            let feed = tokio::select! {
+                biased;
+                message = self.receive() => return message.map(Some),
+                feed = stream.answer() => feed,
+            };
+            match feed {
                 Feed::Data(data) => {
                     messages::message(self.output(), b'd', |out| out.put_slice(&data));
                     self.write_all().await?;
                 }
                 Feed::End => {
                     frontend::copy_done(self.output());
-                    return Ok(());
+                    return Ok(None);
                 }
-                Feed::Fail => return Ok(frontend::copy_fail("the source of the data failed", self.output())?),
+                Feed::Fail => {
+                    frontend::copy_fail("the source of the data failed", self.output())?;
+                    return Ok(None);
+                }
             }
         }
     }

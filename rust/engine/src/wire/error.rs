@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 
-use super::conditions::{LEAVING, LOGIN_REFUSED, MISTYPED, NAME_TAKEN, PERMANENT, TYPE_GONE, UNKNOWN_STATEMENT};
+use super::conditions::{
+    LEAVING, LOGIN_REFUSED, MISTYPED, NAME_TAKEN, PERMANENT, TYPE_GONE, UNKNOWN_STATEMENT, WAS_IDLE,
+};
 
 /// The server sent what the protocol does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +72,11 @@ impl ServerError {
     /// The server said that it is shutting down or starting up.
     pub fn is_leaving(&self) -> bool {
         LEAVING.contains(&self.code())
+    }
+
+    /// The session idled for too long: what was on its way to the server was not executed.
+    pub fn was_idle(&self) -> bool {
+        WAS_IDLE.contains(&self.code())
     }
 
     /// What this error of an execution of a pool's prepared statement proves to be out of date. Functions and blocks may
@@ -204,6 +211,11 @@ impl Lost {
     /// The other connections that were made at the same time are suspect too.
     pub fn retires(&self) -> bool {
         self.cause.as_ref().is_some_and(ServerError::is_leaving)
+    }
+
+    /// The session idled for too long: what was on its way to the server was not executed.
+    pub fn was_idle(&self) -> bool {
+        self.cause.as_ref().is_some_and(ServerError::was_idle)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The files of TLS: certificates, private keys, lists of what was revoked.
 
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use pkcs8::der::SecretDocument;
@@ -35,7 +37,7 @@ pub fn roots(path: &str) -> Result<RootCertStore, ConnectError> {
 
 /// The private key in a file; a password that it does not need is no matter.
 pub fn private_key(path: &str, password: Option<&str>) -> Result<PrivateKeyDer<'static>, ConnectError> {
-    let text = std::fs::read_to_string(path).map_err(|error| unusable(path, error))?;
+    let text = read_secret(path).map_err(|error| unusable(path, error))?;
     if text.contains("Proc-Type: 4,ENCRYPTED") {
         return Err(unusable(path, "it is encrypted in a format of its own; `openssl pkcs8 -topk8` makes it PKCS #8"));
     }
@@ -47,6 +49,25 @@ pub fn private_key(path: &str, password: Option<&str>) -> Result<PrivateKeyDer<'
     let key = EncryptedPrivateKeyInfoRef::from_der(key.as_bytes()).map_err(|error| unusable(path, error))?;
     let key = key.decrypt(password).map_err(|error| undecryptable(path, error))?;
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
+}
+
+/// The text of a file that nobody else can read, by libpq's rule: root's own may be read by its group.
+fn read_secret(path: &str) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let about = file.metadata()?;
+    let forbidden = if about.uid() == 0 { 0o037 } else { 0o077 };
+    if !about.is_file() {
+        return Err(std::io::Error::other("it is not a regular file"));
+    }
+    if about.mode() & forbidden != 0 {
+        return Err(std::io::Error::other(
+            "it has group or world access; it must have permissions u=rw (0600) or less if owned by the current user, \
+             or permissions u=rw,g=r (0640) or less if owned by root",
+        ));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 fn undecryptable(path: &str, error: pkcs8::Error) -> ConnectError {

@@ -4,7 +4,6 @@
 //! received up to ReadyForQuery is collected and only then reported: before that nothing of it is committed. Output is
 //! written and input read at the same time, so that neither side ever waits for the other to read first.
 
-use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
@@ -16,10 +15,11 @@ use bytes::{Buf, Bytes, BytesMut};
 use postgres_protocol::message::frontend;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
+use super::aside::Aside;
 use super::cancel::CancelKey;
 use super::copy::Stream as CopyStream;
-use super::error::{Lost, Malformed, ServerError};
-use super::frame::{self, Fields};
+use super::error::{Lost, Malformed};
+use super::frame;
 use super::messages::{self, Described, Execute, Notification};
 use super::prepared::Prepared;
 use super::running::{Answer, Outcome, Run, Step};
@@ -31,8 +31,6 @@ const CHECK_AFTER: Duration = Duration::from_secs(1);
 /// How much is read at once, and how much of a buffer is kept after a large result.
 const READ: usize = 16 * 1024;
 const KEPT: usize = 256 * 1024;
-/// Notices that nobody fetches are not hoarded.
-const MOST_NOTICES: usize = 100;
 
 /// Statements that travel together.
 pub struct Group<'a> {
@@ -50,10 +48,9 @@ pub struct Link {
     flushed: bool,
     write_error: Option<io::Error>,
     status: u8,
-    parameters: HashMap<String, String>,
-    settings: Arc<Settings>,
-    notices: Vec<ServerError>,
-    notifications: Vec<Notification>,
+    aside: Aside,
+    /// The longest message that is taken: a server that has not let us in has little to say.
+    longest: usize,
     prepared: Prepared,
     used: Instant,
     cancel: CancelKey,
@@ -68,10 +65,8 @@ impl Link {
             flushed: true,
             write_error: None,
             status: b'I',
-            parameters: HashMap::new(),
-            settings: Arc::default(),
-            notices: Vec::new(),
-            notifications: Vec::new(),
+            aside: Aside::default(),
+            longest: frame::SHORT,
             prepared: Prepared::new(max_statements),
             used: Instant::now(),
             cancel,
@@ -87,6 +82,11 @@ impl Link {
         (self.cancel.process_id, self.cancel.secret) = (process_id, secret);
     }
 
+    /// The server has let us in.
+    pub(super) fn begin(&mut self) {
+        self.longest = frame::LONGEST;
+    }
+
     /// Whether it is encrypted.
     pub fn is_tls(&self) -> bool {
         self.stream.is_tls()
@@ -99,12 +99,12 @@ impl Link {
 
     /// A setting that the server reports.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str)
+        self.aside.parameter(name)
     }
 
     /// What values of this session depend on.
     pub fn settings(&self) -> &Arc<Settings> {
-        &self.settings
+        &self.aside.settings
     }
 
     // -- running -----------------------------------------------------------------------------------------------------
@@ -117,7 +117,8 @@ impl Link {
         let mut run = Run::new(steps, group.statements.len());
         if let Err(mut lost) = self.answers(&mut run).await {
             // Did the server give up before it had executed the group? Then it cannot have committed it.
-            lost.sent = !(lost.retires() && group.revocable && run.step < run.steps.len());
+            let before = lost.retires() && group.revocable && run.step < run.steps.len();
+            lost.sent = !(before || (lost.was_idle() && run.nothing_done()));
             return Err(lost);
         }
         self.shrink();
@@ -141,13 +142,13 @@ impl Link {
     /// Those that have arrived; true if ReadyForQuery is among them.
     fn take_answers(&mut self, input: &mut BytesMut, run: &mut Run) -> Result<bool, Lost> {
         let (mut rest, mut ended) = (&input[..], false);
-        while let Some((kind, body)) = frame::first(rest)?.filter(|_| !ended) {
+        while let Some((kind, body)) = frame::first(rest, self.longest)?.filter(|_| !ended) {
             rest = &rest[frame::HEADER + body.len()..];
             if kind == b'Z' {
                 self.ready(body);
                 ended = !matches!(run.current(), Some(Step::Check));
                 run.step += usize::from(!ended);
-            } else if !self.hears(kind, body)? {
+            } else if !self.aside.hears(kind, body)? {
                 run.take(kind, body, &mut self.prepared)?;
             }
         }
@@ -172,9 +173,9 @@ impl Link {
             largest,
             elapsed: self.used - began,
             in_transaction: self.in_transaction(),
-            settings: self.settings.clone(),
-            notices: std::mem::take(&mut self.notices),
-            notifications: std::mem::take(&mut self.notifications),
+            settings: self.aside.settings.clone(),
+            notices: self.aside.take_notices(),
+            notifications: self.aside.take_notifications(),
             apart: false,
         }
     }
@@ -193,7 +194,7 @@ impl Link {
             steps.push(Step::Check);
         }
         let mut last: Option<&Arc<Described>> = None;
-        let (mut parsed, plain) = (Vec::<*const Described>::new(), self.settings.is_plain());
+        let (mut parsed, plain) = (Vec::<*const Described>::new(), self.settings().is_plain());
         for (number, statement) in statements.iter().enumerate() {
             match statement {
                 Execute::Known { text, params, careful } => {
@@ -253,8 +254,9 @@ impl Link {
             if self.take_in()?.is_some() {
                 return Err(Malformed("an answer that nobody asked for").into());
             }
-            if !self.notifications.is_empty() {
-                return Ok(std::mem::take(&mut self.notifications));
+            let notifications = self.aside.take_notifications();
+            if !notifications.is_empty() {
+                return Ok(notifications);
             }
             self.progress().await?;
         }
@@ -280,42 +282,12 @@ impl Link {
 
     /// The next such message that has arrived.
     fn take_in(&mut self) -> Result<Option<(u8, Bytes)>, Lost> {
-        while let Some((kind, body)) = frame::next(&mut self.input)? {
-            if !self.hears(kind, &body)? {
+        while let Some((kind, body)) = frame::next(&mut self.input, self.longest)? {
+            if !self.aside.hears(kind, &body)? {
                 return Ok(Some((kind, body)));
             }
         }
         Ok(None)
-    }
-
-    /// Whether a message is something that the server says besides, which is taken in. The last words are an error.
-    fn hears(&mut self, kind: u8, body: &[u8]) -> Result<bool, Lost> {
-        match kind {
-            b'N' if self.notices.len() < MOST_NOTICES => self.notices.push(ServerError::parse(body)),
-            b'N' => {}
-            b'A' => self.notifications.push(Notification::parse(body)?),
-            b'S' => self.take_setting(body)?,
-            b'E' => {
-                let error = ServerError::parse(body);
-                if error.is_fatal() {
-                    return Err(Lost { message: error.to_string(), cause: Some(error), sent: true });
-                }
-                return Ok(false);
-            }
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    fn take_setting(&mut self, body: &[u8]) -> Result<(), Lost> {
-        let mut fields = Fields(body);
-        let (name, value) = (fields.text()?, fields.text()?);
-        let mut settings = Settings::clone(&self.settings);
-        if settings.report(&name, &value) {
-            self.settings = Arc::new(settings);
-        }
-        self.parameters.insert(name.into_owned(), value.into_owned());
-        Ok(())
     }
 
     /// Queue bytes; they are written while something is received.

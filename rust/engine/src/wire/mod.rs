@@ -6,6 +6,7 @@
 //! nothing is allocated by an announced length.
 
 mod address;
+mod aside;
 mod auth;
 mod cancel;
 mod conditions;

@@ -109,6 +109,11 @@ impl Run {
 
     pub(super) fn take(&mut self, kind: u8, body: &[u8], prepared: &mut Prepared) -> Result<(), Lost> {
         match (kind, self.steps.get(self.step)) {
+            (b'E', Some(Step::Check)) => {
+                // No statement of the group has to do with it, and what the server does next is anybody's guess.
+                let error = ServerError::parse(body);
+                return Err(Lost { message: error.to_string(), cause: Some(error), sent: true });
+            }
             (b'E', Some(step)) => {
                 self.outcomes[step.owner()] = Outcome::Failed(ServerError::parse(body));
                 self.fail(prepared);
@@ -175,6 +180,11 @@ impl Run {
         let owner = self.steps[self.step].owner();
         self.outcomes[owner] = Outcome::Done { tag, rows, columns: self.columns.take(), shape: None };
         self.step += 1;
+    }
+
+    /// Whether no statement was executed as far as the server has told.
+    pub(super) fn nothing_done(&self) -> bool {
+        !self.outcomes.iter().any(|outcome| matches!(outcome, Outcome::Done { .. }))
     }
 
     /// Whether all of it is done, what became of each statement, and the bytes of the largest result.

@@ -128,6 +128,7 @@ pub struct Client {
 
 impl Client {
     pub fn new(config: Config) -> Client {
+        crate::library::lend();
         // Groups form even where a busy machine makes every answer late.
         let cost = CostLimits { fast_time: 10.0, peak_time: 10.0, ..CostLimits::default() };
         let (breaks_stalls, read_lanes, max_write_lanes) = (false, 1, 1);

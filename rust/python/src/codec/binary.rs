@@ -101,7 +101,7 @@ fn interval(py: Python<'_>, data: [u8; 16]) -> Read<'_> {
 /// The timedelta of so many days and microseconds; OverflowError, by Python, if there is none.
 pub fn delta(py: Python<'_>, days: i64, micros: i64) -> Read<'_> {
     let seconds = micros.div_euclid(1_000_000);
-    let whole = days + seconds.div_euclid(86_400);
+    let whole = days.saturating_add(seconds.div_euclid(86_400));
     let (rest, micro) = (seconds.rem_euclid(86_400) as i32, micros.rem_euclid(1_000_000) as i32);
     if let Ok(whole) = i32::try_from(whole)
         && whole.abs() < 1_000_000_000

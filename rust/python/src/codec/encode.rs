@@ -18,8 +18,10 @@ use super::calendar::{Civil, DAY, days};
 use super::kinds::{Form, Kind, form};
 use super::uuid;
 
-/// The longest message that PostgreSQL takes.
-const LONGEST: usize = 0x3fff_ffff;
+/// The longest message that PostgreSQL takes, and what it needs besides arguments and their lengths, as in
+/// `db_pool_rs/types/parameters.py`, which says what is wrong.
+const LONGEST: usize = 0x3fff_fffe;
+const BESIDES: usize = 128;
 /// The buffer of so many bytes is used again.
 const KEPT: usize = 4096;
 
@@ -33,11 +35,15 @@ pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> Py
     if args.len() != text.param_oids.len() {
         return Err(explained(py, text, args));
     }
+    let most = LONGEST - BESIDES - 2 * args.len();
     let mut out = BUFFER.take();
     out.clear();
     for (oid, value) in text.param_oids.iter().zip(args.iter_borrowed()) {
         if let Err(error) = put(py, *oid, &value, &mut out) {
             return Err(if error.is_instance_of::<PyException>(py) { explained(py, text, args) } else { error });
+        }
+        if out.len() > most {
+            return Err(explained(py, text, args));
         }
     }
     let kept = out.len() <= KEPT;

@@ -12,7 +12,7 @@ use super::kinds::{Form, Kind, form};
 use super::loaders::{self, canonical};
 use super::session::Session;
 use super::{arrays, binary, text};
-use crate::slices::Place;
+use crate::slices::{Place, Watch};
 
 /// How the rows of a description are read, under the settings of a session. Made once.
 pub struct Shape {
@@ -97,10 +97,23 @@ pub fn records<'py>(
     let mut fields = Fields(&rows.data[place.byte..]);
     let mut records = Vec::with_capacity(place.room(rows.count).min(rows.data.len() / 2));
     let mut values = Vec::with_capacity(shape.columns.len());
-    for row in place.slice(rows.count) {
-        shape.read(py, &mut fields, row, &mut values)?;
-        records.push(record(py, &shape.class, &mut values)?);
+    values.extend(place.values.drain(..).map(|value| value.into_bound(py)));
+    let (mut watch, mut inside) = (Watch::default(), !values.is_empty());
+    while place.row < rows.count {
+        if !inside {
+            shape.check_count(py, &mut fields)?;
+        }
+        let over = shape.read(py, &mut fields, place.row, &mut values, &mut watch)?;
+        inside = values.len() < shape.columns.len();
+        if !inside {
+            records.push(record(py, &shape.class, &mut values)?);
+            place.row += 1;
+        }
+        if over {
+            break;
+        }
     }
+    place.values.extend(values.into_iter().map(Bound::unbind));
     place.byte = rows.data.len() - fields.0.len();
     Ok(records)
 }
@@ -129,33 +142,49 @@ pub fn record<'py>(
     }
 }
 
+fn malformed(py: Python<'_>) -> PyErr {
+    decode_error(py, "the server sent a malformed row".into())
+}
+
 impl Shape {
     /// Whether psycopg's loaders must be imported first.
     pub fn waits(&self) -> bool {
         !loaders::tried() && self.columns.iter().any(|column| matches!(column.reader, Reader::Canonical(_)))
     }
 
+    fn check_count(&self, py: Python<'_>, fields: &mut Fields<'_>) -> PyResult<()> {
+        match fields.count() {
+            Err(_) => Err(malformed(py)),
+            Ok(count) if count != self.columns.len() => {
+                Err(decode_error(py, "the server sent other columns than it had described".into()))
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Read what is left of a row, behind the values that are there; true if the slice ends here, perhaps before it.
     fn read<'py>(
         &self,
         py: Python<'py>,
         fields: &mut Fields<'_>,
         row: usize,
         values: &mut Vec<Bound<'py, PyAny>>,
-    ) -> PyResult<()> {
-        let malformed = |_| decode_error(py, "the server sent a malformed row".into());
-        if fields.count().map_err(malformed)? != self.columns.len() {
-            return Err(decode_error(py, "the server sent other columns than it had described".into()));
-        }
-        for (number, column) in self.columns.iter().enumerate() {
-            values.push(match fields.value().map_err(malformed)? {
+        watch: &mut Watch,
+    ) -> PyResult<bool> {
+        for (number, column) in self.columns.iter().enumerate().skip(values.len()) {
+            let data = fields.value().map_err(|_| malformed(py))?;
+            values.push(match data {
                 None => py.None().into_bound(py),
                 Some(data) => match column.read(py, &self.session, data) {
                     Ok(value) => value,
                     Err(fault) => return Err(self.explain(py, row, number, fault)),
                 },
             });
+            if watch.is_over(data.map_or(0, <[u8]>::len)) {
+                return Ok(true);
+            }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn explain(&self, py: Python<'_>, row: usize, number: usize, fault: Fault) -> PyErr {

@@ -215,7 +215,7 @@ fn days_and_micros(data: &[u8]) -> Option<(i64, i64)> {
                 b"day" | b"days" => 1,
                 _ => return None,
             };
-            days += sign * scan.number()? * unit;
+            days = days.checked_add(sign * scan.number()? * unit)?;
         }
         scan.end()?;
     }

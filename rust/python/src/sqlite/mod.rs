@@ -1,5 +1,6 @@
 //! SQLite: its targets, texts and values, between Python and the engine.
 
+pub mod library;
 mod values;
 
 use std::path::PathBuf;

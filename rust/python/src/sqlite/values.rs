@@ -13,7 +13,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
 
 use crate::codec::record;
-use crate::slices::Place;
+use crate::slices::{Place, Watch};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
 pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
@@ -79,14 +79,33 @@ impl Shape {
         let mut values = Values(&rows.data[place.byte..]);
         let mut records = Vec::with_capacity(place.room(rows.count));
         let mut row = Vec::with_capacity(self.names.len());
-        for _ in place.slice(rows.count) {
-            for (name, value) in self.names.iter().zip(&mut values) {
+        row.extend(place.values.drain(..).map(|value| value.into_bound(py)));
+        let mut watch = Watch::default();
+        let mut over = false;
+        while place.row < rows.count && !over {
+            for (name, value) in self.names.iter().skip(row.len()).zip(&mut values) {
                 row.push(load(py, name, value)?);
+                over = watch.is_over(size(value));
+                if over {
+                    break;
+                }
+            }
+            if over && row.len() < self.names.len() {
+                break;
             }
             records.push(record(py, &self.class, &mut row)?);
+            place.row += 1;
         }
+        place.values.extend(row.into_iter().map(Bound::unbind));
         place.byte = rows.data.len() - values.0.len();
         Ok(records)
+    }
+}
+
+fn size(value: Value<'_>) -> usize {
+    match value {
+        Value::Text(bytes) | Value::Blob(bytes) => bytes.len(),
+        _ => 0,
     }
 }
 

@@ -1,0 +1,111 @@
+"""The settings of a session that decide whether values can be read as text: in binary they always can.
+
+The server reports DateStyle and IntervalStyle, whoever sets them. It does not report `extra_float_digits`, below 1 of
+which a float in text is a rounded one: a new session is asked for it (:attr:`.dialect.PostgresDialect.question`), and
+statements that name it are watched. So one that a function hides is not seen.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...errors import InterfaceError
+from ...types import oids as pg
+from .dialect import PREPARABLE
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGconn
+
+    from ...scheduler.cost import Text
+    from ...scheduler.model import Statement
+    from .statements import Description
+
+_NAME = "extra_float_digits"
+_SET = re.compile(rf"\s*SET\s+(?:SESSION\s+)?{_NAME}\s*(?:=|\sTO\s)\s*'?(-?\d+)'?\s*;?\s*", re.IGNORECASE)
+
+
+def _with_arrays(*rows: pg.PgType) -> frozenset[int]:
+    return frozenset(oid for row in rows for oid in (row.oid, row.array_oid))
+
+
+_FLOATS = _with_arrays(pg.FLOAT4, pg.FLOAT8)
+#: Their zone is an abbreviation in every style but ISO.
+_ZONED = _with_arrays(pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE)
+_INTERVALS = _with_arrays(pg.INTERVAL)
+_ALL = _FLOATS | _ZONED | _INTERVALS
+
+
+class SessionSettings:
+    """Of one connection."""
+
+    __slots__ = ("_digits", "_status", "_told")
+
+    def __init__(self, pgconn: PGconn) -> None:
+        self._status = pgconn.parameter_status
+        #: Floats in text are exact: as the session began, and now.
+        self._told = self._digits = True
+
+    def told(self, digits: int) -> None:
+        """The session was asked for `extra_float_digits`, before anybody used it."""
+        self._told = self._digits = digits > 0
+
+    def reset(self) -> None:
+        """The session is as it began."""
+        self._digits = self._told
+
+    def heard(self, group: Sequence[Statement], in_transaction: bool) -> None:
+        """These statements are about to be sent."""
+        for statement in group:
+            if _NAME in statement.text.sql.lower():
+                found = _SET.fullmatch(statement.text.sql)
+                lasting = found is not None and len(group) == 1 and not in_transaction
+                exact = found is not None and int(found[1]) > 0
+                self._digits = exact and (lasting or self._digits)
+
+    def must_ask(self, statement: Statement) -> bool:
+        """Whether a text without a description cannot just be run, its rows coming as text."""
+        if statement.args or "$" in statement.text.sql:
+            return True
+        unseen = statement.described is None or is_kept(statement.text)
+        return statement.want and unseen and not self.is_plain()
+
+    def is_plain(self) -> bool:
+        """Whether every value can be read as text."""
+        return self._digits and self._iso() and self._postgres()
+
+    def _iso(self) -> bool:
+        return (self._status(b"DateStyle") or b"ISO").startswith(b"ISO")
+
+    def _postgres(self) -> bool:
+        return self._status(b"IntervalStyle") in (b"postgres", None)
+
+    def check(self, described: Description) -> None:
+        """InterfaceError for columns that come as text and cannot be read so; nothing was sent yet."""
+        if described.result_format or self.is_plain():
+            return
+        for name, oid in zip(described.names, described.oids, strict=True):
+            setting = self._in_the_way(oid)
+            if setting is not None:
+                raise InterfaceError(
+                    f'column "{name}" ({pg.type_name(oid)}) cannot be read under the {setting} of this session: beside'
+                    " columns without a binary form it comes as text. Select it alone, or change the setting"
+                )
+
+    def _in_the_way(self, oid: int) -> str | None:
+        if oid in _FLOATS and not self._digits:
+            return _NAME
+        if oid in _ZONED and not self._iso():
+            return "DateStyle"
+        return "IntervalStyle" if oid in _INTERVALS and not self._postgres() else None
+
+
+def is_kept(text: Text) -> bool:
+    """Whether a description is good for later executions of the text; what FETCH returns changes every time."""
+    return text.lexical.command in PREPARABLE or "$" in text.sql
+
+
+def is_sensitive(oids: Sequence[int]) -> bool:
+    """Whether settings matter where these columns come as text."""
+    return not _ALL.isdisjoint(oids)

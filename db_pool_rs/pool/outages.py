@@ -1,0 +1,83 @@
+"""What the log is told of a database that cannot be reached, and of connections that are lost.
+
+An outage is one warning when it begins, further ones at growing intervals while it lasts, and a line when it is over.
+Connections that are lost together are one warning. Each line names the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from ..errors import ConnectionLost
+
+logger = logging.getLogger("db_pool_rs")
+
+#: Seconds from the first warning of an outage to the second; each pause is twice the one before, up to the longest.
+PAUSE, LONGEST_PAUSE = 10.0, 600.0
+#: For so many seconds losses are gathered into one line.
+GATHER = 0.25
+
+
+def reason_of(error: BaseException | None) -> str:
+    """What an error says, but for the statement, which may be another one's; its class if it says nothing."""
+    said = error.reason if isinstance(error, ConnectionLost) else str(error)
+    return said or type(error).__name__
+
+
+class Outages:
+    """Listens for one pool."""
+
+    def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._name = name
+        self._loop = loop
+        #: Whoever opens the pool hears himself why that fails; what comes after is nobody's but the log's.
+        self.told = False
+        self._attempts = 0
+        self._began = self._again = 0.0
+        self._pause = PAUSE
+        self._lost = 0
+        self._loss = ""
+        self._gathering: asyncio.TimerHandle | None = None
+
+    def failed(self, error: Exception) -> None:
+        """A connection could not be opened."""
+        if not self.told:
+            return
+        now = self._loop.time()
+        self._attempts += 1
+        if self._attempts == 1:
+            self._began, self._pause = now, PAUSE
+            logger.warning("pool %r: connecting fails: %s", self._name, reason_of(error))
+        elif now >= self._again:
+            self._pause = min(2 * self._pause, LONGEST_PAUSE)
+            logger.warning("pool %r: connecting still fails, %s: %s", self._name, self._so_far(now), reason_of(error))
+        else:
+            return
+        self._again = now + self._pause
+
+    def opened(self) -> None:
+        """A connection serves."""
+        if self._attempts:
+            logger.info("pool %r: connecting works again, %s failed", self._name, self._so_far(self._loop.time()))
+            self._attempts = 0
+
+    def lost(self, error: Exception) -> None:
+        """A connection that served is gone."""
+        self._lost += 1
+        self._loss = reason_of(error)
+        if self._gathering is None:
+            self._gathering = self._loop.call_later(GATHER, self.tell)
+
+    def tell(self) -> None:
+        """Tell now what was gathered."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+            count, self._lost = self._lost, 0
+            what = "a connection was lost" if count == 1 else f"{count} connections were lost"
+            logger.warning("pool %r: %s: %s", self._name, what, self._loss)
+
+    def _so_far(self, now: float) -> str:
+        attempts = "1 attempt" if self._attempts == 1 else f"{self._attempts} attempts"
+        return f"{attempts} in {now - self._began:.0f} s"

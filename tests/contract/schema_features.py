@@ -1,0 +1,200 @@
+"""Schemas that run code: every way of PostgreSQL to reach a function from a statement, with every effect it can have.
+
+A *vehicle* is such a way (a trigger, a default, a rule, ...), an *effect* what the function does there. A schema is a
+few of them, each with tables of its own, and the statements that set them off. Numbers stand for `{n}`; each statement
+takes a key that no other statement of the program takes, and a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+#: What a function does, as statements of plpgsql. All but the first two would be noticed by company in a transaction.
+EFFECTS = {
+    "nothing": "NULL;",
+    "a row elsewhere": "INSERT INTO log VALUES ('{n}');",
+    "pg_notify": "PERFORM pg_notify('news', 'from {n}');",
+    "NOTIFY": "NOTIFY news, 'from {n}';",
+    "a setting of the transaction": "PERFORM set_config('own.tenant', '{n}', true);",
+    "SET LOCAL": "SET LOCAL own.tenant = '{n}';",
+    "a setting of the session": "PERFORM set_config('own.tenant', '{n}', false);",
+    "a temporary table": "CREATE TEMP TABLE IF NOT EXISTS scratch (a int) ON COMMIT DROP;",
+    "a temporary table that stays": "CREATE TEMP TABLE IF NOT EXISTS scratch (a int);",
+    "dynamic SQL": "EXECUTE 'SELECT pg_' || 'notify(''news'', ''from {n}'')';",
+    "the transaction's id": "INSERT INTO token VALUES (pg_current_xact_id()::text);",
+    "a lock of the session": "PERFORM pg_advisory_lock({n});",
+}
+#: These leave something on the session, so that even a statement alone is noticed by the next one there.
+LASTING = ("a setting of the session", "a temporary table that stays", "a lock of the session")
+
+TABLE = "CREATE TABLE t{n} (id int PRIMARY KEY, v int CHECK (v < 90));"
+TRIGGER = "CREATE FUNCTION g{n}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {effect} RETURN NEW; END $$;"
+FUNCTION = "CREATE FUNCTION f{n}(a int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN {effect} RETURN a; END $$;"
+INSERT = "INSERT INTO t{n} VALUES ($1, $2)"
+ROWS = "SELECT id, v FROM t{n} ORDER BY id"
+
+
+@dataclass(frozen=True)
+class Vehicle:
+    """How a function is reached: the schema, the statements that reach it, and what is there afterwards."""
+
+    setup: str
+    steps: tuple[str, ...] = (INSERT,)
+    rows: str = ROWS
+
+
+def _trigger(what: str, more: tuple[str, ...] = ()) -> Vehicle:
+    return Vehicle(f"{TABLE}{TRIGGER}CREATE {what} EXECUTE FUNCTION g{{n}}();", (INSERT, *more))
+
+
+UPSERT = "INSERT INTO t{n} VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET v = $2"
+CHANGE = "WITH new AS (INSERT INTO t{n} VALUES ($1, $2) RETURNING id) SELECT id FROM new"
+
+#: Every schema feature of PostgreSQL 15 that runs code of the user's when rows are read or written.
+VEHICLES = {
+    "BEFORE ROW trigger": _trigger("TRIGGER r{n} BEFORE INSERT ON t{n} FOR EACH ROW", (CHANGE,)),
+    "AFTER ROW trigger": _trigger("TRIGGER r{n} AFTER INSERT OR UPDATE ON t{n} FOR EACH ROW", (UPSERT,)),
+    "BEFORE STATEMENT trigger": _trigger("TRIGGER r{n} BEFORE INSERT ON t{n} FOR EACH STATEMENT"),
+    "AFTER STATEMENT trigger": _trigger("TRIGGER r{n} AFTER INSERT ON t{n} FOR EACH STATEMENT"),
+    "trigger with a transition table": _trigger(
+        "TRIGGER r{n} AFTER INSERT ON t{n} REFERENCING NEW TABLE AS added FOR EACH STATEMENT"
+    ),
+    "trigger with a condition": _trigger("TRIGGER r{n} AFTER INSERT ON t{n} FOR EACH ROW WHEN (NEW.v > 0)"),
+    "constraint trigger, immediate": _trigger(
+        "CONSTRAINT TRIGGER r{n} AFTER INSERT ON t{n} DEFERRABLE INITIALLY IMMEDIATE FOR EACH ROW"
+    ),
+    "constraint trigger, deferred": _trigger(
+        "CONSTRAINT TRIGGER r{n} AFTER INSERT ON t{n} DEFERRABLE INITIALLY DEFERRED FOR EACH ROW"
+    ),
+    "INSTEAD OF trigger": Vehicle(
+        f"{TABLE}CREATE VIEW w{{n}} AS SELECT id, v FROM t{{n}};"
+        "CREATE FUNCTION g{n}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {effect}"
+        " INSERT INTO t{n} VALUES (NEW.id, NEW.v); RETURN NEW; END $$;"
+        "CREATE TRIGGER r{n} INSTEAD OF INSERT ON w{n} FOR EACH ROW EXECUTE FUNCTION g{n}();",
+        ("INSERT INTO w{n} VALUES ($1, $2)",),
+    ),
+    "updatable view of a table with a trigger": Vehicle(
+        f"{TABLE}{TRIGGER}CREATE TRIGGER r{{n}} AFTER INSERT ON t{{n}} FOR EACH ROW EXECUTE FUNCTION g{{n}}();"
+        "CREATE VIEW w{n} AS SELECT id, v FROM t{n}; CREATE VIEW x{n} AS SELECT * FROM w{n};",
+        ("INSERT INTO x{n} VALUES ($1, $2)",),
+    ),
+    "trigger of a partition": Vehicle(
+        "CREATE TABLE t{n} (id int, v int CHECK (v < 90)) PARTITION BY RANGE (id);"
+        "CREATE TABLE p{n} PARTITION OF t{n} DEFAULT;" + TRIGGER
+        + "CREATE TRIGGER r{n} AFTER INSERT ON p{n} FOR EACH ROW EXECUTE FUNCTION g{n}();"
+    ),
+    "trigger of a child": Vehicle(
+        f"{TABLE}{TRIGGER}CREATE TABLE p{{n}} () INHERITS (t{{n}});"
+        "CREATE TRIGGER r{n} AFTER UPDATE ON p{n} FOR EACH ROW EXECUTE FUNCTION g{n}();"
+        "INSERT INTO p{n} SELECT i, 0 FROM generate_series(-200, 2000) i;",
+        ("UPDATE t{n} SET v = $2 WHERE id = $1",),
+    ),
+    "trigger behind a cascade": Vehicle(
+        f"{TABLE}{TRIGGER}CREATE TABLE c{{n}} (id int REFERENCES t{{n}} ON DELETE CASCADE);"
+        "CREATE TRIGGER r{n} AFTER DELETE ON c{n} FOR EACH ROW EXECUTE FUNCTION g{n}();"
+        "INSERT INTO t{n} SELECT i, 0 FROM generate_series(-200, 2000) i; INSERT INTO c{n} SELECT id FROM t{n};",
+        ("DELETE FROM t{n} WHERE id = $1 AND v < $2",),
+    ),
+    "rule, also": Vehicle(
+        f"{TABLE}{FUNCTION}CREATE RULE r{{n}} AS ON INSERT TO t{{n}} DO ALSO SELECT f{{n}}(1);",
+    ),
+    "rule, instead": Vehicle(
+        f"{TABLE}{FUNCTION}CREATE VIEW w{{n}} AS SELECT id, v FROM t{{n}};"
+        "CREATE RULE r{n} AS ON INSERT TO w{n} DO INSTEAD INSERT INTO t{n} VALUES (f{n}(NEW.id), NEW.v);",
+        ("INSERT INTO w{n} VALUES ($1, $2)",),
+    ),
+    "default": Vehicle(
+        f"{FUNCTION}CREATE TABLE t{{n}} (id int PRIMARY KEY, v int CHECK (v < 90), w int DEFAULT f{{n}}(3));"
+    ),
+    "default of a domain": Vehicle(
+        f"{FUNCTION}CREATE DOMAIN d{{n}} AS int DEFAULT f{{n}}(3);"
+        "CREATE TABLE t{n} (id int PRIMARY KEY, v int CHECK (v < 90), w d{n});"
+    ),
+    "CHECK of a table": Vehicle(f"{FUNCTION}CREATE TABLE t{{n}} (id int PRIMARY KEY, v int CHECK (f{{n}}(v) < 90));"),
+    "CHECK of a domain": Vehicle(
+        f"{FUNCTION}CREATE DOMAIN d{{n}} AS int CHECK (f{{n}}(VALUE) < 90);"
+        "CREATE TABLE t{n} (id int PRIMARY KEY, v d{n});"
+    ),
+    "row policy": Vehicle(
+        f"{TABLE}{FUNCTION}ALTER TABLE t{{n}} ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY p{n} ON t{n} USING (true) WITH CHECK (f{n}(id) = id);"
+    ),
+    "view": Vehicle(
+        f"{FUNCTION}CREATE VIEW w{{n}} AS SELECT i AS id, f{{n}}(i) AS v FROM generate_series(1, 3) i;",
+        ("SELECT v FROM w{n} WHERE id = 1 AND $1::int <> $2::int",),
+        "SELECT 1",
+    ),
+    "call": Vehicle(FUNCTION, ("SELECT f{n}($1) + $2::int - $2::int",), "SELECT 1"),
+    "call by a function": Vehicle(
+        f"{FUNCTION}CREATE FUNCTION h{{n}}(a int) RETURNS int LANGUAGE sql AS $$ SELECT f{{n}}(a) $$;",
+        ("SELECT h{n}($1) + $2::int - $2::int",),
+        "SELECT 1",
+    ),
+    "call inside a write": Vehicle(f"{TABLE}{FUNCTION}", ("INSERT INTO t{n} SELECT f{n}($1), $2",)),
+    "function that returns rows": Vehicle(
+        f"{FUNCTION}CREATE FUNCTION h{{n}}(a int) RETURNS SETOF int LANGUAGE sql AS $$ VALUES (f{{n}}(a)), (a) $$;",
+        ("SELECT * FROM h{n}($1) WHERE $2::int IS NOT NULL",),
+        "SELECT 1",
+    ),
+    "aggregate": Vehicle(
+        "CREATE FUNCTION f{n}(a int, b int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN {effect} RETURN a + b; END $$;"
+        "CREATE AGGREGATE a{n} (int) (SFUNC = f{n}, STYPE = int, INITCOND = '0');",
+        ("SELECT a{n}(x) FROM (VALUES ($1::int), ($2::int)) AS v(x)",),
+        "SELECT 1",
+    ),
+    "operator": Vehicle(
+        f"{TABLE}"
+        "CREATE FUNCTION f{n}(a int, b int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN {effect} RETURN a; END $$;"
+        "CREATE OPERATOR @@@{marks} (LEFTARG = int, RIGHTARG = int, FUNCTION = f{n});",
+        ("INSERT INTO t{n} VALUES ($1::int @@@{marks} 1, $2)",),
+    ),
+    "cast": Vehicle(
+        f"{TABLE}CREATE TYPE y{{n}} AS (a int);"
+        "CREATE FUNCTION f{n}(a y{n}) RETURNS int LANGUAGE plpgsql AS $$ BEGIN {effect} RETURN a.a; END $$;"
+        "CREATE CAST (y{n} AS int) WITH FUNCTION f{n}(y{n}) AS ASSIGNMENT;",
+        ("INSERT INTO t{n} VALUES (ROW($1)::y{n}, $2)",),
+    ),
+    "generated column": Vehicle(
+        "CREATE FUNCTION f{n}(a int) RETURNS int IMMUTABLE LANGUAGE sql AS $$ SELECT a + 1 $$;"
+        "CREATE TABLE t{n} (id int PRIMARY KEY, v int CHECK (v < 90), w int GENERATED ALWAYS AS (f{n}(v)) STORED);"
+    ),
+    "index on an expression": Vehicle(
+        f"{TABLE}CREATE FUNCTION f{{n}}(a int) RETURNS int IMMUTABLE LANGUAGE sql AS $$ SELECT a + 1 $$;"
+        "CREATE INDEX i{n} ON t{n} (f{n}(v)) WHERE f{n}(v) > 1;"
+    ),
+    "identity and serial": Vehicle(
+        "CREATE TABLE t{n} (id int PRIMARY KEY, v int CHECK (v < 90), w int GENERATED ALWAYS AS IDENTITY, x serial);",
+        ("INSERT INTO t{n} (id, v) VALUES ($1, $2)",),
+    ),
+    "materialized view": Vehicle(
+        f"{TABLE}CREATE MATERIALIZED VIEW w{{n}} AS SELECT count(*) AS v FROM t{{n}};",
+        (INSERT, "SELECT v FROM w{n} WHERE $1::int <> $2::int OR true"),
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a schema: how it is made, the statements that use it, and how to look at what they did."""
+
+    name: str
+    setup: str
+    steps: tuple[str, ...]
+    rows: str
+
+
+def part(number: int, vehicle: str, effect: str) -> Part:
+    """A vehicle with an effect, under a number of its own."""
+    found, body = VEHICLES[vehicle], EFFECTS[effect].replace("{n}", str(number))
+
+    def filled(text: str) -> str:
+        return text.replace("{n}", str(number)).replace("{effect}", body).replace("{marks}", "#" * number)
+
+    return Part(f"{vehicle}: {effect}", filled(found.setup), tuple(map(filled, found.steps)), filled(found.rows))
+
+
+def parts(random: Random, count: int, effects: tuple[str, ...]) -> list[Part]:
+    """Some parts for one schema."""
+    vehicles = random.sample(sorted(VEHICLES), count)
+    return [part(number, vehicle, random.choice(effects)) for number, vehicle in enumerate(vehicles, 1)]

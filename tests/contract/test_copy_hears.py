@@ -1,0 +1,174 @@
+"""COPY hears the server: a refusal, its end and notifications, while the caller's part takes its time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from db_pool_rs.errors import ConnectionLost, DatabaseError, InterfaceError
+from tests.contract.test_notifications import Heard
+
+TABLE = "CREATE TABLE t (id int PRIMARY KEY, name text)"
+#: Nothing here waits for it to pass, unless something is broken.
+PATIENCE = 10.0
+
+
+class SlowSource:
+    """Gives its pieces, then nothing more for ever; knows whether it was ended."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self.pieces = list(pieces)
+        self.waits, self.ended = asyncio.Event(), asyncio.Event()
+
+    async def __aiter__(self) -> Any:
+        try:
+            for piece in self.pieces:
+                yield piece
+            self.waits.set()
+            await asyncio.Event().wait()
+        finally:
+            self.ended.set()
+
+
+async def test_a_refusal_is_told_while_the_source_is_slow(pg_pool: Any) -> None:
+    await pg_pool.execute(TABLE)
+    async with pg_pool.acquire() as connection:
+        for _ in range(3):
+            source = SlowSource(b"no number\t1\n", b"1\tone\n" * 20_000)
+            with pytest.raises(DatabaseError) as caught:
+                await asyncio.wait_for(connection.copy_to_table("t", source=source), PATIENCE)
+            assert caught.value.sqlstate == "22P02"
+            await asyncio.wait_for(source.ended.wait(), PATIENCE)
+            assert await connection.fetchval("SELECT count(*) FROM t") == 0
+        assert await connection.copy_to_table("t", source=_pieces(b"1\tone\n")) == "COPY 1"
+    assert pg_pool.stats().lost == 0
+
+
+async def test_a_refusal_inside_a_transaction(pg_pool: Any) -> None:
+    await pg_pool.execute(TABLE)
+    async with pg_pool.transaction() as connection:
+        with pytest.raises(DatabaseError):
+            async with connection.transaction():
+                await asyncio.wait_for(connection.copy_to_table("t", source=SlowSource(b"x\n")), PATIENCE)
+        await connection.execute("INSERT INTO t VALUES (5)")
+    assert await pg_pool.fetchval("SELECT array_agg(id) FROM t") == [5]
+
+
+async def test_warnings_are_no_refusal(pg_pool: Any) -> None:
+    await pg_pool.execute(TABLE)
+    await pg_pool.execute(
+        "CREATE FUNCTION warns() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$BEGIN RAISE WARNING 'row %', NEW.id; PERFORM pg_sleep(0.01); RETURN NEW; END$$"
+    )
+    await pg_pool.execute("CREATE TRIGGER w BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION warns()")
+
+    async def rows() -> Any:
+        for number in range(40):
+            await asyncio.sleep(0.02)
+            yield b"%d\t%s\n" % (number, b"x" * 8000)
+
+    async with pg_pool.acquire() as connection:
+        assert await connection.copy_to_table("t", source=rows()) == "COPY 40"
+    assert await pg_pool.fetchval("SELECT count(*) FROM t") == 40
+
+
+async def test_the_end_of_the_server_process_is_told_while_the_source_is_slow(pg_pool: Any) -> None:
+    await pg_pool.execute(TABLE)
+    async with pg_pool.acquire() as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        source = SlowSource(b"1\tone\n")
+        copy = asyncio.ensure_future(connection.copy_to_table("t", source=source))
+        await asyncio.wait_for(source.waits.wait(), PATIENCE)
+        assert await pg_pool.fetchval("SELECT pg_terminate_backend($1)", pid)
+        with pytest.raises(ConnectionLost, match=r"57P01|administrator"):
+            await asyncio.wait_for(copy, PATIENCE)
+        await asyncio.wait_for(source.ended.wait(), PATIENCE)
+        with pytest.raises(ConnectionLost):
+            await connection.fetchval("SELECT 1")
+    assert await pg_pool.fetchval("SELECT count(*) FROM t") == 0
+
+
+async def test_the_end_of_the_server_process_is_told_while_the_sink_is_slow(pg_pool: Any) -> None:
+    waits = asyncio.Event()
+
+    async def sink(data: bytes) -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    async with pg_pool.acquire() as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        copy = asyncio.ensure_future(connection.copy_from_query("SELECT generate_series(1, 100000000)", output=sink))
+        await asyncio.wait_for(waits.wait(), PATIENCE)
+        assert await pg_pool.fetchval("SELECT pg_terminate_backend($1)", pid)
+        copy.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await copy
+        with pytest.raises(ConnectionLost):
+            await connection.fetchval("SELECT 1")
+    assert await pg_pool.fetchval("SELECT 1") == 1
+
+
+async def test_notifications_that_arrive_during_copy(pg_pool: Any) -> None:
+    await pg_pool.execute(TABLE)
+    heard, go_on = Heard(), asyncio.Event()
+
+    async def source() -> Any:
+        yield b"1\tone\n"
+        await go_on.wait()
+
+    async def sink(data: bytes) -> None:
+        await pg_pool.execute("SELECT pg_notify('news', 'while it gave')")
+
+    async with pg_pool.acquire() as connection:
+        await connection.add_listener("news", heard)
+        copy = asyncio.ensure_future(connection.copy_to_table("t", source=source()))
+        await pg_pool.execute("SELECT pg_notify('news', 'while it took')")
+        go_on.set()
+        assert await copy == "COPY 1"
+        assert await heard.wait(1) == [("news", "while it took")]
+        assert await connection.copy_from_query("SELECT 1", output=sink) == "COPY 1"
+        assert await heard.wait(2) == [("news", "while it took"), ("news", "while it gave")]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "COPY t FROM STDIN",
+        'copy public."t" (id) from /* or */ stdin with (format csv)',
+        "COPY t FROM STDOUT",
+        "COPY t TO STDOUT",
+        "COPY (SELECT 'from stdin' FROM t) TO STDOUT CSV",
+        "COPY BINARY t TO STDOUT",
+    ],
+)
+async def test_through_execute_it_is_a_clear_error(pg_pool: Any, sql: str) -> None:
+    await pg_pool.execute(TABLE)
+    for call in (pg_pool.execute, pg_pool.fetch, pg_pool.fetchval):
+        with pytest.raises(InterfaceError, match=r"copy_to_table|copy_from_query"):
+            await call(sql)
+    async with pg_pool.transaction() as connection:
+        await connection.execute("INSERT INTO t VALUES (1)")
+        for call in (connection.execute, connection.fetch, connection.fetchval, connection.prepare):
+            with pytest.raises(InterfaceError, match=r"copy_to_table|copy_from_query"):
+                await call(sql)
+        with pytest.raises(InterfaceError, match=r"copy_to_table|copy_from_query"):
+            await connection.execute(f"SELECT 1; {sql}")
+        with pytest.raises(InterfaceError, match=r"copy_to_table|copy_from_query"):
+            await connection.executemany(sql, [()])
+    assert await pg_pool.fetchval("SELECT count(*) FROM t") == 1
+    assert pg_pool.stats().lost == 0
+
+
+async def test_copy_to_and_from_the_servers_files_is_the_servers(pg_pool: Any) -> None:
+    await pg_pool.execute("CREATE TABLE stdin (stdout int)")
+    for sql in ("COPY stdin (stdout) TO PROGRAM 'cat > /dev/null'", "COPY (SELECT stdout FROM stdin) TO '/dev/null'"):
+        assert await pg_pool.execute(sql) == "COPY 0"
+    assert await pg_pool.execute("COPY stdin FROM '/dev/null'") == "COPY 0"
+
+
+async def _pieces(*pieces: bytes) -> Any:
+    for piece in pieces:
+        await asyncio.sleep(0)
+        yield piece

@@ -1,0 +1,179 @@
+"""Run by test_hostile_values in a process of its own: what each damaged value gives, one line of JSON for each.
+
+`python -m tests.faults.hostile_values MODE SEED COUNT`: the values of `DAMAGED`, then COUNT that are made of good ones,
+through a pool. With `direct` as a fourth argument the latter go to the engine's decoders, without a server, and only
+what the engine says otherwise than `simple` is told: nox -s fuzz.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import struct
+import sys
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import db_pool_rs
+from db_pool_rs.types import oids as pg
+from db_pool_rs.types.encode import encoder
+from tests.cext.wire import ASK, LyingServer
+
+RANGE, MULTIRANGE = 3904, 4451
+TSTZ = datetime(2024, 2, 29, 12, tzinfo=timezone.utc)
+
+
+def _array(oid: int, *parts: bytes, count: int | None = None, dimensions: int = 1) -> bytes:
+    number = len(parts) if count is None else count
+    head = struct.pack(">iiI", dimensions, 0, oid) + struct.pack(">ii", number, 1) * min(dimensions, 6)
+    return head + b"".join(struct.pack(">i", len(part)) + part for part in parts)
+
+
+def _range(*parts: bytes, flags: int = 2) -> bytes:
+    return bytes([flags]) + b"".join(struct.pack(">i", len(part)) + part for part in parts)
+
+
+ONE = struct.pack(">i", 1)
+GOOD_ARRAY = _array(pg.TEXT.oid, b"abc", b"de")
+#: Type, damaged value.
+DAMAGED: list[tuple[int, bytes]] = [
+    (pg.TEXT.array_oid, b""),
+    (pg.TEXT.array_oid, b"\0\0\1"),
+    (pg.TEXT.array_oid, GOOD_ARRAY[:20] + b"\x7f\xff\xff\xff" + GOOD_ARRAY[24:]),  # the next length is far away
+    (pg.TEXT.array_oid, GOOD_ARRAY[:20] + b"\0\0\0\x40" + GOOD_ARRAY[24:]),  # foreign memory
+    (pg.TEXT.array_oid, GOOD_ARRAY[:20] + b"\xff\xff\xff\xf0" + GOOD_ARRAY[24:]),
+    (pg.TEXT.array_oid, _array(pg.TEXT.oid, b"abc", count=2**31 - 1)),
+    (pg.TEXT.array_oid, _array(pg.TEXT.oid, b"abc", count=3)),
+    (pg.TEXT.array_oid, _array(pg.TEXT.oid, b"abc", b"d", count=1)),
+    (pg.TEXT.array_oid, _array(pg.INT8.oid, b"abc")),
+    (pg.TEXT.array_oid, _array(pg.TEXT.oid, b"abc", dimensions=7)),
+    (pg.INT4.array_oid, _array(pg.INT4.oid, b"\0\0\0\1", b"\0\0")),
+    (pg.INT8.array_oid, _array(pg.INT8.oid, b"\1")),
+    (pg.NUMERIC.array_oid, _array(pg.NUMERIC.oid, b"\x7f\xff\0\0\0\0\0\0\0\1")),
+    (pg.NUMERIC.oid, b"\x7f\xff\0\0\0\0\0\0\0\1"),
+    (pg.NUMERIC.oid, b"\0\1"),
+    (pg.INT8.oid, b"\1"),
+    (pg.INT4.oid, b"\0\0\0\0\1"),
+    (pg.TIMETZ.oid, bytes(8)),
+    (pg.TIMETZ.oid, bytes(16)),
+    (pg.INTERVAL.oid, bytes(4)),
+    (pg.TIMESTAMPTZ.oid, bytes(3)),
+    (RANGE, b""),
+    (RANGE, _range(ONE)),
+    (RANGE, _range(ONE, ONE[:3])),
+    (RANGE, _range(ONE, ONE) + b"\0"),
+    (RANGE, b"\2" + b"\0\0\0\x09" + ONE + b"\0\0\0\4" + ONE),  # a length that leads behind the end
+    (RANGE, b"\2" + b"\xff\xff\xff\xff" + b"\0\0\0\4" + ONE),
+    (RANGE, _range(flags=0x81)),
+    (3905, _array(RANGE, b"\2" + b"\0\0\0\x09" + ONE + b"\0\0\0\4" + ONE)),
+    (MULTIRANGE, b"\0\0\0\2" + struct.pack(">i", 17) + _range(ONE, ONE)),
+    (MULTIRANGE, b"\x7f\xff\xff\xff"),
+    (MULTIRANGE, b"\0\0\0\1" + struct.pack(">i", 14) + _range(ONE, b"\1")),
+    (pg.INET.oid, b"\2\x20\0\4\x7f\0"),
+    (pg.NUMERIC.oid, bytes.fromhex("0003000100000003000109297f7c")),  # a digit of more than 9999
+    (pg.NUMERIC.oid, bytes.fromhex("00010000000060000001")),  # a scale that is none
+]
+GOOD: dict[int, Any] = {
+    pg.INT4.array_oid: [1, None, -3], pg.TEXT.array_oid: ["a", "", None, "long " * 9], pg.INT8.oid: 2**40,
+    pg.NUMERIC.array_oid: [Decimal("1.50"), Decimal("-1000000")], pg.NUMERIC.oid: Decimal("12345.678"),
+    pg.TIMETZ.oid: time(1, 2, 3, tzinfo=timezone.utc), pg.INTERVAL.oid: timedelta(1, 2), pg.DATE.oid: date(2024, 2, 29),
+    pg.TIMESTAMPTZ.array_oid: [TSTZ], pg.UUID.array_oid: [UUID(int=7)], pg.JSONB.oid: {"a": [1, "b"]},
+    pg.BYTEA.array_oid: [b"\0\xff"], pg.BOOL.array_oid: [True, False], pg.FLOAT8.array_oid: [[1.5, 2.5]],
+}  # fmt: skip
+BINARY = {RANGE: _range(ONE, ONE), 3905: _array(RANGE, _range(ONE, ONE)),
+          MULTIRANGE: b"\0\0\0\1" + struct.pack(">i", 17) + _range(ONE, ONE)}  # fmt: skip
+
+
+def mutated(chance: random.Random) -> tuple[int, bytes]:
+    """A good value with some bytes altered, taken out, put in, or cut off."""
+    oid, value = chance.choice([*GOOD.items(), *BINARY.items()])
+    data = bytearray(value if oid in BINARY else encoder(oid).encode(value))
+    for _ in range(chance.randint(1, 3)):
+        at = chance.randrange(len(data) + 1)
+        match chance.randrange(4):
+            case 0 if at < len(data):
+                data[at] = chance.choice((0, 1, 4, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+            case 1:
+                data[at : at + chance.randint(1, 4)] = b""
+            case 2:
+                data[at:at] = chance.randbytes(chance.randint(1, 4))
+            case 3:
+                del data[at:]
+    return oid, bytes(data)
+
+
+async def given(mode: str, oid: int, data: bytes) -> str:
+    """What a call gives whose row has this value, and one after it on the same pool."""
+    async with LyingServer([oid], [[data]]).running() as server:
+        dsn = f"postgresql://u@127.0.0.1:{server.port}/d?sslmode=disable"
+        async with db_pool_rs.create_pool(dsn, mode=mode, min_size=1, max_size=1) as pool:
+            try:
+                found = repr((await asyncio.wait_for(pool.fetch(ASK, 1), 30))[0][0])
+            except db_pool_rs.Error as error:
+                found = type(error).__name__
+            assert await pool.fetchval("SHOW default_transaction_isolation") == "read committed"
+            return found
+
+
+def decoder(mode: str) -> Callable[[int, bytes], Any]:
+    """What decodes one value as the engine does."""
+    if mode == "full":
+        from db_pool_rs_full import _decode  # type: ignore[attr-defined]
+
+        return lambda oid, data: _decode([("c", oid)], [[data]], 1, ("", "ISO, MDY", "postgres"))[0][0]
+    if mode == "balanced":
+        import db_pool_rs.types.loaders  # noqa: F401
+        from db_pool_rs.balanced.columns import Plan
+        from db_pool_rs.balanced.slices import decode, new_block
+        from tests.cext.results import Session, result_of
+
+        block = new_block()
+        return lambda oid, data: decode(block, Plan(["c"], [oid], 1, Session()), result_of([oid], [[data]]))[0][0][0]
+    from db_pool_rs.types.decode import RowDecoder
+
+    def load(oid: int, data: bytes) -> Any:
+        return RowDecoder(["c"], [oid], 1).load(0, 0, data)
+
+    return load
+
+
+def outcome(decode: Callable[[int, bytes], Any], oid: int, data: bytes) -> str:
+    """A value, or DecodeError."""
+    try:
+        return repr(decode(oid, data))
+    except db_pool_rs.DecodeError:
+        return "DecodeError"
+
+
+def direct(mode: str, seed: int, count: int) -> int:
+    """Decode altered values; tells how many were refused, each that `simple` reads otherwise; returns the number."""
+    chance, refused, others = random.Random(seed), 0, 0
+    decode, expected = decoder(mode), decoder("simple")
+    for _ in range(count):
+        oid, data = mutated(chance)
+        found, wanted = outcome(decode, oid, data), outcome(expected, oid, data)
+        refused += found == "DecodeError"
+        if found != wanted:
+            others += 1
+            print(json.dumps([oid, data.hex(), found, wanted]), flush=True)
+    print(json.dumps({"inputs": count, "refused": refused, "others": others}), flush=True)
+    return others
+
+
+async def main(mode: str, seed: int, count: int) -> None:
+    """One line for each value: its type, itself, what it gave."""
+    chance = random.Random(seed)
+    for oid, data in [*DAMAGED, *(mutated(chance) for _ in range(count))]:
+        print(json.dumps([oid, data.hex(), await given(mode, oid, data)]), flush=True)
+
+
+if __name__ == "__main__":
+    name, given_seed, inputs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    if sys.argv[4:] == ["direct"]:
+        sys.exit(1 if direct(name, given_seed, inputs) else 0)
+    else:
+        asyncio.run(main(name, given_seed, inputs))

@@ -1,0 +1,57 @@
+"""Servers that break the rules: what is told of it is true, and nobody else waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+import db_pool_rs
+from db_pool_rs.types import oids as pg
+from tests.cext.lies import PATIENT
+from tests.cext.wire import ASK, LyingServer, error
+from tests.plugins.engines import EngineSpec, OpenPool
+
+#: How long a connection must be idle to be asked for a sign of life, and more.
+IDLE = 1.2
+COLUMNS = 400
+
+
+async def test_an_error_at_the_sign_of_life_is_no_statements(engine: EngineSpec) -> None:
+    """The connection is lost: no statement of the group behind it has failed, nor is known not to have been run."""
+    async with LyingServer([pg.INT4.oid], [[b"\0\0\0\7"]]).running() as server:
+        dsn = f"postgresql://u@127.0.0.1:{server.port}/d?sslmode=disable"
+        async with db_pool_rs.create_pool(dsn, mode=engine.name, min_size=1, max_size=1, **PATIENT) as pool:
+            assert await pool.fetchval(ASK, 1) == 7
+            await asyncio.sleep(IDLE)
+            server.sign_of_life = error("ERROR", "XX000")
+            with pytest.raises(db_pool_rs.ConnectionLost):
+                await pool.fetchval(ASK, 1)
+            server.sign_of_life = b""
+            assert await pool.fetchval(ASK, 1) == 7
+
+
+async def _holds(call: asyncio.Future[Any]) -> tuple[float, float]:
+    """The processor's time between two turns of the loop, while a call is under way: the longest, and all of it."""
+    longest = total = 0.0
+    before = time.thread_time()
+    while not call.done():
+        await asyncio.sleep(0)
+        now = time.thread_time()
+        longest, total, before = max(longest, now - before), total + now - before, now
+    return longest, total
+
+
+async def test_a_row_of_long_values_holds_nobody_up(open_pool: OpenPool, pg_dsn: str) -> None:
+    pool = await open_pool(pg_dsn, max_size=1)
+    numbers = ", ".join(f"n AS c{at}" for at in range(COLUMNS))
+    sql = f"SELECT {numbers} FROM (SELECT repeat('7', 5000)::numeric AS n OFFSET 0) AS one, generate_series(1, 2)"
+    assert len(await pool.fetch(sql)) == 2  # what is imported for the first such values is imported
+    call = asyncio.ensure_future(pool.fetch(sql))
+    longest, total = await _holds(call)
+    rows = await call
+    assert len(rows) == 2
+    assert {str(value) for row in rows for value in row} == {"7" * 5000}
+    assert longest < total / 5, f"the loop was held for {longest:.3f} s of {total:.3f} s"
