@@ -122,6 +122,10 @@ class Database(Protocol):
     breaks_stalls: bool
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
+    #: Groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE` (rule 3 of the guard).
+    checks_keys_at_once: bool
+    #: Called when DDL was executed.
+    on_altered: Callable[[], None]
     #: What callers await.
     answer: type[Answer[Any]]
 
@@ -139,6 +143,9 @@ class Database(Protocol):
 
     def doubts(self, text: Text) -> bool:
         """An argument does not fit `text.description`: True if that may be out of date, and was forgotten."""
+
+    def check_keys_at_once(self, at_once: bool) -> None:
+        """Set `checks_keys_at_once`."""
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""

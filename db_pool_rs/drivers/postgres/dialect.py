@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ...aio import Answer
 from ...config import PoolConfig
 from ...errors import InterfaceError
+from ...sql import StatementClass
 
+if TYPE_CHECKING:
+    from ...scheduler.cost import Text
+    from ...scheduler.model import Statement
+    from ..base import Database
+
+_ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
@@ -20,6 +27,30 @@ QUESTION = "SELECT " + ", ".join(
 )
 
 
+#: Deferred keys are checked at the end of each statement, as if it ran alone (rule 3 of the guard). Bare, outside a
+#: transaction block, the command would write a WARNING into the server's log each time.
+CHECK_KEYS = "DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$"
+
+
+def alters_schema(text: Text) -> bool:
+    """Whether a text that succeeds may change types, or what the guard has found. What is temporary does not."""
+    return text.lexical.command in _ALTERING and text.kind is StatementClass.OTHER
+
+
+def is_shared(group: Sequence[Statement]) -> bool:
+    """Whether a group is the pool's, of several callers; else it is a session's."""
+    return len(group) > 1 and group[0].conn is not None
+
+
+def checks_keys(group: Sequence[Statement], database: Database) -> bool:
+    """Whether a group begins with :data:`CHECK_KEYS`."""
+    return database.checks_keys_at_once and is_shared(group) and group[0].text.kind is StatementClass.WRITE
+
+
+def _nothing() -> None:
+    """Nobody asks."""
+
+
 class PostgresDialect:
     """The part of a :class:`~db_pool_rs.drivers.base.Database` that needs no connection."""
 
@@ -28,8 +59,12 @@ class PostgresDialect:
     max_write_lanes = 1_000_000
     breaks_stalls = True
     answer: type[Answer[Any]] = Answer
+    #: Groups that may write begin with :data:`CHECK_KEYS`.
+    checks_keys_at_once = False
 
     def __init__(self, config: PoolConfig) -> None:
+        #: Called when DDL was executed.
+        self.on_altered: Callable[[], None] = _nothing
         self.question: str | None = QUESTION
         self.escapes: bool | None = None
 
@@ -38,6 +73,10 @@ class PostgresDialect:
         strings, isolation, _ = values
         self.escapes = bool(self.escapes) or strings != "on"
         return bool(isolation == "read committed")
+
+    def check_keys_at_once(self, at_once: bool) -> None:
+        """Whether groups that may write begin with :data:`CHECK_KEYS`."""
+        self.checks_keys_at_once = at_once
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """BEGIN with these options."""

@@ -52,23 +52,27 @@ class PostgresDriver(PostgresDialect):
     def describe(self, text: Text) -> None:
         """Only the server knows the types."""
 
+    def described(self, text: Text, result: PGresult) -> Description:
+        """What a result tells of a text."""
+        return self.description_type.of_result(text.sql, result, self.version)
+
     def learn(self, text: Text, result: PGresult) -> None:
         """The server answered a Describe. What was known of the text stays if it is still right."""
         known: Description | None = text.description
-        found = self.description_type.of_result(text.sql, result, self.version)
+        found = self.described(text, result)
         if known is not None and known.agrees(found):
             known.learned = found.learned
             return
         if known is not None:
             self.forget(text, known)
-            found = self.description_type.of_result(text.sql, result, self.version)
+            found = self.described(text, result)
         text.description = found
 
     def direct(self, text: Text, result: PGresult) -> Description:
         """Rows of a text that was run without asking first; if it is worth preparing, the pool knows it from now on."""
         if text.lexical.command in PREPARABLE and text.description is None:
-            text.description = self.description_type.of_result(text.sql, result, self.version)
-        described = self.description_type.of_result(text.sql, result, self.version)
+            text.description = self.described(text, result)
+        described = self.described(text, result)
         described.result_format = int(result.fformat(0)) if described.oids else 0
         return described
 
@@ -99,3 +103,4 @@ class PostgresDriver(PostgresDialect):
     def alter(self) -> None:
         """Tables were changed: what was learned before may be out of date."""
         self._altered = time.monotonic()
+        self.on_altered()

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConnectionLost, DatabaseError, Error
+from ...errors import ConnectionLost, Error
 from ...record import Status
 from ...scheduler.model import Statement
-from ...sql import StatementClass
 from ..base import Done, LinkListener
+from .dialect import CHECK_KEYS, checks_keys, is_shared
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
 from .results import LONG, LongResults
-from .servererrors import server_error, server_is_leaving, was_idle
+from .servererrors import server_error, server_is_leaving, was_not_executed
 from .session_settings import is_kept
 from .socket import Wire
 from .staleness import PID, Healing, check_columns, first_format
@@ -34,9 +34,6 @@ if TYPE_CHECKING:
 
 #: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 CHECK_AFTER = 1.0
-
-#: Statements that cannot commit before the Sync.
-_REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
 class PostgresLink(Wire):
@@ -59,8 +56,7 @@ class PostgresLink(Wire):
         self._fresh: list[Description] = []
         self._parsed: set[Description] = set()
         self._named = driver.named
-        self._ok = True
-        self._started = 0.0
+        self._ok, self._started = True, 0.0
         self._healing = Healing(driver, self._prepared)
         super().__init__(pgconn, listener, driver.libpq)
         self._used = monotonic()
@@ -116,6 +112,9 @@ class PostgresLink(Wire):
     def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
         """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
         send, prepared, last, named = self._pgconn.send_query_prepared, self._prepared, None, self._named
+        if not self._sent and checks_keys(group, self._driver):
+            self._pgconn.send_query_params(CHECK_KEYS.encode(), None)
+            steps.append(b"")
         for statement in group[self._sent :] if self._sent else group:
             described = statement.text.description
             if described is None or self._describing:
@@ -136,7 +135,7 @@ class PostgresLink(Wire):
     def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         text = statement.text
-        if not (self._describing or self.settings.must_ask(statement)):
+        if not self._must_ask(statement):
             given = None if is_kept(text) else statement.described  # of this execution, or seen by its cursor
             best = 0 if given is None else given.best_format()
             self._pgconn.send_query_params(text.sql.encode(), None, result_format=best)
@@ -149,6 +148,10 @@ class PostgresLink(Wire):
         steps += (b"", text)
         return True
 
+    def _must_ask(self, statement: Statement) -> bool:
+        """Whether a text without a description cannot just be run, its rows coming as text."""
+        return self._describing or self._healing.suspect is not None or self.settings.must_ask(statement)
+
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
 
@@ -158,13 +161,13 @@ class PostgresLink(Wire):
         self._asked = self._group[0] if self._describing else None
         if self._asked is not None:
             return True
-        several = len(self._group) > 1 and self._group[0].text.groupable
+        several = is_shared(self._group)
         for statement in self._group[self._sent :] if self._sent else self._group:
             described = statement.text.description
             try:
                 if described is None:
                     check_count(statement.args, self._most_described)
-                    if several and (self._describing or self.settings.must_ask(statement)):
+                    if several and self._must_ask(statement):
                         self._asked = statement
                         return True
                     described = statement.described
@@ -254,8 +257,7 @@ class PostgresLink(Wire):
         elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
             self._driver.learn(target, result)
         else:
-            driver = self._driver
-            self._asked.described = driver.description_type.of_result(target.sql, result, driver.version)
+            self._asked.described = self._driver.described(target, result)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
         """A step was not answered by a success; False if that was the end of the connection."""
@@ -380,14 +382,12 @@ class PostgresLink(Wire):
     def _die(self, error: Exception, sent: bool) -> None:
         """The connection is lost: close it and tell the listener, once."""
         cause = self._fatal or error
-        leaving = isinstance(cause, DatabaseError) and server_is_leaving(cause)
-        revocable = leaving and all(one.text.kind in _REVOCABLE for one in self._group)
-        if (revocable or was_idle(cause)) and self._step < len(self._steps) and not self._earlier:
-            sent = False  # the server gave up before it had executed the group, so it cannot have committed it
+        if self._step < len(self._steps) and not self._earlier and was_not_executed(cause, self._group):
+            sent = False
         running = self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()
-        self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)
+        self.listener.on_lost(self, cause, sent=sent and running, retire=server_is_leaving(cause))
 
     def after_reset(self) -> None:
         """DISCARD ALL dropped the prepared statements too."""

@@ -22,7 +22,8 @@ from ...errors import DatabaseError, DecodeError
 from ...errors.conditions import MISTYPED, NAME_TAKEN, TYPE_GONE, UNKNOWN_STATEMENT
 from ...scheduler.model import Statement
 from ...sql import StatementClass
-from .dialect import PREPARABLE
+from .dialect import PREPARABLE, alters_schema
+from .servererrors import REVOCABLE
 from .statements import Description, columns_of
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ PID = b"SELECT pg_backend_pid()"
 _TYPES = "types"
 #: The context of an error about a parameter, in any language: "unnamed portal parameter $1 = '...'".
 _PARAMETER = re.compile(r"""[^"'\n]*\$\d+( = [^\n]*)?""")
-_ALTERING = frozenset(("ALTER", "DROP"))
-_REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
 class Healing:
@@ -121,7 +120,7 @@ class Healing:
             return code if step is described and described.name.decode() in error.message else None
         if code == "0A000":  # feature_not_supported is many things; this is the one function that we mean
             return code if error.__dict__.get("routine") == "RevalidateCachedQuery" else None
-        unexecuted = error.where is not None or statement.text.kind in _REVOCABLE
+        unexecuted = error.where is not None or statement.text.kind in REVOCABLE
         return _TYPES if unexecuted and described.param_oids and code in (*MISTYPED, *TYPE_GONE) else None
 
 
@@ -131,8 +130,8 @@ def _raised_inside(where: str | None) -> bool:
 
 
 def alters(group: Sequence[Statement]) -> bool:
-    """Whether a group that succeeded may have changed types of parameters."""
-    return not group[0].text.groupable and any(one.text.lexical.command in _ALTERING for one in group)
+    """Whether a group that succeeded may have changed types of parameters, or what the guard has found."""
+    return not group[0].text.groupable and any(alters_schema(one.text) for one in group)
 
 
 def first_format(statement: Statement) -> int:

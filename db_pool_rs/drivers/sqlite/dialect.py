@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...aio import Answer
@@ -34,8 +34,11 @@ class SqliteDialect:
     #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
     breaks_stalls = False
     answer: type[Answer[Any]] = Answer
+    #: Its keys are checked in each statement's savepoint, and its catalogue needs no guard.
+    checks_keys_at_once = False
 
     def __init__(self, config: PoolConfig) -> None:
+        self.on_altered: Callable[[], None]
         assert isinstance(config.target, SqliteConfig)
         self.settings = Settings.of(config.target, config.max_statements, f"dbp-{uuid.uuid4()}")
         self.patience = max(PATIENCE, config.target.busy_timeout)
@@ -48,6 +51,9 @@ class SqliteDialect:
     def doubts(self, text: Text) -> bool:
         """The text itself never changes."""
         return False
+
+    def check_keys_at_once(self, at_once: bool) -> None:
+        """There is no guard that would ask for it."""
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The BEGIN for these options. All transactions are serializable; `deferrable` has no meaning here."""

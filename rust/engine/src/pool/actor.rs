@@ -136,6 +136,8 @@ pub(super) struct Actor {
     pub(super) options: Options,
     /// WRITEs must not share transactions.
     pub(super) apart: bool,
+    /// Groups that may write begin with the check of deferred keys.
+    pub(super) checks_keys: bool,
     pub(super) members: ById<ConnId, Member>,
     pub(super) payloads: ById<ItemId, Payload>,
     /// When somebody began to wait for a connection to himself.
@@ -180,6 +182,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         events,
         options,
         apart: false,
+        checks_keys: false,
     };
     let started = actor.scheduler.start(actor.now());
     actor.perform(started);
@@ -359,6 +362,7 @@ impl Actor {
             healthy: self.scheduler.connect_failures == 0,
             broken_up: self.scheduler.broken_up,
             resent: self.scheduler.resent,
+            ran_alone: self.scheduler.ran_alone,
             min_size: self.scheduler.limits.min_size,
             max_size: self.scheduler.limits.max_size,
             ..self.counters.clone()

@@ -21,6 +21,8 @@ struct Plan {
     missing: Vec<(ItemId, Arc<Described>)>,
     /// Nothing of it can commit before the Sync.
     revocable: bool,
+    /// It may write, and deferred keys are checked at the end of each statement.
+    checks_keys: bool,
     /// Floats in text are exact, afterwards.
     exact: bool,
 }
@@ -47,10 +49,11 @@ impl Actor {
             member.sent = member.sent || run > 0;
             (member.run, member.asked) = (run, plan.asked);
             return member.send(Job {
+                checks_keys: run > 1 && plan.checks_keys,
                 statements: std::mem::take(&mut plan.statements),
                 revocable: plan.revocable,
                 shared: !lent,
-                copy: None,
+                ..Job::default()
             });
         }
         for (item, text) in plan.missing {
@@ -72,8 +75,9 @@ impl Actor {
     }
 
     fn plan(&mut self, group: &[ItemId], lent: bool, styles: bool, exact: bool) -> Plan {
-        let statements = Vec::with_capacity(group.len());
-        let mut plan = Plan { statements, asked: None, missing: Vec::new(), revocable: true, exact };
+        let (statements, missing) = (Vec::with_capacity(group.len()), Vec::new());
+        let checks_keys = self.checks_keys && !lent;
+        let mut plan = Plan { statements, asked: None, missing, revocable: true, checks_keys, exact };
         for item in group {
             let payload = self.payloads.get_mut(item).expect("bug: a statement that is not there");
             let (sql, kind, asks) = match &payload.source {
@@ -90,6 +94,7 @@ impl Actor {
             };
             plan.exact = plan.exact && !((lent || kind == Kind::Other) && names_digits(sql));
             plan.revocable = plan.revocable && kind != Kind::Other;
+            plan.checks_keys = plan.checks_keys && kind == Kind::Write;
             match &payload.under {
                 None if payload.with_args || asks => {
                     if !lent {
@@ -101,11 +106,10 @@ impl Actor {
                 }
                 None => plan.statements.push(Execute::Direct(sql.clone())),
                 Some(text) => match params(payload, text) {
-                    Some(params) => plan.statements.push(Execute::Known {
-                        text: text.clone(),
-                        params,
-                        careful: kind != Kind::Read && styles && plan.exact,
-                    }),
+                    Some(params) => {
+                        let careful = kind != Kind::Read && plan.exact; // rounded floats must not come as text
+                        plan.statements.push(Execute::Known { text: text.clone(), params, careful });
+                    }
                     None => plan.missing.push((*item, text.clone())),
                 },
             }

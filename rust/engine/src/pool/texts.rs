@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::{Sink, TextInfo};
-use crate::rules::TextId;
 use crate::rules::items::ById;
+use crate::rules::{Kind, TextId};
 use crate::wire::{Column, Described};
 
 struct Known {
@@ -64,6 +64,11 @@ impl Texts {
 
     fn known(&mut self, id: TextId) -> &mut Known {
         self.texts.get_mut(&id).expect("bug: a text that is not there")
+    }
+
+    /// It is of another class than it seemed; false if it is not there.
+    pub fn reclassify(&mut self, id: TextId, kind: Kind) -> bool {
+        self.texts.get_mut(&id).map(|known| known.info.kind = kind).is_some()
     }
 
     /// What is known of it.

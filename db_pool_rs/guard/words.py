@@ -1,0 +1,87 @@
+"""What matters in the body of a function: words, and names of the server's own functions (rule 1 of the guard).
+
+A body is read without its grammar, by its words outside strings and comments. In doubt a word matters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from ..sql.functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT
+
+#: Further functions of the server's own.
+_ALSO = ("txid_*", "pg_my_temp_schema", "table_to_xml*", "schema_to_xml*", "database_to_xml*")
+#: Words that matter wherever they stand; `execute` is dynamic SQL, a `refcursor` has a name that tells how many were.
+_ANYWHERE = frozenset(("execute", "constraints", "pg_temp", "refcursor", "xmin", "xmax", "cmin", "cmax"))
+#: Commands that matter where a statement begins. (UPDATE ... SET is another SET.)
+_COMMANDS = frozenset(
+    ("set", "reset", "notify", "listen", "unlisten", "discard", "load", "prepare", "deallocate", "do")
+)
+_KEYWORDS = _COMMANDS | {"execute", "constraints", "temp", "temporary"}
+_BEGINS = frozenset((";", "begin", "then", "else", "loop"))
+_TEMPORARY = frozenset(("temp", "temporary"))
+_MAKES = frozenset(("create", "replace", "local", "global", "into"))
+_WRITES = frozenset(("insert", "update", "delete", "merge", "truncate", "call"))
+
+#: Extensions whose VOLATILE functions in C cannot notice anything, and are as good as the server's own. Extensions that
+#: keep state on the session, or run SQL, are not among them.
+HARMLESS = frozenset((
+    "btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "insert_username",
+    "intarray", "ltree", "moddatetime", "pgcrypto", "seg", "tsm_system_rows", "tsm_system_time", "unaccent",
+    "uuid-ossp", "vector",
+))  # fmt: skip
+
+_TOKEN = re.compile(
+    r"--[^\n\r]*|/\*(?s:.*?)\*/|\b[eE]'[^'\\]*(?:(?:\\(?s:.)|'')[^'\\]*)*'|'[^']*'"
+    r'|"((?:[^"]|"")*)"|([A-Za-z_\x80-\U0010ffff][\w$]*)|(;)'
+)
+
+
+@cache
+def server_functions() -> str:
+    """The names that matter as a regular expression, for the server and for here."""
+    names = (*LEAVES_STATE, *READS_STATE, *RUNS_ALONE, *RUNS_TEXT, *_ALSO)
+    return "^(?:" + "|".join(name.replace("*", ".*") for name in names) + ")$"
+
+
+@cache
+def _names() -> re.Pattern[str]:
+    return re.compile(server_functions())
+
+
+def fold(word: str) -> str:
+    """An identifier without quotes as the server looks it up; its own letters only are folded."""
+    return word.lower() if word.isascii() else re.sub("[A-Z]+", lambda match: match[0].lower(), word)
+
+
+def words(body: str) -> Iterator[str]:
+    """The words, quoted names and semicolons of a body."""
+    for quoted, word, semicolon in _TOKEN.findall(body):
+        if word:
+            yield fold(word)
+        elif quoted or semicolon:
+            yield quoted.replace('""', '"') or semicolon
+
+
+def read_body(body: str) -> tuple[frozenset[str], str | None, bool]:
+    """The names in a function's body, the first of its words that matters, and whether it may change rows."""
+    found, reason, previous = set[str](), None, ";"
+    for word in words(body):
+        if reason is None and word != ";" and _matters(word, previous):
+            reason = word.upper() if word in _KEYWORDS else word
+        found.add(word)
+        previous = word
+    found.discard(";")
+    return frozenset(found), reason, not found.isdisjoint(_WRITES)
+
+
+def _matters(word: str, previous: str) -> bool:
+    if word in _ANYWHERE:
+        return True
+    if word in _COMMANDS:
+        return previous in _BEGINS
+    if word in _TEMPORARY:
+        return previous in _MAKES
+    return _names().match(word) is not None
