@@ -74,7 +74,7 @@ async def test_a_child_process_has_none_of_its_parents_threads() -> None:
         finally:
             os._exit(code)
     go_on.set()
-    _, status = os.waitpid(child, 0)
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
     await ended.wait()
     assert os.waitstatus_to_exitcode(status) == 0
 
