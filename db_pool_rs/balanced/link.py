@@ -84,7 +84,7 @@ class KernelLink(PostgresLink):
         self._prepared.touch(described.name)
         lengths, data = described.pieces(rows)
         text, want = described.text(described.result_format), self._group[0].want
-        ahead = self._check_keys(self._group)
+        ahead = self._check_keys(self._group) if self._driver.checks_keys_at_once else 0
         left = lib.dbp_group_send(self._kernel, text, want, len(rows), lengths, data, len(data))
         if ahead:
             self._kernel.ahead = ahead
