@@ -84,7 +84,7 @@ class KernelLink(PostgresLink):
         self._prepared.touch(described.name)
         lengths, data = described.pieces(rows)
         text, want = described.text(described.result_format), self._group[0].want
-        ahead = self._check_keys(self._group) if self._driver.checks_keys_at_once else 0
+        ahead = self._check_keys(self._group)
         left = lib.dbp_group_send(self._kernel, text, want, len(rows), lengths, data, len(data))
         if ahead:
             self._kernel.ahead = ahead
@@ -95,7 +95,7 @@ class KernelLink(PostgresLink):
 
     def _check_keys(self, group: Sequence[Statement]) -> int:
         """Send what checks deferred keys at once, if it is to go ahead; how many results the kernel is to drop."""
-        if not checks_keys(group, self._driver):
+        if not checks_keys(group):
             return 0
         self._conn.send_query_params(CHECK_KEYS.encode(), None)
         return 1
