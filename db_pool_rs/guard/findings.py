@@ -64,11 +64,16 @@ class Findings:
     volatile: frozenset[str] = frozenset()
     #: Operators among the names: they are looked for as they are written.
     operators: frozenset[str] = frozenset()
+<<<<<<< HEAD
     #: Names through which something may be left on the session: by every text, and by texts that write.
     lasting: frozenset[str] = frozenset()
     lasting_writing: frozenset[str] = frozenset()
     #: Names through which a text that writes reaches keys that are checked at the end of the transaction (rule 3).
     deferred_keys: frozenset[str] = frozenset()
+=======
+    #: Keys are checked at the end of the transaction (rule 8.3).
+    deferred_keys: bool = False
+>>>>>>> main
 
     def is_write(self, names: frozenset[str]) -> bool:
         """Whether a SELECT with these names may call a VOLATILE function of the user's."""

@@ -46,7 +46,7 @@ pub struct TextInfo {
     pub why: usize,
     /// Whether it may leave state on its session.
     pub dirties: bool,
-    /// Whether a group with it begins with the check of deferred keys (rule 3 of the guard).
+    /// Whether a group with it begins with the check of deferred keys (rule 8.3).
     pub keys: bool,
     /// Whether it is worth preparing (DDL and settings are rarely sent twice).
     pub preparable: bool,
