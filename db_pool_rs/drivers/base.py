@@ -122,11 +122,6 @@ class Database(Protocol):
     breaks_stalls: bool
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
-<<<<<<< HEAD
-=======
-    #: Groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE` (rule 8.3).
-    checks_keys_at_once: bool
->>>>>>> main
     #: Called when DDL was executed.
     on_altered: Callable[[], None]
     #: What callers await.

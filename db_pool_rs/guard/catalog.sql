@@ -144,7 +144,7 @@ edges AS (
     FROM pg_catalog.pg_constraint c
     WHERE c.contype = 'f' AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))
     UNION ALL
-    -- Rule 3: keys that are checked at the end of the transaction, of the table and of the one that is referred to.
+    -- Rule 8.3: keys that are checked at the end of the transaction, of the table and of the one that is referred to.
     SELECT 'keys', 'r' || k.relation, 'constraint ' || c.conname, true
     FROM pg_catalog.pg_constraint c, unnest(ARRAY[c.conrelid, c.confrelid]) AS k(relation)
     WHERE c.condeferred AND c.contype IN ('f', 'u', 'x', 'p') AND k.relation <> 0
@@ -183,11 +183,7 @@ SELECT NULL, 'f' || f.oid, f.name, NULL, false,
 FROM functions f
 WHERE f.language IN ('sql', 'plpgsql') OR f.volatility = 'v'
 UNION ALL
-<<<<<<< HEAD
--- Rule 3: there are such keys; the name says whether plpgsql may be used.
-=======
--- Rule 8.3: keys that are checked at the end of the transaction; the name says whether plpgsql may be used.
->>>>>>> main
+-- Rule 8.3: there are such keys; the name says whether plpgsql may be used.
 SELECT NULL, 'deferred', coalesce((SELECT 'plpgsql' FROM pg_catalog.pg_language l WHERE l.lanname = 'plpgsql'
                                    AND pg_catalog.has_language_privilege(l.oid, 'USAGE')), ''), NULL, true, NULL
 WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.condeferred AND c.contype IN ('f', 'u', 'x', 'p'))

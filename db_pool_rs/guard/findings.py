@@ -19,7 +19,7 @@ from .words import HARMLESS, is_passing, read_body
 
 #: The name that stands for every text; and the one by which a text tells that it has names that cannot be read.
 EVERY = "*"
-#: The node that stands for keys that are checked at the end of the transaction (rule 3).
+#: The node that stands for keys that are checked at the end of the transaction (rule 8.3).
 KEYS = "keys"
 #: A reason shows no more of the way than this.
 _MOST_STEPS = 12
@@ -64,16 +64,11 @@ class Findings:
     volatile: frozenset[str] = frozenset()
     #: Operators among the names: they are looked for as they are written.
     operators: frozenset[str] = frozenset()
-<<<<<<< HEAD
     #: Names through which something may be left on the session: by every text, and by texts that write.
     lasting: frozenset[str] = frozenset()
     lasting_writing: frozenset[str] = frozenset()
-    #: Names through which a text that writes reaches keys that are checked at the end of the transaction (rule 3).
+    #: Names through which a text that writes reaches keys that are checked at the end of the transaction (rule 8.3).
     deferred_keys: frozenset[str] = frozenset()
-=======
-    #: Keys are checked at the end of the transaction (rule 8.3).
-    deferred_keys: bool = False
->>>>>>> main
 
     def is_write(self, names: frozenset[str]) -> bool:
         """Whether a SELECT with these names may call a VOLATILE function of the user's."""

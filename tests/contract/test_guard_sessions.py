@@ -1,4 +1,4 @@
-"""What texts kept alone by the guard leave on their session, and which groups check deferred keys (rule 3)."""
+"""What texts kept alone by the guard leave on their session, and which groups check deferred keys (rule 8.3)."""
 
 from __future__ import annotations
 

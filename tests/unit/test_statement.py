@@ -12,7 +12,6 @@ from db_pool_rs import sql as statement
 from db_pool_rs.sql import Lexical, StatementClass, classify, split_statements, sqlite_placeholders
 from tests.unit.statement_examples import (
     BODY,
-    CONTROL,
     OTHER,
     POSTGRESQL,
     READ,
