@@ -14,7 +14,10 @@ LASTING = {
     "a setting": ("PERFORM set_config('own.tenant', 'a', false);", "SELECT current_setting('own.tenant', true) = 'a'"),
     "SET": ("SET own.tenant = 'a';", "SELECT current_setting('own.tenant', true) = 'a'"),
     "dynamic SQL": ("EXECUTE 'SET own.tenant = ''a''';", "SELECT current_setting('own.tenant', true) = 'a'"),
-    "a temporary table": ("CREATE TEMP TABLE IF NOT EXISTS own (a int);", "SELECT to_regclass('pg_temp.own') IS NOT NULL"),
+    "a temporary table": (
+        "CREATE TEMP TABLE IF NOT EXISTS own (a int);",
+        "SELECT to_regclass('pg_temp.own') IS NOT NULL",
+    ),
     "a lock": (
         "PERFORM pg_advisory_lock(1);",
         "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid())",
@@ -49,6 +52,7 @@ REACHED = {
 }
 
 
+# rule 8.2
 @pytest.mark.parametrize("way", REACHED)
 @pytest.mark.parametrize("effect", LASTING)
 async def test_what_the_guard_keeps_alone_leaves_its_session_clean(
@@ -86,6 +90,7 @@ async def test_what_ends_with_the_transaction_costs_no_reset(open_pool: Any, pg_
     assert await pool.fetch(prepared, insert) == found != []
 
 
+# rule 8.3
 async def test_only_groups_that_may_reach_deferred_keys_check_them(open_pool: Any, pg_database: str) -> None:
     """The way there is a table's own key, one that refers to it, a cascade, a view, a trigger, or a function."""
     pool = await open_pool(pg_database, max_size=1, **QUICK)

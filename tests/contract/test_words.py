@@ -110,13 +110,13 @@ async def test_a_text_is_not_divided_where_its_strings_are_read_otherwise(
 
     async with pool.transaction() as connection:
         assert await connection.fetchval("SELECT unseen()") == "off"
+        ways = {
+            "script": lambda: connection.execute(ONE_OR_TWO),
+            "cursor": lambda: connection.cursor(r"SELECT 'a\'' AS b; --'").fetchrow(),
+            "copy": lambda: connection.copy_from_query(r"SELECT '\'$1' AS a, $1::int AS b", 7, output=drop),
+        }
         with pytest.raises(InterfaceError, match="standard_conforming_strings is off on this session"):
-            if way == "script":
-                await connection.execute(ONE_OR_TWO)
-            elif way == "cursor":
-                await connection.cursor(r"SELECT 'a\'' AS b; --'").fetchrow()
-            else:
-                await connection.copy_from_query(r"SELECT '\'$1' AS a, $1::int AS b", 7, output=drop)
+            await ways[way]()
         assert [row[0] for row in await connection.fetch("SELECT what FROM note")] == ["kept"]
 
 
