@@ -144,7 +144,7 @@ edges AS (
     FROM pg_catalog.pg_constraint c
     WHERE c.contype = 'f' AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))
     UNION ALL
-    -- Rule 3: keys that are checked at the end of the transaction, of the table and of the one that is referred to.
+    -- Rule 8.3: keys that are checked at the end of the transaction, of the table and of the one that is referred to.
     SELECT 'keys', 'r' || k.relation, 'constraint ' || c.conname, true
     FROM pg_catalog.pg_constraint c, unnest(ARRAY[c.conrelid, c.confrelid]) AS k(relation)
     WHERE c.condeferred AND c.contype IN ('f', 'u', 'x', 'p') AND k.relation <> 0

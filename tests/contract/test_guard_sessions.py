@@ -1,4 +1,4 @@
-"""What texts kept alone by the guard leave on their session, and which groups check deferred keys (rule 3)."""
+"""What texts kept alone by the guard leave on their session, and which groups check deferred keys (rule 8.3)."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ REACHED = {
 }
 
 
+# rule 8.2
 @pytest.mark.parametrize("way", REACHED)
 @pytest.mark.parametrize("effect", LASTING)
 async def test_what_the_guard_keeps_alone_leaves_its_session_clean(
@@ -89,6 +90,7 @@ async def test_what_ends_with_the_transaction_costs_no_reset(open_pool: Any, pg_
     assert await pool.fetch(prepared, insert) == found != []
 
 
+# rule 8.3
 async def test_only_groups_that_may_reach_deferred_keys_check_them(open_pool: Any, pg_database: str) -> None:
     """The way there is a table's own key, one that refers to it, a cascade, a view, a trigger, or a function."""
     pool = await open_pool(pg_database, max_size=1, **QUICK)

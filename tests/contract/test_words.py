@@ -108,18 +108,15 @@ async def test_a_text_is_not_divided_where_its_strings_are_read_otherwise(
     async def drop(data: bytes) -> None:
         raise AssertionError(data)
 
-    async def split(connection: Any) -> None:
-        if way == "script":
-            await connection.execute(ONE_OR_TWO)
-        elif way == "cursor":
-            await connection.cursor(r"SELECT 'a\'' AS b; --'").fetchrow()
-        else:
-            await connection.copy_from_query(r"SELECT '\'$1' AS a, $1::int AS b", 7, output=drop)
-
     async with pool.transaction() as connection:
         assert await connection.fetchval("SELECT unseen()") == "off"
+        ways = {
+            "script": lambda: connection.execute(ONE_OR_TWO),
+            "cursor": lambda: connection.cursor(r"SELECT 'a\'' AS b; --'").fetchrow(),
+            "copy": lambda: connection.copy_from_query(r"SELECT '\'$1' AS a, $1::int AS b", 7, output=drop),
+        }
         with pytest.raises(InterfaceError, match="standard_conforming_strings is off on this session"):
-            await split(connection)
+            await ways[way]()
         assert [row[0] for row in await connection.fetch("SELECT what FROM note")] == ["kept"]
 
 
