@@ -1,9 +1,9 @@
-"""Sessions whose search path is not that of the pool's other connections: there the same text means other tables and types.
+"""Sessions whose search path is not that of the pool's other connections: there the same text means other tables.
 
 What the server tells of a text is kept for the pool, by the text. A session that has changed its search path by a
 statement of its own neither uses nor feeds that: the server is asked on each call (one round trip more where there are
-arguments), and nothing is prepared under a name. Settings that every connection has from its start, by `server_settings`,
-`options`, `init`, the role or the database, are the pool's own. A change that a function hides is not seen.
+arguments), and nothing is prepared under a name. What every connection has from its start, by `server_settings`,
+`options`, `init`, the role or the database, is the pool's own. A change that a function hides is not seen.
 """
 
 from __future__ import annotations
