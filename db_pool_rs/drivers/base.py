@@ -122,7 +122,7 @@ class Database(Protocol):
     breaks_stalls: bool
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
-    #: Groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE` (rule 3 of the guard).
+    #: Groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE` (rule 8.3).
     checks_keys_at_once: bool
     #: Called when DDL was executed.
     on_altered: Callable[[], None]

@@ -1,4 +1,4 @@
-"""The guard: what the words of a text do not tell (docs/scheduling.md, "What the words do not tell: the guard").
+"""The guard: what the words of a text do not tell (docs/scheduling.md, rules 8.1 to 8.7).
 
 Functions, triggers, rules, defaults, views and policies hide what a text does. So a text is grouped only if both its
 words and the catalogue say that it cannot notice company.

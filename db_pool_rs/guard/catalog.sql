@@ -1,4 +1,4 @@
--- What of this database can notice that a statement shares a transaction with others: docs/scheduling.md, "The guard".
+-- What of this database can notice that a statement shares a transaction with others: docs/scheduling.md, part 8.
 --
 -- The result is a graph, one edge a row. Its nodes are the things that a text can name: functions (f), relations (r),
 -- types (t) and operators (o), each a letter and an oid. "*" stands for every text.
@@ -20,7 +20,7 @@ WITH mattering AS MATERIALIZED (
     FROM pg_catalog.pg_proc p
     WHERE p.oid < 16384 AND p.proname OPERATOR(pg_catalog.~) $1
 ),
--- Rule 1, a to c: functions of the user's, with what is needed to read their bodies. The texts of other languages are
+    -- Rule 8.1: functions of the user's, with what is needed to read their bodies. The texts of other languages are
 -- of no use, and their functions matter only if they are VOLATILE.
 functions AS (
     SELECT p.oid, p.proname::text AS name, l.lanname::text AS language, p.provolatile::text AS volatility,
@@ -177,7 +177,7 @@ SELECT NULL, 'f' || f.oid, f.name, NULL, false,
 FROM functions f
 WHERE f.language IN ('sql', 'plpgsql') OR f.volatility = 'v'
 UNION ALL
--- Rule 3: keys that are checked at the end of the transaction; the name says whether plpgsql may be used.
+-- Rule 8.3: keys that are checked at the end of the transaction; the name says whether plpgsql may be used.
 SELECT NULL, 'deferred', coalesce((SELECT 'plpgsql' FROM pg_catalog.pg_language l WHERE l.lanname = 'plpgsql'
                                    AND pg_catalog.has_language_privilege(l.oid, 'USAGE')), ''), NULL, true, NULL
 WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.condeferred AND c.contype IN ('f', 'u', 'x', 'p'))

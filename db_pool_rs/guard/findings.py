@@ -60,7 +60,7 @@ class Findings:
     volatile: frozenset[str] = frozenset()
     #: Operators among the names: they are looked for as they are written.
     operators: frozenset[str] = frozenset()
-    #: Keys are checked at the end of the transaction (rule 3).
+    #: Keys are checked at the end of the transaction (rule 8.3).
     deferred_keys: bool = False
 
     def is_write(self, names: frozenset[str]) -> bool:

@@ -1,4 +1,4 @@
-"""What matters in the body of a function: words, and names of the server's own functions (rule 1 of the guard).
+"""What matters in the body of a function: words, and names of the server's own functions (rule 8.1).
 
 A body is read without its grammar, by its words outside strings and comments. In doubt a word matters.
 """

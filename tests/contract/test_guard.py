@@ -23,6 +23,7 @@ async def _all(*calls: Any) -> list[Any]:
     return list(await asyncio.gather(*calls, return_exceptions=True))
 
 
+# rule 8.3
 async def test_two_strangers_do_not_swap_a_deferred_key(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
     await script(
@@ -58,6 +59,7 @@ CREATE CONSTRAINT TRIGGER entry_balanced AFTER INSERT ON entry DEFERRABLE INITIA
 """
 
 
+# rule 8.3
 async def test_a_strangers_row_does_not_cure_a_deferred_check(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
     await script(pool, LEDGER)
@@ -81,6 +83,7 @@ CREATE TRIGGER orders_audit AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION
 """
 
 
+# rule 8.2
 async def test_every_notification_of_a_trigger_arrives(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=3, **QUICK)
     await script(pool, NOTIFYING)
@@ -99,6 +102,7 @@ async def test_every_notification_of_a_trigger_arrives(open_pool: Any, pg_databa
     assert len(heard) == 200
 
 
+# rule 8.1
 async def test_only_the_tables_with_a_reason_run_alone(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=2, **QUICK)
     await script(pool, NOTIFYING)
@@ -172,6 +176,7 @@ async def test_a_version_token_fits_one_change_only(open_pool: Any, pg_database:
     assert len(set(tokens)) == 8
 
 
+# rule 8.2
 async def test_a_select_that_may_write_is_a_write(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=2, **QUICK)
     await script(
@@ -190,6 +195,7 @@ async def test_a_select_that_may_write_is_a_write(open_pool: Any, pg_database: s
     assert await pool.fetchval("SELECT count(*) FROM log") == 24
 
 
+# rule 8.4
 async def test_what_is_made_later_is_guarded_too(open_pool: Any, pg_database: str) -> None:
     """DDL through the pool makes it read the catalogue again, and nothing that may write is grouped until it has."""
     pool = await open_pool(pg_database, max_size=2, guard_refresh=3600, **QUICK)
@@ -208,6 +214,7 @@ async def test_what_is_made_later_is_guarded_too(open_pool: Any, pg_database: st
     assert "orders_audit" in str((await guarded(pool, insert)).reason)
 
 
+# rule 8.4
 async def test_what_others_make_is_guarded_in_time(open_pool: Any, pg_database: str, pg_server: Any) -> None:
     pool = await open_pool(pg_database, max_size=2, guard_refresh=0.05)
     insert = "INSERT INTO orders VALUES ($1)"
@@ -222,6 +229,7 @@ async def test_what_others_make_is_guarded_in_time(open_pool: Any, pg_database: 
     await until_async(noticed)
 
 
+# rule 8.5
 async def test_functions_named_in_options(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=2, alone_functions=["mine"], shared_functions=["audit"])
     await script(pool, NOTIFYING + "CREATE FUNCTION mine() RETURNS int LANGUAGE sql STABLE AS 'SELECT 1'")
@@ -229,6 +237,7 @@ async def test_functions_named_in_options(open_pool: Any, pg_database: str) -> N
     assert pool.explain("SELECT mine()").reason == "mine(): named in alone_functions"
 
 
+# rule 8.7
 async def test_isolation_set_by_init_counts(open_pool: Any, pg_database: str) -> None:
     async def init(conn: Any) -> None:
         await conn.execute("SET default_transaction_isolation = 'serializable'")
@@ -240,6 +249,7 @@ async def test_isolation_set_by_init_counts(open_pool: Any, pg_database: str) ->
     assert pool.explain("SELECT 1").reason == "transactions are not READ COMMITTED"
 
 
+# rule 8.6
 async def test_a_catalogue_that_cannot_be_read(open_pool: Any, pg_database: str, pg_server: Any, caplog: Any) -> None:
     """Then only READs are grouped that call no function of the user's, and the log says so once."""
     pg_server.sql(
@@ -260,6 +270,7 @@ async def test_a_catalogue_that_cannot_be_read(open_pool: Any, pg_database: str,
         pg_server.sql("DROP ROLE blind", "contract")
 
 
+# rule 8.3
 async def test_deferred_keys_do_not_keep_writes_alone(open_pool: Any, pg_database: str) -> None:
     """A schema whose every key is deferred is grouped, and the server's log stays quiet."""
     pool = await open_pool(pg_database, max_size=2, **QUICK)

@@ -79,6 +79,7 @@ CREATE FUNCTION trigger_tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERF
 """
 
 
+# rule 8.1
 @pytest.mark.parametrize("way", list(WAYS))
 async def test_every_way_to_a_function_is_found(open_pool: Any, pg_database: str, way: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
@@ -105,6 +106,7 @@ HARMLESS = {
 }
 
 
+# rule 8.1
 @pytest.mark.parametrize("way", list(HARMLESS))
 async def test_what_is_harmless_is_grouped(open_pool: Any, pg_database: str, way: str) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)

@@ -27,7 +27,7 @@ QUESTION = "SELECT " + ", ".join(
 )
 
 
-#: Deferred keys are checked at the end of each statement, as if it ran alone (rule 3 of the guard). Bare, outside a
+#: Deferred keys are checked at the end of each statement, as if it ran alone (rule 8.3). Bare, outside a
 #: transaction block, the command would write a WARNING into the server's log each time.
 CHECK_KEYS = "DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$"
 

@@ -124,7 +124,7 @@ pub enum Command {
     Doubt(TextId, Arc<Described>),
     /// A text is of another class than it seemed, or may be grouped, or no longer, for this reason.
     Regroup(TextId, Kind, bool, usize),
-    /// Whether groups that may write begin with the check of deferred keys (rule 3 of the guard).
+    /// Whether groups that may write begin with the check of deferred keys (rule 8.3).
     CheckKeys(bool),
     /// What is known of a text from its executions?
     Experience(TextId, std::sync::mpsc::Sender<Experience>),
