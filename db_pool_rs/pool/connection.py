@@ -174,8 +174,8 @@ class Connection(CopyCalls):
 
     def text(self, sql: str) -> Text:
         """What is known of an SQL text."""
-        self.session()
-        return self._pool.text(sql)
+        session = self.session()
+        return session.text(self._pool.text(sql))
 
     def statement(self, text: Text, args: tuple[Any, ...], want: bool) -> Statement:
         """An execution of `text`, its arguments encoded if their types are known."""
@@ -188,8 +188,9 @@ class Connection(CopyCalls):
         session, text = self.session(), self._pool.text(sql)
         if text.lexical.count > 1 and not several:
             raise InterfaceError("one statement at a time: only execute() without arguments takes several")
-        session.dirty = session.dirty or text.dirties
-        session.last_sql = sql
+        if session.strays is not None:
+            text = session.text(text)
+        session.note(text)
         return session, text
 
     async def _run(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Any:

@@ -47,12 +47,13 @@ class Text:
     ``groupable`` says whether it may be grouped at all, ``why`` in a word why not, ``reason`` in full; ``fast`` adds
     what experience says. ``dirties`` says whether it may leave something on its session, ``keys`` whether a group with
     it checks deferred keys at once. ``names`` are kept for the guard. ``description`` belongs to the driver (parameter
-    and result types) and is None until the server was asked.
+    and result types) and is None until the server was asked. ``own``: it belongs to one call on a session that sees
+    other tables and types than the pool's other connections; what is prepared for it has no name.
     """
 
     __slots__ = (
-        "description", "dirties", "fast", "groupable", "held_until", "keys", "kind", "lexical", "mean", "names", "peak",
-        "reason", "seen", "size", "sql", "why",
+        "description", "dirties", "fast", "groupable", "held_until", "keys", "kind", "lexical", "mean", "names", "own",
+        "peak", "reason", "seen", "size", "sql", "why",
     )  # fmt: skip
 
     def __init__(self, sql: str, lexical: Lexical, groupable: bool) -> None:
@@ -65,6 +66,7 @@ class Text:
         self.why = "class"
         self.reason: str | None = None
         self.names: Any = None
+        self.own = False
         self.fast = False
         self.seen = 0
         self.mean = 0.0
