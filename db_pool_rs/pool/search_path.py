@@ -39,5 +39,5 @@ def stray(sql: str) -> Stray | None:
 def unshared(text: Text) -> Text:
     """The same text, of which nobody knows anything yet, for one call."""
     own = Text(text.sql, text.lexical, groupable=False)
-    own.kind, own.own = text.kind, True
+    own.kind, own.dirties, own.own = text.kind, text.dirties, True
     return own
