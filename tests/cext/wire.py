@@ -11,6 +11,8 @@ import contextlib
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from db_pool_rs.drivers.postgres.dialect import QUESTION
+
 ASK = "SELECT * FROM things WHERE id > $1"
 _INT4 = 23
 _TEXT = 25
@@ -54,6 +56,11 @@ _GREETING = (
 )
 
 
+def _answer(sql: str) -> Row:
+    """What a setting is, and what pools ask of a new session."""
+    return [b"on", b"read committed", b"1"] if sql == QUESTION else [b"read committed"]
+
+
 class Session:
     """One connection, seen from the server."""
 
@@ -82,14 +89,14 @@ class Session:
 
     def _described(self, what: bytes, name: bytes) -> Messages:
         sql = self._texts[name] if what == b"S" else self._bound
-        oids = self._oids if sql == ASK else [_TEXT]
+        oids = self._oids if sql == ASK else [_TEXT] * len(_answer(sql))
         columns = [_row_description(oids, 0 if what == b"S" else self._format)]
         parameters = struct.pack("!HI", 1, _INT4) if sql == ASK else struct.pack("!H", 0)
         return [message(b"t", parameters), *columns] if what == b"S" else columns
 
     def _executed(self) -> Messages:
         if self._bound != ASK:
-            return [data_row([b"read committed"]), message(b"C", b"SHOW\0")]  # the one thing that pools ask
+            return [data_row(_answer(self._bound)), message(b"C", b"SHOW\0")]
         self.asked = True
         return [*map(data_row, self._rows), message(b"C", f"SELECT {len(self._rows)}\0".encode())]
 
