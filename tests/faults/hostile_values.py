@@ -76,6 +76,9 @@ DAMAGED: list[tuple[int, bytes]] = [
     (pg.INET.oid, b"\2\x20\0\4\x7f\0"),
     (pg.NUMERIC.oid, bytes.fromhex("0003000100000003000109297f7c")),  # a digit of more than 9999
     (pg.NUMERIC.oid, bytes.fromhex("00010000000060000001")),  # a scale that is none
+    (pg.NUMERIC.oid, bytes.fromhex("00018000000000000001")),  # digits far behind the last decimal
+    (pg.NUMERIC.oid, bytes.fromhex("0001fff7000000020001")),
+    (pg.NUMERIC.array_oid, _array(pg.NUMERIC.oid, bytes.fromhex("0001fff7000000020001"))),
 ]
 GOOD: dict[int, Any] = {
     pg.INT4.array_oid: [1, None, -3], pg.TEXT.array_oid: ["a", "", None, "long " * 9], pg.INT8.oid: 2**40,

@@ -72,10 +72,13 @@ class Description:
     """One text as the driver executes it.
 
     `sql` has SQLite's placeholders, `count` of them; `verb` is the main command, behind WITH too; `writes` says that
-    its tag tells how many rows it changed. `cursor` is the name of the one it is about, `rows` how many it fetches.
+    its tag tells how many rows it changed, `returns` that it may have rows as well. `cursor` is the name of the one it
+    is about, `rows` how many it fetches.
     """
 
-    __slots__ = ("_by_name", "_common", "count", "cursor", "lock", "role", "rows", "sql", "tag", "verb", "writes")
+    __slots__ = (
+        "_by_name", "_common", "count", "cursor", "lock", "returns", "role", "rows", "sql", "tag", "verb", "writes",
+    )  # fmt: skip
 
     def __init__(self, sql: str) -> None:
         self.cursor, self.rows = "", 0
@@ -91,6 +94,7 @@ class Description:
         self.lock = _lock(self.role, self.verb, words, "=" in sql or "(" in sql)
         self.tag = "DECLARE CURSOR" if declare is not None else _tag(self.verb, words)
         self.writes = self.verb in _WRITES
+        self.returns = self.writes and "RETURNING" in sql.upper()
         self._common = {number: self._status(number) for number in (0, 1)}
 
     def _of_cursor(self, sql: str) -> Role | None:

@@ -198,14 +198,30 @@ def _begin_writes(database: Database, job: Job) -> bool:
 
 def _write(database: Database, statement: Statement, job: Job) -> None:
     """Execute one; ``job.ok`` tells whether the transaction goes on."""
-    description = statement.described
     try:
-        cursor = database.execute(description.sql, statement.params, job)
-        _answer(database, statement, cursor, job)
+        _carry_out(database, statement, job)
     except Exception as error:
         _failed(statement, error, job)
         if not database.connection.in_transaction:
             job.ok = False
+
+
+def _carry_out(database: Database, statement: Statement, job: Job) -> None:
+    """Execute one and take its result.
+
+    SQLite writes everything before it gives the first row. If that cannot be read, for the name of a column or for a
+    value, the transaction is rolled back: what is told as failed must not be done.
+    """
+    description: Description = statement.described
+    written = False
+    try:
+        cursor = database.execute(description.sql, statement.params, job)
+        written = description.writes
+        _answer(database, statement, cursor, job)
+    except Exception as error:
+        if written or (description.writes and isinstance(error, UnicodeDecodeError)):
+            database.roll_back()
+        raise
 
 
 def _answer(database: Database, statement: Statement, cursor: sqlite3.Cursor, job: Job) -> None:
@@ -323,19 +339,30 @@ def _end(database: Database, statement: Statement, job: Job) -> None:
     if not database.connection.in_transaction:
         job.notices.append(no_transaction(description.tag))
     else:
-        try:
-            database.execute(description.sql, (), job)
-        except Exception:
-            database.roll_back()
-            raise
+        _commit(database, description.sql, job)
     statement.value = description.status(0)
 
 
-def _execute(database: Database, statement: Statement, job: Job) -> None:
-    connection = database.connection
-    before = connection.in_transaction
+def _commit(database: Database, sql: str, job: Job) -> None:
+    """End the transaction by this command, or by rolling it back if that fails."""
     try:
-        _answer(database, statement, database.execute(statement.described.sql, statement.params, job), job)
+        database.execute(sql, (), job)
+    except Exception:
+        database.roll_back()
+        raise
+
+
+def _execute(database: Database, statement: Statement, job: Job) -> None:
+    connection, description = database.connection, statement.described
+    before = connection.in_transaction
+    apart = description.returns and not before  # a transaction of its own, that can be rolled back
+    if apart:
+        database.execute(BEGIN_READ_WRITE, (), job)
+    try:
+        _carry_out(database, statement, job)
     except Exception:
         database.failed = before and not connection.in_transaction
         raise
+    finally:
+        if apart and connection.in_transaction:
+            _commit(database, "COMMIT", job)

@@ -280,7 +280,8 @@ pub fn bind(statement: &mut Statement, params: &[u8]) -> Result<(), Failure> {
 /// at which rusqlite panics.
 pub fn shape_of(plan: &Plan, statement: &Statement) -> Result<Arc<Described>, Failure> {
     let name = |at| statement.column_name(at).expect("bug: a column without a name");
-    catch_unwind(AssertUnwindSafe(|| plan.shape((0..statement.column_count()).map(name)))).map_err(|_| not_utf8())
+    catch_unwind(AssertUnwindSafe(|| plan.shape((0..statement.column_count()).map(name))))
+        .map_err(|_| not_utf8("the name of a column"))
 }
 
 /// Write a row.

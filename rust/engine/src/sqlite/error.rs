@@ -84,8 +84,8 @@ pub fn no_cursor(name: &str) -> Failure {
 }
 
 /// A column's name, which the file has, cannot be told.
-pub fn not_utf8() -> Failure {
-    Failure { code: 0, error: Failure::said("ERROR", "22021", "the name of a column is not UTF-8".to_owned()) }
+pub fn not_utf8(what: &str) -> Failure {
+    Failure { code: 0, error: Failure::said("ERROR", "22021", format!("{what} is not UTF-8")) }
 }
 
 /// The statement was stopped.

@@ -92,7 +92,7 @@ fn begin_writes(database: &mut Database, run: &mut Run) -> Result<bool, Failure>
 }
 
 /// Execute one; `run.ok` tells whether the transaction goes on.
-fn write(database: &Database, run: &mut Run, number: usize, plan: &super::Plan, params: &[u8]) {
+fn write(database: &mut Database, run: &mut Run, number: usize, plan: &super::Plan, params: &[u8]) {
     if let Err(failure) = run.execute(database, number, plan, params) {
         run.failed(number, failure);
         if !database.in_transaction() {

@@ -65,6 +65,8 @@ pub struct Plan {
     pub tag: String,
     /// Its tag tells how many rows it changed.
     pub writes: bool,
+    /// It may have rows as well.
+    pub returns: bool,
     /// How many arguments it takes.
     pub params: usize,
     /// The name of the cursor that it is about, and how many rows it fetches.
@@ -83,6 +85,7 @@ impl Plan {
     /// A text of which only this is known, without arguments; its columns show when it is executed.
     pub fn new(sql: String, kind: Kind, role: Role, lock: Lock, tag: String, writes: bool) -> Self {
         Plan {
+            returns: writes && sql.to_ascii_uppercase().contains("RETURNING"),
             sql,
             kind,
             role,

@@ -72,9 +72,16 @@ fn step(database: &mut Database, run: &mut Run, number: usize, plan: &Plan, para
         return use_cursor(database, run, number, plan, params);
     }
     let before = database.in_transaction();
+    let apart = plan.returns && !before; // a transaction of its own, that can be rolled back
+    if apart {
+        database.command("BEGIN IMMEDIATE", run.stop)?;
+    }
     let ended = run.execute(database, number, plan, params);
     if ended.is_err() {
         database.failed = before && !database.in_transaction();
+    }
+    if apart && database.in_transaction() {
+        commit(database, run.stop, "COMMIT")?;
     }
     ended
 }
@@ -113,10 +120,18 @@ fn end(database: &mut Database, run: &mut Run, number: usize, plan: &Plan) -> Re
     database.close_cursors();
     if !database.in_transaction() {
         run.notices.push(no_transaction(&plan.tag));
-    } else if let Err(failure) = database.command(&plan.sql, run.stop) {
+    } else {
+        commit(database, run.stop, &plan.sql)?;
+    }
+    run.done(number, &plan.tag);
+    Ok(())
+}
+
+/// End the transaction by this command, or by rolling it back if that fails.
+fn commit(database: &mut Database, stop: &Stop, sql: &str) -> Result<(), Failure> {
+    if let Err(failure) = database.command(sql, stop) {
         database.roll_back()?;
         return Err(failure);
     }
-    run.done(number, &plan.tag);
     Ok(())
 }

@@ -7,8 +7,9 @@ use bytes::BytesMut;
 
 use super::control::Stop;
 use super::database::{Database, Ran};
-use super::error::{Failure, canceled};
+use super::error::{Failure, canceled, not_utf8};
 use super::plan::Plan;
+use super::values::{Value, Values};
 use super::{groups, session};
 use crate::wire::{Answer, Execute, Lost, Outcome, ServerError};
 
@@ -55,6 +56,10 @@ pub fn plan_of(statement: &Execute) -> Option<(&Plan, &[u8])> {
     }
 }
 
+fn all_utf8(rows: &[u8]) -> bool {
+    Values(rows).all(|value| !matches!(value, Value::Text(text) if std::str::from_utf8(text).is_err()))
+}
+
 impl<'a> Run<'a> {
     /// The plans of the statements that somebody waits for.
     pub fn wanted(&self) -> impl Iterator<Item = (usize, &'a Plan, &'a [u8])> + use<'a> {
@@ -66,8 +71,21 @@ impl<'a> Run<'a> {
     }
 
     /// Execute one, and keep what it returns.
-    pub fn execute(&mut self, database: &Database, number: usize, plan: &Plan, params: &[u8]) -> Result<(), Failure> {
+    ///
+    /// SQLite writes everything before it gives the first row. If a value of one cannot be read, the transaction is
+    /// rolled back: what is told as failed must not be done.
+    pub fn execute(
+        &mut self,
+        database: &mut Database,
+        number: usize,
+        plan: &Plan,
+        params: &[u8],
+    ) -> Result<(), Failure> {
         let ran = database.run(plan, params, &mut self.out, self.stop)?;
+        if plan.writes && !all_utf8(&ran.rows.data) {
+            database.roll_back()?;
+            return Err(not_utf8("a text"));
+        }
         let count = if plan.writes { database.changes() } else { ran.rows.count as u64 };
         self.keep(number, &plan.status(count), ran);
         Ok(())

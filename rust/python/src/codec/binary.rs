@@ -136,7 +136,10 @@ pub fn numeric(data: &[u8]) -> Result<String, Fault> {
         _ => return bad(format!("bad value for numeric sign: 0x{sign:X}")),
     }
     let digits = &words[4..];
-    if scale > 0x3FFF || digits.iter().any(|digit| u16::from_be_bytes(*digit) > 9999) {
+    if scale > 0x3FFF
+        || !within_reach(count, weight, scale)
+        || digits.iter().any(|digit| u16::from_be_bytes(*digit) > 9999)
+    {
         return bad("malformed numeric");
     }
     let mut text = String::new();
@@ -147,6 +150,14 @@ pub fn numeric(data: &[u8]) -> Result<String, Fault> {
         |at: i32| usize::try_from(at).ok().and_then(|at| digits.get(at)).map_or(0, |two| u16::from_be_bytes(*two));
     write_digits(&mut text, weight, scale, digit);
     Ok(text)
+}
+
+/// Whether psycopg would read it, too: its decimals have so much precision, and can be shifted by no more. PostgreSQL
+/// sends nothing else: its digits reach from the weight to the scale.
+fn within_reach(count: usize, weight: i32, scale: usize) -> bool {
+    let (count, scale) = (count as i32, scale as i32);
+    let digits = (weight + 2) * 4 + scale;
+    digits >= 0 && (scale - (count - weight - 1) * 4).abs() <= digits.max(28)
 }
 
 /// The digit at 0 stands for multiples of 10,000 to the power of `weight`; `scale` decimals are written.
