@@ -12,7 +12,7 @@ from ..guard import Verdict, Verdicts
 from ..record import Record, Status
 from ..scheduler.cost import CostLimits, Text
 from ..scheduler.limits import Limits
-from ..sql import StatementClass, classify
+from ..sql import StatementClass, classify, split_statements
 from ..sql.names import Names, names_in
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 #: What sets `client_encoding` or `standard_conforming_strings`, and the value. A function may do so unseen.
 _FIXED = re.compile(
-    r"(?:^|;)\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(?:(?:client_encoding\s*(?:=|\bTO\b)|NAMES\b)\s*'?([\w-]+)"
+    r"\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(?:(?:client_encoding\s*(?:=|\bTO\b)|NAMES\b)\s*'?([\w-]+)"
     r"|standard_conforming_strings\s*(?:=|\bTO\b)\s*'?(\w+))"
-    r"|set_config\s*\(\s*'client_encoding'\s*,\s*'([\w-]+)'|set_config\s*\(\s*'standard_conforming_strings'\s*,\s*'(\w+)'",
-    re.IGNORECASE,
+    r"|.*\bset_config\s*\(\s*'(?:client_encoding'\s*,\s*'([\w-]+)'|standard_conforming_strings'\s*,\s*'(\w+)')",
+    re.IGNORECASE | re.DOTALL,
 )
 #: What may be set: the value that they have.
 _TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
@@ -89,6 +89,8 @@ class Texts:
                 "COPY FROM STDIN and TO STDOUT carry data besides the statement: on a connection from acquire(), "
                 "copy_to_table() and copy_records_to_table() take them in, copy_from_table() and copy_from_query() out"
             )
+        if self._driver.dialect == "postgresql" and (lexical.kind is StatementClass.SESSION or lexical.count > 1):
+            _check_settings(sql)
         text = Text(sql, lexical, groupable=False)
         if self.verdicts.needed:
             text.names = names_in(sql)
@@ -110,15 +112,20 @@ class Texts:
 def _check(sql: str) -> None:
     if "\0" in sql:
         raise InterfaceError("SQL must not contain a NUL character")
-    if (found := _FIXED.search(sql)) is not None:
-        encoding, given = found[1] or found[3], found[1] or found[2] or found[3] or found[4]
-        wanted = "client_encoding UTF8" if encoding else "standard_conforming_strings on"
-        if given.lower().replace("-", "") not in _TAKEN:
-            raise InterfaceError(f"{found[0].strip('; ')}: connections of a pool have {wanted}")
     try:
         sql.encode()
     except UnicodeEncodeError as error:
         raise InterfaceError(f"SQL must not contain a lone surrogate, as at position {error.start + 1}") from None
+
+
+def _check_settings(script: str) -> None:
+    """InterfaceError if a statement gives a session a setting that no connection of a pool may have."""
+    for sql in split_statements(script):
+        if (found := _FIXED.match(sql)) is not None:
+            encoding, given = found[1] or found[3], found[1] or found[2] or found[3] or found[4]
+            wanted = "client_encoding UTF8" if encoding else "standard_conforming_strings on"
+            if given.lower().replace("-", "") not in _TAKEN:
+                raise InterfaceError(f"{sql.strip()}: connections of a pool have {wanted}")
 
 
 def _nothing() -> None:

@@ -193,6 +193,15 @@ async def test_settings_that_a_session_must_not_have_are_refused(
         await open_pool(pg_database, **_way_init(name, value))
 
 
+@pytest.mark.parametrize("text", ["a; SET NAMES latin1", "SET client_encoding = latin1"])
+async def test_a_literal_that_reads_like_a_setting_is_a_literal(open_pool: Open, backend: Any, text: str) -> None:
+    pool = await open_pool(backend.dsn, max_size=1)
+    assert await pool.fetchval(f"SELECT '{text}' AS said") == text
+    async with pool.acquire() as conn:
+        await conn.execute(f"CREATE TABLE said (what text); INSERT INTO said VALUES ('{text}')")
+        assert await conn.fetchval("SELECT what FROM said") == text
+
+
 async def test_a_server_that_does_not_conform_is_refused(open_pool: Open, fussy: str, pg_server: Any) -> None:
     name = "standard_conforming_strings"
     pg_server.sql(f"ALTER ROLE fussy SET {name} = off")
