@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from ..sql.functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT, is_among
@@ -82,7 +83,7 @@ class Body(NamedTuple):
 def read_body(body: str) -> Body:
     """What the words of a function's body tell."""
     found, reason, lasts, previous = list(words(body)), None, False, ";"
-    for word, following in zip(found, [*found[1:], ";"], strict=True):
+    for word, following in pairwise([*found, ";"]):
         if word != ";" and _matters(word, previous):
             reason = reason or (word.upper() if word in _KEYWORDS else word)
             lasts = lasts or not (is_passing(word) or (word == "set" and following in _OF_TRANSACTION))

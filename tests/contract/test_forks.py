@@ -82,6 +82,8 @@ async def main():
     conn = await pool.acquire()
     assert await conn.fetchval("SELECT 41") == 41
     assert await pool.fetchval("SELECT 42") == 42
+    while not pool.explain("SELECT 42").guarded:  # else the pool opens a connection to read the catalogue
+        await asyncio.sleep(0.01)
     running = asyncio.ensure_future(pool.fetchval(SLOW))
     await asyncio.sleep(0.05)  # it is sent, most likely
     connects = pool.stats().connects
