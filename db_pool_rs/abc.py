@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .config import PoolConfig
+    from .guard import Explanation
     from .metrics import PoolStats
     from .record import Record, Status
 
@@ -274,6 +275,9 @@ class Pool(Queries, Protocol):
 
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""
+
+    def explain(self, sql: str) -> Explanation:
+        """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the limits of a running pool; sessions in use are never cut off."""

@@ -40,6 +40,7 @@ void dbp_group_free(dbp_group *group)
 void dbp_group_start(dbp_group *group, int32_t expected)
 {
     clear_results(group);
+    group->ahead = 0;
     group->expected = expected;
     group->text = NULL;
 }
@@ -98,6 +99,11 @@ int32_t dbp_group_pump(dbp_group *group)
             continue;
         }
         ended = 0;
+        if (group->ahead > 0 && PQresultStatus(result) == PGRES_COMMAND_OK) {
+            group->ahead--;
+            PQclear(result);
+            continue;
+        }
         if (keep(group, result) < 0)
             return DBP_NO_MEMORY;
         switch (PQresultStatus(result)) {

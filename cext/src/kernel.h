@@ -40,6 +40,7 @@ typedef struct {
     int32_t room;
     int32_t most;     /* rows of the longest result */
     int64_t largest;  /* bytes of the largest one of more than one value */
+    int32_t ahead;    /* results that come before those of the steps, and are dropped if they are successes */
     int32_t expected; /* steps of the group; the result after them is its Sync's */
 } dbp_group;
 

@@ -30,7 +30,7 @@ class KernelDescription(Description):
     each ends; all others as a list.
     """
 
-    __slots__ = ("_keep", "_text", "nparams", "plan", "widths")
+    __slots__ = ("_texts", "nparams", "plan", "widths")
 
     def __init__(
         self, sql: str, param_oids: Sequence[int], names: Sequence[str], oids: Sequence[int], version: int
@@ -39,7 +39,8 @@ class KernelDescription(Description):
         self.nparams = len(self.param_oids)
         self.plan: Plan | None = None
         self.widths: list[int] | None = None
-        self._text: Any = None
+        #: By result format: the kernel's dbp_text, and what it points to.
+        self._texts: dict[int, tuple[Any, dict[str, Any]]] = {}
         codes = [_CODES.get(oid) for oid in self.param_oids]
         if None not in codes:
             self.encode = _packing("".join(map(str, codes)), self.encode)
@@ -52,20 +53,20 @@ class KernelDescription(Description):
             plan = self.plan = Plan(self.names, self.oids, self.result_format, session)
         return plan
 
-    def text(self) -> Any:
-        """The kernel's dbp_text; made when the text is first sent, until when the result format may change."""
-        if self._text is None:
+    def text(self, format: int) -> Any:
+        """The kernel's dbp_text for results in this format."""
+        made = self._texts.get(format)
+        if made is None:
             members: dict[str, Any] = {
                 "name": ffi.new("char[]", self.name),
                 "formats": ffi.new("int[]", self.formats),
-                "kinds": kinds(self.oids, self.result_format),
+                "kinds": kinds(self.oids, format),
             }
             if self.widths is not None:
                 members["widths"] = ffi.new("int[]", self.widths)
-            numbers = {"nparams": self.nparams, "result_format": self.result_format, "ncolumns": len(self.oids)}
-            self._keep = members
-            self._text = ffi.new("dbp_text *", {**members, **numbers})
-        return self._text
+            numbers = {"nparams": self.nparams, "result_format": format, "ncolumns": len(self.oids)}
+            made = self._texts[format] = (ffi.new("dbp_text *", {**members, **numbers}), members)
+        return made[0]
 
     def pieces(self, rows: Sequence[Any]) -> tuple[Any, bytes]:
         """The encoded arguments of several executions as dbp_send takes them: lengths, and all values in one piece."""

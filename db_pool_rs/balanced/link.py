@@ -20,6 +20,7 @@ from db_pool_rs_balanced import ffi, lib
 
 from ..aio import Expired, offload, until
 from ..drivers.base import Done, LinkListener
+from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys
 from ..drivers.postgres.libpq import CONNECTION_BAD
 from ..drivers.postgres.link import CHECK_AFTER, PostgresLink
 from ..errors import ConnectionLost, DecodeError
@@ -82,15 +83,26 @@ class KernelLink(PostgresLink):
         self._plain = True
         self._prepared.touch(described.name)
         lengths, data = described.pieces(rows)
-        text, want = described.text(), self._group[0].want
+        text, want = described.text(described.result_format), self._group[0].want
+        ahead = self._check_keys(self._group)
         left = lib.dbp_group_send(self._kernel, text, want, len(rows), lengths, data, len(data))
+        if ahead:
+            self._kernel.ahead = ahead
         if left < 0:
             self._broke(LibpqError(self._conn.get_error_message()))
         elif left:
             self._write_later()
 
+    def _check_keys(self, group: Sequence[Statement]) -> int:
+        """Send what checks deferred keys at once, if it is to go ahead; how many results the kernel is to drop."""
+        if not checks_keys(group):
+            return 0
+        self._conn.send_query_params(CHECK_KEYS.encode(), None)
+        return 1
+
     def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
         self._plain = not self._sent and not steps
+        at, ahead = len(steps), 0 if self._sent else self._check_keys(group)
         while self._sent < len(group):
             statement = group[self._sent]
             described = statement.text.description
@@ -103,6 +115,10 @@ class KernelLink(PostgresLink):
             else:
                 self._write_run(described, self._run(group, described), steps)
         lib.dbp_group_start(self._kernel, len(steps))
+        if ahead and self._plain:
+            self._kernel.ahead = ahead
+        elif ahead:
+            steps.insert(at, b"")
 
     def _run(self, group: Sequence[Statement], described: KernelDescription) -> Sequence[Statement]:
         """The statements from here on that have this description."""
@@ -115,13 +131,14 @@ class KernelLink(PostgresLink):
 
     def _write_run(self, described: KernelDescription, run: Sequence[Statement], steps: list[Any]) -> None:
         """Send executions of one prepared statement."""
-        named = self._driver.named
+        named = self._named
         if not named or described.name not in self._prepared.names:
             self._plain = False
             self._parse(described, steps)
         self._prepared.touch(described.name)
         lengths, data = described.pieces([statement.params for statement in run])
-        sent = lib.dbp_send(self._conn.ptr, described.text(), named, len(run), lengths, data, len(data))
+        text = described.text(self._format(run[0], described))
+        sent = lib.dbp_send(self._conn.ptr, text, named, len(run), lengths, data, len(data))
         if sent != len(run):
             raise LibpqError(self._conn.get_error_message())
         steps += run
@@ -159,7 +176,7 @@ class KernelLink(PostgresLink):
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
         self._take_notifications()
-        self._note_altering(group)
+        self._healing.note_altering(group, self)
         try:
             self._deal_out(group[0].described.plan_for(self._conn), group)
         except DecodeError:
@@ -178,6 +195,8 @@ class KernelLink(PostgresLink):
         Nothing more is read before that, unless to hear why the connection is lost: what is there comes first.
         """
         self._plain = False
+        if self._kernel.ahead:  # it was the check that failed
+            self._steps.insert(0, b"")
         taken = [lib.dbp_group_take(self._kernel, step) for step in range(self._kernel.count)]
         self._conn.pending.extend(map(PGresult, taken))
         if lost:

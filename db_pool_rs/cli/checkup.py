@@ -15,6 +15,7 @@ from .. import __version__, detect_best_mode
 from ..config import load_config, pool_config
 from ..errors import ConfigError, ConnectFailed, DatabaseError, Error, ModeUnavailableError, redact
 from ..errors.redact import HIDDEN, is_secret
+from ..guard import CATALOG, findings, parameters
 from ..modes import MODES, resolve_mode, unavailable
 from .common import database_of, make_pool, one_line
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ..abc import Pool
 
 PINGS = 5
+#: Names that run alone, of which so many are shown.
+MOST_FOUND = 50
 MISSING = "not installed"
 
 #: What to look at when a connection fails: by SQLSTATE, else by words of the system's error message.
@@ -163,7 +166,19 @@ async def _postgresql(pool: Pool) -> dict[str, Any]:
         "tls": await _tls(pool),
         "in_recovery": in_recovery,
         "max_connections": limit,
+        "runs_alone": await _runs_alone(pool),
     }
+
+
+async def _runs_alone(pool: Pool) -> list[str]:
+    """What the guard has found: through which names a statement runs alone, and why."""
+    try:
+        found = findings(await pool.fetch(CATALOG(), *parameters()), pool.config.shared_functions)
+    except DatabaseError as error:
+        return [f"unknown: the catalogue cannot be read: {one_line(error)}"]
+    every = [*found.reading.values(), *(f"writes to {reason}" for reason in found.writing.values())]
+    shown = every[:MOST_FOUND] + ([f"and {len(every) - MOST_FOUND} more"] if len(every) > MOST_FOUND else [])
+    return [*shown, *(["deferred keys are checked at the end of each statement"] if found.deferred_keys else [])]
 
 
 async def _tls(pool: Pool) -> str:

@@ -130,6 +130,16 @@ class PoolConfig:
         "Functions of yours that change the session or must see a transaction of their own: "
         "statements that call them are never grouped.",
     )
+    shared_functions: frozenset[str] = option(
+        frozenset(),
+        names("SQL function names"),
+        "Functions of yours that may be grouped although the guard has found something in them: you answer for it.",
+    )
+    guard_refresh: float = option(
+        30.0,
+        number("seconds"),
+        "How often the guard looks whether others have changed the database's functions, triggers and the like.",
+    )
     thread_pool_size: int = option(4, integer(1, 1024), "Worker threads for SQLite and for blocking calls.")
     group_max: int = option(64, integer(1, 10_000), "The most statements in one group.")
     stall_ms: float = option(50.0, number("milliseconds"), "A group that runs longer is broken up.")

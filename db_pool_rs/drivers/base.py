@@ -122,14 +122,14 @@ class Database(Protocol):
     breaks_stalls: bool
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
+    #: Called when DDL was executed.
+    on_altered: Callable[[], None]
     #: What callers await.
     answer: type[Answer[Any]]
 
     #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the row. It costs the
     #: server next to nothing, so the time until the answer is the connection's round trip.
     question: str | None
-    #: Whether a connection was met on which backslashes escape in plain strings; None until one was asked.
-    escapes: bool | None
 
     def answered(self, values: Sequence[Any]) -> bool:
         """The answer to `question`; False if statements must not be grouped in this database."""

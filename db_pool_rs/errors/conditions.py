@@ -21,3 +21,5 @@ UNKNOWN_STATEMENT = "26000"
 NAME_TAKEN = "42P05"
 #: What wrong parameter types lead to: datatype mismatch, undefined function, cannot coerce, ambiguous function.
 MISTYPED = ("42804", "42883", "42846", "42725")
+#: What a type that is not there any more leads to: cache lookup failed, type with that OID does not exist.
+TYPE_GONE = ("XX000", "42704")

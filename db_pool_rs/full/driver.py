@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..drivers.base import Database
 from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect
 from ..errors import ConnectFailed, Error, server_error
+from ..guard.verdicts import REASONS
 from ..sql import StatementClass
 from . import options
 
@@ -31,6 +32,9 @@ class Driver(Database, Protocol):
 
     def known(self, text: Text) -> Known | str:
         """The engine's name for a text of a session, or the text itself."""
+
+    def regroup(self, text: Text) -> None:
+        """The text is of another class than the engine was told, or may be grouped, or no longer."""
 
     def check(self, conn: int, token: int, text: Text) -> bool:
         """Have the text checked on a connection that is lent, without running it; False if nothing need be asked."""
@@ -61,7 +65,16 @@ class FullDriver(PostgresDialect):
         """Tell the engine; a text's description is the engine's name for it."""
         kind, lexical = _KINDS.get(text.kind, "other"), text.lexical
         preparable, asks = lexical.command in PREPARABLE, "$" in text.sql
-        text.description = self.native.learn(text.sql, kind, text.groupable, lexical.dirties, preparable, asks)
+        text.description = self.native.learn(
+            text.sql, kind, text.groupable, REASONS.index(text.why), text.dirties, text.keys, preparable, asks
+        )
+
+    def regroup(self, text: Text) -> None:
+        """Tell the engine, if it knows the text."""
+        if text.description is not None:
+            kind = _KINDS.get(text.kind, "other")
+            why = REASONS.index(text.why)
+            self.native.regroup(text.description, kind, text.groupable, why, text.dirties, text.keys)
 
     def doubts(self, text: Text) -> bool:
         """The engine has doubts of its own."""

@@ -18,9 +18,10 @@ from db_pool_rs_full import Pool as Native
 from ..conninfo import ConnectConfig
 from ..conninfo.password import ask_password
 from ..errors import ConnectionLost, DecodeError, Error
+from ..guard.verdicts import REASONS
 from ..metrics.counters import PoolMetrics
 from ..metrics.histogram import Histogram
-from ..pool.executor import Service
+from ..pool.executor import Experience, Service
 from ..pool.failures import failure
 from ..pool.outages import reason_of
 from ..scheduler.waiter import Reason, Waiter
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from ..metrics import PoolGauges, PoolStats
     from ..scheduler.cost import Text
     from ..scheduler.limits import Limits
+    from ..sql import StatementClass
     from .driver import Driver
 
 logger = logging.getLogger("db_pool_rs")
@@ -54,7 +56,7 @@ class FullRunner(Service):
         self.native = Native(
             driver.target(),
             options.limits(limits),
-            options.options(config, greets=driver.question is not None or config.init is not None),
+            options.options(config, driver.question is not None or config.init is not None, self.clean_timeout),
             threads,
             blocking,
             loop,
@@ -234,10 +236,21 @@ class FullRunner(Service):
         self.native.greeted(link.id, refused, round_trip)
         self._changed.set()
 
-    def ungroup(self) -> None:
-        """The database does not allow groups."""
-        super().ungroup()
-        self.native.stop_grouping()
+    def altered(self) -> None:
+        """DDL was executed on a shared connection."""
+        self.driver.on_altered()
+
+    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+        """Texts are of another class than they seemed, or may be grouped, or no longer."""
+        for text, kind, groupable in changes:
+            text.kind, text.groupable = kind, groupable
+            self.driver.regroup(text)
+
+    def experience(self, text: Text) -> Experience:
+        """What is known of a text from its executions."""
+        if text.description is None:
+            return Experience(0, 0.0, False, False)
+        return Experience(*self.native.experience(text.description))
 
     def clean_up(self, conn: int) -> None:
         """A shared connection is to be brought back to its initial state."""
@@ -247,7 +260,7 @@ class FullRunner(Service):
     async def _clean_up(self, link: FullLink) -> None:
         clean = True
         try:
-            await self.in_time(link, self.clean(link, self.use(link)))
+            await self.in_time(link, self.clean(link, self.use(link)), self.clean_timeout)
         except Exception as error:
             self.last_error, clean = error, False
         self._users.pop(link.id, None)
@@ -332,7 +345,9 @@ class FullRunner(Service):
 
     def failed(self, fields: Mapping[str, str], sql: str | None) -> Exception:
         """The error of a statement that the server refused."""
-        return self.driver.error(fields, sql)
+        error = self.driver.error(fields, sql)
+        self.note_failure(error)
+        return error
 
     def unreadable(self) -> Error:
         """The error of a statement whose result is not what the server had announced."""
@@ -368,6 +383,7 @@ class FullRunner(Service):
     def stats(self) -> PoolStats:
         """What the engine has counted, and what was counted here: sessions."""
         counted, mine = self.native.counters(), self.metrics
+        counted["alone"] = dict(zip(REASONS, counted["alone"], strict=True))
         rate, *measured = self.native.measures()
         wait, run, group_size = (Histogram.of(*figures) for figures in measured)
         total = PoolMetrics(

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import CANCEL_UNDER_WAY
+from ..drivers.postgres.dialect import alters_schema
 from ..errors import ArgumentError
 from .copyturns import CopyTurns
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from ..drivers.base import Done, Sink, Source
     from ..scheduler.model import Statement
     from .executor import FullRunner
-
-_ALTERING = ("ALTER ", "DROP ")
 
 
 class FullLink:
@@ -100,10 +99,11 @@ class FullLink:
             statement.value = value
             if error is not None:
                 statement.error = statement.error or error
-            elif not statement.want:
-                altered = altered or (value is not None and value.startswith(_ALTERING))
+            else:
+                altered = altered or alters_schema(statement.text)
         if ok and altered:
             self._runner.native.alter()
+            self._runner.altered()
             self._altered = in_transaction  # others see it when it is committed
         done(ok, seconds, 0)
 

@@ -80,8 +80,11 @@ def limits(known: Limits) -> dict[str, Any]:
     }
 
 
-def options(config: PoolConfig, greets: bool) -> dict[str, Any]:
-    """How the engine works with the event loop; it is to show each new connection if `greets`."""
+def options(config: PoolConfig, greets: bool, clean_timeout: float | None) -> dict[str, Any]:
+    """How the engine works with the event loop; it is to show each new connection if `greets`.
+
+    `clean_timeout`: how many seconds a connection may take to be reset.
+    """
     known = config.target
     return {
         "lifetime": float(config.max_lifetime),
@@ -89,4 +92,5 @@ def options(config: PoolConfig, greets: bool) -> dict[str, Any]:
         "cleans": config.init is not None,
         "asks_password": isinstance(known, ConnectConfig) and known.password_provider is not None,
         "slow": None if config.slow_query_ms is None else config.slow_query_ms / 1000,
+        "patience": clean_timeout,
     }

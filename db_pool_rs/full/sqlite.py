@@ -17,9 +17,10 @@ from ..drivers.sqlite.dialect import SqliteDialect
 from ..drivers.sqlite.errors import statement_error
 from ..drivers.sqlite.plan import Description, Lock, Role
 from ..errors import ConnectFailed, Error, ModeUnavailableError, server_error
+from ..guard.verdicts import REASONS
 from ..scheduler.cost import Text
 from ..sql import StatementClass, classify
-from .sqlite_library import problem
+from .sqlite_library import REMEDY, problem
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from ..config import PoolConfig
 
-_KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
 #: Texts of sessions that are kept: BEGIN, COMMIT, the parts of scripts.
 _MOST_COMMANDS = 512
 #: The letter of the extended result code in what the engine tells.
@@ -57,6 +57,8 @@ _RAISED: dict[int, type[sqlite3.Error]] = {
     25: sqlite3.InterfaceError,
 }
 
+_KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
+
 
 class FullSqliteDriver(SqliteDialect):
     """A :class:`~db_pool_rs.full.driver.Driver`; `native` is set when the pool is opened."""
@@ -66,7 +68,7 @@ class FullSqliteDriver(SqliteDialect):
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
         if (reason := problem()) is not None:
-            raise ModeUnavailableError("full", reason, "mode='simple' serves SQLite with the one of this Python")
+            raise ModeUnavailableError("full", reason, REMEDY)
         self._config = config
         self._checks = count()
         self._command = lru_cache(_MOST_COMMANDS)(self._learn_command)
@@ -91,7 +93,13 @@ class FullSqliteDriver(SqliteDialect):
         """Tell the engine; a text's description is the engine's name for it."""
         kind = _KINDS.get(text.kind, "other")
         description = Description(text.sql)
-        text.description = self.native.learn_sqlite(text.sql, kind, text.groupable, text.lexical.dirties, description)
+        why = REASONS.index(text.why)
+        text.description = self.native.learn_sqlite(
+            text.sql, kind, text.groupable, why, text.lexical.dirties, description
+        )
+
+    def regroup(self, text: Text) -> None:
+        """SQLite's texts need no guard."""
 
     def known(self, text: Text) -> Known:
         """The engine's name for a text of a session."""
@@ -100,7 +108,7 @@ class FullSqliteDriver(SqliteDialect):
 
     def _learn_command(self, sql: str) -> Known:
         lexical = classify(sql, self.dialect)
-        return self.native.learn_sqlite(sql, "other", False, lexical.dirties, Description(sql))
+        return self.native.learn_sqlite(sql, "other", False, 0, lexical.dirties, Description(sql))
 
     def check(self, conn: int, token: int, text: Text) -> bool:
         """Have SQLite compile it; what the engine makes of several statements is its own affair."""
@@ -110,7 +118,7 @@ class FullSqliteDriver(SqliteDialect):
         # EXPLAIN of a text that was compiled before tells of tables as they were then: the number makes it another one.
         description.sql = f"EXPLAIN /* {next(self._checks)} */ {description.sql}"
         description.lock, description.writes, description.tag = Lock.READ, False, "EXPLAIN"
-        known = self.native.learn_sqlite(text.sql, "other", False, False, description)
+        known = self.native.learn_sqlite(text.sql, "other", False, 0, False, description)
         self.native.run(conn, token, [(known, (None,) * description.count, None, STATUS)])
         return True
 

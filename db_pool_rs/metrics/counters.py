@@ -29,6 +29,7 @@ class PoolMetrics:
     connect_failures: int = 0
     lost: int = 0
     acquired: int = 0
+    alone: dict[str, int] = field(default_factory=dict)
     group_size: Histogram = field(default_factory=Histogram)
     wait: Histogram = field(default_factory=Histogram)
     run: Histogram = field(default_factory=Histogram)
@@ -37,6 +38,7 @@ class PoolMetrics:
 
     def snapshot(self, gauges: PoolGauges, now: float) -> PoolStats:
         """Everything at this moment; `now` is the clock that was passed to `rate.add`."""
+        from ..guard.verdicts import REASONS
         from . import PoolStats
 
         return PoolStats(
@@ -52,6 +54,7 @@ class PoolMetrics:
             connect_failures=self.connect_failures,
             lost=self.lost,
             acquired=self.acquired,
+            ran_alone={reason: self.alone.get(reason, 0) for reason in REASONS},
             queries_per_second=self.rate.rate(now),
             group_size=self.group_size.summary(whole=True),
             wait_ms=self.wait.summary(scale=1000.0),

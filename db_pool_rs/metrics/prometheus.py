@@ -1,6 +1,7 @@
 """Metrics in Prometheus' text format (version 0.0.4): names, help and units by its conventions.
 
-Counters end in `_total`, times are seconds, memory is bytes. Labels are `pool` and `mode`, and for connections `state`.
+Counters end in `_total`, times are seconds, memory is bytes. Labels are `pool` and `mode`, for connections `state`, for
+statements that ran alone `reason`.
 :func:`families` says the same as data, for exporters that have a format of their own.
 """
 
@@ -81,6 +82,9 @@ def families(metrics: Metrics) -> Iterator[Family]:
         yield Family(f"db_pool_{name}_total", "counter", doc, [Sample("", of, s[field]) for of, s in labelled])
     for field, (name, doc) in GAUGES.items():
         yield Family(f"db_pool_{name}", "gauge", doc, [Sample("", of, float(s[field])) for of, s in labelled])
+    alone = [sample for of, stats in labelled for sample in _by_reason(of, stats)]
+    doc = "Statements that ran on a connection of their own, by the reason."
+    yield Family("db_pool_ran_alone_total", "counter", doc, alone)
     states = [sample for of, stats in labelled for sample in _by_state(of, stats)]
     yield Family("db_pool_connections", "gauge", "Connections by what they are doing.", states)
     for field, (name, doc, divisor) in HISTOGRAMS.items():
@@ -91,6 +95,11 @@ def families(metrics: Metrics) -> Iterator[Family]:
 def _by_state(labels: dict[str, str], stats: PoolStats) -> Iterator[Sample]:
     for field, state in STATES.items():
         yield Sample("", {**labels, "state": state}, stats[field])
+
+
+def _by_reason(labels: dict[str, str], stats: PoolStats) -> Iterator[Sample]:
+    for reason, count in stats.ran_alone.items():
+        yield Sample("", {**labels, "reason": reason}, count)
 
 
 def _buckets(labels: dict[str, str], summary: HistogramSummary, divisor: float) -> Iterator[Sample]:

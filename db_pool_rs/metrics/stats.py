@@ -52,9 +52,12 @@ class PoolStats(PoolGauges):
 
     statements: answered, with or without success; errors: answered with an error. groups: sent as one, those of a
     single statement included; group_size: statements per group; broken_up: groups rolled back and re-sent alone;
-    resent: their statements. cancelled: calls given up by the caller; timeouts: by a deadline. connects,
-    connect_failures, lost: connections. acquired: sessions lent. wait_ms: from the call until sent (or lent); run_ms:
-    from sent until answered; hold_ms: how long sessions were held. queries_per_second: over the last ten seconds.
+    resent: their statements. ran_alone: statements that ran on a connection of their own, by the reason: class
+    (SESSION and other statements), settings (of the pool or the database), catalogue (it was not read yet, or
+    cannot be), guard (what `pool.explain` tells), cost (slow, unknown, or failed lately). cancelled: calls given up
+    by the caller; timeouts: by a deadline. connects, connect_failures, lost: connections. acquired: sessions lent.
+    wait_ms: from the call until sent (or lent); run_ms: from sent until answered; hold_ms: how long sessions were
+    held. queries_per_second: over the last ten seconds.
     """
 
     statements: int
@@ -68,6 +71,7 @@ class PoolStats(PoolGauges):
     connect_failures: int
     lost: int
     acquired: int
+    ran_alone: Mapping[str, int]
     queries_per_second: float
     group_size: HistogramSummary
     wait_ms: HistogramSummary

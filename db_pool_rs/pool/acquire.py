@@ -166,7 +166,7 @@ class Borrowings:
     async def _clean(self, session: Session, ending: bool) -> None:
         runner = self._runner
         try:
-            await runner.in_time(session.conn, self._restore(session, ending))
+            await runner.in_time(session.conn, self._restore(session, ending), runner.clean_timeout)
         except Exception as error:
             silent = isinstance(error, Expired)
             if silent or session.user.error is None:

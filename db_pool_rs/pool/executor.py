@@ -10,13 +10,14 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from .. import forks
 from ..aio import Expired
 from ..conninfo import ConnectConfig
 from ..drivers.base import ROWS, Database, Link
 from ..errors import ConnectFailed, ConnectionLost, Error
+from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
 from ..scheduler.model import Statement
 from ..scheduler.waiter import Waiter
@@ -27,7 +28,9 @@ from .outages import Outages
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
+    from ..scheduler.cost import Text
     from ..scheduler.limits import Limits
+    from ..sql import StatementClass
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -37,11 +40,24 @@ T = TypeVar("T")
 _ENDING = 5.0
 
 
+def _nothing() -> None:
+    """Nobody asks."""
+
+
 class Lent(Protocol):
     """A connection that somebody has to himself."""
 
     id: int
     link: Any
+
+
+class Experience(NamedTuple):
+    """Of a text: how often it was answered, expected seconds, whether it is grouped now, and its types known."""
+
+    seen: int
+    mean: float
+    fast: bool
+    prepared: bool
 
 
 class Service(ABC):
@@ -53,8 +69,10 @@ class Service(ABC):
         #: The numbers of the rules, as the pool was made with them.
         self.limits = limits
         self.loop = loop
-        #: How long a new connection may take to be prepared after its login, and a used one to be cleaned, in seconds.
-        self.patience = _patience(config, limits)
+        #: How long a new connection may take to be prepared after its login, in seconds.
+        self.prepare_timeout = config.target.connect_timeout if isinstance(config.target, ConnectConfig) else None
+        #: How long a used one may take to be cleaned: not as long as those who wait for it.
+        self.clean_timeout = _shorter(self.prepare_timeout, limits.acquire_timeout)
         self.metrics = PoolMetrics()
         self.last_error: Exception | None = None
         self.outages = Outages(config.name, loop)
@@ -63,8 +81,8 @@ class Service(ABC):
         self.on_lend: Callable[[Any, Waiter], None]
         #: Called if the database does not allow groups; set by the pool.
         self.stop_grouping: Callable[[], None]
-        #: Called if texts with backslashes are to be read otherwise from now on; set by the pool.
-        self.read_again: Callable[[], None]
+        #: Called when a statement fails in a way that makes one ask whether the catalogue has changed.
+        self.on_suspicion: Callable[[], None] = _nothing
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._users: dict[int, Exclusive] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -127,6 +145,14 @@ class Service(ABC):
         """A snapshot of what the pool is doing and has done."""
 
     @abstractmethod
+    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+        """Texts are of another class than they seemed, or may be grouped, or no longer."""
+
+    @abstractmethod
+    def experience(self, text: Text) -> Experience:
+        """What is known of a text from its executions."""
+
+    @abstractmethod
     def running(self) -> Iterable[tuple[float, str]]:
         """What runs on shared connections: for how many seconds, and a text."""
 
@@ -184,18 +210,18 @@ class Service(ABC):
         user = self._users[conn.id] = Exclusive(conn.link, self.loop, self.driver)
         return user
 
-    async def in_time(self, conn: Lent, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work` on a connection that serves nobody meanwhile; Expired after `patience` seconds.
+    async def in_time(self, conn: Lent, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
+        """The result of `work` on a connection that serves nobody meanwhile; Expired after `timeout` seconds.
 
         What is under way on the connection then is told that it is lost, and the caller is to close it.
         """
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        done, _ = await asyncio.wait((task,), timeout=self.patience)
+        done, _ = await asyncio.wait((task,), timeout=timeout)
         if done:
             return task.result()
-        reason = f"no answer within {self.patience:g} s"
+        reason = f"no answer within {timeout:g} s"
         user = self._users.get(conn.id)
         if user is not None:
             user.lost(ConnectionLost(reason, sent=user.busy), user.busy)
@@ -214,12 +240,12 @@ class Service(ABC):
     async def prepare(self, conn: Lent) -> float | None:
         """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made.
 
-        ConnectFailed if that takes longer than `patience`.
+        ConnectFailed if that takes longer than `prepare_timeout`.
         """
         if self.driver.question is None and self.on_init is None:
             return None
         try:
-            return await self.in_time(conn, self._prepare(conn))
+            return await self.in_time(conn, self._prepare(conn), self.prepare_timeout)
         except Expired as error:
             message = f"a new connection was not prepared in time (connect_timeout, after its login): {error}"
             raise ConnectFailed(message) from None
@@ -245,16 +271,18 @@ class Service(ABC):
             self._users.pop(conn.id, None)
         row = statement.value[0]
         conn.link.told(int(row[-1]))
-        before = self.driver.escapes
         if not self.driver.answered(row):
             self.ungroup()
-        if self.driver.escapes is not before:
-            self.read_again()
         return user.seconds
 
     def ungroup(self) -> None:
         """The database does not allow groups."""
         self.stop_grouping()
+
+    def note_failure(self, error: Exception) -> None:
+        """A statement on a shared connection failed."""
+        if getattr(error, "sqlstate", None) in UNDEFINED:
+            self.on_suspicion()
 
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared; whether to try again cannot help."""
@@ -305,10 +333,9 @@ class Service(ABC):
         logger.info("%s", error)
 
 
-def _patience(config: PoolConfig, limits: Limits) -> float | None:
-    target = config.target
-    seconds = target.connect_timeout if isinstance(target, ConnectConfig) else limits.acquire_timeout
-    return None if seconds is None or seconds == float("inf") else seconds
+def _shorter(timeout: float | None, other: float) -> float | None:
+    seconds = other if timeout is None else min(timeout, other)
+    return None if seconds == float("inf") else seconds
 
 
 def _forget_error(task: asyncio.Task[Any]) -> None:

@@ -20,11 +20,13 @@ from ..sql import StatementClass
 from .acquire import Acquire, Borrowings, PoolTransaction
 from .executor import Service
 from .failures import connect_failed
+from .guarding import Guarding
 from .queries import Texts, limits_for, nothing
 from .session import Session
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
+    from ..guard import Explanation
     from ..metrics import PoolStats
     from .connection import Connection
 
@@ -73,6 +75,7 @@ class Pool:
         self._runner: Service | None = None
         self._take_in: Callable[[Statement], None]
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._guarding = Guarding(config, self, self._texts, driver)
         self._borrowings = Borrowings(self)
         self._state = "new"
         self._pid = os.getpid()
@@ -161,8 +164,7 @@ class Pool:
         self._loop = get_running_loop()
         runner = self._service(self._loop)
         self._borrowings.attach(runner)
-        runner.stop_grouping = self._texts.stop_grouping
-        runner.read_again = self._texts.read_again
+        self._guarding.attach(runner)
         self._runner = runner
         self._state = "open"
         _pools.add(self)
@@ -191,6 +193,7 @@ class Pool:
         self._check_loop()
         if self._state != "closed":
             self._state = "closing"
+            self._guarding.stop()
             runner.shut_down()
             try:
                 await asyncio.wait_for(runner.until(runner.drained), timeout)
@@ -234,6 +237,14 @@ class Pool:
         if self._runner is None:
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
         return self._runner.stats()
+
+    def explain(self, sql: str) -> Explanation:
+        """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.
+
+        Nothing is sent. The reason names the way through the database: docs/guard.md.
+        """
+        self._open_runner()
+        return self._guarding.explain(self._texts.look_up(sql))
 
     @property
     def closed(self) -> bool:

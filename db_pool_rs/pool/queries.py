@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import ROWS, Database
 from ..errors import ArgumentError, InterfaceError
+from ..guard import Verdict, Verdicts
 from ..record import Record, Status
 from ..scheduler.cost import CostLimits, Text
 from ..scheduler.limits import Limits
 from ..sql import StatementClass, classify
+from ..sql.names import Names, names_in
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -27,6 +30,7 @@ _TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
 #: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
+_SHARED = (StatementClass.READ, StatementClass.WRITE)
 
 
 class Texts:
@@ -36,38 +40,48 @@ class Texts:
         #: Texts that may be sent on a shared connection as they are.
         self.known: dict[str, Text] = {}
         self._others: dict[str, Text] = {}
+        #: Texts that only sessions have sent: no guard decides about them.
+        self._sessions: dict[str, Text] = {}
         self._driver = driver
         self._alone = config.alone_functions
-        self._groupable = {
-            StatementClass.READ: config.pipelining != "off",
-            StatementClass.WRITE: config.pipelining == "auto",
-        }
+        self.verdicts = Verdicts(config, driver.dialect)
+        #: Called when a text comes that the guard decides about.
+        self.on_guarded: Callable[[], None] = _nothing
 
-    def stop_grouping(self) -> None:
-        """The database does not allow it: every statement goes alone."""
-        self._groupable.clear()
-        for text in self.known.values():
-            text.groupable = False
+    def judge(self, text: Text) -> Verdict:
+        """What may be done with a text, as far as the guard knows."""
+        names: Names | None = text.names
+        verdict = self.verdicts.judge(text.lexical, None if names is None else self.verdicts.names_for(names, text.sql))
+        text.why, text.reason, text.keys = verdict.why, verdict.reason, verdict.keys
+        text.dirties = verdict.dirties
+        return verdict
 
-    def read_again(self) -> None:
-        """What backslashes mean on this server is known by now, or is another thing than before."""
-        for table in (self.known, self._others):
-            for text in [text for text in table.values() if text.lexical.backslashes]:
-                text.groupable = False
-                del table[text.sql]
+    def judge_again(self) -> Iterator[tuple[Text, StatementClass, bool]]:
+        """The guard knows more, or less: the texts that are of another class now, or may be grouped, or no longer."""
+        for text in list(self.known.values()):
+            before = (text.kind, text.groupable, text.why, text.dirties, text.keys)
+            verdict = self.judge(text)
+            if before != (verdict.kind, verdict.groupable, verdict.why, verdict.dirties, verdict.keys):
+                yield text, verdict.kind, verdict.groupable
+
+    def look_up(self, sql: str) -> Text:
+        """The entry that a text has, or would have, for calls on the pool; nothing is refused."""
+        if not isinstance(sql, str):
+            raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
+        return self.known.get(sql) or self._others.get(sql) or self._read(sql, shared=True)
 
     def learn(self, sql: str, shared: bool) -> Text:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
-        text = self.known.get(sql) or self._others.get(sql)
+        text = self.known.get(sql) or self._others.get(sql) or (None if shared else self._sessions.get(sql))
         if text is None:
-            text = self._read(sql)
+            text = self._read(sql, shared)
         if shared and text.sql in self._others:
             _refuse(text)
         return text
 
-    def _read(self, sql: str) -> Text:
+    def _read(self, sql: str, shared: bool) -> Text:
         _check(sql)
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.streams:
@@ -75,11 +89,15 @@ class Texts:
                 "COPY FROM STDIN and TO STDOUT carry data besides the statement: on a connection from acquire(), "
                 "copy_to_table() and copy_records_to_table() take them in, copy_from_table() and copy_from_query() out"
             )
-        if lexical.backslashes and self._driver.escapes is not False:
-            lexical = lexical.carefully()
-        text = Text(sql, lexical, self._groupable.get(lexical.kind, False))
+        text = Text(sql, lexical, groupable=False)
+        if self.verdicts.needed:
+            text.names = names_in(sql)
+            if shared and lexical.kind in _SHARED:
+                self.on_guarded()
+        verdict = self.judge(text)
+        text.kind, text.groupable = verdict.kind, verdict.groupable
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
-        table = self._others if unfit else self.known
+        table = self._others if unfit else self.known if shared or not self.verdicts.needed else self._sessions
         if len(table) >= MOST_TEXTS:
             for old in list(table)[: MOST_TEXTS // 2]:
                 del table[old]
@@ -101,6 +119,10 @@ def _check(sql: str) -> None:
         sql.encode()
     except UnicodeEncodeError as error:
         raise InterfaceError(f"SQL must not contain a lone surrogate, as at position {error.start + 1}") from None
+
+
+def _nothing() -> None:
+    """There is no guard yet."""
 
 
 def nothing(args: tuple[Any, ...], want: bool) -> list[Record] | Status:

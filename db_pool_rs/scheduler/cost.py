@@ -44,12 +44,16 @@ class CostLimits:
 class Text:
     """One statement text as the pool knows it: lexical class, cost, and what the driver learned of it.
 
-    ``groupable`` says whether its class may be grouped at all under the pool's settings; ``fast`` adds what experience
-    says. ``description`` belongs to the driver (parameter and result types) and is None until the server was asked.
+    ``groupable`` says whether it may be grouped at all, ``why`` in a word why not, ``reason`` in full; ``fast`` adds
+    what experience says. ``dirties`` says whether it may leave something on its session, ``keys`` whether a group with
+    it checks deferred keys at once. ``names`` are kept for the guard. ``description`` belongs to the driver (parameter
+    and result types) and is None until the server was asked. ``own``: it belongs to one call on a session that sees
+    other tables and types than the pool's other connections; what is prepared for it has no name.
     """
 
     __slots__ = (
-        "description", "fast", "groupable", "held_until", "kind", "lexical", "mean", "peak", "seen", "size", "sql",
+        "description", "dirties", "fast", "groupable", "held_until", "keys", "kind", "lexical", "mean", "names", "own",
+        "peak", "reason", "seen", "size", "sql", "why",
     )  # fmt: skip
 
     def __init__(self, sql: str, lexical: Lexical, groupable: bool) -> None:
@@ -57,6 +61,12 @@ class Text:
         self.lexical = lexical
         self.kind: StatementClass = lexical.kind
         self.groupable = groupable
+        self.dirties = lexical.dirties
+        self.keys = False
+        self.why = "class"
+        self.reason: str | None = None
+        self.names: Any = None
+        self.own = False
         self.fast = False
         self.seen = 0
         self.mean = 0.0
@@ -75,6 +85,9 @@ class Text:
             self.peak = max(seconds, self.peak * PEAK_DECAY)
             self.size += (size - self.size) * (RISE if size < self.size else FALL)
         self.seen += count
+        return self._judge(limits)
+
+    def _judge(self, limits: CostLimits) -> bool:
         fast = (
             self.groupable
             and self.seen >= limits.probes
@@ -85,6 +98,12 @@ class Text:
         flipped = fast is not self.fast
         self.fast = fast
         return flipped
+
+    def permit(self, kind: StatementClass, groupable: bool, limits: CostLimits) -> bool:
+        """It is of another class, or may be grouped, or no longer; True if its statements belong to another queue."""
+        other_kind = kind is not self.kind
+        self.kind, self.groupable = kind, groupable
+        return self._judge(limits) or other_kind
 
     def failed(self, now: float, limits: CostLimits) -> bool:
         """Its execution failed: keep it out of groups for a while. True if it could be grouped until now."""

@@ -76,6 +76,13 @@ class Scheduler(Upkeep):
                 self._cancel(conn, now)
         return self._take_actions()
 
+    def regroup(self, text: Text, kind: StatementClass, groupable: bool, now: float) -> list[Action]:
+        """A text is of another class than it seemed, or may be grouped, or no longer: the guard says so."""
+        if text.permit(kind, groupable, self.limits.cost):
+            self.queues.rehome(text, now)
+            self._dispatch(now)
+        return self._take_actions()
+
     # -- events from connections ---------------------------------------------------------------------------------
 
     def finished(self, conn: Conn, ok: bool, now: float, seconds: float, size: float) -> list[Action]:
@@ -203,7 +210,9 @@ class Scheduler(Upkeep):
         conn = self.idle.pop()
         if isinstance(head, Statement):
             conn.state = State.ALONE
-            conn.unclean = head.text.lexical.dirties
+            why = "cost" if head.text.groupable else head.text.why
+            self.alone[why] = self.alone.get(why, 0) + 1
+            conn.unclean = head.text.dirties
             self._send(conn, [head], now)
         else:
             head.state = SENT

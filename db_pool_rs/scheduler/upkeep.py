@@ -46,6 +46,8 @@ class Upkeep:
         self.refused = False
         self.retry_at = 0.0
         self.broken_up = 0
+        #: Statements that ran alone, by the reason.
+        self.alone: dict[str, int] = {}
         self.resent = 0
         self._last_id = 0
         self._deadlines: list[tuple[float, int, Item]] = []

@@ -10,13 +10,13 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import CANCEL_UNDER_WAY, Driver, Link
 from ..errors import ConnectionLost
-from ..pool.executor import Service
+from ..pool.executor import Experience, Service
 from ..pool.failures import failure
 from ..pool.outages import reason_of
 from ..pool.session import CANCEL_TIMEOUT
@@ -30,6 +30,8 @@ from ..scheduler.waiter import Item, Reason, Waiter
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
+    from ..scheduler.cost import Text
+    from ..sql import StatementClass
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -278,7 +280,7 @@ class Runner(Service):
 
     async def _clean_up(self, conn: Conn) -> None:
         try:
-            await self.in_time(conn, self.clean(conn, self.use(conn)))
+            await self.in_time(conn, self.clean(conn, self.use(conn)), self.clean_timeout)
         except Exception as error:
             if conn.state is not State.CLOSED:
                 conn.link.close()
@@ -305,6 +307,8 @@ class Runner(Service):
 
     def _finished(self, conn: Conn, ok: bool, seconds: float, size: float) -> None:
         group = conn.group
+        if not ok and len(group) == 1 and group[0].error is not None:
+            self.note_failure(group[0].error)
         if ok or len(group) == 1:
             self.metrics.groups += 1
             self.metrics.group_size.record(len(group))
@@ -347,6 +351,17 @@ class Runner(Service):
             if conn.state in (State.ALONE, State.LANE) and conn.group:
                 yield now - conn.started, conn.group[0].text.sql
 
+    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+        """Texts are of another class than they seemed, or may be grouped, or no longer."""
+        for text, kind, groupable in changes:
+            self.perform(self.scheduler.regroup(text, kind, groupable, self.loop.time()))
+
+    def experience(self, text: Text) -> Experience:
+        """What is known of a text from its executions."""
+        now = self.loop.time()
+        fast = text.fast and now >= text.held_until
+        return Experience(text.seen, text.mean, fast, text.description is not None)
+
     def opening(self) -> bool:
         """Whether a connect is under way."""
         return self.scheduler.counts()[State.OPENING] > 0
@@ -377,6 +392,7 @@ class Runner(Service):
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done."""
         self.metrics.broken_up, self.metrics.resent = self.scheduler.broken_up, self.scheduler.resent
+        self.metrics.alone = self.scheduler.alone
         return self.metrics.snapshot(self.gauges(), self.loop.time())
 
 

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from db_pool_rs.errors import DatabaseError
 
+from .guarding import guarded
+
 SETUP = """
 CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0), owner text);
 CREATE TABLE audit (id serial PRIMARY KEY, what text);
@@ -86,6 +88,7 @@ async def _prepare(pool: Any) -> None:
 
 async def _teach(pool: Any) -> None:
     """Run every text until it is known to be fast, without lasting effects where that is possible."""
+    await guarded(pool, CALLS["child"][0])
     for _ in range(4):
         await pool.fetch(CALLS["read"][0], 1)
         await pool.fetch(CALLS["divide"][0], 1)

@@ -57,8 +57,9 @@ class FarProxy:
             self.proxy.truncate(bytes_, TO_CLIENT, reset=True, links="live")
             self.proxy.resume()
 
+        there = list(self.proxy.links)
         self._call(change)
-        self._wait(self.proxy.wait_closed())
+        self._wait(self.proxy.wait_until(lambda: not any(link in self.proxy.links for link in there)))
 
     def reset(self) -> None:
         """Reset every connection."""

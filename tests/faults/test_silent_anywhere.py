@@ -27,7 +27,8 @@ Step = Callable[[], Awaitable[Any]]
 class Life:
     """A pool, and what is asked of it, step by step."""
 
-    def __init__(self, open_pool: Any, dsn: str) -> None:
+    def __init__(self, open_pool: Any, dsn: str, init: Any) -> None:
+        self._init = init
         self._open_pool = open_pool
         self._dsn = f"{dsn}?connect_timeout={DEADLINE}"
         self.pool: Any = None
@@ -65,14 +66,13 @@ class Life:
             self.errors.append(error)
 
     async def _open(self) -> None:
-        async def init(conn: Any) -> None:
-            await conn.execute("SELECT 'prepared by init'")
-
-        self.pool = await self._open_pool(self._dsn, min_size=0, max_size=1, command_timeout=DEADLINE, init=init)
+        options = {"min_size": 0, "max_size": 1, "command_timeout": DEADLINE, "init": self._init}
+        self.pool = await self._open_pool(self._dsn, **options)
 
     async def _statement(self) -> None:
         for number in range(2):
             assert await self.pool.fetchval("SELECT $1::int", number) == number
+        await self.pool.execute("SELECT set_config('application_name', 'x', false)")  # there is something to reset
 
     async def _session(self) -> None:
         async with self.pool.transaction(timeout=DEADLINE) as conn:
@@ -94,13 +94,18 @@ class Life:
             await conn.copy_to_table("numbers", source=rows())
 
 
+async def _prepare(conn: Any) -> None:
+    await conn.execute("SELECT 'prepared by init'")
+
+
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("init", [None, _prepare])
 async def test_a_server_that_falls_silent_at_any_byte_holds_nothing(
-    open_pool: Any, pg_server: Any, pg_database: str
+    open_pool: Any, pg_server: Any, pg_database: str, init: Any
 ) -> None:
     pg_server.sql("CREATE TABLE numbers (n int)", pg_database.rpartition("/")[2])
     async with FaultProxy("127.0.0.1", pg_server.port) as proxy:
-        life = Life(open_pool, proxy.dsn(pg_database))
+        life = Life(open_pool, proxy.dsn(pg_database), init)
         await life.run()
         await life.serves()
         await life.end()
@@ -110,7 +115,7 @@ async def test_a_server_that_falls_silent_at_any_byte_holds_nothing(
     async def lived(silent_after: int) -> bool:
         async with FaultProxy("127.0.0.1", pg_server.port) as proxy:
             proxy.silence(silent_after, TO_CLIENT, links="new")
-            life = Life(open_pool, proxy.dsn(pg_database))
+            life = Life(open_pool, proxy.dsn(pg_database), init)
             await life.run()
             told = bool(life.errors)
             proxy.silence(None, links="new")

@@ -47,7 +47,9 @@ class Client:
         group = []
         for sql, *args in calls:
             text = self.texts.setdefault(sql, Text(sql, classify(sql), groupable=True))
-            group.append(Statement(text, tuple(args), want, None))
+            statement = Statement(text, tuple(args), want, None)
+            statement.conn = self.link  # as the pool marks its own, which are not a session's
+            group.append(statement)
         answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.link.start(group, lambda ok, seconds, size: answered.set_result(ok))
         return await answered, group

@@ -298,6 +298,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "leak_after": st.none() | seconds,
     "retry": st.sampled_from(["off", "reads"]),
     "alone_functions": st.lists(st.text(min_size=1)),
+    "shared_functions": st.lists(st.text(min_size=1)),
+    "guard_refresh": seconds,
     "thread_pool_size": st.integers(1, 64),
     "group_max": st.integers(1, 100),
     "stall_ms": seconds,
@@ -318,7 +320,7 @@ def test_a_config_can_be_made_of_another_ones_fields(options: dict[str, Any]) ->
     again = make(**{name: getattr(config, name) for name in rules(PoolConfig)})
     assert again == config
     for name, value in options.items():
-        if value is not None and name != "alone_functions":
+        if value is not None and name not in ("alone_functions", "shared_functions"):
             assert getattr(config, name) == value
 
 

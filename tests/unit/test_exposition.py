@@ -59,7 +59,7 @@ def test_names_follow_the_conventions() -> None:
         assert family.type in ("counter", "gauge", "histogram")
         assert family.documentation.endswith(".")
         for sample in family.samples:
-            assert set(sample.labels) - {"le", "state"} <= {"pool", "mode"}
+            assert set(sample.labels) - {"le", "state", "reason"} <= {"pool", "mode"}
             assert (family.type == "counter") == sample.name.endswith("_total")
 
 

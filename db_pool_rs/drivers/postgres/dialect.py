@@ -2,22 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ...aio import Answer
 from ...config import PoolConfig
 from ...errors import InterfaceError
+from ...sql import StatementClass
 
+if TYPE_CHECKING:
+    from ...scheduler.cost import Text
+    from ...scheduler.model import Statement
+
+_ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
-#: What a new session is asked: how strings are read, whether statements of a group share a snapshot, and whether floats
-#: in text are exact.
+#: What a new session is asked: whether statements of a group share a snapshot, and whether floats in text are exact.
 QUESTION = "SELECT " + ", ".join(
-    f"pg_catalog.current_setting('{name}')"
-    for name in ("standard_conforming_strings", "default_transaction_isolation", "extra_float_digits")
+    f"pg_catalog.current_setting('{name}')" for name in ("default_transaction_isolation", "extra_float_digits")
 )
+
+
+#: Deferred keys are checked at the end of each statement, as if it ran alone (rule 8.3). Bare, outside a
+#: transaction block, the command would write a WARNING into the server's log each time.
+CHECK_KEYS = "DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$"
+
+
+def alters_schema(text: Text) -> bool:
+    """Whether a text that succeeds may change types, or what the guard has found. What is temporary does not."""
+    return text.lexical.command in _ALTERING and text.kind is StatementClass.OTHER
+
+
+def is_shared(group: Sequence[Statement]) -> bool:
+    """Whether a group is the pool's, of several callers; else it is a session's."""
+    return len(group) > 1 and group[0].conn is not None
+
+
+def checks_keys(group: Sequence[Statement]) -> bool:
+    """Whether a group begins with :data:`CHECK_KEYS`."""
+    if len(group) < 2 or group[0].text.kind is not StatementClass.WRITE or not is_shared(group):
+        return False
+    return any(statement.text.keys for statement in group)
+
+
+def _nothing() -> None:
+    """Nobody asks."""
 
 
 class PostgresDialect:
@@ -30,13 +60,13 @@ class PostgresDialect:
     answer: type[Answer[Any]] = Answer
 
     def __init__(self, config: PoolConfig) -> None:
+        #: Called when DDL was executed.
+        self.on_altered: Callable[[], None] = _nothing
         self.question: str | None = QUESTION
-        self.escapes: bool | None = None
 
     def answered(self, values: Sequence[Any]) -> bool:
         """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""
-        strings, isolation, _ = values
-        self.escapes = bool(self.escapes) or strings != "on"
+        isolation, _ = values
         return bool(isolation == "read committed")
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:

@@ -6,6 +6,7 @@ Mode balanced inherits from it, with another binding of libpq; psycopg is import
 from __future__ import annotations
 
 import time
+from random import getrandbits
 from typing import TYPE_CHECKING
 
 from ...conninfo import ConnectConfig
@@ -37,6 +38,8 @@ class PostgresDriver(PostgresDialect):
         self.max_statements = config.max_statements
         #: Prepared statements have names. Given up where a proxy turns out to mix up server connections.
         self.named = config.max_statements > 0
+        #: A name was taken: until it is known whether a proxy deals statements out to other connections, none is used.
+        self.doubted = False
         self._target = config.target
         #: Of descriptions: part of their names, so that a text described anew has another one.
         self.version = 0
@@ -49,23 +52,30 @@ class PostgresDriver(PostgresDialect):
     def describe(self, text: Text) -> None:
         """Only the server knows the types."""
 
+    def described(self, text: Text, result: PGresult) -> Description:
+        """What a result tells of a text."""
+        described = self.description_type.of_result(text.sql, result, self.version)
+        if text.own:  # a name would be that of the text under the search path of the others
+            described.name = b""
+        return described
+
     def learn(self, text: Text, result: PGresult) -> None:
         """The server answered a Describe. What was known of the text stays if it is still right."""
         known: Description | None = text.description
-        found = self.description_type.of_result(text.sql, result, self.version)
+        found = self.described(text, result)
         if known is not None and known.agrees(found):
             known.learned = found.learned
             return
         if known is not None:
             self.forget(text, known)
-            found = self.description_type.of_result(text.sql, result, self.version)
+            found = self.described(text, result)
         text.description = found
 
     def direct(self, text: Text, result: PGresult) -> Description:
         """Rows of a text that was run without asking first; if it is worth preparing, the pool knows it from now on."""
         if text.lexical.command in PREPARABLE and text.description is None:
-            text.description = self.description_type.of_result(text.sql, result, self.version)
-        described = self.description_type.of_result(text.sql, result, self.version)
+            text.description = self.described(text, result)
+        described = self.described(text, result)
         described.result_format = int(result.fformat(0)) if described.oids else 0
         return described
 
@@ -74,6 +84,16 @@ class PostgresDriver(PostgresDialect):
         if text.description is described:
             text.description = None
             self.version += 1
+
+    def doubt_names(self) -> None:
+        """A name was taken on a connection. The next names are none that anybody can have guessed."""
+        if self.named:
+            self.named, self.doubted = False, True
+        self.version += getrandbits(48)
+
+    def judge_names(self, direct: bool) -> None:
+        """Whether a connection leads to the process that it was opened to. If not, names mean nothing there."""
+        self.named, self.doubted = self.doubted and direct, False
 
     def doubts(self, text: Text) -> bool:
         """Whether the types of a text may have changed; then they are forgotten, and the server is asked again."""
@@ -86,3 +106,4 @@ class PostgresDriver(PostgresDialect):
     def alter(self) -> None:
         """Tables were changed: what was learned before may be out of date."""
         self._altered = time.monotonic()
+        self.on_altered()

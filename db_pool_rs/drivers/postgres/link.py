@@ -13,19 +13,18 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from ...errors import ConnectionLost, DatabaseError, Error
-from ...errors.conditions import NAME_TAKEN, UNKNOWN_STATEMENT
+from ...errors import ConnectionLost, Error
 from ...record import Status
 from ...scheduler.model import Statement
-from ...sql import StatementClass
 from ..base import Done, LinkListener
+from .dialect import CHECK_KEYS, checks_keys, is_shared
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
 from .results import LONG, LongResults
-from .servererrors import server_error, server_is_leaving, was_idle
+from .servererrors import server_error, server_is_leaving, was_not_executed
 from .session_settings import is_kept
 from .socket import Wire
-from .staleness import alters, check_columns, may_heal
+from .staleness import PID, Healing, check_columns, first_format
 from .statements import Description, check_count, most_described
 
 if TYPE_CHECKING:
@@ -35,9 +34,6 @@ if TYPE_CHECKING:
 
 #: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 CHECK_AFTER = 1.0
-
-#: Statements that cannot commit before the Sync.
-_REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
 class PostgresLink(Wire):
@@ -56,11 +52,12 @@ class PostgresLink(Wire):
         #: The statement whose types the server is being asked for, and whether nothing is run.
         self._asked: Statement | None = None
         self._describing = False
-        #: What was prepared in front of statements of this group; an ALTER or DROP is not committed yet.
+        #: What was prepared in front of statements of this group; what is being prepared now, whether with a name.
         self._fresh: list[Description] = []
-        self._altered = False
-        self._ok = True
-        self._started, self._retried = 0.0, False
+        self._parsed: set[Description] = set()
+        self._named = driver.named
+        self._ok, self._started = True, 0.0
+        self._healing = Healing(driver, self._prepared)
         super().__init__(pgconn, listener, driver.libpq)
         self._used = monotonic()
         self._long = LongResults(self._loop)
@@ -75,12 +72,12 @@ class PostgresLink(Wire):
     def _begin(self, group: Sequence[Statement], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
         assert self._cancelling is None, "bug: a cancel request is under way"
-        self._group, self._done = group, done
-        self._sent, self._earlier, self._retried = 0, 0, False
+        self._group, self._done, self._sent, self._earlier = group, done, 0, 0
         if not group[0].text.groupable:
             self.settings.heard(group, self.in_transaction())
-        if self._fresh:
+        if self._fresh or self._healing.tried:
             self._fresh = []
+            self._healing.forget()
 
     def describe(self, statement: Statement, done: Done) -> None:
         """Ask for its types; see :class:`~db_pool_rs.drivers.base.Link`."""
@@ -90,7 +87,8 @@ class PostgresLink(Wire):
     def _continue(self) -> None:
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
         steps: list[Any] = []
-        self._steps, self._step = steps, 0
+        self._steps, self._step, self._named = steps, 0, self._driver.named
+        self._parsed.clear()
         now = monotonic()
         self._ok = self._encode_rest()
         if not self._ok:  # nothing is sent; the caller of `start` does not expect the answer before it returns
@@ -98,7 +96,10 @@ class PostgresLink(Wire):
             self._loop.call_soon(self._finish)
             return
         try:
-            if now - self._used > CHECK_AFTER:
+            if self._driver.doubted and not self.in_transaction():
+                self._pgconn.send_query_params(PID, None)
+                steps.append(PID)
+            if steps or now - self._used > CHECK_AFTER:
                 self._pgconn.pipeline_sync()
                 steps.append(None)
             self._started = now
@@ -110,7 +111,10 @@ class PostgresLink(Wire):
 
     def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
         """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
-        send, prepared, last = self._pgconn.send_query_prepared, self._prepared, None
+        send, prepared, last, named = self._pgconn.send_query_prepared, self._prepared, None, self._named
+        if not self._sent and checks_keys(group):
+            self._pgconn.send_query_params(CHECK_KEYS.encode(), None)
+            steps.append(b"")
         for statement in group[self._sent :] if self._sent else group:
             described = statement.text.description
             if described is None or self._describing:
@@ -119,11 +123,11 @@ class PostgresLink(Wire):
             else:
                 if described is not last:
                     last = described
-                    if not self._driver.named or described.name not in prepared.names:
+                    if not named or described.name not in prepared.names:
                         self._parse(described, steps)
                     prepared.touch(described.name)
-                    name = described.name if self._driver.named else b""
-                    formats, result_format = described.formats, described.result_format
+                    name = described.name if named else b""
+                    formats, result_format = described.formats, self._format(statement, described)
                 send(name, statement.params, formats, result_format)
                 steps.append(statement)
             self._sent += 1
@@ -131,7 +135,7 @@ class PostgresLink(Wire):
     def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         text = statement.text
-        if not (self._describing or self.settings.must_ask(statement)):
+        if not self._must_ask(statement):
             given = None if is_kept(text) else statement.described  # of this execution, or seen by its cursor
             best = 0 if given is None else given.best_format()
             self._pgconn.send_query_params(text.sql.encode(), None, result_format=best)
@@ -144,6 +148,10 @@ class PostgresLink(Wire):
         steps += (b"", text)
         return True
 
+    def _must_ask(self, statement: Statement) -> bool:
+        """Whether a text without a description cannot just be run, its rows coming as text."""
+        return self._describing or self._healing.suspect is not None or self.settings.must_ask(statement)
+
     def _encode_rest(self) -> bool:
         """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
 
@@ -153,13 +161,13 @@ class PostgresLink(Wire):
         self._asked = self._group[0] if self._describing else None
         if self._asked is not None:
             return True
-        several = len(self._group) > 1 and self._group[0].text.groupable
+        several = is_shared(self._group)
         for statement in self._group[self._sent :] if self._sent else self._group:
             described = statement.text.description
             try:
                 if described is None:
                     check_count(statement.args, self._most_described)
-                    if several and (self._describing or self.settings.must_ask(statement)):
+                    if several and self._must_ask(statement):
                         self._asked = statement
                         return True
                     described = statement.described
@@ -175,13 +183,18 @@ class PostgresLink(Wire):
 
     def _parse(self, described: Description, steps: list[Any]) -> None:
         """Prepare a known text on this connection, in front of its first use."""
-        name = described.name if self._driver.named else b""
+        name = described.name if self._named else b""
+        self._parsed.add(described)
         for old in self._prepared.surplus() if name else ():
             self._pgconn.send_query_params(b'DEALLOCATE "' + old + b'"', None)
             steps.append(old)
         self._pgconn.send_prepare(name, described.sql, described.param_oids)
         self._prepared.add(name)
         steps.append(described)
+
+    def _format(self, statement: Statement, described: Description) -> int:
+        fresh = described in self._parsed and described.result_format and self.settings.is_plain()
+        return first_format(statement) if fresh else described.result_format
 
     # -- receiving -----------------------------------------------------------------------------------------------
 
@@ -235,15 +248,16 @@ class PostgresLink(Wire):
     def _learn(self, target: Any, result: PGresult) -> None:
         """Something that was sent in front of a statement succeeded."""
         if isinstance(target, Description):
-            self._prepared.was_added(target.name)
+            self._prepared.was_added(target.name if self._named else b"")
             self._fresh.append(target)
+        elif target is PID:
+            self._driver.judge_names(result.get_value(0, 0) == b"%d" % self.pid)
         elif isinstance(target, bytes):
             self._prepared.was_dropped(target)
         elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
             self._driver.learn(target, result)
         else:
-            driver = self._driver
-            self._asked.described = driver.description_type.of_result(target.sql, result, driver.version)
+            self._asked.described = self._driver.described(target, result)
 
     def _failed(self, target: Any, result: PGresult, step: int) -> bool:
         """A step was not answered by a success; False if that was the end of the connection."""
@@ -260,10 +274,14 @@ class PostgresLink(Wire):
             self._die(error, sent=True)
             return False
         if result.status in COPIES:
-            self._die(server_error(result, None), sent=True)
+            self._die(error, sent=True)
             return False
+        if target is PID:
+            self._driver.judge_names(False)
+            return True
         self._ok = False
         culprit.error = error
+        self._healing.failed = target
         return True
 
     def _owner(self, step: int) -> Statement:
@@ -287,21 +305,17 @@ class PostgresLink(Wire):
         elif self._ok and self._sent < len(group):
             self.listener.on_round_trip(self, now - self._started)
             self._earlier = self._sent
-            self._continue()
+            self._ok = not self._healing.acquits(self._asked)
+            self._continue() if self._ok else self._finish()
         elif self._ok:
             if self._fresh:
                 check_columns(group, self._fresh, self._driver)
-            self._note_altering(group)
+            self._healing.note_altering(group, self)
             self._finish()
         else:
             self._prepared.settle()
             if not self._heal():
                 self._finish()
-
-    def _note_altering(self, group: Sequence[Statement]) -> None:
-        if self._altered or alters(group):
-            self._driver.alter()
-            self._altered = self.in_transaction()  # others see it when it is committed
 
     def _finish(self) -> None:
         """Decode and report the group."""
@@ -314,8 +328,7 @@ class PostgresLink(Wire):
             self._report(self._ok, size)
 
     def _report(self, ok: bool, size: int) -> None:
-        done, self._done, self._group, self._describing = self._done, None, (), False
-        self._steps = []  # a result belongs to its caller
+        done, self._done, self._group, self._describing, self._steps = self._done, None, (), False, []
         if done is not None:
             done(ok, monotonic() - self._started, size)
 
@@ -350,21 +363,12 @@ class PostgresLink(Wire):
         return Status(tag.decode())
 
     def _heal(self) -> bool:
-        """Forget a plan that is out of date; True if the statement, being alone, is prepared anew and sent again."""
+        """Forget what is out of date; True if the statement, being alone, is sent again."""
         group = self._group
         statement = next((one for one in group if one.error is not None), group[0])
-        error = statement.error
-        if not isinstance(error, DatabaseError) or not may_heal(statement, error):
+        if not self._healing.heal(statement) or len(group) > 1 or self.in_transaction():
             return False
-        if statement.described is not None:
-            self._prepared.discard(statement.described.name)
-            self._driver.forget(statement.text, statement.described)
-        mixed_up = error.sqlstate == NAME_TAKEN or (self._retried and error.sqlstate == UNKNOWN_STATEMENT)
-        if mixed_up:
-            self._driver.named = False  # a proxy deals statements out to other connections: names mean nothing there
-        if len(group) > 1 or self.in_transaction() or (self._retried and not mixed_up):
-            return False
-        self._retried, self._sent = True, 0
+        self._sent = 0
         statement.reset()
         self._continue()
         return True
@@ -378,14 +382,12 @@ class PostgresLink(Wire):
     def _die(self, error: Exception, sent: bool) -> None:
         """The connection is lost: close it and tell the listener, once."""
         cause = self._fatal or error
-        leaving = isinstance(cause, DatabaseError) and server_is_leaving(cause)
-        revocable = leaving and all(one.text.kind in _REVOCABLE for one in self._group)
-        if (revocable or was_idle(cause)) and self._step < len(self._steps) and not self._earlier:
-            sent = False  # the server gave up before it had executed the group, so it cannot have committed it
+        if self._step < len(self._steps) and not self._earlier and was_not_executed(cause, self._group):
+            sent = False
         running = self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()
-        self.listener.on_lost(self, cause, sent=sent and running, retire=leaving)
+        self.listener.on_lost(self, cause, sent=sent and running, retire=server_is_leaving(cause))
 
     def after_reset(self) -> None:
         """DISCARD ALL dropped the prepared statements too."""

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ... import errors
 from ...errors import ConnectionLost, DatabaseError
 from ...errors.conditions import LEAVING, WAS_IDLE
+from ...scheduler.model import Statement
+from ...sql import StatementClass
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
+#: Statements that cannot commit before the Sync.
+REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 #: The field of the code, as libpq wants it to be named.
 SQLSTATE = ord("C")
 
@@ -24,14 +29,21 @@ def server_error(result: PGresult, sql: str | None) -> DatabaseError:
     return errors.server_error(field, sql, lambda: result.get_error_message().strip())
 
 
-def server_is_leaving(error: DatabaseError) -> bool:
+def server_is_leaving(error: Exception) -> bool:
     """Whether the server said that it is shutting down or starting up."""
-    return error.sqlstate in LEAVING
+    return isinstance(error, DatabaseError) and error.sqlstate in LEAVING
 
 
-def was_idle(error: Exception) -> bool:
-    """Whether the server ended the session because it idled: what was on its way there was not executed."""
-    return isinstance(error, DatabaseError) and error.sqlstate in WAS_IDLE
+def was_not_executed(error: Exception, group: Sequence[Statement]) -> bool:
+    """Whether a session that ended with `error` cannot have executed what of `group` is unanswered.
+
+    A session that idled for too long took in nothing more. A server that was told to stop gives up what runs: what
+    cannot commit before the Sync is rolled back.
+    """
+    if not isinstance(error, DatabaseError):
+        return False
+    stopped = error.sqlstate in LEAVING and all(one.text.kind in REVOCABLE for one in group)
+    return stopped or error.sqlstate in WAS_IDLE
 
 
 def lost_error(error: Exception) -> ConnectionLost:

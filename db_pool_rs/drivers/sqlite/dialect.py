@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...aio import Answer
@@ -28,7 +28,6 @@ class SqliteDialect:
     #: Nothing to ask: the time of a statement is taken on its thread, without the way there.
     question: str | None = None
     #: Backslashes mean nothing in SQLite's strings.
-    escapes: bool | None = False
     read_lanes = 1
     max_write_lanes = 1
     #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
@@ -36,6 +35,7 @@ class SqliteDialect:
     answer: type[Answer[Any]] = Answer
 
     def __init__(self, config: PoolConfig) -> None:
+        self.on_altered: Callable[[], None]
         assert isinstance(config.target, SqliteConfig)
         self.settings = Settings.of(config.target, config.max_statements, f"dbp-{uuid.uuid4()}")
         self.patience = max(PATIENCE, config.target.busy_timeout)

@@ -119,6 +119,7 @@ pub fn options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
         cleans: get(dict, "cleans")?,
         asks_password: get(dict, "asks_password")?,
         slow: get(dict, "slow")?,
+        patience: get(dict, "patience")?,
     })
 }
 
@@ -191,6 +192,7 @@ pub fn counters<'py>(py: Python<'py>, gauges: &Gauges) -> PyResult<Bound<'py, Py
     ] {
         dict.set_item(name, value)?;
     }
+    dict.set_item("alone", gauges.ran_alone)?;
     Ok(dict)
 }
 

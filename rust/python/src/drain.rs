@@ -133,6 +133,11 @@ fn settle(pool: &Bound<'_, Pool>, answer: &Bound<'_, Answer>, outcome: Result<Py
     answer.get().settle(outcome, pool.get().done.bind(pool.py())).map(drop)
 }
 
+/// Whether a command with this tag may change tables, or what the guard has found.
+fn alters(tag: &str) -> bool {
+    ["ALTER ", "CREATE ", "DROP ", "IMPORT "].iter().any(|command| tag.starts_with(command))
+}
+
 /// What a statement's caller gets.
 fn outcome(
     pool: &Bound<'_, Pool>,
@@ -142,13 +147,12 @@ fn outcome(
     let py = pool.py();
     let handler = Handler(pool);
     let Pending { answer, text, want_rows, error, .. } = pending;
+    if matches!(&completion, Completion::Done { tag, shape: None, .. } if alters(tag)) {
+        pool.get().handle.alter();
+        handler.tell("altered", ())?;
+    }
     let outcome = match completion {
-        Completion::Done { tag, .. } if !want_rows => {
-            if tag.starts_with("ALTER ") || tag.starts_with("DROP ") {
-                pool.get().handle.alter();
-            }
-            Outcome::Value(status(py, &tag)?)
-        }
+        Completion::Done { tag, .. } if !want_rows => Outcome::Value(status(py, &tag)?),
         Completion::Done { rows, shape, settings, .. } => {
             let text = text.as_ref().map(|text| text.bind(py).get());
             match shaped(py, text, shape.as_ref(), &settings).and_then(|shape| Reading::begin(py, rows, shape)) {

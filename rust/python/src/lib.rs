@@ -13,6 +13,7 @@ mod calls;
 mod codec;
 mod convert;
 mod drain;
+mod guard;
 mod lent;
 mod mailbox;
 mod pool;

@@ -4,7 +4,7 @@
 use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -178,6 +178,17 @@ impl Pool {
         self.hand_over(&mut inner);
     }
 
+    /// Ask the engine, which waits for nobody and answers at once; None if there is none.
+    pub fn learn_from_engine<T: Send>(&self, py: Python<'_>, ask: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
+        let (sender, receiver) = channel();
+        let mut inner = self.inner();
+        (self.handle.is_here() && !inner.ended).then_some(())?;
+        inner.outbox.push(ask(sender));
+        self.hand_over(&mut inner);
+        drop(inner);
+        py.detach(move || receiver.recv_timeout(PATIENCE).ok())
+    }
+
     pub fn next(&self) -> u64 {
         self.last.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -246,17 +257,20 @@ impl Pool {
     }
 
     /// Tell the pool of a text.
+    #[allow(clippy::too_many_arguments)]
     fn learn(
         &self,
         sql: &str,
         kind: &str,
         groupable: bool,
+        why: usize,
         dirties: bool,
+        keys: bool,
         preparable: bool,
         asks: bool,
     ) -> PyResult<Text> {
         let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
-        let info = TextInfo { sql: sql.clone(), kind, groupable, dirties, preparable, asks };
+        let info = TextInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks };
         self.inner().outbox.push(Command::AddText(id, info)); // goes along with its first statement
         Ok(Text::new(id, sql, self.handle.clone()))
     }
@@ -267,12 +281,14 @@ impl Pool {
         sql: &str,
         kind: &str,
         groupable: bool,
+        why: usize,
         dirties: bool,
         description: &Bound<'_, PyAny>,
     ) -> PyResult<Text> {
         let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
         let described = sqlite::plan(description, kind)?.described(sql.clone());
-        let info = TextInfo { sql: sql.clone(), kind, groupable, dirties, preparable: true, asks: false };
+        let info =
+            TextInfo { sql: sql.clone(), kind, groupable, why, dirties, keys: false, preparable: true, asks: false };
         self.inner().outbox.push(Command::AddText(id, info));
         Ok(Text::planned(id, sql, self.handle.clone(), described))
     }
@@ -295,11 +311,6 @@ impl Pool {
     /// Whether floats in text are exact in a session as it begins.
     fn told(&self, py: Python<'_>, conn: u64, exact: bool) -> PyResult<()> {
         self.ask(py, Command::Told(ConnId(conn), exact))
-    }
-
-    /// The database does not allow groups.
-    fn stop_grouping(&self, py: Python<'_>) -> PyResult<()> {
-        self.ask(py, Command::StopGrouping)
     }
 
     /// Tables were changed: what is known of texts may be out of date.
@@ -333,15 +344,7 @@ impl Pool {
 
     /// How the pool stands, everything included that was asked for until now.
     fn gauges<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        if self.handle.is_here() && !self.inner().ended {
-            let (sender, receiver) = channel();
-            let mut inner = self.inner();
-            inner.outbox.push(Command::Look(sender));
-            self.hand_over(&mut inner);
-            drop(inner);
-            // The pool's thread waits for nobody, and answers at once.
-            py.detach(move || receiver.recv_timeout(PATIENCE).ok());
-        }
+        self.learn_from_engine(py, Command::Look);
         convert::gauges(py, &self.handle.pool.gauges())
     }
 

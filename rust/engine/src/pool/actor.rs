@@ -9,12 +9,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::backend::{Backend, Connector, Key};
+use super::healing::Suspect;
 use super::member::{self, Events, Job};
 use super::texts::Texts;
 use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
 use crate::rules::items::ById;
 use crate::rules::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
-use crate::wire::{Described, Feed, Lost};
+use crate::wire::{Described, Feed, Lost, Stale};
 
 /// How long connections may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -56,7 +57,12 @@ pub(super) struct Member {
     pub(super) asked: Option<ItemId>,
     /// Statements whose arguments are being asked for.
     pub(super) missing: usize,
-    pub(super) retries: u32,
+    /// Causes for which the statement was sent again.
+    pub(super) tried: Vec<Stale>,
+    /// Its types are asked for again, since it failed.
+    pub(super) suspect: Option<Suspect>,
+    /// The server is asked which process it is.
+    pub(super) probing: bool,
     /// What a borrower waits for.
     pub(super) token: Option<u64>,
     /// Its types are asked for, and nothing is run.
@@ -88,7 +94,9 @@ impl Member {
             sent: false,
             asked: None,
             missing: 0,
-            retries: 0,
+            tried: Vec::new(),
+            suspect: None,
+            probing: false,
             token: None,
             describing: false,
             feed: None,
@@ -102,7 +110,8 @@ impl Member {
 
     /// A group is to be run.
     pub(super) fn begin(&mut self, group: Vec<ItemId>) {
-        (self.group, self.at, self.run, self.sent, self.asked, self.retries) = (group, 0, 0, false, None, 0);
+        (self.group, self.at, self.run, self.sent, self.asked, self.suspect) = (group, 0, 0, false, None, None);
+        self.tried.clear();
         (self.describing, self.feed) = (false, None);
     }
 
@@ -350,6 +359,7 @@ impl Actor {
             healthy: self.scheduler.connect_failures == 0,
             broken_up: self.scheduler.broken_up,
             resent: self.scheduler.resent,
+            ran_alone: self.scheduler.ran_alone,
             min_size: self.scheduler.limits.min_size,
             max_size: self.scheduler.limits.max_size,
             ..self.counters.clone()

@@ -6,11 +6,9 @@ use super::actor::{Actor, Stage};
 use super::member::Event;
 use super::sending::fetches;
 use super::{Completion, Ran, Source};
-use crate::rules::{Action, ConnId, ItemId, Kind};
+use crate::rules::{Action, ConnId, ItemId};
 use crate::wire::{Answer, Column, Described, Lost, Notification, Outcome, Settings};
 
-/// How often a statement is prepared again before its error is reported.
-const MOST_RETRIES: u32 = 3;
 /// Why a connection is given up.
 const CANCEL_UNDER_WAY: &str = "a cancel request was not taken in in time: it might hit the next statement";
 
@@ -96,6 +94,9 @@ impl Actor {
         self.batch.extend(notices.into_iter().map(Completion::Notice));
         let member = self.member(conn);
         (member.plain, member.in_transaction) = (settings.is_plain(), in_transaction);
+        if std::mem::take(&mut member.probing) {
+            return self.probed(conn, &outcomes);
+        }
         if member.group.is_empty() {
             return self.was_reset(conn, ok, now);
         }
@@ -109,6 +110,9 @@ impl Actor {
             self.take_result(item, outcome, &settings);
         }
         self.changed.clear();
+        if ok && self.acquits(conn) {
+            return self.finish(conn, false, elapsed.as_secs_f64(), largest);
+        }
         let member = self.member(conn);
         if ok && !describing && (asked.is_some() || member.at < member.group.len()) {
             self.scheduler.measured(conn, elapsed.as_secs_f64());
@@ -192,8 +196,8 @@ impl Actor {
             return Ok((!columns.is_empty()).then(|| Arc::new(self.direct(source, columns))));
         };
         match columns {
-            Some(columns) if columns != under.columns => {
-                if let Source::Known(text) = source {
+            Some(columns) if !as_described(&columns, &under) => {
+                if let (Source::Known(text), false) = (source, same_columns(&columns, &under.columns)) {
                     self.texts.outdated(text, &under);
                 }
                 let actual = self.as_it_is(&under, columns);
@@ -223,59 +227,18 @@ impl Actor {
         Described::new(String::new(), sql, Vec::new(), columns)
     }
 
-    /// The result has other columns than when the text was described; an error if they cannot be read in the format
-    /// that was asked for.
+    /// The result has other columns, or another format, than when the text was described; an error if its columns
+    /// cannot be read in the format that was asked for.
     fn as_it_is(&self, under: &Arc<Described>, columns: Vec<Column>) -> Result<Arc<Described>, ()> {
-        let mut best = Described::new(String::new(), under.sql.clone(), Vec::new(), columns);
-        self.sink.formats(&mut best);
-        let alike = under.result_formats.first().copied().unwrap_or_default();
-        for (at, format) in best.result_formats.iter_mut().enumerate() {
-            let asked = under.result_formats.get(at).copied().unwrap_or(alike);
-            if asked == 1 && *format == 0 {
+        let mut actual = Described::new(String::new(), under.sql.clone(), Vec::new(), columns);
+        self.sink.formats(&mut actual);
+        for (format, column) in actual.result_formats.iter_mut().zip(&actual.columns) {
+            if column.format == 1 && *format == 0 {
                 return Err(());
             }
-            *format = asked;
+            *format = column.format;
         }
-        Ok(Arc::new(best))
-    }
-
-    /// A plan that is out of date is forgotten. True if its statement, being alone, is prepared anew and sent once more.
-    fn heal(&mut self, conn: ConnId) -> bool {
-        let member = &self.members[&conn];
-        if member.feed.is_some() {
-            return false; // the data of a COPY are gone
-        }
-        let failed = |item: &&ItemId| matches!(self.results.get(item), Some(Completion::Failed(..)));
-        let Some(item) = member.group.iter().find(failed).copied() else { return false };
-        let Some(Completion::Failed(_, error)) = self.results.get(&item) else { return false };
-        let payload = &self.payloads[&item];
-        let revocable = match payload.source {
-            Source::Known(text) => self.texts.info(text).kind != Kind::Other,
-            Source::Plain(_) => false,
-        };
-        let mistyped = error.is_mistyped() && revocable && payload.under.is_some();
-        if !(error.is_stale_plan() || mistyped) {
-            return false;
-        }
-        let (taken, unknown) = (error.is_name_taken(), error.is_unknown_statement());
-        if let (Source::Known(text), Some(under)) = (&payload.source, payload.under.clone()) {
-            self.texts.outdated(*text, &under);
-        }
-        let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
-        let again = member.retries > 0;
-        let mixed_up = taken || (again && unknown);
-        if mixed_up {
-            self.texts.give_up_names(); // a proxy deals statements out to other connections: names mean nothing there
-        }
-        let over = member.retries >= MOST_RETRIES || (again && !mixed_up);
-        if member.group.len() > 1 || member.in_transaction || over {
-            return false;
-        }
-        member.retries += 1;
-        member.at = 0;
-        self.results.remove(&item);
-        self.start(conn);
-        true
+        Ok(Arc::new(actual))
     }
 
     /// The group of `conn` is answered.
@@ -337,4 +300,14 @@ impl Actor {
             }
         }
     }
+}
+
+/// Whether they have the same names and types.
+pub(super) fn same_columns(one: &[Column], other: &[Column]) -> bool {
+    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| (a.oid, &a.name) == (b.oid, &b.name))
+}
+
+fn as_described(columns: &[Column], under: &Described) -> bool {
+    same_columns(columns, &under.columns)
+        && columns.iter().map(|one| one.format).eq(under.result_formats.iter().copied())
 }

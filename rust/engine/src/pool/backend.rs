@@ -109,7 +109,10 @@ impl Session {
     /// Run a group.
     pub async fn run(&mut self, job: Job) -> Result<Answer, Lost> {
         match self {
-            Session::Postgres(link) => link.run(Group { statements: &job.statements, revocable: job.revocable }).await,
+            Session::Postgres(link) => {
+                let Job { statements, revocable, checks_keys, .. } = &job;
+                link.run(Group { statements, revocable: *revocable, checks_keys: *checks_keys }).await
+            }
             Session::Sqlite(link) => link.run(job.statements, job.shared).await,
         }
     }
@@ -151,6 +154,14 @@ impl Key {
     pub fn sent(&self, size: usize) {
         if let Key::Sqlite(control) = self {
             control.sent(size);
+        }
+    }
+
+    /// The server's process.
+    pub fn process_id(&self) -> Option<i32> {
+        match self {
+            Key::Postgres(key) => Some(key.process_id()),
+            Key::Sqlite(_) => None,
         }
     }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::actor::{Actor, Member, Payload, Stage};
 use super::member::Job;
-use super::{Call, Command, Completion, Params, Source};
-use crate::rules::{Action, ConnId, ItemId, Kind, Text};
+use super::{Call, Command, Completion, Experience, Params, Source};
+use crate::rules::{Action, ConnId, ItemId, Kind, REASONS, Text};
 use crate::wire::Lost;
 
 impl Actor {
@@ -26,7 +27,10 @@ impl Actor {
         match command {
             Command::AddText(id, info) => {
                 let groupable = info.groupable && !(self.apart && info.kind == Kind::Write);
-                self.scheduler.add_text(id, Text::new(info.kind, groupable, info.dirties));
+                let why = info.why.min(REASONS - 1);
+                let mut text = Text::new(info.kind, groupable, info.dirties);
+                text.why = why;
+                self.scheduler.add_text(id, text);
                 self.texts.add(id, info);
             }
             Command::ForgetText(id) => {
@@ -34,7 +38,16 @@ impl Actor {
                 self.texts.forget(id);
             }
             Command::Doubt(id, described) => self.texts.outdated(id, &described),
-            Command::StopGrouping => self.scheduler.stop_grouping(),
+            Command::Regroup(id, verdict, keys) => {
+                if self.texts.reclassify(id, verdict.kind, keys) {
+                    return self.scheduler.regroup(id, verdict, now);
+                }
+            }
+            Command::Experience(id, asked) => {
+                let (seen, mean, fast) = self.scheduler.experience(id, now);
+                let prepared = self.texts.described(id).is_some();
+                let _ = asked.send(Experience { seen, mean, fast, prepared }); // whoever asked may not have waited so long
+            }
             Command::Submit { item, text, with_args, params, deadline } => {
                 self.take_in(Call { item, source: Source::Known(text), with_args, params }, now);
                 return self.scheduler.submit(item, text, deadline, now);
@@ -168,6 +181,7 @@ impl Actor {
     /// Bring a session back to its initial state.
     pub(super) fn reset(&mut self, conn: ConnId) {
         let cleans = self.options.cleans;
+        let limit = self.options.patience.map(Duration::from_secs_f64);
         let member = self.member(conn);
         if cleans {
             (member.lent, member.stage) = (true, Stage::Cleaning);
@@ -175,6 +189,7 @@ impl Actor {
         } else {
             member.send(Job {
                 statements: vec![crate::wire::Execute::Direct(Arc::from("DISCARD ALL"))],
+                limit,
                 ..Job::default()
             });
         }

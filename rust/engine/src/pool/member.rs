@@ -1,6 +1,7 @@
 //! One connection's task: it runs what the actor sends it, and tells what happened.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
@@ -17,10 +18,14 @@ pub struct Job {
     pub statements: Vec<Execute>,
     /// None of them can commit before the Sync.
     pub revocable: bool,
+    /// Deferred keys are checked at the end of each statement.
+    pub checks_keys: bool,
     /// The session must be outside a transaction after.
     pub shared: bool,
     /// Not statements, but one COPY, and the caller's answers to its questions.
     pub copy: Option<(Arc<str>, UnboundedReceiver<Feed>)>,
+    /// How long it may take where no caller has a deadline for it.
+    pub limit: Option<Duration>,
 }
 
 /// What happened.
@@ -102,12 +107,19 @@ async fn carry_out(session: &mut Session, job: Job, tell: &(impl Fn(Event) + Sen
             let ask = |piece| tell(Event::CopyTurn(piece));
             session.copy(&sql, CopyStream { ask: &ask, answers: &mut answers }).await?
         }
-        None => session.run(job).await?,
+        None => match job.limit {
+            Some(limit) => tokio::time::timeout(limit, session.run(job)).await.map_err(|_| late(limit))??,
+            None => session.run(job).await?,
+        },
     };
     if shared && answer.in_transaction {
         return Err(Lost::new("bug: a statement left a transaction open on a shared connection"));
     }
     Ok(answer)
+}
+
+fn late(limit: Duration) -> Lost {
+    Lost::new(format!("no answer within {} s", limit.as_secs_f64()))
 }
 
 /// Have what runs stopped; told in the end, whatever comes of it.

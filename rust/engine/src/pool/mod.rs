@@ -13,6 +13,7 @@ mod actor;
 mod answers;
 mod backend;
 mod commands;
+mod healing;
 mod holder;
 mod lent;
 mod measures;
@@ -29,7 +30,7 @@ pub use measures::{Histogram, Measures, Rate};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::rules::{ConnId, ItemId, Kind, Limits, Reason, TextId};
+use crate::rules::{ConnId, ItemId, Kind, Limits, REASONS, Reason, TextId, Verdict};
 use crate::wire::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings, Short};
 
 /// A text that the pool is told of.
@@ -41,8 +42,12 @@ pub struct TextInfo {
     pub kind: Kind,
     /// Whether its class may be grouped.
     pub groupable: bool,
+    /// Why it may not, as a number of the caller's: figures count statements alone by it.
+    pub why: usize,
     /// Whether it may leave state on its session.
     pub dirties: bool,
+    /// Whether a group with it begins with the check of deferred keys (rule 8.3).
+    pub keys: bool,
     /// Whether it is worth preparing (DDL and settings are rarely sent twice).
     pub preparable: bool,
     /// Whether its types must be asked for even where it comes without arguments: it may have parameters.
@@ -88,12 +93,27 @@ pub struct Options {
     pub asks_password: bool,
     /// The caller hears of statements alone that take so many seconds.
     pub slow: Option<f64>,
+    /// How many seconds the server may take to bring a session back to its initial state.
+    pub patience: Option<f64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { lifetime: 3600.0, greets: false, cleans: false, asks_password: false, slow: None }
+        Options { lifetime: 3600.0, greets: false, cleans: false, asks_password: false, slow: None, patience: None }
     }
+}
+
+/// What is known of a text from its executions.
+#[derive(Clone, Copy, Debug)]
+pub struct Experience {
+    /// How often it was answered.
+    pub seen: u64,
+    /// Its expected seconds.
+    pub mean: f64,
+    /// Whether it is grouped now.
+    pub fast: bool,
+    /// Whether its types are known.
+    pub prepared: bool,
 }
 
 /// What the caller asks for.
@@ -104,8 +124,10 @@ pub enum Command {
     ForgetText(TextId),
     /// The types of a text may be out of date: an argument does not fit them.
     Doubt(TextId, Arc<Described>),
-    /// The database does not allow groups: every statement goes alone.
-    StopGrouping,
+    /// What the guard says of a text now, and whether a group with it checks deferred keys at once.
+    Regroup(TextId, Verdict, bool),
+    /// What is known of a text from its executions?
+    Experience(TextId, std::sync::mpsc::Sender<Experience>),
     /// One statement. `params` is None where they could not be encoded yet; a statement without arguments needs none.
     Submit {
         /// Who.
@@ -277,6 +299,7 @@ pub struct Gauges {
     pub healthy: bool,
     pub broken_up: u64,
     pub resent: u64,
+    pub ran_alone: [u64; REASONS],
     pub statements: u64,
     pub groups: u64,
     pub connects: u64,

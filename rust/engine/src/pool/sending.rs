@@ -21,6 +21,8 @@ struct Plan {
     missing: Vec<(ItemId, Arc<Described>)>,
     /// Nothing of it can commit before the Sync.
     revocable: bool,
+    /// It may write, and deferred keys are checked at the end of each statement.
+    checks_keys: bool,
     /// Floats in text are exact, afterwards.
     exact: bool,
 }
@@ -28,6 +30,9 @@ struct Plan {
 impl Actor {
     /// Go on with the group of `conn`.
     pub(super) fn start(&mut self, conn: ConnId) {
+        if self.probes(conn) {
+            return;
+        }
         if self.member(conn).describing {
             return self.describe(conn);
         }
@@ -44,10 +49,11 @@ impl Actor {
             member.sent = member.sent || run > 0;
             (member.run, member.asked) = (run, plan.asked);
             return member.send(Job {
+                checks_keys: run > 1 && plan.checks_keys,
                 statements: std::mem::take(&mut plan.statements),
                 revocable: plan.revocable,
                 shared: !lent,
-                copy: None,
+                ..Job::default()
             });
         }
         for (item, text) in plan.missing {
@@ -69,10 +75,15 @@ impl Actor {
     }
 
     fn plan(&mut self, group: &[ItemId], lent: bool, styles: bool, exact: bool) -> Plan {
-        let statements = Vec::with_capacity(group.len());
-        let mut plan = Plan { statements, asked: None, missing: Vec::new(), revocable: true, exact };
+        let (statements, missing) = (Vec::with_capacity(group.len()), Vec::new());
+        let mut plan = Plan { statements, asked: None, missing, revocable: true, checks_keys: false, exact };
+        let mut last: Option<Arc<Described>> = None;
         for item in group {
             let payload = self.payloads.get_mut(item).expect("bug: a statement that is not there");
+            if let (Source::Plain(sql), None) = (&payload.source, &payload.under) {
+                // of several executions in a row of a text that is not kept, the first is asked for
+                payload.under = last.take().filter(|last| payload.with_args && last.sql == *sql);
+            }
             let (sql, kind, asks) = match &payload.source {
                 Source::Plain(sql) => (sql, Kind::Other, sql.contains('$')),
                 Source::Known(text) => {
@@ -81,12 +92,18 @@ impl Actor {
                     if !of_its_own && payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
                         payload.under = self.texts.described(*text).cloned();
                     }
+                    plan.checks_keys = plan.checks_keys || (info.keys && !lent);
                     let sensitive = info.kind != Kind::Other || fetches(&info.sql);
                     (&info.sql, info.kind, info.asks || (sensitive && !(styles && plan.exact)))
                 }
             };
             plan.exact = plan.exact && !((lent || kind == Kind::Other) && names_digits(sql));
             plan.revocable = plan.revocable && kind != Kind::Other;
+            if matches!(payload.source, Source::Plain(_)) {
+                last.clone_from(&payload.under);
+            } else {
+                last = None;
+            }
             match &payload.under {
                 None if payload.with_args || asks => {
                     if !lent {
@@ -98,7 +115,10 @@ impl Actor {
                 }
                 None => plan.statements.push(Execute::Direct(sql.clone())),
                 Some(text) => match params(payload, text) {
-                    Some(params) => plan.statements.push(Execute::Known { text: text.clone(), params }),
+                    Some(params) => {
+                        let careful = kind != Kind::Read && plan.exact; // rounded floats must not come as text
+                        plan.statements.push(Execute::Known { text: text.clone(), params, careful });
+                    }
                     None => plan.missing.push((*item, text.clone())),
                 },
             }

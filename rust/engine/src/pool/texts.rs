@@ -1,11 +1,12 @@
 //! What the pool knows of statement texts beyond their cost: what the server told of them.
 
 use std::fmt::Write;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::{Sink, TextInfo};
-use crate::rules::TextId;
 use crate::rules::items::ById;
+use crate::rules::{Kind, TextId};
 use crate::wire::{Column, Described};
 
 struct Known {
@@ -22,6 +23,7 @@ pub struct Texts {
     texts: ById<TextId, Known>,
     /// Prepared statements have names. Given up where a proxy turns out to mix up server connections.
     named: bool,
+    doubted: bool,
     /// Tells a text prepared again, after a change of its tables, from the one before.
     version: u64,
 }
@@ -29,7 +31,7 @@ pub struct Texts {
 impl Texts {
     /// None yet.
     pub fn new(sink: Arc<dyn Sink>, named: bool) -> Self {
-        Texts { sink, texts: ById::default(), named, version: 0 }
+        Texts { sink, texts: ById::default(), named, doubted: false, version: 0 }
     }
 
     /// The caller came to know a text.
@@ -62,6 +64,11 @@ impl Texts {
 
     fn known(&mut self, id: TextId) -> &mut Known {
         self.texts.get_mut(&id).expect("bug: a text that is not there")
+    }
+
+    /// It is of another class than it seemed; false if it is not there.
+    pub fn reclassify(&mut self, id: TextId, kind: Kind, keys: bool) -> bool {
+        self.texts.get_mut(&id).map(|known| (known.info.kind, known.info.keys) = (kind, keys)).is_some()
     }
 
     /// What is known of it.
@@ -105,11 +112,35 @@ impl Texts {
         }
     }
 
-    /// Names mean nothing there: do without.
-    pub fn give_up_names(&mut self) {
-        self.named = false;
+    /// What was known before was right.
+    pub fn restore(&mut self, id: TextId, described: Arc<Described>) {
+        self.known(id).described = Some(described);
+    }
+
+    /// Whether a name was taken, and it is not known yet how that could be.
+    pub fn doubted(&self) -> bool {
+        self.doubted
+    }
+
+    /// A name was taken on a connection: until it is known whether a proxy deals statements out to other connections,
+    /// none is used. The next names are none that anybody can have guessed.
+    pub fn doubt_names(&mut self) {
+        self.doubted = self.doubted || self.named;
+        self.version = self.version.wrapping_add(RandomState::new().hash_one(self.version) >> 8);
+        self.name_anew(false);
+    }
+
+    /// Whether a connection leads to the process that it was opened to. If not, names mean nothing there.
+    pub fn judge_names(&mut self, direct: bool) {
+        let named = self.doubted && direct;
+        self.doubted = false;
+        self.name_anew(named);
+    }
+
+    fn name_anew(&mut self, named: bool) {
+        self.named = named;
         for known in self.texts.values_mut() {
-            known.described = None;
+            known.described = known.described.take().filter(|one| one.plan.is_some() || one.name.is_empty() != named);
         }
     }
 

@@ -24,6 +24,9 @@ pub enum Kind {
     Other,
 }
 
+/// How many reasons there are why a statement runs alone. The last is its cost, which is learned here.
+pub const REASONS: usize = 5;
+
 /// What counts as fast; times in seconds, sizes in bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CostLimits {
@@ -55,6 +58,20 @@ impl Default for CostLimits {
     }
 }
 
+/// What the guard says of a text: its class, whether it may be grouped and why not, whether it may leave state on its
+/// session.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict {
+    /// Its class.
+    pub kind: Kind,
+    /// Whether it may be grouped.
+    pub groupable: bool,
+    /// Why not: a number of the caller's, below [`REASONS`].
+    pub why: usize,
+    /// Whether it may leave state on its session.
+    pub dirties: bool,
+}
+
 /// One statement text as the scheduler knows it: class and cost.
 #[derive(Clone, Debug)]
 pub struct Text {
@@ -64,6 +81,8 @@ pub struct Text {
     pub groupable: bool,
     /// Whether it may leave state on its session.
     pub dirties: bool,
+    /// Why it may not be grouped: a number of the caller's, below [`REASONS`].
+    pub why: usize,
     /// Whether it may be grouped by experience.
     pub fast: bool,
     /// Expected service time.
@@ -87,6 +106,7 @@ impl Text {
             kind,
             groupable,
             dirties,
+            why: 0,
             fast: false,
             mean: 0.0,
             size: 0.0,
@@ -109,6 +129,10 @@ impl Text {
             self.size += (size - self.size) * if size < self.size { RISE } else { FALL };
         }
         self.seen += count;
+        self.judge(limits)
+    }
+
+    fn judge(&mut self, limits: &CostLimits) -> bool {
         let fast = self.groupable
             && self.seen >= limits.probes
             && self.mean <= limits.fast_time
@@ -117,6 +141,19 @@ impl Text {
         let flipped = fast != self.fast;
         self.fast = fast;
         flipped
+    }
+
+    /// It is of another class, or may be grouped, or no longer; true if its statements belong to another queue.
+    pub fn permit(&mut self, verdict: Verdict, limits: &CostLimits) -> bool {
+        let Verdict { kind, groupable, why, dirties } = verdict;
+        let other_kind = kind != self.kind;
+        (self.kind, self.groupable, self.dirties, self.why) = (kind, groupable, dirties, why.min(REASONS - 1));
+        self.judge(limits) || other_kind
+    }
+
+    /// How often it was answered.
+    pub fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// Its execution failed: keep it out of groups for a while. True if it could be grouped until now.

@@ -83,11 +83,6 @@ impl Items {
         }
     }
 
-    /// No text may be grouped any more.
-    pub fn stop_grouping(&mut self) {
-        self.texts.values_mut().for_each(|text| text.groupable = false);
-    }
-
     /// How many items and texts there are.
     pub fn counts(&self) -> (usize, usize) {
         (self.items.len(), self.texts.len())

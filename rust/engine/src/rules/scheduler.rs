@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use super::NEVER;
 use super::actions::{Action, ConnId, ItemId, Reason, TextId};
 use super::conn::{Conn, State};
-use super::cost::{Kind, Text};
+use super::cost::{Kind, REASONS, Text, Verdict};
 use super::items::{Items, Place};
 use super::limits::Limits;
 use super::queues::{Queue, Queues};
@@ -28,6 +28,8 @@ pub struct Scheduler {
     pub broken_up: u64,
     /// The statements of those groups.
     pub resent: u64,
+    /// Statements that ran alone, by the reason.
+    pub ran_alone: [u64; REASONS],
     pub(super) items: Items,
     pub(super) queues: Queues,
     pub(super) conns: BTreeMap<ConnId, Conn>,
@@ -69,6 +71,7 @@ impl Scheduler {
             connect_failures: 0,
             broken_up: 0,
             resent: 0,
+            ran_alone: [0; REASONS],
             items: Items::default(),
             queues,
             conns: BTreeMap::new(),
@@ -104,6 +107,16 @@ impl Scheduler {
         if let Some(text) = self.items.find_text(id) {
             text.groupable = false;
         }
+    }
+
+    /// A text is of another class than it seemed, or may be grouped, or no longer: the guard says so.
+    pub fn regroup(&mut self, id: TextId, verdict: Verdict, now: f64) -> Vec<Action> {
+        let Some(text) = self.items.find_text(id) else { return Vec::new() };
+        if text.permit(verdict, &self.limits.cost) {
+            self.queues.rehome(&mut self.items, id, now);
+            self.dispatch(now);
+        }
+        self.take_actions()
     }
 
     /// A statement arrives. It is sent by the `turn` that ends this turn of the event loop.

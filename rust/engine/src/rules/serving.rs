@@ -3,7 +3,7 @@
 use super::NEVER;
 use super::actions::{Action, ConnId, ItemId, TextId};
 use super::conn::State;
-use super::cost::Kind;
+use super::cost::{Kind, REASONS};
 use super::items::Place;
 use super::queues::Queue;
 use super::scheduler::Scheduler;
@@ -37,7 +37,9 @@ impl Scheduler {
         };
         let head = self.queues.pop(&self.items, queue);
         if queue == Queue::Alone {
-            let dirties = self.items.text_of(head).dirties;
+            let text = self.items.text_of(head);
+            let (dirties, why) = (text.dirties, if text.groupable { REASONS - 1 } else { text.why });
+            self.ran_alone[why] += 1;
             let known = self.conn(conn);
             (known.state, known.unclean) = (State::Alone, dirties);
             self.send(conn, vec![head], now);

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::NEVER;
-use super::actions::{Action, ConnId, ItemId, Reason};
+use super::actions::{Action, ConnId, ItemId, Reason, TextId};
 use super::conn::{Conn, State};
 use super::items::Place;
 use super::queues::{Queue, STATEMENTS};
@@ -200,9 +200,10 @@ impl Scheduler {
         self.conns.values().filter(running).filter_map(|conn| Some((conn.started, *conn.group.first()?)))
     }
 
-    /// Groups are not allowed here: every statement goes alone.
-    pub fn stop_grouping(&mut self) {
-        self.items.stop_grouping();
+    /// What is known of a text that is there: how often it was answered, its expected seconds, whether it is grouped now.
+    pub fn experience(&mut self, text: TextId, now: f64) -> (u64, f64, bool) {
+        let text = self.items.text_mut(text);
+        (text.seen(), text.mean, text.fast && now >= text.held_until)
     }
 
     pub(super) fn conn(&mut self, conn: ConnId) -> &mut Conn {

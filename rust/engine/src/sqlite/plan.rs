@@ -118,7 +118,7 @@ impl Plan {
         {
             return shape.clone();
         }
-        let columns = columns.map(|name| Column { name: name.to_owned(), oid: ANY }).collect();
+        let columns = columns.map(|name| Column { name: name.to_owned(), oid: ANY, format: 0 }).collect();
         let shape = Arc::new(Described::new(String::new(), self.sql.as_str().into(), Vec::new(), columns));
         *kept = Some(shape.clone());
         shape

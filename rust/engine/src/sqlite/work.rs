@@ -51,7 +51,7 @@ pub struct Run<'a> {
 /// The plan of a statement and its arguments.
 pub fn plan_of(statement: &Execute) -> Option<(&Plan, &[u8])> {
     match statement {
-        Execute::Known { text, params } => Some((text.plan.as_deref()?, params)),
+        Execute::Known { text, params, .. } => Some((text.plan.as_deref()?, params)),
         _ => None,
     }
 }

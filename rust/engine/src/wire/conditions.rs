@@ -20,3 +20,5 @@ pub const UNKNOWN_STATEMENT: &str = "26000";
 pub const NAME_TAKEN: &str = "42P05";
 /// What wrong parameter types lead to: datatype mismatch, undefined function, cannot coerce, ambiguous function.
 pub const MISTYPED: [&str; 4] = ["42804", "42883", "42846", "42725"];
+/// What a type that is not there any more leads to: cache lookup failed, type with that OID does not exist.
+pub const TYPE_GONE: [&str; 2] = ["XX000", "42704"];

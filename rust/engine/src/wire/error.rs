@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 
-use super::conditions::{LEAVING, LOGIN_REFUSED, MISTYPED, NAME_TAKEN, PERMANENT, UNKNOWN_STATEMENT, WAS_IDLE};
+use super::conditions::{
+    LEAVING, LOGIN_REFUSED, MISTYPED, NAME_TAKEN, PERMANENT, TYPE_GONE, UNKNOWN_STATEMENT, WAS_IDLE,
+};
 
 /// The server sent what the protocol does not allow.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,29 +79,50 @@ impl ServerError {
         WAS_IDLE.contains(&self.code())
     }
 
-    /// What wrong parameter types lead to: the text may have been described before a change of its tables.
-    pub fn is_mistyped(&self) -> bool {
-        MISTYPED.contains(&self.code())
-    }
-
-    /// Preparing the statement again helps: its result type changed, it is unknown there, or its name is taken.
-    pub fn is_stale_plan(&self) -> bool {
-        match self.code() {
-            "0A000" => self.field(b'R') == Some("RevalidateCachedQuery"),
-            "08P01" => self.field(b'R') == Some("PortalSetResultFormat"), // formats for columns that are not there
-            _ => self.is_unknown_statement() || self.is_name_taken(),
+    /// What this error of an execution of a pool's prepared statement proves to be out of date. Functions and blocks may
+    /// raise the same codes: what they raise is theirs, and has a context.
+    pub fn stale(&self, name: &str, typed: bool, revocable: bool) -> Option<Stale> {
+        if self.raised_inside() {
+            return None;
+        }
+        let named = !name.is_empty() && self.field(b'M').is_some_and(|message| message.contains(name));
+        let code = self.code();
+        match code {
+            UNKNOWN_STATEMENT => named.then_some(Stale::Name),
+            NAME_TAKEN => named.then_some(Stale::Taken),
+            "0A000" => (self.field(b'R') == Some("RevalidateCachedQuery")).then_some(Stale::Plan),
+            // Formats for columns that are not there.
+            "08P01" => (self.field(b'R') == Some("PortalSetResultFormat")).then_some(Stale::Plan),
+            _ => {
+                let unexecuted = revocable || self.field(b'W').is_some();
+                let types = MISTYPED.contains(&code) || TYPE_GONE.contains(&code);
+                (typed && unexecuted && types).then_some(Stale::Types)
+            }
         }
     }
 
-    /// The prepared statement is not known on that connection.
-    pub fn is_unknown_statement(&self) -> bool {
-        self.code() == UNKNOWN_STATEMENT
+    /// Whether it has a context other than the one line that the server adds about a parameter, in any language:
+    /// "unnamed portal parameter $1 = '...'".
+    fn raised_inside(&self) -> bool {
+        let Some(context) = self.field(b'W') else { return false };
+        let Some((before, after)) = context.split_once('$') else { return true };
+        let rest = after.trim_start_matches(|letter: char| letter.is_ascii_digit());
+        let parameter = rest.len() < after.len() && (rest.is_empty() || rest.starts_with(" = "));
+        !parameter || context.contains('\n') || before.contains(['"', '\''])
     }
+}
 
-    /// The name of the prepared statement is taken on that connection.
-    pub fn is_name_taken(&self) -> bool {
-        self.code() == NAME_TAKEN
-    }
+/// What can be out of date of what a pool knows of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stale {
+    /// The prepared statement is not there.
+    Name,
+    /// Its name is that of another.
+    Taken,
+    /// Its result has other columns now.
+    Plan,
+    /// The types of its parameters may be others: the server must be asked.
+    Types,
 }
 
 impl fmt::Display for ServerError {
@@ -217,6 +240,22 @@ mod tests {
         let error = ServerError::parse(b"SFEHLER\0VERROR\0C23505\0Mdoppelt \xff\0nx_pkey\0\0");
         assert_eq!((error.severity(), error.code(), error.field(b'n')), ("ERROR", "23505", Some("x_pkey")));
         assert_eq!(error.field(b'M'), Some("doppelt \u{fffd}"));
+    }
+
+    #[test]
+    fn only_what_is_provably_about_the_statement_itself_makes_it_stale() {
+        let stale = |fields: &str| ServerError::parse(fields.replace('|', "\0").as_bytes()).stale("dbp_1", true, true);
+        assert_eq!(stale("C26000|M\"dbp_1\" fehlt||"), Some(Stale::Name));
+        assert_eq!(stale("C26000|M\"own\" fehlt||"), None);
+        assert_eq!(stale("C26000|M\"dbp_1\" fehlt|WPL/pgSQL function f() line 1 at RAISE||"), None);
+        assert_eq!(stale("C42P05|Mdbp_1||"), Some(Stale::Taken));
+        assert_eq!(stale("CXX000|Mx|Wunnamed portal parameter $12||"), Some(Stale::Types));
+        assert_eq!(stale("C42804|Mx|Wunnamed portal parameter $1 = 'a'||"), Some(Stale::Types));
+        for context in ["f() $1 = 'a'\nline 2", "SQL \"select $1 = 2\"", "$", "$1 FOR"] {
+            assert_eq!(stale(&format!("C42804|Mx|W{context}||")), None);
+        }
+        assert_eq!(stale("C0A000|Mx|RRevalidateCachedQuery||"), Some(Stale::Plan));
+        assert_eq!(stale("C0A000|Mx|Rown||"), None);
     }
 
     #[test]

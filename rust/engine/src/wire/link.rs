@@ -31,6 +31,9 @@ const CHECK_AFTER: Duration = Duration::from_secs(1);
 /// How much is read at once, and how much of a buffer is kept after a large result.
 const READ: usize = 16 * 1024;
 const KEPT: usize = 256 * 1024;
+/// Deferred keys are checked at the end of each statement. Bare, outside a transaction block, the command would write a
+/// WARNING into the server's log each time.
+const CHECK_KEYS: &str = "DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$";
 
 /// Statements that travel together.
 pub struct Group<'a> {
@@ -38,6 +41,8 @@ pub struct Group<'a> {
     pub statements: &'a [Execute],
     /// None of them can commit before the Sync.
     pub revocable: bool,
+    /// Deferred keys are checked at the end of each statement, as if it ran alone.
+    pub checks_keys: bool,
 }
 
 /// One open connection.
@@ -112,7 +117,7 @@ impl Link {
     /// Run a group. An error that the server reports is in the outcome of its statement.
     pub async fn run(&mut self, group: Group<'_>) -> Result<Answer, Lost> {
         self.stream.check().map_err(|error| Lost { sent: false, ..error.into() })?;
-        let steps = self.write(group.statements)?;
+        let steps = self.write(&group)?;
         let began = Instant::now();
         let mut run = Run::new(steps, group.statements.len());
         if let Err(mut lost) = self.answers(&mut run).await {
@@ -187,23 +192,39 @@ impl Link {
     }
 
     /// Write messages for all statements and one Sync; the steps are what the server will answer.
-    fn write(&mut self, statements: &[Execute]) -> io::Result<Vec<Step>> {
-        let mut steps = Vec::with_capacity(statements.len() + 2);
+    fn write(&mut self, group: &Group<'_>) -> io::Result<Vec<Step>> {
+        let mut steps = Vec::with_capacity(group.statements.len() + 3);
         if self.used.elapsed() > CHECK_AFTER {
             frontend::sync(&mut self.output);
             steps.push(Step::Check);
         }
+        if group.checks_keys {
+            messages::parse(&mut self.output, "", CHECK_KEYS, &[]);
+            messages::bind(
+                &mut self.output,
+                &Described::new(String::new(), CHECK_KEYS.into(), vec![], vec![]),
+                b"",
+                &[],
+            );
+            frontend::execute("", 0, &mut self.output)?;
+            steps.push(Step::CheckKeys);
+        }
         let mut last: Option<&Arc<Described>> = None;
-        for (number, statement) in statements.iter().enumerate() {
+        let (mut parsed, plain) = (Vec::<*const Described>::new(), self.settings().is_plain());
+        for (number, statement) in group.statements.iter().enumerate() {
             match statement {
-                Execute::Known { text, params } => {
+                Execute::Known { text, params, careful } => {
                     let same = last.replace(text).is_some_and(|last| Arc::ptr_eq(last, text));
                     let fresh = !(same || self.prepared.touch(&text.name));
                     if fresh {
                         self.write_parse(text, number, &mut steps)?;
+                        parsed.push(Arc::as_ptr(text));
                     }
-                    messages::bind(&mut self.output, text, params);
-                    if fresh {
+                    // The columns may turn out to be others when the change is committed: text can be read then.
+                    let as_text = *careful && plain && parsed.contains(&Arc::as_ptr(text));
+                    let formats = if as_text { &[] } else { &text.result_formats[..] };
+                    messages::bind(&mut self.output, text, params, formats);
+                    if fresh || as_text {
                         frontend::describe(b'P', "", &mut self.output)?; // its columns may be others than expected
                     }
                 }
@@ -219,7 +240,7 @@ impl Link {
                     messages::parse(&mut self.output, "", sql, &[]);
                     steps.push(Step::Parse(None, number));
                     let text = Described::new(String::new(), sql.clone(), Vec::new(), Vec::new());
-                    messages::bind(&mut self.output, &text, b"");
+                    messages::bind(&mut self.output, &text, b"", &[]);
                     frontend::describe(b'P', "", &mut self.output)?;
                 }
             }

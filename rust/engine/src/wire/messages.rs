@@ -16,6 +16,8 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub oid: u32,
+    /// In which its values come: 0 (text) or 1 (binary).
+    pub format: i16,
 }
 
 /// The types of a text, as the server told them: of its parameters, and its columns.
@@ -76,6 +78,8 @@ pub enum Execute {
         text: Arc<Described>,
         /// Its arguments.
         params: Short,
+        /// It changes data: where it is prepared just now, its rows are to come as text.
+        careful: bool,
     },
     /// A text without arguments, run as it is; its result comes in text.
     Direct(Arc<str>),
@@ -101,7 +105,7 @@ impl Execute {
         for value in values {
             put_value(&mut params, value);
         }
-        Execute::Known { text: text.clone(), params: Short::take(&mut params) }
+        Execute::Known { text: text.clone(), params: Short::take(&mut params), careful: false }
     }
 }
 
@@ -128,7 +132,7 @@ pub fn parse(out: &mut BytesMut, name: &str, sql: &str, param_oids: &[u32]) {
 }
 
 /// Bind the unnamed portal to a prepared statement.
-pub fn bind(out: &mut BytesMut, text: &Described, params: &[u8]) {
+pub fn bind(out: &mut BytesMut, text: &Described, params: &[u8], result_formats: &[i16]) {
     message(out, b'B', |out| {
         out.put_u8(0);
         out.put_slice(text.name.as_bytes());
@@ -136,7 +140,7 @@ pub fn bind(out: &mut BytesMut, text: &Described, params: &[u8]) {
         put_formats(out, &text.param_formats);
         out.put_u16(text.param_formats.len() as u16);
         out.put_slice(params);
-        put_formats(out, &text.result_formats);
+        put_formats(out, result_formats);
     });
 }
 
@@ -168,8 +172,9 @@ pub fn columns(body: &[u8]) -> Result<Vec<Column>, Malformed> {
         let name = fields.text()?.into_owned();
         fields.bytes(6)?; // the table, and the column's number in it
         let oid = fields.number()? as u32;
-        fields.bytes(8)?; // the type's length, its modifier, the format
-        columns.push(Column { name, oid });
+        fields.bytes(6)?; // the type's length, its modifier
+        let format = i16::from(fields.bytes(2)? == [0, 1]);
+        columns.push(Column { name, oid, format });
     }
     Ok(columns)
 }

@@ -30,7 +30,7 @@ pub use cancel::CancelKey;
 pub use config::{Config, Host, Ssl, SslMode, TargetAttrs};
 pub use connect::connect;
 pub use copy::{Feed, Stream as CopyStream};
-pub use error::{ConnectError, Lost, Malformed, ServerError};
+pub use error::{ConnectError, Lost, Malformed, ServerError, Stale};
 pub use frame::Fields;
 pub use link::{Group, Link};
 pub use messages::{Column, Described, Execute, Notification, Rows, Types, put_value};

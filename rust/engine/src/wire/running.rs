@@ -62,6 +62,8 @@ pub struct Answer {
 pub(super) enum Step {
     /// ReadyForQuery for a sign of life.
     Check,
+    /// Everything for the check of deferred keys.
+    CheckKeys,
     /// ParseComplete for a text, on whose account.
     Parse(Option<Arc<Described>>, usize),
     /// CloseComplete for a name, on whose account.
@@ -75,7 +77,7 @@ pub(super) enum Step {
 impl Step {
     pub(super) fn owner(&self) -> usize {
         match self {
-            Step::Check => 0,
+            Step::Check | Step::CheckKeys => 0,
             Step::Parse(_, owner) | Step::Close(_, owner) | Step::Describe(owner) | Step::Run(owner) => *owner,
         }
     }
@@ -135,6 +137,8 @@ impl Run {
                 prepared.was_dropped(name);
                 self.step += 1;
             }
+            (b'1' | b'2', Some(Step::CheckKeys)) => {}
+            (b'C', Some(Step::CheckKeys)) => self.step += 1,
             (b'1', Some(Step::Describe(_))) => {}
             (b't', Some(Step::Describe(_))) => self.params = messages::parameters(body)?,
             (b'T', Some(Step::Describe(_))) => self.describe(messages::columns(body)?),

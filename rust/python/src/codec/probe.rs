@@ -9,7 +9,7 @@ use super::fault::decode_error;
 use crate::slices::Place;
 
 fn described(sql: &str, parameters: Vec<u32>, columns: Vec<(String, u32)>) -> Described {
-    let columns = columns.into_iter().map(|(name, oid)| Column { name, oid }).collect();
+    let columns = columns.into_iter().map(|(name, oid)| Column { name, oid, format: 0 }).collect();
     let mut text = Described::new(String::new(), sql.into(), parameters, columns);
     super::formats(&mut text);
     text

@@ -1,0 +1,189 @@
+-- What of this database can notice that a statement shares a transaction with others: docs/scheduling.md, part 8.
+--
+-- The result is a graph, one edge a row. Its nodes are the things that a text can name: functions (f), relations (r),
+-- types (t) and operators (o), each a letter and an oid. "*" stands for every text.
+--
+--   used      what is used ("keys" stands for deferred keys); null in a row that tells what `node` is by itself
+--   node      what uses it: who uses the node uses what it uses
+--   name      of the node
+--   via       how, in words
+--   writing   only statements that write go this way
+--   source    rows of functions: language, volatility, whether it is a trigger, whether its body writes, the
+--             extension, the text of the body. Rows that begin a chain: null
+--
+-- $1 is a regular expression for the names of the server's own functions that matter.
+
+WITH mattering AS MATERIALIZED (
+    -- Bodies and expressions that the server has parsed name functions by number. Columns -2 to -5 are xmin, cmin, xmax
+    -- and cmax.
+    SELECT ':(?:varattno -[2-5]|funcid (' || coalesce(string_agg(p.oid::text, '|'), '0') || ')) ' AS pattern
+    FROM pg_catalog.pg_proc p
+    WHERE p.oid < 16384 AND p.proname OPERATOR(pg_catalog.~) $1
+),
+    -- Rule 8.1: functions of the user's, with what is needed to read their bodies. The texts of other languages are
+-- of no use, and their functions matter only if they are VOLATILE.
+functions AS (
+    SELECT p.oid, p.proname::text AS name, l.lanname::text AS language, p.provolatile::text AS volatility,
+           p.prorettype IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
+               AS is_trigger,
+           CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN p.prosrc END AS body,
+           -- Bodies of standard SQL are kept parsed (PostgreSQL 14). By way of JSON, older servers need not know of them.
+           CASE WHEN l.lanname = 'sql' AND p.prosrc = '' THEN pg_catalog.to_jsonb(p) ->> 'prosqlbody' END AS parsed,
+           (SELECT e.extname::text
+            FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+            WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid AND d.deptype = 'e'
+              AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass) AS extension
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+    WHERE p.oid >= 16384
+),
+-- Expressions that run when a relation or a domain is used.
+expressions AS (
+    -- Defaults and generated columns.
+    SELECT 'r' || a.adrelid AS node, a.adbin::text AS tree, 'a default' AS via, true AS writing
+    FROM pg_catalog.pg_attrdef a WHERE a.oid >= 16384
+    UNION ALL
+    -- CHECK constraints, of tables and of domains.
+    SELECT CASE WHEN c.contypid <> 0 THEN 't' || c.contypid ELSE 'r' || c.conrelid END, c.conbin::text,
+           'constraint ' || c.conname, c.contypid = 0
+    FROM pg_catalog.pg_constraint c WHERE c.conbin IS NOT NULL AND c.oid >= 16384
+    UNION ALL
+    -- Row policies.
+    SELECT 'r' || p.polrelid, concat(p.polqual::text, p.polwithcheck::text), 'policy ' || p.polname, false
+    FROM pg_catalog.pg_policy p
+    UNION ALL
+    -- Views are rules ON SELECT.
+    SELECT 'r' || w.ev_class, concat(w.ev_action::text, w.ev_qual::text),
+           CASE WHEN w.ev_type = '1' THEN 'view' ELSE 'rule ' || w.rulename END, w.ev_type <> '1'
+    FROM pg_catalog.pg_rewrite w WHERE w.ev_class >= 16384
+    UNION ALL
+    -- WHEN clauses of triggers.
+    SELECT 'r' || t.tgrelid, t.tgqual::text, 'trigger ' || t.tgname, true
+    FROM pg_catalog.pg_trigger t WHERE t.tgqual IS NOT NULL
+    UNION ALL
+    -- Bodies of standard SQL.
+    SELECT 'f' || f.oid, f.parsed, NULL, false
+    FROM functions f WHERE f.parsed IS NOT NULL
+),
+-- Who uses which function, relation, type or operator of the user's, as the server keeps it.
+uses AS (
+    SELECT CASE d.refclassid WHEN 'pg_catalog.pg_proc'::pg_catalog.regclass THEN 'f'
+                             WHEN 'pg_catalog.pg_class'::pg_catalog.regclass THEN 'r'
+                             WHEN 'pg_catalog.pg_type'::pg_catalog.regclass THEN 't' ELSE 'o' END || d.refobjid AS used,
+           d.classid, d.objid, d.refclassid, d.refobjid
+    FROM pg_catalog.pg_depend d
+    WHERE d.refobjid >= 16384 AND d.deptype <> 'e'
+      -- Most of what depends on tables is their own: columns' defaults, types, indexes.
+      AND (d.refclassid <> 'pg_catalog.pg_class'::pg_catalog.regclass
+           OR d.classid IN ('pg_catalog.pg_rewrite'::pg_catalog.regclass, 'pg_catalog.pg_policy'::pg_catalog.regclass,
+                            'pg_catalog.pg_proc'::pg_catalog.regclass))
+      AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass,
+                           'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
+),
+edges AS (
+    -- Triggers; those of a partition's parent are the partition's, too.
+    SELECT u.used, 'r' || t.tgrelid AS node, 'trigger ' || t.tgname AS via, true AS writing
+    FROM uses u JOIN pg_catalog.pg_trigger t ON t.oid = u.objid
+    WHERE u.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND NOT t.tgisinternal
+    UNION ALL
+    -- Views and rules.
+    SELECT u.used, 'r' || w.ev_class, CASE WHEN w.ev_type = '1' THEN 'view' ELSE 'rule ' || w.rulename END, w.ev_type <> '1'
+    FROM uses u JOIN pg_catalog.pg_rewrite w ON w.oid = u.objid
+    WHERE u.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND u.refobjid <> w.ev_class
+    UNION ALL
+    -- Defaults and generated columns.
+    SELECT u.used, 'r' || a.adrelid, 'a default', true
+    FROM uses u JOIN pg_catalog.pg_attrdef a ON a.oid = u.objid
+    WHERE u.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND u.refobjid <> a.adrelid
+    UNION ALL
+    -- Constraints of tables and of domains.
+    SELECT u.used, CASE WHEN c.contypid <> 0 THEN 't' || c.contypid ELSE 'r' || c.conrelid END,
+           'constraint ' || c.conname, c.contypid = 0
+    FROM uses u JOIN pg_catalog.pg_constraint c ON c.oid = u.objid
+    WHERE u.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+      AND u.refobjid <> c.contypid
+    UNION ALL
+    -- Policies.
+    SELECT u.used, 'r' || p.polrelid, 'policy ' || p.polname, false
+    FROM uses u JOIN pg_catalog.pg_policy p ON p.oid = u.objid
+    WHERE u.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass AND u.refobjid <> p.polrelid
+    UNION ALL
+    -- Types of columns, and functions and operators of indexes, which are relations as well.
+    SELECT u.used, 'r' || coalesce(i.indrelid, c.oid), CASE WHEN i.indrelid IS NULL THEN 'a column' ELSE 'index ' || c.relname END,
+           i.indrelid IS NOT NULL
+    FROM uses u JOIN pg_catalog.pg_class c ON c.oid = u.objid LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = c.oid
+    WHERE u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      AND c.relkind <> 'c'
+    UNION ALL
+    -- Composite types have a relation for their columns.
+    SELECT u.used, 't' || c.reltype, 'a column', false
+    FROM uses u JOIN pg_catalog.pg_class c ON c.oid = u.objid
+    WHERE u.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      AND c.relkind = 'c'
+    UNION ALL
+    -- Functions: those of aggregates, the types of arguments, and what parsed bodies name.
+    SELECT u.used, 'f' || u.objid, NULL, false
+    FROM uses u WHERE u.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+    UNION ALL
+    -- Operators, and types made of other types or with functions of their own.
+    SELECT u.used, CASE WHEN u.classid = 'pg_catalog.pg_type'::pg_catalog.regclass THEN 't' ELSE 'o' END || u.objid, NULL, false
+    FROM uses u
+    WHERE u.classid IN ('pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
+     
+    UNION ALL
+    -- Casts are reached through the types that they convert; one between types of the server's own through any text.
+    SELECT 'f' || k.castfunc, CASE WHEN t.oid IS NULL THEN '*' ELSE 't' || t.oid END, 'a cast', false
+    FROM pg_catalog.pg_cast k LEFT JOIN pg_catalog.pg_type t ON t.oid IN (k.castsource, k.casttarget) AND t.oid >= 16384
+    WHERE k.castfunc >= 16384
+    UNION ALL
+    -- Partitions and children.
+    SELECT 'r' || i.inhrelid, 'r' || i.inhparent, NULL, false
+    FROM pg_catalog.pg_inherits i
+    UNION ALL
+    -- Foreign keys that change the rows that refer to what is changed.
+    SELECT 'r' || c.conrelid, 'r' || c.confrelid, 'constraint ' || c.conname, true
+    FROM pg_catalog.pg_constraint c
+    WHERE c.contype = 'f' AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))
+    UNION ALL
+    -- Rule 8.3: keys that are checked at the end of the transaction, of the table and of the one that is referred to.
+    SELECT 'keys', 'r' || k.relation, 'constraint ' || c.conname, true
+    FROM pg_catalog.pg_constraint c, unnest(ARRAY[c.conrelid, c.confrelid]) AS k(relation)
+    WHERE c.condeferred AND c.contype IN ('f', 'u', 'x', 'p') AND k.relation <> 0
+),
+named AS (
+    SELECT e.used, e.node,
+           CASE left(e.node, 1) WHEN 'r' THEN (SELECT relname::text FROM pg_catalog.pg_class WHERE oid = substr(e.node, 2)::oid)
+                                WHEN 't' THEN (SELECT typname::text FROM pg_catalog.pg_type WHERE oid = substr(e.node, 2)::oid)
+                                WHEN 'o' THEN (SELECT oprname::text FROM pg_catalog.pg_operator WHERE oid = substr(e.node, 2)::oid)
+                                WHEN 'f' THEN (SELECT proname::text FROM pg_catalog.pg_proc WHERE oid = substr(e.node, 2)::oid)
+           END AS name, e.via, e.writing
+    FROM (
+        SELECT used, node, via, writing FROM edges
+        UNION ALL
+        -- Where chains begin without a function of the user's: the server's own in an expression.
+        SELECT NULL, e.node,
+               concat_ws(': ', e.via, coalesce((SELECT string_agg(DISTINCT p.proname::text, ', ')
+                                                FROM pg_catalog.regexp_matches(e.tree, m.pattern, 'g') AS f(id)
+                                                JOIN pg_catalog.pg_proc p ON p.oid = f.id[1]::oid), 'xmin')), e.writing
+        FROM expressions e, mattering m WHERE e.tree ~ m.pattern
+        UNION ALL
+        -- Deferred constraint triggers of the user's.
+        SELECT NULL, 'r' || t.tgrelid, 'deferred constraint trigger ' || t.tgname, true
+        FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND t.tginitdeferred
+        UNION ALL
+        -- Foreign tables: what another server or a file does is not known here.
+        SELECT NULL, 'r' || f.ftrelid, 'foreign table', false
+        FROM pg_catalog.pg_foreign_table f
+    ) e
+)
+SELECT used, node, name, via, writing, NULL::text[] AS source FROM named
+UNION ALL
+SELECT NULL, 'f' || f.oid, f.name, NULL, false,
+       ARRAY[f.language, f.volatility, CASE WHEN f.is_trigger THEN 't' ELSE 'f' END,
+             CASE WHEN f.parsed ~ ':commandType [2-5] ' THEN 't' ELSE 'f' END, f.extension, f.body]
+FROM functions f
+WHERE f.language IN ('sql', 'plpgsql') OR f.volatility = 'v'
+UNION ALL
+-- Rule 8.3: there are such keys; the name says whether plpgsql may be used.
+SELECT NULL, 'deferred', coalesce((SELECT 'plpgsql' FROM pg_catalog.pg_language l WHERE l.lanname = 'plpgsql'
+                                   AND pg_catalog.has_language_privilege(l.oid, 'USAGE')), ''), NULL, true, NULL
+WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.condeferred AND c.contype IN ('f', 'u', 'x', 'p'))

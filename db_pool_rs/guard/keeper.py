@@ -1,0 +1,192 @@
+"""When the catalogue is read: once there is something to group, after DDL, and when it has changed.
+
+Reading is off the critical path: it waits for a free connection and runs on it like any other statement. DDL through
+this pool makes the guard forget what it knew before its caller is answered, so nothing that may write is grouped until
+it is known again. DDL of others is noticed by a fingerprint, asked for every `guard_refresh` seconds in which the pool
+was used, and when a statement fails since something is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import cache
+from itertools import count
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolError
+from .findings import findings
+from .verdicts import Verdicts
+from .words import server_functions
+
+if TYPE_CHECKING:
+    from ..config import PoolConfig
+
+logger = logging.getLogger("db_pool_rs")
+
+#: How long one reading may take. A catalogue that takes longer is not read.
+_PATIENCE = 30.0
+#: A free connection is waited for in such steps, and so many of them: the guard opens none if it need not. A busy pool
+#: is not waited for any longer: what keeps it busy may just be that nothing is grouped yet.
+_STEP, _STEPS = 0.005, 4
+#: A failure of a statement is a reason to look again, but not more often than this.
+_AGAIN = 1.0
+#: SQLSTATEs of statements that fail since something is not there, or is no longer what it was.
+UNDEFINED = frozenset(("42P01", "42883", "42703", "42704", "0A000", "42809", "42846"))
+
+#: Changes whenever a transaction of others has committed that may have changed the catalogue; see docs/guard.md.
+FINGERPRINT = """
+SELECT concat_ws('/', (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_proc),
+  (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_trigger),
+  (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_rewrite),
+  (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_constraint),
+  (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_policy),
+  (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_attrdef),
+  (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_inherits),
+  (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FROM pg_catalog.pg_class
+   WHERE relkind NOT IN ('i', 'I', 'S', 't')))
+"""
+
+
+@cache
+def CATALOG() -> str:
+    """The query of `catalog.sql`."""
+    from importlib.resources import files  # takes a while to import
+
+    return files(__package__).joinpath("catalog.sql").read_text("utf-8")
+
+
+def parameters() -> tuple[str]:
+    """The arguments of the query."""
+    return (server_functions(),)
+
+
+class Host(Protocol):
+    """What the keeper needs of its pool."""
+
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Any]:
+        """Run a statement."""
+
+    def is_busy(self) -> bool:
+        """Whether a statement would have to wait, or need a new connection."""
+
+    def is_held(self) -> bool:
+        """Whether sessions hold every connection: then no statement runs, and none is grouped."""
+
+    def answered(self) -> int:
+        """How many statements were answered until now."""
+
+    def judge_again(self) -> None:
+        """What may be grouped has changed."""
+
+
+class Keeper:
+    """Keeps `verdicts.found` in step with the database."""
+
+    def __init__(self, config: PoolConfig, verdicts: Verdicts, host: Host) -> None:
+        self._verdicts = verdicts
+        self._host = host
+        self._refresh = config.guard_refresh
+        self._shared = config.shared_functions
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._stale = True
+        self._suspicious = False
+        self._fingerprint: str | None = None
+        self._told = False
+
+    def start(self, spawn: Callable[[Any], asyncio.Task[None]]) -> None:
+        """Begin; once, when there is a text that the guard decides about."""
+        if self._task is None and self._verdicts.needed:
+            self._task = spawn(self._run())
+
+    def stop(self) -> None:
+        """The pool is closing."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def altered(self) -> None:
+        """DDL was executed through this pool: what was known may be wrong."""
+        if self._task is None:
+            return
+        self._stale = True
+        self._wake.set()
+        if self._verdicts.found is not None:
+            self._verdicts.found = None
+            self._verdicts.unread = "the catalogue is being read again"
+            self._host.judge_again()
+
+    def suspect(self) -> None:
+        """A statement failed in a way that makes one ask whether the catalogue has changed."""
+        if not self._suspicious:
+            self._suspicious = True
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while not self._verdicts.isolated:
+            await self._free_connection()
+            began = monotonic()
+            try:
+                await self._look()
+            except PoolClosed:
+                return
+            except (PoolError, ConnectionLost, ConnectFailed) as error:
+                logger.debug("the catalogue was not read: %s", error)  # the pool has other ways to tell
+            except Error as error:
+                self._cannot_read(error)
+            await self._reason_to_look(began)
+
+    async def _reason_to_look(self, began: float) -> None:
+        """Wait for it. DDL is one at once, a suspicion soon, and each period in which the pool was used."""
+        answered = self._host.answered()
+        while not self._wake.is_set():
+            try:
+                await asyncio.wait_for(self._wake.wait(), self._refresh)
+            except (asyncio.TimeoutError, TimeoutError):
+                if self._stale or self._host.answered() != answered:
+                    return
+        if not self._stale:
+            await asyncio.sleep(max(0.0, began + _AGAIN - monotonic()))
+
+    async def _look(self) -> None:
+        """Read the catalogue if it may have changed."""
+        self._wake.clear()
+        self._suspicious = False
+        self._stale, was_stale = False, self._stale
+        try:
+            rows = await self._host.fetch(FINGERPRINT, timeout=_PATIENCE)
+            if not was_stale and rows[0][0] == self._fingerprint:
+                return
+            await self._read(rows[0][0])
+        except BaseException:
+            self._stale = True
+            raise
+
+    async def _read(self, fingerprint: str) -> None:
+        rows = await self._host.fetch(CATALOG(), *parameters(), timeout=_PATIENCE)
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(None, findings, rows, self._shared)
+        if self._stale:
+            return  # it has changed meanwhile
+        self._fingerprint = fingerprint
+        self._told = False
+        if found != self._verdicts.found:
+            self._verdicts.found = found
+            self._host.judge_again()
+
+    def _cannot_read(self, error: Error) -> None:
+        self._verdicts.unread = f"the catalogue cannot be read: {error}"
+        if not self._told:
+            self._told = True
+            reads = "only reads are grouped that call no function of the database's users"
+            logger.warning("the catalogue cannot be read, so %s: %s", reads, error)
+        self._verdicts.found = None
+        self._host.judge_again()
+
+    async def _free_connection(self) -> None:
+        for step in count():
+            await asyncio.sleep(_STEP if step < _STEPS else _STEP * 20)
+            if not self._host.is_busy() or (step >= _STEPS and not self._host.is_held()):
+                return
