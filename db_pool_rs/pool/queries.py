@@ -18,14 +18,15 @@ from ..sql.names import Names, names_in
 if TYPE_CHECKING:
     from ..config import PoolConfig
 
-#: What sets `client_encoding`, and the value. A function may do so unseen.
-_ENCODING = re.compile(
-    r"(?:^|;)\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(?:client_encoding\s*(?:=|\bTO\b)|NAMES\b)\s*'?([\w-]+)"
-    r"|set_config\s*\(\s*'client_encoding'\s*,\s*'([\w-]+)'",
+#: What sets `client_encoding` or `standard_conforming_strings`, and the value. A function may do so unseen.
+_FIXED = re.compile(
+    r"(?:^|;)\s*SET\s+(?:SESSION\s+|LOCAL\s+)?(?:(?:client_encoding\s*(?:=|\bTO\b)|NAMES\b)\s*'?([\w-]+)"
+    r"|standard_conforming_strings\s*(?:=|\bTO\b)\s*'?(\w+))"
+    r"|set_config\s*\(\s*'client_encoding'\s*,\s*'([\w-]+)'|set_config\s*\(\s*'standard_conforming_strings'\s*,\s*'(\w+)'",
     re.IGNORECASE,
 )
-#: What it may be set to: the value that it has.
-_TAKEN = frozenset(("utf8", "unicode", "default"))
+#: What may be set: the value that they have.
+_TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
 #: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
@@ -117,9 +118,11 @@ class Texts:
 def _check(sql: str) -> None:
     if "\0" in sql:
         raise InterfaceError("SQL must not contain a NUL character")
-    found = _ENCODING.search(sql)
-    if found is not None and (found[1] or found[2]).lower().replace("-", "") not in _TAKEN:
-        raise InterfaceError(f"{found[0].strip('; ')}: connections of a pool have client_encoding UTF8")
+    if (found := _FIXED.search(sql)) is not None:
+        encoding, given = found[1] or found[3], found[1] or found[2] or found[3] or found[4]
+        wanted = "client_encoding UTF8" if encoding else "standard_conforming_strings on"
+        if given.lower().replace("-", "") not in _TAKEN:
+            raise InterfaceError(f"{found[0].strip('; ')}: connections of a pool have {wanted}")
     try:
         sql.encode()
     except UnicodeEncodeError as error:

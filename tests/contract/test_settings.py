@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from db_pool_rs.errors import Error, InterfaceError
+from db_pool_rs.errors import ConnectFailed, Error, InterfaceError
 from tests.contract.test_types import TYPES, _quoted
 from tests.plugins.engines import EngineSpec
 
@@ -166,15 +166,20 @@ async def test_values_are_those_of_the_default_settings(
         _check(await _read_cursors(conn), expected_of_cursors, engine.name, name)
 
 
-async def test_an_encoding_that_a_session_must_not_have_is_refused(open_pool: Open, pg_database: str) -> None:
-    name, value, usual = "client_encoding", "LATIN1", "UTF8"
+FIXED = [("client_encoding", "LATIN1", "UTF8"), ("standard_conforming_strings", "off", "on")]
+
+
+@pytest.mark.parametrize(("name", "value", "usual"), FIXED)
+async def test_settings_that_a_session_must_not_have_are_refused(
+    open_pool: Open, pg_database: str, name: str, value: str, usual: str
+) -> None:
     pool = await open_pool(pg_database, max_size=1)
     texts = [
         f"SET {name} = '{value}'",
         f"set local {name} TO {value}",
         f"SELECT set_config('{name}', '{value}', false)",
-        "SET NAMES 'latin1'",
     ]
+    texts += ["SET NAMES 'latin1'"] if name == "client_encoding" else []
     async with pool.acquire() as conn:
         for text in (*texts, f"SELECT 1; SET {name} = {value}"):
             with pytest.raises(InterfaceError, match=usual):
@@ -188,16 +193,15 @@ async def test_an_encoding_that_a_session_must_not_have_is_refused(open_pool: Op
         await open_pool(pg_database, **_way_init(name, value))
 
 
-async def test_a_role_whose_strings_have_escapes_is_served(open_pool: Open, fussy: str, pg_server: Any) -> None:
-    """What counts is how each connection reads a text; test_words.py has what follows from it."""
+async def test_a_server_that_does_not_conform_is_refused(open_pool: Open, fussy: str, pg_server: Any) -> None:
     name = "standard_conforming_strings"
     pg_server.sql(f"ALTER ROLE fussy SET {name} = off")
     try:
-        pool = await open_pool(fussy)
-        assert await pool.fetchval(r"SELECT 'a\\b;\'' || $1::text", "c") == r"a\b;'c"
-        assert await pool.fetchval(r"SELECT 'a\'' || $1::text || '\'$1'", "b") == "a'b'$1"
-        conforming = await open_pool(fussy, server_settings={name: "on"})
-        assert await conforming.fetchval(r"SELECT 'a\'") == "a\\"
+        with pytest.raises(ConnectFailed, match=name) as caught:
+            await open_pool(fussy)
+        assert caught.value.permanent
+        pool = await open_pool(fussy, server_settings={name: "on"})
+        assert await pool.fetchval(r"SELECT 'a\'") == "a\\"
     finally:
         pg_server.sql(f"ALTER ROLE fussy RESET {name}")
 

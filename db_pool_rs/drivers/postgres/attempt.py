@@ -44,6 +44,11 @@ _PERMANENT_TEXTS = (
     "authentication method requirement",
 )
 
+_NOT_CONFORMING = (
+    "standard_conforming_strings is off, under which a backslash in a literal means something else: "
+    "set it on for the role, or in server_settings"
+)
+
 
 class Failure(Exception):
     """Why an attempt failed.
@@ -154,6 +159,8 @@ def _settle(libpq: Libpq, pgconn: PGconn) -> None:
     encoding = pgconn.parameter_status(b"client_encoding")
     if encoding not in (b"UTF8", b"UNICODE", None):
         raise Failure(f"the server insists on client_encoding {encoding.decode(errors='replace')}, UTF8 was asked for")
+    if pgconn.parameter_status(b"standard_conforming_strings") == b"off":
+        raise Failure(_NOT_CONFORMING, permanent=True)
     libpq.set_verbose(pgconn, False)
     try:
         pgconn.nonblocking = 1

@@ -231,6 +231,12 @@ impl Attempt<'_> {
                 return Err(ConnectError::new(message));
             }
         }
+        if link.parameter("standard_conforming_strings") == Some("off") {
+            return Err(ConnectError::permanent(
+                "standard_conforming_strings is off, under which a backslash in a literal means something else: \
+                 set it on for the role, or in server_settings",
+            ));
+        }
         let (setting, sql, wanted, what) = match self.target {
             TargetAttrs::Any | TargetAttrs::PreferStandby => return Ok(link),
             TargetAttrs::ReadWrite => (None, "SHOW transaction_read_only", "off", "read-only"),
