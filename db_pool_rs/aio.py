@@ -17,6 +17,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import errno
+import os
 from asyncio import AbstractEventLoop, CancelledError, InvalidStateError, current_task
 from collections.abc import Callable, Generator, Sequence
 from contextvars import Context
@@ -133,7 +134,11 @@ class Answer(Generic[T]):
 
 
 class _Thread:
-    """A thread of :func:`offload`, kept in `_given_up` while it runs though nobody waits for it any more."""
+    """A thread of :func:`offload`, kept in `_given_up` while it runs though nobody waits for it any more.
+
+    The thread itself says that it is over, since its loop may not run any more: so either method may come in between
+    the other's two steps, and both leave the set without it.
+    """
 
     __slots__ = ("_running",)
 
@@ -142,8 +147,9 @@ class _Thread:
 
     def is_given_up(self, _: object) -> None:
         """Nobody waits any more; it may be over."""
-        if self._running:
-            _given_up.add(self)
+        _given_up.add(self)
+        if not self._running:
+            _given_up.discard(self)
 
     def is_over(self) -> None:
         """It has done its work."""
@@ -152,6 +158,8 @@ class _Thread:
 
 
 _given_up: set[_Thread] = set()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_given_up.clear)  # a child process has no threads but one
 
 
 class Expired(Exception):
@@ -197,7 +205,6 @@ def offload(
     thread = _Thread()
 
     def deliver(result: Any, error: BaseException | None) -> None:
-        thread.is_over()
         if future.done():
             abandoned()
         elif error is not None:
@@ -211,10 +218,10 @@ def offload(
             result = function()
         except Exception as caught:
             error = caught
+        thread.is_over()
         try:
             loop.call_soon_threadsafe(deliver, result, error)
         except RuntimeError:  # the loop was closed meanwhile
-            thread.is_over()
             abandoned()
 
     try:

@@ -95,7 +95,7 @@ class KernelLink(PostgresLink):
 
     def _check_keys(self, group: Sequence[Statement]) -> int:
         """Send what checks deferred keys at once, if it is to go ahead; how many results the kernel is to drop."""
-        if not checks_keys(group, self._driver):
+        if not checks_keys(group):
             return 0
         self._conn.send_query_params(CHECK_KEYS.encode(), None)
         return 1

@@ -122,8 +122,6 @@ class Database(Protocol):
     breaks_stalls: bool
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
-    #: Groups that may write begin with `SET CONSTRAINTS ALL IMMEDIATE` (rule 8.3).
-    checks_keys_at_once: bool
     #: Called when DDL was executed.
     on_altered: Callable[[], None]
     #: What callers await.
@@ -132,8 +130,6 @@ class Database(Protocol):
     #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the row. It costs the
     #: server next to nothing, so the time until the answer is the connection's round trip.
     question: str | None
-    #: Whether a connection was met on which backslashes escape in plain strings; None until one was asked.
-    escapes: bool | None
 
     def answered(self, values: Sequence[Any]) -> bool:
         """The answer to `question`; False if statements must not be grouped in this database."""
@@ -143,9 +139,6 @@ class Database(Protocol):
 
     def doubts(self, text: Text) -> bool:
         """An argument does not fit `text.description`: True if that may be out of date, and was forgotten."""
-
-    def check_keys_at_once(self, at_once: bool) -> None:
-        """Set `checks_keys_at_once`."""
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""

@@ -115,7 +115,7 @@ class ModeUnavailableError(Error):
         self.mode = mode
         self.reason = reason
         self.install = install
-        super().__init__(f"mode {mode!r} is not available: {reason}. To install it: {install}")
+        super().__init__(f"mode {mode!r} is not available: {reason}. What helps: {install}")
 
 
 class InterfaceError(Error):

@@ -66,14 +66,15 @@ class FullDriver(PostgresDialect):
         kind, lexical = _KINDS.get(text.kind, "other"), text.lexical
         preparable, asks = lexical.command in PREPARABLE, "$" in text.sql
         text.description = self.native.learn(
-            text.sql, kind, text.groupable, REASONS.index(text.why), lexical.dirties, preparable, asks
+            text.sql, kind, text.groupable, REASONS.index(text.why), text.dirties, text.keys, preparable, asks
         )
 
     def regroup(self, text: Text) -> None:
         """Tell the engine, if it knows the text."""
         if text.description is not None:
             kind = _KINDS.get(text.kind, "other")
-            self.native.regroup(text.description, kind, text.groupable, REASONS.index(text.why))
+            why = REASONS.index(text.why)
+            self.native.regroup(text.description, kind, text.groupable, why, text.dirties, text.keys)
 
     def doubts(self, text: Text) -> bool:
         """The engine has doubts of its own."""
@@ -83,10 +84,6 @@ class FullDriver(PostgresDialect):
         """What nobody else will run need not be told to the engine."""
         known: Known | str = text.description or text.sql
         return known
-
-    def check_keys_at_once(self, at_once: bool) -> None:
-        """The engine writes the groups."""
-        self.native.check_keys_at_once(at_once)
 
     def check(self, conn: int, token: int, text: Text) -> bool:
         """Ask the server for its types."""

@@ -40,6 +40,13 @@ def engine(deployment: DeploymentConfig) -> Engine:
     return FullEngine(threads=threads, blocking=deployment.full.max_blocking_threads)
 
 
+def remedy() -> str:
+    """What helps where there is a problem."""
+    from .sqlite_library import REMEDY
+
+    return REMEDY
+
+
 def problem(database: str | None) -> str | None:
     """Why this installation cannot serve such a database in mode full; None if it can."""
     if database != "sqlite":

@@ -20,7 +20,7 @@ from ..errors import ConnectFailed, Error, ModeUnavailableError, server_error
 from ..guard.verdicts import REASONS
 from ..scheduler.cost import Text
 from ..sql import StatementClass, classify
-from .sqlite_library import problem
+from .sqlite_library import REMEDY, problem
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
@@ -68,7 +68,7 @@ class FullSqliteDriver(SqliteDialect):
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
         if (reason := problem()) is not None:
-            raise ModeUnavailableError("full", reason, "mode='simple' serves SQLite with the one of this Python")
+            raise ModeUnavailableError("full", reason, REMEDY)
         self._config = config
         self._checks = count()
         self._command = lru_cache(_MOST_COMMANDS)(self._learn_command)

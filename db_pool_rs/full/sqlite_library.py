@@ -21,6 +21,12 @@ from uuid import uuid4
 
 #: The first version that has every function that the engine calls.
 MINIMUM = (3, 34, 1)
+#: What helps where there is a problem.
+REMEDY = (
+    f"mode='simple' or 'auto'; or a Python whose sqlite3 is at least {'.'.join(map(str, MINIMUM))} and uses a shared"
+    " library (as those of Linux distributions and conda-forge do) or was built with"
+    " --enable-loadable-sqlite-extensions"
+)
 
 _lock = threading.Lock()
 
@@ -49,7 +55,6 @@ def _lend() -> str | None:
         return None
     return (
         "the SQLite of this Python shows no symbols and loads no extensions, and a second one would not see its locks"
-        " (mode simple serves SQLite)"
     )
 
 

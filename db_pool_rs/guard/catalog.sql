@@ -3,7 +3,7 @@
 -- The result is a graph, one edge a row. Its nodes are the things that a text can name: functions (f), relations (r),
 -- types (t) and operators (o), each a letter and an oid. "*" stands for every text.
 --
---   used      what is used; null in a row that tells what `node` is by itself
+--   used      what is used ("keys" stands for deferred keys); null in a row that tells what `node` is by itself
 --   node      what uses it: who uses the node uses what it uses
 --   name      of the node
 --   via       how, in words
@@ -143,6 +143,11 @@ edges AS (
     SELECT 'r' || c.conrelid, 'r' || c.confrelid, 'constraint ' || c.conname, true
     FROM pg_catalog.pg_constraint c
     WHERE c.contype = 'f' AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))
+    UNION ALL
+    -- Rule 8.3: keys that are checked at the end of the transaction, of the table and of the one that is referred to.
+    SELECT 'keys', 'r' || k.relation, 'constraint ' || c.conname, true
+    FROM pg_catalog.pg_constraint c, unnest(ARRAY[c.conrelid, c.confrelid]) AS k(relation)
+    WHERE c.condeferred AND c.contype IN ('f', 'u', 'x', 'p') AND k.relation <> 0
 ),
 named AS (
     SELECT e.used, e.node,
@@ -156,8 +161,9 @@ named AS (
         UNION ALL
         -- Where chains begin without a function of the user's: the server's own in an expression.
         SELECT NULL, e.node,
-               concat_ws(': ', e.via, coalesce((SELECT p.proname::text FROM pg_catalog.pg_proc p
-                                                WHERE p.oid = substring(e.tree FROM m.pattern)::oid), 'xmin')), e.writing
+               concat_ws(': ', e.via, coalesce((SELECT string_agg(DISTINCT p.proname::text, ', ')
+                                                FROM pg_catalog.regexp_matches(e.tree, m.pattern, 'g') AS f(id)
+                                                JOIN pg_catalog.pg_proc p ON p.oid = f.id[1]::oid), 'xmin')), e.writing
         FROM expressions e, mattering m WHERE e.tree ~ m.pattern
         UNION ALL
         -- Deferred constraint triggers of the user's.
@@ -177,7 +183,7 @@ SELECT NULL, 'f' || f.oid, f.name, NULL, false,
 FROM functions f
 WHERE f.language IN ('sql', 'plpgsql') OR f.volatility = 'v'
 UNION ALL
--- Rule 8.3: keys that are checked at the end of the transaction; the name says whether plpgsql may be used.
+-- Rule 8.3: there are such keys; the name says whether plpgsql may be used.
 SELECT NULL, 'deferred', coalesce((SELECT 'plpgsql' FROM pg_catalog.pg_language l WHERE l.lanname = 'plpgsql'
                                    AND pg_catalog.has_language_privilege(l.oid, 'USAGE')), ''), NULL, true, NULL
 WHERE EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.condeferred AND c.contype IN ('f', 'u', 'x', 'p'))

@@ -4,7 +4,8 @@ The rows are a graph. A search from what notices by itself, against the directio
 way back is the reason. A thing may be reached by every statement that names it, or only by those that write: a SELECT
 fires no trigger. Functions are also connected by the names in their bodies, which the server does not keep track of.
 
-The same search from the VOLATILE functions finds what makes a WRITE of a SELECT.
+The same search from the VOLATILE functions finds what makes a WRITE of a SELECT; from what may leave something on its
+session, the texts after which that is reset; and from deferred keys, the texts for which they are checked at once.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from .words import HARMLESS, read_body
+from .words import HARMLESS, is_passing, read_body
 
 #: The name that stands for every text; and the one by which a text tells that it has names that cannot be read.
 EVERY = "*"
+#: The node that stands for keys that are checked at the end of the transaction (rule 8.3).
+KEYS = "keys"
 #: A reason shows no more of the way than this.
 _MOST_STEPS = 12
 _KINDS = {"f": "function {}()", "r": "{}", "t": "type {}", "o": "operator {}"}
@@ -37,6 +40,7 @@ class _Function:
     names: frozenset[str] = frozenset()
     reason: str | None = None
     writes: bool = False
+    lasts: bool = False
     volatile: bool = False
     is_trigger: bool = False
     body: str = ""
@@ -60,12 +64,24 @@ class Findings:
     volatile: frozenset[str] = frozenset()
     #: Operators among the names: they are looked for as they are written.
     operators: frozenset[str] = frozenset()
-    #: Keys are checked at the end of the transaction (rule 8.3).
-    deferred_keys: bool = False
+    #: Names through which something may be left on the session: by every text, and by texts that write.
+    lasting: frozenset[str] = frozenset()
+    lasting_writing: frozenset[str] = frozenset()
+    #: Names through which a text that writes reaches keys that are checked at the end of the transaction (rule 8.3).
+    deferred_keys: frozenset[str] = frozenset()
 
     def is_write(self, names: frozenset[str]) -> bool:
         """Whether a SELECT with these names may call a VOLATILE function of the user's."""
         return not self.volatile.isdisjoint(names)
+
+    def lasts(self, names: frozenset[str], writes: bool) -> bool:
+        """Whether a text with these names may leave something on its session."""
+        names = names | {EVERY}
+        return not (self.lasting.isdisjoint(names) and (not writes or self.lasting_writing.isdisjoint(names)))
+
+    def reaches_keys(self, names: frozenset[str]) -> bool:
+        """Whether a text that writes, with these names, may reach deferred keys."""
+        return not self.deferred_keys.isdisjoint(names | {EVERY})
 
     def reason(self, names: frozenset[str], command: str, writes: bool) -> str | None:
         """Why a text with these names must run alone; None if it need not."""
@@ -121,9 +137,9 @@ class _Graph:
             return
         function = self._functions[node] = _Function(volatile=volatility == "v", is_trigger=trigger == "t")
         if body is None:
-            function.reason = f"written in {language}"
+            function.reason, function.lasts = f"written in {language}", True
             return
-        function.names, function.reason, function.writes = read_body(body)
+        function.names, function.reason, function.writes, function.lasts = read_body(body)
         function.writes = function.writes or writes == "t"
         function.body = body
 
@@ -139,11 +155,27 @@ class _Graph:
                 continue
             chain = f"{self._head(node)}: {self._chain(reached, (node, on_write))}"
             (writing if on_write else reading).setdefault(self._names[node], chain)
+        lasting, with_keys = self._search(self._lasting_seeds()), self._reaching_keys()
+        keys = self._named(with_keys, False) | self._named(with_keys, True)
         if self._deferred == "":
-            writing.setdefault(EVERY, "deferred keys, and plpgsql may not be used")
-        names = frozenset(self._names[node] for node, on_write in volatile if not on_write and self._is_named(node))
-        operators = frozenset(self._names[node] for node in {one for one, _ in (*reached, *volatile)} if node[0] == "o")
-        return Findings(reading, writing, names, operators, bool(self._deferred))
+            for name in keys:
+                writing.setdefault(name, f"{name}: deferred keys, and plpgsql may not be used")
+            keys = frozenset()
+        operators = frozenset(self._names[node] for node, _ in (*reached, *volatile, *with_keys) if node[0] == "o")
+        return Findings(
+            reading, writing, self._named(volatile, False), operators,
+            self._named(lasting, False), self._named(lasting, True), keys,
+        )  # fmt: skip
+
+    def _named(self, reached: Iterable[tuple[str, bool]], on_write: bool) -> frozenset[str]:
+        return frozenset(self._names[node] for node, only in reached if only is on_write and self._is_named(node))
+
+    def _reaching_keys(self) -> set[tuple[str, bool]]:
+        """What reaches deferred keys. Nobody knows what those functions do that only the user calls harmless."""
+        if not self._edges.get(KEYS):
+            return set()
+        found = set(self._search([(KEYS, True, _Step(None, None, ""))])) - {(KEYS, True)}
+        return found | {(EVERY, True)} if self._shared else found
 
     def _is_volatile(self, node: str, function: _Function) -> bool:
         return function.volatile and not function.is_trigger and self._names[node] not in self._shared
@@ -171,6 +203,15 @@ class _Graph:
             if function.reason is not None:
                 seeds.append((node, False, _Step(None, None, function.reason)))
         return seeds
+
+    def _lasting_seeds(self) -> list[tuple[str, bool, _Step]]:
+        begin = [
+            (edge.node, edge.writing)
+            for edge, via in self._seeds
+            if not all(map(is_passing, (via or "").rpartition(": ")[2].split(", ")))
+        ]
+        begin += [(node, False) for node, function in self._functions.items() if function.lasts]
+        return [(*one, _Step(None, None, "")) for one in begin]
 
     def _search(self, seeds: Iterable[tuple[str, bool, _Step]]) -> dict[tuple[str, bool], _Step]:
         reached: dict[tuple[str, bool], _Step] = {}

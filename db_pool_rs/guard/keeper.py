@@ -28,8 +28,9 @@ logger = logging.getLogger("db_pool_rs")
 
 #: How long one reading may take. A catalogue that takes longer is not read.
 _PATIENCE = 30.0
-#: A free connection is waited for in such steps, and so many of them: the guard opens none if it need not.
-_STEP, _STEPS = 0.01, 50
+#: A free connection is waited for in such steps, and so many of them: the guard opens none if it need not. A busy pool
+#: is not waited for any longer: what keeps it busy may just be that nothing is grouped yet.
+_STEP, _STEPS = 0.005, 4
 #: A failure of a statement is a reason to look again, but not more often than this.
 _AGAIN = 1.0
 #: SQLSTATEs of statements that fail since something is not there, or is no longer what it was.
@@ -164,7 +165,6 @@ class Keeper:
             raise
 
     async def _read(self, fingerprint: str) -> None:
-        await self._free_connection()
         rows = await self._host.fetch(CATALOG(), *parameters(), timeout=_PATIENCE)
         loop = asyncio.get_running_loop()
         found = await loop.run_in_executor(None, findings, rows, self._shared)
@@ -187,6 +187,6 @@ class Keeper:
 
     async def _free_connection(self) -> None:
         for step in count():
-            await asyncio.sleep(_STEP if step < _STEPS else _STEP * 10)
+            await asyncio.sleep(_STEP if step < _STEPS else _STEP * 20)
             if not self._host.is_busy() or (step >= _STEPS and not self._host.is_held()):
                 return

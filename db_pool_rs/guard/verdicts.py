@@ -34,13 +34,21 @@ _PLAIN = frozenset((
 ))  # fmt: skip
 
 
+_RUNS_NOTHING = (StatementClass.EMPTY, StatementClass.CONTROL)
+
+
 class Verdict(NamedTuple):
-    """The class of a text, whether it may be grouped, and if not why: in a word, and in full."""
+    """The class of a text, whether it may be grouped, and if not why: in a word, and in full.
+
+    `dirties`: it may leave something on its session. `keys`: a group with it checks deferred keys at once.
+    """
 
     kind: StatementClass
     groupable: bool
     why: str
     reason: str | None
+    dirties: bool = False
+    keys: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,27 @@ class Verdicts:
 
     def judge(self, lexical: Lexical, names: Names | None) -> Verdict:
         """What may be done with a text; `names` is None where no guard is needed."""
+        verdict = self._judge(lexical, names)
+        return verdict._replace(
+            dirties=lexical.dirties or self._lasts(verdict, names),
+            keys=verdict.groupable and verdict.kind is StatementClass.WRITE and self._reaches_keys(names),
+        )
+
+    def _lasts(self, verdict: Verdict, names: Names | None) -> bool:
+        """Whether the guard knows that something may be left on the session, or does not know that it is not."""
+        if names is None or verdict.groupable or self.isolated or verdict.kind in _RUNS_NOTHING:
+            return False
+        if self.found is None or UNREADABLE in names.found:
+            return True
+        return self.found.lasts(names.found, verdict.kind is not StatementClass.READ)
+
+    def _reaches_keys(self, names: Names | None) -> bool:
+        found = self.found
+        if names is None or found is None or not found.deferred_keys:
+            return False
+        return UNREADABLE in names.found or found.reaches_keys(names.found)
+
+    def _judge(self, lexical: Lexical, names: Names | None) -> Verdict:
         kind, found = lexical.kind, self.found
         if kind not in (StatementClass.READ, StatementClass.WRITE):
             return Verdict(kind, False, CLASS, self._class_reason(lexical, names))

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache
+from typing import NamedTuple
 
-from ..sql.functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT
+from ..sql.functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT, is_among
 
 #: Further functions of the server's own.
 _ALSO = ("txid_*", "pg_my_temp_schema", "table_to_xml*", "schema_to_xml*", "database_to_xml*")
@@ -20,6 +21,9 @@ _COMMANDS = frozenset(
     ("set", "reset", "notify", "listen", "unlisten", "discard", "load", "prepare", "deallocate", "do")
 )
 _KEYWORDS = _COMMANDS | {"execute", "constraints", "temp", "temporary"}
+#: What ends with the transaction at the latest, or only reads: of all that matters, the rest may stay on the session.
+_PASSING = frozenset(("constraints", "refcursor", "xmin", "xmax", "cmin", "cmax", "notify"))
+_OF_TRANSACTION = frozenset(("local", "constraints", "transaction"))
 _BEGINS = frozenset((";", "begin", "then", "else", "loop"))
 _TEMPORARY = frozenset(("temp", "temporary"))
 _MAKES = frozenset(("create", "replace", "local", "global", "into"))
@@ -65,16 +69,35 @@ def words(body: str) -> Iterator[str]:
             yield quoted.replace('""', '"') or semicolon
 
 
-def read_body(body: str) -> tuple[frozenset[str], str | None, bool]:
-    """The names in a function's body, the first of its words that matters, and whether it may change rows."""
-    found, reason, previous = set[str](), None, ";"
-    for word in words(body):
-        if reason is None and word != ";" and _matters(word, previous):
-            reason = word.upper() if word in _KEYWORDS else word
-        found.add(word)
+class Body(NamedTuple):
+    """The names in a function's body, the first of its words that matters, whether it may change rows, and whether it
+    may leave something on the session."""
+
+    names: frozenset[str]
+    reason: str | None
+    writes: bool
+    lasts: bool
+
+
+def read_body(body: str) -> Body:
+    """What the words of a function's body tell."""
+    found, reason, lasts, previous = list(words(body)), None, False, ";"
+    for word, following in zip(found, [*found[1:], ";"], strict=True):
+        if word != ";" and _matters(word, previous):
+            reason = reason or (word.upper() if word in _KEYWORDS else word)
+            lasts = lasts or not (is_passing(word) or (word == "set" and following in _OF_TRANSACTION))
         previous = word
-    found.discard(";")
-    return frozenset(found), reason, not found.isdisjoint(_WRITES)
+    names = frozenset(found) - {";"}
+    return Body(names, reason, not names.isdisjoint(_WRITES), lasts)
+
+
+def is_passing(name: str) -> bool:
+    """Whether what matters leaves nothing on the session for certain; in doubt it does."""
+    return (
+        name in _PASSING
+        or name.startswith("deferred constraint trigger ")
+        or is_among(name, (*RUNS_ALONE, *READS_STATE, "txid_*"))
+    )
 
 
 def _matters(word: str, previous: str) -> bool:

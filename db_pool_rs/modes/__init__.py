@@ -171,8 +171,16 @@ def _known(mode: str) -> Mode:
 def _require(mode: str, database: Database) -> Mode:
     known = _known(mode)
     if reason := unavailable(mode, database):
-        raise ModeUnavailableError(mode, reason, known.install)
+        raise ModeUnavailableError(mode, reason, _remedy(known))
     return known
+
+
+def _remedy(mode: Mode) -> str:
+    """What helps: to install the engine, or, where it is installed, what the engine says."""
+    if mode.native is None or _engine_problem(mode) or _native_problem(mode.native):
+        return mode.install
+    remedy = getattr(import_module(mode.engine), "remedy", None)
+    return mode.install if remedy is None else str(remedy())
 
 
 def _native_problem(module: str) -> str | None:

@@ -62,7 +62,7 @@ class Connection(CopyCalls):
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        if not args and _may_be_several(self.text(sql)):
+        if not args and self.text(sql).lexical.count > 1:
             return await self._script(sql, timeout)
         status: Status = await self._run(sql, args, STATUS, timeout)
         return status
@@ -174,8 +174,8 @@ class Connection(CopyCalls):
 
     def text(self, sql: str) -> Text:
         """What is known of an SQL text."""
-        self.session()
-        return self._pool.text(sql)
+        session = self.session()
+        return session.text(self._pool.text(sql))
 
     def statement(self, text: Text, args: tuple[Any, ...], want: bool) -> Statement:
         """An execution of `text`, its arguments encoded if their types are known."""
@@ -188,8 +188,9 @@ class Connection(CopyCalls):
         session, text = self.session(), self._pool.text(sql)
         if text.lexical.count > 1 and not several:
             raise InterfaceError("one statement at a time: only execute() without arguments takes several")
-        session.dirty = session.dirty or text.lexical.dirties
-        session.last_sql = sql
+        if session.strays is not None:
+            text = session.text(text)
+        session.note(text)
         return session, text
 
     async def _run(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Any:
@@ -200,17 +201,21 @@ class Connection(CopyCalls):
         await session.run((statement,), self._pool.timeout(timeout))
         return statement.value
 
-    async def escapes(self, text: Text, timeout: float | None) -> bool:
-        """Whether backslashes escape in the plain strings of a text, which the session's settings decide."""
-        if not text.lexical.backslashes:
-            return False
-        return bool(await self.fetchval("SHOW standard_conforming_strings", timeout=timeout) != "on")
+    async def parts(self, sql: str, timeout: float | None) -> list[str]:
+        """The statements of a text; InterfaceError if this session reads its strings otherwise than it is split."""
+        if "\\'" in sql and self.session().user.dialect == "postgresql":
+            strings = await self.fetchval("SHOW standard_conforming_strings", timeout=timeout)
+            if strings != "on":  # a function has set it: SET and set_config are refused
+                raise InterfaceError(
+                    "standard_conforming_strings is off on this session, so a text with a backslash before a quote "
+                    "cannot be divided into its statements: set it on, or write E'...'"
+                )
+        return split_statements(sql, self.session().user.dialect)
 
     async def _script(self, sql: str, timeout: float | None) -> Status:
-        session, text = self._checked(sql, several=True)
+        session, _ = self._checked(sql, several=True)
         deadline = self._pool.deadline(timeout)
-        escapes = await self.escapes(text, left(deadline))
-        parts = split_statements(sql, session.user.dialect, escapes=escapes)
+        parts = await self.parts(sql, left(deadline))
         group = [Statement(session_text(one, session.user.dialect), (), STATUS, None) for one in parts]
         await session.run(group, left(deadline))
         status: Status = group[-1].value
@@ -232,10 +237,6 @@ class Connection(CopyCalls):
             if number == len(group):  # found when the server had told the types
                 number = [statement.error is error for statement in group].index(True)
             raise ArgumentError(f"element {first + number}: {error}") from None
-
-
-def _may_be_several(text: Text) -> bool:
-    return text.lexical.count > 1 or text.lexical.backslashes
 
 
 class Transaction:

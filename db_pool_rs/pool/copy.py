@@ -125,7 +125,7 @@ async def _copy(connection: Host, sql: str, stream: Source | Sink, timeout: floa
     _postgresql(connection)
     statement = Statement(session_text(sql, "postgresql"), (), STATUS, None)
     session = connection.session()
-    session.dirty = session.dirty or statement.text.lexical.dirties
+    session.dirty = session.dirty or statement.text.dirties
     session.last_sql = sql
     close: Callable[[], Any] | None = getattr(stream, "aclose", None)
     try:

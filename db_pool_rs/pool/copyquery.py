@@ -12,7 +12,6 @@ from ..aio import left
 from ..drivers.base import ROWS, STATUS
 from ..errors import InterfaceError
 from ..scheduler.model import Statement
-from ..sql import split_statements
 from .exclusive import session_text
 from .queries import single
 
@@ -33,7 +32,7 @@ class Host(Protocol):
 
     def text(self, sql: str) -> Text: ...
 
-    async def escapes(self, text: Text, timeout: float | None) -> bool: ...
+    async def parts(self, sql: str, timeout: float | None) -> list[str]: ...
 
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]: ...
 
@@ -49,14 +48,11 @@ _PARAMETER_PATTERN = (
 )
 _ESCAPED = r"'(?:[^'\\]|\\.|'')*'|"
 _PARAMETER = re.compile(f"[eE]{_ESCAPED}{_PARAMETER_PATTERN}", re.DOTALL)
-#: The same where backslashes escape in plain strings.
-_PARAMETER_ESCAPING = re.compile(f"[eE]?{_ESCAPED}{_PARAMETER_PATTERN}", re.DOTALL)
 
 
 async def with_literals(connection: Host, query: str, args: tuple[Any, ...], deadline: float | None) -> str:
     """The one statement of `query`, its parameters replaced by the arguments."""
-    escapes = await connection.escapes(connection.text(query), left(deadline))
-    query = single(split_statements(query, escapes=escapes))
+    query = single(await connection.parts(query, left(deadline)))
     if not args:
         return query
     types = await _types(connection, query, left(deadline))
@@ -66,7 +62,7 @@ async def with_literals(connection: Host, query: str, args: tuple[Any, ...], dea
     else:  # refuses the arguments
         values = await connection.fetchrow("SELECT 1 WHERE false", *args, timeout=left(deadline))
     assert values is not None
-    return (_PARAMETER_ESCAPING if escapes else _PARAMETER).sub(
+    return _PARAMETER.sub(
         lambda found: _replaced(found, [f"({v}::{t})" for v, t in zip(values, types, strict=True)]), query
     )
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ..drivers.base import ROWS, STATUS
 from ..errors import InterfaceError
 from ..record import Record
-from ..sql import split_statements
 from .queries import single
 
 if TYPE_CHECKING:
@@ -126,9 +125,8 @@ class Cursor:
         session.cursors.add(self._number)
         self._name = f'"db_pool_rs_cursor_{self._number}"'
         text = self._connection.text(self._sql)
-        session.dirty = session.dirty or text.lexical.dirties
-        escapes = await self._connection.escapes(text, self._connection.pool.timeout(self._timeout))
-        query = single(split_statements(self._sql, session.user.dialect, escapes=escapes))
+        session.dirty = session.dirty or text.dirties
+        query = single(await self._connection.parts(self._sql, self._connection.pool.timeout(self._timeout)))
         return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {query}", STATUS, self._args)
 
     def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> Statement:

@@ -83,8 +83,6 @@ class Service(ABC):
         self.stop_grouping: Callable[[], None]
         #: Called when a statement fails in a way that makes one ask whether the catalogue has changed.
         self.on_suspicion: Callable[[], None] = _nothing
-        #: Called if texts with backslashes are to be read otherwise from now on; set by the pool.
-        self.read_again: Callable[[], None]
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._users: dict[int, Exclusive] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -273,11 +271,8 @@ class Service(ABC):
             self._users.pop(conn.id, None)
         row = statement.value[0]
         conn.link.told(int(row[-1]))
-        before = self.driver.escapes
         if not self.driver.answered(row):
             self.ungroup()
-        if self.driver.escapes is not before:
-            self.read_again()
         return user.seconds
 
     def ungroup(self) -> None:

@@ -85,6 +85,4 @@ class Guarding:
 
     def judge_again(self) -> None:
         """What may be grouped has changed."""
-        found = self._verdicts.found
-        self._driver.check_keys_at_once(found is None or found.deferred_keys)
         self._runner.regroup(self._texts.judge_again())

@@ -165,7 +165,6 @@ class Pool:
         runner = self._service(self._loop)
         self._borrowings.attach(runner)
         self._guarding.attach(runner)
-        runner.read_again = self._texts.read_again
         self._runner = runner
         self._state = "open"
         _pools.add(self)

@@ -52,15 +52,16 @@ class Texts:
         """What may be done with a text, as far as the guard knows."""
         names: Names | None = text.names
         verdict = self.verdicts.judge(text.lexical, None if names is None else self.verdicts.names_for(names, text.sql))
-        text.why, text.reason = verdict.why, verdict.reason
+        text.why, text.reason, text.keys = verdict.why, verdict.reason, verdict.keys
+        text.dirties = verdict.dirties
         return verdict
 
     def judge_again(self) -> Iterator[tuple[Text, StatementClass, bool]]:
         """The guard knows more, or less: the texts that are of another class now, or may be grouped, or no longer."""
         for text in list(self.known.values()):
-            before = (text.kind, text.groupable, text.why)
+            before = (text.kind, text.groupable, text.why, text.dirties, text.keys)
             verdict = self.judge(text)
-            if before != (verdict.kind, verdict.groupable, verdict.why):
+            if before != (verdict.kind, verdict.groupable, verdict.why, verdict.dirties, verdict.keys):
                 yield text, verdict.kind, verdict.groupable
 
     def look_up(self, sql: str) -> Text:
@@ -68,13 +69,6 @@ class Texts:
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
         return self.known.get(sql) or self._others.get(sql) or self._read(sql, shared=True)
-
-    def read_again(self) -> None:
-        """What backslashes mean on this server is known by now, or is another thing than before."""
-        for table in (self.known, self._others, self._sessions):
-            for text in [text for text in table.values() if text.lexical.backslashes]:
-                text.groupable = False
-                del table[text.sql]
 
     def learn(self, sql: str, shared: bool) -> Text:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
@@ -95,8 +89,6 @@ class Texts:
                 "COPY FROM STDIN and TO STDOUT carry data besides the statement: on a connection from acquire(), "
                 "copy_to_table() and copy_records_to_table() take them in, copy_from_table() and copy_from_query() out"
             )
-        if lexical.backslashes and self._driver.escapes is not False:
-            lexical = lexical.carefully()
         text = Text(sql, lexical, groupable=False)
         if self.verdicts.needed:
             text.names = names_in(sql)

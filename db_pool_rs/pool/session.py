@@ -18,13 +18,17 @@ from ..errors import StatementTimeout
 from ..scheduler.model import Statement
 from ..sql import StatementClass
 from .exclusive import Exclusive, command_text
+from .search_path import Stray, stray, unshared
 
 if TYPE_CHECKING:
+    from ..scheduler.cost import Text
     from .executor import Lent, Service
     from .listen import Notifications
 
 #: How long a CancelRequest may take, connecting included.
 CANCEL_TIMEOUT = 3.0
+#: What leaves no setting behind.
+_HARMLESS = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
 class Session:
@@ -40,6 +44,8 @@ class Session:
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
         self.dirty = False
+        #: It may see other tables and types than others do: until it is given back, or the transaction ends.
+        self.strays: Stray | None = None
         #: Its listeners, if it ever had one.
         self.told: Notifications | None = None
         #: By whom, where and since when it is held; set by the pool.
@@ -64,6 +70,22 @@ class Session:
         if "ROLLBACK" in self.prefix:
             return self.prefix[-1] != "ROLLBACK"
         return bool(self.prefix) or (self.user.error is None and self.user.link.in_transaction())
+
+    def text(self, text: Text) -> Text:
+        """The pool's text, or, where the same words may mean other tables or types here, one of this call's own."""
+        if self.strays is None:
+            return text
+        if self.strays is Stray.LOCAL and not self.in_transaction():
+            self.strays = None
+            return text
+        return unshared(text)
+
+    def note(self, text: Text) -> None:
+        """This text is about to be run: what it may leave behind."""
+        self.dirty = self.dirty or text.dirties
+        self.last_sql = text.sql
+        if text.kind not in _HARMLESS and self.strays is not Stray.SESSION:
+            self.strays = stray(text.sql) or self.strays
 
     async def run(self, statements: Sequence[Statement], timeout: float | None = None) -> None:
         """Run `statements` in one round trip, after the pending commands; raises the first error among them."""

@@ -45,13 +45,15 @@ class Text:
     """One statement text as the pool knows it: lexical class, cost, and what the driver learned of it.
 
     ``groupable`` says whether it may be grouped at all, ``why`` in a word why not, ``reason`` in full; ``fast`` adds
-    what experience says. ``names`` are kept for the guard. ``description`` belongs to the driver (parameter and result
-    types) and is None until the server was asked.
+    what experience says. ``dirties`` says whether it may leave something on its session, ``keys`` whether a group with
+    it checks deferred keys at once. ``names`` are kept for the guard. ``description`` belongs to the driver (parameter
+    and result types) and is None until the server was asked. ``own``: it belongs to one call on a session that sees
+    other tables and types than the pool's other connections; what is prepared for it has no name.
     """
 
     __slots__ = (
-        "description", "fast", "groupable", "held_until", "kind", "lexical", "mean", "names", "peak", "reason", "seen",
-        "size", "sql", "why",
+        "description", "dirties", "fast", "groupable", "held_until", "keys", "kind", "lexical", "mean", "names", "own",
+        "peak", "reason", "seen", "size", "sql", "why",
     )  # fmt: skip
 
     def __init__(self, sql: str, lexical: Lexical, groupable: bool) -> None:
@@ -59,9 +61,12 @@ class Text:
         self.lexical = lexical
         self.kind: StatementClass = lexical.kind
         self.groupable = groupable
+        self.dirties = lexical.dirties
+        self.keys = False
         self.why = "class"
         self.reason: str | None = None
         self.names: Any = None
+        self.own = False
         self.fast = False
         self.seen = 0
         self.mean = 0.0

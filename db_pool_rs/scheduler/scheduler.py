@@ -212,7 +212,7 @@ class Scheduler(Upkeep):
             conn.state = State.ALONE
             why = "cost" if head.text.groupable else head.text.why
             self.alone[why] = self.alone.get(why, 0) + 1
-            conn.unclean = head.text.lexical.dirties
+            conn.unclean = head.text.dirties
             self._send(conn, [head], now)
         else:
             head.state = SENT

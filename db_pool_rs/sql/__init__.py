@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import enum
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
 
@@ -24,7 +24,6 @@ from .functions import LEAVES_STATE, READS_STATE, RUNS_ALONE, RUNS_TEXT, TRANSAC
 from .lexer import (
     BROKEN,
     CLOSE,
-    ESCAPING,
     FILLER,
     LETTER_DIGIT,
     LETTER_DIGIT_DOLLAR,
@@ -34,7 +33,6 @@ from .lexer import (
     WORD,
     Token,
     statements,
-    tokens,
 )
 
 __all__ = ["Lexical", "StatementClass", "classify", "split_statements", "sqlite_placeholders"]
@@ -59,22 +57,15 @@ class Lexical:
     """What the words of a text tell.
 
     `command` is the first keyword in upper case ("" if there is none), `dirties` whether the text may leave state on
-    its session, `count` the number of statements in it, empty ones left out. Several together are OTHER. `backslashes`
-    says that a server with `standard_conforming_strings = off` reads the text otherwise (see `carefully`), `streams`
-    that one of the statements is a COPY whose data go over the connection itself.
+    its session, `count` the number of statements in it, empty ones left out. Several together are OTHER. `streams`
+    says that one of the statements is a COPY whose data go over the connection itself.
     """
 
     kind: StatementClass
     command: str
     dirties: bool
     count: int
-    backslashes: bool = False
     streams: bool = False
-
-    def carefully(self) -> Lexical:
-        """The class of a text with `backslashes` where the server reads it otherwise, or may do so."""
-        kind = StatementClass.CONTROL if self.kind is StatementClass.CONTROL else StatementClass.SESSION
-        return replace(self, kind=kind, dirties=True, count=1)
 
 
 _EMPTY = Lexical(StatementClass.EMPTY, "", False, 0)
@@ -96,28 +87,14 @@ def _classify(sql: str, dialect: str, alone_functions: frozenset[str]) -> Lexica
     if len(found) > 1:
         dirties, streams = any(one.dirties for one in found), any(one.streams for one in found)
         lexical = Lexical(StatementClass.OTHER, lexical.command, dirties, len(found), streams=streams)
-    return replace(lexical, backslashes=True) if dialect == "postgresql" and _is_ambiguous(sql) else lexical
-
-
-def _is_ambiguous(sql: str) -> bool:
-    """Whether backslashes as escapes in plain strings would end one of them elsewhere."""
-    return "\\'" in sql and _reading(sql, "postgresql") != _reading(sql, ESCAPING)
-
-
-def _reading(sql: str, dialect: str) -> list[Token]:
-    """Everything but the fillers: where these do not differ, no string ends elsewhere."""
-    return [token for token in tokens(sql, dialect) if token.kind != FILLER]
+    return lexical
 
 
 _classify_cached = lru_cache(CACHED_TEXTS)(_classify)
 
 
-def split_statements(sql: str, dialect: str = "postgresql", *, escapes: bool = False) -> list[str]:
-    """The statements of a text without their semicolons, each with the comments before it; empty ones are left out.
-
-    `escapes`: the server has `standard_conforming_strings = off`, so backslashes escape in plain strings, too.
-    """
-    dialect = ESCAPING if escapes else dialect
+def split_statements(sql: str, dialect: str = "postgresql") -> list[str]:
+    """The statements of a text without their semicolons, each with the comments before it; empty ones are left out."""
     return [sql[statement.start : statement.end].strip(" \t\n\r\f\v") for statement in statements(sql, dialect)]
 
 

@@ -6,9 +6,8 @@ of `re`, as one FILLER. So tokens are few, and time is linear in the length of t
 expression below either has one way only to match a character, or is the last in its place, so that nothing makes `re`
 go back and try again.
 
-PostgreSQL's rules are those of its scanner (scan.l) with `standard_conforming_strings = on`, those of ESCAPING the same
-with `off`: backslashes escape in plain strings as in E'...'. SQLite's rules are those of its tokenize.c. A quote that
-is never closed ends the text with a token BROKEN.
+PostgreSQL's rules are those of its scanner (scan.l) with `standard_conforming_strings = on`, SQLite's those of its
+tokenize.c. A quote that is never closed ends the text with a token BROKEN.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ CLOSE = "close"
 SEMICOLON = "semicolon"
 FILLER = "filler"
 BROKEN = "broken"
-
-ESCAPING = "escaping"  # the dialect of PostgreSQL with `standard_conforming_strings = off`
 
 
 class Token(NamedTuple):
@@ -72,9 +69,10 @@ _OPERATORS = (r"-(?!-)", r"/(?!\*)")
 _SQLITE_FILLER = _filler(r"[\x00-!%-&*-,.0-9<->\\-^{-\x7f]", _STRING, rf"[$?:@\#]{LETTER_DIGIT_DOLLAR}*", *_OPERATORS)
 
 
-def _postgresql_scanner(string: str) -> str:
-    filler = _filler(r"[\x00-!\#%-&*-,.0-:<-@\[-^`{-\x7f]", string, r"\$[0-9]+", *_OPERATORS)
-    return rf"""
+_POSTGRESQL_FILLER = _filler(r"[\x00-!\#%-&*-,.0-:<-@\[-^`{-\x7f]", _STRING, r"\$[0-9]+", *_OPERATORS)
+
+_SCANNERS = {
+    "postgresql": rf"""
     (?P<space>[ \t\n\r\f\v]+|--[^\n\r]*)
   | (?P<comment>/\*)
   | (?P<escape>[eE]{_ESCAPED})
@@ -86,15 +84,10 @@ def _postgresql_scanner(string: str) -> str:
   | (?P<open>\()
   | (?P<close>\))
   | (?P<semicolon>;)
-  | (?P<filler>{filler})
+  | (?P<filler>{_POSTGRESQL_FILLER})
   | (?P<open_string>')
   | (?P<other>(?s:.))
-    """
-
-
-_SCANNERS = {
-    "postgresql": _postgresql_scanner(_STRING),
-    ESCAPING: _postgresql_scanner(_ESCAPED),
+    """,
     "sqlite": rf"""
     (?P<space>[ \t\n\r\f\ufeff]+|--[^\n]*|/\*(?s:.*?)(?:\*/|\Z))
   | (?P<name>{_QUOTED}|`[^`]*(?:``[^`]*)*`(?!`)|\[[^\]]*\])

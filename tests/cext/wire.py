@@ -11,6 +11,9 @@ import contextlib
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 
+from db_pool_rs.drivers.postgres.dialect import QUESTION
+from db_pool_rs.guard import CATALOG
+
 ASK = "SELECT * FROM things WHERE id > $1"
 _INT4 = 23
 _TEXT = 25
@@ -82,16 +85,24 @@ class Session:
 
     def _described(self, what: bytes, name: bytes) -> Messages:
         sql = self._texts[name] if what == b"S" else self._bound
-        oids = self._oids if sql == ASK else [_TEXT]
+        oids = self._oids if sql == ASK else [_TEXT, _TEXT] if sql == QUESTION else [_TEXT]
         columns = [_row_description(oids, 0 if what == b"S" else self._format)]
-        parameters = struct.pack("!HI", 1, _INT4) if sql == ASK else struct.pack("!H", 0)
+        taken = [_INT4] if sql == ASK else [_TEXT] if sql == CATALOG() else []
+        parameters = struct.pack(f"!H{len(taken)}I", len(taken), *taken)
         return [message(b"t", parameters), *columns] if what == b"S" else columns
 
     def _executed(self) -> Messages:
         if self._bound != ASK:
-            return [data_row([b"read committed"]), message(b"C", b"SHOW\0")]  # the one thing that pools ask
+            return self._told()
         self.asked = True
         return [*map(data_row, self._rows), message(b"C", f"SELECT {len(self._rows)}\0".encode())]
+
+    def _told(self) -> Messages:
+        """What pools ask of their own: nothing is in the catalogue."""
+        if self._bound == CATALOG():
+            return [message(b"C", b"SELECT 0\0")]
+        row = [b"read committed", b"1"] if self._bound == QUESTION else [b"read committed"]
+        return [data_row(row), message(b"C", b"SHOW\0")]
 
 
 class LyingServer:

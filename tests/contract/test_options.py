@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import ConnectionLost
+from tests.contract.guarding import guarded
 from tests.contract.waiting import until
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
@@ -99,6 +100,8 @@ async def test_reads_are_repeated_where_that_was_asked_for(
     for i in range(4):
         await pool.execute(PUT, i, "x")
         assert await pool.fetchval(GET, i) == "x"
+    await guarded(pool, PUT)
+    await until(lambda: pool.stats().idle == 2)  # nothing is asked, and nothing cleaned, on the pool's own account
     assert (pool.stats().size, pool.stats().opening) == (2, 0), "both connections are to be stalled, and no other one"
     proxy.stall(TO_CLIENT, links="live")
     read, write = asyncio.ensure_future(pool.fetchval(GET, 1)), asyncio.ensure_future(pool.execute(PUT, 10, "x"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import DatabaseError, LockNotAvailable
+from tests.contract.guarding import guarded
 from tests.contract.waiting import until_async
 
 MANY = 20
@@ -32,6 +33,8 @@ async def pool(open_pool: Any, pg_database: str) -> Any:
             "CREATE TABLE item (id serial PRIMARY KEY, v int, updated_at timestamptz, version int DEFAULT 0);"
             f"INSERT INTO item (v) SELECT 0 FROM generate_series(1, {MANY})"
         )
+    await pool.fetchval("SELECT 1")
+    await guarded(pool, "SELECT 1")  # until then hardly anything is grouped
     return pool
 
 

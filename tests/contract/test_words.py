@@ -11,8 +11,6 @@ import pytest
 from db_pool_rs.errors import InterfaceError
 from tests.contract.waiting import until
 
-#: With escapes it calls set_config; read as the standard has it, the call lies in a string.
-HIDDEN = r"SELECT 'a\'', set_config('own.hidden', 'set', false), '\''"
 #: With escapes it is one statement, and two without.
 ONE_OR_TWO = r"INSERT INTO note VALUES ('a\'); DELETE FROM note; --')"
 
@@ -78,40 +76,6 @@ async def test_what_a_copied_query_or_a_cursor_sets_does_not_reach_the_next_borr
 # -- standard_conforming_strings ----------------------------------------------------------------------------------
 
 
-async def test_a_setting_behind_escaped_quotes_does_not_reach_strangers(open_pool: Any, pg_database: str) -> None:
-    settings = {"standard_conforming_strings": "off", "escape_string_warning": "off"}
-    pool = await open_pool(pg_database, max_size=1, server_settings=settings)
-    for _ in range(5):
-        assert await pool.fetchrow(HIDDEN) == ("a'", "set", "'")
-        assert await pool.fetchval("SELECT current_setting('own.hidden', true)") in (None, "")
-    await asyncio.gather(*[pool.fetchrow(HIDDEN) for _ in range(20)])
-    assert await pool.fetchval("SELECT current_setting('own.hidden', true)") in (None, "")
-
-
-@pytest.mark.parametrize("where", ["session", "pool", "init"])
-async def test_scripts_are_split_as_the_server_reads_them(open_pool: Any, pg_database: str, where: str) -> None:
-    async def switch_off(connection: Any) -> None:
-        await connection.execute("SET standard_conforming_strings = off; SET escape_string_warning = off")
-
-    options: dict[str, Any] = {"init": switch_off} if where == "init" else {}
-    if where == "pool":
-        options["server_settings"] = {"standard_conforming_strings": "off", "escape_string_warning": "off"}
-    pool = await open_pool(pg_database, max_size=1, **options)
-    await pool.execute("CREATE TABLE note (what text)")
-    async with pool.acquire() as connection:
-        if where == "session":
-            await switch_off(connection)
-        await connection.execute("INSERT INTO note VALUES ('kept')")
-        await connection.execute(ONE_OR_TWO)
-        assert [row[0] for row in await connection.fetch("SELECT what FROM note ORDER BY what")] == [
-            "a'); DELETE FROM note; --",
-            "kept",
-        ]
-    if where != "session":
-        await pool.execute(ONE_OR_TWO)
-        assert await pool.fetchval("SELECT count(*) FROM note") == 3
-
-
 async def test_a_backslash_ends_nothing_where_the_server_says_so(open_pool: Any, pg_database: str) -> None:
     """The default: two statements, and texts with ESCAPE '\\' are grouped like others."""
     pool = await open_pool(pg_database, max_size=1)
@@ -127,17 +91,33 @@ async def test_a_backslash_ends_nothing_where_the_server_says_so(open_pool: Any,
     assert pool.stats().group_size.max > 1
 
 
-async def test_arguments_of_a_copied_query_beside_escaped_quotes(open_pool: Any, pg_database: str) -> None:
+# rule 1.4
+@pytest.mark.parametrize("way", ["script", "cursor", "copy"])
+async def test_a_text_is_not_divided_where_its_strings_are_read_otherwise(
+    open_pool: Any, pg_database: str, way: str
+) -> None:
+    """A function has switched the setting off unseen."""
     pool = await open_pool(pg_database, max_size=1)
-    copied: list[bytes] = []
+    await pool.execute("CREATE TABLE note (what text)")
+    await pool.execute("INSERT INTO note VALUES ('kept')")
+    await pool.execute(
+        "CREATE OR REPLACE FUNCTION unseen() RETURNS text LANGUAGE sql AS"
+        " $$ SELECT set_config('standard_conforming_' || 'strings', 'off', false) $$"
+    )
 
-    async def take(data: bytes) -> None:
-        copied.append(bytes(data))
+    async def drop(data: bytes) -> None:
+        raise AssertionError(data)
 
-    async with pool.acquire() as connection:
-        await connection.execute("SET standard_conforming_strings = off; SET escape_string_warning = off")
-        await connection.copy_from_query(r"SELECT '\'$1' AS a, $1::int AS b", 7, output=take, format="csv")
-    assert b"".join(copied) == b"'$1,7\n"
+    async with pool.transaction() as connection:
+        assert await connection.fetchval("SELECT unseen()") == "off"
+        ways = {
+            "script": lambda: connection.execute(ONE_OR_TWO),
+            "cursor": lambda: connection.cursor(r"SELECT 'a\'' AS b; --'").fetchrow(),
+            "copy": lambda: connection.copy_from_query(r"SELECT '\'$1' AS a, $1::int AS b", 7, output=drop),
+        }
+        with pytest.raises(InterfaceError, match="standard_conforming_strings is off on this session"):
+            await ways[way]()
+        assert [row[0] for row in await connection.fetch("SELECT what FROM note")] == ["kept"]
 
 
 # -- isolation ----------------------------------------------------------------------------------------------------

@@ -233,7 +233,7 @@ def test_types_of_the_users_own(session: Session) -> None:
 @pytest.mark.parametrize(
     ("base", "value"),
     [
-        *(("int4", -5), ("bool", True), ("int8", True), ("float8", 0.1), ("float8", float("-inf"))),
+        *(("int4", -5), ("bool", True), ("int8", 2**40), ("float8", 0.1), ("float8", float("-inf"))),
         *(("numeric", Decimal("1.50")), ("numeric", Decimal("NaN")), ("date", date.min), ("uuid", UUID), ("text", "")),
         *(("int4[]", [1, None]), ("text[]", [['a"b', "NULL"], ["", "\\"]])),
     ],
@@ -244,7 +244,7 @@ def test_a_column_of_a_domain(session: Session, base: str, value: Any) -> None:
     session.rows("CREATE TEMP TABLE IF NOT EXISTS holder (id int4)")
     session.rows("ALTER TABLE holder ADD COLUMN value pg_temp.special")
     session.rows("INSERT INTO holder (value) VALUES ($1)", value)
-    assert repr(session.value("DELETE FROM holder RETURNING value")) == repr(value if base != "int8" else 1)
+    assert repr(session.value("DELETE FROM holder RETURNING value")) == repr(value)
 
 
 def test_timestamptz_in_the_zone_of_the_session(session: Session, pg_dsn: str) -> None:

@@ -24,7 +24,9 @@ async def main():
     try:
         await db_pool_rs.create_pool("sqlite://", mode="full")
     except ModeUnavailableError as error:
+        assert str(error).endswith(error.install)
         print(error.reason)
+        print(error.install)
     print(db_pool_rs.detect_best_mode(database="sqlite") != "full", "full" in db_pool_rs.modes.MODES)
     async with db_pool_rs.create_pool("sqlite://") as pool:
         print(await pool.fetchval("SELECT 7"))
@@ -54,8 +56,11 @@ def run(program: str) -> list[str]:
 
 
 def test_full_says_why_it_cannot_serve_sqlite() -> None:
-    reason, *rest = run(WITHOUT)
+    reason, remedy, *rest = run(WITHOUT)
     assert "shows no symbols and loads no extensions" in reason
+    assert "mode='simple'" in remedy
+    assert "--enable-loadable-sqlite-extensions" in remedy
+    assert "setup_full" not in remedy  # it is installed
     assert rest == ["True True", "7"]
 
 

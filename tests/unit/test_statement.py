@@ -12,7 +12,6 @@ from db_pool_rs import sql as statement
 from db_pool_rs.sql import Lexical, StatementClass, classify, split_statements, sqlite_placeholders
 from tests.unit.statement_examples import (
     BODY,
-    CONTROL,
     OTHER,
     POSTGRESQL,
     READ,
@@ -145,49 +144,6 @@ def test_functions_that_users_add() -> None:
 def test_splitting_a_script(sql: str, parts: list[str]) -> None:
     assert split_statements(sql) == parts
     assert classify(sql).count == len(parts)
-
-
-@pytest.mark.parametrize(
-    ("sql", "kind", "dirties"),
-    [
-        (r"SELECT 'a\'; SELECT 2; --'", SESSION, True),
-        (r"SELECT '\', ';'", SESSION, True),
-        (r"PREPARE TRANSACTION 'a\'", CONTROL, True),
-    ],
-)
-def test_texts_that_backslashes_may_change(sql: str, kind: StatementClass, dirties: bool) -> None:
-    lexical = classify(sql)
-    assert lexical.backslashes
-    assert (lexical.carefully().kind, lexical.carefully().dirties, lexical.carefully().count) == (kind, dirties, 1)
-
-
-@pytest.mark.parametrize(
-    "sql",
-    [
-        r"SELECT 'C:\temp', '\\', 'a\\', 2",
-        r"SELECT E'a\'b', 'c'",
-        r"SELECT " "'" " || $$a'b$$",
-        r"SELECT 1 -- it\'s",
-        r"SELECT " "a'" " FROM t",
-        r"SELECT E'a' /* \' */",
-    ],
-)
-def test_texts_that_backslashes_do_not_change(sql: str) -> None:
-    assert not classify(sql).backslashes
-    assert split_statements(sql, escapes=True) == split_statements(sql) == [sql]
-
-
-@pytest.mark.parametrize(
-    ("sql", "parts"),
-    [
-        (r"SELECT 'a\'; SELECT 2; --'; SELECT 3", [r"SELECT 'a\'; SELECT 2; --'", "SELECT 3"]),
-        (r"SELECT ('\';', 1), ('b', 2); SELECT 3", [r"SELECT ('\';', 1), ('b', 2)", "SELECT 3"]),
-        (r"SELECT N'\';', 1; SELECT 3", [r"SELECT N'\';', 1", "SELECT 3"]),
-        (r"SELECT 'a\'; SELECT 3", [r"SELECT 'a\'; SELECT 3"]),
-    ],
-)
-def test_splitting_a_script_where_backslashes_escape(sql: str, parts: list[str]) -> None:
-    assert split_statements(sql, escapes=True) == parts
 
 
 @pytest.mark.parametrize(

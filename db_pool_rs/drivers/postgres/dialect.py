@@ -13,17 +13,14 @@ from ...sql import StatementClass
 if TYPE_CHECKING:
     from ...scheduler.cost import Text
     from ...scheduler.model import Statement
-    from ..base import Database
 
 _ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
-#: What a new session is asked: how strings are read, whether statements of a group share a snapshot, and whether floats
-#: in text are exact.
+#: What a new session is asked: whether statements of a group share a snapshot, and whether floats in text are exact.
 QUESTION = "SELECT " + ", ".join(
-    f"pg_catalog.current_setting('{name}')"
-    for name in ("standard_conforming_strings", "default_transaction_isolation", "extra_float_digits")
+    f"pg_catalog.current_setting('{name}')" for name in ("default_transaction_isolation", "extra_float_digits")
 )
 
 
@@ -42,9 +39,11 @@ def is_shared(group: Sequence[Statement]) -> bool:
     return len(group) > 1 and group[0].conn is not None
 
 
-def checks_keys(group: Sequence[Statement], database: Database) -> bool:
+def checks_keys(group: Sequence[Statement]) -> bool:
     """Whether a group begins with :data:`CHECK_KEYS`."""
-    return database.checks_keys_at_once and is_shared(group) and group[0].text.kind is StatementClass.WRITE
+    if len(group) < 2 or group[0].text.kind is not StatementClass.WRITE or not is_shared(group):
+        return False
+    return any(statement.text.keys for statement in group)
 
 
 def _nothing() -> None:
@@ -59,24 +58,16 @@ class PostgresDialect:
     max_write_lanes = 1_000_000
     breaks_stalls = True
     answer: type[Answer[Any]] = Answer
-    #: Groups that may write begin with :data:`CHECK_KEYS`.
-    checks_keys_at_once = False
 
     def __init__(self, config: PoolConfig) -> None:
         #: Called when DDL was executed.
         self.on_altered: Callable[[], None] = _nothing
         self.question: str | None = QUESTION
-        self.escapes: bool | None = None
 
     def answered(self, values: Sequence[Any]) -> bool:
         """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""
-        strings, isolation, _ = values
-        self.escapes = bool(self.escapes) or strings != "on"
+        isolation, _ = values
         return bool(isolation == "read committed")
-
-    def check_keys_at_once(self, at_once: bool) -> None:
-        """Whether groups that may write begin with :data:`CHECK_KEYS`."""
-        self.checks_keys_at_once = at_once
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """BEGIN with these options."""

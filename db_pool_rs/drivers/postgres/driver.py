@@ -54,7 +54,10 @@ class PostgresDriver(PostgresDialect):
 
     def described(self, text: Text, result: PGresult) -> Description:
         """What a result tells of a text."""
-        return self.description_type.of_result(text.sql, result, self.version)
+        described = self.description_type.of_result(text.sql, result, self.version)
+        if text.own:  # a name would be that of the text under the search path of the others
+            described.name = b""
+        return described
 
     def learn(self, text: Text, result: PGresult) -> None:
         """The server answered a Describe. What was known of the text stays if it is still right."""

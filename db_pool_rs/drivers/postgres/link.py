@@ -112,7 +112,7 @@ class PostgresLink(Wire):
     def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
         """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
         send, prepared, last, named = self._pgconn.send_query_prepared, self._prepared, None, self._named
-        if not self._sent and checks_keys(group, self._driver):
+        if not self._sent and checks_keys(group):
             self._pgconn.send_query_params(CHECK_KEYS.encode(), None)
             steps.append(b"")
         for statement in group[self._sent :] if self._sent else group:

@@ -157,7 +157,7 @@ class Wire(ABC):
         return ("DISCARD ALL",)
 
     def told(self, digits: int) -> None:
-        """See :class:`~db_pool_rs.simple.driver.Link`."""
+        """See :class:`~db_pool_rs.drivers.base.Link`."""
         self.settings.told(digits)
 
     def in_transaction(self) -> bool:

@@ -28,14 +28,11 @@ class SqliteDialect:
     #: Nothing to ask: the time of a statement is taken on its thread, without the way there.
     question: str | None = None
     #: Backslashes mean nothing in SQLite's strings.
-    escapes: bool | None = False
     read_lanes = 1
     max_write_lanes = 1
     #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
     breaks_stalls = False
     answer: type[Answer[Any]] = Answer
-    #: Its keys are checked in each statement's savepoint, and its catalogue needs no guard.
-    checks_keys_at_once = False
 
     def __init__(self, config: PoolConfig) -> None:
         self.on_altered: Callable[[], None]
@@ -51,9 +48,6 @@ class SqliteDialect:
     def doubts(self, text: Text) -> bool:
         """The text itself never changes."""
         return False
-
-    def check_keys_at_once(self, at_once: bool) -> None:
-        """There is no guard that would ask for it."""
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The BEGIN for these options. All transactions are serializable; `deferrable` has no meaning here."""

@@ -55,8 +55,16 @@ fn main() {
     };
     let plan = Plan::new(sql.to_owned(), kind, Role::Plain, lock, tag.to_owned(), kind == Kind::Write);
     let described = Arc::new(plan.described(sql.into()));
-    let info =
-        TextInfo { sql: sql.into(), kind, groupable: true, why: 0, dirties: false, preparable: true, asks: false };
+    let info = TextInfo {
+        sql: sql.into(),
+        kind,
+        groupable: true,
+        why: 0,
+        dirties: false,
+        keys: false,
+        preparable: true,
+        asks: false,
+    };
     pool.call(Command::AddText(TextId(0), info));
     let (mut asked, mut answered) = (0u64, 0u64);
     let mut ask = || {

@@ -44,7 +44,7 @@ impl Client {
         self.texts.push(sql.to_owned());
         let (groupable, preparable) = (kind != Kind::Other, kind != Kind::Other);
         let (dirties, asks) = (sql.starts_with("SET"), sql.contains('$'));
-        let info = TextInfo { sql: sql.into(), kind, groupable, why: 0, dirties, preparable, asks };
+        let info = TextInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable, asks };
         self.pool.call(Command::AddText(id, info));
         id
     }

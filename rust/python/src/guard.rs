@@ -1,6 +1,7 @@
 //! What the guard has found, told to the engine; and what the engine knows of a text, told to whoever asks.
 
 use db_pool_engine::pool::Command;
+use db_pool_engine::rules::Verdict;
 use pyo3::prelude::*;
 
 use crate::convert;
@@ -9,14 +10,20 @@ use crate::text::Text;
 
 #[pymethods]
 impl Pool {
-    /// A text is of another class than it seemed, or may be grouped, or no longer, for this reason.
-    fn regroup(&self, py: Python<'_>, text: &Text, kind: &str, groupable: bool, why: usize) -> PyResult<()> {
-        self.ask(py, Command::Regroup(text.id, convert::kind(kind)?, groupable, why))
-    }
-
-    /// Whether groups that may write begin with the check of deferred keys.
-    fn check_keys_at_once(&self, py: Python<'_>, at_once: bool) -> PyResult<()> {
-        self.ask(py, Command::CheckKeys(at_once))
+    /// What the guard says of a text now.
+    #[allow(clippy::too_many_arguments)]
+    fn regroup(
+        &self,
+        py: Python<'_>,
+        text: &Text,
+        kind: &str,
+        groupable: bool,
+        why: usize,
+        dirties: bool,
+        keys: bool,
+    ) -> PyResult<()> {
+        let verdict = Verdict { kind: convert::kind(kind)?, groupable, why, dirties };
+        self.ask(py, Command::Regroup(text.id, verdict, keys))
     }
 
     /// How often a text was answered, its expected seconds, whether it is grouped now, whether its types are known.

@@ -265,11 +265,12 @@ impl Pool {
         groupable: bool,
         why: usize,
         dirties: bool,
+        keys: bool,
         preparable: bool,
         asks: bool,
     ) -> PyResult<Text> {
         let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
-        let info = TextInfo { sql: sql.clone(), kind, groupable, why, dirties, preparable, asks };
+        let info = TextInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks };
         self.inner().outbox.push(Command::AddText(id, info)); // goes along with its first statement
         Ok(Text::new(id, sql, self.handle.clone()))
     }
@@ -286,7 +287,8 @@ impl Pool {
     ) -> PyResult<Text> {
         let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
         let described = sqlite::plan(description, kind)?.described(sql.clone());
-        let info = TextInfo { sql: sql.clone(), kind, groupable, why, dirties, preparable: true, asks: false };
+        let info =
+            TextInfo { sql: sql.clone(), kind, groupable, why, dirties, keys: false, preparable: true, asks: false };
         self.inner().outbox.push(Command::AddText(id, info));
         Ok(Text::planned(id, sql, self.handle.clone(), described))
     }

@@ -136,8 +136,6 @@ pub(super) struct Actor {
     pub(super) options: Options,
     /// WRITEs must not share transactions.
     pub(super) apart: bool,
-    /// Groups that may write begin with the check of deferred keys.
-    pub(super) checks_keys: bool,
     pub(super) members: ById<ConnId, Member>,
     pub(super) payloads: ById<ItemId, Payload>,
     /// When somebody began to wait for a connection to himself.
@@ -182,7 +180,6 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         events,
         options,
         apart: false,
-        checks_keys: false,
     };
     let started = actor.scheduler.start(actor.now());
     actor.perform(started);

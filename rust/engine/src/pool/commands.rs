@@ -38,12 +38,11 @@ impl Actor {
                 self.texts.forget(id);
             }
             Command::Doubt(id, described) => self.texts.outdated(id, &described),
-            Command::Regroup(id, kind, groupable, why) => {
-                if self.texts.reclassify(id, kind) {
-                    return self.scheduler.regroup(id, kind, groupable, why.min(REASONS - 1), now);
+            Command::Regroup(id, verdict, keys) => {
+                if self.texts.reclassify(id, verdict.kind, keys) {
+                    return self.scheduler.regroup(id, verdict, now);
                 }
             }
-            Command::CheckKeys(at_once) => self.checks_keys = at_once,
             Command::Experience(id, asked) => {
                 let (seen, mean, fast) = self.scheduler.experience(id, now);
                 let prepared = self.texts.described(id).is_some();

@@ -30,7 +30,7 @@ pub use measures::{Histogram, Measures, Rate};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::rules::{ConnId, ItemId, Kind, Limits, REASONS, Reason, TextId};
+use crate::rules::{ConnId, ItemId, Kind, Limits, REASONS, Reason, TextId, Verdict};
 use crate::wire::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings, Short};
 
 /// A text that the pool is told of.
@@ -46,6 +46,8 @@ pub struct TextInfo {
     pub why: usize,
     /// Whether it may leave state on its session.
     pub dirties: bool,
+    /// Whether a group with it begins with the check of deferred keys (rule 8.3).
+    pub keys: bool,
     /// Whether it is worth preparing (DDL and settings are rarely sent twice).
     pub preparable: bool,
     /// Whether its types must be asked for even where it comes without arguments: it may have parameters.
@@ -122,10 +124,8 @@ pub enum Command {
     ForgetText(TextId),
     /// The types of a text may be out of date: an argument does not fit them.
     Doubt(TextId, Arc<Described>),
-    /// A text is of another class than it seemed, or may be grouped, or no longer, for this reason.
-    Regroup(TextId, Kind, bool, usize),
-    /// Whether groups that may write begin with the check of deferred keys (rule 8.3).
-    CheckKeys(bool),
+    /// What the guard says of a text now, and whether a group with it checks deferred keys at once.
+    Regroup(TextId, Verdict, bool),
     /// What is known of a text from its executions?
     Experience(TextId, std::sync::mpsc::Sender<Experience>),
     /// One statement. `params` is None where they could not be encoded yet; a statement without arguments needs none.

@@ -76,10 +76,14 @@ impl Actor {
 
     fn plan(&mut self, group: &[ItemId], lent: bool, styles: bool, exact: bool) -> Plan {
         let (statements, missing) = (Vec::with_capacity(group.len()), Vec::new());
-        let checks_keys = self.checks_keys && !lent;
-        let mut plan = Plan { statements, asked: None, missing, revocable: true, checks_keys, exact };
+        let mut plan = Plan { statements, asked: None, missing, revocable: true, checks_keys: false, exact };
+        let mut last: Option<Arc<Described>> = None;
         for item in group {
             let payload = self.payloads.get_mut(item).expect("bug: a statement that is not there");
+            if let (Source::Plain(sql), None) = (&payload.source, &payload.under) {
+                // of several executions in a row of a text that is not kept, the first is asked for
+                payload.under = last.take().filter(|last| payload.with_args && last.sql == *sql);
+            }
             let (sql, kind, asks) = match &payload.source {
                 Source::Plain(sql) => (sql, Kind::Other, sql.contains('$')),
                 Source::Known(text) => {
@@ -88,13 +92,18 @@ impl Actor {
                     if !of_its_own && payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
                         payload.under = self.texts.described(*text).cloned();
                     }
+                    plan.checks_keys = plan.checks_keys || (info.keys && !lent);
                     let sensitive = info.kind != Kind::Other || fetches(&info.sql);
                     (&info.sql, info.kind, info.asks || (sensitive && !(styles && plan.exact)))
                 }
             };
             plan.exact = plan.exact && !((lent || kind == Kind::Other) && names_digits(sql));
             plan.revocable = plan.revocable && kind != Kind::Other;
-            plan.checks_keys = plan.checks_keys && kind == Kind::Write;
+            if matches!(payload.source, Source::Plain(_)) {
+                last.clone_from(&payload.under);
+            } else {
+                last = None;
+            }
             match &payload.under {
                 None if payload.with_args || asks => {
                     if !lent {

@@ -67,8 +67,8 @@ impl Texts {
     }
 
     /// It is of another class than it seemed; false if it is not there.
-    pub fn reclassify(&mut self, id: TextId, kind: Kind) -> bool {
-        self.texts.get_mut(&id).map(|known| known.info.kind = kind).is_some()
+    pub fn reclassify(&mut self, id: TextId, kind: Kind, keys: bool) -> bool {
+        self.texts.get_mut(&id).map(|known| (known.info.kind, known.info.keys) = (kind, keys)).is_some()
     }
 
     /// What is known of it.

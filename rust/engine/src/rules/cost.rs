@@ -58,6 +58,20 @@ impl Default for CostLimits {
     }
 }
 
+/// What the guard says of a text: its class, whether it may be grouped and why not, whether it may leave state on its
+/// session.
+#[derive(Clone, Copy, Debug)]
+pub struct Verdict {
+    /// Its class.
+    pub kind: Kind,
+    /// Whether it may be grouped.
+    pub groupable: bool,
+    /// Why not: a number of the caller's, below [`REASONS`].
+    pub why: usize,
+    /// Whether it may leave state on its session.
+    pub dirties: bool,
+}
+
 /// One statement text as the scheduler knows it: class and cost.
 #[derive(Clone, Debug)]
 pub struct Text {
@@ -130,9 +144,10 @@ impl Text {
     }
 
     /// It is of another class, or may be grouped, or no longer; true if its statements belong to another queue.
-    pub fn permit(&mut self, kind: Kind, groupable: bool, limits: &CostLimits) -> bool {
+    pub fn permit(&mut self, verdict: Verdict, limits: &CostLimits) -> bool {
+        let Verdict { kind, groupable, why, dirties } = verdict;
         let other_kind = kind != self.kind;
-        (self.kind, self.groupable) = (kind, groupable);
+        (self.kind, self.groupable, self.dirties, self.why) = (kind, groupable, dirties, why.min(REASONS - 1));
         self.judge(limits) || other_kind
     }
 

@@ -21,7 +21,7 @@ mod write_lanes;
 
 pub use actions::{Action, ConnId, ItemId, Reason, TextId};
 pub use conn::State;
-pub use cost::{CostLimits, Kind, REASONS, Text};
+pub use cost::{CostLimits, Kind, REASONS, Text, Verdict};
 pub use limits::Limits;
 pub use scheduler::Scheduler;
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use super::NEVER;
 use super::actions::{Action, ConnId, ItemId, Reason, TextId};
 use super::conn::{Conn, State};
-use super::cost::{Kind, REASONS, Text};
+use super::cost::{Kind, REASONS, Text, Verdict};
 use super::items::{Items, Place};
 use super::limits::Limits;
 use super::queues::{Queue, Queues};
@@ -110,10 +110,9 @@ impl Scheduler {
     }
 
     /// A text is of another class than it seemed, or may be grouped, or no longer: the guard says so.
-    pub fn regroup(&mut self, id: TextId, kind: Kind, groupable: bool, why: usize, now: f64) -> Vec<Action> {
+    pub fn regroup(&mut self, id: TextId, verdict: Verdict, now: f64) -> Vec<Action> {
         let Some(text) = self.items.find_text(id) else { return Vec::new() };
-        text.why = why;
-        if text.permit(kind, groupable, &self.limits.cost) {
+        if text.permit(verdict, &self.limits.cost) {
             self.queues.rehome(&mut self.items, id, now);
             self.dispatch(now);
         }

@@ -146,7 +146,8 @@ impl Client {
         self.texts.push(text.clone());
         let groupable = kind != Kind::Other;
         let dirties = sql.starts_with("PRAGMA") || sql.starts_with("CREATE TEMP");
-        let info = TextInfo { sql: sql.into(), kind, groupable, why: 0, dirties, preparable: true, asks: false };
+        let info =
+            TextInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable: true, asks: false };
         self.pool.call(Command::AddText(id, info));
         (id, text)
     }
