@@ -134,7 +134,9 @@ class Keeper:
                 return
             except (PoolError, ConnectionLost, ConnectFailed) as error:
                 logger.debug("the catalogue was not read: %s", error)  # the pool has other ways to tell
-            except Error as error:
+            except Exception as error:
+                if not isinstance(error, Error):  # a bug: the pool must not stop guarding for it
+                    logger.exception("reading the catalogue failed")
                 self._cannot_read(error)
             await self._reason_to_look(began)
 
@@ -176,7 +178,7 @@ class Keeper:
             self._verdicts.found = found
             self._host.judge_again()
 
-    def _cannot_read(self, error: Error) -> None:
+    def _cannot_read(self, error: Exception) -> None:
         self._verdicts.unread = f"the catalogue cannot be read: {error}"
         if not self._told:
             self._told = True
