@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..drivers.base import ROWS, STATUS
 from ..errors import InterfaceError
 from ..record import Record
+from ..sql import StatementClass
 from .queries import single
 
 if TYPE_CHECKING:
@@ -51,8 +52,10 @@ class Cursor:
         if not _is_count(prefetch, 1):
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
         text = connection.text(sql)
-        if text.lexical.count > 1 or text.lexical.command not in _QUERIES:
+        writes = text.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
+        if text.lexical.count > 1 or text.lexical.command not in _QUERIES or writes:
             what = "several statements" if text.lexical.count > 1 else text.lexical.command or "no statement"
+            what += " that changes rows" if writes and what == "WITH" else ""
             raise InterfaceError(f"a cursor is for one SELECT, VALUES, TABLE or WITH, got {what}")
         self._connection = connection
         self._sql = sql

@@ -110,6 +110,7 @@ async def test_wrong_use(connection: Any) -> None:
             ("INSERT INTO t VALUES (1)", "INSERT"),
             ("SELECT 1; SELECT 2", "several"),
             ("", "no statement"),
+            ("WITH a AS (SELECT 1) INSERT INTO t SELECT * FROM a RETURNING *", "WITH that changes rows"),
         ):
             with pytest.raises(InterfaceError, match=f"one SELECT, VALUES, TABLE or WITH, got {got}"):
                 connection.cursor(sql)
