@@ -24,7 +24,7 @@ from ..metrics.histogram import Histogram
 from ..pool.executor import Experience, Service
 from ..pool.failures import failure
 from ..pool.outages import reason_of
-from ..scheduler.waiter import Reason, Waiter
+from ..scheduler.model import Reason, Waiter
 from . import options
 from .errors import Loss, lost_error
 from .link import FullLink
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
     from ..scheduler.cost import Text
-    from ..scheduler.limits import Limits
+    from ..scheduler.model import Limits
     from ..sql import StatementClass
     from .driver import Driver
 

@@ -9,7 +9,7 @@ from ..errors import ConfigError
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
-    from ..scheduler.limits import Limits
+    from ..scheduler.model import Limits
 
 #: Parameters that need libpq, and the values with which they change nothing.
 _ONLY_LIBPQ = {

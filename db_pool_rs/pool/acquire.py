@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio import Expired
 from ..errors import InterfaceError
-from ..scheduler.waiter import Waiter
+from ..scheduler.model import Waiter
 from .exclusive import Exclusive
 from .outages import reason_of
 from .session import Session

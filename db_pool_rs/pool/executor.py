@@ -19,8 +19,7 @@ from ..drivers.base import ROWS, Database, Link
 from ..errors import ConnectFailed, ConnectionLost, Error
 from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
-from ..scheduler.model import Statement
-from ..scheduler.waiter import Waiter
+from ..scheduler.model import Statement, Waiter
 from .exclusive import Exclusive, session_text
 from .failures import Report, is_permanent, situation
 from .outages import Outages
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
     from ..scheduler.cost import Text
-    from ..scheduler.limits import Limits
+    from ..scheduler.model import Limits
     from ..sql import StatementClass
 
 logger = logging.getLogger("db_pool_rs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
-from ..scheduler.waiter import Reason
+from ..scheduler.model import Reason
 from .outages import reason_of
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from ..drivers.base import ROWS, STATUS, Database, Driver
 from ..errors import ArgumentError, InterfaceError, PoolClosed
 from ..record import Record, Status
 from ..scheduler.cost import Text
-from ..scheduler.model import Statement
-from ..scheduler.waiter import Waiter
+from ..scheduler.model import Statement, Waiter
 from ..sql import StatementClass
 from .acquire import Acquire, Borrowings, PoolTransaction
 from .executor import Service

@@ -11,7 +11,7 @@ from ..errors import ArgumentError, InterfaceError
 from ..guard import Verdict, Verdicts
 from ..record import Record, Status
 from ..scheduler.cost import CostLimits, Text
-from ..scheduler.limits import Limits
+from ..scheduler.model import Limits
 from ..sql import StatementClass, classify, split_statements
 from ..sql.names import Names, names_in
 

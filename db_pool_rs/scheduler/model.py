@@ -1,12 +1,22 @@
-"""What the scheduler works on: a statement and a connection, as far as the rules know them."""
+"""What the scheduler works on: requests, connections, the actions that it returns, and the numbers in its rules.
+
+Callers wait for a :class:`Statement` (one execution of a text) or a :class:`Waiter` (``acquire``). A :class:`Conn` is a
+connection as the rules know it. Every event of the scheduler returns a list of :data:`Action`.
+"""
 
 from __future__ import annotations
 
 import enum
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from ..sql import StatementClass
-from .cost import Text
+from .cost import CostLimits, Text
+
+#: A time that does not come.
+NEVER = float("inf")
+#: The states of a statement or waiter: in a queue; on a connection, unanswered; answered, or not awaited any more.
+QUEUED, SENT, DONE = 0, 1, 2
 
 
 class Statement:
@@ -45,6 +55,34 @@ class Statement:
         self.value = self.error = None
 
 
+class Waiter:
+    """One ``acquire``: a request for a connection of its own."""
+
+    __slots__ = ("deadline", "enqueued", "future", "queue", "state", "ticket")
+
+    def __init__(self, future: Any, deadline: float | None) -> None:
+        self.future = future
+        self.deadline = deadline
+        self.ticket = 0
+        self.enqueued = 0.0
+        self.state = 0
+        self.queue: Any = None
+
+
+#: A request that waits for a connection; requests are served in the order of their tickets (rule 3.9).
+Item = Statement | Waiter
+
+
+class Reason(enum.Enum):
+    """Why a request is answered with an error that the server did not send."""
+
+    TIMEOUT = "timeout"
+    LOST = "lost"
+    CONNECT_FAILED = "connect_failed"
+    OVERLOADED = "overloaded"
+    CLOSED = "closed"
+
+
 class State(enum.Enum):
     """The states of a connection (rule 3.1)."""
 
@@ -80,20 +118,117 @@ class Conn:
         self.state = State.OPENING
         self.since = self.began = now
         self.failures = 0
-        self.unproven = float("-inf")
-        self.expires = float("inf")
+        self.unproven = -NEVER
+        self.expires = NEVER
         self.group: list[Statement] = []
         self.kind = StatementClass.OTHER
         self.started = 0.0
         self.beside = 1
-        self.round_trip = float("inf")
+        self.round_trip = NEVER
         self.cancelling = False
-        self.cancel_at = float("inf")
+        self.cancel_at = NEVER
         self.ask_at = 0.0
         self.resetting = False
         self.unclean = False
         self.link: Any = None
         self.done: Any = None
 
+    def travel(self, seconds: float) -> float:
+        """How much of `seconds` until an answer went by on the way (rule 3.4).
+
+        An answer may show that the way is shorter than was known, but never how long it is: it may just be slow.
+        """
+        if self.round_trip == NEVER:
+            return 0.0
+        self.round_trip = min(self.round_trip, seconds)
+        return self.round_trip
+
     def __repr__(self) -> str:
         return f"<Conn {self.id} {self.state.value}>"
+
+
+class Open(NamedTuple):
+    """Open a connection; answer with `opened` or `open_failed`."""
+
+    conn: Conn
+
+
+class Send(NamedTuple):
+    """Send `group` and one Sync; answer with `finished` (or `lost`)."""
+
+    conn: Conn
+    group: list[Statement]
+
+
+class Lend(NamedTuple):
+    """Give the connection to `waiter`; answer with `released` (or `lost`)."""
+
+    conn: Conn
+    waiter: Waiter
+
+
+class Cancel(NamedTuple):
+    """Send a CancelRequest; answer with `cancel_closed` once the server has closed the cancel's own connection."""
+
+    conn: Conn
+
+
+class Reset(NamedTuple):
+    """Bring the session back to its initial state; answer with `reset_done` (or `lost`)."""
+
+    conn: Conn
+
+
+class Close(NamedTuple):
+    """Close the connection; answer with `closed`."""
+
+    conn: Conn
+
+
+class Deliver(NamedTuple):
+    """The group is final: give each statement's outcome to its caller; a `turn` follows once the callers have run."""
+
+    group: list[Statement]
+
+
+class Fail(NamedTuple):
+    """Answer a request with an error; `sent`: whether the server may have seen the request."""
+
+    item: Item
+    reason: Reason
+    sent: bool = False
+
+
+Action = Open | Send | Lend | Cancel | Reset | Close | Deliver | Fail
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The numbers in the rules; times in seconds."""
+
+    min_size: int = 1
+    max_size: int = 10
+    max_waiting: int = 100_000
+    acquire_timeout: float = 30.0
+    idle_timeout: float = 600.0
+    group_max: int = 64
+    group_time: float = 0.002
+    piece_min: int = 8
+    stall: float = 0.050
+    lane_wait: float = 0.001
+    write_lane_wait: float = 0.005
+    read_lanes: int = 2
+    max_write_lanes: int = 10
+    breaks_stalls: bool = True
+    retry_reads: bool = False
+    #: How long the server may take to react to a CancelRequest before idle connections are replaced too.
+    suspect: float = 0.25
+    #: How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing can
+    #: be cancelled from outside there is no server that can fall silent: then it is asked, but never given up.
+    cancel_grace: float = 1.5
+    #: Pause before a CancelRequest is repeated, doubled each time: the server ignores one that comes too early.
+    cancel_pause: float = 0.05
+    #: Pause after the first failed connect; doubled up to the second value.
+    backoff: float = 0.05
+    backoff_max: float = 0.35
+    cost: CostLimits = field(default_factory=CostLimits)

@@ -16,10 +16,8 @@ from typing import TypeVar, cast
 
 from ..sql import StatementClass
 from .cost import Text
-from .model import Statement
-from .waiter import Item, Waiter
+from .model import DONE, QUEUED, Item, Statement, Waiter
 
-QUEUED, SENT, DONE = 0, 1, 2
 #: So many that were taken out may stay in a queue, however short it is.
 FEW = 64
 

@@ -4,32 +4,77 @@ No input or output happens here and no clock is read: every event comes with the
 the actions that the pool is to carry out. Randomness comes in with the events too. So a trace of events gives the same
 actions every time, in this implementation and in any other.
 
-Read it from the top: the events that callers and connections cause, then how waiters are served (``_serve`` and
-``_lanes_wanted`` hold the rules for groups and lanes), then upkeep (:mod:`.upkeep`).
-
-Invariants (asserted by tests/simple/invariants.py after every event of random traces): a waiter that needs a connection
-and a free place for one imply that a connect is under way or its retry is due; ``size`` counts opening and closing
-connections and never exceeds ``max_size``; no statement is in two places; each is answered exactly once.
+Read it from the top: the events that callers, connections, the pool and time cause, then how requests are served.
+Groups and lanes are in :mod:`.lanes`, opening and closing in :mod:`.connections`, time in :mod:`.timeouts`. The
+invariants of rule 3.11 are asserted by tests/simple/invariants.py after every event of random traces.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import cast
 
 from ..sql import StatementClass
-from .actions import Action, Deliver, Fail, Lend, Reset, Send
+from .connections import Connections
 from .cost import Text
-from .model import Conn, State, Statement
-from .queues import DONE, QUEUED, SENT, Queue, may_share
-from .upkeep import NEVER, Upkeep
-from .waiter import Item, Reason, Waiter
+from .lanes import break_up, lanes_wanted, learn, learn_failure, share, take_group
+from .model import (
+    DONE,
+    NEVER,
+    QUEUED,
+    SENT,
+    Action,
+    Close,
+    Conn,
+    Deliver,
+    Fail,
+    Item,
+    Lend,
+    Limits,
+    Reason,
+    Send,
+    State,
+    Statement,
+    Waiter,
+)
+from .queues import Queue, Queues
+from .timeouts import Timeouts, Timer
+from .write_lanes import WriteLanes
 
+# Members of enums that every group needs: looked up once, since that takes longer than comparing them.
 READ, WRITE = StatementClass.READ, StatementClass.WRITE
+LANE, AGE = State.LANE, Timer.AGE
 
 
-class Scheduler(Upkeep):
+class Scheduler:
     """The pool's policy. Methods named after events return the actions to carry out, in order."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.queues = Queues(one_writer=limits.max_write_lanes == 1)
+        self.write_lanes = WriteLanes(limits.max_write_lanes)
+        self._actions: list[Action] = []
+        self.connections = Connections(limits, self._actions)
+        self.timeouts = Timeouts(limits, self.queues, self.connections, self._actions)
+        self.conns = self.connections.all
+        self.idle, self.lanes = self.connections.idle, self.connections.lanes
+        self.shutting_down = False
+        #: How often answers were delivered.
+        self.delivered = 0
+        #: How many connections the requests that wait miss, as the last dispatch found.
+        self.shortage = 0
+        #: Groups that were rolled back and sent again, statement by statement; the statements of those groups.
+        self.broken_up = 0
+        self.resent = 0
+        #: Statements that ran alone, by the reason.
+        self.alone: dict[str, int] = {}
+        self._ticking = False
+
+    @property
+    def drained(self) -> bool:
+        """No request waits and no connection is left."""
+        return not self.queues.waiting and not self.conns
 
     # -- events from callers -------------------------------------------------------------------------------------
 
@@ -42,38 +87,37 @@ class Scheduler(Upkeep):
         self.queues.add(statements, now)
         for statement in statements:
             if statement.deadline is not None:
-                self._remember_deadline(statement)
+                self.timeouts.remember(statement, statement.deadline)
         return refused
 
     def acquire(self, waiter: Waiter, now: float) -> list[Action]:
-        """Somebody wants a connection to himself."""
+        """A caller wants a connection of its own (rule 6.1)."""
         if not self._room():
             return [self._refuse(waiter)]
         self.queues.add_session(waiter, now)
         if waiter.deadline is not None:
-            self._remember_deadline(waiter)
+            self.timeouts.remember(waiter, waiter.deadline)
         return []
 
     def turn(self, now: float, heard: int) -> list[Action]:
         """The event loop's turn ends: what was collected in it is sent (rule 3.2).
 
-        Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn:
-        those of the first `heard` Delivers have had it.
+        Comes whenever a turn ends in which there were calls, and after each Deliver, once its callers have run: those
+        of the first `heard` Delivers have.
         """
-        while self.gathering and self.gathering[0][0] <= heard:
-            self.gathering.popleft()
+        self.write_lanes.returned(heard)
         self._dispatch(now)
         return self._take_actions()
 
     def cancel(self, item: Item, now: float) -> list[Action]:
         """The caller no longer waits (rule 5.1). Queued: taken out. Sent: its answer is dropped."""
         if item.state == QUEUED:
-            self._take_out(item)
+            self.timeouts.take_out(item)
         elif item.state == SENT and isinstance(item, Statement):
             item.state = DONE
             conn = cast(Conn, item.conn)
             if all(s.state == DONE for s in conn.group):
-                self._cancel(conn, now)
+                self.timeouts.cancel(conn, now)
         return self._take_actions()
 
     def regroup(self, text: Text, kind: StatementClass, groupable: bool, now: float) -> list[Action]:
@@ -85,6 +129,42 @@ class Scheduler(Upkeep):
 
     # -- events from connections ---------------------------------------------------------------------------------
 
+    def start(self, now: float) -> list[Action]:
+        """Open the first `min_size` connections."""
+        self._grow(now)
+        return self._take_actions()
+
+    def opened(self, conn: Conn, now: float, lifetime: float, round_trip: float | None) -> list[Action]:
+        """A connection is ready: see `Connections.opened`."""
+        if conn.state is not State.OPENING:  # the pool was terminated meanwhile
+            return [Close(conn)]
+        self.connections.opened(conn, now, lifetime, round_trip)
+        self.timeouts.arm(AGE, self.connections.settle(conn, now))
+        self._dispatch_late(now)
+        return self._take_actions()
+
+    def open_failed(self, conn: Conn, now: float, permanent: bool, jitter: float) -> list[Action]:
+        """A connect failed. Without any connection to wait for, requests are answered with the cause now (rule 5.7).
+
+        That is: all if trying again cannot help (`permanent`), else those that came before this attempt began.
+        `jitter` in 0..1 spreads the next attempt.
+        """
+        if conn.state is not State.OPENING:
+            return self.closed(conn, now)
+        self.connections.forget(conn)
+        self.connections.refused = permanent
+        self.connections.pause(self.connections.failures + 1, now, jitter)
+        if not self.connections.alive:
+            self.timeouts.connect_failed(self.queues, NEVER if permanent else conn.began)
+        self._dispatch(now)
+        return self._take_actions()
+
+    def closed(self, conn: Conn, now: float) -> list[Action]:
+        """A connection that was to be closed is closed: its place is free."""
+        self.connections.forget(conn)
+        self._dispatch(now)
+        return self._take_actions()
+
     def finished(self, conn: Conn, ok: bool, now: float, seconds: float, size: float) -> list[Action]:
         """ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back (rule 2.2).
 
@@ -95,18 +175,19 @@ class Scheduler(Upkeep):
         conn.group = []
         conn.cancel_at = NEVER
         conn.unproven = -NEVER
-        self._withdraw(conn)
+        self.connections.withdraw(conn)
         final = ok or len(group) == 1
         awaited = [statement for statement in group if statement.state == SENT] if final else []
-        if ok and conn.state is State.LANE and conn.kind is WRITE:
+        if ok and conn.state is LANE and conn.kind is WRITE:
             self._written(group, len(awaited), seconds, now)
         if ok:
-            self._observe(group, conn, seconds, size, now)
+            learn(group, conn, seconds, size, now, self.queues, self.limits.cost)
         elif final:
-            self._failed_alone(group[0], conn, seconds, now)
+            learn_failure(group[0], conn, seconds, now, self.queues, self.limits.cost)
         else:
-            self._send_alone(group, now, stalled)
-        self._settle(conn, now)
+            self.broken_up += 1
+            self.resent += break_up(group, stalled, now, self.queues, self.limits.cost)
+        self.timeouts.arm(AGE, self.connections.settle(conn, now))
         self._dispatch(now)  # the server gets its next group before the answers of this one are handed out
         if awaited:
             for statement in awaited:
@@ -116,11 +197,11 @@ class Scheduler(Upkeep):
         return self._take_actions()
 
     def _written(self, group: list[Statement], awaited: int, seconds: float, now: float) -> None:
-        """WRITEs are committed: their lane may have to wait for those who wrote them, until their `turn` is over."""
+        """WRITEs are committed: their lane may have to wait for their callers, until their `turn` (rule 3.7)."""
         self.write_lanes.carried(len(group), seconds, now)
         if awaited and self.write_lanes.gathers and self.queues.writes.length < self.limits.group_max:
-            self.gathering.append((self.delivered + 1, awaited))
-            self.wake = min(self.wake, now + self.limits.write_lane_wait)  # should the callers take their time
+            self.write_lanes.gathering.append((self.delivered + 1, awaited))
+            self.timeouts.arm(Timer.GATHER, now + self.limits.write_lane_wait)  # should the callers take their time
 
     def measured(self, conn: Conn, seconds: float) -> None:
         """A round trip in which the server had next to nothing to do took `seconds`."""
@@ -130,15 +211,15 @@ class Scheduler(Upkeep):
         """The server closed the CancelRequest's connection: it can no longer hit a later statement."""
         conn.cancelling = False
         if conn.group:
-            self.wake = min(self.wake, conn.ask_at)
-        self._settle(conn, now)
+            self.timeouts.arm(Timer.CANCEL, conn.ask_at)
+        self.timeouts.arm(AGE, self.connections.settle(conn, now))
         self._dispatch(now)
         return self._take_actions()
 
     def reset_done(self, conn: Conn, now: float) -> list[Action]:
         """The session is clean again."""
         conn.resetting = False
-        self._settle(conn, now)
+        self.timeouts.arm(AGE, self.connections.settle(conn, now))
         self._dispatch(now)
         return self._take_actions()
 
@@ -147,9 +228,9 @@ class Scheduler(Upkeep):
         assert conn.state is State.SESSION, f"bug: {conn!r} released"
         if healthy:
             conn.unproven = -NEVER
-            self._settle(conn, now)
+            self.timeouts.arm(AGE, self.connections.settle(conn, now))
         else:
-            self._close(conn)
+            self.connections.close(conn)
         self._dispatch(now)
         return self._take_actions()
 
@@ -160,24 +241,60 @@ class Scheduler(Upkeep):
         soon as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
         """
         group = [s for s in conn.group if s.state != DONE]
-        conn.group = []
         used = sent or conn.state is State.SESSION
-        self._forget(conn)
+        self.connections.forget(conn)
         if retire:
-            self.retire()
+            self.connections.retire()
         again = [s for s in group if not sent or (self.limits.retry_reads and s.text.kind is READ and not s.alone)]
         for statement in again:
             statement.alone = statement.alone or sent
         self.queues.put_back(again, now)
-        for statement in group:
-            if statement.state == SENT:
-                statement.state = DONE
-                self._actions.append(Fail(statement, Reason.LOST, sent=True))
+        self.connections.fail_group(conn, Reason.LOST)
         if now < conn.unproven:
-            self._pause_connects(max(self.connect_failures, conn.failures + 1), now, jitter)
-            if not used:  # else whoever used it may be the cause
-                self._tell_cause(again if self.alive else self.queues, conn.began)
+            self.connections.pause(max(self.connections.failures, conn.failures + 1), now, jitter)
+            if not used:  # else its user may be the cause
+                self.timeouts.connect_failed(again if self.connections.alive else self.queues, conn.began)
         self._dispatch(now)
+        return self._take_actions()
+
+    # -- events from the pool and from time ----------------------------------------------------------------------
+
+    def resize(self, now: float, min_size: int, max_size: int) -> list[Action]:
+        """Other bounds: surplus idle connections close now, busy ones when they are free."""
+        self.limits = replace(self.limits, min_size=min_size, max_size=max_size)
+        self.connections.resize(self.limits)
+        self.timeouts.arm(AGE, self.connections.age(now))
+        self._dispatch(now)
+        return self._take_actions()
+
+    def expire(self, now: float) -> list[Action]:
+        """Replace every connection as soon as it is free."""
+        self.connections.retire()
+        self._dispatch(now)
+        return self._take_actions()
+
+    def shut_down(self, now: float) -> list[Action]:
+        """Take no new work; finish what is there; close connections as they become free."""
+        self.shutting_down = True
+        self._dispatch(now)
+        return self._take_actions()
+
+    def terminate(self) -> list[Action]:
+        """Answer every request with CLOSED and close every connection now."""
+        self.shutting_down = True
+        self.timeouts.fail(list(self.queues), Reason.CLOSED)
+        for conn in list(self.conns.values()):
+            self.connections.fail_group(conn, Reason.CLOSED)
+            if conn.state is not State.CLOSING:
+                self.connections.close(conn)
+        return self._take_actions()
+
+    def tick(self, now: float) -> list[Action]:
+        """Time has passed: deadlines, stalls, silence, ageing, retries."""
+        self.write_lanes.gathering.clear()
+        self.timeouts.tick(now)
+        self.timeouts.arm(AGE, self.connections.age(now))
+        self._dispatch_late(now)
         return self._take_actions()
 
     # -- serving -------------------------------------------------------------------------------------------------
@@ -193,7 +310,7 @@ class Scheduler(Upkeep):
                     served = True  # another head may now be the oldest: look again
                     break
         if self.shutting_down and not self.queues.waiting:
-            self._close_idle()
+            self.connections.close_idle()
         self._grow(now)
 
     def _serve(self, queue: Queue[Item], now: float) -> bool:
@@ -223,81 +340,22 @@ class Scheduler(Upkeep):
     def _feed_lane(self, queue: Queue[Statement], kind: StatementClass, now: float) -> bool:
         """Start the next lane for `kind`: an even share of the queue, of `piece_min` or more (rule 3.3)."""
         pieces = -(-queue.length // self.limits.piece_min)
-        wanted = min(self._lanes_wanted(kind, queue[0], now), pieces)
+        wanted = min(lanes_wanted(queue[0], self.lanes, self.write_lanes, self.limits, now, self._ticking), pieces)
         lanes = min(wanted, len(self.idle))
         if not lanes:
             self.shortage += wanted
             return False
-        share = max(self._share(queue, kind, lanes), self.limits.piece_min)
-        group = self._take_group(queue, min(share, self.limits.group_max), now)
+        size = max(share(kind, queue.length, lanes, self.lanes, self.write_lanes), self.limits.piece_min)
+        mixed = self.queues.one_writer and kind is WRITE
+        group = take_group(queue, min(size, self.limits.group_max), self.limits.group_time, now, mixed)
+        self.queues.waiting -= len(group)
         conn = self.idle.pop()
-        conn.state, conn.kind = State.LANE, kind
+        conn.state, conn.kind = LANE, kind
         self.lanes.append(conn)
         self._send(conn, group, now)
         if not queue:  # served with fewer lanes than it should have: the next time there are enough
             self.shortage += wanted - lanes
         return True
-
-    def _share(self, queue: Queue[Statement], kind: StatementClass, lanes: int) -> int:
-        """What one of the free `lanes` takes of `queue`.
-
-        Of WRITEs it is an even share of all, those included that other lanes carry or wait for: else groups that were
-        once uneven would stay so, since who was answered together comes back together.
-        """
-        others: list[int] = []
-        if kind is WRITE:
-            others += [len(lane.group) for lane in self.lanes if lane.kind is WRITE]
-            others += [answered for _, answered in self.gathering]
-        return -(-(queue.length + sum(others)) // (lanes + len(others)))
-
-    def _lanes_wanted(self, kind: StatementClass, head: Statement, now: float) -> int:
-        """How many more lanes may carry `kind` now (rules 3.6, 3.7).
-
-        A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
-        since the link is that slow. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of
-        the disk: more commits would only make it longer.) Whether it has waited too long is asked in `tick` (and when a
-        connection was opened for it): before it, every answer that has arrived was taken in, so a busy event loop does
-        not look like slow lanes.
-        """
-        running = [lane for lane in self.lanes if lane.kind is kind]
-        limits = self.limits
-        base, most, patience = (
-            (limits.read_lanes, limits.max_size, limits.lane_wait)
-            if kind is READ
-            else (self.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait)
-        )
-        gathering = len(self.gathering) if kind is WRITE else 0
-        if len(running) + gathering < base:
-            return base - len(running) - gathering
-        if gathering or len(running) >= most:
-            return 0
-        late = head.enqueued + patience
-        if kind is WRITE:
-            late = max(late, max(lane.started for lane in running) + max(patience, 2.0 * self.write_lanes.took))
-        if self._ticking and now >= late:
-            return 1
-        answered = min(lane.started + lane.round_trip for lane in running)
-        return 1 if answered != NEVER and answered - now > patience else 0
-
-    def _take_group(self, queue: Queue[Statement], size: int, now: float) -> list[Statement]:
-        """Take the next group from the head of `queue`: at most `size` statements and `group_time` expected (rule 3.5).
-
-        Where there is one writer, the queue also holds WRITEs that must not share: each is a group to itself.
-        """
-        group: list[Statement] = []
-        expected = 0.0
-        most = self.limits.group_time
-        mixed = self.queues.one_writer and queue is self.queues.writes
-        while queue and len(group) < size:
-            cost = NEVER if mixed and not may_share(queue[0], now) else queue[0].text.mean
-            if group and expected + cost > most:
-                break
-            expected += cost
-            group.append(queue.popleft())
-            if queue.gone:
-                queue.trim()
-        self.queues.waiting -= len(group)
-        return group
 
     def _send(self, conn: Conn, group: list[Statement], now: float) -> None:
         for statement in group:
@@ -307,65 +365,36 @@ class Scheduler(Upkeep):
         conn.started = now
         conn.beside = len(self.conns) - len(self.idle)
         if len(group) > 1 and self.limits.breaks_stalls:
-            self.wake = min(self.wake, now + self.limits.stall)
+            self.timeouts.arm(Timer.STALL, now + self.limits.stall)
         self._actions.append(Send(conn, group))
 
-    def _send_alone(self, group: list[Statement], now: float, stalled: bool) -> None:
-        """A group was rolled back: each of its statements is sent again alone (rule 2.3).
+    # -- inner workings ------------------------------------------------------------------------------------------
 
-        If it was broken up since it stalled, its texts count as failed: they are not grouped for a while.
-        """
-        self.broken_up += 1
-        again = [s for s in group if s.state != DONE]
-        self.resent += len(again)
-        for statement in again:
-            statement.alone = True
-        for text in dict.fromkeys(s.text for s in group) if stalled else ():
-            if text.stalled(now, self.limits.cost):
-                self.queues.rehome(text, now)
-        self.queues.put_back(again, now)
+    def _dispatch_late(self, now: float) -> None:
+        """Dispatch at a moment when a head that has waited too long may have another lane (rule 3.6)."""
+        self._ticking = True
+        self._dispatch(now)
+        self._ticking = False
 
-    def _observe(self, group: list[Statement], conn: Conn, seconds: float, size: float, now: float) -> None:
-        """Each statement's share of the service time goes to its text (rule 3.4).
+    def _grow(self, now: float) -> None:
+        """Open what is missing: for requests that wait, and to keep `min_size` (rules 3.8, 3.11)."""
+        if self.queues.waiting:
+            self.timeouts.watch_queues(now)
+        kept = 0 if self.shutting_down or self.connections.refused else self.limits.min_size
+        if self.shortage or self.connections.alive < kept:
+            self.timeouts.arm(Timer.CONNECT, self.connections.grow(self.shortage, kept, now))
 
-        A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one. The `beside`
-        connections that worked at the same time shared the server: on a busy machine all look slow that are not.
-        """
-        common = self._travel(conn, seconds) + (self.limits.cost.commit_time if group[0].text.kind is WRITE else 0.0)
-        share = max(seconds - common, 0.0) / (len(group) * conn.beside)
-        counts: dict[Text, int] = {}
-        for statement in group:
-            counts[statement.text] = counts.get(statement.text, 0) + 1
-        for text, count in counts.items():
-            if text.observe(count, share, size, self.limits.cost):
-                self.queues.rehome(text, now)
+    def _take_actions(self) -> list[Action]:
+        if not self._actions:
+            return []
+        actions = self._actions.copy()
+        self._actions.clear()
+        return actions
 
-    def _travel(self, conn: Conn, seconds: float) -> float:
-        """How much of `seconds` until an answer went by on the way.
+    def _room(self) -> int:
+        """How many more requests may wait (rule 5.10)."""
+        return 0 if self.shutting_down else max(self.limits.max_waiting - self.queues.waiting, 0)
 
-        An answer may show that the way is shorter than was known, but never how long it is: it may just be slow.
-        """
-        if conn.round_trip == NEVER:
-            return 0.0
-        self.measured(conn, seconds)
-        return conn.round_trip
-
-    def _failed_alone(self, statement: Statement, conn: Conn, seconds: float, now: float) -> None:
-        """A statement failed by itself. If it was stopped because nobody waited, that is no fault of its text."""
-        text = statement.text
-        if statement.state == SENT:
-            if text.failed(now, self.limits.cost):
-                self.queues.rehome(text, now)
-        elif seconds - self._travel(conn, seconds) > text.mean * conn.beside:  # it would have taken at least as long
-            self._observe([statement], conn, seconds, text.size, now)
-
-    def _settle(self, conn: Conn, now: float) -> None:
-        """Once nothing runs, no cancel is under way and the session is clean, the connection is free."""
-        if conn.group or conn.cancelling or conn.resetting or conn.state in (State.CLOSING, State.CLOSED):
-            return
-        if conn.unclean:
-            conn.unclean = False
-            conn.resetting = True
-            self._actions.append(Reset(conn))
-            return
-        self._free(conn, now)
+    def _refuse(self, item: Item) -> Action:
+        item.state = DONE
+        return Fail(item, Reason.CLOSED if self.shutting_down else Reason.OVERLOADED)

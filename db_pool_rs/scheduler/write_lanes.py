@@ -1,8 +1,8 @@
 """How many lanes carry WRITEs: one or two, whichever carries more.
 
 Let F be what a commit costs with its fsync, N the statements that many tasks send again and again, s the server's and c
-the client's time for each. Each group is a commit, so a lane *gathers*: its next group leaves when those whom it has
-answered have had their turn to come back. There are two ways to carry the N:
+the client's time for each. Each group is a commit, so a lane *gathers*: its next group leaves when the callers that it
+has answered have had their turn to come back. There are two ways to carry the N:
 
 - **One lane.** All share a commit. Server and client wait for each other: F + N(s + c).
 - **Two lanes.** Server and client work at the same time, but on two groups, each with a commit of its own:
@@ -14,6 +14,8 @@ single one says little. A trial that says otherwise than they did is repeated at
 """
 
 from __future__ import annotations
+
+from collections import deque
 
 #: What is carried is counted over so many seconds, and so many groups, at least.
 INTERVAL = 0.05
@@ -34,8 +36,10 @@ class WriteLanes:
         self.lanes = self._chosen = 1
         #: Seconds that the last group took, its commit included.
         self.took = 0.0
-        #: Whether a lane waits for those whom it has answered.
+        #: Whether a lane waits for the callers that it has answered.
         self.gathers = most > 1
+        #: The lanes that wait: for the callers of which Deliver, and how many they are.
+        self.gathering: deque[tuple[int, int]] = deque()
         #: Statements per second in the last interval with the number that was chosen.
         self._usual = 0.0
         #: What two lanes carry, as a part of what both numbers do: on average over the last trials.
@@ -45,12 +49,17 @@ class WriteLanes:
         self._last = self._began = float("-inf")
         self._statements = self._groups = 0
 
+    def returned(self, heard: int) -> None:
+        """The callers of the first `heard` Delivers have run: no lane waits for them any more."""
+        while self.gathering and self.gathering[0][0] <= heard:
+            self.gathering.popleft()
+
     def carried(self, count: int, seconds: float, now: float) -> None:
         """A group of `count` is committed after `seconds`."""
         self.took = seconds
         if not self.gathers:
             return
-        if now - self._last > INTERVAL:  # nobody wrote for a while
+        if now - self._last > INTERVAL:  # no WRITEs for a while
             self._begin(now)
         else:
             self._statements += count

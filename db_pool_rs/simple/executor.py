@@ -20,12 +20,9 @@ from ..pool.executor import Experience, Service
 from ..pool.failures import failure
 from ..pool.outages import reason_of
 from ..pool.session import CANCEL_TIMEOUT
-from ..scheduler import actions as act
-from ..scheduler.limits import Limits
-from ..scheduler.model import Conn, State, Statement
+from ..scheduler import model as act
+from ..scheduler.model import NEVER, Conn, Item, Limits, Reason, State, Statement, Waiter
 from ..scheduler.scheduler import Scheduler
-from ..scheduler.upkeep import NEVER
-from ..scheduler.waiter import Item, Reason, Waiter
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -111,7 +108,7 @@ class Runner(Service):
             self._carry_out[type(action)](action)
         if self._refused and not self._telling:
             self._tell_refused()
-        if self.scheduler.wake < self._timer_at:
+        if self.scheduler.timeouts.next_timeout() < self._timer_at:
             self._set_timer()
         if self.scheduler.shutting_down:
             self._changed.set()
@@ -177,13 +174,13 @@ class Runner(Service):
         self._turn_planned = False
         self._arrive()
         self.perform(self.scheduler.turn(self.loop.time(), self._heard))
-        if self.scheduler.gathering and not self._turn_planned:
+        if self.scheduler.write_lanes.gathering and not self._turn_planned:
             self._plan_turn()  # somebody was answered after this turn was planned
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer_at = self.scheduler.wake
+        self._timer_at = self.scheduler.timeouts.next_timeout()
         self._timer = self.loop.call_at(self._timer_at, self._tick)
 
     def _tick(self) -> None:
@@ -364,16 +361,16 @@ class Runner(Service):
 
     def opening(self) -> bool:
         """Whether a connect is under way."""
-        return self.scheduler.counts()[State.OPENING] > 0
+        return self.scheduler.connections.counts()[State.OPENING] > 0
 
     def gauges(self) -> PoolGauges:
         """How things stand."""
         from ..metrics import PoolGauges
 
-        scheduler, count = self.scheduler, self.scheduler.counts()
+        scheduler, count = self.scheduler, self.scheduler.connections.counts()
         lanes, alone, sessions = count[State.LANE], count[State.ALONE], count[State.SESSION]
         return PoolGauges(
-            size=scheduler.size,
+            size=scheduler.connections.size,
             idle=count[State.IDLE],
             busy=lanes + alone + sessions,
             opening=count[State.OPENING],
@@ -384,9 +381,9 @@ class Runner(Service):
             in_flight=sum(len(conn.group) for conn in scheduler.conns.values()),
             min_size=scheduler.limits.min_size,
             max_size=scheduler.limits.max_size,
-            healthy=scheduler.connect_failures == 0,
+            healthy=scheduler.connections.failures == 0,
             last_error=None if self.last_error is None else reason_of(self.last_error),
-            generation=scheduler.generation,
+            generation=scheduler.connections.generation,
         )
 
     def stats(self) -> PoolStats:

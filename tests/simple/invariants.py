@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from db_pool_rs.scheduler.model import Conn, State
-from db_pool_rs.scheduler.queues import FEW, QUEUED
+from db_pool_rs.scheduler.model import QUEUED, Conn, Item, State, Waiter
+from db_pool_rs.scheduler.queues import FEW
 from db_pool_rs.scheduler.scheduler import Scheduler
-from db_pool_rs.scheduler.waiter import Item, Waiter
 from db_pool_rs.sql import StatementClass
 
 NEVER = float("inf")
@@ -80,8 +79,8 @@ def _check_connections(scheduler: Scheduler) -> None:
     for conns in (scheduler.idle, scheduler.lanes):
         assert len(set(map(id, conns))) == len(conns)
         assert all(conn.id in scheduler.conns for conn in conns)
-    closing = scheduler.counts()[State.CLOSING]
-    assert scheduler.alive == scheduler.size - closing
+    closing = scheduler.connections.counts()[State.CLOSING]
+    assert scheduler.connections.alive == scheduler.connections.size - closing
 
 
 def lanes_suffice(scheduler: Scheduler, kind: StatementClass, now: float) -> bool:
@@ -92,7 +91,7 @@ def lanes_suffice(scheduler: Scheduler, kind: StatementClass, now: float) -> boo
         base, most, patience = limits.read_lanes, limits.max_size, limits.lane_wait
     else:
         base, most, patience = scheduler.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait
-    gathering = len(scheduler.gathering) if kind is StatementClass.WRITE else 0
+    gathering = len(scheduler.write_lanes.gathering) if kind is StatementClass.WRITE else 0
     if len(running) >= most:
         return True
     if len(running) + gathering < base:
@@ -108,7 +107,7 @@ def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler, now: floa
         assert not scheduler.queues.sessions
         for queue in (scheduler.queues.reads, scheduler.queues.writes):
             assert not queue or lanes_suffice(scheduler, queue[0].text.kind, now)
-            assert not queue or scheduler.wake < NEVER
+            assert not queue or scheduler.timeouts.next_timeout() < NEVER
     if scheduler.shutting_down and not scheduler.queues.waiting:
         assert not scheduler.idle
 
@@ -120,27 +119,31 @@ def _missing(scheduler: Scheduler, now: float) -> int:
     for queue in (queues.reads, queues.writes):
         if queue and not lanes_suffice(scheduler, queue[0].text.kind, now):
             needed += 1
-    opening = scheduler.counts()[State.OPENING]
-    kept = 0 if scheduler.shutting_down or scheduler.refused else limits.min_size - scheduler.alive
+    opening = scheduler.connections.counts()[State.OPENING]
+    kept = (
+        0 if scheduler.shutting_down or scheduler.connections.refused else limits.min_size - scheduler.connections.alive
+    )
     return max(needed - opening, kept)
 
 
 def _check_connects(scheduler: Scheduler, now: float) -> None:
     """Somebody needs a connection and there is room: a connect is under way, or its retry is due."""
     missing = _missing(scheduler, now)
-    if missing <= 0 or scheduler.size >= scheduler.limits.max_size:
+    if missing <= 0 or scheduler.connections.size >= scheduler.limits.max_size:
         return
-    opening = scheduler.counts()[State.OPENING]
-    if scheduler.connect_failures:
-        assert opening or now < scheduler.retry_at, "no retry under way"
-        assert opening or scheduler.wake <= scheduler.retry_at, "nobody wakes for the retry"
+    opening = scheduler.connections.counts()[State.OPENING]
+    if scheduler.connections.failures:
+        assert opening or now < scheduler.connections.retry_at, "no retry under way"
+        assert opening or scheduler.timeouts.next_timeout() <= scheduler.connections.retry_at, (
+            "nobody wakes for the retry"
+        )
     else:
-        assert opening >= max(2, scheduler.alive - opening), "more connects could be under way"
+        assert opening >= max(2, scheduler.connections.alive - opening), "more connects could be under way"
 
 
 def _check_wake(scheduler: Scheduler, now: float) -> None:
     """Whatever only time can bring about has a time."""
-    wake, limits = scheduler.wake - EPSILON, scheduler.limits
+    wake, limits = scheduler.timeouts.next_timeout() - EPSILON, scheduler.limits
     for queue in scheduler.queues.statements():
         assert all(wake <= statement.enqueued + limits.acquire_timeout for statement in queue.waiting())
     waiting: list[Item] = list(scheduler.queues)
@@ -157,7 +160,7 @@ def _due(scheduler: Scheduler, conn: Conn) -> float:
     """When time does something to `conn`."""
     limits = scheduler.limits
     if conn.state is State.IDLE:
-        surplus = scheduler.alive > limits.min_size
+        surplus = scheduler.connections.alive > limits.min_size
         return min(conn.expires, conn.since + limits.idle_timeout if surplus else NEVER)
     if not conn.group:
         return NEVER

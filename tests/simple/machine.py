@@ -16,12 +16,26 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from db_pool_rs.drivers.base import ROWS
-from db_pool_rs.scheduler.actions import Action, Cancel, Close, Deliver, Fail, Lend, Open, Reset, Send
 from db_pool_rs.scheduler.cost import Text
-from db_pool_rs.scheduler.limits import Limits
-from db_pool_rs.scheduler.model import Conn, State, Statement
+from db_pool_rs.scheduler.model import (
+    Action,
+    Cancel,
+    Close,
+    Conn,
+    Deliver,
+    Fail,
+    Item,
+    Lend,
+    Limits,
+    Open,
+    Reason,
+    Reset,
+    Send,
+    State,
+    Statement,
+    Waiter,
+)
 from db_pool_rs.scheduler.scheduler import Scheduler
-from db_pool_rs.scheduler.waiter import Item, Reason, Waiter
 from db_pool_rs.sql import Lexical, StatementClass
 from tests.simple.invariants import check_served, check_structure, lanes_suffice
 
@@ -219,8 +233,8 @@ class World:
         """Let time pass; the scheduler is woken whenever it asked for it."""
         until = self.now + seconds
         ticks = 0
-        while self.scheduler.wake <= until:
-            self.now = max(self.now, self.scheduler.wake)
+        while self.scheduler.timeouts.next_timeout() <= until:
+            self.now = max(self.now, self.scheduler.timeouts.next_timeout())
             self.tick()
             ticks += 1
             assert ticks < 10_000 + 2000 * seconds, "the scheduler wakes again and again without need"
@@ -235,8 +249,10 @@ class World:
             if not self._one_good_thing():
                 if not self.unanswered and not self.scheduler.queues.waiting:
                     break
-                assert self.scheduler.wake < float("inf"), "somebody waits, and nothing will ever happen"
-                self.now = max(self.now, self.scheduler.wake)
+                assert self.scheduler.timeouts.next_timeout() < float("inf"), (
+                    "somebody waits, and nothing will ever happen"
+                )
+                self.now = max(self.now, self.scheduler.timeouts.next_timeout())
                 self.tick()
         else:
             raise AssertionError(f"still waiting: {self.unanswered[:3]}")

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from db_pool_rs.scheduler.actions import Deliver
+from db_pool_rs.scheduler.model import Deliver
 from tests.simple.machine import QUICK, WRITE, World
 from tests.simple.moves import ENDS, Dice, random_limits, texts_of, walk
 from tests.simple.trace import Recorder

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from db_pool_rs.scheduler.actions import Close, Open
-from db_pool_rs.scheduler.waiter import Item
+from db_pool_rs.scheduler.model import Close, Item, Open
 from tests.simple.machine import OTHER, SESSION, World
 
 

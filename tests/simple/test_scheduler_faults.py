@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.scheduler.actions import Cancel, Close, Fail, Lend, Open
-from db_pool_rs.scheduler.model import State
-from db_pool_rs.scheduler.waiter import Item
+from db_pool_rs.scheduler.model import Cancel, Close, Fail, Item, Lend, Open, State
 from tests.simple.machine import OTHER, SESSION, WRITE, World
 
 # -- cancellation ------------------------------------------------------------------------------------------------------
@@ -239,7 +237,7 @@ def test_answered_statements_are_not_kept_until_their_deadline() -> None:
         world.submit(text, 50, timeout=60.0)
         world.turn()
         world.finished(world.sends[0].conn)
-    assert len(world.scheduler._deadlines) <= 1050
+    assert len(world.scheduler.timeouts.deadlines) <= 1050
 
 
 def test_deadlines_of_those_who_wait_outlive_the_many_that_were_answered() -> None:
@@ -252,7 +250,7 @@ def test_deadlines_of_those_who_wait_outlive_the_many_that_were_answered() -> No
     for _ in range(150):
         for gone in world.submit(text, 10, timeout=60.0):
             world.cancel(gone)
-    assert len(world.scheduler._deadlines) <= 1010
+    assert len(world.scheduler.timeouts.deadlines) <= 1010
     world.advance(0.21)
     assert world.outcome(queued) == {"timeout"}
     assert world.outcome(sent) == {None}

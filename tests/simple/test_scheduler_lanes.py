@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.scheduler.actions import Close, Lend, Open, Send
-from db_pool_rs.scheduler.model import State
+from db_pool_rs.scheduler.model import Close, Lend, Open, Send, State
 from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, QUICK, READ, ROUND_TRIP, WRITE, World
 
@@ -91,7 +90,7 @@ def test_one_task_needs_one_connection() -> None:
         world.run(text)
         world.now += ROUND_TRIP + QUICK
         world.finished(world.sends[0].conn)
-    assert world.scheduler.size == 1
+    assert world.scheduler.connections.size == 1
 
 
 # rule 3.7

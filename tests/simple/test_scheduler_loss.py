@@ -6,9 +6,7 @@ import itertools
 
 import pytest
 
-from db_pool_rs.scheduler.actions import Close, Fail
-from db_pool_rs.scheduler.model import State
-from db_pool_rs.scheduler.waiter import Item, Reason
+from db_pool_rs.scheduler.model import Close, Fail, Item, Reason, State
 from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, READ, SESSION, WRITE, World
 
@@ -205,7 +203,7 @@ def test_many_that_are_lost_together_are_one_failure() -> None:
         world.opened()
     for conn in sorted(world.open, key=lambda conn: conn.id):
         world.lost(conn)
-    assert world.scheduler.connect_failures == 1
+    assert world.scheduler.connections.failures == 1
     world.advance(0.051)
     assert len(world.opening) == 1
 

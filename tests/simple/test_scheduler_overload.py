@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from db_pool_rs.scheduler.model import Waiter
 from db_pool_rs.scheduler.scheduler import Scheduler
-from db_pool_rs.scheduler.waiter import Waiter
 from tests.simple.machine import World
 
 MANY = 1000
@@ -103,4 +103,4 @@ def test_those_who_were_taken_out_are_not_kept() -> None:
         scheduler.cancel(waiter, 101.0)
     assert scheduler.queues.sessions.length == scheduler.queues.waiting == 1
     assert len(scheduler.queues.sessions) <= 70
-    assert len(scheduler._deadlines) <= 70
+    assert len(scheduler.timeouts.deadlines) <= 70

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.scheduler.actions import Cancel, Deliver, Lend, Reset, Send
-from db_pool_rs.scheduler.model import State
+from db_pool_rs.scheduler.model import Cancel, Deliver, Lend, Reset, Send, State
 from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, READ, ROUND_TRIP, SESSION, WRITE, World
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.scheduler.actions import Close, Lend, Open
-from db_pool_rs.scheduler.model import State
-from db_pool_rs.scheduler.waiter import Item
+from db_pool_rs.scheduler.model import Close, Item, Lend, Open, State
 from tests.simple.machine import OTHER, World
 
 # -- connecting --------------------------------------------------------------------------------------------------------
@@ -21,7 +19,7 @@ def test_start_opens_min_size_two_at_a_time() -> None:
     assert len(world.opening) == 2
     while world.opening:
         world.opened()
-    assert world.scheduler.size == 5
+    assert world.scheduler.connections.size == 5
 
 
 # rule 3.11
@@ -49,7 +47,7 @@ def test_many_waiters_open_connections_in_doubled_steps() -> None:
         for conn in list(world.opening):
             world.opened(conn)
     assert sizes[0] == 2
-    assert world.scheduler.size == 10
+    assert world.scheduler.connections.size == 10
     assert world.count(Lend) == 10
 
 
@@ -188,7 +186,7 @@ def test_after_a_permanent_failure_nothing_is_tried_until_somebody_asks() -> Non
     world.opened()
     world.behave()
     assert world.outcome(call) == {"delivered"}
-    assert world.scheduler.size == 2, "and then min_size is kept again"
+    assert world.scheduler.connections.size == 2, "and then min_size is kept again"
 
 
 # -- sizes and ageing --------------------------------------------------------------------------------------------------
@@ -207,11 +205,11 @@ def test_min_size_is_kept_when_connections_are_lost() -> None:
 def test_idle_connections_above_min_size_are_closed_after_idle_timeout() -> None:
     world = World.ready(5, min_size=2, idle_timeout=10.0)
     world.advance(8.9)
-    assert world.scheduler.size == 5
+    assert world.scheduler.connections.size == 5
     world.advance(0.2)
-    assert world.scheduler.size == 2
+    assert world.scheduler.connections.size == 2
     world.advance(100.0)
-    assert world.scheduler.size == 2
+    assert world.scheduler.connections.size == 2
     assert world.count(Open) == 5, "none is closed only to be opened again"
 
 
@@ -262,7 +260,7 @@ def test_expire_replaces_every_connection_as_soon_as_it_is_free() -> None:
     world.lend()
     (session,) = world.lent
     world.expire()
-    assert world.scheduler.generation == 1
+    assert world.scheduler.connections.generation == 1
     assert [conn.state for conn in world.scheduler.conns.values()] == [State.SESSION, State.OPENING, State.OPENING]
     world.released(session)
     assert session.state is State.CLOSED
@@ -287,7 +285,7 @@ def test_a_smaller_max_size_closes_busy_connections_when_they_are_free() -> None
     assert not world.count(Close)
     while world.lent:
         world.released(next(iter(world.lent)))
-    assert world.scheduler.size == 1
+    assert world.scheduler.connections.size == 1
 
 
 def test_a_larger_max_size_serves_those_who_wait() -> None:
@@ -305,10 +303,10 @@ def test_another_min_size_is_reached() -> None:
     world.resize(4, 4)
     while world.opening:
         world.opened()
-    assert world.scheduler.size == 4
+    assert world.scheduler.connections.size == 4
     world.advance(world.scheduler.limits.idle_timeout + 1.0)
     world.resize(2, 4)
-    assert world.scheduler.size == 2, "they have idled long enough"
+    assert world.scheduler.connections.size == 2, "they have idled long enough"
 
 
 def test_a_pool_at_rest_needs_no_clock() -> None:
@@ -340,4 +338,4 @@ def test_idle_timeout_survives_the_rounding_of_times(since: float) -> None:
         world.released(conn)
     assert waiters
     world.advance(0.06)
-    assert world.scheduler.alive == 1
+    assert world.scheduler.connections.alive == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from db_pool_rs.scheduler.waiter import Reason
+from db_pool_rs.scheduler.model import Reason
 from tests.simple.record_traces import FOLDER, RECORDS
 from tests.simple.trace import Replay
 

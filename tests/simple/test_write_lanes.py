@@ -11,10 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from db_pool_rs.drivers.base import STATUS
-from db_pool_rs.scheduler.actions import Deliver, Open, Send
 from db_pool_rs.scheduler.cost import Text
-from db_pool_rs.scheduler.limits import Limits
-from db_pool_rs.scheduler.model import Conn, Statement
+from db_pool_rs.scheduler.model import Conn, Deliver, Limits, Open, Send, Statement
 from db_pool_rs.scheduler.scheduler import Scheduler
 from db_pool_rs.scheduler.write_lanes import GROUPS, INTERVAL, MEMORY, TRIAL, WriteLanes
 from db_pool_rs.sql import Lexical, StatementClass
@@ -49,8 +47,8 @@ class Model:
         while self.now < end:
             before, lanes = self.now, self.scheduler.write_lanes.lanes
             at, _, conn, sent = heapq.heappop(self._coming)
-            while self.scheduler.wake < max(at, self.now):
-                self.now = max(self.now, self.scheduler.wake)
+            while self.scheduler.timeouts.next_timeout() < max(at, self.now):
+                self.now = max(self.now, self.scheduler.timeouts.next_timeout())
                 self._carry_out(self.scheduler.tick(self.now))
             self.now = max(self.now, at)
             self._carry_out(self.scheduler.finished(conn, True, self.now, at - sent, 0.0))
@@ -128,7 +126,7 @@ def test_tasks_that_are_answered_together_share_the_next_commit() -> None:
 def test_a_pool_of_one_connection_has_nothing_to_try() -> None:
     model = Model(64, QUICK, connections=1)
     model.run(1.0)
-    assert model.scheduler.size == 1
+    assert model.scheduler.connections.size == 1
     assert model.answered > 30_000
 
 

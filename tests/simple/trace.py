@@ -8,13 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from db_pool_rs.drivers.base import ROWS
-from db_pool_rs.scheduler.actions import Action, Deliver, Fail, Lend, Send
 from db_pool_rs.scheduler.cost import CostLimits, Text
-from db_pool_rs.scheduler.limits import Limits
-from db_pool_rs.scheduler.model import Conn, Statement
+from db_pool_rs.scheduler.model import NEVER, Action, Conn, Deliver, Fail, Item, Lend, Limits, Send, Statement, Waiter
 from db_pool_rs.scheduler.scheduler import Scheduler
-from db_pool_rs.scheduler.upkeep import NEVER
-from db_pool_rs.scheduler.waiter import Item, Waiter
 from db_pool_rs.sql import Lexical, StatementClass
 
 FORMAT = 1
@@ -82,7 +78,7 @@ class Items:
 
 def outcome(items: Items, scheduler: Scheduler, actions: Iterable[Action]) -> dict[str, Any]:
     """What an event caused, as it stands in its line."""
-    wake = scheduler.wake
+    wake = scheduler.timeouts.next_timeout()
     return {"do": [_action(items, action) for action in actions], "wake": None if wake == NEVER else wake}
 
 
