@@ -41,8 +41,7 @@ from tests.simple.invariants import check_served, check_structure, lanes_suffice
 
 READ, WRITE, SESSION, OTHER = StatementClass.READ, StatementClass.WRITE, StatementClass.SESSION, StatementClass.OTHER
 #: Service time and round trip of this world, in seconds.
-QUICK = 0.00002
-ROUND_TRIP = 0.0001
+QUICK, ROUND_TRIP = 0.00002, 0.0001
 
 #: Told of every event: its name, time, arguments, and the actions it returned.
 Recorder = Callable[[str, float, dict[str, Any], Sequence[Action]], None]
@@ -377,19 +376,16 @@ class World:
 
     def _check_order(self, actions: Sequence[Action]) -> None:
         """First come, first served: a connection goes to the oldest of those who can be served."""
-        given = [a.group[0] if isinstance(a, Send) else a.waiter for a in actions if isinstance(a, (Send, Lend))]
-        tickets = [item.ticket for item in given]
+        served = (a for a in actions if isinstance(a, (Send, Lend)))
+        tickets = [(a.group[0] if isinstance(a, Send) else a.waiter).ticket for a in served]
         assert tickets == sorted(tickets), "a connection was given to the later one first"
-        if not given:
-            return
         queues = self.scheduler.queues
-        for queue in (queues.alone, queues.sessions):
+        for queue in (queues.alone, queues.sessions) if tickets else ():
             assert not queue or queue[0].ticket > tickets[-1], "somebody who came first still waits"
-        for queue in (queues.reads, queues.writes):
+        for queue in (queues.reads, queues.writes) if tickets else ():
             if queue and queue[0].ticket < tickets[-1]:
-                assert lanes_suffice(self.scheduler, queue[0].text.kind, self.now), (
-                    "somebody who came first still waits"
-                )
+                enough = lanes_suffice(self.scheduler, queue[0].text.kind, self.now)
+                assert enough, "a statement that came first still waits"
 
 
 _CARRY_OUT: dict[type, Callable[[World, Any], None]] = {
