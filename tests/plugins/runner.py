@@ -74,7 +74,7 @@ class Runner:
         self.problems += [f"leaked file descriptor: {name}" for name in sorted(self._files_left())]
 
     def _files_left(self) -> set[str]:
-        """Descriptors that stay open. A connecting thread that was given up closes its socket when its step has ended."""
+        """Descriptors that stay open. A connecting thread that was given up closes its socket when its step ends."""
         until = time.monotonic() + AFTERWARDS
         while (left := open_files() - self._files) and time.monotonic() < until:
             time.sleep(0.01)
