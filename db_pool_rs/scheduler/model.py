@@ -25,7 +25,7 @@ class Statement:
     The caller waits on ``future``; the scheduler owns ``ticket`` to ``queue``; the driver reads ``text``, ``args`` and
     ``params`` and sets ``value`` or ``error``. ``params`` are the arguments encoded under ``described``, the
     description that was current at that time; if that is no longer the text's, they are encoded anew. Rows of a text
-    that nobody has described tell their types themselves; ``described`` then keeps them for a cursor's next rows.
+    that was never described tell their types themselves; ``described`` then keeps them for a cursor's next rows.
     """
 
     __slots__ = (

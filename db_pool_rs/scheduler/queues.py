@@ -1,8 +1,8 @@
-"""Who waits: four queues with one order.
+"""Requests that wait: four queues with one order.
 
 Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is taken
 from the head of one queue; everything that needs a connection to itself in ``alone``; ``acquire`` in ``sessions``. A
-ticket, given on arrival, orders all of them: whoever has the lowest ticket of the four heads is served first.
+ticket, given on arrival, orders all of them: the head with the lowest ticket of the four is served first.
 
 Where the database has one writer, every WRITE waits among the WRITEs, also one that needs a connection to itself: it
 cannot run before those that came first, and would keep a connection from readers while it waits.
@@ -28,7 +28,7 @@ class Queue(deque[Waiting]):
     """One queue, in order of tickets.
 
     An item that is taken out stays in the queue until the head has come so far, or until half of the queue is gone: so
-    it costs the same wherever it stands. The head always waits, so that an empty queue is one where nobody does.
+    it costs the same wherever it stands. The head always waits, so that in an empty queue nothing waits.
     """
 
     __slots__ = ("gone",)
@@ -43,7 +43,7 @@ class Queue(deque[Waiting]):
         return len(self) - self.gone
 
     def waiting(self) -> Iterator[Waiting]:
-        """Those who wait."""
+        """The requests that wait."""
         return (item for item in self if item.state == QUEUED) if self.gone else iter(self)
 
     def take_out(self, item: Waiting) -> None:
@@ -62,7 +62,7 @@ class Queue(deque[Waiting]):
             self.gone -= 1
 
     def refill(self, items: list[Waiting]) -> None:
-        """These are all who wait."""
+        """These are all the requests that wait."""
         self.clear()
         self.extend(items)
         self.gone = 0

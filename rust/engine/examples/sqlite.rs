@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use db_pool_engine::pool::{Command, Completion, Options, Pool, Sink, TextInfo};
-use db_pool_engine::rules::{ItemId, Kind, Limits, TextId};
+use db_pool_engine::scheduler::{ItemId, Kind, Limits, TextId};
 use db_pool_engine::sqlite::values::{Value, put};
 use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
 use db_pool_engine::wire::{Described, Short};

@@ -6,7 +6,7 @@ mod server;
 use answers::Answers;
 use bytes::BytesMut;
 use db_pool_engine::pool::{Call, Command, Completion, Pool, Source, TextInfo};
-use db_pool_engine::rules::{ConnId, CostLimits, ItemId, Kind, Limits, Reason, TextId};
+use db_pool_engine::scheduler::{ConnId, CostLimits, ItemId, Kind, Limits, Reason, TextId};
 use db_pool_engine::wire::{Config, Rows, Short, put_value};
 use server::Server;
 

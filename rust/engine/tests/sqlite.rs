@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use database::{Client, Folder, code, memory, words};
 use db_pool_engine::pool::{Command, Completion};
-use db_pool_engine::rules::Kind::{Other, Read, Write};
-use db_pool_engine::rules::{ItemId, Reason};
+use db_pool_engine::scheduler::Kind::{Other, Read, Write};
+use db_pool_engine::scheduler::{ItemId, Reason};
 use db_pool_engine::sqlite::Config;
 use db_pool_engine::sqlite::values::Value::{Blob, Integer, Null, Real, Text};
 

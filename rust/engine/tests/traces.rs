@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 
-use db_pool_engine::rules::{Action, ConnId, CostLimits, ItemId, Kind, Limits, NEVER, Reason, Scheduler, Text, TextId};
+use db_pool_engine::scheduler::{
+    Action, ConnId, CostLimits, ItemId, Kind, Limits, NEVER, Reason, Scheduler, Text, TextId,
+};
 use serde_json::{Value, json};
 
 /// Where the traces are; DB_POOL_TRACES names another folder, for rules that are being changed.
@@ -168,7 +170,11 @@ fn replay(name: &str, content: &str) -> usize {
         events += 1;
         let actions: Vec<Value> = play(&mut scheduler, &event).iter().map(shown).collect();
         assert_eq!(Value::Array(actions), event["do"], "{name}, event {events}: {event}");
-        assert!(same_time(&event["wake"], scheduler.wake), "{name}, event {events}: wake {}: {event}", scheduler.wake);
+        assert!(
+            same_time(&event["wake"], scheduler.timeouts.next_timeout()),
+            "{name}, event {events}: wake {}: {event}",
+            scheduler.timeouts.next_timeout()
+        );
     }
     if scheduler.drained() {
         assert_eq!(scheduler.kept().0, 0, "{name}: statements are kept after their answers");

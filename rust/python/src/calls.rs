@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use db_pool_engine::pool::Command;
-use db_pool_engine::rules::ItemId;
+use db_pool_engine::scheduler::ItemId;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

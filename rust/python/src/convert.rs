@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use db_pool_engine::pool::{Backend, Gauges, Histogram, Options};
-use db_pool_engine::rules::{CostLimits, Kind, Limits, Reason};
+use db_pool_engine::scheduler::{CostLimits, Kind, Limits, Reason};
 use db_pool_engine::wire::{AuthMethods, Config, Host, Lost, ServerError, Ssl, SslMode, TargetAttrs};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -132,7 +132,7 @@ pub fn kind(name: &str) -> PyResult<Kind> {
     })
 }
 
-/// The names of `scheduler.actions.Reason`.
+/// The names of `scheduler.model.Reason`.
 pub fn reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Timeout => "timeout",

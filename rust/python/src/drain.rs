@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use db_pool_engine::pool::{Command, Completion, Ran};
-use db_pool_engine::rules::ItemId;
+use db_pool_engine::scheduler::ItemId;
 use db_pool_engine::wire::{Described, Lost, Settings};
 use pyo3::call::PyCallArgs;
 use pyo3::intern;

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use db_pool_engine::pool::{self, Command, TextInfo};
-use db_pool_engine::rules::items::ById;
-use db_pool_engine::rules::{ConnId, TextId};
+use db_pool_engine::scheduler::model::ById;
+use db_pool_engine::scheduler::{ConnId, TextId};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};

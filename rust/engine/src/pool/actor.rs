@@ -13,8 +13,8 @@ use super::healing::Suspect;
 use super::member::{self, Events, Job};
 use super::texts::Texts;
 use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
-use crate::rules::items::ById;
-use crate::rules::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
+use crate::scheduler::model::ById;
+use crate::scheduler::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
 use crate::wire::{Described, Feed, Lost, Stale};
 
 /// How long connections may take to say good-bye.
@@ -194,7 +194,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         tokio::select! {
             Some((conn, event)) = arrived.recv() => actor.handle(conn, event),
             () = shared.wake.notified() => actor.take_commands(),
-            () = until(actor.scheduler.wake, actor.now()) => {
+            () = until(actor.scheduler.timeouts.next_timeout(), actor.now()) => {
                 let actions = actor.scheduler.tick(actor.now());
                 actor.perform(actions);
             }

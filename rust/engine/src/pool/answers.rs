@@ -6,7 +6,7 @@ use super::actor::{Actor, Stage};
 use super::member::Event;
 use super::sending::fetches;
 use super::{Completion, Ran, Source};
-use crate::rules::{Action, ConnId, ItemId};
+use crate::scheduler::{Action, ConnId, ItemId};
 use crate::wire::{Answer, Column, Described, Lost, Notification, Outcome, Settings};
 
 /// Why a connection is given up.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::actor::{Actor, Member, Payload, Stage};
 use super::member::Job;
 use super::{Call, Command, Completion, Experience, Params, Source};
-use crate::rules::{Action, ConnId, ItemId, Kind, REASONS, Text};
+use crate::scheduler::{Action, ConnId, ItemId, Kind, REASONS, Text};
 use crate::wire::Lost;
 
 impl Actor {

@@ -6,7 +6,7 @@ use super::actor::Actor;
 use super::answers::same_columns;
 use super::member::Job;
 use super::{Completion, Source};
-use crate::rules::{ConnId, ItemId, Kind, TextId};
+use crate::scheduler::{ConnId, ItemId, Kind, TextId};
 use crate::wire::{Described, Execute, Outcome, ServerError, Stale};
 
 /// Asks which process serves a connection: another than it was opened to, behind a proxy that deals statements out.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::actor::Actor;
 use super::member::Job;
 use super::{Call, Completion, Source};
-use crate::rules::{ConnId, ItemId};
+use crate::scheduler::{ConnId, ItemId};
 use crate::wire::{Feed, Lost};
 
 impl Actor {

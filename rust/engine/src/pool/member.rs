@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::backend::{Connector, Key, Session};
-use crate::rules::ConnId;
+use crate::scheduler::ConnId;
 use crate::wire::{Answer, ConnectError, CopyStream, Execute, Feed, Lost, Notification, Settings};
 
 /// What a connection is to run.

@@ -30,7 +30,7 @@ pub use measures::{Histogram, Measures, Rate};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::rules::{ConnId, ItemId, Kind, Limits, REASONS, Reason, TextId, Verdict};
+use crate::scheduler::{ConnId, ItemId, Kind, Limits, REASONS, Reason, TextId, Verdict};
 use crate::wire::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings, Short};
 
 /// A text that the pool is told of.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::actor::{Actor, Payload};
 use super::member::Job;
 use super::{Completion, Source};
-use crate::rules::{ConnId, ItemId, Kind};
+use crate::scheduler::{ConnId, ItemId, Kind};
 use crate::wire::{Described, Execute, Short};
 
 /// What is to be done for a group.

@@ -5,8 +5,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::{Sink, TextInfo};
-use crate::rules::items::ById;
-use crate::rules::{Kind, TextId};
+use crate::scheduler::model::ById;
+use crate::scheduler::{Kind, TextId};
 use crate::wire::{Column, Described};
 
 struct Known {

@@ -22,7 +22,7 @@ use super::error::{canceled, lock_not_available};
 use super::plan::{Lock, Role};
 use super::turn::{Claim, Refused};
 use super::work::{Work, carry_out, plan_of};
-use crate::rules::Kind;
+use crate::scheduler::Kind;
 use crate::wire::{Answer, Execute, Lost, Outcome, ServerError};
 
 /// Interrupts are repeated at this pace, doubled up to the second value: one that comes between two statements is lost.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::rules::Kind;
+use crate::scheduler::Kind;
 use crate::wire::{Column, Described};
 
 /// The type of every column: each value tells its own. PostgreSQL has no type of this number.

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use db_pool_engine::pool::{Backend, Completion, Options, Pool, Sink};
-use db_pool_engine::rules::Limits;
+use db_pool_engine::scheduler::Limits;
 use db_pool_engine::wire::Described;
 use tokio::runtime::{Builder, Runtime};
 

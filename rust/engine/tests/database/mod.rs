@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use db_pool_engine::pool::{Call, Command, Completion, Gauges, Pool, Ran, Source, TextInfo};
-use db_pool_engine::rules::{ConnId, CostLimits, ItemId, Kind, Limits, TextId};
+use db_pool_engine::scheduler::{ConnId, CostLimits, ItemId, Kind, Limits, TextId};
 use db_pool_engine::sqlite::values::{Value, Values, put};
 use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
 use db_pool_engine::wire::{ConnectError, Described, Rows, ServerError, Short};

@@ -6,7 +6,7 @@ mod values;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use db_pool_engine::rules::Kind;
+use db_pool_engine::scheduler::Kind;
 use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

@@ -1,35 +1,8 @@
-//! The scheduler's upkeep: opening, closing, ageing and time-outs.
+//! The connections of one pool: opening, closing, ageing, and the pause between failed connects.
 
-use std::cmp::Ordering;
-
-use super::NEVER;
-use super::actions::{Action, ConnId, ItemId, Reason, TextId};
-use super::conn::{Conn, State};
-use super::items::Place;
-use super::queues::{Queue, STATEMENTS};
+use super::model::{Action, Conn, ConnId, ItemId, NEVER, Reason, State, TextId};
 use super::scheduler::Scheduler;
-
-/// An entry of the heap of deadlines: the earliest is the greatest, since the heap gives the greatest first.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Deadline {
-    pub(super) at: f64,
-    ticket: u64,
-    pub(super) item: ItemId,
-}
-
-impl Eq for Deadline {}
-
-impl Ord for Deadline {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other.at.total_cmp(&self.at).then(other.ticket.cmp(&self.ticket))
-    }
-}
-
-impl PartialOrd for Deadline {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
+use super::timeouts::Timer;
 
 /// Events.
 impl Scheduler {
@@ -60,10 +33,9 @@ impl Scheduler {
         self.take_actions()
     }
 
-    /// A connect failed. Without any connection to wait for, waiters hear the cause now.
+    /// A connect failed. Without any connection to wait for, requests are answered with the cause now (rule 5.7).
     ///
-    /// That is: all if trying again cannot help (`permanent`), else those who came before this attempt began: a call
-    /// waits for at most one attempt that began after it did. `jitter` in 0..1 spreads the next attempt.
+    /// That is: all if trying again cannot help (`permanent`), else those that came before this attempt began. `jitter` in 0..1 spreads the next attempt.
     pub fn open_failed(&mut self, conn: ConnId, now: f64, permanent: bool, jitter: f64) -> Vec<Action> {
         let began = match self.conns.get(&conn) {
             Some(known) if known.state == State::Opening => known.began,
@@ -111,7 +83,7 @@ impl Scheduler {
         self.take_actions()
     }
 
-    /// Answer every waiter with CLOSED and close every connection now.
+    /// Answer every request with CLOSED and close every connection now.
     pub fn terminate(&mut self) -> Vec<Action> {
         self.shutting_down = true;
         for item in self.queues.all(&self.items) {
@@ -123,28 +95,6 @@ impl Scheduler {
                 self.close(conn);
             }
         }
-        self.take_actions()
-    }
-
-    /// Time has passed: deadlines, stalls, silence, ageing, retries.
-    pub fn tick(&mut self, now: f64) -> Vec<Action> {
-        self.wake = NEVER;
-        self.gathering.clear();
-        self.expire_waiters(now);
-        for lane in self.lanes.clone() {
-            let known = self.conn(lane);
-            if known.group.len() > 1 && self.limits.breaks_stalls {
-                let at = self.conn(lane).started + self.limits.stall;
-                self.due(at, now, lane);
-            }
-        }
-        for conn in self.conns.keys().copied().collect::<Vec<_>>() {
-            if self.conn(conn).cancel_at != NEVER {
-                self.press(conn, now);
-            }
-        }
-        self.age(now);
-        self.dispatch_late(now);
         self.take_actions()
     }
 }
@@ -161,7 +111,7 @@ impl Scheduler {
         self.conns.len() - self.closing
     }
 
-    /// Nobody waits and nothing runs.
+    /// No request waits and no connection is left.
     pub fn drained(&self) -> bool {
         self.queues.waiting == 0 && self.conns.is_empty()
     }
@@ -234,18 +184,7 @@ impl Scheduler {
         self.close_idle();
     }
 
-    pub(super) fn remember_deadline(&mut self, item: ItemId, at: f64) {
-        if self.deadlines.len() >= self.deadlines_most {
-            let items = &self.items; // do not keep what was answered long before its deadline
-            self.deadlines.retain(|entry| items.find(entry.item).is_some_and(|one| one.place != Place::Done));
-            self.deadlines_most = 1000 + 2 * self.deadlines.len();
-        }
-        let ticket = self.items.get(item).ticket;
-        self.deadlines.push(Deadline { at, ticket, item });
-        self.wake = self.wake.min(at);
-    }
-
-    /// Open what is missing: for those who wait, and to keep `min_size`.
+    /// Open what is missing: for requests that wait, and to keep `min_size` (rules 3.8, 3.11).
     pub(super) fn grow(&mut self, now: f64) {
         if self.queues.waiting > 0 {
             self.remember_queues(now);
@@ -272,45 +211,17 @@ impl Scheduler {
             return wanted;
         }
         if now < self.retry_at {
-            self.wake = self.wake.min(self.retry_at); // after a failure: one attempt at a time, after a pause
+            self.timeouts.arm(Timer::Connect, self.retry_at); // after a failure: one attempt at a time, after a pause
             return 0;
         }
         i64::from(opening == 0)
     }
 
-    /// So many attempts in a row came to nothing: the next one is made after a growing, random pause.
+    /// So many attempts in a row came to nothing: the next one is made after a growing, random pause (rule 5.7).
     pub(super) fn pause_connects(&mut self, failures: u32, now: f64, jitter: f64) {
         self.connect_failures = failures;
         let doubled = self.limits.backoff * 2f64.powi((failures - 1).min(16) as i32);
         self.retry_at = now + doubled.min(self.limits.backoff_max) * (0.8 + 0.4 * jitter);
-    }
-
-    /// An attempt that `began` then came to nothing: who waited already hears the cause.
-    pub(super) fn tell_cause(&mut self, waiting: Vec<ItemId>, began: f64) {
-        for item in waiting {
-            if self.items.get(item).enqueued <= began {
-                self.fail_queued(item, Reason::ConnectFailed);
-            }
-        }
-    }
-
-    /// While somebody waits: his time-out, and whether he should get a lane after all.
-    pub(super) fn remember_queues(&mut self, now: f64) {
-        for queue in STATEMENTS {
-            if let Some(head) = self.queues.of(queue).front() {
-                self.wake = self.wake.min(self.items.get(*head).enqueued + self.limits.acquire_timeout);
-            }
-        }
-        let room = !self.idle.is_empty() || self.size() < self.limits.max_size;
-        if !room || self.lanes.is_empty() {
-            return;
-        }
-        for (queue, patience) in [(Queue::Reads, self.limits.lane_wait), (Queue::Writes, self.limits.write_lane_wait)] {
-            if let Some(head) = self.queues.of(queue).front() {
-                let over = self.items.get(*head).enqueued + patience;
-                self.wake = self.wake.min(if over > now { over } else { now + patience });
-            }
-        }
     }
 
     /// A connection has nothing to do: it is idle, unless it is too old or too many.
@@ -325,7 +236,7 @@ impl Scheduler {
         (known.state, known.since) = (State::Idle, now);
         let expires = known.expires;
         self.idle.push(conn);
-        self.wake = self.wake.min(now + idle_timeout).min(expires);
+        self.timeouts.arm(Timer::Age, expires.min(now + idle_timeout));
     }
 
     pub(super) fn close(&mut self, conn: ConnId) {
@@ -352,5 +263,42 @@ impl Scheduler {
     pub(super) fn withdraw(&mut self, conn: ConnId) {
         self.idle.retain(|id| *id != conn);
         self.lanes.retain(|id| *id != conn);
+    }
+
+    /// Once nothing runs, no cancel is under way and the session is clean, the connection is idle (rules 5.4, 6.3).
+    pub(super) fn settle(&mut self, conn: ConnId, now: f64) {
+        let known = self.conn(conn);
+        if !known.group.is_empty() || known.cancelling || known.resetting || known.state == State::Closing {
+            return;
+        }
+        if known.unclean {
+            (known.unclean, known.resetting) = (false, true);
+            self.actions.push(Action::Reset(conn));
+            return;
+        }
+        self.free(conn, now);
+    }
+
+    /// Close what is idle for too long, above `min_size`, and what has reached its lifetime (rule 6.5).
+    pub(super) fn age(&mut self, now: f64) {
+        for conn in self.idle.clone() {
+            let alive = self.alive();
+            let (since, expires) = (self.conn(conn).since, self.conn(conn).expires);
+            let idle_too_long = now >= since + self.limits.idle_timeout && alive > self.limits.min_size;
+            if idle_too_long || now >= expires {
+                self.close(conn);
+                continue;
+            }
+            let until = since + self.limits.idle_timeout;
+            self.timeouts.arm(Timer::Age, expires.min(if until > now { until } else { NEVER }));
+        }
+    }
+
+    pub(super) fn fail_group(&mut self, conn: ConnId, reason: Reason) {
+        let known = self.conn(conn);
+        known.cancel_at = NEVER;
+        for item in std::mem::take(&mut known.group) {
+            self.fail_sent(item, reason);
+        }
     }
 }

@@ -1,23 +1,30 @@
-//! Events from callers and connections. How waiters are served is in [`super::serving`], the upkeep in [`super::upkeep`].
+//! The state, the events from callers and connections, and the dispatch of requests.
+//!
+//! Groups and lanes are in [`super::lanes`], opening and closing in [`super::connections`], time in [`super::timeouts`].
 
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
+<<<<<<< HEAD:rust/engine/src/rules/scheduler.rs
 use super::NEVER;
 use super::actions::{Action, ConnId, ItemId, Reason, TextId};
 use super::conn::{Conn, State};
 use super::cost::{Kind, REASONS, Text, Verdict};
 use super::items::{Items, Place};
 use super::limits::Limits;
+=======
+use super::cost::{Kind, REASONS, Text, Verdict};
+use super::model::{Action, Conn, ConnId, ItemId, Items, Limits, NEVER, Place, Reason, State, TextId};
+>>>>>>> sched:rust/engine/src/scheduler/scheduler.rs
 use super::queues::{Queue, Queues};
-use super::upkeep::Deadline;
+use super::timeouts::{Timeouts, Timer};
 use super::write_lanes::WriteLanes;
 
 /// The pool's policy. Methods named after events return the actions to carry out, in order.
 pub struct Scheduler {
     /// The numbers in the rules.
     pub limits: Limits,
-    /// When `tick` is next needed, at the latest.
-    pub wake: f64,
+    /// The timers.
+    pub timeouts: Timeouts,
     /// Grows when all connections are to be replaced.
     pub generation: u64,
     /// No new work is taken.
@@ -37,23 +44,21 @@ pub struct Scheduler {
     pub(super) idle: Vec<ConnId>,
     /// Connections that run a group.
     pub(super) lanes: Vec<ConnId>,
-    /// How many connections the waiters miss, as the last dispatch found.
+    /// How many connections the requests that wait miss, as the last dispatch found.
     pub(super) shortage: usize,
     pub(super) closing: usize,
-    /// The last connect was refused for good: no further attempt unless somebody waits.
+    /// The last connect was refused for good: no further attempt unless a request waits.
     pub(super) refused: bool,
     pub(super) retry_at: f64,
     /// How many lanes carry WRITEs.
     pub(super) write_lanes: WriteLanes,
     /// How often answers were delivered.
     pub delivered: u64,
-    /// Lanes for WRITEs that wait for those whom they have answered: with which Deliver, and how many they are.
+    /// Lanes for WRITEs that wait for the callers they have answered: with which Deliver, and how many callers.
     pub(super) gathering: VecDeque<(u64, usize)>,
     /// A head that has waited too long may have another lane now.
     pub(super) ticking: bool,
     pub(super) last_id: u64,
-    pub(super) deadlines: BinaryHeap<Deadline>,
-    pub(super) deadlines_most: usize,
     pub(super) actions: Vec<Action>,
 }
 
@@ -65,7 +70,7 @@ impl Scheduler {
         let write_lanes = WriteLanes::new(limits.max_write_lanes);
         Scheduler {
             limits,
-            wake: NEVER,
+            timeouts: Timeouts::default(),
             generation: 0,
             shutting_down: false,
             connect_failures: 0,
@@ -86,8 +91,6 @@ impl Scheduler {
             gathering: VecDeque::new(),
             ticking: false,
             last_id: 0,
-            deadlines: BinaryHeap::new(),
-            deadlines_most: 1000,
             actions: Vec::new(),
         }
     }
@@ -124,7 +127,7 @@ impl Scheduler {
         self.arrive(id, Some(text), deadline, now)
     }
 
-    /// Somebody wants a connection to himself.
+    /// A caller wants a connection of its own (rule 6.1).
     pub fn acquire(&mut self, id: ItemId, deadline: Option<f64>, now: f64) -> Vec<Action> {
         self.arrive(id, None, deadline, now)
     }
@@ -140,10 +143,10 @@ impl Scheduler {
         Vec::new()
     }
 
-    /// The event loop's turn ends: what was collected in it is sent.
+    /// The event loop's turn ends: what was collected in it is sent (rule 3.2).
     ///
-    /// Comes whenever a turn ends in which there were calls, and after each Deliver, once the callers have had a turn:
-    /// those of the first `heard` Delivers have had it.
+    /// Comes whenever a turn ends in which there were calls, and after each Deliver, once its callers have run: those of
+    /// the first `heard` Delivers have.
     pub fn turn(&mut self, now: f64, heard: u64) -> Vec<Action> {
         while self.gathering.front().is_some_and(|(number, _)| *number <= heard) {
             self.gathering.pop_front();
@@ -152,7 +155,7 @@ impl Scheduler {
         self.take_actions()
     }
 
-    /// The caller no longer waits. Queued: taken out. Sent: its answer is dropped, neighbours never notice.
+    /// The caller no longer waits (rule 5.1). Queued: taken out. Sent: its answer is dropped.
     pub fn cancel(&mut self, id: ItemId, now: f64) -> Vec<Action> {
         match self.items.find(id).map(|item| (item.place, item.conn)) {
             Some((Place::Queued, _)) => self.queues.remove(&mut self.items, id),
@@ -170,7 +173,7 @@ impl Scheduler {
 
 /// Events from connections.
 impl Scheduler {
-    /// ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back.
+    /// ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back (rule 2.2).
     ///
     /// `seconds` is the time from sending to the answer, `size` the largest result in bytes.
     pub fn finished(&mut self, conn: ConnId, ok: bool, now: f64, seconds: f64, size: f64) -> Vec<Action> {
@@ -200,17 +203,17 @@ impl Scheduler {
         self.take_actions()
     }
 
-    /// WRITEs are committed: their lane may have to wait for those who wrote them, until their `turn` is over.
+    /// WRITEs are committed: their lane may have to wait for their callers, until their `turn` (rule 3.7).
     fn written(&mut self, group: &[ItemId], seconds: f64, now: f64) {
         self.write_lanes.carried(group.len(), seconds, now);
         let awaited = group.iter().filter(|id| self.items.get(**id).place == Place::Sent).count();
         if awaited > 0 && self.write_lanes.gathers && self.queues.of(Queue::Writes).len() < self.limits.group_max {
             self.gathering.push_back((self.delivered + 1, awaited));
-            self.wake = self.wake.min(now + self.limits.write_lane_wait); // should the callers take their time
+            self.timeouts.arm(Timer::Gather, now + self.limits.write_lane_wait); // should the callers take their time
         }
     }
 
-    /// The group is answered: those who still wait get their results.
+    /// The group is answered: callers that still wait get their results.
     fn deliver(&mut self, mut group: Vec<ItemId>) {
         group.retain(|id| {
             let awaited = self.items.get(*id).place == Place::Sent;
@@ -234,7 +237,7 @@ impl Scheduler {
         if let Some(known) = self.conns.get_mut(&conn) {
             known.cancelling = false;
             if !known.group.is_empty() {
-                self.wake = self.wake.min(known.ask_at);
+                self.timeouts.arm(Timer::Cancel, known.ask_at);
             }
             self.settle(conn, now);
         }
@@ -265,7 +268,7 @@ impl Scheduler {
         self.take_actions()
     }
 
-    /// The connection is gone. What was not executed for certain is sent elsewhere, unnoticed.
+    /// The connection is gone (rule 5.5). What was not executed for certain is sent elsewhere, unnoticed.
     ///
     /// The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as soon
     /// as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
@@ -294,12 +297,56 @@ impl Scheduler {
         if now < unproven {
             self.pause_connects(self.connect_failures.max(failures + 1), now, jitter);
             if !used {
-                // else whoever used it may be the cause
+                // else its user may be the cause
                 let waiting = if self.alive() > 0 { again } else { self.queues.all(&self.items) };
                 self.tell_cause(waiting, began);
             }
         }
         self.dispatch(now);
         self.take_actions()
+    }
+}
+
+/// Serving.
+impl Scheduler {
+    /// Give connections to requests, first come, first served (rule 3.9), and open what is missing.
+    pub(super) fn dispatch(&mut self, now: f64) {
+        self.shortage = 0;
+        let mut served = self.queues.waiting > 0;
+        while served {
+            // Once one was served, another head may be the oldest: look again.
+            served = self.queues.heads(&self.items).any(|queue| self.serve(queue, now));
+        }
+        if self.shutting_down && self.queues.waiting == 0 {
+            self.close_idle();
+        }
+        self.grow(now);
+    }
+
+    /// Serve the head of `queue` if a connection is there for it.
+    pub(super) fn serve(&mut self, queue: Queue, now: f64) -> bool {
+        match queue {
+            Queue::Reads => return self.feed_lane(queue, Kind::Read, now),
+            Queue::Writes => return self.feed_lane(queue, Kind::Write, now),
+            Queue::Alone | Queue::Sessions => {}
+        }
+        let Some(conn) = self.idle.pop() else {
+            self.shortage += self.queues.of(queue).len();
+            return false;
+        };
+        let head = self.queues.pop(&self.items, queue);
+        if queue == Queue::Alone {
+            let text = self.items.text_of(head);
+            let (dirties, why) = (text.dirties, if text.groupable { REASONS - 1 } else { text.why });
+            self.ran_alone[why] += 1;
+            let known = self.conn(conn);
+            (known.state, known.unclean) = (State::Alone, dirties);
+            self.send(conn, vec![head], now);
+        } else {
+            self.items.remove(head); // its caller has what it asked for
+            self.conn(conn).state = State::Session;
+            self.actions.push(Action::Lend(conn, head));
+        }
+        true
     }
 }

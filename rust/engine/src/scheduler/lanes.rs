@@ -1,57 +1,14 @@
-//! How waiters are served: the rules for groups and lanes, and what is learned from answers.
+//! Lanes and groups: how many lanes a kind of statement may have, what the next one carries, what its answer teaches.
 
-use super::NEVER;
-use super::actions::{Action, ConnId, ItemId, TextId};
-use super::conn::State;
-use super::cost::{Kind, REASONS};
-use super::items::Place;
+use super::cost::Kind;
+use super::model::{Action, ConnId, ItemId, NEVER, Place, State, TextId};
 use super::queues::Queue;
 use super::scheduler::Scheduler;
+use super::timeouts::Timer;
 
 /// Serving.
 impl Scheduler {
-    /// Give connections to waiters, first come, first served, and open what is missing.
-    pub(super) fn dispatch(&mut self, now: f64) {
-        self.shortage = 0;
-        let mut served = self.queues.waiting > 0;
-        while served {
-            // Once one was served, another head may be the oldest: look again.
-            served = self.queues.heads(&self.items).any(|queue| self.serve(queue, now));
-        }
-        if self.shutting_down && self.queues.waiting == 0 {
-            self.close_idle();
-        }
-        self.grow(now);
-    }
-
-    /// Serve the head of `queue` if a connection is there for it.
-    pub(super) fn serve(&mut self, queue: Queue, now: f64) -> bool {
-        match queue {
-            Queue::Reads => return self.feed_lane(queue, Kind::Read, now),
-            Queue::Writes => return self.feed_lane(queue, Kind::Write, now),
-            Queue::Alone | Queue::Sessions => {}
-        }
-        let Some(conn) = self.idle.pop() else {
-            self.shortage += self.queues.of(queue).len();
-            return false;
-        };
-        let head = self.queues.pop(&self.items, queue);
-        if queue == Queue::Alone {
-            let text = self.items.text_of(head);
-            let (dirties, why) = (text.dirties, if text.groupable { REASONS - 1 } else { text.why });
-            self.ran_alone[why] += 1;
-            let known = self.conn(conn);
-            (known.state, known.unclean) = (State::Alone, dirties);
-            self.send(conn, vec![head], now);
-        } else {
-            self.items.remove(head); // its caller has what he asked for
-            self.conn(conn).state = State::Session;
-            self.actions.push(Action::Lend(conn, head));
-        }
-        true
-    }
-
-    /// Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min`.
+    /// Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min` (rule 3.3).
     pub(super) fn feed_lane(&mut self, queue: Queue, kind: Kind, now: f64) -> bool {
         let length = self.queues.of(queue).len();
         let pieces = length.div_ceil(self.limits.piece_min);
@@ -77,7 +34,7 @@ impl Scheduler {
     /// What one of the free `lanes` takes of a queue of so many.
     ///
     /// Of WRITEs it is an even share of all, those included that other lanes carry or wait for: else groups that were
-    /// once uneven would stay so, since who was answered together comes back together.
+    /// once uneven would stay so, since callers that were answered together come back together.
     fn share(&self, queued: usize, kind: Kind, lanes: usize) -> usize {
         if kind != Kind::Write {
             return queued.div_ceil(lanes);
@@ -88,7 +45,7 @@ impl Scheduler {
         count.div_ceil(lanes)
     }
 
-    /// How many more lanes may carry `kind` now.
+    /// How many more lanes may carry `kind` now (rules 3.6, 3.7).
     ///
     /// A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
     /// since the link is that slow. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of
@@ -125,7 +82,7 @@ impl Scheduler {
         usize::from(answered != NEVER && answered - now > patience)
     }
 
-    /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected.
+    /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected (rule 3.5).
     ///
     /// Where there is one writer, the queue also holds WRITEs that must not share: each is a group to itself.
     pub(super) fn take_group(&mut self, queue: Queue, size: usize, now: f64) -> Vec<ItemId> {
@@ -155,12 +112,12 @@ impl Scheduler {
         known.started = now;
         known.beside = beside;
         if group.len() > 1 && self.limits.breaks_stalls {
-            self.wake = self.wake.min(now + self.limits.stall);
+            self.timeouts.arm(Timer::Stall, now + self.limits.stall);
         }
         self.actions.push(Action::Send(conn, group));
     }
 
-    /// A group was rolled back: each of its statements is sent again alone, so no group is visible in a result.
+    /// A group was rolled back: each of its statements is sent again alone, so no group is visible in a result (rule 2.3).
     ///
     /// If it was broken up since it stalled, its texts count as failed: they are not grouped for a while.
     pub(super) fn send_alone(&mut self, group: &[ItemId], now: f64, stalled: bool) {
@@ -192,7 +149,7 @@ impl Scheduler {
         self.queues.put_back(&mut self.items, &again, now);
     }
 
-    /// Each statement's share of the service time goes to its text.
+    /// Each statement's share of the service time goes to its text (rule 3.4).
     ///
     /// A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one.
     pub(super) fn observe(&mut self, group: &[ItemId], conn: ConnId, seconds: f64, size: f64, now: f64) {
@@ -225,7 +182,7 @@ impl Scheduler {
         self.conn(conn).round_trip
     }
 
-    /// A statement failed by itself. If it was stopped because nobody waited, that is no fault of its text.
+    /// A statement failed by itself. One that was stopped since nothing waited for it counts as slow.
     pub(super) fn failed_alone(&mut self, id: ItemId, conn: ConnId, seconds: f64, now: f64) {
         let text = self.items.text_id(id);
         if self.items.get(id).place == Place::Sent {
@@ -240,19 +197,5 @@ impl Scheduler {
             let size = known.size; // it would have taken at least as long
             self.observe(&[id], conn, seconds, size, now);
         }
-    }
-
-    /// Once nothing runs, no cancel is under way and the session is clean, the connection is free.
-    pub(super) fn settle(&mut self, conn: ConnId, now: f64) {
-        let known = self.conn(conn);
-        if !known.group.is_empty() || known.cancelling || known.resetting || known.state == State::Closing {
-            return;
-        }
-        if known.unclean {
-            (known.unclean, known.resetting) = (false, true);
-            self.actions.push(Action::Reset(conn));
-            return;
-        }
-        self.free(conn, now);
     }
 }

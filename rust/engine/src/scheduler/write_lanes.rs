@@ -1,7 +1,7 @@
 //! How many lanes carry WRITEs: one or two, whichever carries more.
 //!
 //! Let F be what a commit costs with its fsync, N the statements that many tasks send again and again, s the server's and
-//! c the client's time for each. Each group is a commit, so a lane *gathers*: its next group leaves when those whom it
+//! c the client's time for each. Each group is a commit, so a lane *gathers*: its next group leaves when the callers that it
 //! answered have had their turn to come back. There are two ways to carry the N:
 //!
 //! - **One lane.** All share a commit. Server and client wait for each other: F + N(s + c).
@@ -12,7 +12,7 @@
 //! tried, one right after the other, and what was carried decides: on average over the last trials, since on a busy
 //! machine a single one says little. A trial that says otherwise than they did is repeated at once.
 
-use super::NEVER;
+use super::model::NEVER;
 
 /// What is carried is counted over so many seconds at least,
 const INTERVAL: f64 = 0.05;
@@ -31,7 +31,7 @@ pub struct WriteLanes {
     pub lanes: usize,
     /// Seconds that the last group took, its commit included.
     pub took: f64,
-    /// Whether a lane waits for those whom it has answered.
+    /// Whether a lane waits for the callers that it has answered.
     pub gathers: bool,
     chosen: usize,
     /// Statements per second in the last interval with the number that was chosen.
@@ -72,7 +72,7 @@ impl WriteLanes {
             return;
         }
         if now - self.last > INTERVAL {
-            self.begin(now); // nobody wrote for a while
+            self.begin(now); // no WRITEs for a while
         } else {
             self.statements += count as u64;
             self.groups += 1;

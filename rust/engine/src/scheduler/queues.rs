@@ -1,17 +1,16 @@
-//! Who waits: four queues with one order.
+//! Requests that wait: four queues with one order.
 //!
 //! Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is taken
 //! from the head of one queue; everything that needs a connection to itself in `Alone`; `acquire` in `Sessions`. A
-//! ticket, given on arrival, orders all of them: whoever has the lowest ticket of the four heads is served first.
+//! ticket, given on arrival, orders all of them: the head with the lowest ticket of the four is served first.
 //!
 //! Where the database has one writer, every WRITE waits among the WRITEs, also one that needs a connection to itself: it
 //! cannot run before those that came first, and would keep a connection from readers while it waits.
 
 use std::collections::VecDeque;
 
-use super::actions::{ItemId, TextId};
 use super::cost::Kind;
-use super::items::{Items, Place};
+use super::model::{ItemId, Items, Place, TextId};
 
 /// The queues, by what is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +21,7 @@ pub enum Queue {
     Writes,
     /// Statements that need a connection to themselves.
     Alone,
-    /// Those who want to hold a connection.
+    /// `acquire`.
     Sessions,
 }
 
@@ -32,9 +31,9 @@ const ALL: [Queue; 4] = [Queue::Reads, Queue::Writes, Queue::Alone, Queue::Sessi
 /// So many that were taken out may stay in a line, however short it is.
 const FEW: usize = 64;
 
-/// Those who wait in one queue, in order of their tickets.
+/// Requests that wait in one queue, in order of their tickets.
 ///
-/// Whoever is taken out stays in the line until the head has come so far, or until half of the line is gone: so it costs
+/// A request that is taken out stays in the line until the head has come so far, or until half of the line is gone: so it costs
 /// the same wherever it stands. The head always waits.
 #[derive(Default)]
 pub struct Line {
@@ -48,12 +47,12 @@ impl Line {
         self.ids.len() - self.gone
     }
 
-    /// Nobody waits.
+    /// No request waits.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// Who came first.
+    /// The request that came first.
     pub fn front(&self) -> Option<&ItemId> {
         self.ids.front()
     }
@@ -110,12 +109,12 @@ pub struct Queues {
 }
 
 impl Queues {
-    /// Nobody waits.
+    /// No request waits.
     pub fn new(one_writer: bool) -> Self {
         Queues { one_writer, queues: Default::default(), waiting: 0, last_ticket: 0 }
     }
 
-    /// Who waits in one queue, in order.
+    /// The requests that wait in one queue, in order.
     pub fn of(&self, queue: Queue) -> &Line {
         &self.queues[queue as usize]
     }
@@ -134,7 +133,7 @@ impl Queues {
         }
     }
 
-    /// A new statement, or somebody who wants a session (no text), goes to the end of its queue.
+    /// A new statement, or an `acquire` (no text), goes to the end of its queue.
     pub fn add(&mut self, items: &mut Items, id: ItemId, text: Option<TextId>, deadline: Option<f64>, now: f64) {
         self.last_ticket += 1;
         self.waiting += 1;
@@ -205,7 +204,7 @@ impl Queues {
         order.into_iter().filter(|(ticket, _)| *ticket != u64::MAX).map(|(_, queue)| queue)
     }
 
-    /// Everybody who waits, queue by queue.
+    /// All requests that wait, queue by queue.
     pub fn all(&self, items: &Items) -> Vec<ItemId> {
         self.queues.iter().flat_map(|line| line.waiting(items)).collect()
     }

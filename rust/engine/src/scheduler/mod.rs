@@ -4,26 +4,26 @@
 //! returns the actions that the pool is to carry out. Randomness comes in with the events too. So a trace of events
 //! gives the same actions every time, in this implementation and in Python's.
 //!
-//! Read it in this order: [`actions`], [`cost`], [`items`], [`queues`], [`conn`], `scheduler` (events), `serving`
-//! (groups and lanes), `write_lanes`, `upkeep` (opening and closing), `timeouts`.
+//! The files have the names of Python's `db_pool_rs/scheduler/`. Read them in this order: [`model`], [`cost`],
+//! [`queues`], `scheduler` (events and dispatch), `lanes` (groups), `write_lanes`, `connections`, [`timeouts`].
 
-pub mod actions;
-pub mod conn;
+mod connections;
 pub mod cost;
-pub mod items;
-pub mod limits;
+mod lanes;
+pub mod model;
 pub mod queues;
+#[allow(clippy::module_inception)] // the name of Python's file
 mod scheduler;
-mod serving;
-mod timeouts;
-mod upkeep;
+pub mod timeouts;
 mod write_lanes;
 
+<<<<<<< HEAD:rust/engine/src/rules/mod.rs
 pub use actions::{Action, ConnId, ItemId, Reason, TextId};
 pub use conn::State;
 pub use cost::{CostLimits, Kind, REASONS, Text, Verdict};
 pub use limits::Limits;
+=======
+pub use cost::{CostLimits, Kind, REASONS, Text, Verdict};
+pub use model::{Action, ConnId, ItemId, Limits, NEVER, Reason, State, TextId};
+>>>>>>> sched:rust/engine/src/scheduler/mod.rs
 pub use scheduler::Scheduler;
-
-/// A time that does not come.
-pub const NEVER: f64 = f64::INFINITY;
