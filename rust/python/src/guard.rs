@@ -1,7 +1,7 @@
 //! What the guard has found, told to the engine; and what the engine knows of a text, told to whoever asks.
 
 use db_pool_engine::pool::Command;
-use db_pool_engine::rules::Verdict;
+use db_pool_engine::scheduler::Verdict;
 use pyo3::prelude::*;
 
 use crate::convert;

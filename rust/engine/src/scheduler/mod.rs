@@ -17,13 +17,6 @@ mod scheduler;
 pub mod timeouts;
 mod write_lanes;
 
-<<<<<<< HEAD:rust/engine/src/rules/mod.rs
-pub use actions::{Action, ConnId, ItemId, Reason, TextId};
-pub use conn::State;
-pub use cost::{CostLimits, Kind, REASONS, Text, Verdict};
-pub use limits::Limits;
-=======
 pub use cost::{CostLimits, Kind, REASONS, Text, Verdict};
 pub use model::{Action, ConnId, ItemId, Limits, NEVER, Reason, State, TextId};
->>>>>>> sched:rust/engine/src/scheduler/mod.rs
 pub use scheduler::Scheduler;

@@ -4,17 +4,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-<<<<<<< HEAD:rust/engine/src/rules/scheduler.rs
-use super::NEVER;
-use super::actions::{Action, ConnId, ItemId, Reason, TextId};
-use super::conn::{Conn, State};
-use super::cost::{Kind, REASONS, Text, Verdict};
-use super::items::{Items, Place};
-use super::limits::Limits;
-=======
 use super::cost::{Kind, REASONS, Text, Verdict};
 use super::model::{Action, Conn, ConnId, ItemId, Items, Limits, NEVER, Place, Reason, State, TextId};
->>>>>>> sched:rust/engine/src/scheduler/scheduler.rs
 use super::queues::{Queue, Queues};
 use super::timeouts::{Timeouts, Timer};
 use super::write_lanes::WriteLanes;
