@@ -28,7 +28,7 @@ async def test_a_held_connection_is_held_alone(pool: Any) -> None:
             stats = pool.stats()
             assert (stats.sessions, stats.busy, stats.idle, stats.size) == (2, 2, 0, 2)
         assert await first.fetchval("SELECT 1") == 1
-    assert pool.stats().sessions == 0
+    await until(lambda: pool.stats().sessions == 0)
 
 
 async def test_acquire_can_be_awaited_and_released(single: Any) -> None:

@@ -63,7 +63,7 @@ async def test_an_exception_rolls_back_and_goes_on(items: Any, error: type[BaseE
     with pytest.raises(error):
         await work()
     assert await _ids(items) == []
-    assert items.stats().sessions == 0
+    await until(lambda: items.stats().sessions == 0)
 
 
 async def test_savepoints(items: Any) -> None:

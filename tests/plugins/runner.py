@@ -75,7 +75,7 @@ class Runner:
 
     def _files_left(self) -> set[str]:
         """Descriptors that stay open. A connecting thread that was given up closes its socket when its step ends."""
-        until = time.monotonic() + AFTERWARDS
+        until = time.monotonic() + 3 * GRACE
         while (left := open_files() - self._files) and time.monotonic() < until:
             time.sleep(0.01)
         return left

@@ -122,8 +122,8 @@ async def test_busy():
     while True:
         pass
 """,
-        "--timeout=2",
+        "--timeout=4",
     )
     assert counts == {"failed": 3, "errors": 1, "passed": 2}
-    assert "TookTooLongError: the test's 1.8 s are over" in output
+    assert "TookTooLongError: the test's 3.6 s are over" in output
     assert "in wait_for_ever" in output

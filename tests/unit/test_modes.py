@@ -302,8 +302,8 @@ def test_simple_needs_psycopg_for_postgresql_only(monkeypatch: pytest.MonkeyPatc
 
 
 def test_simple_says_so_when_psycopg_cannot_be_imported(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
-    ours = ("simple.postgres", "simple.offload")
-    for module in [name for name in sys.modules if name.partition(".")[0] == "psycopg" or name.endswith(ours)]:
+    ours = ("db_pool_rs.drivers.postgres.", "psycopg.")
+    for module in [name for name in sys.modules if f"{name}.".startswith(ours)]:
         monkeypatch.delitem(sys.modules, module)
     install("psycopg", "raise ImportError('no pq wrapper available')")
     engine = load_engine("simple", DeploymentConfig())
