@@ -67,6 +67,7 @@ class Life:
 
     async def _open(self) -> None:
         options = {"min_size": 0, "max_size": 1, "command_timeout": DEADLINE, "init": self._init}
+        options["pipelining"] = "off"  # the guard's reading would come in between at any time: lives must be alike
         self.pool = await self._open_pool(self._dsn, **options)
 
     async def _statement(self) -> None:
