@@ -20,3 +20,9 @@ async def guarded(pool: Any, sql: str) -> Any:
     """Wait until the pool knows the catalogue; what it says of the text."""
     await until(lambda: pool.explain(sql).guarded)
     return pool.explain(sql)
+
+
+async def at_rest(pool: Any) -> None:
+    """Wait until the pool knows the catalogue, and the connection that read it is clean: no round trip follows."""
+    await guarded(pool, "SELECT 1")
+    await until(lambda: pool.stats().idle == pool.stats().size)
