@@ -8,7 +8,7 @@ cannot be, it goes through the loop: inside another task, and for errors, which 
 
 Waiting with a deadline, and calls that may take long on threads beside the event loop.
 
-A thread is started for each such call, and nobody ever waits for it to end: those of an executor, or of `threading`,
+A thread is started for each such call, and no caller ever waits for it to end: those of an executor, or of `threading`,
 would make the process wait at its end for a name server that never answers, or cost more than the call.
 """
 
@@ -134,7 +134,7 @@ class Answer(Generic[T]):
 
 
 class _Thread:
-    """A thread of :func:`offload`, kept in `_given_up` while it runs though nobody waits for it any more.
+    """A thread of :func:`offload`, kept in `_given_up` while it runs though no caller waits for it any more.
 
     The thread itself says that it is over, since its loop may not run any more: so either method may come in between
     the other's two steps, and both leave the set without it.
@@ -146,7 +146,7 @@ class _Thread:
         self._running = True
 
     def is_given_up(self, _: object) -> None:
-        """Nobody waits any more; it may be over."""
+        """No caller waits any more; the thread may be over."""
         _given_up.add(self)
         if not self._running:
             _given_up.discard(self)
@@ -192,7 +192,7 @@ def offload(
 ) -> asyncio.Future[T]:
     """Call `function` on a thread of its own; OSError if there can be none.
 
-    If nobody waits any more when it is done (the future expired or was cancelled), `abandoned` is called: who gives up
+    If no caller waits any more at its end (the future expired or was cancelled), `abandoned` is called: that caller
     cannot release what the thread still uses, so that the thread's end has to. With `most`, no thread is started, and
     OSError says so, while so many threads that were given up still run.
     """

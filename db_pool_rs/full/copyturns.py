@@ -55,7 +55,7 @@ class CopyTurns:
             self._give()
 
     def stop(self) -> None:
-        """Nobody waits for the COPY any more: what was asked, and what will be, is answered by giving up."""
+        """No caller waits for the COPY any more: what was asked, and what will be, is answered by giving up."""
         asked = self._asked
         self.end()
         if asked:

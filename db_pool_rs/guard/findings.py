@@ -171,7 +171,7 @@ class _Graph:
         return frozenset(self._names[node] for node, only in reached if only is on_write and self._is_named(node))
 
     def _reaching_keys(self) -> set[tuple[str, bool]]:
-        """What reaches deferred keys. Nobody knows what those functions do that only the user calls harmless."""
+        """What reaches deferred keys. What functions do that only the user calls harmless is not known."""
         if not self._edges.get(KEYS):
             return set()
         found = set(self._search([(KEYS, True, _Step(None, None, ""))])) - {(KEYS, True)}

@@ -210,7 +210,7 @@ class Service(ABC):
         return user
 
     async def in_time(self, conn: Lent, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
-        """The result of `work` on a connection that serves nobody meanwhile; Expired after `timeout` seconds.
+        """The result of `work` on a connection that serves no caller meanwhile; Expired after `timeout` seconds.
 
         What is under way on the connection then is told that it is lost, and the caller is to close it.
         """
@@ -338,6 +338,6 @@ def _shorter(timeout: float | None, other: float) -> float | None:
 
 
 def _forget_error(task: asyncio.Task[Any]) -> None:
-    """Nobody waits for the task any more."""
+    """No caller waits for the task any more."""
     if not task.cancelled():
         task.exception()

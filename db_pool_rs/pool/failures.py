@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Report(NamedTuple):
-    """How a pool stands when it fails somebody, and who holds its connections."""
+    """How a pool stands when it fails a caller, and which callers hold its connections."""
 
     situation: str
     holders: tuple[str, ...]

@@ -31,7 +31,7 @@ class Outages:
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self._name = name
         self._loop = loop
-        #: Whoever opens the pool hears himself why that fails; what comes after is nobody's but the log's.
+        #: The caller that opens the pool is told why that fails; what fails later is told by the log alone.
         self.told = False
         self._attempts = 0
         self._began = self._again = 0.0

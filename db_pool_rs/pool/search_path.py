@@ -37,7 +37,7 @@ def stray(sql: str) -> Stray | None:
 
 
 def unshared(text: Text) -> Text:
-    """The same text, of which nobody knows anything yet, for one call."""
+    """The same text, of which nothing is known yet, for one call."""
     own = Text(text.sql, text.lexical, groupable=False)
     own.kind, own.dirties, own.own = text.kind, text.dirties, True
     return own

@@ -1,4 +1,4 @@
-"""What a pool must know of PostgreSQL, whoever opens the connections."""
+"""What a pool must know of PostgreSQL, in every engine."""
 
 from __future__ import annotations
 

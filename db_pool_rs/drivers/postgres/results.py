@@ -3,7 +3,7 @@
 The rows of 500,000 statements and those of one statement cost the same time, but the former leave the loop free again
 and again. So a result of more than :data:`LONG` bytes is decoded a slice at a time. The clock decides how many rows
 that are, since some values take a hundred times longer than others. A row whose values are that long is decoded value
-by value. Its caller waits, nobody else does.
+by value. Its caller waits, no other does.
 """
 
 from __future__ import annotations

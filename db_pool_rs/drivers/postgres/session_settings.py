@@ -1,6 +1,6 @@
 """The settings of a session that decide whether values can be read as text: in binary they always can.
 
-The server reports DateStyle and IntervalStyle, whoever sets them. It does not report `extra_float_digits`, below 1 of
+The server reports DateStyle and IntervalStyle however set. It does not report `extra_float_digits`, below 1 of
 which a float in text is a rounded one: a new session is asked for it (:attr:`.dialect.PostgresDialect.question`), and
 statements that name it are watched. So one that a function hides is not seen.
 """

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .copy import Copy
     from .libpq import Libpq
 
-#: How long a CancelRequest for a COPY whose data nobody takes may take, in seconds.
+#: How long a CancelRequest for a COPY whose data are not taken may take, in seconds.
 COPY_CANCEL_TIMEOUT = 3.0
 _OPEN_BLOCK = frozenset((INTRANS, INERROR))
 
