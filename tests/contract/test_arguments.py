@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import ArgumentError, DatabaseError, Error
+from tests.contract.guarding import at_rest
 from tests.plugins.proxy import FaultProxy
 
 INSERT = "INSERT INTO item VALUES ($1, $2)"
@@ -165,6 +166,7 @@ async def test_out_of_range_is_refused_on_both_databases(pool: Any) -> None:
 async def test_nothing_is_sent_for_a_known_text(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)
     await pool.fetchval("SELECT $1::int4", 1)
+    await at_rest(pool)
     before = (proxy.bytes_to_server, proxy.round_trips)
     for args in ((), (1, 2), ("x",), (2**31,), (1.5,)):
         await _refused(pool.fetchval("SELECT $1::int4", *args))

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import ArgumentError, DatabaseError, InterfaceError, UniqueViolation
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 from tests.plugins.proxy import FaultProxy
 
@@ -163,6 +164,7 @@ async def test_it_is_pipelined(open_pool: Any, proxy: FaultProxy, pg_database: s
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)
     await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
     await pool.executemany(INSERT, [(-1, "known from now on")])
+    await at_rest(pool)
     before = proxy.round_trips
     await pool.executemany(INSERT, [(i, "x") for i in range(400)])
     assert proxy.round_trips - before <= 3

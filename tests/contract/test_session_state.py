@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import ConnectFailed, DatabaseError, InterfaceError
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
@@ -135,6 +136,7 @@ async def test_failed_transaction_is_rolled_back(pool: Any) -> None:
 async def test_a_clean_session_costs_no_round_trip(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)
     await pool.fetchval("SELECT $1::int", 0)
+    await at_rest(pool)
     before = proxy.round_trips
     for i in range(20):
         async with pool.acquire() as conn:
@@ -154,6 +156,7 @@ async def test_a_clean_session_costs_no_round_trip(open_pool: Any, proxy: FaultP
 async def test_reset_costs_at_most_one_round_trip_more(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)
     await pool.fetchval("SELECT $1::int", 0)
+    await at_rest(pool)
     before = proxy.round_trips
     for _ in range(10):
         await pool.execute("SET work_mem = '77kB'")
