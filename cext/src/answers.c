@@ -1,6 +1,6 @@
 /* What a caller awaits: db_pool_rs/aio.py in C. That file is the specification, and says why it is so.
  *
- * Only what costs time is different: an ResultFuture is its own iterator, and all answers of a group are handed out in one
+ * Only what costs time is different: a ResultFuture is its own iterator, and all answers of a group are handed out in one
  * call. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -138,7 +138,7 @@ static PyObject *result(PyObject *self, PyObject *nothing)
 static int answer_one(PyObject *statement, PyObject *future, int now)
 {
     if (Py_TYPE(future) != &answer_type) {
-        PyErr_Format(PyExc_TypeError, "bug: an ResultFuture expected, not %R", future);
+        PyErr_Format(PyExc_TypeError, "bug: a ResultFuture expected, not %R", future);
         return -1;
     }
     if (((ResultFuture *)future)->done)

@@ -1,9 +1,9 @@
 """One connection to PostgreSQL, driven by the C kernel.
 
-The rules are those of :class:`~db_pool_rs.drivers.postgres.link.PostgresConnection`, whose code runs wherever something is
-unusual: texts that must be described or prepared first, errors, the sign of life after a pause. A group of known texts
-that succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all results that have
-arrived, and one call for each text decodes the results of all its executions together.
+The rules are those of :class:`~db_pool_rs.drivers.postgres.link.PostgresConnection`, whose code runs wherever
+something is unusual: texts that must be described or prepared first, errors, the sign of life after a pause. A group of
+known texts that succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all
+results that have arrived, and one call for each text decodes the results of all its executions together.
 
 A long result keeps nobody waiting but its caller: see :mod:`.slices`. Nor does the first that needs psycopg's loaders.
 """

@@ -1,7 +1,7 @@
 """What the pool needs from a database: the seam between the rules and the wire.
 
 Above the seam, :mod:`.scheduler` decides and :mod:`.pool` carries out; they know no database. Below it, a
-:class:`Driver` opens connections and a :class:`ServerConnection` is one of them. A link runs **one group at a time**: 1..n
+:class:`Driver` opens connections and a :class:`ServerConnection` is one of them. It runs **one group at a time**: 1..n
 statements followed by one Sync, answered as a whole. The C engine replaces what is below, and nothing else.
 
 All methods are called on the event loop's thread, and all callbacks are made there.

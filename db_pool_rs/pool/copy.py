@@ -96,9 +96,9 @@ class CopyCalls:
         self: Host, query: str, /, *args: Any, output: Any, timeout: float | None = None, **options: Any
     ) -> Status:
         """Write the rows of a query, which may have arguments, as `copy_from_table` does those of a table."""
-        text = self.lookup(query)
-        if text.lexical.count != 1:
-            raise InterfaceError(f"query: one statement expected, got {text.lexical.count}")
+        found = self.lookup(query)
+        if found.lexical.count != 1:
+            raise InterfaceError(f"query: one statement expected, got {found.lexical.count}")
         from .copyquery import with_literals
 
         _postgresql(self)

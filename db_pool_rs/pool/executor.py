@@ -1,7 +1,8 @@
-"""What a pool, its sessions and its borrowings need from whoever serves them.
+"""What a pool and its sessions need of an engine.
 
-:class:`~db_pool_rs.simple.executor.PythonExecutor` serves with the rules and the links of this package, mode full with an
-engine that has its own. What both do alike is here: preparing connections, cleaning them, the tasks for that, counting.
+:class:`~db_pool_rs.simple.executor.PythonExecutor` serves with the rules and the connections of this package, mode full
+with an engine that has its own. What both do alike is here: preparing connections, cleaning them, the tasks for that,
+counting.
 """
 
 from __future__ import annotations

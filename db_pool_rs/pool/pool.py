@@ -243,7 +243,7 @@ class Pool:
         Nothing is sent. The reason names the way through the database: docs/guard.md.
         """
         self._open_runner()
-        return self._guarding.explain(self._texts.look_up(sql))
+        return self._guarding.explain(self._texts.peek(sql))
 
     @property
     def closed(self) -> bool:

@@ -66,7 +66,7 @@ class QueryCache:
             if before != (verdict.kind, verdict.groupable, verdict.why, verdict.dirties, verdict.keys):
                 yield query, verdict.kind, verdict.groupable
 
-    def look_up(self, sql: str) -> Query:
+    def peek(self, sql: str) -> Query:
         """The entry that a text has, or would have, for calls on the pool; nothing is refused."""
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")

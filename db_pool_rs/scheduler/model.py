@@ -1,7 +1,8 @@
 """What the scheduler works on: requests, connections, the actions that it returns, and the numbers in its rules.
 
-Callers wait for a :class:`StatementRequest` (one execution of a text) or a :class:`AcquireRequest` (``acquire``). A :class:`Conn` is a
-connection as the rules know it. Every event of the scheduler returns a list of :data:`Action`.
+Callers wait for a :class:`StatementRequest` (one execution of a text) or an :class:`AcquireRequest` (``acquire``). A
+:class:`ConnectionState` is a connection as the rules know it. Every event of the scheduler returns a list of
+:data:`Action`.
 """
 
 from __future__ import annotations
@@ -115,8 +116,8 @@ class ConnectionState:
     way; ``resetting`` while the session is being cleaned. Only a connection with none of the three can be given away.
     ``cancel_at`` is when the server was first asked to stop the group, ``ask_at`` when it is to be asked again.
     ``round_trip`` is the shortest answer seen on it: what every statement costs on this link, whatever it does.
-    ``began`` is when the attempt to open it began, ``failures`` how many had failed before. Until ``probation_until`` it must
-    have answered something, or it counts as an attempt that failed.
+    ``began`` is when the attempt to open it began, ``failures`` how many had failed before. Until ``probation_until``
+    it must have answered something, or it counts as an attempt that failed.
     ``link`` and ``done`` belong to the pool.
     """
 

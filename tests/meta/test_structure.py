@@ -16,7 +16,7 @@ EXCEPTIONS = {
     "PostgresDriver": "the driver seam: balanced replaces what is below",
     "PostgresConnection": "the driver seam: balanced replaces what is below",
     "Stop": "what the thread of a database takes to end it: to become a value",
-    "Wire": "the socket's side of PostgresLink: to be owned by it",
+    "Wire": "the socket's side of PostgresConnection: to be owned by it",
 }
 
 

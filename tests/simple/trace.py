@@ -146,7 +146,7 @@ class Replay:
             if name == "submit":
                 arguments["statements"] = [request]
             else:
-                arguments["waiter" if name == "acquire" else "item"] = request
+                arguments["waiter" if name == "acquire" else "request"] = request
         if name not in ("measured", "terminate"):
             arguments["now"] = event["at"]
         actions: Sequence[Action] = getattr(self.scheduler, name)(**arguments)

@@ -166,7 +166,7 @@ class Wire(ABC):
         return status in _OPEN_BLOCK
 
     async def cancel(self, timeout: float) -> bool:
-        """Send a CancelRequest, or wait for the one under way; see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
+        """Send a CancelRequest, or wait for the one under way; see :class:`.ServerConnection`."""
         if self._copy is not None:
             self._copy.stop()
         return await asyncio.shield(self._request(timeout))
