@@ -14,17 +14,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigError
-from . import (
-    AutoSelection,
-    BalancedOptions,
-    DeploymentConfig,
-    FullOptions,
-    PoolConfig,
-    SimpleOptions,
-    connect_options,
-    pool_options,
-)
+from .deployment import AutoSelection, BalancedOptions, DeploymentConfig, FullOptions, SimpleOptions
 from .options import Rule, Shown, rules, shown, unknown
+from .pool import PoolConfig, connect_options, pool_options
 
 if TYPE_CHECKING:
     import yaml

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ..config.options import limits_of
 from ..drivers.base import ROWS, Database
 from ..errors import ArgumentError, InterfaceError
 from ..guard import Keeper, Verdict, Verdicts
@@ -204,23 +206,13 @@ def _refuse(text: Text) -> None:
 
 
 def limits_for(config: PoolConfig, driver: Database) -> Limits:
-    """The numbers of the rules for this pool; options are in milliseconds, the rules in seconds."""
+    """The numbers of the rules for this pool: those that its options set, and those of its database."""
+    given = limits_of(config)
+    cost = {one.name: given.pop(one.name) for one in fields(CostLimits) if one.name in given}
     return Limits(
-        min_size=config.min_size,
-        max_size=config.max_size,
-        max_waiting=config.max_waiting,
-        acquire_timeout=config.acquire_timeout,
-        idle_timeout=config.idle_timeout,
-        group_max=config.group_max,
-        group_time=config.fast_ms / 1000,
-        stall=config.stall_ms / 1000,
-        lane_wait=config.lane_wait_ms / 1000,
-        write_lane_wait=config.write_lane_wait_ms / 1000,
+        **given,
         read_lanes=min(driver.read_lanes, config.max_size),
         max_write_lanes=driver.max_write_lanes,
         breaks_stalls=driver.breaks_stalls,
-        retry_reads=config.retry == "reads",
-        cost=CostLimits(
-            fast_time=config.fast_ms / 1000, fast_bytes=config.fast_bytes, peak_time=config.stall_ms / 1000
-        ),
+        cost=CostLimits(**cost),
     )

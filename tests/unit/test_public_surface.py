@@ -1,4 +1,4 @@
-"""The classes that callers hold have the names of `db_pool_rs.abc` and no others: what a pool's parts share is elsewhere."""
+"""The classes that callers hold have the public names of `db_pool_rs.abc` and no others."""
 
 from __future__ import annotations
 
