@@ -7,8 +7,8 @@
 
 The metadata of a field say what exporters call it, and make the snapshots; PoolMetrics has a field of the same name.
 The frozen ones work as attributes and as mappings (`stats.wait_ms.p99`, `stats["wait_ms"]["p99"]`), and `to_dict()`
-gives plain dicts. Every number is measured, none is estimated. Times are milliseconds where a name ends in `_ms`, seconds
-elsewhere; memory is in MiB (2 ** 20 bytes) and is what the process holds resident, the interpreter included.
+gives plain dicts. Every number is measured, none is estimated. Times are milliseconds where a name ends in `_ms`,
+seconds elsewhere; memory is in MiB (2 ** 20 bytes) and is what the process holds resident, the interpreter included.
 """
 
 from __future__ import annotations
