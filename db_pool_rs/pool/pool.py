@@ -52,6 +52,8 @@ class Pool:
     All calls belong to the event loop on which the pool was opened.
     """
 
+    _executor: Service
+
     def __init__(
         self,
         config: PoolConfig,
@@ -62,9 +64,8 @@ class Pool:
         self._context = Context(config, database)
         self._known = self._context.texts.known
         self._new_answer = database.answer
-        #: The engine makes the executor when the pool is opened.
+        #: The engine makes the executor when the pool is opened; until then there is none.
         self._make_executor = executor
-        self._executor: Service | None = None
         self._guarding = Guarding(self._context, self.fetch)
         self._borrowings = Borrowings(self._context)
 
@@ -146,9 +147,10 @@ class Pool:
         context = self._context
         if context.state != "new":
             raise InterfaceError(f"the pool is {context.state} already; make a new one")
-        context.loop = get_running_loop()
-        executor = self._make_executor(context, context.loop)
+        loop = get_running_loop()
+        executor = self._make_executor(context, loop)
         self._attach(executor)
+        context.loop = loop
         context.become("open")
         _pools.add(self)
         executor.start()
@@ -167,12 +169,13 @@ class Pool:
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""
-        executor, context = self._executor, self._context
+        context = self._context
         if context.state == "forked":
             return  # the connections are the parent's, to close them as well
-        if executor is None or (context.state == "closed" and not context.is_on_loop()):
+        if context.loop is None or (context.state == "closed" and not context.is_on_loop()):
             context.become("closed")
             return
+        executor = self._executor
         context.check_loop()
         if context.state != "closed":
             context.become("closing")
@@ -188,14 +191,14 @@ class Pool:
 
     def terminate(self) -> None:
         """Close every connection now. Calls that wait get PoolClosed, what runs gets ConnectionLost."""
-        executor, context = self._executor, self._context
+        context = self._context
         if context.state == "forked":
             return
         if context.loop is not None and context.loop.is_running():
             context.check_loop()
         context.become("closed")
-        if executor is not None and not executor.loop.is_closed():
-            self._end(executor)
+        if context.loop is not None and not context.loop.is_closed():
+            self._end(self._executor)
 
     def _end(self, executor: Service) -> None:
         self._context.become("closed")
@@ -204,21 +207,22 @@ class Pool:
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the bounds. A smaller pool closes idle connections now and busy ones when they are free."""
-        executor = self._open_executor()
-        now = executor.gauges()
+        self._context.check_open()
+        now = self._executor.gauges()
         low = now.min_size if min_size is None else min_size
         high = now.max_size if max_size is None else max_size
         if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
             raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
-        executor.resize(low, high)
+        self._executor.resize(low, high)
 
     def expire_connections(self) -> None:
         """Replace every connection as soon as it is free, e.g. after a change of roles or settings."""
-        self._open_executor().expire()
+        self._context.check_open()
+        self._executor.expire()
 
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done; every number is measured."""
-        if self._executor is None:
+        if self._context.loop is None:
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
         return self._executor.stats()
 
@@ -260,15 +264,10 @@ class Pool:
         self._borrowings.attach(executor)
         self._guarding.attach(executor)
 
-    def _open_executor(self) -> Service:
-        self._context.check_open()
-        assert self._executor is not None
-        return self._executor
-
     def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Statement:
-        context, executor, loop = self._context, self._executor, get_running_loop()
-        if loop is not context.serving or executor is None:
-            executor = self._open_executor()
+        context, loop = self._context, get_running_loop()
+        if loop is not context.serving:
+            context.check_open()
         text = self._known.get(sql) if sql.__class__ is str else None
         if text is None:
             text = context.text(sql, shared=True)
@@ -281,12 +280,11 @@ class Pool:
         elif text.kind is StatementClass.EMPTY:
             future.set_result(nothing(args, want))
             return statement
-        executor.submit(statement)
+        self._executor.submit(statement)
         return statement
 
     def _abandon(self, statement: Statement) -> None:
-        if self._executor is not None:
-            self._executor.abandon(statement)
+        self._executor.abandon(statement)
 
     def _leave(self) -> None:
         """This is a child process: the connections belong to the parent."""
