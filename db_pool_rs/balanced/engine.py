@@ -34,11 +34,11 @@ class BalancedEngine:
 
             return SimpleEngine().pool(config)
         from ..pool.pool import Pool
-        from ..simple.executor import Runner
+        from ..simple.executor import PythonExecutor
         from .driver import KernelDriver
 
         driver = KernelDriver(config, self.native_workers)
-        return Pool(config, driver, partial(Runner, driver))
+        return Pool(config, driver, partial(PythonExecutor, driver))
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

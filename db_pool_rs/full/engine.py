@@ -29,11 +29,11 @@ class FullEngine:
 
     def pool(self, config: PoolConfig) -> Pool:
         """A pool, not yet opened."""
-        from .executor import FullRunner
+        from .executor import RustExecutor
         from .pool import Pool
 
         driver = _driver(config)
-        return Pool(config, driver, partial(FullRunner, driver, self.threads, self.blocking))
+        return Pool(config, driver, partial(RustExecutor, driver, self.threads, self.blocking))
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

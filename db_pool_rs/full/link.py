@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
 
     from ..drivers.base import Done, Sink, Source
-    from ..scheduler.model import Statement
+    from ..scheduler.model import StatementRequest
     from .driver import Driver
 
 #: A loss as the engine tells it: a message, the server's last words by field, whether something may be executed.
@@ -31,7 +31,7 @@ def lost_error(loss: Loss) -> Error:
 
 
 class Owner(Protocol):
-    """What a link needs of the executor that has it (:class:`~db_pool_rs.full.executor.FullRunner`)."""
+    """What a link needs of the executor that has it (:class:`~db_pool_rs.full.executor.RustExecutor`)."""
 
     driver: Driver
     loop: asyncio.AbstractEventLoop
@@ -54,13 +54,13 @@ class Owner(Protocol):
 
 
 class FullLink:
-    """A :class:`~db_pool_rs.drivers.base.Link`, and the connection that it is the link of."""
+    """A :class:`~db_pool_rs.drivers.base.ServerConnection`, and the connection that it is the link of."""
 
     def __init__(self, conn: int, executor: Owner) -> None:
         self.id = conn
         self.link = self
         self._executor = executor
-        self._group: Sequence[Statement] = ()
+        self._group: Sequence[StatementRequest] = ()
         self._done: Done | None = None
         self._in_transaction = False
         #: An ALTER or DROP is not committed yet.
@@ -69,12 +69,12 @@ class FullLink:
         #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
         self._stopping: asyncio.Future[bool] | None = None
 
-    def start(self, group: Sequence[Statement], done: Done) -> None:
+    def start(self, group: Sequence[StatementRequest], done: Done) -> None:
         """Send `group` and one Sync."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = group, done
         known = self._executor.driver.known
-        calls = [(known(one.text), one.args, one.params, one.want) for one in group]
+        calls = [(known(one.query), one.args, one.params, one.want) for one in group]
         token = self._executor.expect(self)
         try:
             self._executor.native.run(self.id, token, calls)
@@ -87,20 +87,20 @@ class FullLink:
         results = [(None, one.error) for one in self._group]
         self._executor.loop.call_soon(self._executor.ran, token, ok, 0.0, self._in_transaction, results)
 
-    def describe(self, statement: Statement, done: Done) -> None:
+    def describe(self, statement: StatementRequest, done: Done) -> None:
         """Have the database check a statement without running it."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
         token = self._executor.expect(self)
-        if not self._executor.driver.check(self.id, token, statement.text):
+        if not self._executor.driver.check(self.id, token, statement.query):
             self._answer_soon(token, True)
 
-    def copy(self, statement: Statement, stream: Source | Sink, done: Done) -> None:
+    def copy(self, statement: StatementRequest, stream: Source | Sink, done: Done) -> None:
         """Run a COPY, whose data the stream gives or takes."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
         self._copy = CopyTurns(statement, stream, partial(self._executor.native.feed, self.id), self._stop)
-        self._executor.native.copy(self.id, self._executor.expect(self), statement.text.sql)
+        self._executor.native.copy(self.id, self._executor.expect(self), statement.query.sql)
 
     def _stop(self) -> asyncio.Future[bool]:
         """The one door for requests to stop what runs: there is one at a time."""
@@ -135,7 +135,7 @@ class FullLink:
             if error is not None:
                 statement.error = statement.error or error
             else:
-                altered = altered or alters_schema(statement.text)
+                altered = altered or alters_schema(statement.query)
         if ok and altered:
             self._executor.native.alter()
             self._executor.altered()
@@ -175,7 +175,7 @@ class CopyTurns:
 
     def __init__(
         self,
-        statement: Statement,
+        statement: StatementRequest,
         stream: Source | Sink,
         feed: Callable[[bytes | bool | None], None],
         cancel: Callable[[], object],

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import ROWS, STATUS
 from ..pool import pool as specification
-from ..pool.queries import nothing
+from ..pool.queries import empty_result
 from ..record import Record, Status
 from ..sql import StatementClass
-from .executor import FullRunner
+from .executor import RustExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from db_pool_rs_full import Answer
+    from db_pool_rs_full import Answer as ResultFuture
     from db_pool_rs_full import Pool as Native
 
     from ..config import PoolConfig
     from ..pool.context import Context
-    from ..pool.executor import Service
+    from ..pool.executor import Executor
     from .driver import Driver
 
 
@@ -38,11 +38,11 @@ class Pool(specification.Pool):
         self,
         config: PoolConfig,
         driver: Driver,
-        executor: Callable[[Context, asyncio.AbstractEventLoop], FullRunner],
+        executor: Callable[[Context, asyncio.AbstractEventLoop], RustExecutor],
     ) -> None:
         super().__init__(config, driver, executor)
         #: The short way into the engine; None where there is something to look at first (see `_call`).
-        self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], Answer | None] = _not_open
+        self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout
 
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
@@ -87,8 +87,8 @@ class Pool(specification.Pool):
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
-    def _attach(self, executor: Service) -> None:
-        assert isinstance(executor, FullRunner)
+    def _attach(self, executor: Executor) -> None:
+        assert isinstance(executor, RustExecutor)
         self._native, self._run_known = executor.native, executor.native.run_known
         super()._attach(executor)
 
@@ -96,7 +96,9 @@ class Pool(specification.Pool):
         super()._leave()
         self._run_known = _not_open  # it may be in the middle of a turn of the engine's
 
-    def _call(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Answer | asyncio.Future[Any]:
+    def _call(
+        self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None
+    ) -> ResultFuture | asyncio.Future[Any]:
         """Hand over a statement that is looked at first; what it returns is awaited by the caller alone."""
         context = self._context
         context.check_open()
@@ -106,15 +108,15 @@ class Pool(specification.Pool):
 
     def _first_call(
         self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
-    ) -> Answer | asyncio.Future[Any]:
+    ) -> ResultFuture | asyncio.Future[Any]:
         """A text that was not met before."""
-        text = self._context.text(sql, shared=True)
-        answer = self._native.submit(text.sql, args, want, seconds)
+        query = self._context.lookup(sql, shared=True)
+        answer = self._native.submit(query.sql, args, want, seconds)
         if answer is not None:
             return answer
-        assert text.kind is StatementClass.EMPTY, f"bug: {text.sql!r} is not known"
+        assert query.kind is StatementClass.EMPTY, f"bug: {query.sql!r} is not known"
         future: asyncio.Future[Any] = get_running_loop().create_future()
-        future.set_result(nothing(args, want))
+        future.set_result(empty_result(args, want))
         return future
 
     def _abandon(self, answer: Any) -> None:

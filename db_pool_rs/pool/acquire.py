@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio import Expired
 from ..errors import InterfaceError
-from ..scheduler.model import Waiter
+from ..scheduler.model import AcquireRequest
 from .lease import Lease
 from .lifecycle import call_with, clean
 from .outages import reason_of
@@ -21,7 +21,7 @@ from .session import Holder, Session
 if TYPE_CHECKING:
     from .connection import Connection, Transaction
     from .context import Context
-    from .executor import Service
+    from .executor import Executor
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -31,7 +31,7 @@ class Acquire:
 
     __slots__ = ("_borrowings", "_connection", "_site", "_timeout")
 
-    def __init__(self, borrowings: Borrowings, timeout: float | None) -> None:
+    def __init__(self, borrowings: Acquired, timeout: float | None) -> None:
         self._borrowings = borrowings
         self._timeout = timeout
         self._site = _site()
@@ -80,16 +80,16 @@ class PoolTransaction:
             await self._acquire.__aexit__()
 
 
-class Borrowings:
+class Acquired:
     """Acquires sessions for the callers of one pool, and releases them."""
 
-    _executor: Service
+    _executor: Executor
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._pid = os.getpid()
 
-    def attach(self, executor: Service) -> None:
+    def attach(self, executor: Executor) -> None:
         """The pool is being opened: acquire from this executor."""
         self._executor = executor
 
@@ -103,7 +103,7 @@ class Borrowings:
             deadline: float | None = executor.loop.time() + context.config.acquire_timeout
         else:
             deadline = context.deadline(timeout)
-        waiter = Waiter(executor.loop.create_future(), deadline)
+        waiter = AcquireRequest(executor.loop.create_future(), deadline)
         executor.acquire(waiter)
         try:
             session: Session = await waiter.future
@@ -116,7 +116,7 @@ class Borrowings:
         self._hold(session, site, waiter)
         return Connection(Lease(context, session, self._reclaim))
 
-    def _hold(self, session: Session, site: str, waiter: Waiter) -> None:
+    def _hold(self, session: Session, site: str, waiter: AcquireRequest) -> None:
         """A session was handed over: remember by whom."""
         executor = self._executor
         now = executor.loop.time()
@@ -155,11 +155,11 @@ class Borrowings:
             if holder.warning is not None:
                 holder.warning.cancel()
         session.on_notification = session.on_lost = None
-        ending = "ROLLBACK" in session.prefix
-        session.prefix.clear()
+        ending = "ROLLBACK" in session.pending_commands
+        session.pending_commands.clear()
         if session.error is not None:
             return  # the connection is lost, and the scheduler knows
-        if session.quiet and self._context.config.reset in ("dirty", "off"):
+        if session.is_clean and self._context.config.reset in ("dirty", "off"):
             executor.release(session.conn)
             return
         holding = "" if ending else session.holding()

@@ -15,7 +15,7 @@ from . import copy
 from .cursor import PREFETCH, Cursor
 from .lease import Lease
 from .listen import Notifications
-from .queries import nothing
+from .queries import empty_result
 from .session import Session
 
 #: How many executions `executemany` sends before it waits for answers.
@@ -56,28 +56,28 @@ class Connection:
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        if not args and self._lease.text(sql).lexical.count > 1:
+        if not args and self._lease.lookup(sql).lexical.count > 1:
             return await self._lease.script(sql, timeout)
         status: Status = await self._lease.run(sql, args, STATUS, timeout)
         return status
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
-        _, text = self._lease.taken(sql)
+        _, query = self._lease.taken(sql)
         context = self._lease.context
         deadline = context.deadline(timeout)
         todo = iter(args)
-        if text.kind is StatementClass.EMPTY:
+        if query.kind is StatementClass.EMPTY:
             for none in todo:
-                nothing(tuple(none), STATUS)
+                empty_result(tuple(none), STATUS)
             return
         chunk, first = list(islice(todo, CHUNK)), 0
         if len(chunk) < CHUNK and context.database.atomic_groups:
-            await self._lease.run_many(text, chunk, first, deadline)
+            await self._lease.run_many(query, chunk, first, deadline)
             return
         async with self.transaction():
             while chunk:
-                await self._lease.run_many(text, chunk, first, deadline)
+                await self._lease.run_many(query, chunk, first, deadline)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
 
     async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
@@ -226,7 +226,7 @@ class Transaction:
         session = self._lease.session()
         if self._start:
             raise InterfaceError("this transaction block was used already; make a new one")
-        if not session.calm:
+        if not session.can_send:
             await session.settle()
         if session.in_transaction():
             if any(self._options):
@@ -236,7 +236,7 @@ class Transaction:
             self._start = f"SAVEPOINT {self._name}"
         else:
             self._start = session.database.begin(*self._options)
-        session.prefix.append(self._start)
+        session.pending_commands.append(self._start)
         self._session = session
         return self._connection
 
@@ -248,18 +248,18 @@ class Transaction:
         session = self._session
         if not self._name:
             session.cursors.clear()  # they end with the transaction
-        if self._start in session.prefix:  # nothing was executed inside: the server does not know of it
-            del session.prefix[session.prefix.index(self._start) :]
+        if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
+            del session.pending_commands[session.pending_commands.index(self._start) :]
         elif error is None:
             await self._commit(session)
-        elif not session.calm:  # a call was cancelled or timed out: the caller is not kept waiting
-            session.later(*self._undo())
+        elif not session.can_send:  # a call was cancelled or timed out: the caller is not kept waiting
+            session.defer(*self._undo())
         elif session.in_transaction():  # else the holder has ended it, or the connection is lost
             await self._roll_back(session)
 
     async def _commit(self, session: Session) -> None:
-        text = f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT"
-        tag = await session.command(text, timeout=self._lease.context.timeout(None))
+        query = f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT"
+        tag = await session.command(query, timeout=self._lease.context.timeout(None))
         if tag == "ROLLBACK" and not self._name:
             raise _rolled_back()
 

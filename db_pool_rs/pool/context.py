@@ -10,13 +10,13 @@ from asyncio import _get_running_loop as running_loop  # None where there is non
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, InterfaceError, PoolClosed
-from .queries import Texts
+from .queries import QueryCache
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..drivers.base import Database
-    from ..scheduler.cost import Text
-    from ..scheduler.model import Statement
+    from ..scheduler.cost import Query
+    from ..scheduler.model import StatementRequest
 
 
 class Context:
@@ -25,7 +25,7 @@ class Context:
     def __init__(self, config: PoolConfig, database: Database) -> None:
         self.config = config
         self.database = database
-        self.texts = Texts(config, database)
+        self.texts = QueryCache(config, database)
         self.state = "new"
         #: The event loop on which the pool was opened.
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -83,17 +83,17 @@ class Context:
 
     # -- statements ----------------------------------------------------------------------------------------------
 
-    def text(self, sql: str, *, shared: bool = False) -> Text:
+    def lookup(self, sql: str, *, shared: bool = False) -> Query:
         """What is known of an SQL text; `shared` refuses what would end a transaction of another caller's."""
-        return self.texts.learn(sql, shared)
+        return self.texts.lookup(sql, shared)
 
-    def encode(self, statement: Statement) -> None:
+    def encode(self, statement: StatementRequest) -> None:
         """Encode the arguments now where their types are known: an error is raised before anything is sent."""
         described = statement.text.description
         try:
             statement.params = described.encode(statement.args)
         except ArgumentError:
-            if not self.database.doubts(statement.text):
+            if not self.database.may_be_stale(statement.text):
                 raise
         else:
             statement.described = described

@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..aio import left
+from ..aio import remaining
 from ..drivers.base import ROWS, STATUS, Sink, Source
 from ..errors import InterfaceError
 from ..record import Status
-from ..scheduler.model import Statement
+from ..scheduler.model import StatementRequest
 from ..sql.quoting import literal, quoted
 from .queries import session_text, single
 
@@ -34,14 +34,14 @@ async def records_to_table(
     full = table(name, schema, columns)
     _check(lease)
     deadline = lease.context.deadline(timeout)
-    there = {row["name"]: row for row in await lease.run(COLUMNS, (whole,), ROWS, left(deadline))}
+    there = {row["name"]: row for row in await lease.run(COLUMNS, (whole,), ROWS, remaining(deadline))}
     chosen = list(there) if columns is None else list(columns)
     missing = [name for name in chosen if name not in there]
     if missing:
         raise InterfaceError(f"columns: {whole} has no column {missing[0]!r} to be filled; it has {list(there)}")
     encoder = RecordEncoder([there[name] for name in chosen])
     sql = f"COPY {full} FROM STDIN WITH (FORMAT binary){_where(where)}"
-    return await _copy(lease, sql, encoder.pieces(records), left(deadline))
+    return await _copy(lease, sql, encoder.pieces(records), remaining(deadline))
 
 
 async def to_table(
@@ -63,13 +63,13 @@ async def from_query(
     lease: Lease, query: str, args: tuple[Any, ...], output: Any, given: dict[str, Any], timeout: float | None
 ) -> Status:
     """Write the rows of a query; see :meth:`Connection.copy_from_query`."""
-    text = lease.text(query)
+    text = lease.lookup(query)
     if text.lexical.count != 1:
         raise InterfaceError(f"query: one statement expected, got {text.lexical.count}")
     _check(lease)
     deadline = lease.context.deadline(timeout)
     sql = f"COPY ({await _with_literals(lease, query, args, deadline)}\n) TO STDOUT{options(given)}"
-    return await _copy_out(lease, sql, output, left(deadline))
+    return await _copy_out(lease, sql, output, remaining(deadline))
 
 
 def _check(lease: Lease) -> None:
@@ -87,8 +87,8 @@ async def _copy_out(lease: Lease, sql: str, output: Any, timeout: float | None) 
 async def _copy(lease: Lease, sql: str, stream: Source | Sink, timeout: float | None) -> Status:
     _check(lease)
     session = lease.session()
-    statement = Statement(session_text(sql, session.database.dialect), (), STATUS, None)
-    session.dirty = session.dirty or statement.text.dirties
+    statement = StatementRequest(session_text(sql, session.database.dialect), (), STATUS, None)
+    session.dirty = session.dirty or statement.query.dirties
     session.last_sql = sql
     close: Callable[[], Any] | None = getattr(stream, "aclose", None)
     try:
@@ -179,15 +179,15 @@ _PARAMETER = re.compile(f"[eE]{_ESCAPED}{_PARAMETER_PATTERN}", re.DOTALL)
 
 async def _with_literals(lease: Lease, query: str, args: tuple[Any, ...], deadline: float | None) -> str:
     """The one statement of `query`, its parameters replaced by the arguments."""
-    query = single(await lease.parts(query, left(deadline)))
+    query = single(await lease.parts(query, remaining(deadline)))
     if not args:
         return query
-    types = await _types(lease, query, left(deadline))
+    types = await _types(lease, query, remaining(deadline))
     if types:
         columns = [f"pg_catalog.quote_nullable(${number}::{name}::text)" for number, name in enumerate(types, 1)]
-        rows = await lease.run(f"SELECT {', '.join(columns)}", args, ROWS, left(deadline))
+        rows = await lease.run(f"SELECT {', '.join(columns)}", args, ROWS, remaining(deadline))
     else:  # refuses the arguments
-        rows = await lease.run("SELECT 1 WHERE false", args, ROWS, left(deadline))
+        rows = await lease.run("SELECT 1 WHERE false", args, ROWS, remaining(deadline))
     return _PARAMETER.sub(
         lambda found: _replaced(found, [f"({v}::{t})" for v, t in zip(rows[0], types, strict=True)]), query
     )
@@ -204,7 +204,7 @@ async def _types(lease: Lease, query: str, timeout: float | None) -> list[str]:
     texts = (f"PREPARE {_NAME} AS {query}", f"{_TYPES}'{_NAME[1:-1]}'", f"DEALLOCATE {_NAME}")
     session = lease.session()
     group = [
-        Statement(session_text(sql, session.database.dialect), (), want, None)
+        StatementRequest(session_text(sql, session.database.dialect), (), want, None)
         for sql, want in zip(texts, (STATUS, ROWS, STATUS), strict=True)
     ]
     await session.run(group, lease.context.timeout(timeout))

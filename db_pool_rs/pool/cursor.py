@@ -14,7 +14,7 @@ from ..sql import StatementClass
 from .queries import single
 
 if TYPE_CHECKING:
-    from ..scheduler.model import Statement
+    from ..scheduler.model import StatementRequest
     from .lease import Lease
 
 _QUERIES = frozenset(("SELECT", "VALUES", "TABLE", "WITH"))
@@ -49,10 +49,10 @@ class Cursor:
     def __init__(self, lease: Lease, sql: str, args: tuple[Any, ...], prefetch: int, timeout: float | None) -> None:
         if not _is_count(prefetch, 1):
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
-        text = lease.text(sql)
-        writes = text.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
-        if text.lexical.count > 1 or text.lexical.command not in _QUERIES or writes:
-            what = "several statements" if text.lexical.count > 1 else text.lexical.command or "no statement"
+        query = lease.lookup(sql)
+        writes = query.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
+        if query.lexical.count > 1 or query.lexical.command not in _QUERIES or writes:
+            what = "several statements" if query.lexical.count > 1 else query.lexical.command or "no statement"
             what += " that changes rows" if writes and what == "WITH" else ""
             raise InterfaceError(f"a cursor is for one SELECT, VALUES, TABLE or WITH, got {what}")
         self._lease = lease
@@ -118,20 +118,20 @@ class Cursor:
             self._fetched = kept
         return rows
 
-    async def _declaration(self) -> Statement:
+    async def _declaration(self) -> StatementRequest:
         session = self._lease.session()
         if not session.in_transaction():
             raise InterfaceError("a cursor lives inside a transaction: use `async with connection.transaction()`")
         self._number = next(number for number in range(1, len(session.cursors) + 2) if number not in session.cursors)
         session.cursors.add(self._number)
         self._name = f'"db_pool_rs_cursor_{self._number}"'
-        text = self._lease.text(self._sql)
-        session.dirty = session.dirty or text.dirties
-        query = single(await self._lease.parts(self._sql, self._lease.context.timeout(self._timeout)))
-        return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {query}", STATUS, self._args)
+        query = self._lease.lookup(self._sql)
+        session.dirty = session.dirty or query.dirties
+        select = single(await self._lease.parts(self._sql, self._lease.context.timeout(self._timeout)))
+        return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {select}", STATUS, self._args)
 
-    def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> Statement:
-        return self._lease.statement(self._lease.text(sql), args, want)
+    def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> StatementRequest:
+        return self._lease.statement(self._lease.lookup(sql), args, want)
 
-    async def _run(self, *statements: Statement) -> None:
+    async def _run(self, *statements: StatementRequest) -> None:
         await self._lease.session().run(statements, self._lease.context.timeout(self._timeout))

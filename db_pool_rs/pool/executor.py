@@ -1,6 +1,6 @@
 """What a pool needs of an engine, and the errors of the calls that the engine's rules fail.
 
-:class:`~db_pool_rs.simple.executor.Runner` serves with the rules and the links of this package, mode full with an
+:class:`~db_pool_rs.simple.executor.PythonExecutor` serves with the rules and the links of this package, mode full with an
 engine that has its own. What both do alike is here: handing connections over, the tasks beside, counting. An engine
 gives a pool its executor when the pool is opened; it knows the pool by its :class:`~db_pool_rs.pool.context.Context`.
 """
@@ -19,15 +19,15 @@ from ..conninfo import ConnectConfig
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
 from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
-from ..scheduler.model import Reason, Statement, Waiter
+from ..scheduler.model import AcquireRequest, Reason, StatementRequest
 from .outages import Outages, reason_of
 from .queries import limits_for
 from .session import Lent, Session
 
 if TYPE_CHECKING:
-    from ..drivers.base import Database, Link
+    from ..drivers.base import Database, ServerConnection
     from ..metrics import PoolGauges, PoolStats
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
     from ..sql import StatementClass
     from .context import Context
 
@@ -56,11 +56,11 @@ class Report(NamedTuple):
     stats: PoolStats
 
 
-class Service(ABC):
+class Executor(ABC):
     """Serves one pool on one event loop."""
 
     #: Takes in one statement of the pool's callers. An engine whose pool has a shorter way of its own has none.
-    submit: Callable[[Statement], None]
+    submit: Callable[[StatementRequest], None]
 
     def __init__(self, context: Context, driver: Database, loop: asyncio.AbstractEventLoop) -> None:
         self.context = context
@@ -91,12 +91,12 @@ class Service(ABC):
         """Open the first connections."""
 
     @abstractmethod
-    def acquire(self, waiter: Waiter) -> None:
+    def acquire(self, waiter: AcquireRequest) -> None:
         """Take in a caller that wants a connection; `lend` gives it, at once where one is free."""
 
     @abstractmethod
-    def abandon(self, item: Any) -> None:
-        """The caller no longer waits for `item`."""
+    def abandon(self, request: Any) -> None:
+        """The caller no longer waits for `request`."""
 
     @abstractmethod
     def release(self, conn: Any) -> None:
@@ -138,11 +138,11 @@ class Service(ABC):
         """A snapshot of what the pool is doing and has done."""
 
     @abstractmethod
-    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+    def regroup(self, changes: Iterable[tuple[Query, StatementClass, bool]]) -> None:
         """Texts are of another class than they seemed, or may be grouped, or no longer."""
 
     @abstractmethod
-    def experience(self, text: Text) -> Experience:
+    def experience(self, query: Query) -> Experience:
         """What is known of a text from its executions."""
 
     @abstractmethod
@@ -203,7 +203,7 @@ class Service(ABC):
         session = self.sessions[conn.id] = Session(self, conn, self.driver)
         return session
 
-    def lend(self, conn: Lent, waiter: Waiter) -> None:
+    def lend(self, conn: Lent, waiter: AcquireRequest) -> None:
         """Hand a connection over to the caller that waited for it; if the caller has gone, it is free again."""
         if waiter.future.done():
             self.release(conn)
@@ -231,13 +231,13 @@ class Service(ABC):
 
     def ungroup(self) -> None:
         """The database does not allow groups: every statement goes alone."""
-        self.context.texts.verdicts.isolated = True
-        self.regroup(self.context.texts.judge_again())
+        self.context.queries.verdicts.isolated = True
+        self.regroup(self.context.queries.judge_again())
 
     def note_failure(self, error: Exception) -> None:
         """A statement on a shared connection failed."""
         if getattr(error, "sqlstate", None) in UNDEFINED:
-            self.context.texts.keeper.suspect()
+            self.context.queries.keeper.suspect()
 
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared; whether to try again cannot help."""
@@ -277,7 +277,7 @@ class Service(ABC):
     def _forget_report(self) -> None:
         self._report = None
 
-    def executed(self, statements: Sequence[Statement], seconds: float) -> None:
+    def executed(self, statements: Sequence[StatementRequest], seconds: float) -> None:
         """Count statements that were answered together after `seconds`."""
         count, metrics = len(statements), self.metrics
         metrics.statements += count
@@ -285,13 +285,13 @@ class Service(ABC):
         metrics.rate.add(count, self.loop.time())
         slow = self.config.slow_query_ms
         if slow is not None and count == 1 and seconds * 1000 >= slow:
-            self.slow(statements[0].text.sql, seconds)
+            self.slow(statements[0].query.sql, seconds)
 
     def slow(self, sql: str, seconds: float) -> None:
         """A statement took so long that it is logged."""
         logger.warning("slow statement: %.0f ms: %s", seconds * 1000, sql[:500])
 
-    def on_notice(self, link: Link | None, error: Exception) -> None:
+    def on_notice(self, link: ServerConnection | None, error: Exception) -> None:
         """A notice or warning of the server."""
         logger.info("%s", error)
 
@@ -307,7 +307,7 @@ def _forget_error(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-def failure(service: Service, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
+def failure(service: Executor, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
     """The error for one who waited for a connection to himself, or for the answer to his statement."""
     error = _error(service, reason, sent, waited, for_connection)
     if service.last_error is not None and reason in (Reason.LOST, Reason.TIMEOUT):
@@ -315,7 +315,7 @@ def failure(service: Service, reason: Reason, sent: bool, waited: float, for_con
     return error
 
 
-def _error(service: Service, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
+def _error(service: Executor, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
     if reason is Reason.CLOSED:
         return ConnectionLost("the pool was terminated", sent=True) if sent else PoolClosed("the pool is closed")
     if reason is Reason.OVERLOADED:

@@ -10,9 +10,9 @@ from ..guard import Explanation
 from ..sql import StatementClass
 
 if TYPE_CHECKING:
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
     from .context import Context
-    from .executor import Service
+    from .executor import Executor
 
 _LANES = {StatementClass.READ: "reads", StatementClass.WRITE: "writes"}
 
@@ -20,14 +20,14 @@ _LANES = {StatementClass.READ: "reads", StatementClass.WRITE: "writes"}
 class Guarding:
     """A :class:`~db_pool_rs.guard.keeper.Host`; `fetch` is the pool's."""
 
-    _executor: Service
+    _executor: Executor
 
     def __init__(self, context: Context, fetch: Callable[..., Awaitable[list[Any]]]) -> None:
-        self._texts = context.texts
+        self._texts = context.queries
         self._fetch = fetch
-        context.database.on_altered = context.texts.keeper.altered
+        context.database.on_altered = context.queries.keeper.altered
 
-    def attach(self, executor: Service) -> None:
+    def attach(self, executor: Executor) -> None:
         """The pool is being opened."""
         self._executor = executor
         self._texts.keeper.attach(self)
@@ -36,19 +36,19 @@ class Guarding:
         """The pool is closing: it does not wait for the catalogue."""
         self._texts.keeper.stop()
 
-    def explain(self, text: Text) -> Explanation:
+    def explain(self, query: Query) -> Explanation:
         """How a text is treated."""
-        verdict, known = self._texts.judge(text), self._executor.experience(text)
-        grouped = known.fast and text.groupable
+        verdict, known = self._texts.judge(query), self._executor.experience(query)
+        grouped = known.fast and query.groupable
         return Explanation(
-            kind=text.kind.value,
+            kind=query.kind.value,
             grouped=grouped,
             reason=verdict.reason,
             guarded=self._texts.verdicts.guarded,
             seen=known.seen,
             expected_ms=known.mean * 1000 if known.seen else None,
             prepared=known.prepared,
-            lane=_LANES[text.kind] if grouped else "alone",
+            lane=_LANES[query.kind] if grouped else "alone",
         )
 
     # -- what the keeper needs -----------------------------------------------------------------------------------

@@ -6,14 +6,14 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..aio import left
+from ..aio import remaining
 from ..drivers.base import ROWS, STATUS
 from ..errors import ArgumentError, InterfaceError
 from ..record import Status
-from ..scheduler.cost import Text
-from ..scheduler.model import Statement
+from ..scheduler.cost import Query
+from ..scheduler.model import StatementRequest
 from ..sql import StatementClass, split_statements
-from .queries import nothing, session_text
+from .queries import empty_result, session_text
 
 if TYPE_CHECKING:
     from .context import Context
@@ -61,25 +61,25 @@ class Lease:
 
     # -- statements ----------------------------------------------------------------------------------------------
 
-    def text(self, sql: str) -> Text:
+    def lookup(self, sql: str) -> Query:
         """What is known of an SQL text."""
         session = self.session()
-        return session.text(self.context.text(sql))
+        return session.lookup(self.context.lookup(sql))
 
-    def statement(self, text: Text, args: tuple[Any, ...], want: bool) -> Statement:
+    def statement(self, text: Query, args: tuple[Any, ...], want: bool) -> StatementRequest:
         """An execution of `text`, its arguments encoded if their types are known."""
-        statement = Statement(text, args, want, None)
+        statement = StatementRequest(text, args, want, None)
         if text.description is not None:
             self.context.encode(statement)
         return statement
 
-    def taken(self, sql: str, *, several: bool = False) -> tuple[Session, Text]:
+    def taken(self, sql: str, *, several: bool = False) -> tuple[Session, Query]:
         """The session and the text of a call that is about to run it."""
-        session, text = self.session(), self.context.text(sql)
+        session, text = self.session(), self.context.lookup(sql)
         if text.lexical.count > 1 and not several:
             raise InterfaceError("one statement at a time: only execute() without arguments takes several")
         if session.strays is not None:
-            text = session.text(text)
+            text = session.lookup(text)
         session.note(text)
         return session, text
 
@@ -87,14 +87,14 @@ class Lease:
         """Run one statement; its rows or its tag."""
         session, text = self.taken(sql)
         if text.kind is StatementClass.EMPTY:
-            return nothing(args, want)
+            return empty_result(args, want)
         statement = self.statement(text, args, want)
         await session.run((statement,), self.context.timeout(timeout))
         return statement.value
 
-    async def run_many(self, text: Text, chunk: list[Any], first: int, deadline: float | None) -> None:
+    async def run_many(self, text: Query, chunk: list[Any], first: int, deadline: float | None) -> None:
         """Run a text once for each element of `chunk`, as one group; errors number them from `first`."""
-        group = [Statement(text, tuple(args), STATUS, None) for args in chunk]
+        group = [StatementRequest(text, tuple(args), STATUS, None) for args in chunk]
         number = 0
         try:
             for statement in group:
@@ -102,7 +102,7 @@ class Lease:
                     self.context.encode(statement)
                 number += 1
             if group:
-                await self.session().run(group, left(deadline))
+                await self.session().run(group, remaining(deadline))
         except ArgumentError as error:
             if number == len(group):  # found when the server had told the types
                 number = [statement.error is error for statement in group].index(True)
@@ -112,7 +112,7 @@ class Lease:
         """Have the database check one statement; raises what is wrong with it."""
         session, text = self.taken(sql)
         if text.kind is not StatementClass.EMPTY:
-            await session.describe(Statement(text, (), STATUS, None), self.context.timeout(timeout))
+            await session.describe(StatementRequest(text, (), STATUS, None), self.context.timeout(timeout))
 
     # -- texts of several statements -----------------------------------------------------------------------------
 
@@ -121,9 +121,9 @@ class Lease:
         session, _ = self.taken(sql, several=True)
         deadline = self.context.deadline(timeout)
         dialect = self.context.database.dialect
-        parts = await self.parts(sql, left(deadline))
-        group = [Statement(session_text(one, dialect), (), STATUS, None) for one in parts]
-        await session.run(group, left(deadline))
+        parts = await self.parts(sql, remaining(deadline))
+        group = [StatementRequest(session_text(one, dialect), (), STATUS, None) for one in parts]
+        await session.run(group, remaining(deadline))
         status: Status = group[-1].value
         return status
 

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from ..aio import Expired
 from ..drivers.base import ROWS, STATUS
 from ..errors import ConnectFailed
-from ..scheduler.model import Statement
+from ..scheduler.model import StatementRequest
 from .lease import Lease
 from .queries import command_text, session_text
 
 if TYPE_CHECKING:
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
     from .context import Context
-    from .executor import Service
+    from .executor import Executor
     from .session import Lent, Session
 
 
@@ -34,7 +34,7 @@ async def call_with(hook: Callable[[Any], Awaitable[Any]], context: Context, ses
         lease.end()
 
 
-async def prepare(executor: Service, conn: Lent) -> float | None:
+async def prepare(executor: Executor, conn: Lent) -> float | None:
     """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made.
 
     ConnectFailed if that takes longer than the executor's `prepare_timeout`.
@@ -48,7 +48,7 @@ async def prepare(executor: Service, conn: Lent) -> float | None:
         raise ConnectFailed(message) from None
 
 
-async def _prepare(executor: Service, conn: Lent) -> float | None:
+async def _prepare(executor: Executor, conn: Lent) -> float | None:
     init, question = executor.config.init, executor.driver.question
     try:
         if init is not None:
@@ -58,7 +58,7 @@ async def _prepare(executor: Service, conn: Lent) -> float | None:
         executor.sessions.pop(conn.id, None)
 
 
-async def _ask(executor: Service, session: Session, question: str) -> float:
+async def _ask(executor: Executor, session: Session, question: str) -> float:
     """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
     row = (await _run(session, session_text(question, session.database.dialect), ROWS))[0]
     session.link.told(int(row[-1]))
@@ -67,7 +67,7 @@ async def _ask(executor: Service, session: Session, question: str) -> float:
     return session.seconds
 
 
-async def clean(executor: Service, conn: Lent, session: Session) -> None:
+async def clean(executor: Executor, conn: Lent, session: Session) -> None:
     """Bring a session back to its initial state."""
     for sql in session.link.reset_statements():
         await _run(session, command_text(sql, session.database.dialect), STATUS)
@@ -76,9 +76,9 @@ async def clean(executor: Service, conn: Lent, session: Session) -> None:
         await call_with(executor.config.init, executor.context, executor.use(conn))
 
 
-async def _run(session: Session, text: Text, want: bool) -> Any:
+async def _run(session: Session, text: Query, want: bool) -> Any:
     """Run a statement on the pool's own account: it is not counted."""
-    statement = Statement(text, (), want, None)
+    statement = StatementRequest(text, (), want, None)
     await session.start((statement,))
     if statement.error is not None:
         raise statement.error

@@ -9,17 +9,17 @@ from asyncio import get_running_loop
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..aio import left
+from ..aio import remaining
 from ..drivers.base import ROWS, STATUS, Database
 from ..errors import InterfaceError, PoolClosed
 from ..record import Record, Status
-from ..scheduler.model import Statement
+from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
-from .acquire import Acquire, Borrowings, PoolTransaction
+from .acquire import Acquire, Acquired, PoolTransaction
 from .context import Context
-from .executor import Service, connect_failed
+from .executor import Executor, connect_failed
 from .guarding import Guarding
-from .queries import nothing
+from .queries import empty_result
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -52,22 +52,22 @@ class Pool:
     All calls belong to the event loop on which the pool was opened.
     """
 
-    _executor: Service
+    _executor: Executor
 
     def __init__(
         self,
         config: PoolConfig,
         database: Database,
-        executor: Callable[[Context, asyncio.AbstractEventLoop], Service],
+        executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
     ) -> None:
         self.config = config
         self._context = Context(config, database)
-        self._known = self._context.texts.known
+        self._known = self._context.queries.known
         self._new_answer = database.answer
         #: The engine makes the executor when the pool is opened; until then there is none.
         self._make_executor = executor
         self._guarding = Guarding(self._context, self.fetch)
-        self._borrowings = Borrowings(self._context)
+        self._borrowings = Acquired(self._context)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -110,10 +110,10 @@ class Pool:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
         context = self._context
         context.check_open()
-        context.text(sql, shared=True)
+        context.lookup(sql, shared=True)
         deadline = context.deadline(timeout)
         async with self.acquire(timeout=context.timeout(timeout)) as connection:
-            await connection.executemany(sql, args, timeout=left(deadline))
+            await connection.executemany(sql, args, timeout=remaining(deadline))
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
@@ -200,7 +200,7 @@ class Pool:
         if context.loop is not None and not context.loop.is_closed():
             self._end(self._executor)
 
-    def _end(self, executor: Service) -> None:
+    def _end(self, executor: Executor) -> None:
         self._context.become("closed")
         executor.terminate()
         executor.stop_soon()
@@ -232,7 +232,7 @@ class Pool:
         Nothing is sent. The reason names the way through the database: docs/guard.md.
         """
         self._context.check_open()
-        return self._guarding.explain(self._context.texts.look_up(sql))
+        return self._guarding.explain(self._context.queries.look_up(sql))
 
     @property
     def closed(self) -> bool:
@@ -258,32 +258,32 @@ class Pool:
             await self.open()
         return self
 
-    def _attach(self, executor: Service) -> None:
+    def _attach(self, executor: Executor) -> None:
         """The executor is there: calls reach it from now on."""
         self._executor = executor
         self._borrowings.attach(executor)
         self._guarding.attach(executor)
 
-    def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Statement:
+    def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> StatementRequest:
         context, loop = self._context, get_running_loop()
         if loop is not context.serving:
             context.check_open()
-        text = self._known.get(sql) if sql.__class__ is str else None
-        if text is None:
-            text = context.text(sql, shared=True)
+        query = self._known.get(sql) if sql.__class__ is str else None
+        if query is None:
+            query = context.lookup(sql, shared=True)
         future = self._new_answer(loop)
-        statement = Statement(text, args, want, future)
+        statement = StatementRequest(query, args, want, future)
         if timeout is not None or self.config.command_timeout is not None:
             statement.deadline = context.deadline(timeout)
-        if text.description is not None:
+        if query.description is not None:
             context.encode(statement)
-        elif text.kind is StatementClass.EMPTY:
-            future.set_result(nothing(args, want))
+        elif query.kind is StatementClass.EMPTY:
+            future.set_result(empty_result(args, want))
             return statement
         self._executor.submit(statement)
         return statement
 
-    def _abandon(self, statement: Statement) -> None:
+    def _abandon(self, statement: StatementRequest) -> None:
         self._executor.abandon(statement)
 
     def _leave(self) -> None:

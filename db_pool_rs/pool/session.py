@@ -12,17 +12,17 @@ import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..aio import Answer, Expired, left, until
-from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyLink, Database, Link, Sink, Source
+from ..aio import Expired, ResultFuture, remaining, until
+from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
 from ..errors import ConnectionLost, StatementTimeout
-from ..scheduler.model import Limits, Statement
+from ..scheduler.model import Limits, StatementRequest
 from ..sql import StatementClass
 from .outages import reason_of
 from .queries import Stray, command_text, stray, unshared
 
 if TYPE_CHECKING:
     from ..metrics import PoolMetrics
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
 
 #: How long a CancelRequest may take, connecting included.
 CANCEL_TIMEOUT = 3.0
@@ -31,7 +31,7 @@ _HARMLESS = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
 class Owner(Protocol):
-    """What a session needs of the executor that serves its pool (:class:`~db_pool_rs.pool.executor.Service`)."""
+    """What a session needs of the executor that serves its pool (:class:`~db_pool_rs.pool.executor.Executor`)."""
 
     loop: asyncio.AbstractEventLoop
     limits: Limits
@@ -44,7 +44,7 @@ class Owner(Protocol):
     def abort(self, conn: Any, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more."""
 
-    def executed(self, statements: Sequence[Statement], seconds: float) -> None:
+    def executed(self, statements: Sequence[StatementRequest], seconds: float) -> None:
         """Count statements that were answered together."""
 
 
@@ -72,7 +72,7 @@ class Session:
 
     def __init__(self, executor: Owner, conn: Lent, database: Database) -> None:
         self.conn = conn
-        self.link: Link = conn.link
+        self.link: ServerConnection = conn.link
         self.executor = executor
         self.database = database
         #: Why the connection is gone, if it is.
@@ -85,7 +85,7 @@ class Session:
         self.on_notification: Callable[[int, str, str], None] | None = None
         self.on_lost: Callable[[], None] | None = None
         #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
-        self.prefix: list[str] = []
+        self.pending_commands: list[str] = []
         self.savepoints = 0
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
@@ -94,7 +94,7 @@ class Session:
         self.strays: Stray | None = None
         self.holder: Holder | None = None
         self.last_sql = ""
-        self._answer: Answer[None] | None = None
+        self._answer: ResultFuture[None] | None = None
         self._unanswered: asyncio.Future[None] | None = None
         self._lock = asyncio.Lock()
         self._winding: asyncio.Task[None] | None = None
@@ -102,21 +102,21 @@ class Session:
     # -- how it stands -------------------------------------------------------------------------------------------
 
     @property
-    def quiet(self) -> bool:
+    def is_clean(self) -> bool:
         """Nothing runs, nothing is queued and nothing is left to clean up."""
         open_transaction = self.error is None and self.link.in_transaction()
         return not (self.dirty or self.busy or self._winding or self._lock.locked() or open_transaction)
 
     @property
-    def calm(self) -> bool:
+    def can_send(self) -> bool:
         """Whether a command sent now would be executed at once: nothing is being stopped in the background."""
         return self._winding is None and not self.busy
 
     def in_transaction(self) -> bool:
         """Whether statements sent now run inside a transaction block."""
-        if "ROLLBACK" in self.prefix:
-            return self.prefix[-1] != "ROLLBACK"
-        return bool(self.prefix) or (self.error is None and self.link.in_transaction())
+        if "ROLLBACK" in self.pending_commands:
+            return self.pending_commands[-1] != "ROLLBACK"
+        return bool(self.pending_commands) or (self.error is None and self.link.in_transaction())
 
     def holding(self) -> str:
         """By whom it is held, for messages."""
@@ -124,54 +124,54 @@ class Session:
         held = self.holder
         return f"acquired by task {held.task!r} at {held.site}{sql}" if held is not None else f"the pool's own{sql}"
 
-    def text(self, text: Text) -> Text:
+    def lookup(self, query: Query) -> Query:
         """The pool's text, or, where the same words may mean other tables or types here, one of this call's own."""
         if self.strays is None:
-            return text
+            return query
         if self.strays is Stray.LOCAL and not self.in_transaction():
             self.strays = None
-            return text
-        return unshared(text)
+            return query
+        return unshared(query)
 
-    def note(self, text: Text) -> None:
+    def note(self, query: Query) -> None:
         """This text is about to be run: what it may leave behind."""
-        self.dirty = self.dirty or text.dirties
-        self.last_sql = text.sql
-        if text.kind not in _HARMLESS and self.strays is not Stray.SESSION:
-            self.strays = stray(text.sql) or self.strays
+        self.dirty = self.dirty or query.dirties
+        self.last_sql = query.sql
+        if query.kind not in _HARMLESS and self.strays is not Stray.SESSION:
+            self.strays = stray(query.sql) or self.strays
 
     # -- calls, in their order -----------------------------------------------------------------------------------
 
-    async def run(self, statements: Sequence[Statement], timeout: float | None = None) -> None:
+    async def run(self, statements: Sequence[StatementRequest], timeout: float | None = None) -> None:
         """Run `statements` in one round trip, after the pending commands; raises the first error among them."""
         await self._run(statements, self._deadline(timeout))
 
-    async def describe(self, statement: Statement, timeout: float | None = None) -> None:
+    async def describe(self, statement: StatementRequest, timeout: float | None = None) -> None:
         """Have the database check a statement without running it; raises what is wrong with it."""
         deadline = self._deadline(timeout)
-        if self.prefix:  # the text may depend on what they do
+        if self.pending_commands:  # the text may depend on what they do
             await self._run((), deadline)
         await self._exchange(lambda: self._ask(self.link.describe, statement), deadline)
         self._raise_first((statement,))
 
-    async def copy(self, statement: Statement, stream: Source | Sink, timeout: float | None = None) -> None:
+    async def copy(self, statement: StatementRequest, stream: Source | Sink, timeout: float | None = None) -> None:
         """Run a COPY; raises what the database, or the stream, has raised."""
         deadline = self._deadline(timeout)
-        if self.prefix:
+        if self.pending_commands:
             await self._run((), deadline)
-        await self._exchange(lambda: self._ask(cast(CopyLink, self.link).copy, statement, stream), deadline)
+        await self._exchange(lambda: self._ask(cast(CopyConnection, self.link).copy, statement, stream), deadline)
         self.executor.executed((statement,), self.seconds)
         self._raise_first((statement,))
 
-    async def command(self, *texts: str, timeout: float | None = None) -> str:
+    async def command(self, *queries: str, timeout: float | None = None) -> str:
         """Run commands; the tag of the last."""
-        group = [Statement(command_text(sql, self.database.dialect), (), STATUS, None) for sql in texts]
+        group = [StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None) for sql in queries]
         await self.run(group, timeout)
         return str(group[-1].value)
 
-    def later(self, *texts: str) -> None:
+    def defer(self, *queries: str) -> None:
         """Have commands run before whatever is called next; no caller waits for them now."""
-        self.prefix.extend(texts)
+        self.pending_commands.extend(queries)
 
     async def settle(self) -> None:
         """Wait until everything that was called has ended."""
@@ -183,32 +183,35 @@ class Session:
         """One for all that a call does."""
         return None if timeout is None else self.executor.loop.time() + timeout
 
-    async def _run(self, statements: Sequence[Statement], deadline: float | None) -> None:
+    async def _run(self, statements: Sequence[StatementRequest], deadline: float | None) -> None:
         group = statements
 
-        def start() -> Answer[None]:
+        def start() -> ResultFuture[None]:
             nonlocal group
-            if self.prefix:
+            if self.pending_commands:
                 group = [*self._pending(), *statements]
             return self.start(group)
 
         await self._exchange(start, deadline)
-        if statements and statements[0].text.kind is not StatementClass.CONTROL:
+        if statements and statements[0].query.kind is not StatementClass.CONTROL:
             self.executor.executed(statements, self.seconds)
         self._raise_first(group)
 
-    def _pending(self) -> list[Statement]:
-        commands = [Statement(command_text(sql, self.database.dialect), (), STATUS, None) for sql in self.prefix]
-        self.prefix.clear()
+    def _pending(self) -> list[StatementRequest]:
+        commands = [
+            StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None)
+            for sql in self.pending_commands
+        ]
+        self.pending_commands.clear()
         return commands
 
-    def _raise_first(self, group: Sequence[Statement]) -> None:
+    def _raise_first(self, group: Sequence[StatementRequest]) -> None:
         for statement in group:
             if statement.error is not None:
                 self.executor.metrics.errors += 1
                 raise statement.error
 
-    async def _exchange(self, start: Callable[[], Answer[None]], deadline: float | None) -> None:
+    async def _exchange(self, start: Callable[[], ResultFuture[None]], deadline: float | None) -> None:
         """Wait for the calls that were made earlier, then for what `start` sends."""
         if self._lock.locked():
             await self._enter(deadline)
@@ -231,7 +234,7 @@ class Session:
     async def _enter(self, deadline: float | None) -> None:
         """Wait for the calls that were made earlier."""
         try:
-            await asyncio.wait_for(self._lock.acquire(), left(deadline))
+            await asyncio.wait_for(self._lock.acquire(), remaining(deadline))
         except (asyncio.TimeoutError, TimeoutError):
             raise self._too_late(sent=False) from None
 
@@ -244,7 +247,7 @@ class Session:
 
     async def _wound_up(self, winding: asyncio.Task[None], deadline: float | None) -> None:
         """Wait for it without ever cancelling it."""
-        done, _ = await asyncio.wait((winding,), timeout=left(deadline))
+        done, _ = await asyncio.wait((winding,), timeout=remaining(deadline))
         if not done:
             raise self._too_late(sent=False)
         winding.result()
@@ -281,7 +284,7 @@ class Session:
 
     # -- the link ------------------------------------------------------------------------------------------------
 
-    def start(self, group: Sequence[Statement]) -> Answer[None]:
+    def start(self, group: Sequence[StatementRequest]) -> ResultFuture[None]:
         """Send `group` now, uncounted; the answer comes with the server's, or fails with the loss of the connection.
 
         The user sees to it that one thing runs at a time. Outcomes of the statements are in their ``value`` and
@@ -289,7 +292,7 @@ class Session:
         """
         return self._ask(self.link.start, group)
 
-    def _ask(self, ask: Callable[..., None], *what: Any) -> Answer[None]:
+    def _ask(self, ask: Callable[..., None], *what: Any) -> ResultFuture[None]:
         assert not self.busy, "bug: two groups on one session"
         answer = self.database.answer(self.executor.loop)
         if self.error is not None:

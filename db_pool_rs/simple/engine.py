@@ -29,10 +29,10 @@ class SimpleEngine:
     def pool(self, config: PoolConfig) -> Pool:
         """A pool, not yet opened; ModeUnavailableError if it is for PostgreSQL and psycopg is missing."""
         from ..pool.pool import Pool
-        from .executor import Runner
+        from .executor import PythonExecutor
 
         driver = _driver(config)
-        return Pool(config, driver, partial(Runner, driver))
+        return Pool(config, driver, partial(PythonExecutor, driver))
 
 
 def engine(deployment: DeploymentConfig) -> Engine:
