@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .config import DEFAULT_POOL, load_config, named_pool, pool_config, says_where
+from .config import load_config, named_pool, pool_config
+from .config.deployment import DEFAULT_POOL
 from .config.options import discreet
+from .config.pool import says_where
 from .modes import detect_best_mode, load_engine, pool_defaults, resolve_mode
 
 if TYPE_CHECKING:
     from .abc import Pool
-    from .config import ConfigSource, PoolConfig
+    from .config import PoolConfig
+    from .config.deployment import ConfigSource
     from .facade import DatabasePool
 
 __all__ = ["create_database_pool", "create_pool", "detect_best_mode"]

@@ -20,7 +20,8 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .config import DEFAULT_POOL, load_config, named_pool, pool_config
+from .config import load_config, named_pool, pool_config
+from .config.deployment import DEFAULT_POOL
 from .config.options import discreet
 from .errors import ConfigError, InterfaceError, PoolClosed
 from .metrics import Metrics, PoolStats, measure
@@ -28,7 +29,8 @@ from .modes import load_engine, pool_defaults, resolve_mode
 
 if TYPE_CHECKING:
     from .abc import Connection, Pool
-    from .config import ConfigSource, PoolConfig
+    from .config import PoolConfig
+    from .config.deployment import ConfigSource
     from .record import Record
 
 __all__ = ["DatabasePool"]

@@ -35,7 +35,7 @@ class KernelDriver(PostgresDriver):
     async def connect(self, listener: ConnectionListener) -> KernelConnection:
         """Open a connection; ConnectFailed lists every attempt."""
         pgconn = await connect(self._target, libpq=LIBPQ)
-        return KernelConnection(pgconn, self, listener)  # type: ignore[arg-type]
+        return KernelConnection(pgconn, self, listener, self.block, self.workers)  # type: ignore[arg-type]
 
     def workers(self) -> ThreadPoolExecutor:
         """The threads; started when the first long result comes."""

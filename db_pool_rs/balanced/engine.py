@@ -6,6 +6,7 @@ SQLite has nothing to gain from it (its driver's work is done in C as it is), an
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..conninfo import SqliteConfig
@@ -33,9 +34,11 @@ class BalancedEngine:
 
             return SimpleEngine().pool(config)
         from ..pool.pool import Pool
+        from ..simple.executor import PythonExecutor
         from .driver import KernelDriver
 
-        return Pool(config, KernelDriver(config, self.native_workers))
+        driver = KernelDriver(config, self.native_workers)
+        return Pool(config, driver, partial(PythonExecutor, driver))
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

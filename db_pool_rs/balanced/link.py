@@ -31,7 +31,10 @@ from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
 from .slices import SLICE, SLICE_BYTES, decode, decode_long, is_long
 
 if TYPE_CHECKING:
-    from .driver import KernelDriver
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+
+    from ..drivers.postgres.driver import PostgresDriver
 
 #: Bytes of the largest result from which on libpq's copy of a group's results is freed at once, not by the next group.
 KEPT = 16_384
@@ -40,11 +43,18 @@ KEPT = 16_384
 class KernelConnection(PostgresConnection):
     """A :class:`~db_pool_rs.drivers.base.ServerConnection` over the kernel."""
 
-    def __init__(self, pgconn: PGconn, driver: KernelDriver, listener: ConnectionListener) -> None:
+    def __init__(
+        self,
+        pgconn: PGconn,
+        driver: PostgresDriver,
+        listener: ConnectionListener,
+        block: Any,
+        workers: Callable[[], Executor],
+    ) -> None:
         super().__init__(pgconn, driver, listener)  # type: ignore[arg-type]
-        self._block = driver.block
+        self._block = block
         self._kernel = ffi.gc(lib.dbp_group_new(pgconn.ptr, self._block, SLICE, SLICE_BYTES), lib.dbp_group_free)
-        self._workers = driver.workers
+        self._workers = workers
         self._conn = pgconn
         #: Whether every step is a statement of the group, so that the kernel may keep the results.
         self._plain = False

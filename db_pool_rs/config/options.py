@@ -35,9 +35,24 @@ class Rule:
             raise ConfigError(key, shown(value), self.allowed) from None
 
 
-def option(default: Any, rule: Rule, doc: str) -> Any:
-    """A dataclass field with its rule and documentation."""
-    return field(default=default, metadata={"rule": rule, "doc": doc})
+def option(default: Any, rule: Rule, doc: str, *, limit: str = "", convert: Callable[[Any], Any] | None = None) -> Any:
+    """A dataclass field with its rule and documentation.
+
+    `limit`: the numbers of the scheduler that it sets (:func:`limits_of`), by name and separated by spaces; `convert`
+    makes them of the option's value.
+    """
+    metadata = {"rule": rule, "doc": doc, "limits": limit.split(), "convert": convert}
+    return field(default=default, metadata=metadata)
+
+
+def limits_of(config: Any) -> dict[str, Any]:
+    """The numbers of the scheduler that the options of `config` set, by name."""
+    limits: dict[str, Any] = {}
+    for f in fields(config):
+        names, convert = f.metadata.get("limits", ()), f.metadata.get("convert")
+        value = getattr(config, f.name)
+        limits.update(dict.fromkeys(names, value if convert is None else convert(value)))
+    return limits
 
 
 def rules(config: type) -> dict[str, Rule]:

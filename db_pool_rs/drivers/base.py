@@ -103,7 +103,7 @@ class ServerConnection(Protocol):
 
 
 class CopyConnection(ServerConnection, Protocol):
-    """A link of PostgreSQL, which alone has COPY."""
+    """A link of a database that has COPY."""
 
     def copy(self, statement: StatementRequest, stream: Source | Sink, done: Done) -> None:
         """Run a session's COPY FROM STDIN (`stream` gives the data) or TO STDOUT (it takes them); `done` as in `start`.
@@ -122,6 +122,16 @@ class Database(Protocol):
     breaks_stalls: bool
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
+    #: Whether it has COPY: then its links are :class:`CopyConnection`.
+    copy: bool
+    #: Whether sessions are told things unasked: notifications of channels, and the loss of the connection.
+    notifications: bool
+    #: Whether a group is rolled back as a whole if one of its statements fails.
+    atomic_groups: bool
+    #: Whether sessions have the settings `client_encoding` and `standard_conforming_strings`, which a pool relies on.
+    has_settings: bool
+    #: Whether functions, triggers and the like can hide what a text does: then the guard reads the catalogue.
+    has_catalog: bool
     #: Called when DDL was executed.
     on_altered: Callable[[], None]
     #: What callers await.

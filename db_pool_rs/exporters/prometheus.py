@@ -43,7 +43,9 @@ class Collector(ClientCollector):
 
     def collect(self) -> Iterator[Metric]:
         """Every family at this moment."""
-        yield from map(_metric, families(on_loop(self._loop, self._ask)))
+        now = on_loop(self._loop, self._ask)
+        found = families(now.deployment_mode, now.uptime_seconds, now.memory_usage_mb, now.pools)
+        yield from map(_metric, found)
 
     def describe(self) -> Iterator[Metric]:
         """Nothing, so that to register a collector asks no pool."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..conninfo import SqliteConfig
@@ -28,9 +29,11 @@ class FullEngine:
 
     def pool(self, config: PoolConfig) -> Pool:
         """A pool, not yet opened."""
+        from .executor import RustExecutor
         from .pool import Pool
 
-        return Pool(config, _driver(config), self.threads, self.blocking)
+        driver = _driver(config)
+        return Pool(config, driver, partial(RustExecutor, driver, self.threads, self.blocking))
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

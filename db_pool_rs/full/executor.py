@@ -21,25 +21,23 @@ from ..errors import ConnectionLost, DecodeError, Error
 from ..guard.verdicts import REASONS
 from ..metrics.counters import PoolMetrics
 from ..metrics.histogram import Histogram
-from ..pool.executor import Executor, Experience
-from ..pool.failures import failure
+from ..pool.executor import Executor, Experience, failure
+from ..pool.lifecycle import clean, prepare
 from ..pool.outages import reason_of
 from ..scheduler.model import AcquireRequest, Reason
 from . import options
-from .errors import Loss, lost_error
-from .link import FullLink
+from .link import FullLink, Loss, lost_error
 
 if TYPE_CHECKING:
-    from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
+    from ..pool.context import Context
     from ..scheduler.cost import Query
-    from ..scheduler.model import Limits
     from ..sql import StatementClass
     from .driver import Driver
 
 logger = logging.getLogger("db_pool_rs")
 
-#: How long the engine may take to end. It waits for nobody but its own connections.
+#: How long the engine may take to end. It waits for nothing but its own connections.
 _ENDING = 5.0
 
 
@@ -49,19 +47,18 @@ class RustExecutor(Executor):
     driver: Driver
 
     def __init__(
-        self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop,
-        known: dict[str, Query], threads: int, blocking: int,
-    ) -> None:  # fmt: skip
-        super().__init__(config, driver, limits, loop)
-        self.native = Native(
+        self, driver: Driver, threads: int, blocking: int, context: Context, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        super().__init__(context, driver, loop)
+        config = self.config
+        self.native = driver.native = Native(
             driver.target(),
-            options.limits(limits),
+            options.limits(self.limits),
             options.options(config, driver.question is not None or config.init is not None, self.clean_timeout),
             threads,
             blocking,
             loop,
         )
-        self._known = known
         self._waiters: dict[int, AcquireRequest] = {}
         self._links: dict[int, FullLink] = {}
         self._token = 0
@@ -79,7 +76,7 @@ class RustExecutor(Executor):
     def start(self) -> None:
         """Hear what the engine tells; it has begun."""
         timeout = self.config.command_timeout
-        self.native.attach(self, self.loop.call_soon, self.native.flush, self._known, timeout)
+        self.native.attach(self, self.loop.call_soon, self.native.flush, self.context.queries.known, timeout)
         self._descriptor = self.native.fileno()
         self.loop.add_reader(self._descriptor, self.native.drain)
 
@@ -99,11 +96,11 @@ class RustExecutor(Executor):
         else:
             self.native.abandon(request)
 
-    def release(self, conn: FullLink, healthy: bool) -> None:
+    def release(self, conn: FullLink) -> None:
         """A clean session comes back."""
-        self._users.pop(conn.id, None)
+        self.sessions.pop(conn.id, None)
         if self._links.pop(conn.id, None) is not None:
-            self.native.release(conn.id, healthy)
+            self.native.release(conn.id, True)
 
     def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more."""
@@ -171,10 +168,10 @@ class RustExecutor(Executor):
         """A connection is lent to a waiter."""
         waiter = self._waiters.pop(request, None)
         if waiter is None:
-            self.native.release(conn, True)  # he has gone meanwhile
+            self.native.release(conn, True)  # the caller has gone meanwhile
             return
         link = self._links[conn] = FullLink(conn, self)
-        self.on_lend(link, waiter)
+        self.lend(link, waiter)
 
     def not_lent(self, request: int, error: Exception) -> None:
         """A waiter is refused."""
@@ -199,10 +196,10 @@ class RustExecutor(Executor):
             link.copy_turn(piece)
 
     def notified(self, conn: int, pid: int, channel: str, payload: str) -> None:
-        """A notification for whoever holds the connection."""
-        user = self._users.get(conn)
-        if user is not None and user.on_notification is not None:
-            user.on_notification(pid, channel, payload)
+        """A notification for the holder of the connection."""
+        session = self.sessions.get(conn)
+        if session is not None and session.on_notification is not None:
+            session.on_notification(pid, channel, payload)
 
     def stopped(self, token: int, closed: bool) -> None:
         """A request to stop has ended: the server has closed its connection, or it may still hit what runs next."""
@@ -213,11 +210,11 @@ class RustExecutor(Executor):
 
     def lent_lost(self, conn: int, loss: Loss) -> None:
         """A connection that is lent is gone."""
-        link, user = self._links.pop(conn, None), self._users.pop(conn, None)
+        link, session = self._links.pop(conn, None), self.sessions.pop(conn, None)
         if link is not None:
             link.close()
-        if user is not None:
-            user.lost(lost_error(loss), loss[2] and user.busy)
+        if session is not None:
+            session.lost(lost_error(loss), loss[2] and session.busy)
 
     # -- connections ---------------------------------------------------------------------------------------------
 
@@ -229,7 +226,7 @@ class RustExecutor(Executor):
     async def _greet(self, link: FullLink) -> None:
         refused = round_trip = None
         try:
-            round_trip = await self.prepare(link)
+            round_trip = await prepare(self, link)
         except Exception as error:
             refused = self.not_connected(error)
         self._links.pop(link.id, None)
@@ -258,14 +255,14 @@ class RustExecutor(Executor):
         self.spawn(self._clean_up(link))
 
     async def _clean_up(self, link: FullLink) -> None:
-        clean = True
+        ok = True
         try:
-            await self.in_time(link, self.clean(link, self.use(link)), self.clean_timeout)
+            await self.in_time(link, clean(self, link, self.use(link)), self.clean_timeout)
         except Exception as error:
-            self.last_error, clean = error, False
-        self._users.pop(link.id, None)
+            self.last_error, ok = error, False
+        self.sessions.pop(link.id, None)
         self._links.pop(link.id, None)
-        self.native.cleaned(link.id, clean)
+        self.native.cleaned(link.id, ok)
 
     def needs_password(self, conn: int) -> None:
         """A connection cannot be opened without the password of this moment."""

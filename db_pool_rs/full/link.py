@@ -1,30 +1,65 @@
-"""A connection of the engine's that somebody has to himself: the link under a session."""
+"""A connection of the engine's that one user has: the link under a session, and the caller's part of its COPY."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..drivers.base import CANCEL_UNDER_WAY
+from ..drivers.base import CANCEL_UNDER_WAY, as_piece
 from ..drivers.postgres.dialect import alters_schema
-from ..errors import ArgumentError
-from .copyturns import CopyTurns
+from ..errors import ArgumentError, ConnectionLost, Error, server_error
 
 if TYPE_CHECKING:
+    from db_pool_rs_full import Pool as Native
+
     from ..drivers.base import Done, Sink, Source
     from ..scheduler.model import StatementRequest
-    from .executor import RustExecutor
+    from .driver import Driver
+
+#: A loss as the engine tells it: a message, the server's last words by field, whether something may be executed.
+Loss = tuple[str, Mapping[str, str] | None, bool]
+#: Bytes that are gathered at a time, unless the source makes the engine wait: it then gets what there is.
+PIECE = 1 << 16
+
+
+def lost_error(loss: Loss) -> Error:
+    """The error of a lost connection."""
+    message, fields, sent = loss
+    return ConnectionLost(message, sent=sent) if fields is None else server_error(fields.get, None)
+
+
+class Owner(Protocol):
+    """What a link needs of the executor that has it (:class:`~db_pool_rs.full.executor.RustExecutor`)."""
+
+    driver: Driver
+    loop: asyncio.AbstractEventLoop
+    native: Native
+
+    def expect(self, who: FullLink) -> int:
+        """A number under which the engine's answer will reach `who`."""
+
+    def stop_on(self, link: FullLink) -> asyncio.Future[bool]:
+        """Have the server asked to stop what runs on `link`."""
+
+    def ran(self, token: int, ok: bool, seconds: float, in_transaction: bool, results: list[Any]) -> None:
+        """The statements that were sent under a number are answered."""
+
+    def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
+        """Close a connection that is of no use any more."""
+
+    def altered(self) -> None:
+        """DDL was executed."""
 
 
 class FullLink:
     """A :class:`~db_pool_rs.drivers.base.ServerConnection`, and the connection that it is the link of."""
 
-    def __init__(self, conn: int, runner: RustExecutor) -> None:
+    def __init__(self, conn: int, executor: Owner) -> None:
         self.id = conn
         self.link = self
-        self._runner = runner
+        self._executor = executor
         self._group: Sequence[StatementRequest] = ()
         self._done: Done | None = None
         self._in_transaction = False
@@ -38,11 +73,11 @@ class FullLink:
         """Send `group` and one Sync."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = group, done
-        known = self._runner.driver.known
+        known = self._executor.driver.known
         calls = [(known(one.query), one.args, one.params, one.want) for one in group]
-        token = self._runner.expect(self)
+        token = self._executor.expect(self)
         try:
-            self._runner.native.run(self.id, token, calls)
+            self._executor.native.run(self.id, token, calls)
         except ArgumentError as error:  # of a text that need not be asked about
             group[0].error = error
             self._answer_soon(token, False)
@@ -50,27 +85,27 @@ class FullLink:
     def _answer_soon(self, token: int, ok: bool) -> None:
         """Nothing was asked."""
         results = [(None, one.error) for one in self._group]
-        self._runner.loop.call_soon(self._runner.ran, token, ok, 0.0, self._in_transaction, results)
+        self._executor.loop.call_soon(self._executor.ran, token, ok, 0.0, self._in_transaction, results)
 
     def describe(self, statement: StatementRequest, done: Done) -> None:
         """Have the database check a statement without running it."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
-        token = self._runner.expect(self)
-        if not self._runner.driver.check(self.id, token, statement.query):
+        token = self._executor.expect(self)
+        if not self._executor.driver.check(self.id, token, statement.query):
             self._answer_soon(token, True)
 
     def copy(self, statement: StatementRequest, stream: Source | Sink, done: Done) -> None:
         """Run a COPY, whose data the stream gives or takes."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
-        self._copy = CopyTurns(statement, stream, partial(self._runner.native.feed, self.id), self._stop)
-        self._runner.native.copy(self.id, self._runner.expect(self), statement.query.sql)
+        self._copy = CopyTurns(statement, stream, partial(self._executor.native.feed, self.id), self._stop)
+        self._executor.native.copy(self.id, self._executor.expect(self), statement.query.sql)
 
     def _stop(self) -> asyncio.Future[bool]:
         """The one door for requests to stop what runs: there is one at a time."""
         if self._stopping is None or self._stopping.done():
-            self._stopping = self._runner.stop_on(self)
+            self._stopping = self._executor.stop_on(self)
         return self._stopping
 
     def copy_turn(self, piece: bytes | None) -> None:
@@ -89,7 +124,7 @@ class FullLink:
         if self._done is None:
             return  # the connection was lost meanwhile
         if stopping is not None and not stopping.result():
-            self._runner.abort(self, CANCEL_UNDER_WAY, retire=False)
+            self._executor.abort(self, CANCEL_UNDER_WAY, retire=False)
             return
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction
@@ -102,8 +137,8 @@ class FullLink:
             else:
                 altered = altered or alters_schema(statement.query)
         if ok and altered:
-            self._runner.native.alter()
-            self._runner.altered()
+            self._executor.native.alter()
+            self._executor.altered()
             self._altered = in_transaction  # others see it when it is committed
         done(ok, seconds, 0)
 
@@ -119,7 +154,7 @@ class FullLink:
 
     def told(self, digits: int) -> None:
         """The session's `extra_float_digits`."""
-        self._runner.native.told(self.id, digits > 0)
+        self._executor.native.told(self.id, digits > 0)
 
     def reset_statements(self) -> Sequence[str]:
         """What brings the session back to its initial state."""
@@ -129,7 +164,111 @@ class FullLink:
         """The engine has seen it."""
 
     def close(self) -> None:
-        """Nobody hears of it any more."""
+        """Nothing is told of it any more."""
         if self._copy is not None:
             self._copy.end()
         self._group, self._done, self._copy = (), None, None
+
+
+class CopyTurns:
+    """Answers the engine's questions with `feed`, each once: data, None at their end, False to give up."""
+
+    def __init__(
+        self,
+        statement: StatementRequest,
+        stream: Source | Sink,
+        feed: Callable[[bytes | bool | None], None],
+        cancel: Callable[[], object],
+    ) -> None:
+        self._statement = statement
+        self._stream = stream
+        self._feed = feed
+        self._cancel = cancel
+        self._loop = asyncio.get_running_loop()
+        self._asked = self._stopped = False
+        #: What the caller's source gives, or its sink takes, at the moment.
+        self._task: asyncio.Task[None] | None = None
+        #: What the source has given and the engine has not; whether the source has ended, and with which last answer.
+        self._data = bytearray()
+        self._room = asyncio.Event()
+        self._drawn = False
+        self._last: bool | None = None
+        self._giving: asyncio.Handle | None = None
+
+    def turn(self, piece: bytes | None) -> None:
+        """The engine asks for a piece of the data, or gives one."""
+        if self._stopped:
+            self._feed(False)
+            return
+        self._asked = True
+        if callable(self._stream):
+            self._task = self._loop.create_task(self._take(self._stream, piece or b""))
+        elif self._task is None:
+            self._task = self._loop.create_task(self._draw(self._stream))
+        else:
+            self._give()
+
+    def stop(self) -> None:
+        """No caller waits for the COPY any more: what was asked, and what will be, is answered by giving up."""
+        asked = self._asked
+        self.end()
+        if asked:
+            self._feed(False)
+
+    def end(self) -> asyncio.Task[None] | None:
+        """The COPY is over: nothing is answered any more. The caller's part, if it has not ended yet."""
+        self._asked, self._stopped = False, True
+        if self._task is None or self._task.done():
+            return None
+        self._task.cancel()
+        return self._task
+
+    async def _take(self, sink: Sink, piece: bytes) -> None:
+        answer: bytes | bool = False
+        try:
+            await sink(piece)
+            answer = b""
+        except asyncio.CancelledError:
+            pass
+        except Exception as error:
+            if not self._stopped:
+                self._statement.error = error
+                self._cancel()  # else all the rest would be read for nothing
+        self._answer(answer)
+
+    async def _draw(self, source: Source) -> None:
+        """Take pieces together: the engine lives on another thread, so that each answer has its price."""
+        try:
+            while True:
+                piece = as_piece(await source.__anext__())
+                self._data += piece
+                if self._asked and self._giving is None:
+                    self._giving = self._loop.call_soon(self._give)  # with what else the source has by then
+                while len(self._data) >= PIECE:
+                    self._room.clear()
+                    await self._room.wait()
+        except StopAsyncIteration:
+            pass
+        except asyncio.CancelledError:
+            self._last = False
+        except Exception as error:
+            self._last = False
+            if not self._stopped:
+                self._statement.error = error
+        self._drawn = True
+        self._give()
+
+    def _give(self) -> None:
+        """Answer with what there is, if there is something."""
+        self._giving = None
+        if self._drawn and (self._last is False or not self._data):
+            self._answer(self._last)
+        elif self._data and self._asked:
+            data, self._data = bytes(self._data), bytearray()
+            self._room.set()
+            self._answer(data)
+
+    def _answer(self, answer: bytes | bool | None) -> None:
+        if self._asked:
+            self._asked = False
+            self._feed(answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..conninfo import ConnectConfig
@@ -66,18 +67,9 @@ def _refuse(known: ConnectConfig) -> None:
 
 
 def limits(known: Limits) -> dict[str, Any]:
-    """The numbers of the rules."""
-    names = (
-        "min_size", "max_size", "max_waiting", "acquire_timeout", "idle_timeout", "group_max", "group_time", "stall",
-        "lane_wait", "write_lane_wait", "read_lanes", "max_write_lanes", "breaks_stalls", "retry_reads",
-    )  # fmt: skip
-    cost = known.cost
-    return {
-        **{name: getattr(known, name) for name in names},
-        "fast_time": cost.fast_time,
-        "fast_bytes": float(cost.fast_bytes),
-        "peak_time": cost.peak_time,
-    }
+    """The numbers of the rules, by name; the engine takes those that it does not set itself."""
+    numbers = asdict(known)
+    return {**numbers.pop("cost"), **numbers}
 
 
 def options(config: PoolConfig, greets: bool, clean_timeout: float | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import ROWS, STATUS
 from ..pool import pool as specification
-from ..pool.queries import empty_result, limits_for
+from ..pool.queries import empty_result
 from ..record import Record, Status
 from ..sql import StatementClass
 from .executor import RustExecutor
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
 
     from ..config import PoolConfig
+    from ..pool.context import Context
     from ..pool.executor import Executor
-    from ..scheduler.cost import Query
     from .driver import Driver
 
 
@@ -32,12 +32,15 @@ def _not_open(*call: object) -> None:
 class Pool(specification.Pool):
     """A :class:`~db_pool_rs.pool.pool.Pool` whose rules and connections are the engine's."""
 
-    _driver: Driver
     _native: Native
 
-    def __init__(self, config: PoolConfig, driver: Driver, threads: int, blocking: int) -> None:
-        super().__init__(config, driver)
-        self._threads = (threads, blocking)
+    def __init__(
+        self,
+        config: PoolConfig,
+        driver: Driver,
+        executor: Callable[[Context, asyncio.AbstractEventLoop], RustExecutor],
+    ) -> None:
+        super().__init__(config, driver, executor)
         #: The short way into the engine; None where there is something to look at first (see `_call`).
         self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout
@@ -82,33 +85,24 @@ class Pool(specification.Pool):
             raise
         return status
 
-    def lookup(self, sql: str, *, shared: bool = False) -> Query:
-        """What is known of an SQL text. A new one is told to the engine, which is there once the pool is open."""
-        if self._runner is None:
-            self.check()
-        return super().lookup(sql, shared=shared)
-
-    def mark_forked(self) -> None:
-        """This is a child process: the connections belong to the parent."""
-        super().mark_forked()
-        self._run_known = _not_open  # it may be in the middle of a turn of the engine's
-
     # -- inner workings ------------------------------------------------------------------------------------------
 
-    def _service(self, loop: asyncio.AbstractEventLoop) -> Executor:
-        limits = limits_for(self.config, self._driver)
-        runner = RustExecutor(self.config, self._driver, limits, loop, self._known, *self._threads)
-        self._native = self._driver.native = runner.native
-        self._run_known = runner.native.run_known
-        return runner
+    def _attach(self, executor: Executor) -> None:
+        assert isinstance(executor, RustExecutor)
+        self._native, self._run_known = executor.native, executor.native.run_known
+        super()._attach(executor)
+
+    def _leave(self) -> None:
+        super()._leave()
+        self._run_known = _not_open  # it may be in the middle of a turn of the engine's
 
     def _call(
         self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None
     ) -> ResultFuture | asyncio.Future[Any]:
         """Hand over a statement that is looked at first; what it returns is awaited by the caller alone."""
-        if self._state != "open" or get_running_loop() is not self._loop:
-            self._open_runner()
-        seconds = self._time if timeout is None else self.timeout(timeout)
+        context = self._context
+        context.check_open()
+        seconds = self._time if timeout is None else context.timeout(timeout)
         answer = self._native.submit(sql, args, want, seconds)
         return self._first_call(sql, args, want, seconds) if answer is None else answer
 
@@ -116,7 +110,7 @@ class Pool(specification.Pool):
         self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
     ) -> ResultFuture | asyncio.Future[Any]:
         """A text that was not met before."""
-        query = self.lookup(sql, shared=True)
+        query = self._context.lookup(sql, shared=True)
         answer = self._native.submit(query.sql, args, want, seconds)
         if answer is not None:
             return answer

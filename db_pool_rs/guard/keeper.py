@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Coroutine
 from functools import cache
 from itertools import count
 from time import monotonic
@@ -66,6 +66,9 @@ def parameters() -> tuple[str]:
 class Host(Protocol):
     """What the keeper needs of its pool."""
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` on the pool's account."""
+
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Any]:
         """Run a statement."""
 
@@ -85,9 +88,10 @@ class Host(Protocol):
 class Keeper:
     """Keeps `verdicts.found` in step with the database."""
 
-    def __init__(self, config: PoolConfig, verdicts: Verdicts, host: Host) -> None:
+    _host: Host
+
+    def __init__(self, config: PoolConfig, verdicts: Verdicts) -> None:
         self._verdicts = verdicts
-        self._host = host
         self._refresh = config.guard_refresh
         self._shared = config.shared_functions
         self._task: asyncio.Task[None] | None = None
@@ -97,10 +101,14 @@ class Keeper:
         self._fingerprint: str | None = None
         self._told = False
 
-    def start(self, spawn: Callable[[Any], asyncio.Task[None]]) -> None:
-        """Begin; once, when there is a text that the guard decides about."""
+    def attach(self, host: Host) -> None:
+        """The pool is being opened: from now on the catalogue can be read."""
+        self._host = host
+
+    def want(self) -> None:
+        """There is a text that the guard decides about: begin, if that has not happened yet."""
         if self._task is None and self._verdicts.needed:
-            self._task = spawn(self._run())
+            self._task = self._host.spawn(self._run())
 
     def stop(self) -> None:
         """The pool is closing."""

@@ -76,13 +76,13 @@ class Explanation:
 class Verdicts:
     """Judges texts for one pool. `found` is None until the catalogue was read."""
 
-    def __init__(self, config: PoolConfig, dialect: str) -> None:
+    def __init__(self, config: PoolConfig, has_catalog: bool) -> None:
         self.found: Findings | None = None
         #: Why it was not.
         self.unread = "the catalogue has not been read yet"
         #: Transactions are of an isolation in which statements of a group would share a snapshot.
         self.isolated = False
-        self.needed = dialect == "postgresql" and config.pipelining != "off"
+        self.needed = has_catalog and config.pipelining != "off"
         self._alone = frozenset(name.rpartition(".")[2].strip('"') for name in config.alone_functions)
         self._pipelining = config.pipelining
 

@@ -1,5 +1,7 @@
 """What a pool measures: counters and histograms while it works (:mod:`.counters`), snapshots of them (:mod:`.stats`).
 
+:mod:`.process` adds the figures of the process, :mod:`.prometheus` writes all of them for a scraper.
+
 Names are imported when they are first used: a pool that is never asked for figures does not load the snapshots.
 """
 
@@ -11,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .counters import PoolMetrics
     from .histogram import Histogram, HistogramSummary, SlidingRate
-    from .stats import Metrics, PoolGauges, PoolStats, measure, resident_memory_mb
+    from .process import Metrics, measure, resident_memory_mb
+    from .stats import PoolGauges, PoolStats
 
 __all__ = [
     "Histogram",
@@ -29,6 +32,9 @@ __all__ = [
 _HOMES = {
     "Histogram": "histogram",
     "HistogramSummary": "histogram",
+    "Metrics": "process",
+    "measure": "process",
+    "resident_memory_mb": "process",
     "PoolMetrics": "counters",
     "SlidingRate": "histogram",
 }

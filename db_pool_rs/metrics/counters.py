@@ -1,14 +1,14 @@
-"""What a pool counts as it works. What it tells of that is in :mod:`.metrics`, which is imported when it is asked."""
+"""What a pool counts as it works. What it tells of that is in :mod:`.stats`, which is imported when it is asked."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from .histogram import Histogram, SlidingRate
 
 if TYPE_CHECKING:
-    from . import PoolGauges, PoolStats
+    from .stats import PoolGauges, PoolStats
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,25 +39,20 @@ class PoolMetrics:
     def snapshot(self, gauges: PoolGauges, now: float) -> PoolStats:
         """Everything at this moment; `now` is the clock that was passed to `rate.add`."""
         from ..guard.verdicts import REASONS
-        from . import PoolStats
+        from .stats import PoolStats
 
+        figures: dict[str, Any] = {}
+        for one in fields(PoolStats):
+            kind = one.metadata.get("kind")
+            if kind == "counter":
+                figures[one.name] = getattr(self, one.name)
+            elif kind == "histogram":
+                divisor = one.metadata["divisor"]
+                measured: Histogram = getattr(self, one.metadata["of"])
+                figures[one.name] = measured.summary(scale=divisor, whole=divisor == 1.0)
         return PoolStats(
             **gauges,
-            statements=self.statements,
-            errors=self.errors,
-            groups=self.groups,
-            broken_up=self.broken_up,
-            resent=self.resent,
-            cancelled=self.cancelled,
-            timeouts=self.timeouts,
-            connects=self.connects,
-            connect_failures=self.connect_failures,
-            lost=self.lost,
-            acquired=self.acquired,
+            **figures,
             ran_alone={reason: self.alone.get(reason, 0) for reason in REASONS},
             queries_per_second=self.rate.rate(now),
-            group_size=self.group_size.summary(whole=True),
-            wait_ms=self.wait.summary(scale=1000.0),
-            run_ms=self.run.summary(scale=1000.0),
-            hold_ms=self.hold.summary(scale=1000.0),
         )

@@ -1,4 +1,4 @@
-"""Measuring instruments that cost almost nothing: a latency histogram and a sliding rate.
+"""Measuring instruments that cost almost nothing, a latency histogram and a sliding rate, and what is said of them.
 
 Both hold preallocated integers only, so a pool that answers 100,000 statements a second neither allocates nor
 sorts to know its percentiles. Neither reads a clock: the time is passed in, and tests run in virtual time. They are
@@ -11,12 +11,11 @@ the last one; count, total and maximum are exact for both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
 from math import ceil, floor, log2
-
-from .fields import Fields
+from typing import Any
 
 LOWEST = 1e-6
 HIGHEST = 3600.0
@@ -25,6 +24,37 @@ RESOLUTION = 2.0 ** (1 / 12)
 _PER_OCTAVE = 12.0
 _OFFSET = 1.0 - log2(LOWEST) * _PER_OCTAVE  # LOWEST falls on the lower edge of bucket 1; bucket 0 holds what is below
 _LAST = int(log2(HIGHEST) * _PER_OCTAVE + _OFFSET) + 1
+
+
+class Fields(Mapping[str, Any]):
+    """Mix-in for a frozen dataclass: its fields, in the order of declaration, as a read-only mapping.
+
+    `stats.size` and `stats["size"]` are the same: people read attributes, exporters walk over whatever there is.
+    """
+
+    __slots__ = ()
+    __dataclass_fields__: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.__dataclass_fields__:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__dataclass_fields__)
+
+    def __len__(self) -> int:
+        return len(self.__dataclass_fields__)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts all the way down, ready for `json.dumps`."""
+        return {name: _plain(value) for name, value in self.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,46 +7,25 @@ statements that ran alone `reason`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .stats import PoolStats
 
 if TYPE_CHECKING:
-    from . import Metrics, PoolStats
     from .histogram import HistogramSummary
 
-#: What Content-Type says.
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-#: Field of PoolStats: name without prefix and `_total`, help.
-COUNTERS = {
-    "statements": ("statements", "Statements that were answered, with or without success."),
-    "errors": ("errors", "Statements that were answered with an error."),
-    "groups": ("groups", "Groups of statements that were sent."),
-    "broken_up": ("broken_up_groups", "Groups that were rolled back and sent again statement by statement."),
-    "resent": ("resent_statements", "Statements of groups that were broken up."),
-    "cancelled": ("cancelled_calls", "Calls that their callers gave up."),
-    "timeouts": ("timeouts", "Calls that a deadline ended."),
-    "connects": ("connects", "Connections that were opened."),
-    "connect_failures": ("connect_failures", "Attempts to connect that failed."),
-    "lost": ("lost_connections", "Connections that ended while they were in use."),
-    "acquired": ("acquired_sessions", "Sessions that were lent."),
-}
-GAUGES = {
-    "waiting": ("waiting_calls", "Calls in the queue."),
-    "in_flight": ("statements_in_flight", "Statements that were sent and are not answered."),
-    "min_size": ("connections_min", "Connections kept open when nothing is going on."),
-    "max_size": ("connections_max", "The most connections that the server ever sees."),
-    "healthy": ("healthy", "0 after a failed connect until one succeeds, else 1."),
-}
-#: States of a connection: of each, how many there are. Together they are the pool's size, but for those being closed.
-STATES = {"idle": "idle", "lanes": "lane", "alone": "alone", "sessions": "session", "opening": "opening"}
-#: Name, help, and what its values have to be divided by to be in the unit that the name says.
-HISTOGRAMS = {
-    "wait_ms": ("wait_seconds", "From the call until the statement was sent, or the session was lent.", 1000.0),
-    "run_ms": ("run_seconds", "From sending a statement until its answer.", 1000.0),
-    "hold_ms": ("hold_seconds", "How long sessions were held.", 1000.0),
-    "group_size": ("group_size", "Statements in a group.", 1.0),
-}
+def _of_kind(kind: str) -> dict[str, Mapping[str, Any]]:
+    """The fields of PoolStats of a kind, with what they are called outside, their help and their divisor."""
+    return {one.name: one.metadata for one in fields(PoolStats) if one.metadata.get("kind") == kind}
+
+
+COUNTERS = _of_kind("counter")
+GAUGES = _of_kind("gauge")
+HISTOGRAMS = _of_kind("histogram")
+STATES = _of_kind("state")
 
 
 class Sample(NamedTuple):
@@ -66,35 +45,37 @@ class Family(NamedTuple):
     samples: list[Sample]
 
 
-def exposition(metrics: Metrics) -> str:
+def exposition(mode: str, uptime_seconds: float, memory_mb: float, pools: Mapping[str, PoolStats]) -> str:
     """The text of a scrape; it ends with a newline."""
-    return "".join(f"{line}\n" for family in families(metrics) for line in _lines(family))
+    found = families(mode, uptime_seconds, memory_mb, pools)
+    return "".join(f"{line}\n" for family in found for line in _lines(family))
 
 
-def families(metrics: Metrics) -> Iterator[Family]:
+def families(mode: str, uptime_seconds: float, memory_mb: float, pools: Mapping[str, PoolStats]) -> Iterator[Family]:
     """Every family, those of the process first."""
-    mode = {"mode": metrics.deployment_mode}
-    uptime, memory = metrics.uptime_seconds, metrics.memory_usage_mb * 2**20
-    yield Family("db_pool_uptime_seconds", "gauge", "Age of the DatabasePool.", [Sample("", mode, uptime)])
-    yield Family("db_pool_resident_memory_bytes", "gauge", "Of the process.", [Sample("", mode, memory)])
-    labelled = [({"pool": name, **mode}, stats) for name, stats in metrics.pools.items()]
-    for field, (name, doc) in COUNTERS.items():
-        yield Family(f"db_pool_{name}_total", "counter", doc, [Sample("", of, s[field]) for of, s in labelled])
-    for field, (name, doc) in GAUGES.items():
-        yield Family(f"db_pool_{name}", "gauge", doc, [Sample("", of, float(s[field])) for of, s in labelled])
-    alone = [sample for of, stats in labelled for sample in _by_reason(of, stats)]
+    of = {"mode": mode}
+    yield Family("db_pool_uptime_seconds", "gauge", "Age of the DatabasePool.", [Sample("", of, uptime_seconds)])
+    yield Family("db_pool_resident_memory_bytes", "gauge", "Of the process.", [Sample("", of, memory_mb * 2**20)])
+    labelled = [({"pool": name, **of}, stats) for name, stats in pools.items()]
+    for field, its in COUNTERS.items():
+        samples = [Sample("", labels, stats[field]) for labels, stats in labelled]
+        yield Family(f"db_pool_{its['name']}_total", "counter", its["help"], samples)
+    for field, its in GAUGES.items():
+        samples = [Sample("", labels, float(stats[field])) for labels, stats in labelled]
+        yield Family(f"db_pool_{its['name']}", "gauge", its["help"], samples)
+    alone = [sample for labels, stats in labelled for sample in _by_reason(labels, stats)]
     doc = "Statements that ran on a connection of their own, by the reason."
     yield Family("db_pool_ran_alone_total", "counter", doc, alone)
-    states = [sample for of, stats in labelled for sample in _by_state(of, stats)]
+    states = [sample for labels, stats in labelled for sample in _by_state(labels, stats)]
     yield Family("db_pool_connections", "gauge", "Connections by what they are doing.", states)
-    for field, (name, doc, divisor) in HISTOGRAMS.items():
-        values = [sample for of, stats in labelled for sample in _buckets(of, stats[field], divisor)]
-        yield Family(f"db_pool_{name}", "histogram", doc, values)
+    for field, its in HISTOGRAMS.items():
+        samples = [s for labels, stats in labelled for s in _buckets(labels, stats[field], its["divisor"])]
+        yield Family(f"db_pool_{its['name']}", "histogram", its["help"], samples)
 
 
 def _by_state(labels: dict[str, str], stats: PoolStats) -> Iterator[Sample]:
-    for field, state in STATES.items():
-        yield Sample("", {**labels, "state": state}, stats[field])
+    for field, its in STATES.items():
+        yield Sample("", {**labels, "state": its["state"]}, stats[field])
 
 
 def _by_reason(labels: dict[str, str], stats: PoolStats) -> Iterator[Sample]:

@@ -1,10 +1,11 @@
-"""What a pool measures about itself, and how it tells.
+"""What a pool measures about itself, and how it tells: each figure is declared here, once.
 
     PoolMetrics   mutable counters and histograms that one pool holds and updates as it works
     PoolGauges    how things stand at this moment (sizes, queues), filled in by the pool
     PoolStats     gauges + counters + histogram summaries: the frozen answer of `pool.stats()`
     Metrics       the answer of `DatabasePool.get_metrics()`: process figures and the PoolStats of every pool
 
+The metadata of a field say what exporters call it, and make the snapshots; PoolMetrics has a field of the same name.
 The frozen ones work as attributes and as mappings (`stats.wait_ms.p99`, `stats["wait_ms"]["p99"]`), and `to_dict()`
 gives plain dicts. Every number is measured, none is estimated. Times are milliseconds where a name ends in `_ms`,
 seconds elsewhere; memory is in MiB (2 ** 20 bytes) and is what the process holds resident, the interpreter included.
@@ -12,12 +13,31 @@ seconds elsewhere; memory is in MiB (2 ** 20 bytes) and is what the process hold
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
-from .fields import Fields
-from .histogram import HistogramSummary
+from .histogram import Fields, HistogramSummary
+
+
+def _counter(name: str, help: str) -> Any:
+    """A figure that only grows; `name` as exporters have it, without prefix and `_total`."""
+    return field(metadata={"kind": "counter", "name": name, "help": help})
+
+
+def _gauge(default: Any, name: str, help: str) -> Any:
+    """How something stands."""
+    return field(default=default, metadata={"kind": "gauge", "name": name, "help": help})
+
+
+def _state(state: str) -> Any:
+    """How many connections are in a state; together they are the pool's size, but for those being closed."""
+    return field(default=0, metadata={"kind": "state", "state": state})
+
+
+def _histogram(of: str, name: str, help: str, divisor: float) -> Any:
+    """The summary of PoolMetrics' histogram `of`; divided by `divisor` its values are in the unit that `name` says."""
+    return field(metadata={"kind": "histogram", "of": of, "name": name, "help": help, "divisor": divisor})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +51,17 @@ class PoolGauges(Fields):
     """
 
     size: int = 0
-    idle: int = 0
+    idle: int = _state("idle")
     busy: int = 0
-    opening: int = 0
-    lanes: int = 0
-    alone: int = 0
-    sessions: int = 0
-    waiting: int = 0
-    in_flight: int = 0
-    min_size: int = 0
-    max_size: int = 0
-    healthy: bool = True
+    opening: int = _state("opening")
+    lanes: int = _state("lane")
+    alone: int = _state("alone")
+    sessions: int = _state("session")
+    waiting: int = _gauge(0, "waiting_calls", "Calls in the queue.")
+    in_flight: int = _gauge(0, "statements_in_flight", "Statements that were sent and are not answered.")
+    min_size: int = _gauge(0, "connections_min", "Connections kept open when nothing is going on.")
+    max_size: int = _gauge(0, "connections_max", "The most connections that the server ever sees.")
+    healthy: bool = _gauge(True, "healthy", "0 after a failed connect until one succeeds, else 1.")
     last_error: str | None = None
     generation: int = 0
 
@@ -60,97 +80,24 @@ class PoolStats(PoolGauges):
     held. queries_per_second: over the last ten seconds.
     """
 
-    statements: int
-    errors: int
-    groups: int
-    broken_up: int
-    resent: int
-    cancelled: int
-    timeouts: int
-    connects: int
-    connect_failures: int
-    lost: int
-    acquired: int
+    statements: int = _counter("statements", "Statements that were answered, with or without success.")
+    errors: int = _counter("errors", "Statements that were answered with an error.")
+    groups: int = _counter("groups", "Groups of statements that were sent.")
+    broken_up: int = _counter("broken_up_groups", "Groups that were rolled back and sent again statement by statement.")
+    resent: int = _counter("resent_statements", "Statements of groups that were broken up.")
+    cancelled: int = _counter("cancelled_calls", "Calls that their callers gave up.")
+    timeouts: int = _counter("timeouts", "Calls that a deadline ended.")
+    connects: int = _counter("connects", "Connections that were opened.")
+    connect_failures: int = _counter("connect_failures", "Attempts to connect that failed.")
+    lost: int = _counter("lost_connections", "Connections that ended while they were in use.")
+    acquired: int = _counter("acquired_sessions", "Sessions that were lent.")
     ran_alone: Mapping[str, int]
     queries_per_second: float
-    group_size: HistogramSummary
-    wait_ms: HistogramSummary
-    run_ms: HistogramSummary
-    hold_ms: HistogramSummary
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics(Fields):
-    """The figures of a DatabasePool: its mode, statements per second over all pools, resident MiB, age in seconds."""
-
-    deployment_mode: str
-    queries_per_second: float
-    memory_usage_mb: float
-    uptime_seconds: float
-    pools: Mapping[str, PoolStats]
-
-    def prometheus(self) -> str:
-        """Everything in Prometheus' text format, with the labels `pool` and `mode`; see docs/metrics.md."""
-        from .prometheus import exposition
-
-        return exposition(self)
-
-
-def measure(deployment_mode: str, pools: Mapping[str, PoolStats], uptime_seconds: float) -> Metrics:
-    """Metrics of this process and of these pools; the rate is the sum of theirs.
-
-    `DatabasePool.get_metrics` makes them of its own pools; this is for one that `create_pool` made:
-    `measure("simple", {"main": pool.stats()}, uptime).prometheus()`.
-    """
-    return Metrics(
-        deployment_mode=deployment_mode,
-        queries_per_second=sum(stats.queries_per_second for stats in pools.values()),
-        memory_usage_mb=resident_memory_mb(),
-        uptime_seconds=uptime_seconds,
-        pools=dict(pools),
+    group_size: HistogramSummary = _histogram("group_size", "group_size", "Statements in a group.", 1.0)  # noqa: RUF009
+    wait_ms: HistogramSummary = _histogram(  # noqa: RUF009 -- a dataclass field, as above and below
+        "wait", "wait_seconds", "From the call until the statement was sent, or the session was lent.", 1000.0
     )
-
-
-def resident_memory_mb() -> float:
-    """Resident memory of this process in MiB.
-
-    Read from /proc where there is one, from psapi on Windows; elsewhere (macOS, BSD) the kernel tells only the peak.
-    """
-    return _resident_bytes() / 2**20
-
-
-def peak_to_bytes(ru_maxrss: int, platform: str) -> int:
-    """`getrusage` counts in bytes on macOS and in KiB everywhere else."""
-    return ru_maxrss if platform == "darwin" else ru_maxrss * 1024
-
-
-if sys.platform == "win32":
-
-    def _resident_bytes() -> int:
-        import ctypes
-        from ctypes import wintypes
-
-        class Counters(ctypes.Structure):
-            _fields_ = (
-                ("cb", wintypes.DWORD),
-                ("PageFaultCount", wintypes.DWORD),
-                ("PeakWorkingSetSize", ctypes.c_size_t),
-                ("WorkingSetSize", ctypes.c_size_t),
-                ("unused", ctypes.c_size_t * 6),
-            )
-
-        counters = Counters(cb=ctypes.sizeof(Counters))
-        process = ctypes.c_void_p(-1)  # the pseudo handle of the current process
-        ctypes.WinDLL("psapi").GetProcessMemoryInfo(process, ctypes.byref(counters), counters.cb)
-        return int(counters.WorkingSetSize)
-
-else:
-
-    def _resident_bytes(statm: str = "/proc/self/statm") -> int:
-        import resource
-
-        try:
-            with open(statm, "rb") as file:
-                return int(file.read().split()[1]) * resource.getpagesize()
-        except OSError:
-            return peak_to_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sys.platform)
+    run_ms: HistogramSummary = _histogram(  # noqa: RUF009
+        "run", "run_seconds", "From sending a statement until its answer.", 1000.0
+    )
+    hold_ms: HistogramSummary = _histogram("hold", "hold_seconds", "How long sessions were held.", 1000.0)  # noqa: RUF009

@@ -34,7 +34,7 @@ from .selection import Candidate, Decision, Rejected, exclusions, select
 
 if TYPE_CHECKING:
     from ..abc import Engine
-    from ..config import ConfigSource
+    from ..config.deployment import ConfigSource
 
 __all__ = [
     "MODES",

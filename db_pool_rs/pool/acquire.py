@@ -1,9 +1,10 @@
-"""Who holds connections: lending, giving back, and what is told about it."""
+"""Connections that callers hold: acquiring them, releasing them, and what the log is told of those that are kept."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Generator
 from types import TracebackType
@@ -12,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 from ..aio import Expired
 from ..errors import InterfaceError
 from ..scheduler.model import AcquireRequest
-from .exclusive import Exclusive
+from .lease import Lease
+from .lifecycle import call_with, clean
 from .outages import reason_of
-from .session import Session
+from .session import Holder, Session
 
 if TYPE_CHECKING:
     from .connection import Connection, Transaction
-    from .executor import Executor, Lent
-    from .pool import Pool
+    from .context import Context
+    from .executor import Executor
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -27,27 +29,27 @@ logger = logging.getLogger("db_pool_rs")
 class Acquire:
     """The answer of ``pool.acquire()``: ``await`` it, or use it with ``async with``."""
 
-    __slots__ = ("_connection", "_pool", "_site", "_timeout")
+    __slots__ = ("_borrowings", "_connection", "_site", "_timeout")
 
-    def __init__(self, pool: Pool, timeout: float | None, site: str) -> None:
-        self._pool = pool
+    def __init__(self, borrowings: Acquired, timeout: float | None) -> None:
+        self._borrowings = borrowings
         self._timeout = timeout
-        self._site = site
+        self._site = _site()
         self._connection: Connection | None = None
 
     def __await__(self) -> Generator[Any, None, Connection]:
-        return self._pool.borrow(self._timeout, self._site).__await__()
+        return self._borrowings.borrow(self._timeout, self._site).__await__()
 
     async def __aenter__(self) -> Connection:
         if self._connection is not None:
             raise InterfaceError("this acquire() is in use already; call acquire() again")
-        self._connection = await self._pool.borrow(self._timeout, self._site)
+        self._connection = await self._borrowings.borrow(self._timeout, self._site)
         return self._connection
 
     async def __aexit__(self, *exc: object) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await self._pool.release(connection)
+            self._borrowings.release(connection)
 
 
 class PoolTransaction:
@@ -78,136 +80,121 @@ class PoolTransaction:
             await self._acquire.__aexit__()
 
 
-class Holder:
-    """One borrowed connection, for messages."""
-
-    __slots__ = ("session", "since", "site", "task", "warning")
-
-    def __init__(self, session: Session, site: str, task: str, since: float) -> None:
-        self.session = session
-        self.site = site
-        self.task = task
-        self.since = since
-        self.warning: asyncio.TimerHandle | None = None
-
-    def __str__(self) -> str:
-        sql = f", last statement: {self.session.last_sql[:200]}" if self.session.last_sql else ""
-        return f"acquired by task {self.task!r} at {self.site}{sql}"
-
-
 class Acquired:
-    """The sessions that a pool has lent."""
+    """Acquires sessions for the callers of one pool, and releases them."""
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
-        self._runner: Executor
-        self._held: dict[int, Holder] = {}
+    _executor: Executor
 
-    def attach(self, runner: Executor) -> None:
-        """The pool is opened: lend for this runner."""
-        self._runner = runner
-        runner.on_lend = self._lend
-        runner.holders = self.holders
-        if self._pool.config.init is not None:
-            runner.on_init = self._initialise
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._pid = os.getpid()
 
-    def site(self) -> str:
-        """file:line of the code outside this package that is calling."""
-        frame = sys._getframe(1)
-        while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("db_pool_rs", "contextlib")):
-            frame = frame.f_back
-        return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    def attach(self, executor: Executor) -> None:
+        """The pool is being opened: acquire from this executor."""
+        self._executor = executor
 
-    def holders(self) -> tuple[str, ...]:
-        """A line for each connection in use: who, where, how long, last statement."""
-        now = self._runner.loop.time()
-        lines = [f"{now - held.since:.1f} s: {held}" for held in self._held.values()]
-        lines += [f"{seconds:.1f} s: running {sql[:200]}" for seconds, sql in self._runner.running()]
-        return tuple(lines)
+    async def borrow(self, timeout: float | None, site: str) -> Connection:
+        """Wait for a session; see :class:`Acquire`."""
+        self._context.check_open()
+        from .connection import Connection  # with cursors, COPY and listeners: not before one is acquired
 
-    def hold(self, session: Session, site: str, waiter: AcquireRequest) -> None:
+        context, executor = self._context, self._executor
+        if timeout is None:
+            deadline: float | None = executor.loop.time() + context.config.acquire_timeout
+        else:
+            deadline = context.deadline(timeout)
+        waiter = AcquireRequest(executor.loop.create_future(), deadline)
+        executor.acquire(waiter)
+        try:
+            session: Session = await waiter.future
+        except asyncio.CancelledError:
+            if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
+                self._give_back(waiter.future.result())
+            else:
+                executor.abandon(waiter)
+            raise
+        self._hold(session, site, waiter)
+        return Connection(Lease(context, session, self._reclaim))
+
+    def _hold(self, session: Session, site: str, waiter: AcquireRequest) -> None:
         """A session was handed over: remember by whom."""
-        now = self._runner.loop.time()
+        executor = self._executor
+        now = executor.loop.time()
         task = asyncio.current_task()
-        held = Holder(session, site, task.get_name() if task else "?", now)
-        session.holding = held
-        self._held[session.conn.id] = held
-        self._runner.metrics.acquired += 1
-        self._runner.metrics.wait.record(now - waiter.enqueued)
-        leak_after = self._pool.config.leak_after
+        session.holder = holder = Holder(site, task.get_name() if task else "?", now)
+        executor.metrics.acquired += 1
+        executor.metrics.wait.record(now - waiter.enqueued)
+        leak_after = self._context.config.leak_after
         if leak_after is not None:
-            held.warning = self._runner.loop.call_later(leak_after, self._warn, held)
+            holder.warning = executor.loop.call_later(leak_after, self._warn, session)
 
-    def connection(self, session: Session) -> Connection:
-        """What the borrower of a session is given."""
-        from .connection import Connection  # with cursors, COPY and listeners: not before somebody borrows
+    def _warn(self, session: Session) -> None:
+        leak_after = self._context.config.leak_after
+        logger.warning("a connection is held for more than %s s; %s", leak_after, session.holding())
 
-        return Connection(self._pool, session)
+    def release(self, connection: Connection) -> None:
+        """Take a connection back; without effect if it was given back already."""
+        lease = getattr(connection, "_lease", None)
+        if lease is None or lease.context is not self._context:
+            raise InterfaceError(f"a connection of this pool is expected, not of another pool: {connection!r}")
+        session = lease.end()
+        if session is not None and self._context.state != "forked":
+            self._give_back(session)
 
-    def give_back(self, session: Session) -> None:
+    def _reclaim(self, session: Session) -> None:
+        """A connection was garbage-collected without a release, on whatever thread."""
+        loop = self._context.loop
+        if loop is not None and not loop.is_closed() and self._pid == os.getpid():
+            loop.call_soon_threadsafe(self._give_back, session)
+
+    def _give_back(self, session: Session) -> None:
         """Take a session back; if something is left to clean up, that is done in the background."""
-        runner = self._runner
-        held = self._held.pop(session.conn.id, None)
-        if held is not None:
-            runner.metrics.hold.record(runner.loop.time() - held.since)
-            if held.warning is not None:
-                held.warning.cancel()
-        session.user.on_notification = session.user.on_lost = None
+        executor, holder = self._executor, session.holder
+        if holder is not None:
+            executor.metrics.hold.record(executor.loop.time() - holder.since)
+            if holder.warning is not None:
+                holder.warning.cancel()
+        session.on_notification = session.on_lost = None
         ending = "ROLLBACK" in session.pending_commands
         session.pending_commands.clear()
-        if session.user.error is not None:
+        if session.error is not None:
             return  # the connection is lost, and the scheduler knows
-        reset = self._pool.config.reset
-        if session.is_clean and reset in ("dirty", "off"):
-            runner.release(session.conn, healthy=True)
-        else:
-            runner.spawn(self._clean(session, ending))
+        if session.is_clean and self._context.config.reset in ("dirty", "off"):
+            executor.release(session.conn)
+            return
+        holding = "" if ending else session.holding()
+        session.holder = None
+        executor.spawn(self._clean(session, holding))
 
-    async def _clean(self, session: Session, ending: bool) -> None:
-        runner = self._runner
+    async def _clean(self, session: Session, holding: str) -> None:
+        executor = self._executor
         try:
-            await runner.in_time(session.conn, self._restore(session, ending), runner.clean_timeout)
+            await executor.in_time(session.conn, self._restore(session, holding), executor.clean_timeout)
         except Exception as error:
             silent = isinstance(error, Expired)
-            if silent or session.user.error is None:
+            if silent or session.error is None:
                 reason = f"the connection could not be cleaned: {reason_of(error)}"
-                runner.abort(session.conn, reason, retire=silent)
+                executor.abort(session.conn, reason, retire=silent)
             return
-        runner.release(session.conn, healthy=True)
+        executor.release(session.conn)
 
-    async def _restore(self, session: Session, ending: bool) -> None:
-        """Roll back what is open and bring the session back to its initial state."""
-        reset = self._pool.config.reset
+    async def _restore(self, session: Session, holding: str) -> None:
+        """Roll back what is open, with a warning that names who held it, and restore the session's initial state."""
+        reset = self._context.config.reset
         await session.settle()
         if session.in_transaction():
-            if not ending:
-                logger.warning("released inside a transaction, which is rolled back: %s", session.holding)
+            if holding:
+                logger.warning("released inside a transaction, which is rolled back: %s", holding)
             await session.command("ROLLBACK")
         if callable(reset):
-            connection = self.connection(session)
-            try:
-                await reset(connection)
-            finally:
-                connection.detach()
+            await call_with(reset, self._context, session)
         elif reset == "always" or (reset == "dirty" and session.dirty):
-            await self._runner.clean(session.conn, session.user)
+            await clean(self._executor, session.conn, session)
 
-    def _lend(self, conn: Lent, waiter: AcquireRequest) -> None:
-        session = Session(self._runner, conn)
-        if waiter.future.done():
-            self.give_back(session)
-        else:
-            waiter.future.set_result(session)
 
-    async def _initialise(self, conn: Lent, user: Exclusive) -> None:
-        init = self._pool.config.init
-        assert init is not None
-        session = Session(self._runner, conn, user)
-        connection = self.connection(session)
-        try:
-            await init(connection)
-        finally:
-            connection.detach()
-
-    def _warn(self, held: Holder) -> None:
-        logger.warning("a connection is held for more than %s s; %s", self._pool.config.leak_after, held)
+def _site() -> str:
+    """file:line of the code outside this package that is calling."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("db_pool_rs", "contextlib")):
+        frame = frame.f_back
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"

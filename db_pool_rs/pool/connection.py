@@ -1,60 +1,54 @@
-"""A connection that one borrower holds to himself, and the transactions on it."""
+"""A connection that one caller holds, and what it makes: transactions and prepared statements."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..aio import remaining
 from ..drivers.base import ROWS, STATUS
-from ..errors import ArgumentError, DatabaseError, InterfaceError, database_error
+from ..errors import DatabaseError, InterfaceError, database_error
 from ..record import Record, Status
-from ..scheduler.cost import Query
-from ..scheduler.model import StatementRequest
-from ..sql import StatementClass, split_statements
-from .copy import CopyCalls
+from ..sql import StatementClass
+from . import copy
 from .cursor import PREFETCH, Cursor
-from .exclusive import session_text
+from .lease import Lease
 from .listen import Notifications
-from .preparation import PreparedStatement
 from .queries import empty_result
 from .session import Session
-
-if TYPE_CHECKING:
-    from .pool import Pool
 
 #: How many executions `executemany` sends before it waits for answers.
 CHUNK = 500
 
 
-class Connection(CopyCalls):
+class Connection:
     """A session, exclusively held; made by ``pool.acquire()`` and ``pool.transaction()``.
 
     Calls from several tasks are executed in call order. A handle that was given back raises InterfaceError.
     """
 
-    __slots__ = ("__weakref__", "_pool", "_session")
+    __slots__ = ("__weakref__", "_lease", "_notifications")
 
-    def __init__(self, pool: Pool, session: Session) -> None:
-        self._pool = pool
-        self._session: Session | None = session
+    def __init__(self, lease: Lease) -> None:
+        self._lease = lease
+        self._notifications: Notifications | None = None
+
+    # -- statements ----------------------------------------------------------------------------------------------
 
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
         """Run one statement; its rows. `timeout` in seconds, like everywhere else."""
-        rows: list[Record] = await self._run(sql, args, ROWS, timeout)
+        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
         return rows
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
         """Run one statement; its first row, or None."""
-        rows = await self._run(sql, args, ROWS, timeout)
+        rows = await self._lease.run(sql, args, ROWS, timeout)
         return rows[0] if rows else None
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        rows = await self._run(sql, args, ROWS, timeout)
+        rows = await self._lease.run(sql, args, ROWS, timeout)
         return rows[0][column] if rows else None
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
@@ -62,28 +56,43 @@ class Connection(CopyCalls):
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        if not args and self.lookup(sql).lexical.count > 1:
-            return await self._script(sql, timeout)
-        status: Status = await self._run(sql, args, STATUS, timeout)
+        if not args and self._lease.lookup(sql).lexical.count > 1:
+            return await self._lease.script(sql, timeout)
+        status: Status = await self._lease.run(sql, args, STATUS, timeout)
         return status
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
-        session, query = self._checked(sql, several=False)
-        deadline = self._pool.deadline(timeout)
+        _, query = self._lease.taken(sql)
+        context = self._lease.context
+        deadline = context.deadline(timeout)
         todo = iter(args)
         if query.kind is StatementClass.EMPTY:
             for none in todo:
                 empty_result(tuple(none), STATUS)
             return
         chunk, first = list(islice(todo, CHUNK)), 0
-        if len(chunk) < CHUNK and self._pool.atomic_groups:
-            await self._send_chunk(session, query, chunk, first, deadline)
+        if len(chunk) < CHUNK and context.database.atomic_groups:
+            await self._lease.run_many(query, chunk, first, deadline)
             return
         async with self.transaction():
             while chunk:
-                await self._send_chunk(session, query, chunk, first, deadline)
+                await self._lease.run_many(query, chunk, first, deadline)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
+
+    async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
+        """Have the database check one statement; it can then be run many times. Raises what is wrong with it."""
+        await self._lease.describe(sql, timeout)
+        return PreparedStatement(self, sql)
+
+    def cursor(self, sql: str, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
+        """The rows of a query a few at a time, inside a transaction: ``async for row in connection.cursor(...)``.
+
+        `prefetch` rows are fetched at a time; `timeout` is that of each round trip. It begins with its first row.
+        """
+        return Cursor(self._lease, sql, args, prefetch, timeout)
+
+    # -- transactions --------------------------------------------------------------------------------------------
 
     def transaction(
         self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
@@ -93,21 +102,77 @@ class Connection(CopyCalls):
         `isolation`: "read_uncommitted", "read_committed", "repeatable_read" or "serializable"; None is the server's
         default. A block that ends normally is committed, one that ends with an exception is rolled back.
         """
-        return Transaction(self, isolation, readonly, deferrable)
+        return Transaction(self, self._lease, isolation, readonly, deferrable)
 
-    def cursor(self, sql: str, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
-        """The rows of a query a few at a time, inside a transaction: ``async for row in connection.cursor(...)``.
+    def is_in_transaction(self) -> bool:
+        """Whether a transaction block is open."""
+        return self._lease.session().in_transaction()
 
-        `prefetch` rows are fetched at a time; `timeout` is that of each round trip. It begins with its first row.
+    # -- COPY (named and used as asyncpg's) ----------------------------------------------------------------------
+
+    async def copy_records_to_table(
+        self,
+        table_name: str,
+        *,
+        records: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        where: str | None = None,
+        timeout: float | None = None,
+    ) -> Status:
+        """Insert many records at once (COPY in binary): an iterable, or an asynchronous one, of sequences of values.
+
+        `columns` names the columns that they hold, all of the table's by default; `where` is an SQL condition on them.
+        All of it is inserted or, if one does not fit (ArgumentError, DatabaseError), nothing.
         """
-        return Cursor(self, sql, args, prefetch, timeout)
+        return await copy.records_to_table(
+            self._lease, table_name, records, columns=columns, schema=schema_name, where=where, timeout=timeout
+        )
 
-    async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
-        """Have the database check one statement; it can then be run many times. Raises what is wrong with it."""
-        session, query = self._checked(sql, several=False)
-        if query.kind is not StatementClass.EMPTY:
-            await session.describe(StatementRequest(query, (), STATUS, None), self._pool.timeout(timeout))
-        return PreparedStatement(self, sql)
+    async def copy_to_table(
+        self,
+        table_name: str,
+        *,
+        source: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        where: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Status:
+        """Insert rows from a file or stream: a path, a binary file, or an asynchronous iterable of bytes.
+
+        `options` are those of COPY: format ("text", "csv", "binary"), delimiter, null, header, quote, escape,
+        force_not_null, force_null, encoding, freeze.
+        """
+        table = copy.table(table_name, schema_name, columns)
+        return await copy.to_table(self._lease, table, source, where, options, timeout)
+
+    async def copy_from_table(
+        self,
+        table_name: str,
+        *,
+        output: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Status:
+        """Write a table to a path, a binary file, or a coroutine function that takes bytes.
+
+        `options` are those of COPY: format ("text", "csv", "binary"), delimiter, null, header, quote, escape,
+        force_quote, encoding.
+        """
+        table = copy.table(table_name, schema_name, columns)
+        return await copy.from_table(self._lease, table, output, options, timeout)
+
+    async def copy_from_query(
+        self, query: str, /, *args: Any, output: Any, timeout: float | None = None, **options: Any
+    ) -> Status:
+        """Write the rows of a query, which may have arguments, as `copy_from_table` does those of a table."""
+        return await copy.from_query(self._lease, query, args, output, options, timeout)
+
+    # -- what the session is told unasked ------------------------------------------------------------------------
 
     async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
         """Listen to a channel: ``callback(connection, pid, channel, payload)`` is called for each notification.
@@ -115,143 +180,50 @@ class Connection(CopyCalls):
         It may be a coroutine function. LISTEN inside a transaction begins with its commit, and is gone if it is rolled
         back. Releasing the connection ends it.
         """
-        await self._told().add(channel, callback)
+        await self._listeners().add(channel, callback)
 
     async def remove_listener(self, channel: str, callback: Callable[..., Any]) -> None:
         """End what `add_listener` began."""
-        await self._told().remove(channel, callback)
+        await self._listeners().remove(channel, callback)
 
     def add_termination_listener(self, callback: Callable[..., Any]) -> None:
         """``callback(connection)`` is called once if the connection is lost while it is held."""
-        self._told().add_ended(callback)
+        self._listeners().add_ended(callback)
 
     def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
         """End what `add_termination_listener` began."""
-        self._told().remove_ended(callback)
+        self._listeners().remove_ended(callback)
 
-    def is_in_transaction(self) -> bool:
-        """Whether a transaction block is open."""
-        return self.session().in_transaction()
+    def _listeners(self) -> Notifications:
+        """The callbacks of this connection; InterfaceError where the database has no notifications."""
+        session = self._lease.session()
+        if not session.database.notifications:
+            raise InterfaceError("SQLite has no notifications, and its connections are not lost")
+        if self._notifications is None:
+            self._notifications = Notifications(self, session, self._lease.context.config.command_timeout)
+        return self._notifications
 
     def __repr__(self) -> str:
-        return f"<Connection {'returned' if self._session is None else 'held'}>"
-
-    def __del__(self) -> None:
-        session = self._session
-        if session is not None:
-            self._session = None
-            self._pool.reclaim(session)
-            warnings.warn(f"a connection was never released; it was {session.holding}", ResourceWarning, stacklevel=2)
-
-    # -- inner workings ------------------------------------------------------------------------------------------
-
-    @property
-    def pool(self) -> Pool:
-        """The pool that lent it."""
-        return self._pool
-
-    def _told(self) -> Notifications:
-        """What the session is told; InterfaceError where the database has no notifications."""
-        session = self.session()
-        if session.user.dialect != "postgresql":
-            raise InterfaceError("SQLite has no notifications, and its connections are not lost")
-        if session.told is None:
-            session.told = Notifications(self, session)
-            session.user.on_notification, session.user.on_lost = session.told.notified, session.told.lost
-        return session.told
-
-    def detach(self) -> Session | None:
-        """Take the session away from this handle: it was given back."""
-        session, self._session = self._session, None
-        return session
-
-    def session(self) -> Session:
-        """The session behind this handle; InterfaceError if it was given back."""
-        if self._session is None:
-            raise InterfaceError("this connection was given back to its pool; acquire another one")
-        self._pool.check()
-        return self._session
-
-    def lookup(self, sql: str) -> Query:
-        """What is known of an SQL text."""
-        session = self.session()
-        return session.lookup(self._pool.lookup(sql))
-
-    def statement(self, query: Query, args: tuple[Any, ...], want: bool) -> StatementRequest:
-        """An execution of `query`, its arguments encoded if their types are known."""
-        statement = StatementRequest(query, args, want, None)
-        if query.description is not None:
-            self._pool.encode(statement)
-        return statement
-
-    def _checked(self, sql: str, several: bool) -> tuple[Session, Query]:
-        session, query = self.session(), self._pool.lookup(sql)
-        if query.lexical.count > 1 and not several:
-            raise InterfaceError("one statement at a time: only execute() without arguments takes several")
-        if session.strays is not None:
-            query = session.lookup(query)
-        session.note(query)
-        return session, query
-
-    async def _run(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Any:
-        session, query = self._checked(sql, several=False)
-        if query.kind is StatementClass.EMPTY:
-            return empty_result(args, want)
-        statement = self.statement(query, args, want)
-        await session.run((statement,), self._pool.timeout(timeout))
-        return statement.value
-
-    async def parts(self, sql: str, timeout: float | None) -> list[str]:
-        """The statements of a text; InterfaceError if this session reads its strings otherwise than it is split."""
-        if "\\'" in sql and self.session().user.dialect == "postgresql":
-            strings = await self.fetchval("SHOW standard_conforming_strings", timeout=timeout)
-            if strings != "on":  # a function has set it: SET and set_config are refused
-                raise InterfaceError(
-                    "standard_conforming_strings is off on this session, so a text with a backslash before a quote "
-                    "cannot be divided into its statements: set it on, or write E'...'"
-                )
-        return split_statements(sql, self.session().user.dialect)
-
-    async def _script(self, sql: str, timeout: float | None) -> Status:
-        session, _ = self._checked(sql, several=True)
-        deadline = self._pool.deadline(timeout)
-        parts = await self.parts(sql, remaining(deadline))
-        group = [StatementRequest(session_text(one, session.user.dialect), (), STATUS, None) for one in parts]
-        await session.run(group, remaining(deadline))
-        status: Status = group[-1].value
-        return status
-
-    async def _send_chunk(
-        self, session: Session, query: Query, chunk: list[Any], first: int, deadline: float | None
-    ) -> None:
-        group = [StatementRequest(query, tuple(args), STATUS, None) for args in chunk]
-        number = 0
-        try:
-            for statement in group:
-                if query.description is not None:
-                    self._pool.encode(statement)
-                number += 1
-            if group:
-                await session.run(group, remaining(deadline))
-        except ArgumentError as error:
-            if number == len(group):  # found when the server had told the types
-                number = [statement.error is error for statement in group].index(True)
-            raise ArgumentError(f"element {first + number}: {error}") from None
+        return f"<Connection {'returned' if self._lease.ended else 'held'}>"
 
 
 class Transaction:
     """``async with`` block made by :meth:`Connection.transaction`."""
 
-    __slots__ = ("_connection", "_name", "_options", "_start")
+    __slots__ = ("_connection", "_lease", "_name", "_options", "_session", "_start")
 
-    def __init__(self, connection: Connection, isolation: str | None, readonly: bool, deferrable: bool) -> None:
+    def __init__(
+        self, connection: Connection, lease: Lease, isolation: str | None, readonly: bool, deferrable: bool
+    ) -> None:
         self._connection = connection
+        self._lease = lease
         self._options = (isolation, readonly, deferrable)
+        self._session: Session
         self._name = ""
         self._start = ""
 
     async def __aenter__(self) -> Connection:
-        session = self._connection.session()
+        session = self._lease.session()
         if self._start:
             raise InterfaceError("this transaction block was used already; make a new one")
         if not session.can_send:
@@ -263,43 +235,90 @@ class Transaction:
             self._name = f"db_pool_rs_{session.savepoints}"
             self._start = f"SAVEPOINT {self._name}"
         else:
-            self._start = self._connection._pool.begin(*self._options)
+            self._start = session.database.begin(*self._options)
         session.pending_commands.append(self._start)
+        self._session = session
         return self._connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        session = self._connection._session
-        if session is None:
-            return  # the borrower gave the connection back inside the block: it was rolled back there
+        if self._lease.ended:
+            return  # the holder gave the connection back inside the block: it was rolled back there
+        session = self._session
         if not self._name:
             session.cursors.clear()  # they end with the transaction
-        if self._start in session.pending_commands:  # nothing was executed inside: the server never heard of it
+        if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
             del session.pending_commands[session.pending_commands.index(self._start) :]
         elif error is None:
             await self._commit(session)
-        elif not session.can_send:  # a call was cancelled or timed out: whoever waits for us is not kept waiting
+        elif not session.can_send:  # a call was cancelled or timed out: the caller is not kept waiting
             session.defer(*self._undo())
-        elif session.in_transaction():  # else the borrower ended it himself, or the connection is lost
+        elif session.in_transaction():  # else the holder has ended it, or the connection is lost
             await self._roll_back(session)
 
     async def _commit(self, session: Session) -> None:
         query = f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT"
-        tag = await session.command(query, timeout=self._connection._pool.timeout(None))
+        tag = await session.command(query, timeout=self._lease.context.timeout(None))
         if tag == "ROLLBACK" and not self._name:
             raise _rolled_back()
 
     async def _roll_back(self, session: Session) -> None:
         try:
-            await session.command(*self._undo(), timeout=self._connection._pool.timeout(None))
+            await session.command(*self._undo(), timeout=self._lease.context.timeout(None))
         except Exception as error:  # the block's own error is what the caller wants to see
-            self._connection._pool.note(error)
+            session.executor.last_error = error
 
     def _undo(self) -> tuple[str, ...]:
         if self._name:
             return (f"ROLLBACK TO SAVEPOINT {self._name}", f"RELEASE SAVEPOINT {self._name}")
         return ("ROLLBACK",)
+
+
+class PreparedStatement:
+    """Made by :meth:`Connection.prepare`. Its calls are those of the connection, without the text.
+
+    Every text that is run is prepared anyway, where that helps: this handle adds that a mistake in the text is found
+    when it is made.
+    """
+
+    __slots__ = ("_connection", "_sql")
+
+    def __init__(self, connection: Connection, sql: str) -> None:
+        self._connection = connection
+        self._sql = sql
+
+    @property
+    def query(self) -> str:
+        """The text."""
+        return self._sql
+
+    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Record]:
+        """Every row."""
+        return await self._connection.fetch(self._sql, *args, timeout=timeout)
+
+    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Record | None:
+        """The first row, or None."""
+        return await self._connection.fetchrow(self._sql, *args, timeout=timeout)
+
+    async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        """One value of the first row, or None if there is no row."""
+        return await self._connection.fetchval(self._sql, *args, column=column, timeout=timeout)
+
+    async def execute(self, /, *args: Any, timeout: float | None = None) -> Status:
+        """The command tag."""
+        return await self._connection.execute(self._sql, *args, timeout=timeout)
+
+    async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
+        """Once for each element of `args`, in one transaction."""
+        await self._connection.executemany(self._sql, args, timeout=timeout)
+
+    def cursor(self, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
+        """Its rows a few at a time; see :meth:`Connection.cursor`."""
+        return self._connection.cursor(self._sql, *args, prefetch=prefetch, timeout=timeout)
+
+    def __repr__(self) -> str:
+        return f"<PreparedStatement {self._sql[:60]!r}>"
 
 
 def _rolled_back() -> DatabaseError:

@@ -1,137 +1,211 @@
-"""The COPY calls of a connection, named and used as asyncpg's."""
+"""COPY as the calls of a connection make it: the text of the command, names quoted, and the data in or out.
+
+COPY takes no arguments, so that those of a query become constants of its text: the server says what type each has, and
+writes the constant.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..aio import remaining
-from ..drivers.base import STATUS, Sink, Source
+from ..drivers.base import ROWS, STATUS, Sink, Source
 from ..errors import InterfaceError
 from ..record import Status
 from ..scheduler.model import StatementRequest
-from . import copycommand
-from .copystreams import sink_of, source_of
-from .exclusive import session_text
+from ..sql.quoting import literal, quoted
+from .queries import session_text, single
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from .lease import Lease
 
-    from .copyquery import Host
+FORMATS = ("text", "csv", "binary")
 
 
-class CopyCalls:
-    """Mixed into :class:`~db_pool_rs.pool.connection.Connection`."""
+async def records_to_table(
+    lease: Lease, name: str, records: Any, *, columns: Any, schema: str | None, where: str | None, timeout: float | None
+) -> Status:
+    """Insert many records, in binary; see :meth:`Connection.copy_records_to_table`."""
+    from .copy_data import COLUMNS, RecordEncoder
 
-    __slots__ = ()
+    whole = table(name, schema)
+    full = table(name, schema, columns)
+    _check(lease)
+    deadline = lease.context.deadline(timeout)
+    there = {row["name"]: row for row in await lease.run(COLUMNS, (whole,), ROWS, remaining(deadline))}
+    chosen = list(there) if columns is None else list(columns)
+    missing = [name for name in chosen if name not in there]
+    if missing:
+        raise InterfaceError(f"columns: {whole} has no column {missing[0]!r} to be filled; it has {list(there)}")
+    encoder = RecordEncoder([there[name] for name in chosen])
+    sql = f"COPY {full} FROM STDIN WITH (FORMAT binary){_where(where)}"
+    return await _copy(lease, sql, encoder.pieces(records), remaining(deadline))
 
-    async def copy_records_to_table(
-        self: Host,
-        table_name: str,
-        *,
-        records: Any,
-        columns: Any = None,
-        schema_name: str | None = None,
-        where: str | None = None,
-        timeout: float | None = None,
-    ) -> Status:
-        """Insert many records at once (COPY in binary): an iterable, or an asynchronous one, of sequences of values.
 
-        `columns` names the columns that they hold, all of the table's by default; `where` is an SQL condition on them.
-        All of it is inserted or, if one does not fit (ArgumentError, DatabaseError), nothing.
-        """
-        from .copy_data import COLUMNS, RecordEncoder
+async def to_table(
+    lease: Lease, table: str, source: Any, where: str | None, given: dict[str, Any], timeout: float | None
+) -> Status:
+    """Insert rows from a file or stream; see :meth:`Connection.copy_to_table`."""
+    from .copy_data import source_of
 
-        table = copycommand.table(table_name, schema_name)
-        full = copycommand.table(table_name, schema_name, columns)
-        _postgresql(self)
-        deadline = self.pool.deadline(timeout)
-        there = {row["name"]: row for row in await self.fetch(COLUMNS, table, timeout=remaining(deadline))}
-        chosen = list(there) if columns is None else list(columns)
-        missing = [name for name in chosen if name not in there]
-        if missing:
-            raise InterfaceError(f"columns: {table} has no column {missing[0]!r} to be filled; it has {list(there)}")
-        encoder = RecordEncoder([there[name] for name in chosen])
-        sql = f"COPY {full} FROM STDIN WITH (FORMAT binary){_where(where)}"
-        return await _copy(self, sql, encoder.pieces(records), remaining(deadline))
+    sql = f"COPY {table} FROM STDIN{options(given)}{_where(where)}"
+    return await _copy(lease, sql, source_of(source), timeout)
 
-    async def copy_to_table(
-        self: Host,
-        table_name: str,
-        *,
-        source: Any,
-        columns: Any = None,
-        schema_name: str | None = None,
-        where: str | None = None,
-        timeout: float | None = None,
-        **options: Any,
-    ) -> Status:
-        """Insert rows from a file or stream: a path, a binary file, or an asynchronous iterable of bytes.
 
-        `options` are those of COPY: format ("text", "csv", "binary"), delimiter, null, header, quote, escape,
-        force_not_null, force_null, encoding, freeze.
-        """
-        table = copycommand.table(table_name, schema_name, columns)
-        sql = f"COPY {table} FROM STDIN{copycommand.options(options)}{_where(where)}"
-        return await _copy(self, sql, source_of(source), timeout)
+async def from_table(lease: Lease, table: str, output: Any, given: dict[str, Any], timeout: float | None) -> Status:
+    """Write a table; see :meth:`Connection.copy_from_table`."""
+    return await _copy_out(lease, f"COPY {table} TO STDOUT{options(given)}", output, timeout)
 
-    async def copy_from_table(
-        self: Host,
-        table_name: str,
-        *,
-        output: Any,
-        columns: Any = None,
-        schema_name: str | None = None,
-        timeout: float | None = None,
-        **options: Any,
-    ) -> Status:
-        """Write a table to a path, a binary file, or a coroutine function that takes bytes.
 
-        `options` are those of COPY: format ("text", "csv", "binary"), delimiter, null, header, quote, escape,
-        force_quote, encoding.
-        """
-        table = copycommand.table(table_name, schema_name, columns)
-        return await _copy_out(self, f"COPY {table} TO STDOUT{copycommand.options(options)}", output, timeout)
+async def from_query(
+    lease: Lease, query: str, args: tuple[Any, ...], output: Any, given: dict[str, Any], timeout: float | None
+) -> Status:
+    """Write the rows of a query; see :meth:`Connection.copy_from_query`."""
+    found = lease.lookup(query)
+    if found.lexical.count != 1:
+        raise InterfaceError(f"query: one statement expected, got {found.lexical.count}")
+    _check(lease)
+    deadline = lease.context.deadline(timeout)
+    sql = f"COPY ({await _with_literals(lease, query, args, deadline)}\n) TO STDOUT{options(given)}"
+    return await _copy_out(lease, sql, output, remaining(deadline))
 
-    async def copy_from_query(
-        self: Host, query: str, /, *args: Any, output: Any, timeout: float | None = None, **options: Any
-    ) -> Status:
-        """Write the rows of a query, which may have arguments, as `copy_from_table` does those of a table."""
-        found = self.lookup(query)
-        if found.lexical.count != 1:
-            raise InterfaceError(f"query: one statement expected, got {found.lexical.count}")
-        from .copyquery import with_literals
 
-        _postgresql(self)
-        deadline = self.pool.deadline(timeout)
-        sql = f"COPY ({await with_literals(self, query, args, deadline)}\n) TO STDOUT{copycommand.options(options)}"
-        return await _copy_out(self, sql, output, remaining(deadline))
+def _check(lease: Lease) -> None:
+    if not lease.session().database.copy:
+        raise InterfaceError("COPY is PostgreSQL's; executemany() inserts many rows into SQLite")
+
+
+async def _copy_out(lease: Lease, sql: str, output: Any, timeout: float | None) -> Status:
+    from .copy_data import sink_of
+
+    async with sink_of(output) as sink:
+        return await _copy(lease, sql, sink, timeout)
+
+
+async def _copy(lease: Lease, sql: str, stream: Source | Sink, timeout: float | None) -> Status:
+    _check(lease)
+    session = lease.session()
+    statement = StatementRequest(session_text(sql, session.database.dialect), (), STATUS, None)
+    session.dirty = session.dirty or statement.query.dirties
+    session.last_sql = sql
+    close: Callable[[], Any] | None = getattr(stream, "aclose", None)
+    try:
+        await session.copy(statement, stream, lease.context.timeout(timeout))
+    finally:
+        if close is not None and not session.busy:
+            await close()
+    status: Status = statement.value
+    return status
+
+
+# -- the text of the command -------------------------------------------------------------------------------------------
 
 
 def _where(condition: str | None) -> str:
     return "" if condition is None else f" WHERE {condition}"
 
 
-def _postgresql(connection: Host) -> None:
-    if connection.session().user.dialect != "postgresql":
-        raise InterfaceError("COPY is PostgreSQL's; executemany() inserts many rows into SQLite")
+def table(name: Any, schema: Any = None, columns: Any = None) -> str:
+    """`"schema"."table" ("a", "b")`."""
+    full = quoted(name, "table_name")
+    if schema is not None:
+        full = f"{quoted(schema, 'schema_name')}.{full}"
+    return full if columns is None else f"{full} ({_names(columns, 'columns')})"
 
 
-async def _copy_out(connection: Host, sql: str, output: Any, timeout: float | None) -> Status:
-    async with sink_of(output) as sink:
-        return await _copy(connection, sql, sink, timeout)
+def options(given: dict[str, Any]) -> str:
+    """`WITH (...)` for the options that are not None; nothing if none is."""
+    unknown = [name for name in given if name not in _OPTIONS]
+    if unknown:
+        raise InterfaceError(f"no option of COPY: {unknown[0]}; known: {', '.join(_OPTIONS)}")
+    parts = [_OPTIONS[name](name, value) for name, value in given.items() if value is not None]
+    return f" WITH ({', '.join(parts)})" if parts else ""
 
 
-async def _copy(connection: Host, sql: str, stream: Source | Sink, timeout: float | None) -> Status:
-    _postgresql(connection)
-    statement = StatementRequest(session_text(sql, "postgresql"), (), STATUS, None)
-    session = connection.session()
-    session.dirty = session.dirty or statement.query.dirties
-    session.last_sql = sql
-    close: Callable[[], Any] | None = getattr(stream, "aclose", None)
-    try:
-        await session.copy(statement, stream, connection.pool.timeout(timeout))
-    finally:
-        if close is not None and not session.user.busy:
-            await close()
-    status: Status = statement.value
-    return status
+def _names(names: Any, what: str) -> str:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise InterfaceError(f"{what}: a list of names expected, got {names!r}")
+    found = [quoted(name, what) for name in names]
+    if not found:
+        raise InterfaceError(f"{what}: at least one name expected, got none")
+    return ", ".join(found)
+
+
+def _format(name: str, value: Any) -> str:
+    if value not in FORMATS:
+        raise InterfaceError(f"format: one of {', '.join(FORMATS)} expected, got {value!r}")
+    return f"FORMAT {value}"
+
+
+def _text(name: str, value: Any) -> str:
+    return f"{name.upper()} {literal(value, name)}"
+
+
+def _flag(name: str, value: Any) -> str:
+    if not isinstance(value, bool):
+        raise InterfaceError(f"{name}: True or False expected, got {value!r}")
+    return f"{name.upper()} {'TRUE' if value else 'FALSE'}"
+
+
+def _columns(name: str, value: Any) -> str:
+    return f"{name.upper()} ({_names(value, name)})"
+
+
+def _all_or_columns(name: str, value: Any) -> str:
+    return f"{name.upper()} *" if value is True else _columns(name, value)
+
+
+_OPTIONS: dict[str, Callable[[str, Any], str]] = {
+    "format": _format, "freeze": _flag, "delimiter": _text, "null": _text, "header": _flag, "quote": _text,
+    "escape": _text, "force_quote": _all_or_columns, "force_not_null": _columns, "force_null": _columns,
+    "encoding": _text,
+}  # fmt: skip
+
+
+# -- arguments of a query ----------------------------------------------------------------------------------------------
+
+_NAME = '"db_pool_rs_copy"'
+_TYPES = "SELECT pg_catalog.unnest(parameter_types)::text FROM pg_catalog.pg_prepared_statements WHERE name = "
+#: A parameter, or what may look as if there were one in it.
+_PARAMETER_PATTERN = (
+    r"""'[^']*'|"[^"]*"|(?P<comment>/\*.*?\*/)|--[^\n\r]*"""
+    r"""|\$(?P<tag>(?:[^\W\d]\w*)?)\$.*?\$(?P=tag)\$|[^\W\d][\w$]*|\$(?P<number>[0-9]+)"""
+)
+_ESCAPED = r"'(?:[^'\\]|\\.|'')*'|"
+_PARAMETER = re.compile(f"[eE]{_ESCAPED}{_PARAMETER_PATTERN}", re.DOTALL)
+
+
+async def _with_literals(lease: Lease, query: str, args: tuple[Any, ...], deadline: float | None) -> str:
+    """The one statement of `query`, its parameters replaced by the arguments."""
+    query = single(await lease.parts(query, remaining(deadline)))
+    if not args:
+        return query
+    types = await _types(lease, query, remaining(deadline))
+    if types:
+        columns = [f"pg_catalog.quote_nullable(${number}::{name}::text)" for number, name in enumerate(types, 1)]
+        rows = await lease.run(f"SELECT {', '.join(columns)}", args, ROWS, remaining(deadline))
+    else:  # refuses the arguments
+        rows = await lease.run("SELECT 1 WHERE false", args, ROWS, remaining(deadline))
+    return _PARAMETER.sub(
+        lambda found: _replaced(found, [f"({v}::{t})" for v, t in zip(rows[0], types, strict=True)]), query
+    )
+
+
+def _replaced(found: re.Match[str], constants: list[str]) -> str:
+    if found["comment"] is not None and "/*" in found["comment"][2:]:
+        raise InterfaceError("query: a comment within a comment cannot be copied with arguments")
+    return constants[int(found["number"]) - 1] if found["number"] is not None else found[0]
+
+
+async def _types(lease: Lease, query: str, timeout: float | None) -> list[str]:
+    """The types of the parameters, as the server writes them."""
+    commands = (f"PREPARE {_NAME} AS {query}", f"{_TYPES}'{_NAME[1:-1]}'", f"DEALLOCATE {_NAME}")
+    session = lease.session()
+    group = [
+        StatementRequest(session_text(sql, session.database.dialect), (), want, None)
+        for sql, want in zip(commands, (STATUS, ROWS, STATUS), strict=True)
+    ]
+    await session.run(group, lease.context.timeout(timeout))
+    return [row[0] for row in group[1].value]

@@ -15,7 +15,7 @@ from .queries import single
 
 if TYPE_CHECKING:
     from ..scheduler.model import StatementRequest
-    from .connection import Connection
+    from .lease import Lease
 
 _QUERIES = frozenset(("SELECT", "VALUES", "TABLE", "WITH"))
 #: Rows that are fetched at a time where nothing else is said.
@@ -35,9 +35,9 @@ class Cursor:
 
     __slots__ = (
         "_args",
-        "_connection",
         "_described",
         "_fetched",
+        "_lease",
         "_name",
         "_number",
         "_prefetch",
@@ -46,18 +46,16 @@ class Cursor:
         "_timeout",
     )
 
-    def __init__(
-        self, connection: Connection, sql: str, args: tuple[Any, ...], prefetch: int, timeout: float | None
-    ) -> None:
+    def __init__(self, lease: Lease, sql: str, args: tuple[Any, ...], prefetch: int, timeout: float | None) -> None:
         if not _is_count(prefetch, 1):
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
-        query = connection.lookup(sql)
+        query = lease.lookup(sql)
         writes = query.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
         if query.lexical.count > 1 or query.lexical.command not in _QUERIES or writes:
             what = "several statements" if query.lexical.count > 1 else query.lexical.command or "no statement"
             what += " that changes rows" if writes and what == "WITH" else ""
             raise InterfaceError(f"a cursor is for one SELECT, VALUES, TABLE or WITH, got {what}")
-        self._connection = connection
+        self._lease = lease
         self._sql = sql
         self._args = args
         self._prefetch = prefetch
@@ -101,7 +99,7 @@ class Cursor:
         if self._state == "open":
             self._state = "ended"
             await self._run(self._command(f"CLOSE {self._name}", STATUS))
-            self._connection.session().cursors.discard(self._number)
+            self._lease.session().cursors.discard(self._number)
         self._state = "ended"
 
     async def _more(self, count: int) -> list[Record]:
@@ -121,20 +119,19 @@ class Cursor:
         return rows
 
     async def _declaration(self) -> StatementRequest:
-        session = self._connection.session()
+        session = self._lease.session()
         if not session.in_transaction():
             raise InterfaceError("a cursor lives inside a transaction: use `async with connection.transaction()`")
         self._number = next(number for number in range(1, len(session.cursors) + 2) if number not in session.cursors)
         session.cursors.add(self._number)
         self._name = f'"db_pool_rs_cursor_{self._number}"'
-        query = self._connection.lookup(self._sql)
+        query = self._lease.lookup(self._sql)
         session.dirty = session.dirty or query.dirties
-        select = single(await self._connection.parts(self._sql, self._connection.pool.timeout(self._timeout)))
+        select = single(await self._lease.parts(self._sql, self._lease.context.timeout(self._timeout)))
         return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {select}", STATUS, self._args)
 
     def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> StatementRequest:
-        return self._connection.statement(self._connection.lookup(sql), args, want)
+        return self._lease.statement(self._lease.lookup(sql), args, want)
 
     async def _run(self, *statements: StatementRequest) -> None:
-        connection = self._connection
-        await connection.session().run(statements, connection.pool.timeout(self._timeout))
+        await self._lease.session().run(statements, self._lease.context.timeout(self._timeout))

@@ -1,8 +1,9 @@
-"""What a pool and its sessions need of an engine.
+"""What a pool needs of an engine, and the errors of the calls that the engine's rules fail.
 
 :class:`~db_pool_rs.simple.executor.PythonExecutor` serves with the rules and the connections of this package, mode full
-with an engine that has its own. What both do alike is here: preparing connections, cleaning them, the tasks for that,
-counting.
+with an engine that has its own. What both do alike is here: handing connections over, the tasks beside, counting. An
+engine gives a pool its executor when the pool is opened; it knows the pool by its
+:class:`~db_pool_rs.pool.context.Context`.
 """
 
 from __future__ import annotations
@@ -11,26 +12,25 @@ import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .. import forks
 from ..aio import Expired
 from ..conninfo import ConnectConfig
-from ..drivers.base import ROWS, Database, ServerConnection
-from ..errors import ConnectFailed, ConnectionLost, Error
+from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
 from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
-from ..scheduler.model import AcquireRequest, StatementRequest
-from .exclusive import Exclusive, session_text
-from .failures import Report, is_permanent, situation
-from .outages import Outages
+from ..scheduler.model import AcquireRequest, Reason, StatementRequest
+from .outages import Outages, reason_of
+from .queries import limits_for
+from .session import Lent, Session
 
 if TYPE_CHECKING:
-    from ..config import PoolConfig
+    from ..drivers.base import Database, ServerConnection
     from ..metrics import PoolGauges, PoolStats
     from ..scheduler.cost import Query
-    from ..scheduler.model import Limits
     from ..sql import StatementClass
+    from .context import Context
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -38,17 +38,6 @@ T = TypeVar("T")
 
 #: How long what still runs on the pool's account may take to end when it is cancelled, in seconds.
 _ENDING = 5.0
-
-
-def _nothing() -> None:
-    """Nobody asks."""
-
-
-class Lent(Protocol):
-    """A connection that somebody has to himself."""
-
-    id: int
-    link: Any
 
 
 class Experience(NamedTuple):
@@ -60,31 +49,36 @@ class Experience(NamedTuple):
     prepared: bool
 
 
+class Report(NamedTuple):
+    """How a pool stands when it fails a caller, and which callers hold its connections."""
+
+    situation: str
+    holders: tuple[str, ...]
+    stats: PoolStats
+
+
 class Executor(ABC):
     """Serves one pool on one event loop."""
 
-    def __init__(self, config: PoolConfig, driver: Database, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        self.config = config
+    #: Takes in one statement of the pool's callers. An engine whose pool has a shorter way of its own has none.
+    submit: Callable[[StatementRequest], None]
+
+    def __init__(self, context: Context, driver: Database, loop: asyncio.AbstractEventLoop) -> None:
+        self.context = context
+        self.config = config = context.config
         self.driver = driver
         #: The numbers of the rules, as the pool was made with them.
-        self.limits = limits
+        self.limits = limits_for(config, driver)
         self.loop = loop
         #: How long a new connection may take to be prepared after its login, in seconds.
         self.prepare_timeout = config.target.connect_timeout if isinstance(config.target, ConnectConfig) else None
         #: How long a used one may take to be cleaned: not as long as those who wait for it.
-        self.clean_timeout = _shorter(self.prepare_timeout, limits.acquire_timeout)
+        self.clean_timeout = _shorter(self.prepare_timeout, self.limits.acquire_timeout)
         self.metrics = PoolMetrics()
         self.last_error: Exception | None = None
         self.outages = Outages(config.name, loop)
-        #: Who holds connections, as lines for PoolTimeout; set by the pool.
-        self.holders: Callable[[], tuple[str, ...]] = tuple
-        self.on_lend: Callable[[Any, AcquireRequest], None]
-        #: Called if the database does not allow groups; set by the pool.
-        self.stop_grouping: Callable[[], None]
-        #: Called when a statement fails in a way that makes one ask whether the catalogue has changed.
-        self.on_suspicion: Callable[[], None] = _nothing
-        self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
-        self._users: dict[int, Exclusive] = {}
+        #: The connections that one user has, callers and the pool itself, by number.
+        self.sessions: dict[int, Session] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -99,19 +93,19 @@ class Executor(ABC):
 
     @abstractmethod
     def acquire(self, waiter: AcquireRequest) -> None:
-        """Take in somebody who wants a connection; given at once where one is free."""
+        """Take in a caller that wants a connection; `lend` gives it, at once where one is free."""
 
     @abstractmethod
     def abandon(self, request: Any) -> None:
         """The caller no longer waits for `request`."""
 
     @abstractmethod
-    def release(self, conn: Any, healthy: bool) -> None:
+    def release(self, conn: Any) -> None:
         """A clean session comes back."""
 
     @abstractmethod
     def abort(self, conn: Any, reason: str, retire: bool) -> None:
-        """Close a connection that is of no use any more; whoever uses it hears `reason`.
+        """Close a connection that is of no use any more; its user is told `reason`.
 
         `retire` if the others may be of no use either: the server is silent.
         """
@@ -205,10 +199,17 @@ class Executor(ABC):
 
     # -- connections ---------------------------------------------------------------------------------------------
 
-    def use(self, conn: Lent) -> Exclusive:
-        """Awaitable use of a connection that was given away."""
-        user = self._users[conn.id] = Exclusive(conn.link, self.loop, self.driver)
-        return user
+    def use(self, conn: Lent) -> Session:
+        """A session on a connection that one user has from now on."""
+        session = self.sessions[conn.id] = Session(self, conn, self.driver)
+        return session
+
+    def lend(self, conn: Lent, waiter: AcquireRequest) -> None:
+        """Hand a connection over to the caller that waited for it; if the caller has gone, it is free again."""
+        if waiter.future.done():
+            self.release(conn)
+        else:
+            waiter.future.set_result(self.use(conn))
 
     async def in_time(self, conn: Lent, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
         """The result of `work` on a connection that serves no caller meanwhile; Expired after `timeout` seconds.
@@ -222,67 +223,22 @@ class Executor(ABC):
         if done:
             return task.result()
         reason = f"no answer within {timeout:g} s"
-        user = self._users.get(conn.id)
-        if user is not None:
-            user.lost(ConnectionLost(reason, sent=user.busy), user.busy)
+        session = self.sessions.get(conn.id)
+        if session is not None:
+            session.lost(ConnectionLost(reason, sent=session.busy), session.busy)
         task.add_done_callback(_forget_error)
         task.cancel()
         raise Expired(reason)
 
-    async def clean(self, conn: Lent, user: Exclusive) -> None:
-        """Bring a session back to its initial state."""
-        for sql in user.link.reset_statements():
-            await user.command(sql)
-        user.link.after_reset()
-        if self.on_init is not None:
-            await self.on_init(conn, user)
-
-    async def prepare(self, conn: Lent) -> float | None:
-        """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made.
-
-        ConnectFailed if that takes longer than `prepare_timeout`.
-        """
-        if self.driver.question is None and self.on_init is None:
-            return None
-        try:
-            return await self.in_time(conn, self._prepare(conn), self.prepare_timeout)
-        except Expired as error:
-            message = f"a new connection was not prepared in time (connect_timeout, after its login): {error}"
-            raise ConnectFailed(message) from None
-
-    async def _prepare(self, conn: Lent) -> float | None:
-        if self.on_init is not None:
-            user = self.use(conn)
-            try:
-                await self.on_init(conn, user)
-            finally:
-                self._users.pop(conn.id, None)
-        return await self._ask(conn, self.driver.question) if self.driver.question else None
-
-    async def _ask(self, conn: Lent, question: str) -> float:
-        """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
-        user = self.use(conn)
-        statement = StatementRequest(session_text(question, self.driver.dialect), (), ROWS, None)
-        try:
-            await user.start((statement,))
-            if statement.error is not None:
-                raise statement.error
-        finally:
-            self._users.pop(conn.id, None)
-        row = statement.value[0]
-        conn.link.told(int(row[-1]))
-        if not self.driver.answered(row):
-            self.ungroup()
-        return user.seconds
-
     def ungroup(self) -> None:
-        """The database does not allow groups."""
-        self.stop_grouping()
+        """The database does not allow groups: every statement goes alone."""
+        self.context.queries.verdicts.isolated = True
+        self.regroup(self.context.queries.judge_again())
 
     def note_failure(self, error: Exception) -> None:
         """A statement on a shared connection failed."""
         if getattr(error, "sqlstate", None) in UNDEFINED:
-            self.on_suspicion()
+            self.context.queries.keeper.suspect()
 
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared; whether to try again cannot help."""
@@ -303,6 +259,14 @@ class Executor(ABC):
         self.outages.lost(error)
 
     # -- reports -------------------------------------------------------------------------------------------------
+
+    def holders(self) -> tuple[str, ...]:
+        """A line for each connection in use: who, where, how long, last statement."""
+        now = self.loop.time()
+        held = [(one.holder, one) for one in self.sessions.values()]
+        lines = [f"{now - holder.since:.1f} s: {one.holding()}" for holder, one in held if holder is not None]
+        lines += [f"{seconds:.1f} s: running {sql[:200]}" for seconds, sql in self.running()]
+        return tuple(lines)
 
     def report(self) -> Report:
         """How things stand, for the errors of this turn of the event loop: made once, however many fail together."""
@@ -325,7 +289,7 @@ class Executor(ABC):
             self.slow(statements[0].query.sql, seconds)
 
     def slow(self, sql: str, seconds: float) -> None:
-        """A statement took so long that the user wants to hear of it."""
+        """A statement took so long that it is logged."""
         logger.warning("slow statement: %.0f ms: %s", seconds * 1000, sql[:500])
 
     def on_notice(self, link: ServerConnection | None, error: Exception) -> None:
@@ -342,3 +306,67 @@ def _forget_error(task: asyncio.Task[Any]) -> None:
     """No caller waits for the task any more."""
     if not task.cancelled():
         task.exception()
+
+
+def failure(service: Executor, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
+    """The error for one who waited for a connection to himself, or for the answer to his statement."""
+    error = _error(service, reason, sent, waited, for_connection)
+    if service.last_error is not None and reason in (Reason.LOST, Reason.TIMEOUT):
+        error.__cause__ = service.last_error
+    return error
+
+
+def _error(service: Executor, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
+    if reason is Reason.CLOSED:
+        return ConnectionLost("the pool was terminated", sent=True) if sent else PoolClosed("the pool is closed")
+    if reason is Reason.OVERLOADED:
+        return PoolOverloaded(f"max_waiting={service.config.max_waiting} calls wait already")
+    if reason is Reason.LOST:
+        cause = f": {reason_of(service.last_error)}" if service.last_error else ""
+        return ConnectionLost(f"the connection was lost before the answer came{cause}", sent=True)
+    if reason is Reason.CONNECT_FAILED:
+        return connect_failed(service.last_error)
+    if sent:
+        return StatementTimeout(
+            "the deadline passed while the statement ran; the server was asked to stop it", sent=True
+        )
+    what = "connection" if for_connection else "turn"
+    report = service.report()
+    message = f"no {what} within {waited:.1f} s: {report.situation}"
+    if service.last_error is not None:
+        message += f"; last error: {reason_of(service.last_error)}"
+    return PoolTimeout(message, holders=report.holders, stats=report.stats)
+
+
+def situation(gauges: PoolGauges) -> str:
+    """How many connections there are, and what they do."""
+    counts = {
+        "opening": gauges.opening,
+        "idle": gauges.idle,
+        "lane": gauges.lanes,
+        "alone": gauges.alone,
+        "session": gauges.sessions,
+        "closing": gauges.size - gauges.opening - gauges.idle - gauges.busy,
+    }
+    states = ", ".join(f"{state} {count}" for state, count in counts.items() if count)
+    return f"{gauges.size} of {gauges.max_size} connections ({states})"
+
+
+def is_permanent(error: Exception | None) -> bool:
+    """Whether to open another connection cannot help: what `init` does wrong it does again, but a loss passes."""
+    if isinstance(error, ConnectFailed):
+        return error.permanent
+    return not isinstance(error, ConnectionLost) and getattr(error, "severity", None) not in ("FATAL", "PANIC")
+
+
+def connect_failed(cause: Exception | None) -> Error:
+    """A fresh error for each caller (an exception object raised twice would share its traceback)."""
+    if isinstance(cause, ConnectFailed):
+        error = ConnectFailed(cause.reason, cause.attempts, sqlstate=cause.sqlstate, permanent=cause.permanent)
+        error.__cause__ = cause.__cause__  # it says what its copy says
+        return error
+    permanent = is_permanent(cause)
+    what = "could not be prepared" if permanent else "was lost before it could be used"
+    error = ConnectFailed(f"a new connection {what}: {cause and reason_of(cause)}", permanent=permanent)
+    error.__cause__ = cause
+    return error

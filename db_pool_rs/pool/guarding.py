@@ -2,62 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import Database
-from ..guard import Explanation, Keeper
+from ..guard import Explanation
 from ..sql import StatementClass
-from .queries import QueryCache
 
 if TYPE_CHECKING:
-    from ..config import PoolConfig
     from ..scheduler.cost import Query
+    from .context import Context
     from .executor import Executor
-    from .pool import Pool
 
 _LANES = {StatementClass.READ: "reads", StatementClass.WRITE: "writes"}
 
 
 class Guarding:
-    """A :class:`~db_pool_rs.guard.keeper.Host`."""
+    """A :class:`~db_pool_rs.guard.keeper.Host`; `fetch` is the pool's."""
 
-    def __init__(self, config: PoolConfig, pool: Pool, queries: QueryCache, driver: Database) -> None:
-        self._pool = pool
-        self._texts = queries
-        self._driver = driver
-        self._verdicts = queries.verdicts
-        self._keeper = Keeper(config, self._verdicts, self)
-        self._runner: Executor
+    _executor: Executor
 
-    def attach(self, runner: Executor) -> None:
+    def __init__(self, context: Context, fetch: Callable[..., Awaitable[list[Any]]]) -> None:
+        self._texts = context.queries
+        self._fetch = fetch
+        context.database.on_altered = context.queries.keeper.altered
+
+    def attach(self, executor: Executor) -> None:
         """The pool is being opened."""
-        self._runner = runner
-        runner.stop_grouping = self.stop_grouping
-        runner.on_suspicion = self._keeper.suspect
-        self._driver.on_altered = self._keeper.altered
-        self._texts.on_guarded = self._start
-
-    def _start(self) -> None:
-        self._keeper.start(self._runner.spawn)
+        self._executor = executor
+        self._texts.keeper.attach(self)
 
     def stop(self) -> None:
         """The pool is closing: it does not wait for the catalogue."""
-        self._keeper.stop()
-
-    def stop_grouping(self) -> None:
-        """The database does not allow it: every statement goes alone."""
-        self._verdicts.isolated = True
-        self.judge_again()
+        self._texts.keeper.stop()
 
     def explain(self, query: Query) -> Explanation:
         """How a text is treated."""
-        verdict, known = self._texts.judge(query), self._runner.experience(query)
+        verdict, known = self._texts.judge(query), self._executor.experience(query)
         grouped = known.fast and query.groupable
         return Explanation(
             kind=query.kind.value,
             grouped=grouped,
             reason=verdict.reason,
-            guarded=self._verdicts.guarded,
+            guarded=self._texts.verdicts.guarded,
             seen=known.seen,
             expected_ms=known.mean * 1000 if known.seen else None,
             prepared=known.prepared,
@@ -66,23 +53,27 @@ class Guarding:
 
     # -- what the keeper needs -----------------------------------------------------------------------------------
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` on the pool's account."""
+        return self._executor.spawn(work)
+
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Any]:
         """Run a statement."""
-        return await self._pool.fetch(sql, *args, timeout=timeout)
+        return await self._fetch(sql, *args, timeout=timeout)
 
     def is_busy(self) -> bool:
         """Whether a statement would have to wait, or need a new connection."""
-        return not self._runner.gauges().idle
+        return not self._executor.gauges().idle
 
     def is_held(self) -> bool:
         """Whether sessions hold every connection: then no statement runs, and none is grouped."""
-        now = self._runner.gauges()
+        now = self._executor.gauges()
         return now.sessions > 0 and not now.lanes and not now.alone
 
     def answered(self) -> int:
         """How many statements were answered until now."""
-        return self._runner.stats().statements
+        return self._executor.stats().statements
 
     def judge_again(self) -> None:
         """What may be grouped has changed."""
-        self._runner.regroup(self._texts.judge_again())
+        self._executor.regroup(self._texts.judge_again())

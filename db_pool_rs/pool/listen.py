@@ -12,7 +12,6 @@ from ..errors import InterfaceError
 from ..sql.quoting import quoted
 
 if TYPE_CHECKING:
-    from .connection import Connection
     from .session import Session
 
 #: Bytes of a name in PostgreSQL; what is longer is cut off, and would never be recognised again.
@@ -20,15 +19,17 @@ MOST_BYTES = 63
 
 
 class Notifications:
-    """The callbacks of one session. They are called from the event loop, never in the middle of somebody's call."""
+    """The callbacks of one session. They are called from the event loop, never in the middle of a call."""
 
-    __slots__ = ("_connection", "_ended", "_listeners", "_session")
+    __slots__ = ("_connection", "_ended", "_listeners", "_session", "_timeout")
 
-    def __init__(self, connection: Connection, session: Session) -> None:
+    def __init__(self, connection: object, session: Session, timeout: float | None) -> None:
         self._connection = weakref.ref(connection)  # it is to be noticed when its holder forgets it
         self._session = session
+        self._timeout = timeout
         self._listeners: dict[str, list[Callable[..., Any]]] = {}
         self._ended: list[Callable[..., Any]] = []
+        session.on_notification, session.on_lost = self.notified, self.lost
 
     async def add(self, channel: str, callback: Callable[..., Any]) -> None:
         """Call `callback` for notifications of `channel`."""
@@ -40,7 +41,7 @@ class Notifications:
             known.append(callback)  # before the server knows: the first notification may come with its answer
         self._session.dirty = True
         try:  # however often: only the server knows whether an earlier LISTEN still holds (ROLLBACK, UNLISTEN *)
-            await self._session.command(command, timeout=self._timeout())
+            await self._session.command(command, timeout=self._timeout)
         except BaseException:
             if new:
                 self._forget(channel, callback)
@@ -50,7 +51,7 @@ class Notifications:
         """Do not call it any more. Without effect if it was not called."""
         command = f"UNLISTEN {_quoted(channel)}"
         if self._forget(channel, callback):
-            await self._session.command(command, timeout=self._timeout())
+            await self._session.command(command, timeout=self._timeout)
 
     def add_ended(self, callback: Callable[..., Any]) -> None:
         """Call `callback` when the connection is lost."""
@@ -76,12 +77,12 @@ class Notifications:
     def _call(self, callback: Callable[..., Any], *args: Any) -> None:
         connection = self._connection()
         if connection is not None:
-            self._session.runner.loop.call_soon(self._run, callback, connection, *args)
+            self._session.executor.loop.call_soon(self._run, callback, connection, *args)
 
     def _run(self, callback: Callable[..., Any], *args: Any) -> None:
         answer = callback(*args)  # what it raises is reported by the event loop
         if inspect.iscoroutine(answer):
-            task = self._session.runner.spawn(answer)
+            task = self._session.executor.spawn(answer)
             task.add_done_callback(_report)
 
     def _forget(self, channel: str, callback: Callable[..., Any]) -> bool:
@@ -93,9 +94,6 @@ class Notifications:
         if not known:
             del self._listeners[channel]
         return not known
-
-    def _timeout(self) -> float | None:
-        return self._session.runner.config.command_timeout
 
 
 def _report(task: asyncio.Task[Any]) -> None:

@@ -1,14 +1,25 @@
-"""The statement texts that a pool knows, and the numbers of its rules."""
+"""The statement texts that a pool knows, and what there is to know of one.
+
+What the server tells of a text is kept for the pool, by the text. A session that has changed its search path by a
+statement of its own neither uses nor feeds that, since there the same text means other tables: the server is asked on
+each call (one round trip more where there are arguments), and nothing is prepared under a name. What every connection
+has from its start, by `server_settings`, `options`, `init`, the role or the database, is the pool's own. A change that
+a function hides is not seen.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import fields
+from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from ..config.options import limits_of
 from ..drivers.base import ROWS, Database
 from ..errors import ArgumentError, InterfaceError
-from ..guard import Verdict, Verdicts
+from ..guard import Keeper, Verdict, Verdicts
 from ..record import Record, Status
 from ..scheduler.cost import CostLimits, Query
 from ..scheduler.model import Limits
@@ -31,6 +42,13 @@ _TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
 _SHARED = (StatementClass.READ, StatementClass.WRITE)
+#: What the search path is made of: the setting, SET SCHEMA, and the role, which is its "$user".
+_CHANGES_PATH = re.compile(
+    r"search_path|set_config\s*\(\s*\$|\bRESET\s+ALL\b|\bDISCARD\s+ALL\b"
+    r"|\b(?:SET|RESET)\s+(?:(?:SESSION|LOCAL)\s+)?(?:SCHEMA|ROLE|SESSION\s+AUTHORIZATION|AUTHORIZATION)\b",
+    re.IGNORECASE,
+)
+_LOCAL = re.compile(r"\s*SET\s+LOCAL\s[^;]*;?\s*", re.IGNORECASE)
 
 
 class QueryCache:
@@ -44,9 +62,8 @@ class QueryCache:
         self._sessions: dict[str, Query] = {}
         self._driver = driver
         self._alone = config.alone_functions
-        self.verdicts = Verdicts(config, driver.dialect)
-        #: Called when a text comes that the guard decides about.
-        self.on_guarded: Callable[[], None] = _nothing
+        self.verdicts = Verdicts(config, driver.has_catalog)
+        self.keeper = Keeper(config, self.verdicts)
 
     def judge(self, query: Query) -> Verdict:
         """What may be done with a text, as far as the guard knows."""
@@ -91,13 +108,13 @@ class QueryCache:
                 "COPY FROM STDIN and TO STDOUT carry data besides the statement: on a connection from acquire(), "
                 "copy_to_table() and copy_records_to_table() take them in, copy_from_table() and copy_from_query() out"
             )
-        if self._driver.dialect == "postgresql" and (lexical.kind is StatementClass.SESSION or lexical.count > 1):
+        if self._driver.has_settings and (lexical.kind is StatementClass.SESSION or lexical.count > 1):
             _check_settings(sql)
         query = Query(sql, lexical, groupable=False)
         if self.verdicts.needed:
             query.names = names_in(sql)
             if shared and lexical.kind in _SHARED:
-                self.on_guarded()
+                self.keeper.want()
         verdict = self.judge(query)
         query.kind, query.groupable = verdict.kind, verdict.groupable
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
@@ -130,8 +147,39 @@ def _check_settings(script: str) -> None:
                 raise InterfaceError(f"{sql.strip()}: connections of a pool have {wanted}")
 
 
-def _nothing() -> None:
-    """There is no guard yet."""
+class Stray(Enum):
+    """For how long a session may see other tables and types."""
+
+    LOCAL = "until the transaction ends"
+    SESSION = "until it is given back"
+
+
+def stray(sql: str) -> Stray | None:
+    """What a text does to the search path, as far as it can be seen in it."""
+    if _CHANGES_PATH.search(sql) is None:
+        return None
+    return Stray.LOCAL if _LOCAL.fullmatch(sql) else Stray.SESSION
+
+
+def unshared(query: Query) -> Query:
+    """The same text, of which nothing is known yet, for one call."""
+    own = Query(query.sql, query.lexical, groupable=False)
+    own.kind, own.dirties, own.own = query.kind, query.dirties, True
+    return own
+
+
+def session_text(sql: str, dialect: str) -> Query:
+    """The text of a statement that runs on one session and is not kept."""
+    return Query(sql, classify(sql, dialect), groupable=False)
+
+
+@lru_cache(maxsize=512)
+def command_text(sql: str, dialect: str) -> Query:
+    """The text of a command that pools send on their own account (BEGIN, ROLLBACK, RESET ...).
+
+    All pools share it, so it must not be worth describing: what a SELECT returns is a matter of the database.
+    """
+    return session_text(sql, dialect)
 
 
 def empty_result(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
@@ -160,23 +208,13 @@ def _refuse(query: Query) -> None:
 
 
 def limits_for(config: PoolConfig, driver: Database) -> Limits:
-    """The numbers of the rules for this pool; options are in milliseconds, the rules in seconds."""
+    """The numbers of the rules for this pool: those that its options set, and those of its database."""
+    given = limits_of(config)
+    cost = {one.name: given.pop(one.name) for one in fields(CostLimits) if one.name in given}
     return Limits(
-        min_size=config.min_size,
-        max_size=config.max_size,
-        max_waiting=config.max_waiting,
-        acquire_timeout=config.acquire_timeout,
-        idle_timeout=config.idle_timeout,
-        group_max=config.group_max,
-        group_time=config.fast_ms / 1000,
-        stall=config.stall_ms / 1000,
-        lane_wait=config.lane_wait_ms / 1000,
-        write_lane_wait=config.write_lane_wait_ms / 1000,
+        **given,
         read_lanes=min(driver.read_lanes, config.max_size),
         max_write_lanes=driver.max_write_lanes,
         breaks_stalls=driver.breaks_stalls,
-        retry_reads=config.retry == "reads",
-        cost=CostLimits(
-            fast_time=config.fast_ms / 1000, fast_bytes=config.fast_bytes, peak_time=config.stall_ms / 1000
-        ),
+        cost=CostLimits(**cost),
     )

@@ -1,4 +1,4 @@
-"""A session: one link, used by one borrower, and the order of what he asks of it.
+"""A session: one connection, had by one user, and the order of what is asked of it.
 
 Calls of several tasks queue in call order. What begins a transaction or a savepoint travels with the next statement, so
 it costs no round trip of its own. A call that is cancelled or times out returns at once: the server is asked to stop in
@@ -9,21 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import Expired, ResultFuture, remaining, until
-from ..drivers.base import CANCEL_UNDER_WAY, STATUS, Sink, Source
-from ..errors import StatementTimeout
-from ..scheduler.model import StatementRequest
+from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
+from ..errors import ConnectionLost, StatementTimeout
+from ..scheduler.model import Limits, StatementRequest
 from ..sql import StatementClass
-from .exclusive import Exclusive, command_text
-from .search_path import Stray, stray, unshared
+from .outages import reason_of
+from .queries import Stray, command_text, stray, unshared
 
 if TYPE_CHECKING:
+    from ..metrics import PoolMetrics
     from ..scheduler.cost import Query
-    from .executor import Executor, Lent
-    from .listen import Notifications
 
 #: How long a CancelRequest may take, connecting included.
 CANCEL_TIMEOUT = 3.0
@@ -31,13 +30,60 @@ CANCEL_TIMEOUT = 3.0
 _HARMLESS = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
-class Session:
-    """The borrowed connection behind a :class:`~db_pool_rs.pool.connection.Connection`."""
+class Owner(Protocol):
+    """What a session needs of the executor that serves its pool (:class:`~db_pool_rs.pool.executor.Executor`)."""
 
-    def __init__(self, runner: Executor, conn: Lent, user: Exclusive | None = None) -> None:
+    loop: asyncio.AbstractEventLoop
+    limits: Limits
+    metrics: PoolMetrics
+    last_error: Exception | None
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run `work` on the pool's account."""
+
+    def abort(self, conn: Any, reason: str, retire: bool) -> None:
+        """Close a connection that is of no use any more."""
+
+    def executed(self, statements: Sequence[StatementRequest], seconds: float) -> None:
+        """Count statements that were answered together."""
+
+
+class Lent(Protocol):
+    """A connection that one user has: the executor's name for it, and its link."""
+
+    id: int
+    link: Any
+
+
+class Holder:
+    """The caller that holds a session: where it acquired it, in which task, and when."""
+
+    __slots__ = ("since", "site", "task", "warning")
+
+    def __init__(self, site: str, task: str, since: float) -> None:
+        self.site = site
+        self.task = task
+        self.since = since
+        self.warning: asyncio.TimerHandle | None = None
+
+
+class Session:
+    """A connection that one user has: a caller, by its :class:`~db_pool_rs.pool.connection.Connection`, or the pool."""
+
+    def __init__(self, executor: Owner, conn: Lent, database: Database) -> None:
         self.conn = conn
-        self.runner = runner
-        self.user = user or runner.use(conn)
+        self.link: ServerConnection = conn.link
+        self.executor = executor
+        self.database = database
+        #: Why the connection is gone, if it is.
+        self.error: Exception | None = None
+        #: Whether a group is unanswered; true even when no caller waits for the answer any more.
+        self.busy = False
+        #: How long the last group took.
+        self.seconds = 0.0
+        #: Called with notifications, and at the loss; set where the holder listens.
+        self.on_notification: Callable[[int, str, str], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
         #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
         self.pending_commands: list[str] = []
         self.savepoints = 0
@@ -46,30 +92,37 @@ class Session:
         self.dirty = False
         #: It may see other tables and types than others do: until it is given back, or the transaction ends.
         self.strays: Stray | None = None
-        #: Its listeners, if it ever had one.
-        self.told: Notifications | None = None
-        #: By whom, where and since when it is held; set by the pool.
-        self.holding: object = None
+        self.holder: Holder | None = None
         self.last_sql = ""
+        self._answer: ResultFuture[None] | None = None
+        self._unanswered: asyncio.Future[None] | None = None
         self._lock = asyncio.Lock()
         self._winding: asyncio.Task[None] | None = None
+
+    # -- how it stands -------------------------------------------------------------------------------------------
 
     @property
     def is_clean(self) -> bool:
         """Nothing runs, nothing is queued and nothing is left to clean up."""
-        open_transaction = self.user.error is None and self.user.link.in_transaction()
-        return not (self.dirty or self.user.busy or self._winding or self._lock.locked() or open_transaction)
+        open_transaction = self.error is None and self.link.in_transaction()
+        return not (self.dirty or self.busy or self._winding or self._lock.locked() or open_transaction)
 
     @property
     def can_send(self) -> bool:
         """Whether a command sent now would be executed at once: nothing is being stopped in the background."""
-        return self._winding is None and not self.user.busy
+        return self._winding is None and not self.busy
 
     def in_transaction(self) -> bool:
         """Whether statements sent now run inside a transaction block."""
         if "ROLLBACK" in self.pending_commands:
             return self.pending_commands[-1] != "ROLLBACK"
-        return bool(self.pending_commands) or (self.user.error is None and self.user.link.in_transaction())
+        return bool(self.pending_commands) or (self.error is None and self.link.in_transaction())
+
+    def holding(self) -> str:
+        """By whom it is held, for messages."""
+        sql = f", last statement: {self.last_sql[:200]}" if self.last_sql else ""
+        held = self.holder
+        return f"acquired by task {held.task!r} at {held.site}{sql}" if held is not None else f"the pool's own{sql}"
 
     def lookup(self, query: Query) -> Query:
         """The pool's text, or, where the same words may mean other tables or types here, one of this call's own."""
@@ -87,6 +140,8 @@ class Session:
         if query.kind not in _HARMLESS and self.strays is not Stray.SESSION:
             self.strays = stray(query.sql) or self.strays
 
+    # -- calls, in their order -----------------------------------------------------------------------------------
+
     async def run(self, statements: Sequence[StatementRequest], timeout: float | None = None) -> None:
         """Run `statements` in one round trip, after the pending commands; raises the first error among them."""
         await self._run(statements, self._deadline(timeout))
@@ -96,7 +151,7 @@ class Session:
         deadline = self._deadline(timeout)
         if self.pending_commands:  # the text may depend on what they do
             await self._run((), deadline)
-        await self._exchange(lambda: self.user.describe(statement), deadline)
+        await self._exchange(lambda: self._ask(self.link.describe, statement), deadline)
         self._raise_first((statement,))
 
     async def copy(self, statement: StatementRequest, stream: Source | Sink, timeout: float | None = None) -> None:
@@ -104,69 +159,18 @@ class Session:
         deadline = self._deadline(timeout)
         if self.pending_commands:
             await self._run((), deadline)
-        await self._exchange(lambda: self.user.copy(statement, stream), deadline)
-        self.runner.executed((statement,), self.user.seconds)
+        await self._exchange(lambda: self._ask(cast(CopyConnection, self.link).copy, statement, stream), deadline)
+        self.executor.executed((statement,), self.seconds)
         self._raise_first((statement,))
-
-    def _deadline(self, timeout: float | None) -> float | None:
-        """One for all that a call does."""
-        return None if timeout is None else self.runner.loop.time() + timeout
-
-    async def _run(self, statements: Sequence[StatementRequest], deadline: float | None) -> None:
-        group = statements
-
-        def start() -> ResultFuture[None]:
-            nonlocal group
-            if self.pending_commands:
-                group = [*self._pending(), *statements]
-            return self.user.start(group)
-
-        await self._exchange(start, deadline)
-        if statements and statements[0].query.kind is not StatementClass.CONTROL:
-            self.runner.executed(statements, self.user.seconds)
-        self._raise_first(group)
-
-    def _pending(self) -> list[StatementRequest]:
-        commands = [
-            StatementRequest(command_text(sql, self.user.dialect), (), STATUS, None) for sql in self.pending_commands
-        ]
-        self.pending_commands.clear()
-        return commands
-
-    def _raise_first(self, group: Sequence[StatementRequest]) -> None:
-        for statement in group:
-            if statement.error is not None:
-                self.runner.metrics.errors += 1
-                raise statement.error
-
-    async def _exchange(self, start: Callable[[], ResultFuture[None]], deadline: float | None) -> None:
-        """Wait for those who called earlier, then for what `start` sends."""
-        if self._lock.locked():
-            await self._enter(deadline)
-        else:
-            await self._lock.acquire()
-        try:
-            if self._winding is not None:
-                await self._wound_up(self._winding, deadline)
-            answer = start()
-            try:  # whoever gives up abandons this answer; `busy` tells what still runs
-                await (answer if deadline is None else until(answer, deadline))
-            except Expired:
-                raise self._too_late(sent=True) from None
-            finally:
-                if self.user.busy:
-                    self._winding = self.runner.spawn(self._wind_up())
-        finally:
-            self._lock.release()
 
     async def command(self, *queries: str, timeout: float | None = None) -> str:
         """Run commands; the tag of the last."""
-        group = [StatementRequest(command_text(sql, self.user.dialect), (), STATUS, None) for sql in queries]
+        group = [StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None) for sql in queries]
         await self.run(group, timeout)
         return str(group[-1].value)
 
     def defer(self, *queries: str) -> None:
-        """Have commands run before whatever is called next; nobody waits for them now."""
+        """Have commands run before whatever is called next; no caller waits for them now."""
         self.pending_commands.extend(queries)
 
     async def settle(self) -> None:
@@ -175,12 +179,71 @@ class Session:
             if self._winding is not None:
                 await self._winding
 
+    def _deadline(self, timeout: float | None) -> float | None:
+        """One for all that a call does."""
+        return None if timeout is None else self.executor.loop.time() + timeout
+
+    async def _run(self, statements: Sequence[StatementRequest], deadline: float | None) -> None:
+        group = statements
+
+        def start() -> ResultFuture[None]:
+            nonlocal group
+            if self.pending_commands:
+                group = [*self._pending(), *statements]
+            return self.start(group)
+
+        await self._exchange(start, deadline)
+        if statements and statements[0].query.kind is not StatementClass.CONTROL:
+            self.executor.executed(statements, self.seconds)
+        self._raise_first(group)
+
+    def _pending(self) -> list[StatementRequest]:
+        commands = [
+            StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None)
+            for sql in self.pending_commands
+        ]
+        self.pending_commands.clear()
+        return commands
+
+    def _raise_first(self, group: Sequence[StatementRequest]) -> None:
+        for statement in group:
+            if statement.error is not None:
+                self.executor.metrics.errors += 1
+                raise statement.error
+
+    async def _exchange(self, start: Callable[[], ResultFuture[None]], deadline: float | None) -> None:
+        """Wait for the calls that were made earlier, then for what `start` sends."""
+        if self._lock.locked():
+            await self._enter(deadline)
+        else:
+            await self._lock.acquire()
+        try:
+            if self._winding is not None:
+                await self._wound_up(self._winding, deadline)
+            answer = start()
+            try:  # a caller that gives up abandons this answer; `busy` tells what still runs
+                await (answer if deadline is None else until(answer, deadline))
+            except Expired:
+                raise self._too_late(sent=True) from None
+            finally:
+                if self.busy:
+                    self._winding = self.executor.spawn(self._wind_up())
+        finally:
+            self._lock.release()
+
     async def _enter(self, deadline: float | None) -> None:
-        """Wait for those who called earlier."""
+        """Wait for the calls that were made earlier."""
         try:
             await asyncio.wait_for(self._lock.acquire(), remaining(deadline))
         except (asyncio.TimeoutError, TimeoutError):
             raise self._too_late(sent=False) from None
+
+    def _too_late(self, sent: bool) -> StatementTimeout:
+        self.executor.metrics.timeouts += 1
+        what = "the server was asked to stop" if sent else "the statement was not sent"
+        return StatementTimeout(f"the deadline passed; {what}", sent=sent)
+
+    # -- stopping what no caller waits for -----------------------------------------------------------------------
 
     async def _wound_up(self, winding: asyncio.Task[None], deadline: float | None) -> None:
         """Wait for it without ever cancelling it."""
@@ -189,31 +252,77 @@ class Session:
             raise self._too_late(sent=False)
         winding.result()
 
-    def _too_late(self, sent: bool) -> StatementTimeout:
-        self.runner.metrics.timeouts += 1
-        what = "the server was asked to stop" if sent else "the statement was not sent"
-        return StatementTimeout(f"the deadline passed; {what}", sent=sent)
-
     async def _wind_up(self) -> None:
-        """Have the server stop what nobody waits for; a server that does not react has lost the connection.
+        """Have the server stop what no caller waits for; a server that does not react has lost the connection.
 
         It is asked again and again, as in the scheduler: a request that overtakes its statement is ignored.
         """
-        limits = self.runner.limits
-        clock = self.runner.loop.time
+        executor, limits = self.executor, self.executor.limits
+        clock = executor.loop.time
         end = clock() + limits.cancel_grace + (0.0 if limits.breaks_stalls else CANCEL_TIMEOUT)
         pause = limits.cancel_pause
         try:
-            while self.user.busy:
+            while self.busy:
                 rest = end - clock()
                 if rest <= 0:
-                    self.runner.abort(self.conn, "the server did not react to a cancel request", retire=True)
+                    executor.abort(self.conn, "the server did not react to a cancel request", retire=True)
                     return
-                if not await self.user.link.cancel(rest):
-                    self.runner.abort(self.conn, CANCEL_UNDER_WAY, retire=self.user.busy)
+                if not await self.link.cancel(rest):
+                    executor.abort(self.conn, CANCEL_UNDER_WAY, retire=self.busy)
                     return
                 with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                    await asyncio.wait_for(self.user.settled(), min(pause, max(0.0, end - clock())))
+                    await asyncio.wait_for(self._until_answered(), min(pause, max(0.0, end - clock())))
                 pause *= 2
         finally:
             self._winding = None
+
+    async def _until_answered(self) -> None:
+        """Wait until what runs is answered, or the link is lost; its outcome is of no interest."""
+        if self.busy:
+            self._unanswered = self._unanswered or self.executor.loop.create_future()
+            await asyncio.shield(self._unanswered)
+
+    # -- the link ------------------------------------------------------------------------------------------------
+
+    def start(self, group: Sequence[StatementRequest]) -> ResultFuture[None]:
+        """Send `group` now, uncounted; the answer comes with the server's, or fails with the loss of the connection.
+
+        The user sees to it that one thing runs at a time. Outcomes of the statements are in their ``value`` and
+        ``error``, never in the answer.
+        """
+        return self._ask(self.link.start, group)
+
+    def _ask(self, ask: Callable[..., None], *what: Any) -> ResultFuture[None]:
+        assert not self.busy, "bug: two groups on one session"
+        answer = self.database.answer(self.executor.loop)
+        if self.error is not None:
+            answer.set_exception(ConnectionLost(f"the connection is gone: {reason_of(self.error)}", sent=False))
+        else:
+            self._answer, self.busy = answer, True
+            ask(*what, self._answered)
+        return answer
+
+    def lost(self, error: Exception, sent: bool) -> None:
+        """The link is gone: the caller that waits is told, and every call that is made later."""
+        self.error = error
+        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error), sent=sent)
+        lost.__cause__ = None if lost is error else error
+        self._end(lost)
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def _answered(self, ok: bool, seconds: float, size: float) -> None:
+        self.seconds = seconds
+        self._end(None)
+
+    def _end(self, error: ConnectionLost | None) -> None:
+        answer, unanswered, self._answer, self._unanswered = self._answer, self._unanswered, None, None
+        self.busy = False
+        if unanswered is not None and not unanswered.done():
+            unanswered.set_result(None)
+        if answer is None or answer.done():  # the caller may have gone
+            return
+        if error is None:
+            answer.set_result(None)
+        else:
+            answer.set_exception(error)

@@ -7,6 +7,7 @@ SQLite never loads psycopg, and the other way round.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..conninfo import SqliteConfig
@@ -28,8 +29,10 @@ class SimpleEngine:
     def pool(self, config: PoolConfig) -> Pool:
         """A pool, not yet opened; ModeUnavailableError if it is for PostgreSQL and psycopg is missing."""
         from ..pool.pool import Pool
+        from .executor import PythonExecutor
 
-        return Pool(config, _driver(config))
+        driver = _driver(config)
+        return Pool(config, driver, partial(PythonExecutor, driver))
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

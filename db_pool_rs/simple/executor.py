@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import CANCEL_UNDER_WAY, Driver, ServerConnection
 from ..errors import ConnectionLost
-from ..pool.executor import Executor, Experience
-from ..pool.failures import failure
+from ..pool.executor import Executor, Experience, failure
+from ..pool.lifecycle import clean, prepare
 from ..pool.outages import reason_of
 from ..pool.session import CANCEL_TIMEOUT
 from ..scheduler import model as act
-from ..scheduler.model import NEVER, AcquireRequest, ConnectionState, Limits, Reason, Request, State, StatementRequest
+from ..scheduler.model import NEVER, AcquireRequest, ConnectionState, Reason, Request, State, StatementRequest
 from ..scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
-    from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
+    from ..pool.context import Context
     from ..scheduler.cost import Query
     from ..sql import StatementClass
 
@@ -41,9 +41,9 @@ class PythonExecutor(Executor):
 
     driver: Driver
 
-    def __init__(self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(config, driver, limits, loop)
-        self.scheduler = Scheduler(limits)
+    def __init__(self, driver: Driver, context: Context, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(context, driver, loop)
+        self.scheduler = Scheduler(self.limits)
         self._conns: dict[int, ConnectionState] = {}
         #: Statements of this turn of the event loop.
         self._arrived: list[StatementRequest] = []
@@ -96,11 +96,11 @@ class PythonExecutor(Executor):
         self._arrive()
         self.perform(self.scheduler.cancel(request, self.loop.time()))
 
-    def release(self, conn: ConnectionState, healthy: bool) -> None:
+    def release(self, conn: ConnectionState) -> None:
         """A clean session comes back."""
-        self._users.pop(conn.id, None)
+        self.sessions.pop(conn.id, None)
         if conn.state is State.SESSION:
-            self.perform(self.scheduler.released(conn, self.loop.time(), healthy))
+            self.perform(self.scheduler.released(conn, self.loop.time(), True))
 
     def perform(self, actions: Sequence[act.Action]) -> None:
         """Carry actions out, in order."""
@@ -233,7 +233,7 @@ class PythonExecutor(Executor):
             future.set_exception(failure(self, action.reason, action.sent, waited, waits))
 
     def _lend(self, action: act.Lend) -> None:
-        self.on_lend(action.conn, action.waiter)
+        self.lend(action.conn, action.waiter)
 
     def _open(self, action: act.Open) -> None:
         self.spawn(self._connect(action.conn))
@@ -244,7 +244,7 @@ class PythonExecutor(Executor):
             link = await self.driver.connect(self)
             conn.link = link
             self._conns[id(link)] = conn
-            round_trip = await self.prepare(conn)
+            round_trip = await prepare(self, conn)
         except BaseException as error:
             self._drop(conn)
             if not isinstance(error, Exception):
@@ -277,21 +277,21 @@ class PythonExecutor(Executor):
 
     async def _clean_up(self, conn: ConnectionState) -> None:
         try:
-            await self.in_time(conn, self.clean(conn, self.use(conn)), self.clean_timeout)
+            await self.in_time(conn, clean(self, conn, self.use(conn)), self.clean_timeout)
         except Exception as error:
             if conn.state is not State.CLOSED:
                 conn.link.close()
                 self.on_lost(conn.link, error, sent=False, retire=False)
             return
         finally:
-            self._users.pop(conn.id, None)
+            self.sessions.pop(conn.id, None)
         self.perform(self.scheduler.reset_done(conn, self.loop.time()))
 
     def _close(self, action: act.Close) -> None:
-        user = self._users.pop(action.conn.id, None)
+        session = self.sessions.pop(action.conn.id, None)
         self._drop(action.conn)
-        if user is not None:
-            user.lost(ConnectionLost("the connection was closed by the pool", sent=user.busy), user.busy)
+        if session is not None:
+            session.lost(ConnectionLost("the connection was closed by the pool", sent=session.busy), session.busy)
         self.perform(self.scheduler.closed(action.conn, self.loop.time()))
         self._changed.set()
 
@@ -324,9 +324,9 @@ class PythonExecutor(Executor):
         if conn is None:
             return
         self.metrics.lost += 1
-        user = self._users.pop(conn.id, None)
-        if user is not None:
-            user.lost(error, sent)
+        session = self.sessions.pop(conn.id, None)
+        if session is not None:
+            session.lost(error, sent)
         if conn.state is not State.OPENING:  # else the failed `init` reports it
             self.lost(error)
             self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, random.random()))
@@ -335,9 +335,9 @@ class PythonExecutor(Executor):
     def on_notification(self, link: ServerConnection, pid: int, channel: str, payload: str) -> None:
         """A notification for whoever holds the session."""
         conn = self._conns.get(id(link))
-        user = None if conn is None else self._users.get(conn.id)
-        if user is not None and user.on_notification is not None:
-            user.on_notification(pid, channel, payload)
+        session = None if conn is None else self.sessions.get(conn.id)
+        if session is not None and session.on_notification is not None:
+            session.on_notification(pid, channel, payload)
 
     # -- reports -------------------------------------------------------------------------------------------------
 

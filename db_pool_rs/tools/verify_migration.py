@@ -35,7 +35,8 @@ from ..cli.common import UsageError, run_until_interrupted
 from ..cli.embedded import embedded_postgres
 from ..cli.guard import guarded
 from ..cli.terminal import Progress, Terminal, printable
-from ..config import DEFAULT_POOL, DeploymentConfig, PoolConfig, load_config, named_pool, pool_config
+from ..config import DeploymentConfig, PoolConfig, load_config, named_pool, pool_config
+from ..config.deployment import DEFAULT_POOL
 from ..config.yaml_file import find_config
 from ..conninfo import SqliteConfig
 from ..modes import MODES, load_engine, pool_defaults, unavailable

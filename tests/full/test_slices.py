@@ -28,7 +28,7 @@ async def pool(pg_database: str) -> AsyncIterator[Any]:
 
 
 async def until_reading(pool: Any) -> None:
-    runner = pool._runner
+    runner = pool._executor
     assert isinstance(runner, RustExecutor)
     while not runner.native.reading():
         await asyncio.sleep(0)

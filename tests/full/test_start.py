@@ -22,7 +22,8 @@ print(*sys.modules)
 """
 #: Of no use before somebody asks for figures, borrows a connection, or has another mode or database.
 NOT_NEEDED = {
-    "db_pool_rs.metrics.stats", "db_pool_rs.pool.connection", "db_pool_rs.scheduler.scheduler", "db_pool_rs.types",
+    "db_pool_rs.metrics.process", "db_pool_rs.metrics.stats", "db_pool_rs.pool.connection",
+    "db_pool_rs.scheduler.scheduler", "db_pool_rs.types",
     "json", "psycopg", "random", "sqlite3", "urllib.parse", "yaml",
 }  # fmt: skip
 

@@ -59,13 +59,10 @@ def body_lines(function: Function) -> int:
     return lines
 
 
-def internal_imports(name: str, path: Path, *, at_import: bool = False) -> Iterator[tuple[str, int]]:
-    """Modules of the package that a module imports, with the line; `at_import`: only those needed to import it."""
+def internal_imports(name: str, path: Path) -> Iterator[tuple[str, int]]:
+    """Modules of the package that a module imports, with the line; for type checkers and in functions as well."""
     known = package_modules()
-    skipped = {id(node) for node in _later(tree(path))} if at_import else set()
     for node in ast.walk(tree(path)):
-        if id(node) in skipped:
-            continue
         for target in _targets(node, name, is_package=path.name == "__init__.py"):
             while target not in known:  # a name within a module
                 target = target.rpartition(".")[0]
@@ -104,13 +101,3 @@ def _base(node: ast.ImportFrom, importer: str, is_package: bool) -> str | None:
     up = node.level - 1 if is_package else node.level
     parts = parts[: len(parts) - up]
     return ".".join([*parts, *([node.module] if node.module else [])])
-
-
-def _later(module: ast.Module) -> Iterator[ast.AST]:
-    """What does not run when the module is imported: bodies of functions, imports for type checkers."""
-    for node in ast.walk(module):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or (
-            isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        ):
-            for child in node.body:
-                yield from ast.walk(child)

@@ -6,11 +6,12 @@ import ast
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 from tests.meta.source import PACKAGE, ROOT, python_files, tree
 
 #: Base classes whose only subclass is in another file, each with the reason. The list shrinks; it does not grow.
 EXCEPTIONS = {
-    "CopyCalls": "COPY's calls of Connection: to become a delegate",
     "DecodeError": "public: callers catch it; the kernel's cause is an implementation of it",
     "Description": "what balanced adds to a description for its kernel",
     "PostgresDriver": "the driver seam: balanced replaces what is below",
@@ -24,6 +25,20 @@ def test_the_schedulers_have_equal_file_names() -> None:
     python = {path.stem for path in (PACKAGE / "scheduler").glob("*.py")} - {"__init__"}
     rust = {path.stem for path in (ROOT / "rust/engine/src/scheduler").glob("*.rs")} - {"mod"}
     assert python == rust
+
+
+@pytest.mark.parametrize("folder", ["pool", "guard", "scheduler"])
+def test_no_database_is_asked_for_by_name(folder: str) -> None:
+    """What a database has is a capability of its driver (drivers/base.py); its name only says how texts are read."""
+    found = [
+        f"{path.name}:{node.lineno}"
+        for path in sorted((PACKAGE / folder).glob("*.py"))
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Compare)
+        for side in (node.left, *node.comparators)
+        if isinstance(side, ast.Constant) and side.value in ("postgresql", "sqlite")
+    ]
+    assert not found
 
 
 def test_no_class_is_cut_in_two() -> None:

@@ -19,7 +19,7 @@ from db_pool_rs.tools import verify_migration
 from db_pool_rs.tools.migration.answers import first_difference, seen
 from db_pool_rs.tools.migration.battery import compare
 from db_pool_rs.tools.migration.settings import COUNTERPARTS, apply_changes, changes, migrated, undo
-from db_pool_rs.tools.migration.sidefiles import without_side_files
+from db_pool_rs.tools.migration.sqlitecopy import without_side_files
 from tests.plugins.server import PostgresServer
 
 OTHERS = [mode for mode in MODES if mode != "simple"]

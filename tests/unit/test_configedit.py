@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.config.yaml_edit import set_value
+from db_pool_rs.config.yaml_file import set_value
 from db_pool_rs.errors import ConfigError
 from tests.meta.source import ROOT
 

@@ -92,7 +92,7 @@ def test_buckets_of_whole_numbers_are_exact(values: list[int]) -> None:
 
 def test_the_dashboard_asks_for_what_there_is() -> None:
     known = {name for name, _ in samples(text_of())}
-    states = set(STATES.values())
+    states = {its["state"] for its in STATES.values()}
     panels = [panel for panel in json.loads(DASHBOARD.read_text())["panels"] if panel["type"] != "row"]
     asked: set[str] = set()
     for panel in panels:
@@ -110,9 +110,16 @@ def test_the_dashboard_asks_for_what_there_is() -> None:
                 name.endswith("_total") or "_bucket" in name or "_sum" in name or "_count" in name
                 for name in re.findall(r"rate\((db_pool_\w+)", expression)
             )
-    assert {f"db_pool_{name}_total" for name, _ in COUNTERS.values()} <= asked
-    assert {f"db_pool_{name}_bucket" for name, *_ in HISTOGRAMS.values()} <= asked
-    assert {f"db_pool_{name}" for name, _ in GAUGES.values()} <= asked
+    assert {f"db_pool_{its['name']}_total" for its in COUNTERS.values()} <= asked
+    assert {f"db_pool_{its['name']}_bucket" for its in HISTOGRAMS.values()} <= asked
+    assert {f"db_pool_{its['name']}" for its in GAUGES.values()} <= asked
+
+
+def test_the_page_names_every_figure() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    names = {re.sub(r"_(bucket|sum|count)$", "", name) for name, _ in samples(text_of())}
+    assert len(names) > 20
+    assert not {name for name in names if f"`{name}`" not in page}
 
 
 def test_the_dashboard_has_no_panels_on_top_of_each_other() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db_pool_rs.metrics import Histogram, PoolGauges, PoolMetrics, PoolStats, SlidingRate, measure
-from db_pool_rs.metrics import stats as metrics
+from db_pool_rs.metrics import process as metrics
 from db_pool_rs.metrics.histogram import HIGHEST, LOWEST, RESOLUTION
 
 SECONDS = st.floats(min_value=LOWEST, max_value=HIGHEST)

@@ -54,6 +54,7 @@ class PostgresDialect:
     """The part of a :class:`~db_pool_rs.drivers.base.Database` that needs no connection."""
 
     dialect = "postgresql"
+    copy = notifications = atomic_groups = has_settings = has_catalog = True
     read_lanes = 2
     max_write_lanes = 1_000_000
     breaks_stalls = True

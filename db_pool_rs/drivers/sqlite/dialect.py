@@ -25,6 +25,7 @@ class SqliteDialect:
     """The part of a :class:`~db_pool_rs.drivers.base.Driver` that needs no connection."""
 
     dialect = "sqlite"
+    copy = notifications = atomic_groups = has_settings = has_catalog = False
     #: Nothing to ask: the time of a statement is taken on its thread, without the way there.
     question: str | None = None
     #: Backslashes mean nothing in SQLite's strings.

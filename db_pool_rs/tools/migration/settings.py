@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...config import DeploymentConfig, load_config
-from ...config.yaml_edit import set_value
+from ...config.yaml_file import set_value
 from ...errors import ConfigError
 from .._files import beside, copy_beside
 

@@ -1,0 +1,103 @@
+"""What the parts of one pool have in common: options, database, statement texts, time-outs, and "may it be used now?".
+
+Connections, cursors, COPY and `acquire` know this and not the pool, which is above them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import _get_running_loop as running_loop  # None where there is none
+from typing import TYPE_CHECKING
+
+from ..errors import ArgumentError, InterfaceError, PoolClosed
+from .queries import QueryCache
+
+if TYPE_CHECKING:
+    from ..config import PoolConfig
+    from ..drivers.base import Database
+    from ..scheduler.cost import Query
+    from ..scheduler.model import StatementRequest
+
+
+class Context:
+    """One pool's. Its state is "new", "open", "closing", "closed", or "forked" in a child process."""
+
+    def __init__(self, config: PoolConfig, database: Database) -> None:
+        self.config = config
+        self.database = database
+        self.queries = QueryCache(config, database)
+        self.state = "new"
+        #: The event loop on which the pool was opened.
+        self.loop: asyncio.AbstractEventLoop | None = None
+        #: The same while the pool is open, else None.
+        self.serving: asyncio.AbstractEventLoop | None = None
+
+    def become(self, state: str) -> None:
+        """The pool is in another state."""
+        self.state = state
+        self.serving = self.loop if state == "open" else None
+
+    # -- may it be used? -----------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Raise what keeps a call from being served now, if anything does."""
+        if self.serving is not None and running_loop() is self.serving:
+            return
+        if self.state == "new":
+            raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
+        if self.state == "forked":
+            raise InterfaceError("the pool was opened before this process was forked; open another one in the child")
+        if self.state == "closed":
+            raise PoolClosed("the pool is closed")
+        self.check_loop()
+
+    def check_open(self) -> None:
+        """The same for a new call: none is taken in while the pool closes."""
+        if self.serving is None or running_loop() is not self.serving:
+            self.check()
+            raise PoolClosed("the pool is closing")
+
+    def check_loop(self) -> None:
+        """Raise InterfaceError on another event loop than the pool's."""
+        if not self.is_on_loop():
+            raise InterfaceError("the pool belongs to another event loop; open one on each loop that needs it")
+
+    def is_on_loop(self) -> bool:
+        """Whether the caller runs on the pool's event loop."""
+        return running_loop() is self.loop
+
+    # -- time-outs -----------------------------------------------------------------------------------------------
+
+    def timeout(self, timeout: float | None) -> float | None:
+        """The time-out of a call: its own, else `command_timeout`."""
+        if timeout is None:
+            return self.config.command_timeout
+        if not _is_duration(timeout):
+            raise InterfaceError(f"timeout: seconds as a number >= 0 expected, got {timeout!r}")
+        return timeout
+
+    def deadline(self, timeout: float | None) -> float | None:
+        """When the time-out of a call that begins now will be over, by the loop's clock."""
+        seconds = self.timeout(timeout)
+        return None if seconds is None else asyncio.get_running_loop().time() + seconds
+
+    # -- statements ----------------------------------------------------------------------------------------------
+
+    def lookup(self, sql: str, *, shared: bool = False) -> Query:
+        """What is known of an SQL text; `shared` refuses what would end a transaction of another caller's."""
+        return self.queries.lookup(sql, shared)
+
+    def encode(self, statement: StatementRequest) -> None:
+        """Encode the arguments now where their types are known: an error is raised before anything is sent."""
+        described = statement.query.description
+        try:
+            statement.params = described.encode(statement.args)
+        except ArgumentError:
+            if not self.database.may_be_stale(statement.query):
+                raise
+        else:
+            statement.described = described
+
+
+def _is_duration(seconds: object) -> bool:
+    return isinstance(seconds, (int, float)) and seconds >= 0
