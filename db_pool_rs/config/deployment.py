@@ -23,9 +23,9 @@ class AutoSelection:
     )
     memory_limit: float = option(200.0, number("MB"), "Modes that need more resident memory are not chosen.")
     complexity_tolerance: str = option(
-        "medium",
+        "high",
         choice("low", "medium", "high"),
-        "How much a mode may ask of an installation: pure Python only (low), a C extension (medium), Rust (high).",
+        "What `auto` may choose of what is installed: pure Python (low), a C extension too (medium), Rust too (high).",
     )
 
     def __post_init__(self) -> None:

@@ -30,7 +30,7 @@ from ..config import DeploymentConfig, load_config
 from ..config.options import shown
 from ..errors import INSTALL_PSYCOPG, ConfigError, ModeUnavailableError
 from .figures import ModeFigures, load_figures, save_figures
-from .selection import Candidate, Decision, Rejected, exclusions, select
+from .selection import Candidate, Decision, Rejected, select
 
 if TYPE_CHECKING:
     from ..abc import Engine
@@ -73,7 +73,10 @@ class Mode:
         """How to install what the mode needs."""
         if self.folder is None:
             return INSTALL_PSYCOPG
-        return f"in a clone of db_pool_rs run scripts/setup_{self.name}.sh, or pip install ./{self.folder}"
+        return (
+            f'pip install "db-pool-rs[{self.name}]=={__version__}"; '
+            f"in a clone of db_pool_rs run scripts/setup_{self.name}.sh, or pip install ./{self.folder}"
+        )
 
 
 #: Every mode by name, least complex first.
@@ -121,14 +124,19 @@ def resolve_mode(mode: str, deployment: DeploymentConfig, database: Database = N
         return Decision(asked, (f"{by} asks for it",))
     figures = load_figures()
     candidates = [
-        Candidate(known.name, known.complexity, figures[known.name], unavailable(known.name, database))
+        Candidate(
+            known.name,
+            known.complexity,
+            figures[known.name],
+            unavailable(known.name, database),
+            native=known.native is not None,
+        )
         for known in MODES.values()
     ]
     decision = select(candidates, deployment.auto_selection)
     if decision is None:
-        attempts = "; ".join(f"{r.mode}: {r.reason}" for r in exclusions(candidates, deployment.auto_selection))
-        remedy = "install what is missing, or ask for a mode or widen deployment.auto_selection in config.yaml"
-        raise ModeUnavailableError("auto", attempts, remedy)
+        attempts = "; ".join(f"{c.mode}: {c.unavailable}" for c in candidates)
+        raise ModeUnavailableError("auto", attempts, "install what one of them lacks")
     return decision
 
 

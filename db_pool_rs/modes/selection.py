@@ -1,12 +1,14 @@
 """The rule of mode `auto`, and what it decided: pure functions of figures and limits.
 
-The least complex mode wins that is available, is within the tolerated complexity and the memory limit, and reaches the
-performance threshold. If none reaches it, the fastest of those within the limits is taken, and the decision says so.
+A mode with an engine of its own is there only because it was installed: `simple`, which comes with the package, is left
+to those who have, or tolerate, nothing else. Of what remains the least complex mode wins that is within the tolerated
+complexity and the memory limit and reaches the performance threshold. If none reaches it, the fastest of those within
+the limits is taken; if none is within the limits, the least complex one that is installed. The decision says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -24,12 +26,16 @@ class ModeFigures(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A mode to choose or not: its place in COMPLEXITY, and why it cannot be used, if it cannot."""
+    """A mode to choose or not: its place in COMPLEXITY, and why it cannot be used, if it cannot.
+
+    `native` is true for an engine that is a distribution of its own: it is there because it was asked for.
+    """
 
     mode: str
     complexity: str
     figures: ModeFigures
     unavailable: str | None = None
+    native: bool = False
 
 
 class Rejected(NamedTuple):
@@ -60,11 +66,12 @@ class Decision:
 
 
 def select(candidates: Sequence[Candidate], rules: Any) -> Decision | None:
-    """What `auto` chooses of `candidates` under `rules` (an AutoSelection); None if nothing is within its limits."""
+    """What `auto` chooses of `candidates` under `rules` (an AutoSelection); None if none of them is available."""
     excluded = {c.mode: _exclusion(c, rules) for c in candidates}
-    eligible = [c for c in candidates if excluded[c.mode] is None]
-    if not eligible:
-        return None
+    within = [c for c in candidates if excluded[c.mode] is None]
+    if not within:
+        return _beyond(candidates, excluded)
+    eligible = [c for c in within if c.native] or within
     fast_enough = [c for c in eligible if c.figures.qps >= rules.performance_threshold]
     if fast_enough:
         # Of equally complex modes the faster one.
@@ -87,9 +94,15 @@ def select(candidates: Sequence[Candidate], rules: Any) -> Decision | None:
     return Decision(chosen.mode, (reason,), rejected, describe_sources(candidates))
 
 
-def exclusions(candidates: Iterable[Candidate], rules: Any) -> tuple[Rejected, ...]:
-    """Why each candidate that may not be chosen may not."""
-    return tuple(Rejected(c.mode, reason) for c in candidates if (reason := _exclusion(c, rules)) is not None)
+def _beyond(candidates: Sequence[Candidate], excluded: Mapping[str, str | None]) -> Decision | None:
+    """What is chosen where everything that is installed is beyond the limits."""
+    available = [c for c in candidates if c.unavailable is None]
+    if not available:
+        return None
+    chosen = min(available, key=lambda c: (COMPLEXITY.index(c.complexity), -c.figures.qps))
+    reason = f"nothing that is installed is within the limits, and it is the least complex ({excluded[chosen.mode]})"
+    rejected = tuple(Rejected(c.mode, excluded[c.mode] or "") for c in candidates if c is not chosen)
+    return Decision(chosen.mode, (reason,), rejected, describe_sources(candidates))
 
 
 def describe_sources(candidates: Iterable[Candidate]) -> str:
@@ -113,7 +126,9 @@ def _exclusion(c: Candidate, rules: Any) -> str | None:
 
 
 def _second(c: Candidate, chosen: Candidate, threshold_reached: bool) -> str:
-    """Why an eligible candidate came after `chosen`."""
+    """Why a candidate within the limits came after `chosen`."""
+    if chosen.native and not c.native:
+        return f"{chosen.mode} is installed, {c.mode} comes with the package"
     if not threshold_reached or COMPLEXITY.index(c.complexity) == COMPLEXITY.index(chosen.complexity):
         return f"with {c.figures.qps:,.0f} statements/s it is no faster than {chosen.mode}"
     if COMPLEXITY.index(c.complexity) > COMPLEXITY.index(chosen.complexity):

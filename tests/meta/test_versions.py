@@ -43,5 +43,11 @@ def test_native_members_have_the_same_version(member: str) -> None:
         assert toml(f"{member}/pyproject.toml")["project"]["version"] == db_pool_rs.__version__
 
 
+@pytest.mark.parametrize(("extra", "member"), [("balanced", "cext"), ("full", "rust")])
+def test_an_extra_pins_its_engine(extra: str, member: str) -> None:
+    extras = toml("pyproject.toml")["project"]["optional-dependencies"]
+    assert f"{toml(f'{member}/pyproject.toml')['project']['name']}=={db_pool_rs.__version__}" in extras[extra]
+
+
 def test_typed() -> None:
     assert (ROOT / "db_pool_rs" / "py.typed").exists()

@@ -16,7 +16,7 @@ import db_pool_rs
 from db_pool_rs import ConfigError, ModeUnavailableError, modes
 from db_pool_rs.config import AutoSelection, DeploymentConfig, load_config
 from db_pool_rs.modes import MODES, detect_best_mode, load_engine, resolve_mode
-from db_pool_rs.modes.selection import COMPLEXITY, Candidate, ModeFigures, exclusions, select
+from db_pool_rs.modes.selection import COMPLEXITY, Candidate, ModeFigures, select
 from tests.meta.source import ROOT
 
 Install = Callable[..., None]
@@ -75,6 +75,7 @@ candidates = st.lists(
         complexity=st.sampled_from(COMPLEXITY),
         figures=figures,
         unavailable=st.none() | st.just("not here"),
+        native=st.booleans(),
     ),
     max_size=5,
     unique_by=lambda candidate: candidate.mode,
@@ -90,13 +91,16 @@ limits = st.builds(
 def oracle(some: list[Candidate], rules: AutoSelection) -> set[str]:
     """The modes that the rule allows to be chosen, written down word for word."""
     level = {"low": 1, "medium": 2, "high": 3}
+    available = [c for c in some if c.unavailable is None]
     within = [
         c
-        for c in some
-        if c.unavailable is None
-        and c.figures.memory_mb <= rules.memory_limit
-        and level[c.complexity] <= level[rules.complexity_tolerance]
+        for c in available
+        if c.figures.memory_mb <= rules.memory_limit and level[c.complexity] <= level[rules.complexity_tolerance]
     ]
+    if not within:
+        return {c.mode for c in available if all(level[c.complexity] <= level[d.complexity] for d in available)}
+    if any(c.native for c in within):
+        within = [c for c in within if c.native]
     meeting = [c for c in within if c.figures.qps >= rules.performance_threshold]
     if meeting:
         return {c.mode for c in meeting if all(level[c.complexity] <= level[d.complexity] for d in meeting)}
@@ -109,7 +113,7 @@ def test_auto_follows_the_rule(some: list[Candidate], rules: AutoSelection) -> N
     allowed = oracle(some, rules)
     if decision is None:
         assert not allowed
-        assert {r.mode for r in exclusions(some, rules)} == {c.mode for c in some}
+        assert all(c.unavailable for c in some)
         return
     assert decision.mode in allowed
     assert [r.mode for r in decision.rejected] == [c.mode for c in some if c.mode != decision.mode]
@@ -133,13 +137,18 @@ def test_auto_does_not_depend_on_the_order(some: list[Candidate], rules: AutoSel
     [
         # The ADR's table: simple 5,000/s and 100 MB, balanced 12,000 and 80, full 20,000 and 50.
         ("simple balanced full", {}, "balanced"),
-        ("simple full", {}, "simple"),
-        ("simple full", {"complexity_tolerance": "high"}, "full"),
-        ("simple balanced full", {"complexity_tolerance": "high"}, "balanced"),
-        ("simple balanced full", {"performance_threshold": 5000}, "simple"),
-        ("simple balanced full", {"performance_threshold": 5001}, "balanced"),
-        ("simple balanced full", {"performance_threshold": 12001, "complexity_tolerance": "high"}, "full"),
-        ("simple balanced full", {"performance_threshold": 12001}, "balanced"),
+        ("simple full", {}, "full"),
+        ("full", {}, "full"),
+        ("simple", {}, "simple"),
+        ("simple full", {"complexity_tolerance": "medium"}, "simple"),
+        ("full", {"complexity_tolerance": "medium"}, "full"),
+        ("balanced full", {"complexity_tolerance": "low"}, "balanced"),
+        ("simple", {"memory_limit": 40}, "simple"),
+        ("simple balanced full", {"complexity_tolerance": "medium"}, "balanced"),
+        ("simple balanced full", {"performance_threshold": 5000}, "balanced"),
+        ("simple balanced full", {"performance_threshold": 5000, "complexity_tolerance": "low"}, "simple"),
+        ("simple balanced full", {"performance_threshold": 12001}, "full"),
+        ("simple balanced full", {"performance_threshold": 12001, "complexity_tolerance": "medium"}, "balanced"),
         ("simple balanced full", {"performance_threshold": 50000, "complexity_tolerance": "low"}, "simple"),
         ("simple balanced full", {"performance_threshold": 0, "memory_limit": 99}, "balanced"),
         ("simple balanced full", {"memory_limit": 79, "complexity_tolerance": "high"}, "full"),
@@ -168,16 +177,24 @@ def test_auto_says_when_nothing_is_fast_enough(only: Any) -> None:
 
 
 def test_auto_without_any_mode_lists_every_attempt(only: Any) -> None:
-    only("full")
+    only()
     with pytest.raises(ModeUnavailableError) as caught:
         detect_best_mode()
     assert caught.value.mode == "auto"
-    assert caught.value.reason == (
-        "simple: not here; balanced: not here; full: its complexity is high, complexity_tolerance is medium"
+    assert caught.value.reason == "simple: not here; balanced: not here; full: not here"
+
+
+def test_limits_never_leave_nothing(only: Any) -> None:
+    only("full")
+    decision = detect_best_mode(
+        explain=True, config={"deployment": {"auto_selection": {"complexity_tolerance": "low"}}}
     )
-    only("simple")
-    with pytest.raises(ModeUnavailableError, match=r"simple: it needs 100 MB, memory_limit is 40; "):
-        detect_best_mode(config={"deployment": {"auto_selection": {"memory_limit": 40}}})
+    assert decision.mode == "full"
+    assert decision.reasons == (
+        "nothing that is installed is within the limits, and it is the least complex "
+        "(its complexity is high, complexity_tolerance is low)",
+    )
+    assert [r.reason for r in decision.rejected] == ["not here", "not here"]
 
 
 # ---- who decides ----------------------------------------------------------------------------------------------------
@@ -240,7 +257,8 @@ def test_a_mode_that_was_asked_for_never_falls_back(asked_by: str, only: Any, mo
             attempt()
         error = caught.value
         assert (error.mode, error.reason) == ("balanced", "not here")
-        assert error.install == "in a clone of db_pool_rs run scripts/setup_balanced.sh, or pip install ./cext"
+        assert error.install.startswith(f'pip install "db-pool-rs[balanced]=={db_pool_rs.__version__}"; ')
+        assert error.install.endswith("in a clone of db_pool_rs run scripts/setup_balanced.sh, or pip install ./cext")
 
 
 # ---- what is available ----------------------------------------------------------------------------------------------
