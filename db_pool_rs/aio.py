@@ -55,7 +55,7 @@ class ResultFuture(Generic[T]):
         return self._value  # an error is thrown in by the task
 
     def set_result(self, value: T) -> None:
-        """It is answered: whoever waits goes on now."""
+        """It is answered: the task that waits goes on now."""
         assert not self._done, "bug: a second answer"
         self._finish(value, current_task(self._loop) is None)
 
@@ -71,7 +71,7 @@ class ResultFuture(Generic[T]):
                 self._loop.call_soon(callback, self, context=self._context)
 
     def set_exception(self, error: BaseException) -> None:
-        """It failed: whoever waits hears of it in the next turn of the loop."""
+        """It failed: the task that waits goes on in the next turn of the loop."""
         assert not self._done, "bug: a second answer"
         self._done = True
         self._error = error
@@ -126,7 +126,7 @@ class ResultFuture(Generic[T]):
         return True
 
     def get_loop(self) -> AbstractEventLoop:
-        """The loop of whoever waits."""
+        """The loop of the task that waits."""
         return self._loop
 
     def __repr__(self) -> str:

@@ -213,7 +213,7 @@ class DatabasePool:
             if self._opening.get(pool_id) is done:
                 del self._opening[pool_id]
             if not done.cancelled():
-                done.exception()  # seen: whoever still waits gets it, and if nobody does, nobody misses it
+                done.exception()  # seen: the callers that still wait get it, and there may be none
 
         task = asyncio.create_task(opening(), name=f"open pool {pool_id}")
         self._opening[pool_id] = task

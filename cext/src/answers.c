@@ -50,7 +50,7 @@ static int call_now(PyObject *callback, PyObject *self, PyObject *context)
     return PyContext_Exit(context) < 0 || nothing == NULL ? -1 : 0;
 }
 
-/* It is done: whoever waits goes on, now or in the next turn of the loop. */
+/* It is done: the task that waits goes on, now or in the next turn of the loop. */
 static int go_on(ResultFuture *self, int now)
 {
     PyObject *callback = self->callback, *context = self->context;
@@ -134,7 +134,7 @@ static PyObject *result(PyObject *self, PyObject *nothing)
     return NULL;
 }
 
-/* One of a group: 1 if it is an error that somebody hears, -1 with an exception. */
+/* One of a group: 1 if it is an error and a task waits for it, -1 with an exception. */
 static int answer_one(PyObject *statement, PyObject *future, int now)
 {
     if (Py_TYPE(future) != &answer_type) {
@@ -280,14 +280,14 @@ static void dealloc(PyObject *self)
 }
 
 static PyMethodDef answer_methods[] = {
-    {"set_result", set_result, METH_O, "It is answered: whoever waits goes on now."},
-    {"set_exception", set_exception, METH_O, "It failed: whoever waits hears of it in the next turn of the loop."},
+    {"set_result", set_result, METH_O, "It is answered: the task that waits goes on now."},
+    {"set_exception", set_exception, METH_O, "It failed: the task that waits goes on in the next turn of the loop."},
     {"done", done, METH_NOARGS, "Whether it is answered or cancelled."},
     {"result", result, METH_NOARGS, "The answer, or the error raised."},
     {"add_done_callback", (PyCFunction)(void (*)(void))add_done_callback, METH_FASTCALL | METH_KEYWORDS,
      "Have the task go on when it is answered."},
     {"cancel", (PyCFunction)(void (*)(void))cancel, METH_VARARGS | METH_KEYWORDS, "The task is cancelled."},
-    {"get_loop", get_loop, METH_NOARGS, "The loop of whoever waits."},
+    {"get_loop", get_loop, METH_NOARGS, "The loop of the task that waits."},
     {"hand_out", (PyCFunction)(void (*)(void))hand_out, METH_FASTCALL | METH_STATIC,
      "hand_out(statements, loop)\n--\n\nAnswer all whose callers still wait; how many of them with an error."},
     {NULL, NULL, 0, NULL},

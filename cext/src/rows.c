@@ -158,7 +158,7 @@ static int same_length(PyObject *columns, Py_ssize_t rows)
     return 1;
 }
 
-/* Filled without any code of Python's running in between: nobody sees it half made. */
+/* Filled without any code of Python's running in between: no other code sees it half made. */
 static PyObject *record(PyTypeObject *type, PyObject *columns, Py_ssize_t row)
 {
     Py_ssize_t count = PyList_GET_SIZE(columns);

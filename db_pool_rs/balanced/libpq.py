@@ -108,7 +108,7 @@ class PGconn:
         #: Results that were taken already, for `get_result`.
         self.pending: deque[PGresult] = deque()
         self._pid = os.getpid()
-        # Weak, so that a connection which nobody finished is closed with its last reference.
+        # Weak, so that a connection that was not finished is closed with its last reference.
         self._handle = ffi.new_handle(weakref.ref(self))
         lib.PQsetNoticeReceiver(ptr, lib.dbp_notice, self._handle)
 

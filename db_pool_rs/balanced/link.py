@@ -5,7 +5,7 @@ something is unusual: texts that must be described or prepared first, errors, th
 known texts that succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all
 results that have arrived, and one call for each text decodes the results of all its executions together.
 
-A long result keeps nobody waiting but its caller: see :mod:`.slices`. Nor does the first that needs psycopg's loaders.
+A long result keeps only its own caller waiting: see :mod:`.slices`. Nor does the first that needs psycopg's loaders.
 """
 
 from __future__ import annotations

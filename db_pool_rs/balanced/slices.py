@@ -1,9 +1,9 @@
 """Results to rows, in one piece or slice by slice.
 
 A long result is made into rows a slice at a time, with a turn of the event loop for others in between: its caller
-waits, nobody else does. Rows whose values are long are made value by value. What the kernel has to do for a slice takes
-a small part of what the making of its rows takes, so that it is done on the spot; of a result so large that this would
-add up, the kernel decodes all slices before, in one call without the GIL on one of the driver's threads.
+waits, no other call does. Rows whose values are long are made value by value. What the kernel has to do for a slice
+takes a small part of what the making of its rows takes, so that it is done on the spot; of a result so large that this
+would add up, the kernel decodes all slices before, in one call without the GIL on one of the driver's threads.
 
 The garbage collector is spared the rows: see :mod:`~db_pool_rs.drivers.postgres.collector`.
 """

@@ -29,7 +29,7 @@ def add_database_options(parser: Any, where: Any = None, default: str = LIBRARY_
     (where or parser).add_argument(
         "--dsn",
         help="postgresql://user@host/database, sqlite:///path or sqlite://. Leave a password to PGPASSWORD or "
-        f"~/.pgpass: everybody on this machine can see a command line. (default: {default})",
+        f"~/.pgpass: every user of this machine can see a command line. (default: {default})",
     )
     parser.add_argument("--mode", choices=("auto", *MODES), default="auto", help="the engine (default: auto)")
 

@@ -27,7 +27,7 @@ class Terminal:
         dumb = os.environ.get("TERM") == "dumb"
         self.interactive = stream.isatty() and not dumb
         self.colour = self.interactive and not os.environ.get("NO_COLOR")
-        #: None: as wide as it likes, because nobody sees it directly.
+        #: None: as wide as it likes, because it is not shown directly.
         self.width = shutil.get_terminal_size().columns if self.interactive else None
 
     def style(self, text: str, name: str) -> str:

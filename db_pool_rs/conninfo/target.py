@@ -80,7 +80,7 @@ class ConnectConfig:
     """A resolved PostgreSQL target: it depends on no environment variable, service or password file any more.
 
     `connect_timeout` is in seconds for each host and address, None for no limit. `password_provider` is called for each
-    connection; it takes the place of the hosts' passwords. `require_auth` is None unless somebody asked for it.
+    connection; it takes the place of the hosts' passwords. `require_auth` is None unless it was asked for.
     `network` holds the remaining parameters that were given, by their libpq names (keepalives, GSS, protocol versions).
     """
 
@@ -108,7 +108,7 @@ class ConnectConfig:
         return f"postgresql://{self.user}@{hosts}/{self.dbname}{attrs}"
 
     def default_require_auth(self, host: HostSpec, address: str | None, has_password: bool) -> str:
-        """What `require_auth` is where nobody set it; "" for no restriction. Needs libpq 16.
+        """What `require_auth` is where it is not set; "" for no restriction. Needs libpq 16.
 
         - `!none` where there is a password to prove: a server that begins SCRAM and skips its own proof is refused.
           A server that asks for nothing (trust, peer, cert) is refused by it too;

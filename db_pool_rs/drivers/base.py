@@ -113,9 +113,9 @@ class CopyConnection(ServerConnection, Protocol):
 
 
 class Database(Protocol):
-    """What the pool must know of a database, whoever opens the connections."""
+    """What the pool must know of a database, in whatever way its connections are opened."""
 
-    #: How many lanes may carry READs before somebody had to wait, and the most that may carry WRITEs.
+    #: How many lanes may carry READs before a statement had to wait, and the most that may carry WRITEs.
     read_lanes: int
     max_write_lanes: int
     #: Whether a group that stalls is broken up (needs a way to cancel from outside).

@@ -27,7 +27,7 @@ Every error has `.sqlstate` (None where there is none), and `.safe_to_retry`. Th
 That is: `ConnectFailed` unless it is permanent (a wrong password stays wrong), `ConnectionLost` and `StatementTimeout`
 if nothing had been sent, `PoolTimeout`, `PoolOverloaded`, and of `DatabaseError` 40001, 40P01 and 55P03, where the
 server has rolled back, and 53300 and 57P03, where it has not let us in. Any other error of a statement is rolled back
-as well, but to repeat it would only give the same error (23505, 42P01), or somebody wanted it stopped (57014, 57P01).
+as well, but to repeat it would only give the same error (23505, 42P01), or it was meant to be stopped (57014, 57P01).
 Where the outcome is unknown (08007, 40003) it is never true, nor is it for CALL, DO and texts of several statements:
 these may have committed a part of themselves before they failed. Inside a transaction, it is the whole transaction that
 is safe to repeat.

@@ -81,7 +81,7 @@ class FullDriver(PostgresDialect):
         return False
 
     def known(self, query: Query) -> Known | str:
-        """What nobody else will run need not be told to the engine."""
+        """What no other caller will run need not be told to the engine."""
         known: Known | str = query.description or query.sql
         return known
 

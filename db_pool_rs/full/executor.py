@@ -81,7 +81,7 @@ class RustExecutor(Executor):
         self.loop.add_reader(self._descriptor, self.native.drain)
 
     def acquire(self, waiter: AcquireRequest) -> None:
-        """Take in somebody who wants a connection."""
+        """Take in a request for a connection."""
         waiter.enqueued = self.loop.time()
         seconds = None if waiter.deadline is None else max(0.0, waiter.deadline - waiter.enqueued)
         waiter.ticket = self.native.acquire(seconds)
@@ -306,7 +306,7 @@ class RustExecutor(Executor):
         self.lost(lost_error(loss))
 
     def changed(self) -> None:
-        """The connections are not what they were: whoever waits for that looks again."""
+        """The connections have changed: the callers that wait for a change look again."""
         self._changed.set()
 
     def notice(self, fields: Mapping[str, str]) -> None:
@@ -321,7 +321,7 @@ class RustExecutor(Executor):
         try:
             await self.loop.run_in_executor(None, import_module, module)
         except Exception:
-            logger.debug("%s cannot be imported", module, exc_info=True)  # whoever needs it is told why
+            logger.debug("%s cannot be imported", module, exc_info=True)  # the call that needs it says why
         finally:
             self.native.loaders_imported()
 
@@ -331,7 +331,7 @@ class RustExecutor(Executor):
         self._changed.set()
 
     def broken(self) -> None:
-        """The engine panicked: nobody will be answered any more."""
+        """The engine panicked: no call will be answered any more."""
         logger.error("the engine of this pool has failed, which is a bug in db_pool_rs; the pool is of no use any more")
         for request in list(self._waiters):
             self.not_lent(request, self.lost_to_a_bug())
@@ -351,7 +351,7 @@ class RustExecutor(Executor):
         return DecodeError("the columns are of other types than when the statement was described")
 
     def lost_to_a_bug(self) -> Error:
-        """The error of a call whose outcome nobody knows."""
+        """The error of a call whose outcome is unknown."""
         return ConnectionLost("the engine has failed, which is a bug in db_pool_rs", sent=True)
 
     def refused(
@@ -366,7 +366,7 @@ class RustExecutor(Executor):
     # -- reports -------------------------------------------------------------------------------------------------
 
     def running(self) -> Iterable[tuple[float, str]]:
-        """What ran on shared connections when somebody waited for them in vain."""
+        """What ran on shared connections when a caller waited for them in vain."""
         return self._running
 
     def gauges(self) -> PoolGauges:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 CLASS, SETTINGS, UNREAD, GUARD, COST = "class", "settings", "catalogue", "guard", "cost"
 REASONS = (CLASS, SETTINGS, UNREAD, GUARD, COST)
 
-#: What may stand before a parenthesis in a READ that needs no guard: functions of the server's own that everybody
+#: What may stand before a parenthesis in a READ that needs no guard: functions of the server's own that everyone
 #: knows, and words that are no functions. As long as the catalogue was not read, any other may be the user's.
 _PLAIN = frozenset((
     "abs", "all", "and", "any", "array", "array_agg", "array_length", "as", "avg", "between", "bool_and", "bool_or",

@@ -74,7 +74,7 @@ def save_figures(
 
 
 def _read(file: str) -> dict[str, ModeFigures]:
-    import json  # of no use to whoever names his mode
+    import json  # of no use where the mode is named
 
     try:
         with open(file, "rb") as opened:

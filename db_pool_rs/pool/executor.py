@@ -309,7 +309,7 @@ def _forget_error(task: asyncio.Task[Any]) -> None:
 
 
 def failure(service: Executor, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
-    """The error for one who waited for a connection to himself, or for the answer to his statement."""
+    """The error of a call that waited for a connection of its own, or for the answer to its statement."""
     error = _error(service, reason, sent, waited, for_connection)
     if service.last_error is not None and reason in (Reason.LOST, Reason.TIMEOUT):
         error.__cause__ = service.last_error

@@ -86,7 +86,7 @@ class Notifications:
             task.add_done_callback(_report)
 
     def _forget(self, channel: str, callback: Callable[..., Any]) -> bool:
-        """True if nobody is interested in the channel any more."""
+        """True if the channel has no callback any more."""
         known = self._listeners.get(channel, [])
         if callback not in known:
             return False

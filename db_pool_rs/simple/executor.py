@@ -84,7 +84,7 @@ class PythonExecutor(Executor):
                 self.perform(refused)
 
     def acquire(self, waiter: AcquireRequest) -> None:
-        """Take in somebody who wants a connection; given at once where one is free."""
+        """Take in a request for a connection; served at once where one is free."""
         if not self._turn_planned:
             self._plan_turn()
         self._arrive()
@@ -153,7 +153,7 @@ class PythonExecutor(Executor):
         await super().stop()
 
     def abort(self, conn: ConnectionState, reason: str, retire: bool) -> None:
-        """Close a connection that is of no use any more; whoever uses it hears `reason`.
+        """Close a connection that is of no use any more; its user is told `reason`.
 
         `retire` if the others may be of no use either: the server is silent.
         """
@@ -175,7 +175,7 @@ class PythonExecutor(Executor):
         self._arrive()
         self.perform(self.scheduler.turn(self.loop.time(), self._heard))
         if self.scheduler.write_lanes.awaiting_resubmit and not self._turn_planned:
-            self._plan_turn()  # somebody was answered after this turn was planned
+            self._plan_turn()  # a caller was answered after this turn was planned
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -333,7 +333,7 @@ class PythonExecutor(Executor):
         self._changed.set()
 
     def on_notification(self, link: ServerConnection, pid: int, channel: str, payload: str) -> None:
-        """A notification for whoever holds the session."""
+        """A notification for the session's holder."""
         conn = self._conns.get(id(link))
         session = None if conn is None else self.sessions.get(conn.id)
         if session is not None and session.on_notification is not None:

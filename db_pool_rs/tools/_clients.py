@@ -207,7 +207,7 @@ async def _aiosqlite(job: Job) -> Client:
 
 
 def _sizes(job: Job) -> dict[str, int]:
-    """A start is measured with one connection for everybody, all else with all of them open."""
+    """A start is measured with one connection for all tasks, all else with all of them open."""
     return {"min_size": 1 if job.workload == "start" else job.max_size, "max_size": job.max_size}
 
 

@@ -1,7 +1,7 @@
 """One run of one contender, in a process of its own: a job as JSON on standard input, its figures as JSON on output.
 
 Not for use by hand: `benchmark_modes` starts it. The job comes by standard input because it holds a connection string,
-and everybody on a machine can read command lines.
+and every user of a machine can read command lines.
 """
 
 from __future__ import annotations

@@ -130,7 +130,7 @@ def run_pgbench(where: Tables, clients: int, seconds: float) -> float | None:
     if program is None:
         return None
     options = ("-n", "-S", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(max(1, round(seconds))))
-    # By the environment: everybody on a machine can read command lines.
+    # By the environment: every user of a machine can read command lines.
     found = dict(_libpq_environment(where.dsn))
     environment = {**os.environ, **found, "PGOPTIONS": f"-c search_path={where.schema}"}
     done = subprocess.run([program, *options], env=environment, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What a server can get wrong: tables, changes to the honest answer, and what comes of one for whoever asked."""
+"""What a server can get wrong: tables, changes to the honest answer, and what comes of one for the caller."""
 
 from __future__ import annotations
 

@@ -228,7 +228,7 @@ async def test_session_terminated_while_it_runs_is_unknown(pg_pool: Any, pg_serv
 
 
 async def test_commit_cut_off_after_it_was_made_is_not_called_undone(open_pool: Any, own_server: Any) -> None:
-    """A commit that waits for a replica is there already: whoever ends the wait must not make us say that it is not."""
+    """A commit that waits for a replica is there already: an end of the wait must not make us say that it is not."""
     server = own_server(conf={"synchronous_standby_names": "nobody", "synchronous_commit": "local"})
     pool = await open_pool(server.dsn(), max_size=2, server_settings={"synchronous_commit": "on"})
     await in_thread(server.sql, "CREATE TABLE paid (id int)")

@@ -160,7 +160,7 @@ async def test_function_that_writes_inside_a_failing_group_writes_once(open_pool
 
 
 async def test_row_lock_holder_needs_one_more_statement(open_pool: Any, pg_database: str) -> None:
-    """A group that waits for a lock whose holder waits for the pool: broken up, nobody hangs."""
+    """A group that waits for a lock whose holder waits for the pool: broken up, no call hangs."""
     pool = await open_pool(pg_database, max_size=6)
     await _prepare(pool)
     await _teach(pool)

@@ -85,9 +85,9 @@ def test_a_second_run_on_the_same_thread(engine: Any, backend: Any) -> None:
     first.close()
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # deserved: nobody closed what was open
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # deserved: what was open was not closed
 def test_the_loop_was_closed_before_the_pool(engine: Any, backend: Any) -> None:
-    """What `asyncio.run` leaves behind if nobody closed the pool: errors, no hang, and in the end nothing."""
+    """What `asyncio.run` leaves behind if the pool was not closed: errors, no hang, and in the end nothing."""
     files, threads = open_files(), threading.active_count()
 
     async def begin() -> Any:
@@ -151,7 +151,7 @@ async def outcome(call):
 async def child(pool, conn):
     calls = [pool.fetchval("SELECT 1"), pool.acquire().__aenter__(), conn.fetchval("SELECT 1"), pool.resize(max_size=1)]
     results = [await outcome(call) for call in calls]
-    await pool.release(conn)  # whoever cleans up in the child does no harm to the parent
+    await pool.release(conn)  # to clean up in the child does no harm to the parent
     await pool.close()
     pool.terminate()
     return results

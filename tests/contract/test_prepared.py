@@ -1,4 +1,4 @@
-"""Prepared statements: nobody sees them, whatever becomes of the tables, the session or the server connection."""
+"""Prepared statements: no program sees them, whatever becomes of the tables, the session or the server connection."""
 
 from __future__ import annotations
 

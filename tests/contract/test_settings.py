@@ -224,7 +224,7 @@ async def test_a_client_encoding_of_the_server_is_not_taken(
 
 
 async def test_what_changes_while_a_session_is_held_counts_at_once(open_pool: Open, fussy: str) -> None:
-    """Within one script, inside a transaction that is rolled back, and for whoever comes next."""
+    """Within one script, inside a transaction that is rolled back, and for the next borrower."""
     pool = await open_pool(fussy, max_size=1)
     sql = "SELECT float8 '0.30000000000000004', interval '3 days 2:00', timestamptz '2024-02-01 00:00Z'"
     expected = _plain(await pool.fetchrow(sql))

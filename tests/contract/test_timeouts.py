@@ -17,7 +17,7 @@ from tests.plugins.proxy import TO_CLIENT, FaultProxy
 SLEEP = "SELECT pg_sleep(60)"
 RUNNING = """SELECT count(*) FROM pg_stat_activity
     WHERE query LIKE '%pg_sleep(60)%' AND state = 'active' AND pid <> pg_backend_pid()"""
-#: Runs until somebody stops it.
+#: Runs until it is stopped.
 ENDLESS = {
     "postgresql": SLEEP,
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",

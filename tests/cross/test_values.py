@@ -104,7 +104,7 @@ async def test_arguments_of_any_class(pools: dict[str, Any], typename: str) -> N
     await for_all(ANYTHING, check)
 
 
-#: Where asyncpg has another idea of a type than everybody else.
+#: Where asyncpg has another idea of a type than all others.
 NOT_ASYNCPG = ("json", "jsonb", "jsonb[]", "inet[]")
 
 

@@ -58,7 +58,7 @@ class Load:
 
     async def _read(self) -> None:
         number = self._random.randrange(1_000_000)
-        assert await self.pool.fetchval("SELECT $1::int", number) == number, "somebody else's answer"
+        assert await self.pool.fetchval("SELECT $1::int", number) == number, "another caller's answer"
 
     async def _write(self) -> None:
         await self._keep(lambda key: self.pool.execute(INSERT, key, "alone"))
@@ -129,7 +129,7 @@ class Faults:
         await self.proxy.drop(reset=True)
 
     async def refused(self) -> None:
-        """Every link ends, and for a while nobody listens."""
+        """Every link ends, and for a while no server listens."""
         connects = self.load.pool.stats().connect_failures
         await self.proxy.refuse()
         await self.proxy.drop()

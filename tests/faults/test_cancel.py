@@ -25,7 +25,7 @@ async def test_ten_thousand_cancellations_under_load(open_pool: Any, pg_database
 
     async def call(i: int) -> None:
         if i % 2:
-            assert await pool.fetchval("SELECT $1::int", i) == i, "somebody else's answer"
+            assert await pool.fetchval("SELECT $1::int", i) == i, "another caller's answer"
         else:
             await pool.execute("INSERT INTO ledger VALUES ($1, $2)", i, "x")
             told[i] = True

@@ -1,4 +1,4 @@
-"""Much at once: long results beside short calls, and more tasks than anybody planned for."""
+"""Much at once: long results beside short calls, and more tasks than a program plans for."""
 
 from __future__ import annotations
 

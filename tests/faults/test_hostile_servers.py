@@ -1,4 +1,4 @@
-"""Servers that break the rules: what is told of it is true, and nobody else waits for it."""
+"""Servers that break the rules: what is told of it is true, and no other call waits for it."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ async def test_refused_connections_fail_quickly_with_the_cause(
 async def test_connections_that_die_as_soon_as_they_are_open(
     open_pool: Any, proxy: FaultProxy, pg_database: str, short: int
 ) -> None:
-    """The server lets everybody in and hangs up: after its first answer, or (`short`) in the middle of it."""
+    """The server lets every client in and hangs up: after its first answer, or (`short`) in the middle of it."""
     pool = await open_pool(proxy.dsn(pg_database), min_size=1, max_size=1)
     opening = proxy.bytes_to_client
     await _warm(pool)

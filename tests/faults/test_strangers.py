@@ -1,4 +1,4 @@
-"""A CancelRequest belongs to one statement: whatever is cancelled, nothing of anybody else's is ever hit.
+"""A CancelRequest belongs to one statement: whatever is cancelled, nothing of another caller's is ever hit.
 
 Callers give up COPYs, statements, sessions and cursors at random moments, while others run statements of 30 ms on the
 same few connections. DB_POOL_CANCELS says how many are given up of each kind (2000 for a measurement).

@@ -1,4 +1,4 @@
-"""Servers that say without end what nobody asked for: the engine in Rust takes in no more than it has bounds for."""
+"""Servers that send without end what was not asked for: the engine in Rust takes in no more than it has bounds for."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ async def main():
 asyncio.run(main())
 print(*sys.modules)
 """
-#: Of no use before somebody asks for figures, borrows a connection, or has another mode or database.
+#: Of no use before a program asks for figures, borrows a connection, or has another mode or database.
 NOT_NEEDED = {
     "db_pool_rs.metrics.process", "db_pool_rs.metrics.stats", "db_pool_rs.pool.connection",
     "db_pool_rs.scheduler.scheduler", "db_pool_rs.types",

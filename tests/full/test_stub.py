@@ -11,7 +11,7 @@ import pytest
 
 from tests.meta.source import ROOT
 
-#: maturin's package around the module, which nobody imports from.
+#: maturin's package around the module, which is not imported from.
 NOT_IN_THE_STUB = ("db_pool_rs_full.__all__", "db_pool_rs_full.db_pool_rs_full")
 
 

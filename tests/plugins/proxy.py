@@ -92,7 +92,7 @@ class FaultProxy:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def refuse(self) -> None:
-        """Refuse new connections (nobody listens); live links go on."""
+        """Refuse new connections (no server listens); live links go on."""
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()

@@ -127,7 +127,7 @@ def _missing(scheduler: Scheduler, now: float) -> int:
 
 
 def _check_connects(scheduler: Scheduler, now: float) -> None:
-    """Somebody needs a connection and there is room: a connect is under way, or its retry is due."""
+    """A request needs a connection and there is room: a connect is under way, or its retry is due."""
     missing = _missing(scheduler, now)
     if missing <= 0 or scheduler.connections.size >= scheduler.limits.max_size:
         return
@@ -135,7 +135,7 @@ def _check_connects(scheduler: Scheduler, now: float) -> None:
     if scheduler.connections.failures:
         assert opening or now < scheduler.connections.retry_at, "no retry under way"
         assert opening or scheduler.timeouts.next_timeout() <= scheduler.connections.retry_at, (
-            "nobody wakes for the retry"
+            "no timer wakes for the retry"
         )
     else:
         assert opening >= max(2, scheduler.connections.alive - opening), "more connects could be under way"

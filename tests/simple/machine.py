@@ -147,7 +147,7 @@ class World:
         return statements
 
     def acquire(self, timeout: float | None = None) -> AcquireRequest:
-        """Somebody wants a connection to himself; `turn` gives him one."""
+        """A request for a connection of its own; `turn` serves it."""
         waiter = AcquireRequest(None, None if timeout is None else self.now + timeout)
         self._arrive(waiter)
         self._event("acquire", waiter=waiter, now=self.now)
@@ -381,7 +381,7 @@ class World:
         assert tickets == sorted(tickets), "a connection was given to the later one first"
         queues = self.scheduler.queues
         for queue in (queues.alone, queues.sessions) if tickets else ():
-            assert not queue or queue[0].ticket > tickets[-1], "somebody who came first still waits"
+            assert not queue or queue[0].ticket > tickets[-1], "a request that came first still waits"
         for queue in (queues.reads, queues.writes) if tickets else ():
             if queue and queue[0].ticket < tickets[-1]:
                 enough = lanes_suffice(self.scheduler, queue[0].query.kind, self.now)

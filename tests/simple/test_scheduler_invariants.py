@@ -1,4 +1,4 @@
-"""Random traces: the invariants hold after every event, and when all goes well everybody is answered.
+"""Random traces: the invariants hold after every event, and when all goes well every request is answered.
 
 What is asserted: :mod:`.invariants` (the scheduler's state) and :mod:`.machine` (its actions, and who was answered).
 """

@@ -53,7 +53,7 @@ def test_session_statements_take_a_connection_to_themselves_and_it_is_reset_afte
     world.finished(conn)
     assert world.answer(statement) == "delivered"
     assert world.last(Reset), "the session is reset"
-    assert not world.sends, "nobody else gets it before"
+    assert not world.sends, "no other request gets it before"
     world.reset_done(conn)
     assert world.sizes == [1]
 

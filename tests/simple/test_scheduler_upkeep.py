@@ -152,7 +152,7 @@ def test_a_failed_connect_answers_nobody_while_another_is_under_way() -> None:
 
 
 def test_a_failed_connect_answers_nobody_while_there_is_a_connection_to_wait_for() -> None:
-    """The server has no slots left for more: everybody is served by those that there are."""
+    """The server has no slots left for more: all requests are served by those that there are."""
     world = World.ready(1, max_size=5)
     calls = [world.run(world.query(OTHER))[0] for _ in range(20)]
     for _ in range(30):

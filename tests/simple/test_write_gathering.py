@@ -20,7 +20,7 @@ def writing(sizes: tuple[int, int]) -> tuple[World, Query, list[ConnectionState]
 
 # rule 3.7
 def test_a_lane_waits_for_those_whom_it_has_answered() -> None:
-    """Both lanes are done before anybody came back: each goes on with its own, instead of both with halves."""
+    """Both lanes are done before a caller came back: each goes on with its own, instead of both with halves."""
     world, query, (first, second) = writing((20, 20))
     world.finished(first)
     world.finished(second)

@@ -1,4 +1,4 @@
-"""Stopping what runs and what waits, without hitting anybody else."""
+"""Stopping what runs and what waits, without hitting another caller."""
 
 from __future__ import annotations
 

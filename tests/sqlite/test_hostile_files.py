@@ -1,4 +1,4 @@
-"""Files that somebody else has written: what is no text in them is an error, and the pool works on."""
+"""Files that another program has written: what is no text in them is an error, and the pool works on."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ async def test_many_writers_all_succeed(path: Path, create_pool: Any) -> None:
 
 
 async def test_without_wal_readers_and_writers_take_turns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on file systems without shared memory: nobody is locked out, everybody waits."""
+    """As on file systems without shared memory: no connection is locked out, all wait."""
     outside(path, "PRAGMA journal_mode = DELETE")
     monkeypatch.setattr(Database, "_journal_mode", lambda self, stop: "delete")
     async with create_pool(f"sqlite:///{path}", max_size=8) as pool:

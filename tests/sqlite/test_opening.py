@@ -106,7 +106,7 @@ async def test_closing_interrupts_what_runs_and_ends_the_threads(tmp_path: Path)
     await asyncio.wait_for(desk.driver.close(), 5)
     await asyncio.wait_for(desk.driver.close(), 5)
     for group in (runs, for_a_thread, for_the_turn):
-        assert not group.ok.done(), "a closed link calls nobody back"
+        assert not group.ok.done(), "a closed connection calls no callback"
     assert set(threading.enumerate()) <= before
 
 

@@ -265,7 +265,7 @@ async def test_init_prepares_every_connection(tmp_path: Path, create_pool: Any) 
     async with create_pool(f"sqlite:///{tmp_path}/a.db", init=init, max_size=2) as pool, pool.transaction() as conn:
         await conn.execute("CREATE TABLE t (a)")
         for _ in range(2):
-            async with pool.acquire() as other:  # opened, and then reset, while somebody writes
+            async with pool.acquire() as other:  # opened, and then reset, while another connection writes
                 assert await other.fetchval("PRAGMA cache_size") == -1234
                 await other.execute("PRAGMA cache_size = -1")
 

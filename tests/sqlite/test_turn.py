@@ -78,7 +78,7 @@ def test_writers_one_at_a_time_in_the_order_they_came() -> None:
     story, (a, b, c) = people("abc")
     turn = WriteLock(60)
     assert turn.take(a, True)
-    assert turn.take(a, True), "whoever has it may ask again"
+    assert turn.take(a, True), "its holder may ask again"
     assert not turn.take(b, True)
     assert not turn.take(c, True)
     turn.release(b)  # who has nothing gives nothing back
@@ -191,7 +191,7 @@ class World:
     def check(self) -> None:
         assert "write" not in self.holding.values() or len(self.holding) == 1
         if self.waiting:
-            assert self.holding, "it is free, and somebody waits"
+            assert self.holding, "it is free, and a connection waits"
             assert self.waiting[0][1] == "write" or "write" in self.holding.values()
 
 

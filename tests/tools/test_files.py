@@ -1,4 +1,4 @@
-"""Files of the tools do not go through links that somebody has put where they are written."""
+"""Files of the tools do not go through links that were put where they are written."""
 
 from __future__ import annotations
 

@@ -81,10 +81,10 @@ class ConnectAttemptError(Exception):
 
 
 async def open_session(libpq: Libpq, conninfo: str, deadline: float | None) -> PGconn:
-    """A connected, non-blocking PGconn; Failure says why not, Expired that the deadline came first.
+    """A connected, non-blocking PGconn; ConnectAttemptError says why not, Expired that the deadline came first.
 
-    Whoever gives up, by deadline or cancellation, leaves nothing behind: the connection is closed, at the latest when
-    the step that runs on a thread is done.
+    An attempt that is given up, by deadline or cancellation, leaves nothing behind: the connection is closed, at the
+    latest when the step that runs on a thread is done.
     """
     pgconn: PGconn = libpq.connect_start(conninfo.encode("utf-8", "surrogateescape"))
     attempt = _Attempt(libpq, pgconn, deadline)

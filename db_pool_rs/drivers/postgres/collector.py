@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 
 def can_freeze() -> bool:
-    """Whether rows can be put into the oldest generation: whoever has frozen objects wants them to stay frozen."""
+    """Whether rows can be put into the oldest generation: objects that a program has frozen are to stay frozen."""
     return not gc.get_freeze_count()
 
 

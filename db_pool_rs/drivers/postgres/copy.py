@@ -60,7 +60,7 @@ class Copy:
         self._task = self._loop.create_task(self._run())
 
     def stop(self) -> None:
-        """Nobody waits for it any more: end it early."""
+        """The caller waits no longer: end it early."""
         self._stopped = True
         self._end_user()
 

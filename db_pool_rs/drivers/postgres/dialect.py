@@ -47,7 +47,7 @@ def checks_keys(group: Sequence[StatementRequest]) -> bool:
 
 
 def _nothing() -> None:
-    """Nobody asks."""
+    """PostgreSQL's connections are asked by their driver."""
 
 
 class PostgresDialect:

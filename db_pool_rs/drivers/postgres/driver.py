@@ -86,7 +86,7 @@ class PostgresDriver(PostgresDialect):
             self.version += 1
 
     def doubt_names(self) -> None:
-        """A name was taken on a connection. The next names are none that anybody can have guessed."""
+        """A name was taken on a connection. The next names are none that another client can have guessed."""
         if self.named:
             self.named, self.doubted = False, True
         self.version += getrandbits(48)

@@ -1,7 +1,7 @@
-"""What the driver needs of libpq, whoever binds it: psycopg (:mod:`.offload`) or the C kernel of mode balanced.
+"""What the driver needs of libpq, bound by psycopg (:mod:`.offload`) or the C kernel of mode balanced.
 
 A connection is an object with the methods of ``psycopg.pq.abc.PGconn``, a result one with those of ``PGresult``. Their
-constants are plain numbers here, libpq's own, which never change: so that whoever needs them does not need psycopg.
+constants are plain numbers here, libpq's own, which never change: so that modules which need them do not need psycopg.
 """
 
 from __future__ import annotations

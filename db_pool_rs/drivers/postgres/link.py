@@ -1,7 +1,7 @@
 """One connection to PostgreSQL, driven through libpq's pipeline mode.
 
 A group becomes one series of messages and one Sync. Texts that this connection has not prepared are parsed in front of
-their first use, in the same round trip. Only a text that nobody in the pool knows, with arguments, costs a round trip
+their first use, in the same round trip. Only a text that is new to the pool, with arguments, costs a round trip
 of its own: the server is asked for its types first.
 
 Everything up to ReadyForQuery is collected, then decoded and reported: before that nothing of it is committed.
@@ -289,7 +289,7 @@ class PostgresConnection(Wire):
         for target in self._steps[step:]:
             if type(target) is StatementRequest:
                 return target
-        assert self._asked is not None, "bug: a step for nobody's sake"
+        assert self._asked is not None, "bug: a step without a request"
         return self._asked
 
     # -- the end of a group --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Long results: decoded in slices, with a turn of the event loop for everybody else in between.
+"""Long results: decoded in slices, with a turn of the event loop for other tasks in between.
 
 The rows of 500,000 statements and those of one statement cost the same time, but the former leave the loop free again
 and again. So a result of more than :data:`LONG` bytes is decoded a slice at a time. The clock decides how many rows
@@ -102,7 +102,7 @@ class LongResults:
         self._task = self._loop.create_task(self._decode(watch, done))
 
     def give_up(self, group: Sequence[StatementRequest]) -> bool:
-        """Stop decoding if nobody of the group waits any more (a session asks only then)."""
+        """Stop decoding if no caller of the group waits any more (a session asks only then)."""
         self._gone = self.running and all(one.future is None or one.future.done() for one in group)
         return self._gone
 

@@ -48,7 +48,7 @@ class SessionSettings:
         self._told = self._digits = True
 
     def told(self, digits: int) -> None:
-        """The session was asked for `extra_float_digits`, before anybody used it."""
+        """The session was asked for `extra_float_digits`, before its first use."""
         self._told = self._digits = digits > 0
 
     def reset(self) -> None:

@@ -1,4 +1,4 @@
-"""What a pool must know of SQLite, whoever opens the connections."""
+"""What a pool must know of SQLite."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ What happens on the thread is in :mod:`.worker`, who may write when in :mod:`.wr
 be in :mod:`.types`. What differs from PostgreSQL, whose other behaviour is imitated:
 
 - There is one writer. Transactions that are not ``readonly`` begin with BEGIN IMMEDIATE: they wait for their turn to
-  write at the beginning, and cannot fail later because somebody else wrote. Reading never waits for a writer, nor a
-  writer for readers, unless the database has no WAL: an in-memory database, or a file on a network.
+  write at the beginning, and cannot fail later because another connection wrote. Reading never waits for a writer, nor
+  a writer for readers, unless the database has no WAL: an in-memory database, or a file on a network.
 - Every transaction is serializable, so the weaker isolation levels are accepted and mean the same.
 - A statement that fails inside a transaction leaves the transaction usable, unless SQLite rolled it back
   (ON CONFLICT ROLLBACK, RAISE(ROLLBACK), disk full, interrupt): then, as in PostgreSQL, the block has failed and every
@@ -84,7 +84,7 @@ class SqliteDriver(SqliteDialect):
         def back(error: Exception | None) -> None:
             if not opened.done():
                 opened.set_result(error)
-            elif error is None:  # nobody waits any more
+            elif error is None:  # the caller waits no longer
                 self.run(database.close)
 
         self.run(lambda: _attempt(database.open, stop), back)
@@ -221,7 +221,7 @@ class SqliteLink:
             self._loop.call_soon(self._give_up, job)
 
     def refused(self) -> None:
-        """Somebody else has had the turn for too long."""
+        """Another connection has held the lock for too long."""
         job = self._job
         assert job is not None, "bug: a turn for nothing"
         for statement in job.group:
@@ -238,14 +238,14 @@ class SqliteLink:
             self._stall = self._loop.call_later(self._driver.stall, self._break_up, job)
 
     def _break_up(self, job: Job) -> None:
-        """It runs for too long: nobody waits behind a stranger."""
+        """It runs for too long: no statement waits behind a stranger's."""
         if job.waiting:
             self._stall = self._loop.call_later(self._driver.stall, self._break_up, job)
         else:
             self._stop(job)
 
     def _give_up(self, job: Job) -> None:
-        """Nobody waits for what has not begun."""
+        """No caller waits for what has not begun."""
         if self._job is job:
             self._driver.turn.withdraw(self)
             stopped(job)

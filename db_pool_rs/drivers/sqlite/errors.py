@@ -8,7 +8,7 @@ from ...errors import ArgumentError, DatabaseError, Error, database_error, sqlit
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether somebody else's lock was in the way, and waiting may help.
+    """Whether another connection's lock was in the way, and waiting may help.
 
     Python 3.10 knows no result codes, and so takes a stale snapshot, for which waiting is in vain, for a lock.
     """
@@ -58,7 +58,7 @@ def no_cursor(name: str, query: str | None) -> DatabaseError:
 
 
 def lock_not_available(seconds: float, query: str | None) -> DatabaseError:
-    """Somebody in this process kept the database to himself for too long."""
+    """Another connection of this process kept the lock for too long."""
     message = f"database is locked: another transaction of this pool has held the lock for {seconds:g} s"
     return database_error({"severity": "ERROR", "sqlstate": "55P03", "message": message}, query)
 

@@ -2,7 +2,7 @@
 
 `concurrent.futures` would do, but its futures make a trip cost half as much again, and its threads are waited for when
 the interpreter ends, however long their statement takes. These are daemons: a transaction that the end of the program
-cuts off is rolled back by SQLite, and nobody was told that it had succeeded.
+cuts off is rolled back by SQLite, and no caller was told that it had succeeded.
 """
 
 from __future__ import annotations

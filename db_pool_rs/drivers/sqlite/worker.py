@@ -6,7 +6,7 @@ snapshot or one commit. Each statement nevertheless has the outcome that it woul
 - A statement that fails is undone by SQLite itself, alone and exactly as far as it would be outside a transaction
   (`OR FAIL` keeps what came before the failing row), and the transaction goes on. A savepoint for each statement would
   cost twice the time and get `OR FAIL` wrong.
-- Where one statement ends everybody's transaction (`ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)`, a full disk, an
+- Where one statement ends the transaction of all (`ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)`, a full disk, an
   interrupt) or COMMIT fails, nothing of the group was done. The group is answered with ``ok=False`` and the scheduler
   has each statement sent again alone.
 - Where deferred foreign keys are declared, one statement could cure what another one violated: there WRITEs are sent
@@ -153,7 +153,7 @@ def run_reads(database: Database, job: Job) -> None:
 
 
 def _failed(statement: StatementRequest, error: Exception, job: Job) -> bool:
-    """A statement failed: whether that concerns nobody else."""
+    """A statement failed: whether that concerns no other statement."""
     statement.error = statement_error(error, statement.query.sql)
     if is_interrupted(error) or (job.cancelled and is_busy(error)):
         job.ok = False

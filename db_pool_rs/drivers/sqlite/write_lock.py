@@ -4,13 +4,13 @@ SQLite lets one connection write at a time, and makes the others poll with a sle
 not needed: who is going to write takes the turn first; those who wait do so in the order in which they came, without
 a thread, and can stop waiting at any moment.
 
-- In WAL mode only writers take turns; readers are in nobody's way.
+- In WAL mode only writers take turns; readers do not wait and are not waited for.
 - Without WAL (in-memory databases, file systems without shared memory) a reader and a writer exclude each other, so
   that readers take turns too: any number of them together, or one writer.
 
-Nobody waits for ever: who was kept waiting by one and the same holder for `patience` seconds is refused. That is what
-happens to a program that waits, inside its own write transaction, for another connection to write. A long queue that
-moves is no reason.
+No connection waits for ever: one that was kept waiting by one and the same holder for `patience` seconds is refused.
+That is what happens to a program that waits, inside its own write transaction, for another connection to write. A long
+queue that moves is no reason.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class WriteLock:
         self._timer: TimerHandle | None = None
 
     def take(self, claimant: Claimant, exclusive: bool) -> bool:
-        """Take the turn if it is free; else queue for it and return False. Whoever holds it may take it again."""
+        """Take the turn if it is free; else queue for it and return False. Its holder may take it again."""
         if claimant in self._holders:
             assert self._exclusive or not exclusive, "bug: a shared turn cannot become an exclusive one"
             return True

@@ -1,7 +1,7 @@
 """What a configuration becomes when its mode changes; config.yaml rewritten, with a backup, and restored.
 
 A key is carried over if it has another value than its default, and its counterpart does not have one already: both
-are then what somebody wanted. Backups stand beside the file, `config.yaml.bak`, then `.bak.2` and so on; each undo
+are then what a person wanted. Backups stand beside the file, `config.yaml.bak`, then `.bak.2` and so on; each undo
 takes back the newest.
 """
 

@@ -1,6 +1,6 @@
 """Checks that need tables of their own: changes, constraints, transactions that commit or do not, groups that write.
 
-Each makes its tables below the prefix of its `Site`; whoever asks removes them.
+Each makes its tables below the prefix of its `Site`; the caller removes them.
 """
 
 from __future__ import annotations
