@@ -89,8 +89,8 @@ class ServerConnection(Protocol):
         carried it, or it never got out. False after `timeout` seconds: then the connection must not be used again.
         """
 
-    def told(self, digits: int) -> None:
-        """The answer to :attr:`Database.question`: `extra_float_digits` of the session as it began."""
+    def note_float_digits(self, digits: int) -> None:
+        """The answer to :attr:`Database.startup_query`: `extra_float_digits` of the session as it began."""
 
     def reset_statements(self) -> Sequence[str]:
         """The statements that bring a session back to its initial state."""
@@ -139,9 +139,9 @@ class Database(Protocol):
 
     #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the row. It costs the
     #: server next to nothing, so the time until the answer is the connection's round trip.
-    question: str | None
+    startup_query: str | None
 
-    def answered(self, values: Sequence[Any]) -> bool:
+    def on_startup_result(self, values: Sequence[Any]) -> bool:
         """The answer to `question`; False if statements must not be grouped in this database."""
 
     def describe(self, query: Query) -> None:

@@ -54,7 +54,7 @@ class RustExecutor(Executor):
         self.native = driver.native = Native(
             driver.target(),
             options.limits(self.limits),
-            options.options(config, driver.question is not None or config.init is not None, self.clean_timeout),
+            options.options(config, driver.startup_query is not None or config.init is not None, self.clean_timeout),
             threads,
             blocking,
             loop,

@@ -152,7 +152,7 @@ class FullLink:
             self._copy.stop()
         return await asyncio.shield(self._stop())
 
-    def told(self, digits: int) -> None:
+    def note_float_digits(self, digits: int) -> None:
         """The session's `extra_float_digits`."""
         self._executor.native.told(self.id, digits > 0)
 

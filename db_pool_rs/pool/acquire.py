@@ -181,7 +181,7 @@ class Acquired:
     async def _restore(self, session: Session, holding: str) -> None:
         """Roll back what is open, with a warning that names who held it, and restore the session's initial state."""
         reset = self._context.config.reset
-        await session.settle()
+        await session.wait_idle()
         if session.in_transaction():
             if holding:
                 logger.warning("released inside a transaction, which is rolled back: %s", holding)

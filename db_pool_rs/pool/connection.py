@@ -227,7 +227,7 @@ class Transaction:
         if self._start:
             raise InterfaceError("this transaction block was used already; make a new one")
         if not session.can_send:
-            await session.settle()
+            await session.wait_idle()
         if session.in_transaction():
             if any(self._options):
                 raise InterfaceError("isolation, readonly and deferrable belong to the outermost transaction")

@@ -164,7 +164,7 @@ class Executor(ABC):
 
     async def stop(self) -> None:
         """After the last connection is closed: end what still runs on the pool's account."""
-        self.outages.tell()
+        self.outages.emit()
         for task in list(self._tasks):
             task.cancel()
         if self._tasks:  # `init` and `reset` are the user's: they may refuse to end

@@ -39,7 +39,7 @@ async def prepare(executor: Executor, conn: Lent) -> float | None:
 
     ConnectFailed if that takes longer than the executor's `prepare_timeout`.
     """
-    if executor.driver.question is None and executor.config.init is None:
+    if executor.driver.startup_query is None and executor.config.init is None:
         return None
     try:
         return await executor.in_time(conn, _prepare(executor, conn), executor.prepare_timeout)
@@ -49,20 +49,20 @@ async def prepare(executor: Executor, conn: Lent) -> float | None:
 
 
 async def _prepare(executor: Executor, conn: Lent) -> float | None:
-    init, question = executor.config.init, executor.driver.question
+    init, query = executor.config.init, executor.driver.startup_query
     try:
         if init is not None:
             await call_with(init, executor.context, executor.use(conn))
-        return None if question is None else await _ask(executor, executor.use(conn), question)
+        return None if query is None else await _ask(executor, executor.use(conn), query)
     finally:
         executor.sessions.pop(conn.id, None)
 
 
-async def _ask(executor: Executor, session: Session, question: str) -> float:
+async def _ask(executor: Executor, session: Session, query: str) -> float:
     """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
-    row = (await _run(session, session_text(question, session.database.dialect), ROWS))[0]
-    session.link.told(int(row[-1]))
-    if not executor.driver.answered(row):
+    row = (await _run(session, session_text(query, session.database.dialect), ROWS))[0]
+    session.link.note_float_digits(int(row[-1]))
+    if not executor.driver.on_startup_result(row):
         executor.ungroup()
     return session.seconds
 

@@ -32,7 +32,7 @@ class Outages:
         self._name = name
         self._loop = loop
         #: The caller that opens the pool is told why that fails; what fails later is told by the log alone.
-        self.told = False
+        self.reported = False
         self._attempts = 0
         self._began = self._again = 0.0
         self._pause = PAUSE
@@ -42,7 +42,7 @@ class Outages:
 
     def failed(self, error: Exception) -> None:
         """A connection could not be opened."""
-        if not self.told:
+        if not self.reported:
             return
         now = self._loop.time()
         self._attempts += 1
@@ -67,9 +67,9 @@ class Outages:
         self._lost += 1
         self._loss = reason_of(error)
         if self._gathering is None:
-            self._gathering = self._loop.call_later(GATHER, self.tell)
+            self._gathering = self._loop.call_later(GATHER, self.emit)
 
-    def tell(self) -> None:
+    def emit(self) -> None:
         """Tell now what was gathered."""
         if self._gathering is not None:
             self._gathering.cancel()

@@ -165,7 +165,7 @@ class Pool:
             self._end(executor)
             await executor.until_stopped()
             raise connect_failed(executor.last_error)
-        executor.outages.told = True
+        executor.outages.reported = True
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""

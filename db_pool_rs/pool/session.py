@@ -173,7 +173,7 @@ class Session:
         """Have commands run before whatever is called next; no caller waits for them now."""
         self.pending_commands.extend(queries)
 
-    async def settle(self) -> None:
+    async def wait_idle(self) -> None:
         """Wait until everything that was called has ended."""
         async with self._lock:
             if self._winding is not None:

@@ -154,7 +154,7 @@ class _Clock:
 def test_warnings_of_one_outage_come_at_growing_intervals(log: Any) -> None:
     clock = _Clock()
     told = Outages("p", clock)  # type: ignore[arg-type]
-    told.told = True
+    told.reported = True
     said: list[float] = []
     for second in range(10_000):
         clock.now = float(second)

@@ -63,9 +63,9 @@ class PostgresDialect:
     def __init__(self, config: PoolConfig) -> None:
         #: Called when DDL was executed.
         self.on_altered: Callable[[], None] = _nothing
-        self.question: str | None = QUESTION
+        self.startup_query: str | None = QUESTION
 
-    def answered(self, values: Sequence[Any]) -> bool:
+    def on_startup_result(self, values: Sequence[Any]) -> bool:
         """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""
         isolation, _ = values
         return bool(isolation == "read committed")

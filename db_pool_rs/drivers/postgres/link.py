@@ -74,7 +74,7 @@ class PostgresConnection(Wire):
         assert self._cancelling is None, "bug: a cancel request is under way"
         self._group, self._done, self._sent, self._earlier = group, done, 0, 0
         if not group[0].query.groupable:
-            self.settings.heard(group, self.in_transaction())
+            self.settings.observe(group, self.in_transaction())
         if self._fresh or self._healing.tried:
             self._fresh = []
             self._healing.forget()
@@ -313,7 +313,7 @@ class PostgresConnection(Wire):
             self._healing.note_altering(group, self)
             self._finish()
         else:
-            self._prepared.settle()
+            self._prepared.rollback()
             if not self._heal():
                 self._finish()
 

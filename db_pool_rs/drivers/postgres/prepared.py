@@ -1,7 +1,7 @@
 """The statements that one connection has prepared: a set with an order, the least recently used first.
 
 What is sent is taken for done until the answer comes: a group may use a text several times, and more texts than are to
-be kept. If the group fails, `settle` goes back to what the server has confirmed.
+be kept. If the group fails, `rollback` goes back to what the server has confirmed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Prepared:
         """The server has dropped it."""
         self._there.pop(name, None)
 
-    def settle(self) -> None:
+    def rollback(self) -> None:
         """A part of what was sent was not executed."""
         self.names = dict(self._there)
 

@@ -1,7 +1,7 @@
 """The settings of a session that decide whether values can be read as text: in binary they always can.
 
 The server reports DateStyle and IntervalStyle however set. It does not report `extra_float_digits`, below 1 of
-which a float in text is a rounded one: a new session is asked for it (:attr:`.dialect.PostgresDialect.question`), and
+which a float in text is a rounded one: a new session is asked for it (:attr:`.PostgresDialect.startup_query`), and
 statements that name it are watched. So one that a function hides is not seen.
 """
 
@@ -47,7 +47,7 @@ class SessionSettings:
         #: Floats in text are exact: as the session began, and now.
         self._told = self._digits = True
 
-    def told(self, digits: int) -> None:
+    def note_float_digits(self, digits: int) -> None:
         """The session was asked for `extra_float_digits`, before its first use."""
         self._told = self._digits = digits > 0
 
@@ -55,7 +55,7 @@ class SessionSettings:
         """The session is as it began."""
         self._digits = self._told
 
-    def heard(self, group: Sequence[StatementRequest], in_transaction: bool) -> None:
+    def observe(self, group: Sequence[StatementRequest], in_transaction: bool) -> None:
         """These statements are about to be sent."""
         for statement in group:
             if _NAME in statement.query.sql.lower():

@@ -156,9 +156,9 @@ class Wire(ABC):
         """What brings the session back to its initial state."""
         return ("DISCARD ALL",)
 
-    def told(self, digits: int) -> None:
+    def note_float_digits(self, digits: int) -> None:
         """See :class:`~db_pool_rs.drivers.base.ServerConnection`."""
-        self.settings.told(digits)
+        self.settings.note_float_digits(digits)
 
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""

@@ -27,7 +27,7 @@ class SqliteDialect:
     dialect = "sqlite"
     copy = notifications = atomic_groups = has_settings = has_catalog = False
     #: Nothing to ask: the time of a statement is taken on its thread, without the way there.
-    question: str | None = None
+    startup_query: str | None = None
     #: Backslashes mean nothing in SQLite's strings.
     read_lanes = 1
     max_write_lanes = 1
@@ -42,7 +42,7 @@ class SqliteDialect:
         self.patience = max(PATIENCE, config.target.busy_timeout)
         self.stall = config.stall_ms / 1000
 
-    def answered(self, values: Sequence[object]) -> bool:
+    def on_startup_result(self, values: Sequence[object]) -> bool:
         """Nothing is asked."""
         return True
 

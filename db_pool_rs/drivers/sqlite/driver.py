@@ -314,7 +314,7 @@ class SqliteLink:
             self._database.interrupt()
             self._loop.call_later(pace, self._interrupt, job, min(2 * pace, INTERRUPT_PACE_MAX))
 
-    def told(self, digits: int) -> None:
+    def note_float_digits(self, digits: int) -> None:
         """Nothing is asked."""
 
     def reset_statements(self) -> Sequence[str]:
