@@ -8,9 +8,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use db_pool_engine::link::{Described, Short, put_value};
 use db_pool_engine::pool::{Command, Completion, Options, Params, Pool, Sink, TextInfo};
+use db_pool_engine::postgres::{Config, Host};
 use db_pool_engine::scheduler::{ItemId, Kind, Limits, TextId};
-use db_pool_engine::wire::{Config, Described, Host, Short, put_value};
 
 const SQL: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = $1";
 

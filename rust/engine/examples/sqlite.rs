@@ -12,11 +12,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
+use db_pool_engine::link::{Described, Short};
 use db_pool_engine::pool::{Command, Completion, Options, Pool, Sink, TextInfo};
 use db_pool_engine::scheduler::{ItemId, Kind, Limits, TextId};
 use db_pool_engine::sqlite::values::{Value, put};
-use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
-use db_pool_engine::wire::{Described, Short};
+use db_pool_engine::sqlite::{Config, Lock, Role, SqlitePlan, Synchronous};
 
 struct Answers(Sender<Vec<Completion>>);
 
@@ -53,7 +53,7 @@ fn main() {
         "read" => ("SELECT v FROM t WHERE id = ?1", Kind::Read, Lock::Read, "SELECT"),
         _ => ("INSERT INTO t (v) VALUES (?1)", Kind::Write, Lock::Write, "INSERT 0"),
     };
-    let plan = Plan::new(sql.to_owned(), kind, Role::Plain, lock, tag.to_owned(), kind == Kind::Write);
+    let plan = SqlitePlan::new(sql.to_owned(), kind, Role::Plain, lock, tag.to_owned(), kind == Kind::Write);
     let described = Arc::new(plan.described(sql.into()));
     let info = TextInfo {
         sql: sql.into(),

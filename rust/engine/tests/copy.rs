@@ -6,12 +6,13 @@ mod server;
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use db_pool_engine::wire::{Answer, CopyStream, Execute, Feed, Group, Link, Notification, Outcome, connect};
+use db_pool_engine::link::{CopyStream, Execute, Feed, GroupResult, Notification, Outcome};
+use db_pool_engine::postgres::{Group, Link, connect};
 use outcomes::{code, tag};
 use server::Server;
 use tokio::sync::mpsc;
 
-async fn run(link: &mut Link, sql: &str) -> Answer {
+async fn run(link: &mut Link, sql: &str) -> GroupResult {
     link.run(Group { statements: &[Execute::Direct(sql.into())], revocable: false, checks_keys: false }).await.unwrap()
 }
 

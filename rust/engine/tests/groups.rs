@@ -6,7 +6,8 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use db_pool_engine::wire::{Answer, Config, Described, Execute, Group, Link, Outcome, Stale, connect};
+use db_pool_engine::link::{Described, Execute, GroupResult, Outcome, Stale};
+use db_pool_engine::postgres::{Config, Group, Link, connect};
 use outcomes::{code, tag};
 use server::Server;
 
@@ -24,7 +25,7 @@ fn direct(sql: &str) -> Execute {
     Execute::Direct(sql.into())
 }
 
-async fn run(link: &mut Link, statements: &[Execute]) -> Answer {
+async fn run(link: &mut Link, statements: &[Execute]) -> GroupResult {
     link.run(Group { statements, revocable: true, checks_keys: false }).await.unwrap()
 }
 

@@ -5,9 +5,10 @@ mod server;
 
 use answers::Answers;
 use bytes::BytesMut;
+use db_pool_engine::link::{Rows, Short, put_value};
 use db_pool_engine::pool::{Call, Command, Completion, Pool, Source, TextInfo};
+use db_pool_engine::postgres::Config;
 use db_pool_engine::scheduler::{ConnId, CostLimits, ItemId, Kind, Limits, Reason, TextId};
-use db_pool_engine::wire::{Config, Rows, Short, put_value};
 use server::Server;
 
 /// A caller with one text per SQL, who sends every argument as text.

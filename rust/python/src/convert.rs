@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use db_pool_engine::link::{Lost, ServerError};
 use db_pool_engine::pool::{Backend, Gauges, Histogram, Options};
+use db_pool_engine::postgres::{AuthMethods, Config, Host, Ssl, SslMode, TargetAttrs};
 use db_pool_engine::scheduler::{CostLimits, Kind, Limits, Reason};
-use db_pool_engine::wire::{AuthMethods, Config, Host, Lost, ServerError, Ssl, SslMode, TargetAttrs};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use db_pool_engine::link::{Described, Lost, Settings};
 use db_pool_engine::pool::{Command, Completion, Ran};
 use db_pool_engine::scheduler::ItemId;
-use db_pool_engine::wire::{Described, Lost, Settings};
 use pyo3::call::PyCallArgs;
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use db_pool_engine::link::Feed;
 use db_pool_engine::pool::{Call, Command, Completion, Sink, Source};
 use db_pool_engine::scheduler::{ConnId, ItemId};
-use db_pool_engine::wire::Feed;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 

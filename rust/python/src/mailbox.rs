@@ -9,8 +9,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use db_pool_engine::link::Described;
 use db_pool_engine::pool::{Completion, Sink};
-use db_pool_engine::wire::Described;
 
 use crate::codec;
 

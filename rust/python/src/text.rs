@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use db_pool_engine::link::{Described, Settings};
 use db_pool_engine::pool::{self, Command};
 use db_pool_engine::scheduler::TextId;
-use db_pool_engine::wire::{Described, Settings};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 

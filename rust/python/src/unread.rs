@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use db_pool_engine::wire::{Lost, Rows};
+use db_pool_engine::link::{Lost, Rows};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 

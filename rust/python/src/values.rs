@@ -1,6 +1,6 @@
 //! Arguments and rows, as the database of the text has them.
 
-use db_pool_engine::wire::{Described, Rows, Settings, Short};
+use db_pool_engine::link::{Described, Rows, Settings, Short};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -9,7 +9,7 @@ use crate::{codec, sqlite};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
 pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
-    match &text.plan {
+    match text.sqlite_plan() {
         Some(plan) => sqlite::encode(plan, args),
         None => codec::encode(py, text, args),
     }

@@ -13,9 +13,9 @@ use super::healing::Suspect;
 use super::member::{self, Events, Job};
 use super::texts::Texts;
 use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
+use crate::link::{Described, Feed, Lost, Stale};
 use crate::scheduler::model::ById;
 use crate::scheduler::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
-use crate::wire::{Described, Feed, Lost, Stale};
 
 /// How long connections may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);

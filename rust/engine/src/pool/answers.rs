@@ -6,8 +6,8 @@ use super::actor::{Actor, Stage};
 use super::member::Event;
 use super::sending::fetches;
 use super::{Completion, Ran, Source};
+use crate::link::{Column, Described, GroupResult, Lost, Notification, Outcome, Settings};
 use crate::scheduler::{Action, ConnId, ItemId};
-use crate::wire::{Answer, Column, Described, Lost, Notification, Outcome, Settings};
 
 /// Why a connection is given up.
 const CANCEL_UNDER_WAY: &str = "a cancel request was not taken in in time: it might hit the next statement";
@@ -88,8 +88,18 @@ impl Actor {
     }
 
     /// ReadyForQuery: what was run is final.
-    fn answered(&mut self, conn: ConnId, answer: Answer, now: f64) {
-        let Answer { ok, outcomes, elapsed, largest, in_transaction, settings, notices, notifications, apart } = answer;
+    fn answered(&mut self, conn: ConnId, answer: GroupResult, now: f64) {
+        let GroupResult {
+            ok,
+            outcomes,
+            elapsed,
+            largest,
+            in_transaction,
+            settings,
+            notices,
+            notifications,
+            no_grouping,
+        } = answer;
         self.notified(conn, notifications);
         self.batch.extend(notices.into_iter().map(Completion::Notice));
         let member = self.member(conn);
@@ -103,7 +113,7 @@ impl Actor {
         let (run, asked, describing) = (member.run, member.asked.take(), member.describing);
         let sent: Vec<ItemId> = member.group[member.at..member.at + run].iter().copied().chain(asked).collect();
         member.at += if ok { run } else { 0 };
-        if apart {
+        if no_grouping {
             self.keep_apart(&sent);
         }
         for (item, outcome) in sent.into_iter().zip(outcomes) {

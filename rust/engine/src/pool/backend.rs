@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::holder::{self, Sessions};
 use super::member::Job;
+use crate::link::{ConnectError, CopyStream, GroupResult, Lost, Notification, Settings};
+use crate::postgres::{CancelKey, Config, Group, Link};
 use crate::sqlite::{self, Control, Driver};
-use crate::wire::{Answer, CancelKey, Config, ConnectError, CopyStream, Group, Link, Lost, Notification, Settings};
 
 /// How long a CancelRequest may take, connecting included.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -107,7 +108,7 @@ impl Session {
     }
 
     /// Run a group.
-    pub async fn run(&mut self, job: Job) -> Result<Answer, Lost> {
+    pub async fn run(&mut self, job: Job) -> Result<GroupResult, Lost> {
         match self {
             Session::Postgres(link) => {
                 let Job { statements, revocable, checks_keys, .. } = &job;
@@ -118,7 +119,7 @@ impl Session {
     }
 
     /// Run a COPY.
-    pub async fn copy(&mut self, sql: &str, stream: CopyStream<'_>) -> Result<Answer, Lost> {
+    pub async fn copy(&mut self, sql: &str, stream: CopyStream<'_>) -> Result<GroupResult, Lost> {
         match self {
             Session::Postgres(link) => link.run_copy(sql, stream).await,
             Session::Sqlite(_) => Err(Lost::new("bug: COPY on SQLite")),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::actor::{Actor, Member, Payload, Stage};
 use super::member::Job;
 use super::{Call, Command, Completion, Experience, Params, Source};
+use crate::link::Lost;
 use crate::scheduler::{Action, ConnId, ItemId, Kind, REASONS, Text};
-use crate::wire::Lost;
 
 impl Actor {
     pub(super) fn take_commands(&mut self) {
@@ -188,7 +188,7 @@ impl Actor {
             self.batch.push(Completion::Clean(conn));
         } else {
             member.send(Job {
-                statements: vec![crate::wire::Execute::Direct(Arc::from("DISCARD ALL"))],
+                statements: vec![crate::link::Execute::Direct(Arc::from("DISCARD ALL"))],
                 limit,
                 ..Job::default()
             });

@@ -6,8 +6,8 @@ use super::actor::Actor;
 use super::answers::same_columns;
 use super::member::Job;
 use super::{Completion, Source};
+use crate::link::{Described, Execute, Outcome, ServerError, Stale};
 use crate::scheduler::{ConnId, ItemId, Kind, TextId};
-use crate::wire::{Described, Execute, Outcome, ServerError, Stale};
 
 /// Asks which process serves a connection: another than it was opened to, behind a proxy that deals statements out.
 const PID: &str = "SELECT pg_backend_pid()";

@@ -7,7 +7,8 @@
 
 use mobc::{Manager, async_trait};
 
-use crate::wire::{Config, ConnectError, Link, connect};
+use crate::link::ConnectError;
+use crate::postgres::{Config, Link, connect};
 
 tokio::task_local! {
     /// The password for the session that this task opens, where it is asked for each time: mobc passes nothing on.
@@ -27,7 +28,7 @@ impl Manager for Sessions {
         connect(&self.0, password.as_deref()).await
     }
 
-    /// Signs of life are asked for in front of a statement (`wire::Link`), which costs no round trip of its own.
+    /// Signs of life are asked for in front of a statement (`postgres::Link`), which costs no round trip of its own.
     async fn check(&self, link: Link) -> Result<Link, ConnectError> {
         Ok(link)
     }

@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 use super::actor::Actor;
 use super::member::Job;
 use super::{Call, Completion, Source};
+use crate::link::{Feed, Lost};
 use crate::scheduler::{ConnId, ItemId};
-use crate::wire::{Feed, Lost};
 
 impl Actor {
     /// Run his statements.

@@ -8,8 +8,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::backend::{Connector, Key, Session};
+use crate::link::{ConnectError, CopyStream, Execute, Feed, GroupResult, Lost, Notification, Settings};
 use crate::scheduler::ConnId;
-use crate::wire::{Answer, ConnectError, CopyStream, Execute, Feed, Lost, Notification, Settings};
 
 /// What a connection is to run.
 #[derive(Default)]
@@ -35,7 +35,7 @@ pub enum Event {
     /// It could not be opened.
     OpenFailed(ConnectError),
     /// A job is answered.
-    Ran(Answer),
+    Ran(GroupResult),
     /// A COPY asks for a piece of its data, or gives one.
     CopyTurn(Option<Bytes>),
     /// Something was said to those who listen.
@@ -100,7 +100,11 @@ pub async fn serve(
     held.close().await;
 }
 
-async fn carry_out(session: &mut Session, job: Job, tell: &(impl Fn(Event) + Send + Sync)) -> Result<Answer, Lost> {
+async fn carry_out(
+    session: &mut Session,
+    job: Job,
+    tell: &(impl Fn(Event) + Send + Sync),
+) -> Result<GroupResult, Lost> {
     let shared = job.shared;
     let answer = match job.copy {
         Some((sql, mut answers)) => {

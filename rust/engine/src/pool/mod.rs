@@ -30,8 +30,8 @@ pub use measures::{Histogram, Measures, Rate};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
+use crate::link::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings, Short};
 use crate::scheduler::{ConnId, ItemId, Kind, Limits, REASONS, Reason, TextId, Verdict};
-use crate::wire::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings, Short};
 
 /// A text that the pool is told of.
 #[derive(Clone, Debug)]
@@ -55,7 +55,7 @@ pub struct TextInfo {
 }
 
 /// The arguments of a statement, encoded as this description says. What is executed by SQLite always has them: it is the
-/// caller who describes its texts ([`crate::sqlite::Plan::described`]).
+/// caller who describes its texts ([`crate::sqlite::SqlitePlan::described`]).
 pub type Params = (Arc<Described>, Short);
 
 /// What is to be run.

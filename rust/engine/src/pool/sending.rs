@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::actor::{Actor, Payload};
 use super::member::Job;
 use super::{Completion, Source};
+use crate::link::{Described, Execute, Short};
 use crate::scheduler::{ConnId, ItemId, Kind};
-use crate::wire::{Described, Execute, Short};
 
 /// What is to be done for a group.
 struct Plan {

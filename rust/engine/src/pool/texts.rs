@@ -5,9 +5,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use super::{Sink, TextInfo};
+use crate::link::{Column, Described};
 use crate::scheduler::model::ById;
 use crate::scheduler::{Kind, TextId};
-use crate::wire::{Column, Described};
 
 struct Known {
     info: TextInfo,

@@ -7,8 +7,8 @@ use rusqlite::{Connection, Rows, Statement};
 
 use super::database::{Ran, bind, put_row, shape_of};
 use super::error::Failure;
-use super::plan::Plan;
-use crate::wire::{self, Described};
+use super::plan::SqlitePlan;
+use crate::link::{self, Described};
 
 /// An open cursor.
 pub struct Cursor {
@@ -28,7 +28,7 @@ impl Cursor {
     ///
     /// # Safety
     /// The connection is neither moved nor closed before the cursor is dropped.
-    pub unsafe fn declare(connection: &Connection, plan: &Plan, params: &[u8]) -> Result<Cursor, Failure> {
+    pub unsafe fn declare(connection: &Connection, plan: &SqlitePlan, params: &[u8]) -> Result<Cursor, Failure> {
         // SAFETY: promised by the caller.
         let connection: &'static Connection = unsafe { &*std::ptr::from_ref(connection) };
         let mut statement = connection.prepare(&plan.sql)?;
@@ -57,7 +57,7 @@ impl Cursor {
         while read < count && self.read(&mut out)? {
             read += 1;
         }
-        let rows = wire::Rows { data: wire::Short::take(&mut out), count: read };
+        let rows = link::Rows { data: link::Short::take(&mut out), count: read };
         Ok(Ran { rows, shape: Some(self.shape.clone()) })
     }
 

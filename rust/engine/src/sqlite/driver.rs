@@ -13,7 +13,7 @@ use super::control::Control;
 use super::database::Database;
 use super::link::{Abandoned, Inner, Link};
 use super::turn::Turn;
-use crate::wire::ConnectError;
+use crate::link::ConnectError;
 
 /// How long connections may take to close at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::ffi;
 
-use crate::wire::ServerError;
+use crate::link::ServerError;
 
 /// Why a statement failed.
 #[derive(Debug, Clone)]

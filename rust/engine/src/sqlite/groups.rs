@@ -13,7 +13,7 @@
 use super::database::Database;
 use super::error::Failure;
 use super::work::Run;
-use crate::wire::Outcome;
+use crate::link::Outcome;
 
 const BEGIN_READ_WRITE: &str = "BEGIN IMMEDIATE";
 
@@ -86,13 +86,13 @@ fn begin_writes(database: &mut Database, run: &mut Run) -> Result<bool, Failure>
     }
     if several && database.defers()? {
         database.roll_back()?;
-        (run.apart, run.ok) = (true, false);
+        (run.no_grouping, run.ok) = (true, false);
     }
     Ok(run.ok)
 }
 
 /// Execute one; `run.ok` tells whether the transaction goes on.
-fn write(database: &mut Database, run: &mut Run, number: usize, plan: &super::Plan, params: &[u8]) {
+fn write(database: &mut Database, run: &mut Run, number: usize, plan: &super::SqlitePlan, params: &[u8]) {
     if let Err(failure) = run.execute(database, number, plan, params) {
         run.failed(number, failure);
         if !database.in_transaction() {

@@ -22,8 +22,8 @@ use super::error::{canceled, lock_not_available};
 use super::plan::{Lock, Role};
 use super::turn::{Claim, Refused};
 use super::work::{Work, carry_out, plan_of};
+use crate::link::{Execute, GroupResult, Lost, Outcome, ServerError};
 use crate::scheduler::Kind;
-use crate::wire::{Answer, Execute, Lost, Outcome, ServerError};
 
 /// Interrupts are repeated at this pace, doubled up to the second value: one that comes between two statements is lost.
 const PACE: Duration = Duration::from_millis(2);
@@ -58,7 +58,7 @@ impl Link {
 
     /// Run a group; `shared` if it is the pool's, and not a borrower's. PostgreSQL's statement for it, sent as it is,
     /// brings the session back to its initial state.
-    pub async fn run(&mut self, statements: Vec<Execute>, shared: bool) -> Result<Answer, Lost> {
+    pub async fn run(&mut self, statements: Vec<Execute>, shared: bool) -> Result<GroupResult, Lost> {
         if matches!(&statements[..], [Execute::Direct(sql)] if &**sql == "DISCARD ALL") {
             return self.perform(Vec::new(), Work::Reset, Lock::None).await;
         }
@@ -83,7 +83,7 @@ impl Link {
         Ok(if read_only { lock.min(Lock::Read) } else { lock }) // its writes will be refused
     }
 
-    async fn perform(&mut self, statements: Vec<Execute>, work: Work, lock: Lock) -> Result<Answer, Lost> {
+    async fn perform(&mut self, statements: Vec<Execute>, work: Work, lock: Lock) -> Result<GroupResult, Lost> {
         let control = self.control.clone();
         let job = control.take();
         let claimed = tokio::select! {
@@ -127,10 +127,10 @@ impl Link {
     }
 
     /// The same for all statements, which were not executed.
-    fn each(&self, count: usize, ok: bool, error: ServerError) -> Answer {
+    fn each(&self, count: usize, ok: bool, error: ServerError) -> GroupResult {
         let in_transaction = self.inner.as_ref().is_some_and(|inner| inner.database.in_block());
         let (outcomes, elapsed, settings) = (vec![Outcome::Failed(error); count], Duration::ZERO, Arc::default());
-        Answer {
+        GroupResult {
             ok,
             outcomes,
             elapsed,
@@ -139,7 +139,7 @@ impl Link {
             settings,
             notices: Vec::new(),
             notifications: Vec::new(),
-            apart: false,
+            no_grouping: false,
         }
     }
 
@@ -149,7 +149,7 @@ impl Link {
         statements: Vec<Execute>,
         skipped: Vec<usize>,
         work: Work,
-    ) -> Result<Answer, Lost> {
+    ) -> Result<GroupResult, Lost> {
         let permit = self.driver.threads.clone().acquire_owned().await.expect("bug: the threads are gone");
         let mut inner = self.inner.take().ok_or_else(|| Lost::new("the connection is closed"))?;
         let abandoned = Abandoned::new(&self.control, &inner.alive);

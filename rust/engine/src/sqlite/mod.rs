@@ -4,7 +4,7 @@
 //! statements makes one trip to a thread and back. A [`Driver`] stands for one database, a [`Link`] for one connection;
 //! who may write when is decided in [`turn`], what happens on the thread is in `groups` and `session`.
 //!
-//! What a text is (its placeholders, its lock, its command tag) is told by the caller in a [`Plan`]; arguments and rows
+//! What a text is (its placeholders, its lock, its command tag) is told by the caller in a [`SqlitePlan`]; arguments and rows
 //! travel as the bytes of [`values`].
 
 mod config;
@@ -26,4 +26,4 @@ pub use config::{Config, Synchronous};
 pub use control::Control;
 pub use driver::Driver;
 pub use link::Link;
-pub use plan::{Lock, Plan, Role};
+pub use plan::{Lock, Role, SqlitePlan};

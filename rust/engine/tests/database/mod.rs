@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use db_pool_engine::link::{ConnectError, Described, Rows, ServerError, Short};
 use db_pool_engine::pool::{Call, Command, Completion, Gauges, Pool, Ran, Source, TextInfo};
 use db_pool_engine::scheduler::{ConnId, CostLimits, ItemId, Kind, Limits, TextId};
 use db_pool_engine::sqlite::values::{Value, Values, put};
-use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
-use db_pool_engine::wire::{ConnectError, Described, Rows, ServerError, Short};
+use db_pool_engine::sqlite::{Config, Lock, Role, SqlitePlan, Synchronous};
 
 use crate::answers::Answers;
 
@@ -76,7 +76,7 @@ pub fn described(sql: &str, kind: Kind) -> Arc<Described> {
     };
     let writes = ["INSERT", "UPDATE", "DELETE"].contains(&words[0]);
     let tag = if words[0] == "INSERT" { "INSERT 0" } else { words[0] };
-    let mut plan = Plan::new(sql.to_owned(), kind, role, lock, tag.to_owned(), writes);
+    let mut plan = SqlitePlan::new(sql.to_owned(), kind, role, lock, tag.to_owned(), writes);
     match words[..] {
         ["DECLARE", name, ..] => {
             plan.cursor = name.to_lowercase();

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use db_pool_engine::wire::Settings;
+use db_pool_engine::link::Settings;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

@@ -1,7 +1,7 @@
 //! The codec alone, without a server: how tests, and whoever fuzzes it, get at it.
 
 use bytes::{BufMut, BytesMut};
-use db_pool_engine::wire::{Column, Described, Fields, Rows, Settings, put_value};
+use db_pool_engine::link::{Column, Described, Fields, Rows, Settings, put_value};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 

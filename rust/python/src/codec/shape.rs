@@ -1,6 +1,6 @@
 //! Rows -> records.
 
-use db_pool_engine::wire::{Described, Fields, Rows, Settings};
+use db_pool_engine::link::{Described, Fields, Rows, Settings};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;

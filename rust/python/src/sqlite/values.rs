@@ -4,9 +4,9 @@
 //! `db_pool_rs.drivers.sqlite.types`, which also says what does not fit.
 
 use bytes::BytesMut;
-use db_pool_engine::sqlite::Plan;
+use db_pool_engine::link::{Described, Rows, Short};
+use db_pool_engine::sqlite::SqlitePlan;
 use db_pool_engine::sqlite::values::{Value, Values, put};
-use db_pool_engine::wire::{Described, Rows, Short};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -16,7 +16,7 @@ use crate::codec::record;
 use crate::slices::{Place, Watch};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
-pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
+pub fn encode(plan: &SqlitePlan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
     let mut out = BytesMut::with_capacity(16 * args.len());
     if args.len() != plan.params || !args.iter_borrowed().all(|value| put_usual(&mut out, &value)) {
         out.clear();

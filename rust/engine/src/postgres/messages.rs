@@ -1,112 +1,14 @@
-//! What is sent for a statement, and what comes back: kept in the bytes of the wire.
-
-use std::sync::Arc;
+//! Messages that are written, and what is read out of the server's.
 
 use bytes::{BufMut, BytesMut};
 
-use super::error::Malformed;
-use super::frame::Fields;
-use super::short::Short;
-use crate::sqlite::Plan;
+use crate::link::{Column, Described, Fields, Malformed, Notification};
 
-/// One column of a result.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
-    /// Its name.
-    pub name: String,
-    /// Its type.
-    pub oid: u32,
-    /// In which its values come: 0 (text) or 1 (binary).
-    pub format: i16,
-}
-
-/// The types of a text, as the server told them: of its parameters, and its columns.
-pub type Types = (Vec<u32>, Vec<Column>);
-
-/// What NOTIFY sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notification {
-    /// The process of the session that sent it.
-    pub pid: i32,
-    /// Where.
-    pub channel: String,
-    /// What.
-    pub payload: String,
-}
-
-impl Notification {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, Malformed> {
-        let mut fields = Fields(body);
-        let pid = fields.number()?;
-        Ok(Notification { pid, channel: fields.text()?.into_owned(), payload: fields.text()?.into_owned() })
-    }
-}
-
-/// What the server told of a text, and how the pool has decided to send and receive its values.
-#[derive(Clone, Debug)]
-pub struct Described {
-    /// Of the prepared statement; empty where a proxy deals statements out to other connections.
-    pub name: String,
-    /// Its text.
-    pub sql: Arc<str>,
-    /// The types of its parameters.
-    pub param_oids: Vec<u32>,
-    /// 0 (text) or 1 (binary) for each parameter.
-    pub param_formats: Vec<i16>,
-    /// The columns of its result; none if it returns no rows.
-    pub columns: Vec<Column>,
-    /// 0 (text) or 1 (binary) for each column.
-    pub result_formats: Vec<i16>,
-    /// What SQLite is to do; None for PostgreSQL.
-    pub plan: Option<Arc<Plan>>,
-}
-
-impl Described {
-    /// The answer to a Describe; everything in text until somebody decides otherwise.
-    pub fn new(name: String, sql: Arc<str>, param_oids: Vec<u32>, columns: Vec<Column>) -> Self {
-        let (param_formats, result_formats) = (vec![0; param_oids.len()], vec![0; columns.len()]);
-        Described { name, sql, param_oids, param_formats, columns, result_formats, plan: None }
-    }
-}
-
-/// One execution of a text.
-#[derive(Clone, Debug)]
-pub enum Execute {
-    /// A text whose types are known. `params` holds a length and a value for each parameter ([`put_value`]).
-    Known {
-        /// The text.
-        text: Arc<Described>,
-        /// Its arguments.
-        params: Short,
-        /// It changes data: where it is prepared just now, its rows are to come as text.
-        careful: bool,
-    },
-    /// A text without arguments, run as it is; its result comes in text.
-    Direct(Arc<str>),
-    /// A text that is not run: the server is asked for its types.
-    Describe(Arc<str>),
-}
-
-/// Append one argument to `params`; None is NULL.
-pub fn put_value(params: &mut BytesMut, value: Option<&[u8]>) {
-    match value {
-        None => params.put_i32(-1),
-        Some(value) => {
-            params.put_u32(u32::try_from(value.len()).expect("bug: a value of more than 4 GiB"));
-            params.put_slice(value);
-        }
-    }
-}
-
-impl Execute {
-    /// An execution with these arguments, encoded as the description says.
-    pub fn known<'a>(text: &Arc<Described>, values: impl IntoIterator<Item = Option<&'a [u8]>>) -> Self {
-        let mut params = BytesMut::new();
-        for value in values {
-            put_value(&mut params, value);
-        }
-        Execute::Known { text: text.clone(), params: Short::take(&mut params), careful: false }
-    }
+/// A NotificationResponse.
+pub fn notification(body: &[u8]) -> Result<Notification, Malformed> {
+    let mut fields = Fields(body);
+    let pid = fields.number()?;
+    Ok(Notification { pid, channel: fields.text()?.into_owned(), payload: fields.text()?.into_owned() })
 }
 
 /// Write a message: its letter, its length, and what `write` appends.
@@ -186,40 +88,12 @@ pub fn parameters(body: &[u8]) -> Result<Vec<u32>, Malformed> {
     (0..count).map(|_| fields.number().map(|oid| oid as u32)).collect()
 }
 
-/// Rows as they came: the bodies of DataRow messages, or SQLite's [`values`](crate::sqlite::values), one after the other.
-#[derive(Clone, Debug, Default)]
-pub struct Rows {
-    /// For each row the number of its values, for each value a length and its bytes.
-    pub data: Short,
-    /// How many rows.
-    pub count: usize,
-}
-
-impl Rows {
-    /// Read the rows: each is handed to `row` value by value, as (row, column, value).
-    pub fn read(&self, mut each: impl FnMut(usize, usize, Option<&[u8]>)) -> Result<(), Malformed> {
-        let mut fields = Fields(&self.data);
-        for row in 0..self.count {
-            for column in 0..fields.count()? {
-                each(row, column, fields.value()?);
-            }
-        }
-        Ok(())
-    }
-
-    /// All values; for tests and small results.
-    pub fn to_vec(&self) -> Result<Vec<Vec<Option<Vec<u8>>>>, Malformed> {
-        let mut rows = vec![Vec::new(); self.count];
-        self.read(|row, _, value| rows[row].push(value.map(<[u8]>::to_vec)))?;
-        Ok(rows)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::link::Rows;
 
     #[test]
     fn announced_counts_are_not_allocated() {

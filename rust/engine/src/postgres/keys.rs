@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::config::Ssl;
-use super::error::ConnectError;
+use crate::link::ConnectError;
 
 fn unusable(path: impl AsRef<Path>, reason: impl std::fmt::Display) -> ConnectError {
     ConnectError::permanent(format!("TLS: {} cannot be used: {reason}", path.as_ref().display()))

@@ -8,9 +8,8 @@ use postgres_protocol::authentication::md5_hash;
 use postgres_protocol::authentication::sasl::{ChannelBinding, SCRAM_SHA_256, SCRAM_SHA_256_PLUS, ScramSha256};
 use postgres_protocol::message::frontend;
 
-use super::error::{ConnectError, Malformed};
-use super::frame::Fields;
 use super::methods::AuthMethods;
+use crate::link::{ConnectError, Fields, Malformed};
 
 /// What is known for the login.
 pub struct Login {

@@ -14,9 +14,9 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, Signa
 use tokio_rustls::TlsConnector;
 
 use super::config::{Ssl, SslMode};
-use super::error::ConnectError;
 use super::keys;
 use super::stream::Stream;
+use crate::link::ConnectError;
 
 /// Encrypt a stream; `host` is the name that the certificate must have, and that is sent (SNI).
 pub async fn handshake(stream: Stream, ssl: &Ssl, host: &str) -> Result<Stream, ConnectError> {

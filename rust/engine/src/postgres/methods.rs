@@ -1,6 +1,6 @@
 //! `require_auth`: how a server may have us log in.
 
-use super::error::ConnectError;
+use crate::link::ConnectError;
 
 /// The methods that are accepted, or refused.
 #[derive(Clone, Debug)]

@@ -17,14 +17,12 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::aside::Aside;
 use super::cancel::CancelKey;
-use super::copy::Stream as CopyStream;
-use super::error::{Lost, Malformed};
 use super::frame;
-use super::messages::{self, Described, Execute, Notification};
+use super::messages;
 use super::prepared::Prepared;
-use super::running::{Answer, Outcome, Run, Step};
-use super::settings::Settings;
+use super::running::{Run, Step};
 use super::stream::Stream;
+use crate::link::{CopyStream, Described, Execute, GroupResult, Lost, Malformed, Notification, Outcome, Settings};
 
 /// A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
@@ -115,7 +113,7 @@ impl Link {
     // -- running -----------------------------------------------------------------------------------------------------
 
     /// Run a group. An error that the server reports is in the outcome of its statement.
-    pub async fn run(&mut self, group: Group<'_>) -> Result<Answer, Lost> {
+    pub async fn run(&mut self, group: Group<'_>) -> Result<GroupResult, Lost> {
         self.stream.check().map_err(|error| Lost { sent: false, ..error.into() })?;
         let steps = self.write(&group)?;
         let began = Instant::now();
@@ -163,7 +161,7 @@ impl Link {
     }
 
     /// Run a COPY, its data going by in `stream`; one outcome.
-    pub async fn run_copy(&mut self, sql: &str, mut stream: CopyStream<'_>) -> Result<Answer, Lost> {
+    pub async fn run_copy(&mut self, sql: &str, mut stream: CopyStream<'_>) -> Result<GroupResult, Lost> {
         let began = Instant::now();
         let outcome = self.copy(sql, &mut stream).await?;
         self.shrink();
@@ -171,8 +169,8 @@ impl Link {
         Ok(self.answer(ok, vec![outcome], 0, began))
     }
 
-    fn answer(&mut self, ok: bool, outcomes: Vec<Outcome>, largest: usize, began: Instant) -> Answer {
-        Answer {
+    fn answer(&mut self, ok: bool, outcomes: Vec<Outcome>, largest: usize, began: Instant) -> GroupResult {
+        GroupResult {
             ok,
             outcomes,
             largest,
@@ -181,7 +179,7 @@ impl Link {
             settings: self.aside.settings.clone(),
             notices: self.aside.take_notices(),
             notifications: self.aside.take_notifications(),
-            apart: false,
+            no_grouping: false,
         }
     }
 

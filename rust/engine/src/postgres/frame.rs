@@ -1,10 +1,8 @@
 //! Messages as they come: a letter, a length, a body.
 
-use std::borrow::Cow;
-
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::error::Malformed;
+use crate::link::Malformed;
 
 /// The longest message of a kind that is not known to be long; a longer one means that we are out of step.
 pub const SHORT: usize = 30_000;
@@ -38,46 +36,6 @@ pub fn first(bytes: &[u8], longest: usize) -> Result<Option<(u8, &[u8])>, Malfor
     Ok(bytes.get(HEADER..length + 1).map(|body| (kind, body)))
 }
 
-/// Reads numbers and texts from a message's body; everything is checked against its end.
-pub struct Fields<'a>(pub &'a [u8]);
-
-impl<'a> Fields<'a> {
-    /// The next `count` bytes.
-    pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
-        let (head, tail) = self.0.split_at_checked(count).ok_or(Malformed("a message that is too short"))?;
-        self.0 = tail;
-        Ok(head)
-    }
-
-    /// A 16-bit number, which counts something.
-    pub fn count(&mut self) -> Result<usize, Malformed> {
-        let bytes = self.bytes(2)?;
-        Ok(usize::from(u16::from_be_bytes([bytes[0], bytes[1]])))
-    }
-
-    /// A 32-bit number.
-    pub fn number(&mut self) -> Result<i32, Malformed> {
-        let bytes = self.bytes(4)?;
-        Ok(i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-    }
-
-    /// A text up to its zero byte.
-    pub fn text(&mut self) -> Result<Cow<'a, str>, Malformed> {
-        let end = self.0.iter().position(|byte| *byte == 0).ok_or(Malformed("a text without end"))?;
-        let text = String::from_utf8_lossy(self.bytes(end)?);
-        self.bytes(1)?;
-        Ok(text)
-    }
-
-    /// A value with its length in front; None for NULL.
-    pub fn value(&mut self) -> Result<Option<&'a [u8]>, Malformed> {
-        match self.number()? {
-            -1 => Ok(None),
-            length => self.bytes(usize::try_from(length).map_err(|_| Malformed("a negative length"))?).map(Some),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,14 +58,5 @@ mod tests {
         }
         assert_eq!(next(&mut BytesMut::from(&b"D\x3f\xff\xff\xff"[..]), LONGEST), Ok(None));
         assert!(next(&mut BytesMut::from(&b"N\x3f\xff\xff\xff"[..]), SHORT).is_err());
-    }
-
-    #[test]
-    fn fields_end_with_the_message() {
-        assert!(Fields(b"\0").count().is_err());
-        assert!(Fields(b"\0\0\0\x02x").value().is_err());
-        assert!(Fields(b"\xff\xff\xff\xfe").value().is_err());
-        assert_eq!(Fields(b"\xff\xff\xff\xff").value(), Ok(None));
-        assert!(Fields(b"abc").text().is_err());
     }
 }

@@ -2,51 +2,17 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_protocol::message::frontend;
-use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::error::{Lost, Malformed, ServerError};
-use super::frame::Fields;
 use super::link::Link;
-use super::messages::{self, Rows};
-use super::running::Outcome;
+use super::messages;
+use crate::link::{CopyStream, Feed, Fields, Lost, Malformed, Outcome, Rows, ServerError};
 
 /// Bytes that are gathered before the caller is given them.
 const PIECE: usize = 64 * 1024;
 
-/// What the caller answers when it is asked for, or given, a piece.
-#[derive(Debug)]
-pub enum Feed {
-    /// Data to be sent; or those that it was given are taken.
-    Data(Bytes),
-    /// There are no more.
-    End,
-    /// It gives up: what came is not to be kept, what is to come not wanted.
-    Fail,
-}
-
-/// How a COPY talks with its caller, who answers each question with one [`Feed`].
-pub struct Stream<'a> {
-    /// Asks for a piece (None), or gives one.
-    pub ask: &'a (dyn Fn(Option<Bytes>) + Send + Sync),
-    /// The answers.
-    pub answers: &'a mut UnboundedReceiver<Feed>,
-}
-
-impl Stream<'_> {
-    async fn turn(&mut self, piece: Option<Bytes>) -> Feed {
-        (self.ask)(piece);
-        self.answer().await
-    }
-
-    /// A caller who has gone gives up. May be dropped at any time.
-    async fn answer(&mut self) -> Feed {
-        self.answers.recv().await.unwrap_or(Feed::Fail)
-    }
-}
-
 impl Link {
     /// Run one COPY FROM STDIN or TO STDOUT, up to ReadyForQuery.
-    pub(super) async fn copy(&mut self, sql: &str, stream: &mut Stream<'_>) -> Result<Outcome, Lost> {
+    pub(super) async fn copy(&mut self, sql: &str, stream: &mut CopyStream<'_>) -> Result<Outcome, Lost> {
         frontend::query(sql, self.output())?;
         let mut outcome = Outcome::Skipped;
         let (mut piece, mut wanted, mut heard) = (BytesMut::new(), true, None);
@@ -85,7 +51,7 @@ impl Link {
     }
 
     /// Send what the caller gives, to its end, or until the server says something: it refuses what it has.
-    async fn send(&mut self, stream: &mut Stream<'_>) -> Result<Option<(u8, Bytes)>, Lost> {
+    async fn send(&mut self, stream: &mut CopyStream<'_>) -> Result<Option<(u8, Bytes)>, Lost> {
         loop {
             (stream.ask)(None);
             let feed = tokio::select! {
@@ -112,6 +78,6 @@ impl Link {
 }
 
 /// False if the caller does not want any more.
-async fn take(stream: &mut Stream<'_>, piece: Bytes) -> bool {
-    !matches!(stream.turn(Some(piece)).await, Feed::Fail)
+async fn take(stream: &mut CopyStream<'_>, piece: Bytes) -> bool {
+    !matches!(stream.on_data_request(Some(piece)).await, Feed::Fail)
 }

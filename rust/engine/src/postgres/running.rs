@@ -1,62 +1,12 @@
 //! A group that is being answered: what the server says next, and how each statement ended.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::error::{Lost, Malformed, ServerError};
-use super::frame::Fields;
-use super::messages::{self, Column, Described, Notification, Rows, Types};
+use super::messages;
 use super::prepared::Prepared;
-use super::settings::Settings;
-use super::short::Short;
-
-/// How one statement ended.
-#[derive(Debug, Clone, Default)]
-pub enum Outcome {
-    /// It was executed.
-    Done {
-        /// Its command tag, empty for an empty statement.
-        tag: Arc<str>,
-        /// Its rows.
-        rows: Rows,
-        /// Their columns, where they were not known before, or the text was prepared just now.
-        columns: Option<Vec<Column>>,
-        /// How to read them, where the database tells each time (SQLite).
-        shape: Option<Arc<Described>>,
-    },
-    /// The server told its types.
-    Described(Types),
-    /// The server refused it.
-    Failed(ServerError),
-    /// It was not executed, since one before it failed.
-    #[default]
-    Skipped,
-}
-
-/// How a group ended.
-#[derive(Debug)]
-pub struct Answer {
-    /// All of it is done; else all of it was rolled back.
-    pub ok: bool,
-    /// For each statement.
-    pub outcomes: Vec<Outcome>,
-    /// From sending to ReadyForQuery.
-    pub elapsed: Duration,
-    /// The bytes of the largest result.
-    pub largest: usize,
-    /// A transaction block is open, failed or not.
-    pub in_transaction: bool,
-    /// What the values depend on.
-    pub settings: Arc<Settings>,
-    /// What the server said besides.
-    pub notices: Vec<ServerError>,
-    /// What other sessions, or this one, said to those who listen.
-    pub notifications: Vec<Notification>,
-    /// The statements must not be grouped any more (SQLite).
-    pub apart: bool,
-}
+use crate::link::{Column, Described, Fields, Lost, Malformed, Outcome, Rows, ServerError, Short};
 
 /// What the server answers next.
 pub(super) enum Step {

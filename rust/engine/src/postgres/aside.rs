@@ -1,13 +1,10 @@
 //! What the server says besides its answers: notices, notifications, settings. All of it is bounded, before and during a
 //! login as well, whatever the server sends.
 
+use super::messages;
+use crate::link::{Fields, Lost, Malformed, Notification, ServerError, Settings};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-use super::error::{Lost, Malformed, ServerError};
-use super::frame::Fields;
-use super::messages::Notification;
-use super::settings::Settings;
 
 /// Notices that nobody fetches are not hoarded: no more than so many, nor so many bytes.
 const MOST_NOTICES: usize = 100;
@@ -83,7 +80,7 @@ impl Aside {
         if self.notified > MOST_NOTIFIED {
             return Err(Lost::new("the server sent more than 64 MiB of notifications at once"));
         }
-        self.notifications.push(Notification::parse(body)?);
+        self.notifications.push(messages::notification(body)?);
         Ok(())
     }
 

@@ -13,14 +13,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::address::{Address, addresses};
 use super::auth::Login;
 use super::cancel::CancelKey;
-use super::conditions::{NO_HBA_ENTRY, TELLING};
 use super::config::{Config, Host, SslMode, TargetAttrs};
-use super::error::{ConnectError, Lost, Malformed, ServerError};
-use super::frame::Fields;
 use super::link::Link;
 use super::messages::message;
 use super::stream::Stream;
 use super::tls;
+use crate::link::{ConnectError, Fields, Lost, Malformed, NO_HBA_ENTRY, ServerError, TELLING};
 
 /// Open a session; `password` takes the place of the hosts'.
 ///
