@@ -24,7 +24,7 @@ ENGINE_LAYERS: dict[str, str] = {
     "sqlite": "link scheduler",
     "pool": "link scheduler",
     "pool/backend": "link postgres sqlite",
-    "pool/holder": "link postgres",
+    "pool/mobc_pool": "link postgres",
 }
 MODULE_LAYERS: dict[str, str] = {
     "": "link pool scheduler",

@@ -16,13 +16,13 @@ use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::answer::{self, Answer};
-use crate::calls::{self, Agreed, Terms};
+use crate::completion_queue::Mailbox;
 use crate::convert;
-use crate::mailbox::Mailbox;
+use crate::pending_results::Unread;
 use crate::sqlite;
+use crate::submit::{self, Agreed, Terms};
 use crate::text::Text;
 use crate::threads::{self, Thread};
-use crate::unread::Unread;
 
 /// How long the pool's thread may take to say how the pool stands.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -165,7 +165,7 @@ impl Pool {
 
     /// Whoever goes on during the drain need not plan a turn's end: it is the drain's.
     pub fn begin_turn(&self) -> bool {
-        self.turn.store(calls::here(), Ordering::Relaxed);
+        self.turn.store(submit::here(), Ordering::Relaxed);
         std::mem::replace(&mut self.inner().planned, true)
     }
 
@@ -366,7 +366,7 @@ impl Pool {
 
     /// Take what has happened: callers whose statements are answered go on at once, the rest is told to the handler.
     fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
-        crate::drain::drain(slf)
+        crate::deliver::drain(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

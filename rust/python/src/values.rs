@@ -4,7 +4,7 @@ use db_pool_engine::link::{Described, Rows, Settings, Short};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::slices::Place;
+use crate::chunks::Place;
 use crate::{codec, sqlite};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.

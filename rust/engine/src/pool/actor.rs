@@ -9,8 +9,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
 use super::backend::{Backend, Connector, Key};
+use super::connection_task::{self, Events, Job};
 use super::healing::Suspect;
-use super::member::{self, Events, Job};
 use super::texts::Texts;
 use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
 use crate::link::{Described, Feed, Lost, Stale};
@@ -279,7 +279,7 @@ impl Actor {
         password: Option<String>,
     ) {
         let (connector, events) = (self.connector.clone(), self.events.clone());
-        self.serving.spawn(member::serve(connector, password, conn, inbox, ended, events));
+        self.serving.spawn(connection_task::serve(connector, password, conn, inbox, ended, events));
         while self.serving.try_join_next().is_some() {}
     }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::holder::{self, Sessions};
-use super::member::Job;
+use super::connection_task::Job;
+use super::mobc_pool::{self, Sessions};
 use crate::link::{ConnectError, CopyStream, GroupResult, Lost, Notification, Settings};
 use crate::postgres::{CancelKey, Config, Group, Link};
 use crate::sqlite::{self, Control, Driver};
@@ -69,7 +69,7 @@ impl Connector {
     /// For this database; opens nothing.
     pub fn new(backend: Backend) -> Self {
         match backend {
-            Backend::Postgres(config) => Connector::Postgres(holder::holder(*config)),
+            Backend::Postgres(config) => Connector::Postgres(mobc_pool::new(*config)),
             Backend::Sqlite(config) => Connector::Sqlite(Driver::new(config)),
         }
     }
@@ -77,7 +77,7 @@ impl Connector {
     /// Open a connection, with this password if there is one. To drop the future stops it.
     pub async fn open(&self, password: Option<String>) -> Result<Session, ConnectError> {
         Ok(match self {
-            Connector::Postgres(sessions) => Session::Postgres(Box::new(holder::open(sessions, password).await?)),
+            Connector::Postgres(sessions) => Session::Postgres(Box::new(mobc_pool::open(sessions, password).await?)),
             Connector::Sqlite(driver) => Session::Sqlite(driver.connect().await?),
         })
     }

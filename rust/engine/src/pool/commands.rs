@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::actor::{Actor, Member, Payload, Stage};
-use super::member::Job;
+use super::connection_task::Job;
 use super::{Call, Command, Completion, Experience, Params, Source};
 use crate::link::Lost;
 use crate::scheduler::{Action, ConnId, ItemId, Kind, REASONS, Text};
@@ -172,7 +172,7 @@ impl Actor {
     /// Ask the member's server to stop what runs.
     pub(super) fn cancel(&mut self, conn: ConnId, token: Option<u64>) {
         match (self.members.get(&conn).and_then(|member| member.key.clone()), token) {
-            (Some(key), _) => drop(tokio::spawn(super::member::cancel(key, conn, token, self.events.clone()))),
+            (Some(key), _) => drop(tokio::spawn(super::connection_task::cancel(key, conn, token, self.events.clone()))),
             (None, Some(token)) => self.batch.push(Completion::Stopped(token, true)),
             (None, None) => {}
         }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::actor::Actor;
-use super::answers::same_columns;
-use super::member::Job;
+use super::connection_task::Job;
+use super::events::same_columns;
 use super::{Completion, Source};
 use crate::link::{Described, Execute, Outcome, ServerError, Stale};
 use crate::scheduler::{ConnId, ItemId, Kind, TextId};

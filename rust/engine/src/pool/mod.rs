@@ -2,23 +2,23 @@
 //!
 //! A [`Pool`] is a handle for the caller's thread. Its calls put [`Command`]s into an inbox and return at once; the one
 //! task that owns the scheduler (`actor`) is woken by [`Pool::flush`], once for everything that was called in one turn of
-//! the caller's event loop. Each connection has a task of its own (`member`), so that reading, writing and deciding never
+//! the caller's event loop. Each connection has a task of its own (`connection_task`), so that reading, writing and deciding never
 //! wait for each other. Results go to the [`Sink`], one batch for whatever was decided at once.
 //!
 //! Arguments are encoded by the caller, who alone can read them. Where the types of a text are not known (or no longer
 //! right), the pool asks the server on the connection that the statement was given, and the caller for the arguments
 //! ([`Completion::NeedsParams`]); the statement keeps its place meanwhile.
 
+mod acquired;
 mod actor;
-mod answers;
 mod backend;
 mod commands;
+mod connection_task;
+mod events;
 mod healing;
-mod holder;
-mod lent;
 mod measures;
-mod member;
-mod sending;
+mod mobc_pool;
+mod requests;
 mod texts;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::fault::decode_error;
-use crate::slices::Place;
+use crate::chunks::Place;
 
 fn described(sql: &str, parameters: Vec<u32>, columns: Vec<(String, u32)>) -> Described {
     let columns = columns.into_iter().map(|(name, oid)| Column { name, oid, format: 0 }).collect();

@@ -12,7 +12,7 @@ use super::kinds::{Form, Kind, form};
 use super::loaders::{self, canonical};
 use super::session::Session;
 use super::{arrays, binary, text};
-use crate::slices::{Place, Watch};
+use crate::chunks::{Place, Watch};
 
 /// How the rows of a description are read, under the settings of a session. Made once.
 pub struct Shape {

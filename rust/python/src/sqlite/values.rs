@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
 
+use crate::chunks::{Place, Watch};
 use crate::codec::record;
-use crate::slices::{Place, Watch};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
 pub fn encode(plan: &SqlitePlan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {

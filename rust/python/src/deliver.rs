@@ -15,8 +15,8 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use crate::answer::Answer;
 use crate::codec::loaders;
 use crate::convert;
+use crate::pending_results::{self, Reading, Results, Run, Whose};
 use crate::pool::{Pending, Pool};
-use crate::unread::{self, Reading, Results, Run, Whose};
 use crate::values::{self, Shape};
 
 /// Status objects that are kept: few tags differ.
@@ -43,7 +43,7 @@ pub fn drain(pool: &Bound<'_, Pool>) -> PyResult<()> {
         this.mailbox.put_back(batch.collect()); // SystemExit, KeyboardInterrupt: the others are told in the next turn
     }
     if reading {
-        told = told.and_then(|()| unread::read_on(pool));
+        told = told.and_then(|()| pending_results::read_on(pool));
     } else if this.inner().unread.can_go_on() {
         this.mailbox.signal(); // the next slice is the next turn's
     }

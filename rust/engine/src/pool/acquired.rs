@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::actor::Actor;
-use super::member::Job;
+use super::connection_task::Job;
 use super::{Call, Completion, Source};
 use crate::link::{Feed, Lost};
 use crate::scheduler::{ConnId, ItemId};

@@ -8,10 +8,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use crate::answer::Answer;
+use crate::chunks::{Collector, Place};
 use crate::codec::loaders;
-use crate::drain;
+use crate::deliver;
 use crate::pool::Pool;
-use crate::slices::{Collector, Place};
 use crate::values::Shape;
 
 /// The rows of one result, and the list of those that were read.
@@ -159,10 +159,10 @@ pub fn read_on(pool: &Bound<'_, Pool>) -> PyResult<()> {
     if this.inner().unread.can_go_on() {
         this.mailbox.signal();
     }
-    let told = drain::told_rows(pool, whose, outcome);
+    let told = deliver::told_rows(pool, whose, outcome);
     let ended = {
         let mut inner = this.inner();
         inner.unread.is_empty() && std::mem::take(&mut inner.unread.ended)
     };
-    told.and(if ended { drain::ended(pool) } else { Ok(()) })
+    told.and(if ended { deliver::ended(pool) } else { Ok(()) })
 }

@@ -40,16 +40,16 @@ impl Manager for Sessions {
 }
 
 /// The pool of sessions.
-pub fn holder(config: Config) -> mobc::Pool<Sessions> {
+pub fn new(config: Config) -> mobc::Pool<Sessions> {
     mobc::Pool::builder().max_open(0).test_on_check_out(false).get_timeout(None).build(Sessions(config))
 }
 
 /// Open a session; `password` takes the place of the configured one.
 pub async fn open(
-    holder: &mobc::Pool<Sessions>,
+    pool: &mobc::Pool<Sessions>,
     password: Option<String>,
 ) -> Result<mobc::Connection<Sessions>, ConnectError> {
-    PASSWORD.scope(password, holder.get()).await.map_err(|error| match error {
+    PASSWORD.scope(password, pool.get()).await.map_err(|error| match error {
         mobc::Error::Inner(error) => error,
         other => ConnectError::new(other.to_string()),
     })

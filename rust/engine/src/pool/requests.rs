@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::actor::{Actor, Payload};
-use super::member::Job;
+use super::connection_task::Job;
 use super::{Completion, Source};
 use crate::link::{Described, Execute, Short};
 use crate::scheduler::{ConnId, ItemId, Kind};

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::actor::{Actor, Stage};
-use super::member::Event;
-use super::sending::fetches;
+use super::connection_task::Event;
+use super::requests::fetches;
 use super::{Completion, Ran, Source};
 use crate::link::{Column, Described, GroupResult, Lost, Notification, Outcome, Settings};
 use crate::scheduler::{Action, ConnId, ItemId};
