@@ -1,5 +1,7 @@
 //! What a pool measures of itself, as `db_pool_rs/metrics/histogram.py` does: same buckets, same rate.
 
+use crate::scheduler::REASONS;
+
 const LOWEST: f64 = 1e-6;
 const HIGHEST: f64 = 3600.0;
 const PER_OCTAVE: f64 = 12.0;
@@ -77,6 +79,32 @@ pub struct Measures {
     pub run: Histogram,
     pub group_size: Histogram,
     pub rate: Rate,
+}
+
+/// How the pool stood when it last decided something.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[allow(missing_docs)] // the names are those of PoolStats in Python
+pub struct Gauges {
+    pub size: usize,
+    pub idle: usize,
+    pub opening: usize,
+    pub lanes: usize,
+    pub alone: usize,
+    pub sessions: usize,
+    pub waiting: usize,
+    pub in_flight: usize,
+    pub min_size: usize,
+    pub max_size: usize,
+    pub generation: u64,
+    pub healthy: bool,
+    pub broken_up: u64,
+    pub resent: u64,
+    pub ran_alone: [u64; REASONS],
+    pub statements: u64,
+    pub groups: u64,
+    pub connects: u64,
+    pub connect_failures: u64,
+    pub lost: u64,
 }
 
 #[cfg(test)]
