@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use db_pool_engine::link::{Described, Short};
-use db_pool_engine::pool::{Command, Completion, Options, Pool, Sink, TextInfo};
-use db_pool_engine::scheduler::{ItemId, Kind, Limits, TextId};
+use db_pool_engine::pool::{Command, Completion, Options, Pool, QueryInfo, Sink};
+use db_pool_engine::scheduler::{Kind, Limits, QueryId, RequestId};
 use db_pool_engine::sqlite::values::{Value, put};
 use db_pool_engine::sqlite::{Config, Lock, Role, SqlitePlan, Synchronous};
 
@@ -55,7 +55,7 @@ fn main() {
     };
     let plan = SqlitePlan::new(sql.to_owned(), kind, Role::Plain, lock, tag.to_owned(), kind == Kind::Write);
     let described = Arc::new(plan.described(sql.into()));
-    let info = TextInfo {
+    let info = QueryInfo {
         sql: sql.into(),
         kind,
         groupable: true,
@@ -65,14 +65,20 @@ fn main() {
         preparable: true,
         asks: false,
     };
-    pool.call(Command::AddText(TextId(0), info));
+    pool.call(Command::AddQuery(QueryId(0), info));
     let (mut asked, mut answered) = (0u64, 0u64);
     let mut ask = || {
         asked += 1;
         let mut params = BytesMut::new();
         put(&mut params, Value::Integer((asked.wrapping_mul(7919) % 10_000) as i64));
         let params = Some((described.clone(), Short::take(&mut params)));
-        pool.call(Command::Submit { item: ItemId(asked), text: TextId(0), with_args: true, params, deadline: None });
+        pool.call(Command::Submit {
+            item: RequestId(asked),
+            text: QueryId(0),
+            with_args: true,
+            params,
+            deadline: None,
+        });
     };
     (0..callers.parse::<u64>().unwrap()).for_each(|_| ask());
     pool.flush();

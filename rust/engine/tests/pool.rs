@@ -6,9 +6,9 @@ mod server;
 use answers::Answers;
 use bytes::BytesMut;
 use db_pool_engine::link::{Rows, Short, put_value};
-use db_pool_engine::pool::{Call, Command, Completion, Pool, Source, TextInfo};
+use db_pool_engine::pool::{Call, Command, Completion, Pool, QueryInfo, Source};
 use db_pool_engine::postgres::Config;
-use db_pool_engine::scheduler::{ConnId, CostLimits, ItemId, Kind, Limits, Reason, TextId};
+use db_pool_engine::scheduler::{ConnId, CostLimits, Kind, Limits, QueryId, Reason, RequestId};
 use server::Server;
 
 /// A caller with one text per SQL, who sends every argument as text.
@@ -37,27 +37,27 @@ impl Client {
         Client::new(server.config("postgres"), Limits { group_time: 1000.0, stall: 10.0, cost, ..Limits::default() })
     }
 
-    fn text(&mut self, kind: Kind, sql: &str) -> TextId {
+    fn text(&mut self, kind: Kind, sql: &str) -> QueryId {
         if let Some(known) = self.texts.iter().position(|text| text == sql) {
-            return TextId(known as u64);
+            return QueryId(known as u64);
         }
-        let id = TextId(self.texts.len() as u64);
+        let id = QueryId(self.texts.len() as u64);
         self.texts.push(sql.to_owned());
         let (groupable, preparable) = (kind != Kind::Other, kind != Kind::Other);
         let (dirties, asks) = (sql.starts_with("SET"), sql.contains('$'));
-        let info = TextInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable, asks };
-        self.pool.call(Command::AddText(id, info));
+        let info = QueryInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable, asks };
+        self.pool.call(Command::AddQuery(id, info));
         id
     }
 
-    fn submit_until(&mut self, kind: Kind, sql: &str, arg: Option<&str>, deadline: Option<f64>) -> ItemId {
+    fn submit_until(&mut self, kind: Kind, sql: &str, arg: Option<&str>, deadline: Option<f64>) -> RequestId {
         let text = self.text(kind, sql);
         let item = self.arrive(arg);
         self.pool.call(Command::Submit { item, text, with_args: arg.is_some(), params: None, deadline });
         item
     }
 
-    fn submit(&mut self, kind: Kind, sql: &str, arg: Option<&str>) -> ItemId {
+    fn submit(&mut self, kind: Kind, sql: &str, arg: Option<&str>) -> RequestId {
         self.submit_until(kind, sql, arg, None)
     }
 
@@ -65,14 +65,14 @@ impl Client {
         let item = self.arrive(None);
         self.pool.call(Command::Acquire(item, None));
         match self.next() {
-            Completion::Lent(who, conn, _) if who == item => conn,
+            Completion::Lent(who, conn) if who == item => conn,
             other => panic!("{other:?}"),
         }
     }
 
-    fn arrive(&mut self, arg: Option<&str>) -> ItemId {
+    fn arrive(&mut self, arg: Option<&str>) -> RequestId {
         self.args.push(arg.map(str::to_owned));
-        ItemId(self.args.len() as u64 - 1)
+        RequestId(self.args.len() as u64 - 1)
     }
 
     /// The next answer; arguments are provided on the way.
@@ -130,7 +130,7 @@ fn many_callers_share_few_connections_in_groups() {
     let server = Server::shared();
     let mut client = Client::grouping(&server);
     for round in 0..20 {
-        let mut asked: Vec<(ItemId, String)> = Vec::new();
+        let mut asked: Vec<(RequestId, String)> = Vec::new();
         for number in 0..64 {
             let arg = (round * 64 + number).to_string();
             asked.push((client.submit(Kind::Read, "SELECT $1::int + 1", Some(&arg)), arg));
@@ -159,7 +159,7 @@ fn a_failure_in_a_group_is_its_own() {
         assert_eq!(client.ask(Kind::Read, sql, Some("10")), Ok("10".to_owned()));
     }
     let zero = client.submit(Kind::Read, sql, Some("0"));
-    let others: Vec<ItemId> = (0..20).map(|_| client.submit(Kind::Read, sql, Some("5"))).collect();
+    let others: Vec<RequestId> = (0..20).map(|_| client.submit(Kind::Read, sql, Some("5"))).collect();
     let mut right = 0;
     for _ in 0..=others.len() {
         match client.next() {
@@ -293,7 +293,7 @@ fn cancelled_callers_hear_nothing_and_nobody_else_notices() {
         client.ask(Kind::Read, "SELECT $1::int", Some("1")).unwrap();
     }
     for _ in 0..50 {
-        let items: Vec<ItemId> = (0..8).map(|_| client.submit(Kind::Read, "SELECT $1::int", Some("1"))).collect();
+        let items: Vec<RequestId> = (0..8).map(|_| client.submit(Kind::Read, "SELECT $1::int", Some("1"))).collect();
         client.pool.flush();
         for item in &items[..4] {
             client.pool.call(Command::Cancel(*item));

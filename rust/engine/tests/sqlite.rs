@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use database::{Client, Folder, code, memory, words};
 use db_pool_engine::pool::{Command, Completion};
 use db_pool_engine::scheduler::Kind::{Other, Read, Write};
-use db_pool_engine::scheduler::{ItemId, Reason};
+use db_pool_engine::scheduler::{Reason, RequestId};
 use db_pool_engine::sqlite::Config;
 use db_pool_engine::sqlite::values::Value::{Blob, Integer, Null, Real, Text};
 
@@ -33,7 +33,7 @@ fn with_table(config: Config) -> Client {
 /// Submit many; the code of each that failed, in order.
 fn all(client: &mut Client, sql: &str, numbers: impl Iterator<Item = i64>) -> Vec<(i64, String)> {
     let kind = if sql.starts_with("SELECT") { Read } else { Write };
-    let asked: Vec<(ItemId, i64)> =
+    let asked: Vec<(RequestId, i64)> =
         numbers.map(|one| (client.submit(kind, sql, &[Integer(one), Text(b"x")]), one)).collect();
     let mut failed = Vec::new();
     for _ in 0..asked.len() {
@@ -241,7 +241,7 @@ fn nobody_waits_behind_a_stranger() {
         client.ask(Read, sql, &[Integer(3), Null]).unwrap();
     }
     let slow = client.submit(Read, sql, &[Integer(1 << 60), Null]);
-    let fast: Vec<ItemId> = (0..10).map(|_| client.submit(Read, sql, &[Integer(3), Null])).collect();
+    let fast: Vec<RequestId> = (0..10).map(|_| client.submit(Read, sql, &[Integer(3), Null])).collect();
     for _ in &fast {
         let Completion::Done { item, .. } = client.next() else { panic!() };
         assert!(fast.contains(&item));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use db_pool_engine::link::Feed;
 use db_pool_engine::pool::{Call, Command, Completion, Sink, Source};
-use db_pool_engine::scheduler::{ConnId, ItemId};
+use db_pool_engine::scheduler::{ConnId, RequestId};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
@@ -37,13 +37,13 @@ impl Pool {
     fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
         let item = self.next();
         let deadline = self.handle.deadline(timeout);
-        self.ask(py, Command::Acquire(ItemId(item), deadline))?;
+        self.ask(py, Command::Acquire(RequestId(item), deadline))?;
         Ok(item)
     }
 
     /// Nobody waits for that connection any more.
     fn cancel(&self, py: Python<'_>, item: u64) -> PyResult<()> {
-        self.ask(py, Command::Cancel(ItemId(item)))
+        self.ask(py, Command::Cancel(RequestId(item)))
     }
 
     /// Run statements on a lent connection: (text or SQL, arguments, encoded arguments or None, whether rows are wanted).
@@ -63,7 +63,7 @@ impl Pool {
                 (None, Some(text)) if text.get().is_planned() => text.get().params(py, &args)?,
                 (params, _) => params.map(|params| params.get().0.clone()),
             };
-            calls.push(Call { item: ItemId(item), source, with_args, params });
+            calls.push(Call { item: RequestId(item), source, with_args, params });
             waiting.push((item, Pending { answer: None, text, args: args.unbind(), want_rows, error: None }));
         }
         let mut inner = self.inner();
@@ -77,14 +77,14 @@ impl Pool {
     fn describe(&self, conn: u64, token: u64, what: &Bound<'_, PyAny>) -> PyResult<()> {
         let (source, text) = source(what)?;
         let item = self.expect_nothing(what.py(), conn, token, text);
-        let call = Call { item: ItemId(item), source, with_args: false, params: None };
+        let call = Call { item: RequestId(item), source, with_args: false, params: None };
         self.ask(what.py(), Command::Describe(ConnId(conn), token, call))
     }
 
     /// Run a COPY on a lent connection; the handler's `copy_turn` is asked for its data, or given them.
     fn copy(&self, py: Python<'_>, conn: u64, token: u64, sql: &str) -> PyResult<()> {
         let item = self.expect_nothing(py, conn, token, None);
-        self.ask(py, Command::Copy(ConnId(conn), token, ItemId(item), Arc::from(sql)))
+        self.ask(py, Command::Copy(ConnId(conn), token, RequestId(item), Arc::from(sql)))
     }
 
     /// Answer `copy_turn`: with data, with None at their end, with False to give up.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use db_pool_engine::link::{Described, Lost, Settings};
 use db_pool_engine::pool::{Command, Completion, Ran};
-use db_pool_engine::scheduler::ItemId;
+use db_pool_engine::scheduler::RequestId;
 use pyo3::call::PyCallArgs;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -82,7 +82,7 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
                 None => handler.tell("not_lent", (item.0, error)),
             }
         }
-        Completion::Lent(item, conn, _) => handler.tell(intern!(py, "lent"), (item.0, conn.0)),
+        Completion::Lent(item, conn) => handler.tell(intern!(py, "lent"), (item.0, conn.0)),
         Completion::Ran(token, Ok(ran)) => self::ran(pool, token, ran),
         Completion::Ran(token, Err(_)) => {
             drop(take_run(pool, token));
@@ -121,7 +121,7 @@ fn gone(handler: &Handler<'_, '_>, py: Python<'_>, lost: &Lost) -> PyResult<()> 
     handler.tell("changed", ())
 }
 
-fn take(pool: &Bound<'_, Pool>, item: ItemId) -> Option<Pending> {
+fn take(pool: &Bound<'_, Pool>, item: RequestId) -> Option<Pending> {
     pool.get().inner().pending.remove(&item.0)
 }
 
@@ -210,7 +210,7 @@ fn status(py: Python<'_>, tag: &str) -> PyResult<Py<PyAny>> {
 }
 
 /// The types of a statement are known now: encode its arguments.
-fn needs_params(pool: &Bound<'_, Pool>, item: ItemId, described: &Arc<Described>) -> PyResult<()> {
+fn needs_params(pool: &Bound<'_, Pool>, item: RequestId, described: &Arc<Described>) -> PyResult<()> {
     let (py, this) = (pool.py(), pool.get());
     let found = {
         let inner = this.inner();

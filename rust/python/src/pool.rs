@@ -8,9 +8,9 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use db_pool_engine::pool::{self, Command, TextInfo};
+use db_pool_engine::pool::{self, Command, QueryInfo};
 use db_pool_engine::scheduler::model::ById;
-use db_pool_engine::scheduler::{ConnId, TextId};
+use db_pool_engine::scheduler::{ConnId, QueryId};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
@@ -269,9 +269,9 @@ impl Pool {
         preparable: bool,
         asks: bool,
     ) -> PyResult<Text> {
-        let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
-        let info = TextInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks };
-        self.inner().outbox.push(Command::AddText(id, info)); // goes along with its first statement
+        let (id, sql, kind) = (QueryId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
+        let info = QueryInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks };
+        self.inner().outbox.push(Command::AddQuery(id, info)); // goes along with its first statement
         Ok(Text::new(id, sql, self.handle.clone()))
     }
 
@@ -285,11 +285,11 @@ impl Pool {
         dirties: bool,
         description: &Bound<'_, PyAny>,
     ) -> PyResult<Text> {
-        let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
+        let (id, sql, kind) = (QueryId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
         let described = sqlite::plan(description, kind)?.described(sql.clone());
         let info =
-            TextInfo { sql: sql.clone(), kind, groupable, why, dirties, keys: false, preparable: true, asks: false };
-        self.inner().outbox.push(Command::AddText(id, info));
+            QueryInfo { sql: sql.clone(), kind, groupable, why, dirties, keys: false, preparable: true, asks: false };
+        self.inner().outbox.push(Command::AddQuery(id, info));
         Ok(Text::planned(id, sql, self.handle.clone(), described))
     }
 

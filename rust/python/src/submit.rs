@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 
 use db_pool_engine::pool::Command;
-use db_pool_engine::scheduler::ItemId;
+use db_pool_engine::scheduler::RequestId;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -98,7 +98,7 @@ impl Pool {
         };
         let mut inner = self.inner();
         inner.pending.insert(item, pending);
-        self.put(py, inner, Command::Submit { item: ItemId(item), text: id, with_args, params, deadline })?;
+        self.put(py, inner, Command::Submit { item: RequestId(item), text: id, with_args, params, deadline })?;
         Ok(Some(answer))
     }
 
@@ -106,6 +106,6 @@ impl Pool {
     fn abandon(&self, py: Python<'_>, answer: &Answer) -> PyResult<()> {
         let gone = self.inner().pending.remove(&answer.item);
         drop(gone);
-        self.ask(py, Command::Cancel(ItemId(answer.item)))
+        self.ask(py, Command::Cancel(RequestId(answer.item)))
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use db_pool_engine::link::{Described, Settings};
 use db_pool_engine::pool::{self, Command};
-use db_pool_engine::scheduler::TextId;
+use db_pool_engine::scheduler::QueryId;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -41,7 +41,7 @@ struct Known {
 /// A statement text, told to a pool. It is forgotten there when nobody refers to it any more.
 #[pyclass(frozen, module = "db_pool_rs_full")]
 pub struct Text {
-    pub id: TextId,
+    pub id: QueryId,
     pub sql: Arc<str>,
     handle: Arc<Handle>,
     /// It is described once and for all: a text for SQLite.
@@ -54,12 +54,12 @@ pub struct Text {
 pub struct Params(pub pool::Params);
 
 impl Text {
-    pub fn new(id: TextId, sql: Arc<str>, handle: Arc<Handle>) -> Self {
+    pub fn new(id: QueryId, sql: Arc<str>, handle: Arc<Handle>) -> Self {
         Text { id, sql, handle, planned: false, known: Mutex::default() }
     }
 
     /// A text that nobody needs to be asked about.
-    pub fn planned(id: TextId, sql: Arc<str>, handle: Arc<Handle>, described: Described) -> Self {
+    pub fn planned(id: QueryId, sql: Arc<str>, handle: Arc<Handle>, described: Described) -> Self {
         let known = Known { described: Some((Arc::new(described), Instant::now())), ..Known::default() };
         Text { id, sql, handle, planned: true, known: Mutex::new(known) }
     }
@@ -133,6 +133,6 @@ impl Text {
 
 impl Drop for Text {
     fn drop(&mut self) {
-        self.handle.call(Command::ForgetText(self.id));
+        self.handle.call(Command::ForgetQuery(self.id));
     }
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::actor::Actor;
+use super::actor::{Actor, Payload};
 use super::connection_task::Job;
 use super::{Call, Completion, Source};
 use crate::link::{Feed, Lost};
-use crate::scheduler::{ConnId, ItemId};
+use crate::scheduler::{ConnId, RequestId, StatementRequest};
 
 impl Actor {
     /// Run his statements.
@@ -27,7 +27,7 @@ impl Actor {
     }
 
     /// Run a COPY, whose data he gives or takes.
-    pub(super) fn copy_lent(&mut self, conn: ConnId, token: u64, item: ItemId, sql: Arc<str>, now: f64) {
+    pub(super) fn copy_lent(&mut self, conn: ConnId, token: u64, item: RequestId, sql: Arc<str>, now: f64) {
         let call = Call { item, source: Source::Plain(sql.clone()), with_args: false, params: None };
         if self.engage(conn, token, vec![call], now) {
             let (feed, answers) = mpsc::unbounded_channel();
@@ -53,8 +53,13 @@ impl Actor {
             return false;
         }
         let group = calls.iter().map(|call| call.item).collect();
-        for call in calls {
-            self.take_in(call, now);
+        for Call { item, source, with_args, params } in calls {
+            let (query, plain) = match source {
+                Source::Known(query) => (Some(query), None),
+                Source::Plain(sql) => (None, Some(sql)),
+            };
+            let payload = Payload::new(plain, with_args, params);
+            self.scheduler.requests.hold(item, StatementRequest { query, payload }, now);
         }
         let member = self.member(conn);
         member.token = Some(token);

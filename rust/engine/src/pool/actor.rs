@@ -10,24 +10,36 @@ use tokio::task::JoinSet;
 
 use super::backend::{Backend, Connector, Key};
 use super::connection_task::{self, Events, Job};
+use super::descriptions::{KnownQuery, Names};
 use super::healing::Suspect;
-use super::texts::Texts;
-use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
+use super::{Completion, Gauges, Options, Params, Shared, Sink};
 use crate::link::{Described, Feed, Lost, Stale};
 use crate::scheduler::model::ById;
-use crate::scheduler::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
+use crate::scheduler::{Action, ConnId, Limits, NEVER, QueryId, Reason, RequestId, Scheduler, State, StatementRequest};
 
 /// How long connections may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A statement, from its call to its answer.
+/// A statement, from its call to its answer: the pool's part of a request.
 pub(super) struct Payload {
-    pub(super) source: Source,
+    /// Its SQL, if it is run as it is; else it has a query.
+    pub(super) plain: Option<Arc<str>>,
     pub(super) with_args: bool,
     pub(super) params: Option<Params>,
     /// The description under which it was sent; None if it was run as it is.
     pub(super) under: Option<Arc<Described>>,
-    pub(super) arrived: f64,
+    /// Its arguments were asked for: the connection where its group waits for them.
+    pub(super) awaiting: Option<ConnId>,
+    /// Its outcome, until the scheduler has it delivered.
+    pub(super) result: Option<Completion>,
+}
+
+impl Payload {
+    /// A statement that was called just now, with its arguments, if their types are known.
+    pub(super) fn new(plain: Option<Arc<str>>, with_args: bool, params: Option<Params>) -> Self {
+        let under = params.as_ref().filter(|(text, _)| text.plan.is_some()).map(|(text, _)| text.clone());
+        Payload { plain, with_args, params, under, awaiting: None, result: None }
+    }
 }
 
 /// What a connection is there for.
@@ -48,13 +60,13 @@ pub(super) struct Member {
     pub(super) opening: Option<(mpsc::UnboundedReceiver<Job>, oneshot::Receiver<()>)>,
     pub(super) key: Option<Key>,
     pub(super) stage: Stage,
-    pub(super) group: Vec<ItemId>,
+    pub(super) group: Vec<RequestId>,
     /// Statements of the group that are done; that run now; whether any was ever sent.
     pub(super) at: usize,
     pub(super) run: usize,
     pub(super) sent: bool,
     /// The statement whose types are being asked for.
-    pub(super) asked: Option<ItemId>,
+    pub(super) asked: Option<RequestId>,
     /// Statements whose arguments are being asked for.
     pub(super) missing: usize,
     /// Causes for which the statement was sent again.
@@ -109,7 +121,7 @@ impl Member {
     }
 
     /// A group is to be run.
-    pub(super) fn begin(&mut self, group: Vec<ItemId>) {
+    pub(super) fn begin(&mut self, group: Vec<RequestId>) {
         (self.group, self.at, self.run, self.sent, self.asked, self.suspect) = (group, 0, 0, false, None, None);
         self.tried.clear();
         (self.describing, self.feed) = (false, None);
@@ -130,20 +142,13 @@ pub(super) type Changed = (Arc<Described>, Result<Arc<Described>, ()>);
 pub(super) struct Actor {
     pub(super) shared: Arc<Shared>,
     pub(super) sink: Arc<dyn Sink>,
-    pub(super) scheduler: Scheduler,
-    pub(super) texts: Texts,
+    pub(super) scheduler: Scheduler<Payload, KnownQuery>,
+    pub(super) names: Names,
     pub(super) events: Events,
     pub(super) options: Options,
     /// WRITEs must not share transactions.
     pub(super) apart: bool,
     pub(super) members: ById<ConnId, Member>,
-    pub(super) payloads: ById<ItemId, Payload>,
-    /// When somebody began to wait for a connection to himself.
-    pub(super) arrived: ById<ItemId, f64>,
-    /// Statements whose arguments were asked for, and where they wait.
-    pub(super) awaiting: ById<ItemId, ConnId>,
-    /// Outcomes until the scheduler has them delivered.
-    pub(super) results: ById<ItemId, Completion>,
     pub(super) batch: Vec<Completion>,
     /// The batch tells how the pool stands.
     reported: bool,
@@ -160,14 +165,10 @@ pub(super) struct Actor {
 pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options: Options, sink: Arc<dyn Sink>) {
     let (events, mut arrived) = mpsc::unbounded_channel();
     let mut actor = Actor {
-        texts: Texts::new(sink.clone(), backend.names_statements()),
+        names: Names::new(backend.names_statements()),
         connector: Connector::new(backend),
         scheduler: Scheduler::new(limits),
         members: ById::default(),
-        payloads: ById::default(),
-        arrived: ById::default(),
-        awaiting: ById::default(),
-        results: ById::default(),
         batch: Vec::new(),
         reported: false,
         changed: Vec::new(),
@@ -218,7 +219,7 @@ impl Actor {
     }
 
     /// Carry actions out, in order.
-    pub(super) fn perform(&mut self, actions: Vec<Action>) {
+    pub(super) fn perform(&mut self, actions: Vec<Action<Payload>>) {
         let mut todo = VecDeque::from(actions);
         while let Some(action) = todo.pop_front() {
             match action {
@@ -228,17 +229,14 @@ impl Actor {
                     self.start(conn);
                 }
                 Action::Deliver(group) => {
-                    for item in group {
-                        let result = self.results.remove(&item).expect("bug: a statement without an outcome");
-                        self.batch.push(result);
-                    }
+                    let outcome = |payload: Payload| payload.result.expect("bug: a statement without an outcome");
+                    self.batch.extend(group.into_iter().map(outcome));
                     self.batch.push(Completion::Delivered(self.scheduler.delivered));
                 }
-                Action::Fail { item, reason, sent } => self.refuse(item, reason, sent),
-                Action::Lend(conn, item) => {
+                Action::Fail { request, enqueued, reason, sent } => self.refuse(request, enqueued, reason, sent),
+                Action::Lend(conn, request) => {
                     self.member(conn).lent = true;
-                    let arrived = self.arrived.remove(&item).unwrap_or_default();
-                    self.batch.push(Completion::Lent(item, conn, self.now() - arrived));
+                    self.batch.push(Completion::Lent(request, conn));
                 }
                 Action::Open(conn) => self.open(conn),
                 Action::Cancel(conn) => self.cancel(conn, None),
@@ -252,11 +250,12 @@ impl Actor {
     }
 
     /// Statements of one turn share their arrival time: one entry for each run of equal ones.
-    fn record_waits(&mut self, group: &[ItemId]) {
+    fn record_waits(&mut self, group: &[RequestId]) {
         let now = self.now();
         let mut measures = self.shared.measures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        for alike in group.chunk_by(|one, next| self.payloads[one].arrived == self.payloads[next].arrived) {
-            measures.wait.record(now - self.payloads[&alike[0]].arrived, alike.len() as u64);
+        let arrived = |id: &RequestId| self.scheduler.requests.get(*id).enqueued;
+        for alike in group.chunk_by(|one, next| arrived(one) == arrived(next)) {
+            measures.wait.record(now - arrived(&alike[0]), alike.len() as u64);
         }
     }
 
@@ -301,14 +300,12 @@ impl Actor {
         }
     }
 
-    fn refuse(&mut self, item: ItemId, reason: Reason, sent: bool) {
+    fn refuse(&mut self, item: RequestId, enqueued: f64, reason: Reason, sent: bool) {
         let now = self.now();
-        let arrived = self.payloads.get(&item).map(|payload| payload.arrived);
-        let waited = now - arrived.or(self.arrived.get(&item).copied()).unwrap_or(now);
+        let waited = now - enqueued;
         let running = (reason == Reason::Timeout && !sent && !self.reported).then(|| self.stand(now));
         self.batch.push(Completion::Refused { item, reason, sent, waited, running });
         self.give_up(item);
-        self.prune(&[item]);
     }
 
     /// How the pool stands, for those who have waited in vain: once for all who are told together.
@@ -319,7 +316,7 @@ impl Actor {
     }
 
     /// Nobody waits for `item` any more: where its group waits for its turn to write, it is left out.
-    pub(super) fn give_up(&self, item: ItemId) {
+    pub(super) fn give_up(&self, item: RequestId) {
         if matches!(self.connector, Connector::Sqlite(_)) {
             for member in self.members.values() {
                 if let (Some(key), Some(at)) = (&member.key, member.group.iter().position(|one| *one == item)) {
@@ -329,11 +326,23 @@ impl Actor {
         }
     }
 
-    pub(super) fn sql(&self, item: ItemId) -> Arc<str> {
-        match &self.payloads[&item].source {
-            Source::Plain(sql) => sql.clone(),
-            Source::Known(text) => self.texts.info(*text).sql.clone(),
+    pub(super) fn sql(&self, item: RequestId) -> Arc<str> {
+        let StatementRequest { query, payload } = self.scheduler.requests.statement(item);
+        match (&payload.plain, query) {
+            (Some(sql), _) => sql.clone(),
+            (None, Some(query)) => self.known(*query).sql.clone(),
+            (None, None) => unreachable!("bug: a statement without SQL"),
         }
+    }
+
+    /// The payload of a statement that is there.
+    pub(super) fn payload(&mut self, item: RequestId) -> &mut Payload {
+        self.scheduler.requests.find_payload(item).expect("bug: a statement that is not there")
+    }
+
+    /// What is known of a query.
+    pub(super) fn known(&self, query: QueryId) -> &KnownQuery {
+        &self.scheduler.requests.query(query).info
     }
 
     /// A number in 0..1: nothing that needs to be hard to guess.

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::actor::{Actor, Member, Payload, Stage};
 use super::connection_task::Job;
-use super::{Call, Command, Completion, Experience, Params, Source};
+use super::descriptions::KnownQuery;
+use super::{Command, Completion, Experience, Params, QueryInfo};
 use crate::link::Lost;
-use crate::scheduler::{Action, ConnId, ItemId, Kind, REASONS, Text};
+use crate::scheduler::{Action, ConnId, Kind, Query, REASONS, RequestId};
 
 impl Actor {
     pub(super) fn take_commands(&mut self) {
@@ -23,44 +24,38 @@ impl Actor {
         self.perform(actions);
     }
 
-    fn obey(&mut self, command: Command, now: f64) -> Vec<Action> {
+    fn obey(&mut self, command: Command, now: f64) -> Vec<Action<Payload>> {
         match command {
-            Command::AddText(id, info) => {
-                let groupable = info.groupable && !(self.apart && info.kind == Kind::Write);
-                let why = info.why.min(REASONS - 1);
-                let mut text = Text::new(info.kind, groupable, info.dirties);
-                text.why = why;
-                self.scheduler.add_text(id, text);
-                self.texts.add(id, info);
+            Command::AddQuery(id, info) => {
+                let QueryInfo { sql, kind, groupable, why, dirties, keys, preparable, asks } = info;
+                let known = KnownQuery { sql, keys, preparable, asks, described: None };
+                let groupable = groupable && !(self.apart && kind == Kind::Write);
+                let mut query = Query::new(kind, groupable, dirties, known);
+                query.why = why.min(REASONS - 1);
+                self.scheduler.requests.add_query(id, query);
             }
-            Command::ForgetText(id) => {
-                self.scheduler.forget_text(id);
-                self.texts.forget(id);
-            }
-            Command::Doubt(id, described) => self.texts.outdated(id, &described),
+            Command::ForgetQuery(id) => self.scheduler.requests.forget_query(id),
+            Command::Doubt(id, described) => self.outdated(id, &described),
             Command::Regroup(id, verdict, keys) => {
-                if self.texts.reclassify(id, verdict.kind, keys) {
-                    return self.scheduler.regroup(id, verdict, now);
+                if let Some(query) = self.scheduler.requests.find_query(id) {
+                    query.info.keys = keys;
                 }
+                return self.scheduler.regroup(id, verdict, now);
             }
             Command::Experience(id, asked) => {
                 let (seen, mean, fast) = self.scheduler.experience(id, now);
-                let prepared = self.texts.described(id).is_some();
+                let prepared = self.known(id).described.is_some();
                 let _ = asked.send(Experience { seen, mean, fast, prepared }); // whoever asked may not have waited so long
             }
             Command::Submit { item, text, with_args, params, deadline } => {
-                self.take_in(Call { item, source: Source::Known(text), with_args, params }, now);
-                return self.scheduler.submit(item, text, deadline, now);
+                let payload = Payload::new(None, with_args, params);
+                return self.scheduler.submit(item, text, payload, deadline, now);
             }
             Command::Provide(item, params) => self.provide(item, params),
-            Command::Acquire(item, deadline) => {
-                self.arrived.insert(item, now);
-                return self.scheduler.acquire(item, deadline, now);
-            }
+            Command::Acquire(item, deadline) => return self.scheduler.acquire(item, deadline, now),
             Command::Cancel(item) => {
                 let actions = self.scheduler.cancel(item, now);
                 self.give_up(item);
-                self.prune(&[item]);
                 return actions;
             }
             Command::Run(conn, token, calls) => self.run_lent(conn, token, calls, now),
@@ -90,46 +85,34 @@ impl Actor {
         Vec::new()
     }
 
-    pub(super) fn take_in(&mut self, call: Call, now: f64) {
-        if let Source::Known(text) = call.source {
-            self.texts.hold(text);
-        }
-        let Call { item, source, with_args, params } = call;
-        let under = params.as_ref().filter(|(text, _)| text.plan.is_some()).map(|(text, _)| text.clone());
-        self.payloads.insert(item, Payload { source, with_args, params, under, arrived: now });
-    }
-
     /// The caller has encoded the arguments that it was asked for, or says that they do not fit.
-    fn provide(&mut self, item: ItemId, params: Option<Params>) {
-        let Some(conn) = self.awaiting.remove(&item) else { return };
-        match (params, self.payloads.get_mut(&item)) {
-            (Some(params), Some(payload)) => {
-                payload.params = Some(params);
-                let member = self.member(conn);
-                member.missing -= 1;
-                if member.missing == 0 {
-                    self.start(conn);
-                }
-            }
-            _ => {
-                self.results.insert(item, Completion::Unfit(item));
-                self.finish(conn, false, 0.0, 0);
-            }
+    fn provide(&mut self, item: RequestId, params: Option<Params>) {
+        let Some(payload) = self.scheduler.requests.find_payload(item) else { return };
+        let Some(conn) = payload.awaiting.take() else { return };
+        if params.is_none() {
+            payload.result = Some(Completion::Unfit(item));
+            return self.finish(conn, false, 0.0, 0);
+        }
+        payload.params = params;
+        let member = self.member(conn);
+        member.missing -= 1;
+        if member.missing == 0 {
+            self.start(conn);
         }
     }
 
-    fn release(&mut self, conn: ConnId, healthy: bool, now: f64) -> Vec<Action> {
+    fn release(&mut self, conn: ConnId, healthy: bool, now: f64) -> Vec<Action<Payload>> {
         let Some(member) = self.members.get_mut(&conn).filter(|member| member.lent) else { return Vec::new() };
         member.lent = false;
         let idle = member.token.take().is_none(); // else something still runs on it
         self.scheduler.released(conn, now, healthy && idle)
     }
 
-    fn abort(&mut self, conn: ConnId, lost: Lost, retire: bool, now: f64) -> Vec<Action> {
+    fn abort(&mut self, conn: ConnId, lost: Lost, retire: bool, now: f64) -> Vec<Action<Payload>> {
         if self.members.contains_key(&conn) { self.lost(conn, lost, retire, now) } else { Vec::new() }
     }
 
-    fn password(&mut self, conn: ConnId, password: Result<String, bool>, now: f64) -> Vec<Action> {
+    fn password(&mut self, conn: ConnId, password: Result<String, bool>, now: f64) -> Vec<Action<Payload>> {
         let Some((inbox, ended)) = self.members.get_mut(&conn).and_then(|member| member.opening.take()) else {
             return Vec::new(); // closed meanwhile
         };
@@ -141,7 +124,7 @@ impl Actor {
     }
 
     /// A new connection was looked at and prepared; else whether to open another one cannot help either.
-    fn greeted(&mut self, conn: ConnId, greeting: Result<Option<f64>, bool>, now: f64) -> Vec<Action> {
+    fn greeted(&mut self, conn: ConnId, greeting: Result<Option<f64>, bool>, now: f64) -> Vec<Action<Payload>> {
         match (greeting, self.members.get_mut(&conn).filter(|member| member.stage == Stage::Greeting)) {
             (Ok(round_trip), Some(member)) => {
                 (member.lent, member.stage) = (false, Stage::Serving);
@@ -152,7 +135,7 @@ impl Actor {
         }
     }
 
-    fn cleaned(&mut self, conn: ConnId, clean: bool, now: f64) -> Vec<Action> {
+    fn cleaned(&mut self, conn: ConnId, clean: bool, now: f64) -> Vec<Action<Payload>> {
         let Some(member) = self.members.get_mut(&conn).filter(|member| member.stage == Stage::Cleaning) else {
             return Vec::new();
         };

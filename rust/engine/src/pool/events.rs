@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::actor::{Actor, Stage};
+use super::actor::{Actor, Payload, Stage};
 use super::connection_task::Event;
 use super::requests::fetches;
-use super::{Completion, Ran, Source};
+use super::{Completion, Ran};
 use crate::link::{Column, Described, GroupResult, Lost, Notification, Outcome, Settings};
-use crate::scheduler::{Action, ConnId, ItemId};
+use crate::scheduler::model::Request;
+use crate::scheduler::{Action, ConnId, QueryId, RequestId, RequestState, StatementRequest};
 
 /// Why a connection is given up.
 const CANCEL_UNDER_WAY: &str = "a cancel request was not taken in in time: it might hit the next statement";
@@ -52,20 +53,20 @@ impl Actor {
         self.perform(actions);
     }
 
-    pub(super) fn opened(&mut self, conn: ConnId, now: f64, round_trip: Option<f64>) -> Vec<Action> {
+    pub(super) fn opened(&mut self, conn: ConnId, now: f64, round_trip: Option<f64>) -> Vec<Action<Payload>> {
         self.batch.push(Completion::Opened(conn));
         let lifetime = self.options.lifetime * (0.9 + 0.2 * self.draw());
         self.scheduler.opened(conn, now, lifetime, round_trip)
     }
 
-    pub(super) fn not_opened(&mut self, conn: ConnId, permanent: bool, now: f64) -> Vec<Action> {
+    pub(super) fn not_opened(&mut self, conn: ConnId, permanent: bool, now: f64) -> Vec<Action<Payload>> {
         self.counters.connect_failures += 1;
         self.members.remove(&conn);
         let jitter = self.draw();
         self.scheduler.open_failed(conn, now, permanent, jitter)
     }
 
-    pub(super) fn lost(&mut self, conn: ConnId, mut lost: Lost, retire: bool, now: f64) -> Vec<Action> {
+    pub(super) fn lost(&mut self, conn: ConnId, mut lost: Lost, retire: bool, now: f64) -> Vec<Action<Payload>> {
         self.counters.lost += 1;
         let member = self.members.remove(&conn).expect("bug: a connection that is not there");
         lost.sent |= member.at > 0 && !member.group.is_empty(); // a part of the group is done
@@ -111,7 +112,7 @@ impl Actor {
             return self.was_reset(conn, ok, now);
         }
         let (run, asked, describing) = (member.run, member.asked.take(), member.describing);
-        let sent: Vec<ItemId> = member.group[member.at..member.at + run].iter().copied().chain(asked).collect();
+        let sent: Vec<RequestId> = member.group[member.at..member.at + run].iter().copied().chain(asked).collect();
         member.at += if ok { run } else { 0 };
         if no_grouping {
             self.keep_apart(&sent);
@@ -154,23 +155,17 @@ impl Actor {
         self.perform(actions);
     }
 
-    fn take_result(&mut self, item: ItemId, outcome: Outcome, settings: &Arc<Settings>) {
+    fn take_result(&mut self, item: RequestId, outcome: Outcome, settings: &Arc<Settings>) {
         let result = match outcome {
             Outcome::Skipped => return,
             Outcome::Described((params, columns)) => {
-                let payload = self.payloads.get_mut(&item).expect("bug: a statement that is not there");
-                match &payload.source {
-                    Source::Known(text) if fetches(&self.texts.info(*text).sql) => {
-                        let sql = self.texts.info(*text).sql.clone();
+                let sql = self.sql(item);
+                match self.scheduler.requests.statement(item).query {
+                    Some(query) if !fetches(&sql) => self.learn(query, params, columns),
+                    _ => {
                         let mut described = Described::new(String::new(), sql, params, columns);
                         self.sink.formats(&mut described);
-                        payload.under = Some(Arc::new(described));
-                    }
-                    Source::Known(text) => self.texts.learn(*text, params, columns),
-                    Source::Plain(sql) => {
-                        let mut described = Described::new(String::new(), sql.clone(), params, columns);
-                        self.sink.formats(&mut described);
-                        payload.under = Some(Arc::new(described));
+                        self.payload(item).under = Some(Arc::new(described));
                     }
                 }
                 return;
@@ -184,31 +179,31 @@ impl Actor {
                 Err(()) => Completion::Changed(item),
             },
         };
-        self.results.insert(item, result);
+        self.payload(item).result = Some(result);
     }
 
     /// WRITEs must not share transactions from now on.
-    fn keep_apart(&mut self, group: &[ItemId]) {
+    fn keep_apart(&mut self, group: &[RequestId]) {
         self.apart = true;
         for item in group {
-            if let Source::Known(text) = self.payloads[item].source {
-                self.scheduler.keep_apart(text);
+            if let Some(query) = self.scheduler.requests.statement(*item).query {
+                self.scheduler.keep_apart(query);
             }
         }
     }
 
     /// How to read the rows of a statement: as described, or as what they are where the columns were told with them.
-    fn shape(&mut self, item: ItemId, columns: Option<Vec<Column>>) -> Result<Option<Arc<Described>>, ()> {
-        let payload = &self.payloads[&item];
-        let source = payload.source.clone();
+    fn shape(&mut self, item: RequestId, columns: Option<Vec<Column>>) -> Result<Option<Arc<Described>>, ()> {
+        let StatementRequest { query, payload } = self.scheduler.requests.statement(item);
+        let query = *query;
         let Some(under) = payload.under.clone() else {
             let columns = columns.unwrap_or_default();
-            return Ok((!columns.is_empty()).then(|| Arc::new(self.direct(source, columns))));
+            return Ok((!columns.is_empty()).then(|| Arc::new(self.direct(item, query, columns))));
         };
         match columns {
             Some(columns) if !as_described(&columns, &under) => {
-                if let (Source::Known(text), false) = (source, same_columns(&columns, &under.columns)) {
-                    self.texts.outdated(text, &under);
+                if let (Some(query), false) = (query, same_columns(&columns, &under.columns)) {
+                    self.outdated(query, &under);
                 }
                 let actual = self.as_it_is(&under, columns);
                 self.changed.push((under, actual.clone()));
@@ -224,17 +219,14 @@ impl Actor {
     }
 
     /// Rows of a text that was run without asking first came in text; the pool knows it from now on.
-    fn direct(&mut self, source: Source, columns: Vec<Column>) -> Described {
-        let sql = match source {
-            Source::Plain(sql) => sql,
-            Source::Known(text) => {
-                if self.texts.info(text).preparable && self.texts.described(text).is_none() {
-                    self.texts.describe(text, Vec::new(), columns.clone());
-                }
-                self.texts.info(text).sql.clone()
+    fn direct(&mut self, item: RequestId, query: Option<QueryId>, columns: Vec<Column>) -> Described {
+        if let Some(query) = query {
+            let known = self.known(query);
+            if known.preparable && known.described.is_none() {
+                self.describe_as(query, Vec::new(), columns.clone());
             }
-        };
-        Described::new(String::new(), sql, Vec::new(), columns)
+        }
+        Described::new(String::new(), self.sql(item), Vec::new(), columns)
     }
 
     /// The result has other columns, or another format, than when the text was described; an error if its columns
@@ -257,26 +249,22 @@ impl Actor {
         let member = self.member(conn);
         let group = std::mem::take(&mut member.group);
         let (in_transaction, token) = (member.in_transaction, member.token.take());
-        for item in &group {
-            self.awaiting.remove(item); // before it may be sent again, and asked for again
-        }
         if let Some(token) = token {
-            let results = group.iter().map(|item| self.results.remove(item)).collect();
+            let requests = &mut self.scheduler.requests;
+            let results = group.iter().map(|item| requests.remove(*item).and_then(|payload| payload.result)).collect();
             self.batch.push(Completion::Ran(token, Ok(Ran { ok, seconds, in_transaction, results })));
         } else {
             if ok || group.len() == 1 {
                 self.measure(&group, seconds, now);
+            } else {
+                self.start_anew(&group);
             }
             let actions = self.scheduler.finished(conn, ok, now, seconds, largest as f64);
             self.perform(actions);
-            for item in &group {
-                self.results.remove(item);
-            }
         }
-        self.prune(&group);
     }
 
-    fn measure(&mut self, group: &[ItemId], seconds: f64, now: f64) {
+    fn measure(&mut self, group: &[RequestId], seconds: f64, now: f64) {
         let count = group.len() as u64;
         self.counters.groups += 1;
         self.counters.statements += count;
@@ -291,22 +279,21 @@ impl Actor {
     }
 
     /// The connection of a group is gone; what the scheduler sends again starts anew.
-    pub(super) fn end_group(&mut self, group: &[ItemId]) {
+    pub(super) fn end_group(&mut self, group: &[RequestId]) {
         for item in group {
-            self.awaiting.remove(item);
-            self.results.remove(item);
+            let held = |request: &Request<Payload>| request.state == RequestState::Held;
+            if self.scheduler.requests.find(*item).is_some_and(held) {
+                self.scheduler.requests.remove(*item);
+            }
         }
-        self.prune(group);
+        self.start_anew(group);
     }
 
-    pub(super) fn prune(&mut self, items: &[ItemId]) {
-        for item in items {
-            if self.scheduler.knows(*item) {
-                continue;
-            }
-            self.arrived.remove(item);
-            if let Some(Source::Known(text)) = self.payloads.remove(item).map(|payload| payload.source) {
-                self.texts.release(text);
+    /// Those of them that are still there will be sent again: what they have come to so far does not count.
+    fn start_anew(&mut self, group: &[RequestId]) {
+        for item in group {
+            if let Some(payload) = self.scheduler.requests.find_payload(*item) {
+                (payload.awaiting, payload.result) = (None, None);
             }
         }
     }

@@ -2,20 +2,20 @@
 
 use std::sync::Arc;
 
+use super::Completion;
 use super::actor::Actor;
 use super::connection_task::Job;
 use super::events::same_columns;
-use super::{Completion, Source};
 use crate::link::{Described, Execute, Outcome, ServerError, Stale};
-use crate::scheduler::{ConnId, ItemId, Kind, TextId};
+use crate::scheduler::{ConnId, Kind, QueryId, RequestId, StatementRequest};
 
 /// Asks which process serves a connection: another than it was opened to, behind a proxy that deals statements out.
 const PID: &str = "SELECT pg_backend_pid()";
 
 /// A description whose types may be out of date, and the error that says so: the server is asked again first.
 pub(super) struct Suspect {
-    item: ItemId,
-    text: TextId,
+    item: RequestId,
+    text: QueryId,
     described: Arc<Described>,
     error: ServerError,
 }
@@ -28,31 +28,34 @@ impl Actor {
         if member.feed.is_some() {
             return false; // the data of a COPY are gone
         }
-        let failed = |item: &&ItemId| matches!(self.results.get(item), Some(Completion::Failed(..)));
+        let requests = &self.scheduler.requests;
+        let failed =
+            |item: &&RequestId| matches!(requests.statement(**item).payload.result, Some(Completion::Failed(..)));
         let Some(item) = member.group.iter().find(failed).copied() else { return false };
-        let Some(Completion::Failed(_, error)) = self.results.get(&item) else { return false };
-        let payload = &self.payloads[&item];
-        let (Source::Known(text), Some(under)) = (&payload.source, payload.under.clone()) else { return false };
-        let (text, info) = (*text, self.texts.info(*text));
-        let revocable = info.kind != Kind::Other;
+        let StatementRequest { query, payload } = requests.statement(item);
+        let Some(Completion::Failed(_, error)) = &payload.result else { return false };
+        let (Some(text), Some(under)) = (*query, payload.under.clone()) else { return false };
+        let query = requests.query(text);
+        let revocable = query.kind != Kind::Other;
         let stale = error.stale(&under.name, !under.param_oids.is_empty(), revocable);
-        let Some(cause) = stale.filter(|_| info.preparable) else { return false };
+        let Some(cause) = stale.filter(|_| query.info.preparable) else { return false };
         let suspect =
             (cause == Stale::Types).then(|| Suspect { item, text, described: under.clone(), error: error.clone() });
         if cause == Stale::Taken {
-            self.texts.doubt_names();
+            self.doubt_names();
         }
         let member = self.members.get_mut(&conn).expect("bug: a connection that is not there");
         if member.tried.contains(&cause) {
             return false;
         }
         member.tried.push(cause);
-        self.texts.outdated(text, &under);
+        self.outdated(text, &under);
+        let member = self.member(conn);
         if member.group.len() > 1 || member.in_transaction {
             return false;
         }
         (member.at, member.suspect) = (0, suspect);
-        self.results.remove(&item);
+        self.payload(item).result = None;
         self.start(conn);
         true
     }
@@ -61,20 +64,18 @@ impl Actor {
     pub(super) fn acquits(&mut self, conn: ConnId) -> bool {
         let Some(suspect) = self.member(conn).suspect.take() else { return false };
         let Suspect { item, text, described: old, error } = suspect;
-        let same = self
-            .texts
-            .described(text)
-            .is_some_and(|new| new.param_oids == old.param_oids && same_columns(&new.columns, &old.columns));
+        let new = self.known(text).described.as_ref();
+        let same = new.is_some_and(|new| new.param_oids == old.param_oids && same_columns(&new.columns, &old.columns));
         if same {
-            self.texts.restore(text, old);
-            self.results.insert(item, Completion::Failed(item, error));
+            self.scheduler.requests.query_mut(text).info.described = Some(old);
+            self.payload(item).result = Some(Completion::Failed(item, error));
         }
         same
     }
 
     /// A name was taken: before anything else is sent outside a transaction, the server is asked whose process it is.
     pub(super) fn probes(&mut self, conn: ConnId) -> bool {
-        if !self.texts.doubted() || self.member(conn).in_transaction {
+        if !self.names.doubted || self.member(conn).in_transaction {
             return false;
         }
         let member = self.member(conn);
@@ -91,7 +92,7 @@ impl Actor {
             let told = rows.read(|_, _, value| direct = value.is_some() && value == own.as_deref().map(str::as_bytes));
             direct = direct && told.is_ok();
         }
-        self.texts.judge_names(direct);
+        self.judge_names(direct);
         self.start(conn);
     }
 }

@@ -14,20 +14,20 @@ mod actor;
 mod backend;
 mod commands;
 mod connection_task;
+mod descriptions;
 mod events;
 mod healing;
 mod measures;
 mod mobc_pool;
 mod protocol;
 mod requests;
-mod texts;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 pub use backend::Backend;
 pub use measures::{Gauges, Histogram, Measures, Rate};
-pub use protocol::{Call, Command, Completion, Experience, Options, Params, Ran, Sink, Source, TextInfo};
+pub use protocol::{Call, Command, Completion, Experience, Options, Params, QueryInfo, Ran, Sink, Source};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 

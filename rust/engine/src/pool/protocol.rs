@@ -6,11 +6,11 @@ use std::sync::mpsc::Sender;
 use bytes::Bytes;
 
 use crate::link::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings, Short};
-use crate::scheduler::{ConnId, ItemId, Kind, Reason, TextId, Verdict};
+use crate::scheduler::{ConnId, Kind, QueryId, Reason, RequestId, Verdict};
 
-/// A text that the pool is told of.
+/// A query that the pool is told of.
 #[derive(Clone, Debug)]
-pub struct TextInfo {
+pub struct QueryInfo {
     /// The text itself.
     pub sql: Arc<str>,
     /// Its lexical class.
@@ -37,7 +37,7 @@ pub type Params = (Arc<Described>, Short);
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A text that the pool was told of.
-    Known(TextId),
+    Known(QueryId),
     /// A text that is run as it is, and not remembered.
     Plain(Arc<str>),
 }
@@ -46,7 +46,7 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Call {
     /// Who.
-    pub item: ItemId,
+    pub item: RequestId,
     /// What.
     pub source: Source,
     /// Whether it has arguments.
@@ -94,21 +94,21 @@ pub struct Experience {
 /// What the caller asks for.
 pub enum Command {
     /// A text came to be known; it is named before its first statement.
-    AddText(TextId, TextInfo),
+    AddQuery(QueryId, QueryInfo),
     /// A text is not known any more.
-    ForgetText(TextId),
+    ForgetQuery(QueryId),
     /// The types of a text may be out of date: an argument does not fit them.
-    Doubt(TextId, Arc<Described>),
+    Doubt(QueryId, Arc<Described>),
     /// What the guard says of a text now, and whether a group with it checks deferred keys at once.
-    Regroup(TextId, Verdict, bool),
+    Regroup(QueryId, Verdict, bool),
     /// What is known of a text from its executions?
-    Experience(TextId, Sender<Experience>),
+    Experience(QueryId, Sender<Experience>),
     /// One statement. `params` is None where they could not be encoded yet; a statement without arguments needs none.
     Submit {
         /// Who.
-        item: ItemId,
+        item: RequestId,
         /// What.
-        text: TextId,
+        text: QueryId,
         /// Whether it has arguments.
         with_args: bool,
         /// Them, if their types are known.
@@ -117,18 +117,18 @@ pub enum Command {
         deadline: Option<f64>,
     },
     /// The arguments that were asked for; None if they do not fit, which ends the statement.
-    Provide(ItemId, Option<Params>),
+    Provide(RequestId, Option<Params>),
     /// Somebody wants a connection to himself.
-    Acquire(ItemId, Option<f64>),
+    Acquire(RequestId, Option<f64>),
     /// The caller does not wait any more.
-    Cancel(ItemId),
+    Cancel(RequestId),
     /// Run statements on a connection that is lent; `Completion::Ran` has the same token.
     Run(ConnId, u64, Vec<Call>),
     /// Ask for the types of one text on a connection that is lent, without running it; `Completion::Ran` tells.
     Describe(ConnId, u64, Call),
     /// Run a COPY on a connection that is lent, as the item; `Completion::CopyTurn` asks for its data or gives them, and
     /// wants one `Command::Feed` each time. `Completion::Ran` ends it.
-    Copy(ConnId, u64, ItemId, Arc<str>),
+    Copy(ConnId, u64, RequestId, Arc<str>),
     /// An answer to `Completion::CopyTurn`.
     Feed(ConnId, Feed),
     /// Stop what runs on a connection that is lent. It is not released before `Completion::Stopped` has come: until then
@@ -165,7 +165,7 @@ pub enum Completion {
     /// A statement was executed, and is committed.
     Done {
         /// Whose.
-        item: ItemId,
+        item: RequestId,
         /// Its command tag.
         tag: Arc<str>,
         /// Its rows.
@@ -179,15 +179,15 @@ pub enum Completion {
     /// turn, [`Pool::heard`] is to be told.
     Delivered(u64),
     /// The server refused a statement.
-    Failed(ItemId, ServerError),
+    Failed(RequestId, ServerError),
     /// The columns are of other types than when the text was described, and cannot be read in the format asked for.
-    Changed(ItemId),
+    Changed(RequestId),
     /// The arguments did not fit, as the caller has said.
-    Unfit(ItemId),
+    Unfit(RequestId),
     /// The pool could not serve a call.
     Refused {
         /// Whose.
-        item: ItemId,
+        item: RequestId,
         /// Why.
         reason: Reason,
         /// Whether the server may have seen it.
@@ -198,9 +198,9 @@ pub enum Completion {
         running: Option<Vec<(f64, Arc<str>)>>,
     },
     /// The types are known now: answer with [`Command::Provide`].
-    NeedsParams(ItemId, Arc<Described>),
-    /// A connection is lent, after so many seconds.
-    Lent(ItemId, ConnId, f64),
+    NeedsParams(RequestId, Arc<Described>),
+    /// A connection is lent.
+    Lent(RequestId, ConnId),
     /// What was run on a connection that is lent.
     Ran(u64, Result<Ran, Lost>),
     /// A COPY wants a piece of its data (None), or gives one.

@@ -6,19 +6,19 @@
 
 use std::sync::Arc;
 
+use super::Completion;
 use super::actor::{Actor, Payload};
 use super::connection_task::Job;
-use super::{Completion, Source};
 use crate::link::{Described, Execute, Short};
-use crate::scheduler::{ConnId, ItemId, Kind};
+use crate::scheduler::{ConnId, Kind, Query, RequestId};
 
 /// What is to be done for a group.
 struct Plan {
     statements: Vec<Execute>,
     /// The statement whose types the server is asked for, in the end.
-    asked: Option<ItemId>,
+    asked: Option<RequestId>,
     /// Statements whose arguments are missing.
-    missing: Vec<(ItemId, Arc<Described>)>,
+    missing: Vec<(RequestId, Arc<Described>)>,
     /// Nothing of it can commit before the Sync.
     revocable: bool,
     /// It may write, and deferred keys are checked at the end of each statement.
@@ -57,7 +57,7 @@ impl Actor {
             });
         }
         for (item, text) in plan.missing {
-            self.awaiting.insert(item, conn);
+            self.payload(item).awaiting = Some(conn);
             self.batch.push(Completion::NeedsParams(item, text));
         }
     }
@@ -65,45 +65,38 @@ impl Actor {
     /// Ask for the types of the one statement, also where they are known: they may have changed.
     fn describe(&mut self, conn: ConnId) {
         let item = self.member(conn).group[0];
-        let sql = match &self.payloads[&item].source {
-            Source::Known(text) => self.texts.info(*text).sql.clone(),
-            Source::Plain(sql) => sql.clone(),
-        };
+        let sql = self.sql(item);
         let member = self.member(conn);
         member.asked = Some(item);
         member.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
     }
 
-    fn plan(&mut self, group: &[ItemId], lent: bool, styles: bool, exact: bool) -> Plan {
+    fn plan(&mut self, group: &[RequestId], lent: bool, styles: bool, exact: bool) -> Plan {
         let (statements, missing) = (Vec::with_capacity(group.len()), Vec::new());
         let mut plan = Plan { statements, asked: None, missing, revocable: true, checks_keys: false, exact };
         let mut last: Option<Arc<Described>> = None;
         for item in group {
-            let payload = self.payloads.get_mut(item).expect("bug: a statement that is not there");
-            if let (Source::Plain(sql), None) = (&payload.source, &payload.under) {
+            let (payload, query) = self.scheduler.requests.payload_and_query(*item);
+            if let (Some(sql), None) = (&payload.plain, &payload.under) {
                 // of several executions in a row of a text that is not kept, the first is asked for
                 payload.under = last.take().filter(|last| payload.with_args && last.sql == *sql);
             }
-            let (sql, kind, asks) = match &payload.source {
-                Source::Plain(sql) => (sql, Kind::Other, sql.contains('$')),
-                Source::Known(text) => {
-                    let info = self.texts.info(*text);
+            let (sql, kind, asks) = match (&payload.plain, query) {
+                (Some(sql), _) => (sql, Kind::Other, sql.contains('$')),
+                (None, Some(Query { kind, info, .. })) => {
                     let of_its_own = payload.under.is_some() && fetches(&info.sql);
                     if !of_its_own && payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
-                        payload.under = self.texts.described(*text).cloned();
+                        payload.under = info.described.clone();
                     }
                     plan.checks_keys = plan.checks_keys || (info.keys && !lent);
-                    let sensitive = info.kind != Kind::Other || fetches(&info.sql);
-                    (&info.sql, info.kind, info.asks || (sensitive && !(styles && plan.exact)))
+                    let sensitive = *kind != Kind::Other || fetches(&info.sql);
+                    (&info.sql, *kind, info.asks || (sensitive && !(styles && plan.exact)))
                 }
+                (None, None) => unreachable!("bug: a statement without SQL"),
             };
             plan.exact = plan.exact && !((lent || kind == Kind::Other) && names_digits(sql));
             plan.revocable = plan.revocable && kind != Kind::Other;
-            if matches!(payload.source, Source::Plain(_)) {
-                last.clone_from(&payload.under);
-            } else {
-                last = None;
-            }
+            last = payload.under.clone().filter(|_| payload.plain.is_some());
             match &payload.under {
                 None if payload.with_args || asks => {
                     if !lent {

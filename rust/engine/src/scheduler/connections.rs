@@ -1,13 +1,13 @@
 //! The connections of one pool: opening, closing, ageing, and the pause between failed connects.
 
-use super::model::{Action, Conn, ConnId, ItemId, NEVER, Reason, State, TextId};
+use super::model::{Action, Conn, ConnId, NEVER, QueryId, Reason, RequestId, State};
 use super::scheduler::Scheduler;
 use super::timeouts::Timer;
 
 /// Events.
-impl Scheduler {
+impl<P, Q> Scheduler<P, Q> {
     /// Open the first `min_size` connections.
-    pub fn start(&mut self, now: f64) -> Vec<Action> {
+    pub fn start(&mut self, now: f64) -> Vec<Action<P>> {
         self.grow(now);
         self.take_actions()
     }
@@ -16,7 +16,7 @@ impl Scheduler {
     ///
     /// `round_trip` is what a first round trip took, in which the server had next to nothing to do; None if there was
     /// none.
-    pub fn opened(&mut self, conn: ConnId, now: f64, lifetime: f64, round_trip: Option<f64>) -> Vec<Action> {
+    pub fn opened(&mut self, conn: ConnId, now: f64, lifetime: f64, round_trip: Option<f64>) -> Vec<Action<P>> {
         match self.conns.get_mut(&conn) {
             Some(known) if known.state == State::Opening => {
                 known.expires = now + lifetime;
@@ -36,7 +36,7 @@ impl Scheduler {
     /// A connect failed. Without any connection to wait for, requests are answered with the cause now (rule 5.7).
     ///
     /// That is: all if trying again cannot help (`permanent`), else those that came before this attempt began. `jitter` in 0..1 spreads the next attempt.
-    pub fn open_failed(&mut self, conn: ConnId, now: f64, permanent: bool, jitter: f64) -> Vec<Action> {
+    pub fn open_failed(&mut self, conn: ConnId, now: f64, permanent: bool, jitter: f64) -> Vec<Action<P>> {
         let began = match self.conns.get(&conn) {
             Some(known) if known.state == State::Opening => known.began,
             _ => return self.closed(conn, now),
@@ -45,21 +45,21 @@ impl Scheduler {
         self.refused = permanent;
         self.pause_connects(self.connect_failures + 1, now, jitter);
         if self.alive() == 0 {
-            self.tell_cause(self.queues.all(&self.items), if permanent { NEVER } else { began });
+            self.tell_cause(self.queues.all(&self.requests), if permanent { NEVER } else { began });
         }
         self.dispatch(now);
         self.take_actions()
     }
 
     /// A connection that was to be closed is closed: its place is free.
-    pub fn closed(&mut self, conn: ConnId, now: f64) -> Vec<Action> {
+    pub fn closed(&mut self, conn: ConnId, now: f64) -> Vec<Action<P>> {
         self.forget(conn);
         self.dispatch(now);
         self.take_actions()
     }
 
     /// Other bounds: surplus idle connections close now, busy ones when they are free.
-    pub fn resize(&mut self, now: f64, min_size: usize, max_size: usize) -> Vec<Action> {
+    pub fn resize(&mut self, now: f64, min_size: usize, max_size: usize) -> Vec<Action<P>> {
         (self.limits.min_size, self.limits.max_size) = (min_size, max_size);
         while self.alive() > max_size && !self.idle.is_empty() {
             self.close(self.idle[0]);
@@ -70,24 +70,24 @@ impl Scheduler {
     }
 
     /// Replace every connection as soon as it is free.
-    pub fn expire(&mut self, now: f64) -> Vec<Action> {
+    pub fn expire(&mut self, now: f64) -> Vec<Action<P>> {
         self.retire();
         self.dispatch(now);
         self.take_actions()
     }
 
     /// Take no new work; finish what is there; close connections as they become free.
-    pub fn shut_down(&mut self, now: f64) -> Vec<Action> {
+    pub fn shut_down(&mut self, now: f64) -> Vec<Action<P>> {
         self.shutting_down = true;
         self.dispatch(now);
         self.take_actions()
     }
 
     /// Answer every request with CLOSED and close every connection now.
-    pub fn terminate(&mut self) -> Vec<Action> {
+    pub fn terminate(&mut self) -> Vec<Action<P>> {
         self.shutting_down = true;
-        for item in self.queues.all(&self.items) {
-            self.fail_queued(item, Reason::Closed);
+        for request in self.queues.all(&self.requests) {
+            self.fail_queued(request, Reason::Closed);
         }
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             self.fail_group(conn, Reason::Closed);
@@ -100,7 +100,7 @@ impl Scheduler {
 }
 
 /// What others ask.
-impl Scheduler {
+impl<P, Q> Scheduler<P, Q> {
     /// Connections that exist for the server: opening and closing ones included.
     pub fn size(&self) -> usize {
         self.conns.len()
@@ -121,14 +121,9 @@ impl Scheduler {
         self.queues.waiting
     }
 
-    /// Whether a statement or waiter has a place in a queue or on a connection.
-    pub fn knows(&self, item: ItemId) -> bool {
-        self.items.find(item).is_some()
-    }
-
-    /// How many statements and waiters, and how many texts, the scheduler keeps.
+    /// How many requests, and how many queries, the scheduler keeps.
     pub fn kept(&self) -> (usize, usize) {
-        self.items.counts()
+        self.requests.counts()
     }
 
     /// The state of each connection, and how many statements run on it.
@@ -138,22 +133,17 @@ impl Scheduler {
 }
 
 /// Inner workings.
-impl Scheduler {
-    /// When an item that is there arrived.
-    pub fn enqueued(&self, item: ItemId) -> f64 {
-        self.items.get(item).enqueued
-    }
-
+impl<P, Q> Scheduler<P, Q> {
     /// What runs in groups or alone: since when, and the first statement.
-    pub fn running(&self) -> impl Iterator<Item = (f64, ItemId)> + '_ {
+    pub fn running(&self) -> impl Iterator<Item = (f64, RequestId)> + '_ {
         let running = |conn: &&Conn| matches!(conn.state, State::Alone | State::Lane);
         self.conns.values().filter(running).filter_map(|conn| Some((conn.started, *conn.group.first()?)))
     }
 
     /// What is known of a text that is there: how often it was answered, its expected seconds, whether it is grouped now.
-    pub fn experience(&mut self, text: TextId, now: f64) -> (u64, f64, bool) {
-        let text = self.items.text_mut(text);
-        (text.seen(), text.mean, text.fast && now >= text.held_until)
+    pub fn experience(&mut self, query: QueryId, now: f64) -> (u64, f64, bool) {
+        let query = self.requests.query_mut(query);
+        (query.seen(), query.mean, query.fast && now >= query.held_until)
     }
 
     pub(super) fn conn(&mut self, conn: ConnId) -> &mut Conn {
@@ -167,7 +157,7 @@ impl Scheduler {
         self.ticking = false;
     }
 
-    pub(super) fn take_actions(&mut self) -> Vec<Action> {
+    pub(super) fn take_actions(&mut self) -> Vec<Action<P>> {
         std::mem::take(&mut self.actions)
     }
 
@@ -297,8 +287,8 @@ impl Scheduler {
     pub(super) fn fail_group(&mut self, conn: ConnId, reason: Reason) {
         let known = self.conn(conn);
         known.cancel_at = NEVER;
-        for item in std::mem::take(&mut known.group) {
-            self.fail_sent(item, reason);
+        for request in std::mem::take(&mut known.group) {
+            self.fail_sent(request, reason);
         }
     }
 }

@@ -3,23 +3,23 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::cost::{CostLimits, Kind, Text};
+use super::cost::{CostLimits, Kind, Query};
 use super::queues::Queue;
 
 /// A time that does not come.
 pub const NEVER: f64 = f64::INFINITY;
 
-/// A statement or a waiter, by the number that the pool gave it. A number is never used twice.
+/// A request, by the number that the pool gave it. A number is never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ItemId(pub u64);
+pub struct RequestId(pub u64);
 
 /// A connection, numbered from 1 in the order in which they are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
 
-/// A statement text, by the number that the pool gave it.
+/// A query, by the number that the pool gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TextId(pub u64);
+pub struct QueryId(pub u64);
 
 /// Why a request is answered with an error that the server did not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,14 +37,14 @@ pub enum Reason {
 }
 
 /// One thing to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+#[derive(Debug, PartialEq)]
+pub enum Action<P> {
     /// Open a connection; answer with `opened` or `open_failed`.
     Open(ConnId),
     /// Send the group and one Sync; answer with `finished` (or `lost`).
-    Send(ConnId, Vec<ItemId>),
+    Send(ConnId, Vec<RequestId>),
     /// Give the connection to a waiter; answer with `released` (or `lost`).
-    Lend(ConnId, ItemId),
+    Lend(ConnId, RequestId),
     /// Send a CancelRequest; answer with `cancel_closed` once the server has closed the cancel's own connection.
     Cancel(ConnId),
     /// Bring the session back to its initial state; answer with `reset_done` (or `lost`).
@@ -52,11 +52,14 @@ pub enum Action {
     /// Close the connection; answer with `closed`.
     Close(ConnId),
     /// The group is final: give each statement's outcome to its caller; a `turn` follows once the callers have run.
-    Deliver(Vec<ItemId>),
+    /// Their requests are gone, these are the payloads.
+    Deliver(Vec<P>),
     /// Answer a request with an error; `sent`: whether the server may have seen it.
     Fail {
         /// The request.
-        item: ItemId,
+        request: RequestId,
+        /// When it arrived.
+        enqueued: f64,
         /// Why.
         reason: Reason,
         /// Whether the server may have seen it.
@@ -99,7 +102,7 @@ pub struct Conn {
     /// When it is to be replaced.
     pub expires: f64,
     /// What the server has not answered yet.
-    pub group: Vec<ItemId>,
+    pub group: Vec<RequestId>,
     /// The kind of its group.
     pub kind: Kind,
     /// When the group was sent.
@@ -145,30 +148,37 @@ impl Conn {
     }
 }
 
-/// Where an item stands. One that is answered, and runs on no connection, is in the table no more.
+/// Where a request stands. One that is answered, and runs on no connection, is in the table no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum RequestState {
     /// In a queue.
     Queued,
     /// On a connection, unanswered.
     Sent,
     /// On a connection, but no caller waits for its answer.
     Done,
+    /// On a connection that its caller holds: the rules have no part in it.
+    Held,
+}
+
+/// A statement that is to be executed.
+pub struct StatementRequest<P> {
+    /// Its query; None for SQL that is run as it is, on a connection that its caller holds.
+    pub query: Option<QueryId>,
+    /// What the pool needs to run it and to answer its caller.
+    pub payload: P,
 }
 
 /// A request: a statement or an `acquire`.
-#[derive(Clone, Debug)]
-pub struct Item {
-    /// The text of a statement; None for an `acquire`.
-    pub text: Option<TextId>,
-    /// When its caller must have an answer.
-    pub deadline: Option<f64>,
+pub struct Request<P> {
+    /// The statement; None for an `acquire`.
+    pub statement: Option<StatementRequest<P>>,
     /// Its place in the order of arrival.
     pub ticket: u64,
     /// When it arrived.
     pub enqueued: f64,
     /// Where it stands.
-    pub place: Place,
+    pub state: RequestState,
     /// The queue where it waits.
     pub queue: Queue,
     /// It must not be grouped any more.
@@ -199,101 +209,142 @@ impl Hasher for Sequential {
 /// A map whose keys are numbers given in sequence.
 pub type ById<K, V> = HashMap<K, V, BuildHasherDefault<Sequential>>;
 
-/// Requests that wait or run, and the texts of statements.
-#[derive(Default)]
-pub struct Items {
-    items: ById<ItemId, Item>,
-    texts: ById<TextId, Text>,
+/// Requests that wait or run, and the queries of statements: one table of each for scheduler and pool. The pool's part of
+/// a request is its payload, of a query its info.
+pub struct Requests<P, Q> {
+    requests: ById<RequestId, Request<P>>,
+    queries: ById<QueryId, Query<Q>>,
 }
 
-impl Items {
-    /// The pool came to know a text.
-    pub fn add_text(&mut self, id: TextId, text: Text) {
-        self.texts.insert(id, text);
+impl<P, Q> Default for Requests<P, Q> {
+    fn default() -> Self {
+        Requests { requests: ById::default(), queries: ById::default() }
+    }
+}
+
+impl<P, Q> Requests<P, Q> {
+    /// The caller came to know a query.
+    pub fn add_query(&mut self, id: QueryId, query: Query<Q>) {
+        self.queries.insert(id, query);
     }
 
-    /// The pool does not know the text any more.
-    pub fn forget_text(&mut self, id: TextId) {
-        let text = self.text_mut(id);
-        text.forgotten = true;
-        if text.users == 0 {
-            self.texts.remove(&id);
+    /// The caller does not know the query any more: it goes with its last statement.
+    pub fn forget_query(&mut self, id: QueryId) {
+        let query = self.query_mut(id);
+        query.forgotten = true;
+        if query.users == 0 {
+            self.queries.remove(&id);
         }
     }
 
-    /// How many items and texts there are.
+    /// How many requests and queries there are.
     pub fn counts(&self) -> (usize, usize) {
-        (self.items.len(), self.texts.len())
+        (self.requests.len(), self.queries.len())
     }
 
-    /// A new item.
-    pub fn add(&mut self, id: ItemId, text: Option<TextId>, deadline: Option<f64>, ticket: u64, now: f64) {
-        if let Some(text) = text {
-            self.text_mut(text).users += 1;
+    /// A new request.
+    pub fn add(&mut self, id: RequestId, statement: Option<StatementRequest<P>>, ticket: u64, now: f64) {
+        if let Some(query) = statement.as_ref().and_then(|statement| statement.query) {
+            self.query_mut(query).users += 1;
         }
-        let place = Place::Queued;
-        let (queue, conn) = (Queue::Sessions, ConnId(0));
-        let item = Item { text, deadline, ticket, enqueued: now, place, queue, alone: false, conn };
-        let before = self.items.insert(id, item);
+        let (state, queue, conn) = (RequestState::Queued, Queue::Sessions, ConnId(0));
+        let request = Request { statement, ticket, enqueued: now, state, queue, alone: false, conn };
+        let before = self.requests.insert(id, request);
         assert!(before.is_none(), "bug: {id:?} was used before");
     }
 
-    /// Nothing refers to the item any more.
-    pub fn remove(&mut self, id: ItemId) {
-        let item = self.items.remove(&id).expect("bug: an item was answered twice");
-        if let Some(text_id) = item.text {
-            let text = self.text_mut(text_id);
-            text.users -= 1;
-            if text.users == 0 && text.forgotten {
-                self.texts.remove(&text_id);
+    /// Nothing refers to the request any more; the payload of a statement.
+    pub fn remove(&mut self, id: RequestId) -> Option<P> {
+        let request = self.requests.remove(&id).expect("bug: a request was answered twice");
+        let StatementRequest { query, payload } = request.statement?;
+        if let Some(query_id) = query {
+            let query = self.query_mut(query_id);
+            query.users -= 1;
+            if query.users == 0 && query.forgotten {
+                self.queries.remove(&query_id);
             }
         }
+        Some(payload)
     }
 
-    /// The item, unless it was answered.
-    pub fn find(&self, id: ItemId) -> Option<&Item> {
-        self.items.get(&id)
+    /// The request, unless it was answered.
+    pub fn find(&self, id: RequestId) -> Option<&Request<P>> {
+        self.requests.get(&id)
     }
 
-    /// An item that is there.
-    pub fn get(&self, id: ItemId) -> &Item {
-        &self.items[&id]
+    /// A request that is there.
+    pub fn get(&self, id: RequestId) -> &Request<P> {
+        &self.requests[&id]
     }
 
-    /// An item that is there.
-    pub fn get_mut(&mut self, id: ItemId) -> &mut Item {
-        self.items.get_mut(&id).expect("bug: an item that is not there")
+    /// A request that is there.
+    pub fn get_mut(&mut self, id: RequestId) -> &mut Request<P> {
+        self.requests.get_mut(&id).expect("bug: a request that is not there")
     }
 
-    /// The text of a statement.
-    pub fn text_of(&self, id: ItemId) -> &Text {
-        &self.texts[&self.text_id(id)]
+    /// A statement is run on a connection that its caller holds: it is kept here until it is removed, and not decided upon.
+    pub fn hold(&mut self, id: RequestId, statement: StatementRequest<P>, now: f64) {
+        self.add(id, Some(statement), 0, now);
+        self.get_mut(id).state = RequestState::Held;
+    }
+
+    /// A statement that is there.
+    pub fn statement(&self, id: RequestId) -> &StatementRequest<P> {
+        self.get(id).statement.as_ref().expect("bug: an acquire is no statement")
+    }
+
+    /// The payload of a statement, unless it was answered.
+    pub fn find_payload(&mut self, id: RequestId) -> Option<&mut P> {
+        Some(&mut self.requests.get_mut(&id)?.statement.as_mut()?.payload)
+    }
+
+    /// The payload of a statement that is there, and its query, if it has one.
+    pub fn payload_and_query(&mut self, id: RequestId) -> (&mut P, Option<&Query<Q>>) {
+        let request = self.requests.get_mut(&id).expect("bug: a request that is not there");
+        let statement = request.statement.as_mut().expect("bug: an acquire is no statement");
+        (&mut statement.payload, statement.query.map(|query| &self.queries[&query]))
+    }
+
+    /// The query of a statement.
+    pub fn query_of(&self, id: RequestId) -> &Query<Q> {
+        &self.queries[&self.query_id(id)]
     }
 
     /// Whether a statement may share a connection with others at `now`.
-    pub fn may_share(&self, id: ItemId, now: f64) -> bool {
-        let text = self.text_of(id);
-        text.fast && !self.get(id).alone && now >= text.held_until
+    pub fn may_share(&self, id: RequestId, now: f64) -> bool {
+        let request = self.get(id);
+        let query = self.query_of(id);
+        query.fast && !request.alone && now >= query.held_until
     }
 
-    /// The number of a statement's text.
-    pub fn text_id(&self, id: ItemId) -> TextId {
-        self.get(id).text.expect("bug: a waiter has no text")
+    /// The number of a statement's query.
+    pub fn query_id(&self, id: RequestId) -> QueryId {
+        self.statement(id).query.expect("bug: a statement without a query")
     }
 
-    /// A text, unless it went with its last statement.
-    pub fn find_text(&mut self, id: TextId) -> Option<&mut Text> {
-        self.texts.get_mut(&id)
+    /// A query that is there.
+    pub fn query(&self, id: QueryId) -> &Query<Q> {
+        &self.queries[&id]
     }
 
-    /// A text that is there.
-    pub fn text_mut(&mut self, id: TextId) -> &mut Text {
-        self.texts.get_mut(&id).expect("bug: a text that is not there")
+    /// A query, unless it went with its last statement.
+    pub fn find_query(&mut self, id: QueryId) -> Option<&mut Query<Q>> {
+        self.queries.get_mut(&id)
     }
 
-    /// See [`Text::observe`].
-    pub fn observe(&mut self, text: TextId, count: u64, seconds: f64, size: f64, limits: &CostLimits) -> bool {
-        self.text_mut(text).observe(count, seconds, size, limits)
+    /// A query that is there.
+    pub fn query_mut(&mut self, id: QueryId) -> &mut Query<Q> {
+        self.queries.get_mut(&id).expect("bug: a query that is not there")
+    }
+
+    /// All queries.
+    pub fn queries_mut(&mut self) -> impl Iterator<Item = &mut Query<Q>> {
+        self.queries.values_mut()
+    }
+
+    /// See [`Query::observe`].
+    pub fn observe(&mut self, query: QueryId, count: u64, seconds: f64, size: f64, limits: &CostLimits) -> bool {
+        self.query_mut(query).observe(count, seconds, size, limits)
     }
 }
 

@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 
 use super::cost::Kind;
-use super::model::{ItemId, Items, Place, TextId};
+use super::model::{QueryId, RequestId, RequestState, Requests, StatementRequest};
 
 /// The queues, by what is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +37,7 @@ const FEW: usize = 64;
 /// the same wherever it stands. The head always waits.
 #[derive(Default)]
 pub struct Line {
-    ids: VecDeque<ItemId>,
+    ids: VecDeque<RequestId>,
     gone: usize,
 }
 
@@ -53,32 +53,32 @@ impl Line {
     }
 
     /// The request that came first.
-    pub fn front(&self) -> Option<&ItemId> {
+    pub fn front(&self) -> Option<&RequestId> {
         self.ids.front()
     }
 
-    fn waiting(&self, items: &Items) -> impl Iterator<Item = ItemId> {
-        self.ids.iter().copied().filter(|id| waits(items, *id))
+    fn waiting<P, Q>(&self, requests: &Requests<P, Q>) -> impl Iterator<Item = RequestId> {
+        self.ids.iter().copied().filter(|id| waits(requests, *id))
     }
 
-    /// The item at the head, or one that is to be forgotten, has left.
-    fn tidy(&mut self, items: &Items) {
+    /// The request at the head, or one that is to be forgotten, has left.
+    fn tidy<P, Q>(&mut self, requests: &Requests<P, Q>) {
         if 2 * self.gone > self.ids.len() + FEW {
-            self.ids.retain(|id| waits(items, *id));
+            self.ids.retain(|id| waits(requests, *id));
             self.gone = 0;
         }
-        while self.gone > 0 && self.ids.front().is_some_and(|id| !waits(items, *id)) {
+        while self.gone > 0 && self.ids.front().is_some_and(|id| !waits(requests, *id)) {
             self.ids.pop_front();
             self.gone -= 1;
         }
     }
 
     /// Put `statements`, ordered by ticket, where they belong; usually that is one of the ends.
-    fn merge(&mut self, statements: &[ItemId], items: &Items) {
-        let ticket = |id: &ItemId| items.get(*id).ticket;
+    fn merge<P, Q>(&mut self, statements: &[RequestId], requests: &Requests<P, Q>) {
+        let ticket = |id: &RequestId| requests.get(*id).ticket;
         let (Some(first), Some(last)) = (statements.first(), statements.last()) else { return };
         if self.gone > 0 {
-            self.ids.retain(|id| waits(items, *id));
+            self.ids.retain(|id| waits(requests, *id));
             self.gone = 0;
         }
         if self.ids.back().is_none_or(|back| ticket(back) < ticket(first)) {
@@ -94,8 +94,8 @@ impl Line {
     }
 }
 
-fn waits(items: &Items, id: ItemId) -> bool {
-    items.find(id).is_some_and(|item| item.place == Place::Queued)
+fn waits<P, Q>(requests: &Requests<P, Q>, id: RequestId) -> bool {
+    requests.find(id).is_some_and(|request| request.state == RequestState::Queued)
 }
 
 /// The waiting statements and sessions of one pool.
@@ -124,8 +124,8 @@ impl Queues {
     }
 
     /// The queue where a statement belongs at `now`.
-    fn place(&self, items: &Items, id: ItemId, now: f64) -> Queue {
-        match (items.text_of(id).kind, items.may_share(id, now)) {
+    fn place<P, Q>(&self, requests: &Requests<P, Q>, id: RequestId, now: f64) -> Queue {
+        match (requests.query_of(id).kind, requests.may_share(id, now)) {
             (Kind::Read, true) => Queue::Reads,
             (_, true) => Queue::Writes,
             (Kind::Write, false) if self.one_writer => Queue::Writes,
@@ -133,79 +133,86 @@ impl Queues {
         }
     }
 
-    /// A new statement, or an `acquire` (no text), goes to the end of its queue.
-    pub fn add(&mut self, items: &mut Items, id: ItemId, text: Option<TextId>, deadline: Option<f64>, now: f64) {
+    /// A new statement, or an `acquire` (None), goes to the end of its queue.
+    pub fn add<P, Q>(
+        &mut self,
+        requests: &mut Requests<P, Q>,
+        id: RequestId,
+        statement: Option<StatementRequest<P>>,
+        now: f64,
+    ) {
         self.last_ticket += 1;
         self.waiting += 1;
-        items.add(id, text, deadline, self.last_ticket, now);
-        let queue = if text.is_some() { self.place(items, id, now) } else { Queue::Sessions };
-        items.get_mut(id).queue = queue;
+        let is_statement = statement.is_some();
+        requests.add(id, statement, self.last_ticket, now);
+        let queue = if is_statement { self.place(requests, id, now) } else { Queue::Sessions };
+        requests.get_mut(id).queue = queue;
         self.of_mut(queue).ids.push_back(id);
     }
 
     /// Statements that were sent, and must be sent again, keep their tickets and so their turn.
-    pub fn put_back(&mut self, items: &mut Items, statements: &[ItemId], now: f64) {
+    pub fn put_back<P, Q>(&mut self, requests: &mut Requests<P, Q>, statements: &[RequestId], now: f64) {
         for id in statements {
-            items.get_mut(*id).place = Place::Queued;
+            requests.get_mut(*id).state = RequestState::Queued;
         }
         self.waiting += statements.len();
         for queue in STATEMENTS {
-            let here: Vec<ItemId> =
-                statements.iter().copied().filter(|id| self.place(items, *id, now) == queue).collect();
-            self.join(items, &here, queue);
+            let here: Vec<RequestId> =
+                statements.iter().copied().filter(|id| self.place(requests, *id, now) == queue).collect();
+            self.join(requests, &here, queue);
         }
     }
 
     /// The head of a queue leaves it.
-    pub fn pop(&mut self, items: &Items, queue: Queue) -> ItemId {
+    pub fn pop<P, Q>(&mut self, requests: &Requests<P, Q>, queue: Queue) -> RequestId {
         self.waiting -= 1;
         let line = self.of_mut(queue);
         let head = line.ids.pop_front().expect("bug: an empty queue is served");
         if line.gone > 0 {
-            line.tidy(items);
+            line.tidy(requests);
         }
         head
     }
 
-    /// Take a queued item out, and forget it.
-    pub fn remove(&mut self, items: &mut Items, id: ItemId) {
-        let line = self.of_mut(items.get(id).queue);
-        items.remove(id);
+    /// Take a queued request out, and forget it.
+    pub fn remove<P, Q>(&mut self, requests: &mut Requests<P, Q>, id: RequestId) {
+        let line = self.of_mut(requests.get(id).queue);
+        requests.remove(id);
         line.gone += 1;
-        line.tidy(items);
+        line.tidy(requests);
         self.waiting -= 1;
     }
 
-    /// What is known of `text` changed: its waiting statements move to the queue where they now belong.
-    pub fn rehome(&mut self, items: &mut Items, text: TextId, now: f64) {
+    /// What is known of `query` changed: its waiting statements move to the queue where they now belong.
+    pub fn rehome<P, Q>(&mut self, requests: &mut Requests<P, Q>, query: QueryId, now: f64) {
         for queue in STATEMENTS {
-            let moves = |id: &ItemId| items.text_id(*id) == text && self.place(items, *id, now) != queue;
-            let (moving, kept): (Vec<_>, Vec<_>) = self.of(queue).waiting(items).partition(moves);
+            let moves = |id: &RequestId| requests.query_id(*id) == query && self.place(requests, *id, now) != queue;
+            let (moving, kept): (Vec<_>, Vec<_>) = self.of(queue).waiting(requests).partition(moves);
             if let Some(first) = moving.first() {
-                let target = self.place(items, *first, now);
+                let target = self.place(requests, *first, now);
                 *self.of_mut(queue) = Line { ids: kept.into(), gone: 0 };
-                self.join(items, &moving, target);
+                self.join(requests, &moving, target);
             }
         }
     }
 
-    fn join(&mut self, items: &mut Items, statements: &[ItemId], queue: Queue) {
+    fn join<P, Q>(&mut self, requests: &mut Requests<P, Q>, statements: &[RequestId], queue: Queue) {
         for id in statements {
-            items.get_mut(*id).queue = queue;
+            requests.get_mut(*id).queue = queue;
         }
-        self.of_mut(queue).merge(statements, items);
+        self.of_mut(queue).merge(statements, requests);
     }
 
     /// The queues that are not empty, the one whose head came first in front.
-    pub fn heads(&self, items: &Items) -> impl Iterator<Item = Queue> + use<> {
-        let ticket = |queue: Queue| self.of(queue).front().map_or(u64::MAX, |head| items.get(*head).ticket);
+    pub fn heads<P, Q>(&self, requests: &Requests<P, Q>) -> impl Iterator<Item = Queue> + use<P, Q> {
+        let ticket = |queue: Queue| self.of(queue).front().map_or(u64::MAX, |head| requests.get(*head).ticket);
         let mut order = ALL.map(|queue| (ticket(queue), queue));
         order.sort_by_key(|(ticket, _)| *ticket);
         order.into_iter().filter(|(ticket, _)| *ticket != u64::MAX).map(|(_, queue)| queue)
     }
 
     /// All requests that wait, queue by queue.
-    pub fn all(&self, items: &Items) -> Vec<ItemId> {
-        self.queues.iter().flat_map(|line| line.waiting(items)).collect()
+    pub fn all<P, Q>(&self, requests: &Requests<P, Q>) -> Vec<RequestId> {
+        self.queues.iter().flat_map(|line| line.waiting(requests)).collect()
     }
 }

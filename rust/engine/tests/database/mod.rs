@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use db_pool_engine::link::{ConnectError, Described, Rows, ServerError, Short};
-use db_pool_engine::pool::{Call, Command, Completion, Gauges, Pool, Ran, Source, TextInfo};
-use db_pool_engine::scheduler::{ConnId, CostLimits, ItemId, Kind, Limits, TextId};
+use db_pool_engine::pool::{Call, Command, Completion, Gauges, Pool, QueryInfo, Ran, Source};
+use db_pool_engine::scheduler::{ConnId, CostLimits, Kind, Limits, QueryId, RequestId};
 use db_pool_engine::sqlite::values::{Value, Values, put};
 use db_pool_engine::sqlite::{Config, Lock, Role, SqlitePlan, Synchronous};
 
@@ -138,29 +138,29 @@ impl Client {
         Client { pool, answers, texts: Vec::new(), refused: None, notices: Vec::new(), last: 0 }
     }
 
-    fn text(&mut self, kind: Kind, sql: &str) -> (TextId, Arc<Described>) {
+    fn text(&mut self, kind: Kind, sql: &str) -> (QueryId, Arc<Described>) {
         if let Some(known) = self.texts.iter().position(|text| &*text.sql == sql) {
-            return (TextId(known as u64), self.texts[known].clone());
+            return (QueryId(known as u64), self.texts[known].clone());
         }
-        let (id, text) = (TextId(self.texts.len() as u64), described(sql, kind));
+        let (id, text) = (QueryId(self.texts.len() as u64), described(sql, kind));
         self.texts.push(text.clone());
         let groupable = kind != Kind::Other;
         let dirties = sql.starts_with("PRAGMA") || sql.starts_with("CREATE TEMP");
         let info =
-            TextInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable: true, asks: false };
-        self.pool.call(Command::AddText(id, info));
+            QueryInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable: true, asks: false };
+        self.pool.call(Command::AddQuery(id, info));
         (id, text)
     }
 
-    pub fn submit_until(&mut self, kind: Kind, sql: &str, args: &[Value], deadline: Option<f64>) -> ItemId {
+    pub fn submit_until(&mut self, kind: Kind, sql: &str, args: &[Value], deadline: Option<f64>) -> RequestId {
         let (text, described) = self.text(kind, sql);
         self.last += 1;
-        let (item, params) = (ItemId(self.last), Some((described, encode(args))));
+        let (item, params) = (RequestId(self.last), Some((described, encode(args))));
         self.pool.call(Command::Submit { item, text, with_args: !args.is_empty(), params, deadline });
         item
     }
 
-    pub fn submit(&mut self, kind: Kind, sql: &str, args: &[Value]) -> ItemId {
+    pub fn submit(&mut self, kind: Kind, sql: &str, args: &[Value]) -> RequestId {
         self.submit_until(kind, sql, args, None)
     }
 
@@ -193,9 +193,9 @@ impl Client {
 
     pub fn acquire(&mut self) -> ConnId {
         self.last += 1;
-        self.pool.call(Command::Acquire(ItemId(self.last), None));
+        self.pool.call(Command::Acquire(RequestId(self.last), None));
         match self.next() {
-            Completion::Lent(who, conn, _) if who.0 == self.last => conn,
+            Completion::Lent(who, conn) if who.0 == self.last => conn,
             other => panic!("{other:?}"),
         }
     }
@@ -204,7 +204,7 @@ impl Client {
         let mut calls = Vec::new();
         for sql in texts {
             self.last += 1;
-            let (item, source) = (ItemId(self.last), Source::Plain((*sql).into()));
+            let (item, source) = (RequestId(self.last), Source::Plain((*sql).into()));
             let params = Some((described(sql, Kind::Other), Short::default()));
             calls.push(Call { item, source, with_args: false, params });
         }
