@@ -17,12 +17,13 @@ MODULE = ROOT / "rust" / "python" / "src"
 
 # A folder, or a file that differs from its folder: what it may name of the engine besides itself.
 ENGINE_LAYERS: dict[str, str] = {
-    "lib": "link pool postgres scheduler sqlite",
+    "lib": "declared link pool postgres scheduler sqlite",
+    "declared": "",
     "link": "",
-    "scheduler": "",
+    "scheduler": "declared",
     "postgres": "link",
     "sqlite": "link scheduler",
-    "pool": "link scheduler",
+    "pool": "declared link scheduler",
     "pool/backend": "link postgres sqlite",
     "pool/mobc_pool": "link postgres",
 }

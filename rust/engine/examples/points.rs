@@ -83,6 +83,6 @@ fn main() {
     println!(
         "{:.0} statements/s with {callers} callers; {:?}",
         answered as f64 / began.elapsed().as_secs_f64(),
-        pool.gauges()
+        pool.counters()
     );
 }

@@ -97,7 +97,7 @@ fn main() {
         }
         pool.flush();
     }
-    let gauges = pool.gauges();
+    let counters = pool.counters();
     let rate = answered as f64 / began.elapsed().as_secs_f64();
-    println!("{rate:.0}/s, {:.1} to a group", gauges.statements as f64 / gauges.groups as f64);
+    println!("{rate:.0}/s, {:.1} to a group", counters.statements as f64 / counters.groups as f64);
 }

@@ -63,12 +63,12 @@ fn values_come_back_as_they_went() {
 fn writes_that_arrive_together_share_a_commit_and_fail_alone() {
     let folder = Folder::new();
     let mut client = with_table(folder.config());
-    let before = client.gauges().groups;
+    let before = client.counters().groups;
     assert_eq!(all(&mut client, INSERT, 1..50), []);
-    assert!(client.gauges().groups - before < 10);
+    assert!(client.counters().groups - before < 10);
     assert_eq!(all(&mut client, INSERT, 45..60), [45, 46, 47, 48, 49].map(|one| (one, UNIQUE.to_owned())));
     assert_eq!(client.ask(Read, "SELECT count(*) FROM t WHERE id > 0", &[]), Ok(vec!["59".to_owned()]));
-    assert_eq!(client.gauges().broken_up, 0);
+    assert_eq!(client.counters().broken_up, 0);
     client.end();
 }
 
@@ -81,7 +81,7 @@ fn a_statement_that_rolls_back_takes_nobody_with_it() {
     let ids = (1..10).chain([101]).chain(10..20);
     assert_eq!(all(&mut client, brutal, ids), [(101, UNIQUE.to_owned())]);
     assert_eq!(client.ask(Read, "SELECT count(*) FROM t WHERE id > 0", &[]), Ok(vec!["23".to_owned()]));
-    assert!(client.gauges().broken_up >= 1);
+    assert!(client.counters().broken_up >= 1);
     client.end();
 }
 
@@ -92,9 +92,9 @@ fn where_foreign_keys_are_deferred_writes_go_alone() {
     let table = "CREATE TABLE child (id REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED, body)";
     client.ask(Other, table, &[]).unwrap();
     assert_eq!(all(&mut client, INSERT, 1..20), []);
-    let before = (client.gauges().groups, client.gauges().statements);
+    let before = (client.counters().groups, client.counters().statements);
     assert_eq!(all(&mut client, INSERT, 21..40), []);
-    let after = client.gauges();
+    let after = client.counters();
     assert_eq!(after.groups - before.0, after.statements - before.1);
     client.end();
 }
@@ -104,9 +104,9 @@ fn reads_that_arrive_together_share_a_trip() {
     let mut client = with_table(memory("reads"));
     let sql = "SELECT abs(?1), ?2";
     assert_eq!(all(&mut client, sql, 0..5), []);
-    let before = client.gauges().groups;
+    let before = client.counters().groups;
     assert_eq!(all(&mut client, sql, (0..40).chain([i64::MIN])), [(i64::MIN, "1".to_owned())]);
-    assert!(client.gauges().groups - before < 10);
+    assert!(client.counters().groups - before < 10);
     client.end();
 }
 
@@ -246,7 +246,7 @@ fn nobody_waits_behind_a_stranger() {
         let Completion::Done { item, .. } = client.next() else { panic!() };
         assert!(fast.contains(&item));
     }
-    assert!(client.gauges().broken_up >= 1);
+    assert!(client.counters().broken_up >= 1);
     client.pool.call(Command::Cancel(slow));
     client.end();
 }

@@ -28,48 +28,11 @@ fn flag(value: &Value) -> bool {
 
 /// Takes the limits by name, and refuses a name that Rust does not know: it would be a rule that was not ported.
 fn limits(entry: &Value) -> Limits {
-    let mut limits = Limits::default();
-    for (name, value) in entry.as_object().unwrap() {
-        match name.as_str() {
-            "min_size" => limits.min_size = count(value),
-            "max_size" => limits.max_size = count(value),
-            "max_waiting" => limits.max_waiting = count(value),
-            "acquire_timeout" => limits.acquire_timeout = number(value),
-            "idle_timeout" => limits.idle_timeout = number(value),
-            "group_max" => limits.group_max = count(value),
-            "group_time" => limits.group_time = number(value),
-            "piece_min" => limits.piece_min = count(value),
-            "stall" => limits.stall = number(value),
-            "lane_wait" => limits.lane_wait = number(value),
-            "write_lane_wait" => limits.write_lane_wait = number(value),
-            "read_lanes" => limits.read_lanes = count(value),
-            "max_write_lanes" => limits.max_write_lanes = count(value),
-            "breaks_stalls" => limits.breaks_stalls = flag(value),
-            "retry_reads" => limits.retry_reads = flag(value),
-            "suspect" => limits.suspect = number(value),
-            "cancel_grace" => limits.cancel_grace = number(value),
-            "cancel_pause" => limits.cancel_pause = number(value),
-            "backoff" => limits.backoff = number(value),
-            "backoff_max" => limits.backoff_max = number(value),
-            "cost" => limits.cost = cost_limits(value),
-            other => panic!("a limit that is not ported: {other}"),
-        }
-    }
-    limits
-}
-
-fn cost_limits(entry: &Value) -> CostLimits {
-    let mut limits = CostLimits::default();
-    for (name, value) in entry.as_object().unwrap() {
-        match name.as_str() {
-            "fast_time" => limits.fast_time = number(value),
-            "fast_bytes" => limits.fast_bytes = number(value),
-            "peak_time" => limits.peak_time = number(value),
-            "probes" => limits.probes = count(value) as u64,
-            "commit_time" => limits.commit_time = number(value),
-            "failure_hold" => limits.failure_hold = number(value),
-            other => panic!("a limit that is not ported: {other}"),
-        }
+    let (mut limits, entry) = (Limits::default(), entry.as_object().unwrap());
+    let cost = entry["cost"].as_object().unwrap();
+    for (name, value) in entry.iter().filter(|(name, _)| *name != "cost").chain(cost) {
+        let value = value.as_bool().map_or_else(|| number(value), |flag| f64::from(u8::from(flag)));
+        limits.set(name, value).unwrap();
     }
     limits
 }

@@ -350,7 +350,7 @@ impl Pool {
 
     /// What it has counted of statements on shared connections, and of connections.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let counters = convert::counters(py, &self.handle.pool.gauges())?;
+        let counters = convert::counters(py, &self.handle.pool.counters())?;
         counters.set_item("errors", self.inner().errors)?;
         Ok(counters)
     }

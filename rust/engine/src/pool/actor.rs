@@ -154,7 +154,6 @@ pub(super) struct Actor {
     reported: bool,
     /// Descriptions that the answer which is being taken in has shown to be out of date, and what is right for it.
     pub(super) changed: Vec<Changed>,
-    pub(super) counters: Gauges,
     connector: Connector,
     serving: JoinSet<()>,
     random: RandomState,
@@ -172,7 +171,6 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         batch: Vec::new(),
         reported: false,
         changed: Vec::new(),
-        counters: Gauges::default(),
         serving: JoinSet::new(),
         random: RandomState::new(),
         drawn: 0,
@@ -260,7 +258,7 @@ impl Actor {
     }
 
     fn open(&mut self, conn: ConnId) {
-        self.counters.connects += 1;
+        self.scheduler.counters.connects += 1;
         let mut member = Member::new();
         if self.options.asks_password {
             self.batch.push(Completion::NeedsPassword(conn));
@@ -362,19 +360,16 @@ impl Actor {
 
     pub(super) fn set_gauges(&mut self) {
         let mut gauges = Gauges {
-            size: self.scheduler.size(),
-            waiting: self.scheduler.waiting(),
+            size: self.scheduler.size() as u64,
+            waiting: self.scheduler.waiting() as u64,
             generation: self.scheduler.generation,
             healthy: self.scheduler.connect_failures == 0,
-            broken_up: self.scheduler.broken_up,
-            resent: self.scheduler.resent,
-            ran_alone: self.scheduler.ran_alone,
-            min_size: self.scheduler.limits.min_size,
-            max_size: self.scheduler.limits.max_size,
-            ..self.counters.clone()
+            min_size: self.scheduler.limits.min_size as u64,
+            max_size: self.scheduler.limits.max_size as u64,
+            ..Gauges::default()
         };
         for (_, state, running) in self.scheduler.states() {
-            gauges.in_flight += running;
+            gauges.in_flight += running as u64;
             match state {
                 State::Idle => gauges.idle += 1,
                 State::Opening => gauges.opening += 1,
@@ -384,6 +379,7 @@ impl Actor {
                 State::Closing => {}
             }
         }
-        *self.shared.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = gauges;
+        let figures = (gauges, self.scheduler.counters.clone());
+        *self.shared.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = figures;
     }
 }

@@ -60,14 +60,14 @@ impl Actor {
     }
 
     pub(super) fn not_opened(&mut self, conn: ConnId, permanent: bool, now: f64) -> Vec<Action<Payload>> {
-        self.counters.connect_failures += 1;
+        self.scheduler.counters.connect_failures += 1;
         self.members.remove(&conn);
         let jitter = self.draw();
         self.scheduler.open_failed(conn, now, permanent, jitter)
     }
 
     pub(super) fn lost(&mut self, conn: ConnId, mut lost: Lost, retire: bool, now: f64) -> Vec<Action<Payload>> {
-        self.counters.lost += 1;
+        self.scheduler.counters.lost += 1;
         let member = self.members.remove(&conn).expect("bug: a connection that is not there");
         lost.sent |= member.at > 0 && !member.group.is_empty(); // a part of the group is done
         let jitter = self.draw();
@@ -266,8 +266,8 @@ impl Actor {
 
     fn measure(&mut self, group: &[RequestId], seconds: f64, now: f64) {
         let count = group.len() as u64;
-        self.counters.groups += 1;
-        self.counters.statements += count;
+        self.scheduler.counters.groups += 1;
+        self.scheduler.counters.statements += count;
         let mut measures = self.shared.measures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         measures.group_size.record(count as f64, 1);
         measures.run.record(seconds, count);

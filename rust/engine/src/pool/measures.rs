@@ -1,6 +1,6 @@
 //! What a pool measures of itself, as `db_pool_rs/metrics/histogram.py` does: same buckets, same rate.
 
-use crate::scheduler::REASONS;
+use crate::declared::counters;
 
 const LOWEST: f64 = 1e-6;
 const HIGHEST: f64 = 3600.0;
@@ -81,30 +81,35 @@ pub struct Measures {
     pub rate: Rate,
 }
 
-/// How the pool stood when it last decided something.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[allow(missing_docs)] // the names are those of PoolStats in Python
-pub struct Gauges {
-    pub size: usize,
-    pub idle: usize,
-    pub opening: usize,
-    pub lanes: usize,
-    pub alone: usize,
-    pub sessions: usize,
-    pub waiting: usize,
-    pub in_flight: usize,
-    pub min_size: usize,
-    pub max_size: usize,
-    pub generation: u64,
-    pub healthy: bool,
-    pub broken_up: u64,
-    pub resent: u64,
-    pub ran_alone: [u64; REASONS],
-    pub statements: u64,
-    pub groups: u64,
-    pub connects: u64,
-    pub connect_failures: u64,
-    pub lost: u64,
+counters! {
+    /// How the pool stood when it last decided something; the names are those of PoolGauges in Python.
+    struct Gauges {
+        /// Connections, opening and closing ones included.
+        size,
+        /// Those with nothing to do.
+        idle,
+        /// Those that are being opened.
+        opening,
+        /// Those that run groups.
+        lanes,
+        /// Those that run one statement.
+        alone,
+        /// Those that a caller holds.
+        sessions,
+        /// Requests that wait.
+        waiting,
+        /// Statements that were sent and are not answered.
+        in_flight,
+        /// The bounds of `size`.
+        min_size,
+        /// See `min_size`.
+        max_size,
+        /// How often all connections were to be replaced.
+        generation,
+    } beside {
+        /// The last connect succeeded.
+        healthy: bool,
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub use protocol::{Call, Command, Completion, Experience, Options, Params, Query
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-use crate::scheduler::Limits;
+use crate::scheduler::{Counters, Limits};
 
 /// What the handle and the actor share.
 struct Shared {
@@ -39,7 +39,7 @@ struct Shared {
     wake: Notify,
     /// How many groups' callers have had their turn.
     heard: AtomicU64,
-    gauges: Mutex<Gauges>,
+    figures: Mutex<(Gauges, Counters)>,
     measures: Mutex<Measures>,
     epoch: std::time::Instant,
 }
@@ -58,11 +58,12 @@ impl Pool {
         options: Options,
         sink: Arc<dyn Sink>,
     ) -> Pool {
-        let opening = limits.min_size;
-        let gauges = Mutex::new(Gauges { size: opening, opening, healthy: true, ..Gauges::default() });
+        let opening = limits.min_size as u64;
+        let gauges = Gauges { size: opening, opening, healthy: true, ..Gauges::default() };
+        let figures = Mutex::new((gauges, Counters::default()));
         let (inbox, wake, heard) = (Mutex::default(), Notify::new(), AtomicU64::new(0));
         let (measures, epoch) = (Mutex::default(), std::time::Instant::now());
-        let shared = Arc::new(Shared { inbox, wake, heard, gauges, measures, epoch });
+        let shared = Arc::new(Shared { inbox, wake, heard, figures, measures, epoch });
         let serving = runtime.spawn(actor::run(shared.clone(), backend.into(), limits, options, sink.clone()));
         runtime.spawn(async move {
             if serving.await.is_err_and(|error| error.is_panic()) {
@@ -99,7 +100,16 @@ impl Pool {
 
     /// How the pool stands.
     pub fn gauges(&self) -> Gauges {
-        self.shared.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.figures().0
+    }
+
+    /// What it has counted until then.
+    pub fn counters(&self) -> Counters {
+        self.figures().1
+    }
+
+    fn figures(&self) -> (Gauges, Counters) {
+        self.shared.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// What was measured of statements on shared connections.

@@ -5,6 +5,8 @@
 //! take longer than a group may. Everything else, and everything unknown, is slow: a wrong "slow" costs one connection
 //! for one round trip, a wrong "fast" makes strangers wait.
 
+use crate::declared::limits;
+
 /// How quickly the expected service time follows a lower sample: a busy program makes answers *look* late, so it falls
 /// faster than it rises.
 const FALL: f64 = 0.3;
@@ -27,34 +29,22 @@ pub enum Kind {
 /// How many reasons there are why a statement runs alone. The last is its cost, which is learned here.
 pub const REASONS: usize = 5;
 
-/// What counts as fast; times in seconds, sizes in bytes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CostLimits {
-    /// The expected service time of a fast text.
-    pub fast_time: f64,
-    /// Its expected result.
-    pub fast_bytes: f64,
-    /// Its recent maximum.
-    pub peak_time: f64,
-    /// How often it must have been answered.
-    pub probes: u64,
-    /// A WRITE alone takes as long as its commit, whose fsync a group shares: this much of a WRITE's time does not count.
-    /// (One that is slow by itself is found out in a group: see [`Query::stalled`].)
-    pub commit_time: f64,
-    /// A text that failed is not grouped for this long.
-    pub failure_hold: f64,
-}
-
-impl Default for CostLimits {
-    fn default() -> Self {
-        CostLimits {
-            fast_time: 0.002,
-            fast_bytes: 262_144.0,
-            peak_time: 0.050,
-            probes: 3,
-            commit_time: 0.020,
-            failure_hold: 1.0,
-        }
+limits! {
+    /// What counts as fast; times in seconds, sizes in bytes.
+    struct CostLimits {
+        /// The expected service time of a fast text.
+        fast_time: f64 = 0.002,
+        /// Its expected result.
+        fast_bytes: f64 = 262_144.0,
+        /// Its recent maximum.
+        peak_time: f64 = 0.050,
+        /// How often it must have been answered.
+        probes: u64 = 3,
+        /// A WRITE alone takes as long as its commit, whose fsync a group shares: this much of a WRITE's time does not count.
+        /// (One that is slow by itself is found out in a group: see [`Query::stalled`].)
+        commit_time: f64 = 0.020,
+        /// A text that failed is not grouped for this long.
+        failure_hold: f64 = 1.0,
     }
 }
 

@@ -121,7 +121,7 @@ impl<P, Q> Scheduler<P, Q> {
     ///
     /// If it was broken up since it stalled, its queries count as failed: they are not grouped for a while.
     pub(super) fn send_alone(&mut self, group: &[RequestId], now: f64, stalled: bool) {
-        self.broken_up += 1;
+        self.counters.broken_up += 1;
         let mut queries: Vec<QueryId> = Vec::new();
         for id in group.iter().filter(|_| stalled) {
             let query = self.requests.query_id(*id);
@@ -139,7 +139,7 @@ impl<P, Q> Scheduler<P, Q> {
                 again.push(*id);
             }
         }
-        self.resent += again.len() as u64;
+        self.counters.resent += again.len() as u64;
         for query in queries {
             let limits = &self.limits.cost;
             if self.requests.find_query(query).is_some_and(|known| known.stalled(now, limits)) {

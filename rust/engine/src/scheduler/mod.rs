@@ -19,6 +19,7 @@ mod write_lanes;
 
 pub use cost::{CostLimits, Kind, Query, REASONS, Verdict};
 pub use model::{
-    Action, ConnId, Limits, NEVER, QueryId, Reason, RequestId, RequestState, Requests, State, StatementRequest,
+    Action, ConnId, Counters, Limits, NEVER, QueryId, Reason, RequestId, RequestState, State, StatementRequest,
 };
+pub use queues::Requests;
 pub use scheduler::Scheduler;

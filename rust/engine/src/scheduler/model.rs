@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::cost::{CostLimits, Kind, Query};
+use super::cost::{CostLimits, Kind, REASONS};
 use super::queues::Queue;
+use crate::declared::{counters, limits};
 
 /// A time that does not come.
 pub const NEVER: f64 = f64::INFINITY;
@@ -209,217 +210,75 @@ impl Hasher for Sequential {
 /// A map whose keys are numbers given in sequence.
 pub type ById<K, V> = HashMap<K, V, BuildHasherDefault<Sequential>>;
 
-/// Requests that wait or run, and the queries of statements: one table of each for scheduler and pool. The pool's part of
-/// a request is its payload, of a query its info.
-pub struct Requests<P, Q> {
-    requests: ById<RequestId, Request<P>>,
-    queries: ById<QueryId, Query<Q>>,
-}
-
-impl<P, Q> Default for Requests<P, Q> {
-    fn default() -> Self {
-        Requests { requests: ById::default(), queries: ById::default() }
+limits! {
+    /// The numbers in the rules; times in seconds. The defaults are Python's.
+    struct Limits {
+        /// Connections that are kept open.
+        min_size: usize = 1,
+        /// The most connections that the server ever sees.
+        max_size: usize = 10,
+        /// The most callers that may wait.
+        max_waiting: usize = 100_000,
+        /// How long a call without a deadline waits for its turn.
+        acquire_timeout: f64 = 30.0,
+        /// How long a connection above `min_size` may idle.
+        idle_timeout: f64 = 600.0,
+        /// The most statements in one group.
+        group_max: usize = 64,
+        /// The most time that a group is expected to take.
+        group_time: f64 = 0.002,
+        /// A queue is divided over the free lanes in pieces of at least this many statements.
+        piece_min: usize = 8,
+        /// A group that runs longer is broken up.
+        stall: f64 = 0.050,
+        /// How long the head of the READs may be expected to wait before one more lane is taken.
+        lane_wait: f64 = 0.001,
+        /// The same for WRITEs.
+        write_lane_wait: f64 = 0.005,
+        /// Lanes for READs from the start.
+        read_lanes: usize = 2,
+        /// The most lanes for WRITEs.
+        max_write_lanes: usize = 10,
+        /// Whether a group that stalls is broken up.
+        breaks_stalls: bool = true,
+        /// Whether READs whose connection was lost are sent again.
+        retry_reads: bool = false,
+        /// How long the server may take to react to a CancelRequest before idle connections are replaced too.
+        suspect: f64 = 0.25,
+        /// How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing can
+        /// be cancelled from outside (`breaks_stalls` is false) it is asked, but never given up.
+        cancel_grace: f64 = 1.5,
+        /// Pause before a CancelRequest is repeated, doubled each time: the server ignores one that comes too early.
+        cancel_pause: f64 = 0.05,
+        /// Pause after the first failed connect.
+        backoff: f64 = 0.05,
+        /// The pause is doubled up to this value.
+        backoff_max: f64 = 0.35,
+    } with {
+        /// What counts as fast.
+        cost: CostLimits
     }
 }
 
-impl<P, Q> Requests<P, Q> {
-    /// The caller came to know a query.
-    pub fn add_query(&mut self, id: QueryId, query: Query<Q>) {
-        self.queries.insert(id, query);
-    }
-
-    /// The caller does not know the query any more: it goes with its last statement.
-    pub fn forget_query(&mut self, id: QueryId) {
-        let query = self.query_mut(id);
-        query.forgotten = true;
-        if query.users == 0 {
-            self.queries.remove(&id);
-        }
-    }
-
-    /// How many requests and queries there are.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.requests.len(), self.queries.len())
-    }
-
-    /// A new request.
-    pub fn add(&mut self, id: RequestId, statement: Option<StatementRequest<P>>, ticket: u64, now: f64) {
-        if let Some(query) = statement.as_ref().and_then(|statement| statement.query) {
-            self.query_mut(query).users += 1;
-        }
-        let (state, queue, conn) = (RequestState::Queued, Queue::Sessions, ConnId(0));
-        let request = Request { statement, ticket, enqueued: now, state, queue, alone: false, conn };
-        let before = self.requests.insert(id, request);
-        assert!(before.is_none(), "bug: {id:?} was used before");
-    }
-
-    /// Nothing refers to the request any more; the payload of a statement.
-    pub fn remove(&mut self, id: RequestId) -> Option<P> {
-        let request = self.requests.remove(&id).expect("bug: a request was answered twice");
-        let StatementRequest { query, payload } = request.statement?;
-        if let Some(query_id) = query {
-            let query = self.query_mut(query_id);
-            query.users -= 1;
-            if query.users == 0 && query.forgotten {
-                self.queries.remove(&query_id);
-            }
-        }
-        Some(payload)
-    }
-
-    /// The request, unless it was answered.
-    pub fn find(&self, id: RequestId) -> Option<&Request<P>> {
-        self.requests.get(&id)
-    }
-
-    /// A request that is there.
-    pub fn get(&self, id: RequestId) -> &Request<P> {
-        &self.requests[&id]
-    }
-
-    /// A request that is there.
-    pub fn get_mut(&mut self, id: RequestId) -> &mut Request<P> {
-        self.requests.get_mut(&id).expect("bug: a request that is not there")
-    }
-
-    /// A statement is run on a connection that its caller holds: it is kept here until it is removed, and not decided upon.
-    pub fn hold(&mut self, id: RequestId, statement: StatementRequest<P>, now: f64) {
-        self.add(id, Some(statement), 0, now);
-        self.get_mut(id).state = RequestState::Held;
-    }
-
-    /// A statement that is there.
-    pub fn statement(&self, id: RequestId) -> &StatementRequest<P> {
-        self.get(id).statement.as_ref().expect("bug: an acquire is no statement")
-    }
-
-    /// The payload of a statement, unless it was answered.
-    pub fn find_payload(&mut self, id: RequestId) -> Option<&mut P> {
-        Some(&mut self.requests.get_mut(&id)?.statement.as_mut()?.payload)
-    }
-
-    /// The payload of a statement that is there, and its query, if it has one.
-    pub fn payload_and_query(&mut self, id: RequestId) -> (&mut P, Option<&Query<Q>>) {
-        let request = self.requests.get_mut(&id).expect("bug: a request that is not there");
-        let statement = request.statement.as_mut().expect("bug: an acquire is no statement");
-        (&mut statement.payload, statement.query.map(|query| &self.queries[&query]))
-    }
-
-    /// The query of a statement.
-    pub fn query_of(&self, id: RequestId) -> &Query<Q> {
-        &self.queries[&self.query_id(id)]
-    }
-
-    /// Whether a statement may share a connection with others at `now`.
-    pub fn may_share(&self, id: RequestId, now: f64) -> bool {
-        let request = self.get(id);
-        let query = self.query_of(id);
-        query.fast && !request.alone && now >= query.held_until
-    }
-
-    /// The number of a statement's query.
-    pub fn query_id(&self, id: RequestId) -> QueryId {
-        self.statement(id).query.expect("bug: a statement without a query")
-    }
-
-    /// A query that is there.
-    pub fn query(&self, id: QueryId) -> &Query<Q> {
-        &self.queries[&id]
-    }
-
-    /// A query, unless it went with its last statement.
-    pub fn find_query(&mut self, id: QueryId) -> Option<&mut Query<Q>> {
-        self.queries.get_mut(&id)
-    }
-
-    /// A query that is there.
-    pub fn query_mut(&mut self, id: QueryId) -> &mut Query<Q> {
-        self.queries.get_mut(&id).expect("bug: a query that is not there")
-    }
-
-    /// All queries.
-    pub fn queries_mut(&mut self) -> impl Iterator<Item = &mut Query<Q>> {
-        self.queries.values_mut()
-    }
-
-    /// See [`Query::observe`].
-    pub fn observe(&mut self, query: QueryId, count: u64, seconds: f64, size: f64, limits: &CostLimits) -> bool {
-        self.query_mut(query).observe(count, seconds, size, limits)
-    }
-}
-
-/// The numbers in the rules; times in seconds. The defaults are Python's.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// Connections that are kept open.
-    pub min_size: usize,
-    /// The most connections that the server ever sees.
-    pub max_size: usize,
-    /// The most callers that may wait.
-    pub max_waiting: usize,
-    /// How long a call without a deadline waits for its turn.
-    pub acquire_timeout: f64,
-    /// How long a connection above `min_size` may idle.
-    pub idle_timeout: f64,
-    /// The most statements in one group.
-    pub group_max: usize,
-    /// The most time that a group is expected to take.
-    pub group_time: f64,
-    /// A queue is divided over the free lanes in pieces of at least this many statements.
-    pub piece_min: usize,
-    /// A group that runs longer is broken up.
-    pub stall: f64,
-    /// How long the head of the READs may be expected to wait before one more lane is taken.
-    pub lane_wait: f64,
-    /// The same for WRITEs.
-    pub write_lane_wait: f64,
-    /// Lanes for READs from the start.
-    pub read_lanes: usize,
-    /// The most lanes for WRITEs.
-    pub max_write_lanes: usize,
-    /// Whether a group that stalls is broken up.
-    pub breaks_stalls: bool,
-    /// Whether READs whose connection was lost are sent again.
-    pub retry_reads: bool,
-    /// How long the server may take to react to a CancelRequest before idle connections are replaced too.
-    pub suspect: f64,
-    /// How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing can
-    /// be cancelled from outside (`breaks_stalls` is false) it is asked, but never given up.
-    pub cancel_grace: f64,
-    /// Pause before a CancelRequest is repeated, doubled each time: the server ignores one that comes too early.
-    pub cancel_pause: f64,
-    /// Pause after the first failed connect.
-    pub backoff: f64,
-    /// The pause is doubled up to this value.
-    pub backoff_max: f64,
-    /// What counts as fast.
-    pub cost: CostLimits,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            min_size: 1,
-            max_size: 10,
-            max_waiting: 100_000,
-            acquire_timeout: 30.0,
-            idle_timeout: 600.0,
-            group_max: 64,
-            group_time: 0.002,
-            piece_min: 8,
-            stall: 0.050,
-            lane_wait: 0.001,
-            write_lane_wait: 0.005,
-            read_lanes: 2,
-            max_write_lanes: 10,
-            breaks_stalls: true,
-            retry_reads: false,
-            suspect: 0.25,
-            cancel_grace: 1.5,
-            cancel_pause: 0.05,
-            backoff: 0.05,
-            backoff_max: 0.35,
-            cost: CostLimits::default(),
-        }
+counters! {
+    /// What a pool has counted; the names are those of PoolStats in Python.
+    struct Counters {
+        /// Statements that were answered on shared connections.
+        statements,
+        /// Groups of them.
+        groups,
+        /// Groups that were rolled back and sent again, statement by statement.
+        broken_up,
+        /// The statements of those groups.
+        resent,
+        /// Attempts to open a connection.
+        connects,
+        /// Those that came to nothing.
+        connect_failures,
+        /// Connections that were lost.
+        lost,
+    } beside {
+        /// Statements that ran alone, by the reason.
+        alone: [u64; REASONS],
     }
 }

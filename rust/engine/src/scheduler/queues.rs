@@ -1,4 +1,4 @@
-//! Requests that wait: four queues with one order.
+//! Requests that wait: the table of all requests, and four queues with one order.
 //!
 //! Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is taken
 //! from the head of one queue; everything that needs a connection to itself in `Alone`; `acquire` in `Sessions`. A
@@ -9,8 +9,147 @@
 
 use std::collections::VecDeque;
 
-use super::cost::Kind;
-use super::model::{QueryId, RequestId, RequestState, Requests, StatementRequest};
+use super::cost::{CostLimits, Kind, Query};
+use super::model::{ById, ConnId, QueryId, Request, RequestId, RequestState, StatementRequest};
+
+/// Requests that wait or run, and the queries of statements: one table of each for scheduler and pool. The pool's part of
+/// a request is its payload, of a query its info.
+pub struct Requests<P, Q> {
+    requests: ById<RequestId, Request<P>>,
+    queries: ById<QueryId, Query<Q>>,
+}
+
+impl<P, Q> Default for Requests<P, Q> {
+    fn default() -> Self {
+        Requests { requests: ById::default(), queries: ById::default() }
+    }
+}
+
+impl<P, Q> Requests<P, Q> {
+    /// The caller came to know a query.
+    pub fn add_query(&mut self, id: QueryId, query: Query<Q>) {
+        self.queries.insert(id, query);
+    }
+
+    /// The caller does not know the query any more: it goes with its last statement.
+    pub fn forget_query(&mut self, id: QueryId) {
+        let query = self.query_mut(id);
+        query.forgotten = true;
+        if query.users == 0 {
+            self.queries.remove(&id);
+        }
+    }
+
+    /// How many requests and queries there are.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.requests.len(), self.queries.len())
+    }
+
+    /// A new request.
+    pub fn add(&mut self, id: RequestId, statement: Option<StatementRequest<P>>, ticket: u64, now: f64) {
+        if let Some(query) = statement.as_ref().and_then(|statement| statement.query) {
+            self.query_mut(query).users += 1;
+        }
+        let (state, queue, conn) = (RequestState::Queued, Queue::Sessions, ConnId(0));
+        let request = Request { statement, ticket, enqueued: now, state, queue, alone: false, conn };
+        let before = self.requests.insert(id, request);
+        assert!(before.is_none(), "bug: {id:?} was used before");
+    }
+
+    /// Nothing refers to the request any more; the payload of a statement.
+    pub fn remove(&mut self, id: RequestId) -> Option<P> {
+        let request = self.requests.remove(&id).expect("bug: a request was answered twice");
+        let StatementRequest { query, payload } = request.statement?;
+        if let Some(query_id) = query {
+            let query = self.query_mut(query_id);
+            query.users -= 1;
+            if query.users == 0 && query.forgotten {
+                self.queries.remove(&query_id);
+            }
+        }
+        Some(payload)
+    }
+
+    /// The request, unless it was answered.
+    pub fn find(&self, id: RequestId) -> Option<&Request<P>> {
+        self.requests.get(&id)
+    }
+
+    /// A request that is there.
+    pub fn get(&self, id: RequestId) -> &Request<P> {
+        &self.requests[&id]
+    }
+
+    /// A request that is there.
+    pub fn get_mut(&mut self, id: RequestId) -> &mut Request<P> {
+        self.requests.get_mut(&id).expect("bug: a request that is not there")
+    }
+
+    /// A statement is run on a connection that its caller holds: it is kept here until it is removed, and not decided upon.
+    pub fn hold(&mut self, id: RequestId, statement: StatementRequest<P>, now: f64) {
+        self.add(id, Some(statement), 0, now);
+        self.get_mut(id).state = RequestState::Held;
+    }
+
+    /// A statement that is there.
+    pub fn statement(&self, id: RequestId) -> &StatementRequest<P> {
+        self.get(id).statement.as_ref().expect("bug: an acquire is no statement")
+    }
+
+    /// The payload of a statement, unless it was answered.
+    pub fn find_payload(&mut self, id: RequestId) -> Option<&mut P> {
+        Some(&mut self.requests.get_mut(&id)?.statement.as_mut()?.payload)
+    }
+
+    /// The payload of a statement that is there, and its query, if it has one.
+    pub fn payload_and_query(&mut self, id: RequestId) -> (&mut P, Option<&Query<Q>>) {
+        let request = self.requests.get_mut(&id).expect("bug: a request that is not there");
+        let statement = request.statement.as_mut().expect("bug: an acquire is no statement");
+        (&mut statement.payload, statement.query.map(|query| &self.queries[&query]))
+    }
+
+    /// The query of a statement.
+    pub fn query_of(&self, id: RequestId) -> &Query<Q> {
+        &self.queries[&self.query_id(id)]
+    }
+
+    /// Whether a statement may share a connection with others at `now`.
+    pub fn may_share(&self, id: RequestId, now: f64) -> bool {
+        let request = self.get(id);
+        let query = self.query_of(id);
+        query.fast && !request.alone && now >= query.held_until
+    }
+
+    /// The number of a statement's query.
+    pub fn query_id(&self, id: RequestId) -> QueryId {
+        self.statement(id).query.expect("bug: a statement without a query")
+    }
+
+    /// A query that is there.
+    pub fn query(&self, id: QueryId) -> &Query<Q> {
+        &self.queries[&id]
+    }
+
+    /// A query, unless it went with its last statement.
+    pub fn find_query(&mut self, id: QueryId) -> Option<&mut Query<Q>> {
+        self.queries.get_mut(&id)
+    }
+
+    /// A query that is there.
+    pub fn query_mut(&mut self, id: QueryId) -> &mut Query<Q> {
+        self.queries.get_mut(&id).expect("bug: a query that is not there")
+    }
+
+    /// All queries.
+    pub fn queries_mut(&mut self) -> impl Iterator<Item = &mut Query<Q>> {
+        self.queries.values_mut()
+    }
+
+    /// See [`Query::observe`].
+    pub fn observe(&mut self, query: QueryId, count: u64, seconds: f64, size: f64, limits: &CostLimits) -> bool {
+        self.query_mut(query).observe(count, seconds, size, limits)
+    }
+}
 
 /// The queues, by what is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

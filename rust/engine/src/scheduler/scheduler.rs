@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::cost::{Kind, REASONS, Verdict};
 use super::model::{
-    Action, Conn, ConnId, Limits, NEVER, QueryId, Reason, RequestId, RequestState, Requests, State, StatementRequest,
+    Action, Conn, ConnId, Counters, Limits, NEVER, QueryId, Reason, RequestId, RequestState, State, StatementRequest,
 };
-use super::queues::{Queue, Queues};
+use super::queues::{Queue, Queues, Requests};
 use super::timeouts::{Timeouts, Timer};
 use super::write_lanes::WriteLanes;
 
@@ -24,12 +24,8 @@ pub struct Scheduler<P, Q> {
     pub shutting_down: bool,
     /// Failed connects since the last that succeeded.
     pub connect_failures: u32,
-    /// Groups that were rolled back and sent again, statement by statement.
-    pub broken_up: u64,
-    /// The statements of those groups.
-    pub resent: u64,
-    /// Statements that ran alone, by the reason.
-    pub ran_alone: [u64; REASONS],
+    /// What was counted, here and by the pool.
+    pub counters: Counters,
     /// Requests that wait or run, and queries: the pool finds its payloads and infos here.
     pub requests: Requests<P, Q>,
     pub(super) queues: Queues,
@@ -68,9 +64,7 @@ impl<P, Q> Scheduler<P, Q> {
             generation: 0,
             shutting_down: false,
             connect_failures: 0,
-            broken_up: 0,
-            resent: 0,
-            ran_alone: [0; REASONS],
+            counters: Counters::default(),
             requests: Requests::default(),
             queues,
             conns: BTreeMap::new(),
@@ -335,7 +329,7 @@ impl<P, Q> Scheduler<P, Q> {
         if queue == Queue::Alone {
             let query = self.requests.query_of(head);
             let (dirties, why) = (query.dirties, if query.groupable { REASONS - 1 } else { query.why });
-            self.ran_alone[why] += 1;
+            self.counters.alone[why] += 1;
             let known = self.conn(conn);
             (known.state, known.unclean) = (State::Alone, dirties);
             self.send(conn, vec![head], now);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use db_pool_engine::link::{ConnectError, Described, Rows, ServerError, Short};
 use db_pool_engine::pool::{Call, Command, Completion, Gauges, Pool, QueryInfo, Ran, Source};
-use db_pool_engine::scheduler::{ConnId, CostLimits, Kind, Limits, QueryId, RequestId};
+use db_pool_engine::scheduler::{ConnId, CostLimits, Counters, Kind, Limits, QueryId, RequestId};
 use db_pool_engine::sqlite::values::{Value, Values, put};
 use db_pool_engine::sqlite::{Config, Lock, Role, SqlitePlan, Synchronous};
 
@@ -222,6 +222,10 @@ impl Client {
 
     pub fn gauges(&self) -> Gauges {
         self.pool.gauges()
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.pool.counters()
     }
 
     pub fn end(mut self) {
