@@ -52,8 +52,8 @@ fn main() {
         asked += 1;
         let params = described.as_ref().map(|text| params(text, asked));
         pool.call(Command::Submit {
-            item: RequestId(asked),
-            text: QueryId(0),
+            request: RequestId(asked),
+            query: QueryId(0),
             with_args: true,
             params,
             deadline: None,
@@ -69,12 +69,12 @@ fn main() {
                     answered += 1;
                     ask(&described);
                 }
-                Completion::NeedsParams(item, text) => {
-                    pool.call(Command::Provide(item, Some(params(&text, item.0))));
+                Completion::NeedsParams(request, text) => {
+                    pool.call(Command::Provide(request, Some(params(&text, request.0))));
                     described = Some(text);
                 }
                 Completion::Opened(_) => {}
-                Completion::Delivered(groups) => pool.heard(groups),
+                Completion::Delivered(groups) => pool.acknowledge(groups),
                 other => panic!("{other:?}"),
             }
         }

@@ -73,8 +73,8 @@ fn main() {
         put(&mut params, Value::Integer((asked.wrapping_mul(7919) % 10_000) as i64));
         let params = Some((described.clone(), Short::take(&mut params)));
         pool.call(Command::Submit {
-            item: RequestId(asked),
-            text: QueryId(0),
+            request: RequestId(asked),
+            query: QueryId(0),
             with_args: true,
             params,
             deadline: None,
@@ -91,7 +91,7 @@ fn main() {
                     ask();
                 }
                 Completion::Opened(_) => {}
-                Completion::Delivered(groups) => pool.heard(groups),
+                Completion::Delivered(groups) => pool.acknowledge(groups),
                 other => panic!("{other:?}"),
             }
         }

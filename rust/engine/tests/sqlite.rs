@@ -39,8 +39,8 @@ fn all(client: &mut Client, sql: &str, numbers: impl Iterator<Item = i64>) -> Ve
     for _ in 0..asked.len() {
         match client.next() {
             Completion::Done { .. } => {}
-            Completion::Failed(item, error) => {
-                let (_, number) = asked.iter().find(|(asker, _)| *asker == item).unwrap();
+            Completion::Failed(request, error) => {
+                let (_, number) = asked.iter().find(|(asker, _)| *asker == request).unwrap();
                 failed.push((*number, code(&error).to_owned()));
             }
             other => panic!("{other:?}"),
@@ -185,11 +185,11 @@ fn writers_wait_for_their_turn_and_may_give_up() {
         let soon = client.pool.now() + 0.05;
         let late = client.submit_until(Write, INSERT, &[Integer(2), Null], Some(soon));
         let kept = client.submit(Write, INSERT, &[Integer(3), Null]);
-        let Completion::Refused { item, reason: Reason::Timeout, .. } = client.next() else { panic!() };
-        assert_eq!(item, late);
+        let Completion::Refused { request, reason: Reason::Timeout, .. } = client.next() else { panic!() };
+        assert_eq!(request, late);
         assert!(client.run(conn, &["COMMIT"]).ok);
-        let Completion::Done { item, .. } = client.next() else { panic!() };
-        assert_eq!(item, kept);
+        let Completion::Done { request, .. } = client.next() else { panic!() };
+        assert_eq!(request, kept);
         client.pool.call(Command::Release(conn, true));
         let ids = client.ask(Read, "SELECT id FROM t WHERE id > 0", &[]);
         assert_eq!(ids, Ok(vec!["1".to_owned(), "3".to_owned()]));
@@ -243,8 +243,8 @@ fn nobody_waits_behind_a_stranger() {
     let slow = client.submit(Read, sql, &[Integer(1 << 60), Null]);
     let fast: Vec<RequestId> = (0..10).map(|_| client.submit(Read, sql, &[Integer(3), Null])).collect();
     for _ in &fast {
-        let Completion::Done { item, .. } = client.next() else { panic!() };
-        assert!(fast.contains(&item));
+        let Completion::Done { request, .. } = client.next() else { panic!() };
+        assert!(fast.contains(&request));
     }
     assert!(client.counters().broken_up >= 1);
     client.pool.call(Command::Cancel(slow));

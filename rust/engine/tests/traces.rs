@@ -57,7 +57,7 @@ fn play(scheduler: &mut Scheduler<RequestId, ()>, event: &Value) -> Vec<Action<R
     let deadline = || event["deadline"].as_f64();
     match event["event"].as_str().unwrap() {
         "start" => scheduler.start(now),
-        "turn" => scheduler.turn(now, count(&event["heard"]) as u64),
+        "turn" => scheduler.end_of_tick(now, count(&event["heard"]) as u64),
         "tick" => scheduler.tick(now),
         "expire" => scheduler.expire(now),
         "shut_down" => scheduler.shut_down(now),
@@ -140,7 +140,7 @@ fn replay(name: &str, content: &str) -> usize {
             scheduler.timeouts.next_timeout()
         );
     }
-    if scheduler.drained() {
+    if scheduler.is_drained() {
         assert_eq!(scheduler.kept().0, 0, "{name}: statements are kept after their answers");
     }
     events

@@ -1,4 +1,4 @@
-//! What a borrower asks: for a connection, and of the one that is lent to him.
+//! Acquiring a connection, and commands for one that is acquired.
 
 use std::sync::Arc;
 
@@ -10,19 +10,19 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
 use crate::pool::{Pending, Pool};
-use crate::text::{Params, Text};
+use crate::query::{Params, Query};
 
 /// A text that the pool knows, or SQL that is not remembered.
-fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Text>>)> {
-    Ok(match what.cast::<Text>() {
-        Ok(text) => (Source::Known(text.get().id), Some(text.clone().unbind())),
-        Err(_) => (Source::Plain(Arc::from(what.extract::<&str>()?)), None),
+fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Query>>)> {
+    Ok(match what.cast::<Query>() {
+        Ok(text) => (Source::Query(text.get().id), Some(text.clone().unbind())),
+        Err(_) => (Source::Sql(Arc::from(what.extract::<&str>()?)), None),
     })
 }
 
 impl Pool {
     /// A statement without arguments and rows.
-    fn expect_nothing(&self, py: Python<'_>, conn: u64, token: u64, text: Option<Py<Text>>) -> u64 {
+    fn expect_nothing(&self, py: Python<'_>, conn: u64, token: u64, text: Option<Py<Query>>) -> u64 {
         let (item, args) = (self.next(), PyTuple::empty(py).unbind());
         let mut inner = self.inner();
         inner.runs.insert(token, (conn, vec![item]));
@@ -33,7 +33,7 @@ impl Pool {
 
 #[pymethods]
 impl Pool {
-    /// Wait for a connection; the number under which it will be lent.
+    /// Wait for a connection; the number under which it will be acquired.
     fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
         let item = self.next();
         let deadline = self.handle.deadline(timeout);
@@ -41,12 +41,13 @@ impl Pool {
         Ok(item)
     }
 
-    /// Nobody waits for that connection any more.
+    /// The caller does not wait for that connection any more.
     fn cancel(&self, py: Python<'_>, item: u64) -> PyResult<()> {
         self.ask(py, Command::Cancel(RequestId(item)))
     }
 
-    /// Run statements on a lent connection: (text or SQL, arguments, encoded arguments or None, whether rows are wanted).
+    /// Run statements on an acquired connection: (text or SQL, arguments, encoded arguments or None, whether rows are
+    /// wanted).
     fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
         let (mut calls, mut waiting) = (Vec::with_capacity(statements.len()), Vec::with_capacity(statements.len()));
         for statement in statements {
@@ -63,25 +64,25 @@ impl Pool {
                 (None, Some(text)) if text.get().is_planned() => text.get().params(py, &args)?,
                 (params, _) => params.map(|params| params.get().0.clone()),
             };
-            calls.push(Call { item: RequestId(item), source, with_args, params });
+            calls.push(Call { request: RequestId(item), source, with_args, params });
             waiting.push((item, Pending { answer: None, text, args: args.unbind(), want_rows, error: None }));
         }
         let mut inner = self.inner();
         inner.pending.extend(waiting);
-        inner.runs.insert(token, (conn, calls.iter().map(|call| call.item.0).collect()));
+        inner.runs.insert(token, (conn, calls.iter().map(|call| call.request.0).collect()));
         drop(inner);
         self.ask(py, Command::Run(ConnId(conn), token, calls))
     }
 
-    /// Ask for the types of a text, or of SQL, on a lent connection.
+    /// Ask for the types of a text, or of SQL, on an acquired connection.
     fn describe(&self, conn: u64, token: u64, what: &Bound<'_, PyAny>) -> PyResult<()> {
         let (source, text) = source(what)?;
         let item = self.expect_nothing(what.py(), conn, token, text);
-        let call = Call { item: RequestId(item), source, with_args: false, params: None };
+        let call = Call { request: RequestId(item), source, with_args: false, params: None };
         self.ask(what.py(), Command::Describe(ConnId(conn), token, call))
     }
 
-    /// Run a COPY on a lent connection; the handler's `copy_turn` is asked for its data, or given them.
+    /// Run a COPY on an acquired connection; the handler's `copy_turn` is asked for its data, or given them.
     fn copy(&self, py: Python<'_>, conn: u64, token: u64, sql: &str) -> PyResult<()> {
         let item = self.expect_nothing(py, conn, token, None);
         self.ask(py, Command::Copy(ConnId(conn), token, RequestId(item), Arc::from(sql)))
@@ -97,10 +98,10 @@ impl Pool {
         self.ask(py, Command::Feed(ConnId(conn), feed))
     }
 
-    /// Ask the server to stop what runs on a lent connection; what has come of it is not read to its end.
+    /// Ask the server to stop what runs on an acquired connection; what has come of it is not read to its end.
     fn stop(&self, py: Python<'_>, conn: u64, token: u64) -> PyResult<()> {
-        if self.inner().unread.give_up(conn) {
-            self.mailbox.complete(vec![Completion::Stopped(token, true)]);
+        if self.inner().pending_results.give_up(conn) {
+            self.completions.complete(vec![Completion::Stopped(token, true)]);
             return Ok(());
         }
         self.ask(py, Command::Stop(ConnId(conn), token))

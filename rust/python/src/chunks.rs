@@ -1,8 +1,9 @@
-//! A long result is read in slices, with a turn of the event loop for others in between: its caller waits, nobody else
-//! does.
+//! A long result is read in slices, and between two slices the event loop serves other tasks: only its own caller
+//! waits.
 //!
-//! A slice ends by the clock, since values differ: some are long, some are read by Python. It may end inside a row, whose
-//! first values are kept. What is shorter than one never comes here twice. The garbage collector is spared the rows of long results, as in mode balanced (docs/adr/0006).
+//! A slice ends by the clock, since values differ: some are long, some are read by Python. It may end inside a row,
+//! whose first values are kept. What is shorter than one never comes here twice. The garbage collector is spared the
+//! rows of long results, as in mode balanced (docs/adr/0006).
 
 use std::time::{Duration, Instant};
 
@@ -61,8 +62,8 @@ impl Watch {
 pub struct Collector<'py>(Option<Bound<'py, PyModule>>);
 
 impl<'py> Collector<'py> {
-    /// Whether it is to be spared a result of so many rows. Whoever has switched it off finds it off; whoever has frozen
-    /// objects of his own wants them to stay frozen, so that it is left alone.
+    /// Whether it is to be spared a result of so many rows. A collector that the program has switched
+    /// off stays off; where the program has frozen objects, they must stay frozen, so that the collector is left alone.
     pub fn is_to_be_spared(py: Python<'_>, rows: usize) -> PyResult<bool> {
         if rows < MANY {
             return Ok(false);
@@ -81,8 +82,8 @@ impl<'py> Collector<'py> {
 }
 
 impl Drop for Collector<'_> {
-    /// It works again, and takes all there is for old: the frozen are a generation of their own, which is merged with the
-    /// oldest when they are thawed.
+    /// It works again, and takes all there is for old: the frozen are a generation of their own, which is merged with
+    /// the oldest when they are thawed.
     fn drop(&mut self) {
         let Some(gc) = &self.0 else { return };
         let py = gc.py();

@@ -14,23 +14,23 @@ use db_pool_engine::pool::{Completion, Sink};
 
 use crate::codec;
 
-/// How many are taken along in one turn of the loop at most: whoever has nothing to do with them must not wait for all.
+/// How many are delivered in one tick of the loop at most: other tasks must not wait for all.
 const SLICE: usize = 512;
 
-pub struct Mailbox {
+pub struct CompletionQueue {
     queue: Mutex<VecDeque<Completion>>,
     signalled: AtomicBool,
-    /// To read from and to write to; None when nobody listens any more.
+    /// To read from and to write to; None after `close`.
     ends: Mutex<Option<(UnixStream, UnixStream)>>,
 }
 
-impl Mailbox {
+impl CompletionQueue {
     pub fn new() -> std::io::Result<Self> {
         let (reading, writing) = UnixStream::pair()?;
         reading.set_nonblocking(true)?;
         writing.set_nonblocking(true)?;
         let (queue, signalled, ends) = (Mutex::default(), AtomicBool::new(false), Mutex::new(Some((reading, writing))));
-        Ok(Mailbox { queue, signalled, ends })
+        Ok(CompletionQueue { queue, signalled, ends })
     }
 
     fn with_ends<T>(&self, work: impl FnOnce(&UnixStream, &UnixStream) -> T) -> Option<T> {
@@ -43,7 +43,7 @@ impl Mailbox {
         self.with_ends(|reading, _| reading.as_raw_fd())
     }
 
-    /// Nobody listens any more.
+    /// Completions are not read any more.
     pub fn close(&self) {
         self.ends.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -80,7 +80,7 @@ impl Mailbox {
     }
 }
 
-impl Sink for Mailbox {
+impl Sink for CompletionQueue {
     fn formats(&self, text: &mut Described) {
         codec::formats(text);
     }

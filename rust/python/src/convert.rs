@@ -98,8 +98,8 @@ pub fn limits(dict: &Bound<'_, PyDict>) -> PyResult<Limits> {
 pub fn options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
     Ok(Options {
         lifetime: get(dict, "lifetime")?,
-        greets: get(dict, "greets")?,
-        cleans: get(dict, "cleans")?,
+        initializes: get(dict, "greets")?,
+        resets: get(dict, "cleans")?,
         asks_password: get(dict, "asks_password")?,
         slow: get(dict, "slow")?,
         patience: get(dict, "patience")?,

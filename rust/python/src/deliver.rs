@@ -1,4 +1,4 @@
-//! What a pool has decided, told on the event loop's thread: everything that has come, under one hold of the GIL.
+//! Completions, delivered on the event loop's thread: everything that has come, under one hold of the GIL.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::answer::Answer;
 use crate::codec::loaders;
 use crate::convert;
 use crate::pending_results::{self, Reading, Results, Run, Whose};
 use crate::pool::{Pending, Pool};
-use crate::values::{self, Shape};
+use crate::result_future::ResultFuture;
+use crate::values::{self, RowDecoder};
 
 /// Status objects that are kept: few tags differ.
 const MOST_TAGS: usize = 256;
@@ -30,65 +30,66 @@ enum Outcome {
     Rows(Reading),
 }
 
-pub fn drain(pool: &Bound<'_, Pool>) -> PyResult<()> {
+pub fn deliver_completions(pool: &Bound<'_, Pool>) -> PyResult<()> {
     let this = pool.get();
-    let planned = this.begin_turn();
-    let reading = this.inner().unread.can_go_on();
-    let mut batch = this.mailbox.take().into_iter();
+    let planned = this.begin_delivery();
+    let reading = this.inner().pending_results.can_go_on();
+    let mut batch = this.completions.take().into_iter();
     let mut told = Ok(());
     while let (Ok(()), Some(completion)) = (&told, batch.next()) {
-        told = tell(pool, completion);
+        told = emit(pool, completion);
     }
     if told.is_err() {
-        this.mailbox.put_back(batch.collect()); // SystemExit, KeyboardInterrupt: the others are told in the next turn
+        // SystemExit, KeyboardInterrupt: the others are delivered in the next tick.
+        this.completions.put_back(batch.collect());
     }
     if reading {
         told = told.and_then(|()| pending_results::read_on(pool));
-    } else if this.inner().unread.can_go_on() {
-        this.mailbox.signal(); // the next slice is the next turn's
+    } else if this.inner().pending_results.can_go_on() {
+        this.completions.signal(); // the next slice is the next tick's
     }
-    this.end_turn(planned);
+    this.end_of_tick(planned);
     told
 }
 
-fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
+fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
     let (py, this, handler) = (pool.py(), pool.get(), Handler(pool));
     match completion {
-        Completion::Done { item, .. }
+        Completion::Done { request: item, .. }
         | Completion::Failed(item, _)
         | Completion::Unfit(item)
         | Completion::Changed(item) => {
             let Some(pending) = take(pool, item) else { return Ok(()) };
             let (Some(answer), outcome) = outcome(pool, pending, completion)? else { return Ok(()) };
             match outcome {
-                Outcome::Value(value) => settle(pool, answer.bind(py), Ok(value)),
-                Outcome::Error(error) => settle(pool, answer.bind(py), Err(error)),
+                Outcome::Value(value) => set_result(pool, answer.bind(py), Ok(value)),
+                Outcome::Error(error) => set_result(pool, answer.bind(py), Err(error)),
                 Outcome::Rows(reading) => put_off(pool, [(reading, Whose::Caller(answer))]),
             }
         }
         Completion::Delivered(groups) => {
-            this.inner().heard = groups;
+            this.inner().acknowledged = groups;
             Ok(())
         }
         Completion::NeedsParams(item, described) => needs_params(pool, item, &described),
-        Completion::Refused { item, reason, sent, waited, running } => {
+        Completion::Refused { request: item, reason, sent, waited, running } => {
             let pending = take(pool, item);
             let running = running.as_ref().map(|running| running.iter().map(|(seconds, sql)| (*seconds, &**sql)));
             let running = running.map(Iterator::collect::<Vec<(f64, &str)>>);
             let waits = pending.is_none();
             let error = handler.ask("refused", (convert::reason(reason), sent, waited, running, waits))?;
             match pending.and_then(|pending| pending.answer) {
-                Some(answer) => answer.get().settle(Err(error), this.done.bind(py)).map(drop),
+                Some(answer) => answer.get().set(Err(error), this.done.bind(py)).map(drop),
                 None => handler.tell("not_lent", (item.0, error)),
             }
         }
-        Completion::Lent(item, conn) => handler.tell(intern!(py, "lent"), (item.0, conn.0)),
+        Completion::Acquired(item, conn) => handler.tell(intern!(py, "lent"), (item.0, conn.0)),
         Completion::Ran(token, Ok(ran)) => self::ran(pool, token, ran),
         Completion::Ran(token, Err(_)) => {
             drop(take_run(pool, token));
             handler.tell("ran_lost", (token,))
         }
-        Completion::CopyTurn(token, piece) => {
+        Completion::DataRequest(token, piece) => {
             handler.tell("copy_turn", (token, piece.map(|piece| PyBytes::new(py, &piece))))
         }
         Completion::Notified(conn, notifications) => {
@@ -98,9 +99,9 @@ fn tell(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             Ok(())
         }
         Completion::Stopped(token, closed) => handler.tell("stopped", (token, closed)),
-        Completion::LentLost(conn, lost) => lent_lost(pool, conn.0, lost),
-        Completion::Greet(conn) => handler.tell("greet", (conn.0,)),
-        Completion::Clean(conn) => handler.tell("clean_up", (conn.0,)),
+        Completion::AcquiredLost(conn, lost) => acquired_lost(pool, conn.0, lost),
+        Completion::Initialize(conn) => handler.tell("greet", (conn.0,)),
+        Completion::Reset(conn) => handler.tell("clean_up", (conn.0,)),
         Completion::NeedsPassword(conn) => handler.tell("needs_password", (conn.0,)),
         Completion::Opened(_) => handler.tell("opened", ()),
         Completion::NotOpened(error) => {
@@ -125,12 +126,16 @@ fn take(pool: &Bound<'_, Pool>, item: RequestId) -> Option<Pending> {
     pool.get().inner().pending.remove(&item.0)
 }
 
-fn settle(pool: &Bound<'_, Pool>, answer: &Bound<'_, Answer>, outcome: Result<Py<PyAny>, Py<PyAny>>) -> PyResult<()> {
+fn set_result(
+    pool: &Bound<'_, Pool>,
+    answer: &Bound<'_, ResultFuture>,
+    outcome: Result<Py<PyAny>, Py<PyAny>>,
+) -> PyResult<()> {
     let failed = outcome.is_err();
-    if failed && !answer.get().is_settled() {
+    if failed && !answer.get().is_done() {
         pool.get().inner().errors += 1;
     }
-    answer.get().settle(outcome, pool.get().done.bind(pool.py())).map(drop)
+    answer.get().set(outcome, pool.get().done.bind(pool.py())).map(drop)
 }
 
 /// Whether a command with this tag may change tables, or what the guard has found.
@@ -143,7 +148,7 @@ fn outcome(
     pool: &Bound<'_, Pool>,
     pending: Pending,
     completion: Completion,
-) -> PyResult<(Option<Py<Answer>>, Outcome)> {
+) -> PyResult<(Option<Py<ResultFuture>>, Outcome)> {
     let py = pool.py();
     let handler = Handler(pool);
     let Pending { answer, text, want_rows, error, .. } = pending;
@@ -177,16 +182,16 @@ fn outcome(
 /// How to read rows of a text; they may have no columns.
 fn shaped(
     py: Python<'_>,
-    text: Option<&crate::text::Text>,
+    text: Option<&crate::query::Query>,
     described: Option<&Arc<Described>>,
     settings: &Arc<Settings>,
-) -> PyResult<Arc<Shape>> {
+) -> PyResult<Arc<RowDecoder>> {
     match (described, text) {
         (Some(described), Some(text)) => text.shape(py, described, settings),
-        (Some(described), None) => Shape::new(py, described, settings).map(Arc::new),
+        (Some(described), None) => RowDecoder::new(py, described, settings).map(Arc::new),
         (None, _) => {
             let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
-            Shape::new(py, &nothing, settings).map(Arc::new)
+            RowDecoder::new(py, &nothing, settings).map(Arc::new)
         }
     }
 }
@@ -234,14 +239,14 @@ fn needs_params(pool: &Bound<'_, Pool>, item: RequestId, described: &Arc<Describ
     }
 }
 
-/// The connection of a borrower's run, and its statements.
+/// The connection of a run, and its statements.
 fn take_run(pool: &Bound<'_, Pool>, token: u64) -> (u64, Vec<Option<Pending>>) {
     let mut inner = pool.get().inner();
     let (conn, items) = inner.runs.remove(&token).unwrap_or_default();
     (conn, items.into_iter().map(|item| inner.pending.remove(&item)).collect())
 }
 
-/// A borrower's statements: (value, error) for each, None for what was not executed.
+/// The statements of a run: (value, error) for each, None for what was not executed.
 fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
     let (conn, statements) = take_run(pool, token);
     let (mut results, mut unread) = (Results::with_capacity(ran.results.len()), Vec::new());
@@ -251,7 +256,7 @@ fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
                 Outcome::Value(value) => (Some(value), None),
                 Outcome::Error(error) => (None, Some(error)),
                 Outcome::Rows(reading) => {
-                    unread.push((reading, Whose::Borrower(token, results.len())));
+                    unread.push((reading, Whose::Holder(token, results.len())));
                     (None, None)
                 }
             },
@@ -263,7 +268,7 @@ fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
     if unread.is_empty() {
         return run_told(pool, token, run);
     }
-    pool.get().inner().unread.runs.insert(token, run);
+    pool.get().inner().pending_results.runs.insert(token, run);
     put_off(pool, unread)
 }
 
@@ -271,7 +276,7 @@ fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
 fn put_off(pool: &Bound<'_, Pool>, readings: impl IntoIterator<Item = (Reading, Whose)>) -> PyResult<()> {
     let mut wanted = false;
     for (reading, whose) in readings {
-        wanted |= pool.get().inner().unread.add(reading, whose);
+        wanted |= pool.get().inner().pending_results.add(reading, whose);
     }
     if wanted { Handler(pool).tell("import_loaders", (loaders::MODULE,)) } else { Ok(()) }
 }
@@ -279,11 +284,11 @@ fn put_off(pool: &Bound<'_, Pool>, readings: impl IntoIterator<Item = (Reading, 
 /// All rows of a result are read, or an error has come.
 pub fn told_rows(pool: &Bound<'_, Pool>, whose: Whose, outcome: Result<Py<PyAny>, Py<PyAny>>) -> PyResult<()> {
     let (token, at) = match whose {
-        Whose::Caller(answer) => return settle(pool, answer.bind(pool.py()), outcome),
-        Whose::Borrower(token, at) => (token, at),
+        Whose::Caller(answer) => return set_result(pool, answer.bind(pool.py()), outcome),
+        Whose::Holder(token, at) => (token, at),
     };
     let run = {
-        let runs = &mut pool.get().inner().unread.runs;
+        let runs = &mut pool.get().inner().pending_results.runs;
         let Some(run) = runs.get_mut(&token) else { return Ok(()) };
         run.results[at] = outcome.map_or_else(|error| (None, Some(error)), |value| (Some(value), None));
         run.left -= 1;
@@ -294,12 +299,12 @@ pub fn told_rows(pool: &Bound<'_, Pool>, whose: Whose, outcome: Result<Py<PyAny>
 
 fn run_told(pool: &Bound<'_, Pool>, token: u64, run: Run) -> PyResult<()> {
     Handler(pool).tell(intern!(pool.py(), "ran"), (token, run.ok, run.seconds, run.in_transaction, run.results))?;
-    run.lost.map_or(Ok(()), |lost| lent_lost(pool, run.conn, lost))
+    run.lost.map_or(Ok(()), |lost| acquired_lost(pool, run.conn, lost))
 }
 
-/// A borrower hears of a loss after his results.
-fn lent_lost(pool: &Bound<'_, Pool>, conn: u64, lost: Lost) -> PyResult<()> {
-    if let Some(run) = pool.get().inner().unread.run_on(conn) {
+/// The caller is told of a loss after its results.
+fn acquired_lost(pool: &Bound<'_, Pool>, conn: u64, lost: Lost) -> PyResult<()> {
+    if let Some(run) = pool.get().inner().pending_results.run_on(conn) {
         run.lost = Some(lost);
         return Ok(());
     }
@@ -311,27 +316,27 @@ pub fn ended(pool: &Bound<'_, Pool>) -> PyResult<()> {
     {
         let mut inner = pool.get().inner();
         inner.ended = true;
-        if !inner.unread.is_empty() {
-            inner.unread.ended = true;
+        if !inner.pending_results.is_empty() {
+            inner.pending_results.ended = true;
             return Ok(());
         }
     }
     Handler(pool).tell("ended", ())
 }
 
-/// The pool's task panicked: nobody will be answered any more.
+/// The pool's task panicked: no call will be answered any more.
 fn broken(pool: &Bound<'_, Pool>) -> PyResult<()> {
     let (py, handler) = (pool.py(), Handler(pool));
     let pending = std::mem::take(&mut pool.get().inner().pending);
     for answer in pending.into_values().filter_map(|pending| pending.answer) {
         let error = handler.ask("lost_to_a_bug", ())?;
-        answer.get().settle(Err(error), pool.get().done.bind(py))?;
+        answer.get().set(Err(error), pool.get().done.bind(py))?;
     }
     handler.tell("broken", ())?;
     ended(pool)
 }
 
-/// Who is told of what is no answer to a statement.
+/// The receiver of completions that are no answer to a statement.
 struct Handler<'a, 'py>(&'a Bound<'py, Pool>);
 
 impl<'py> Handler<'_, 'py> {

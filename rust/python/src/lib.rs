@@ -2,15 +2,14 @@
 //!
 //! * `threads`: the threads on which pools live.
 //! * `completion_queue`: how completions of the pool reach the event loop: in batches, with one wake-up for each.
-//! * `answer`: what a caller awaits.
-//! * `text`: a statement text, with what the server told of it.
+//! * `result_future`: what a caller awaits.
+//! * `query`: a statement text, with what the server told of it.
 //! * `pool`: commands go in; `submit` has those for statements on the pool, `acquired` those for a connection that was
 //!   acquired, `guard` those for the guard. `deliver`: completions come out. `convert`: options, errors and figures.
 //! * `chunks`: how long results are read, `pending_results`: those that are being read.
 //! * `codec`: of values, to bytes and back.
 
 mod acquired;
-mod answer;
 mod chunks;
 mod codec;
 mod completion_queue;
@@ -19,9 +18,10 @@ mod deliver;
 mod guard;
 mod pending_results;
 mod pool;
+mod query;
+mod result_future;
 mod sqlite;
 mod submit;
-mod text;
 mod threads;
 mod values;
 
@@ -33,19 +33,19 @@ mod db_pool_rs_full {
     use super::*;
 
     #[pymodule_export]
-    use super::answer::Answer;
-    #[pymodule_export]
     use super::codec::probe::{decode, decode_raw, encode};
     #[pymodule_export]
     use super::pool::Pool;
     #[pymodule_export]
-    use super::sqlite::library::{functions, lend, missing};
+    use super::query::{Params, Query};
     #[pymodule_export]
-    use super::text::{Params, Text};
+    use super::result_future::ResultFuture;
+    #[pymodule_export]
+    use super::sqlite::library::{functions, lend, missing};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        answer::prepare(module.py());
+        result_future::prepare(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -10,9 +10,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::answer::Answer;
 use crate::pool::{Pending, Pool};
-use crate::text::Text;
+use crate::query::Query;
+use crate::result_future::ResultFuture;
 
 /// What is the same for all of them.
 pub struct Terms {
@@ -40,7 +40,7 @@ impl Pool {
         if !self.open.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        if self.turn.load(Ordering::Relaxed) == here() {
+        if self.delivering_thread.load(Ordering::Relaxed) == here() {
             return Ok(true);
         }
         let running = RUNNING.import(py, "asyncio", "_get_running_loop")?.call0()?;
@@ -58,7 +58,7 @@ impl Pool {
         args: &Bound<'_, PyTuple>,
         want_rows: bool,
         timeout: &Bound<'_, PyAny>,
-    ) -> PyResult<Option<Py<Answer>>> {
+    ) -> PyResult<Option<Py<ResultFuture>>> {
         match self.terms.get() {
             Some(terms) if timeout.is_none() && self.serves(sql.py())? => {
                 self.submit(sql, args, want_rows, terms.timeout)
@@ -67,27 +67,27 @@ impl Pool {
         }
     }
 
-    /// Run a statement whose text is known; None if it is not, or is no statement. ArgumentError if the arguments do not
-    /// fit. `timeout` in seconds.
+    /// Run a statement whose text is known; None if it is not, or is no statement. ArgumentError if the arguments do
+    /// not fit. `timeout` in seconds.
     fn submit(
         &self,
         sql: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
         want_rows: bool,
         timeout: Option<f64>,
-    ) -> PyResult<Option<Py<Answer>>> {
+    ) -> PyResult<Option<Py<ResultFuture>>> {
         let (py, Some(terms)) = (sql.py(), self.terms.get()) else { return Ok(None) };
         if !sql.is_exact_instance_of::<PyString>() {
             return Ok(None);
         }
         let Some(entry) = terms.known.bind(py).get_item(sql)? else { return Ok(None) };
         let described = entry.getattr(intern!(py, "description"))?;
-        let Ok(text) = described.cast_into::<Text>() else { return Ok(None) };
+        let Ok(text) = described.cast_into::<Query>() else { return Ok(None) };
         let with_args = !args.is_empty();
         let params = text.get().params(py, args)?;
         let item = self.next();
         let deadline = self.handle.deadline(timeout);
-        let answer = Py::new(py, Answer::new(item, self.event_loop.clone_ref(py)))?;
+        let answer = Py::new(py, ResultFuture::new(item, self.event_loop.clone_ref(py)))?;
         let id = text.get().id;
         let pending = Pending {
             answer: Some(answer.clone_ref(py)),
@@ -98,12 +98,12 @@ impl Pool {
         };
         let mut inner = self.inner();
         inner.pending.insert(item, pending);
-        self.put(py, inner, Command::Submit { item: RequestId(item), text: id, with_args, params, deadline })?;
+        self.put(py, inner, Command::Submit { request: RequestId(item), query: id, with_args, params, deadline })?;
         Ok(Some(answer))
     }
 
     /// The caller of a statement has gone.
-    fn abandon(&self, py: Python<'_>, answer: &Answer) -> PyResult<()> {
+    fn abandon(&self, py: Python<'_>, answer: &ResultFuture) -> PyResult<()> {
         let gone = self.inner().pending.remove(&answer.item);
         drop(gone);
         self.ask(py, Command::Cancel(RequestId(answer.item)))

@@ -14,7 +14,7 @@ pub enum Feed {
     Fail,
 }
 
-/// How a COPY talks with its caller, who answers each question with one [`Feed`].
+/// The two ways between a COPY and its caller: each question is answered with one [`Feed`].
 pub struct CopyStream<'a> {
     /// Asks for a piece (None), or gives one.
     pub ask: &'a (dyn Fn(Option<Bytes>) + Send + Sync),
@@ -29,7 +29,7 @@ impl CopyStream<'_> {
         self.answer().await
     }
 
-    /// A caller who has gone gives up. May be dropped at any time.
+    /// A caller that is gone gives up. May be dropped at any time.
     pub(crate) async fn answer(&mut self) -> Feed {
         self.answers.recv().await.unwrap_or(Feed::Fail)
     }

@@ -79,8 +79,8 @@ impl ServerError {
         WAS_IDLE.contains(&self.code())
     }
 
-    /// What this error of an execution of a pool's prepared statement proves to be out of date. Functions and blocks may
-    /// raise the same codes: what they raise is theirs, and has a context.
+    /// What this error of an execution of a pool's prepared statement proves to be out of date. Functions and blocks
+    /// may raise the same codes: what they raise is theirs, and has a context.
     pub fn stale(&self, name: &str, typed: bool, revocable: bool) -> Option<Stale> {
         if self.raised_inside() {
             return None;
@@ -153,19 +153,19 @@ impl ConnectError {
         ConnectError { message: message.into(), attempts: Vec::new(), sqlstate: None, permanent: false, cause: None }
     }
 
-    /// A failure that stays until somebody changes a configuration.
+    /// A failure that stays until a configuration is changed.
     pub fn permanent(message: impl Into<String>) -> Self {
         ConnectError { permanent: true, ..ConnectError::new(message) }
     }
 
-    /// The server turned us away.
+    /// The server refused the login.
     pub fn refused(error: &ServerError) -> Self {
         let code = error.code();
         let permanent = PERMANENT.iter().any(|class| code.starts_with(class));
         ConnectError { sqlstate: Some(code.to_owned()), permanent, ..ConnectError::new(error.to_string()) }
     }
 
-    /// The server knows who we are and does not let us in: its other addresses would say the same.
+    /// The server knows the user and refuses the login: its other addresses would say the same.
     pub fn is_login_refused(&self) -> bool {
         self.sqlstate.as_deref().is_some_and(|code| code.starts_with(LOGIN_REFUSED))
     }

@@ -9,7 +9,8 @@ use super::settings::Settings;
 use super::short::Short;
 use super::statements::{Column, Described, Types};
 
-/// Rows as they came: the bodies of DataRow messages, or SQLite's [`values`](crate::sqlite::values), one after the other.
+/// Rows as they came: the bodies of DataRow messages, or SQLite's [`values`](crate::sqlite::values), one after the
+/// other.
 #[derive(Clone, Debug, Default)]
 pub struct Rows {
     /// For each row the number of its values, for each value a length and its bytes.
@@ -89,7 +90,7 @@ pub struct GroupResult {
     pub settings: Arc<Settings>,
     /// What the server said besides.
     pub notices: Vec<ServerError>,
-    /// What other sessions, or this one, said to those who listen.
+    /// What NOTIFY in other sessions, or in this one, has sent.
     pub notifications: Vec<Notification>,
     /// The statements must not be grouped any more (SQLite).
     pub no_grouping: bool,

@@ -28,7 +28,7 @@ impl Settings {
     }
 
     /// Whether dates and intervals can be read in text format: in binary they always can.
-    pub fn is_plain(&self) -> bool {
+    pub fn iso_styles(&self) -> bool {
         matches!(&*self.interval_style, "" | "postgres")
             && (self.date_style.is_empty() || self.date_style.starts_with("ISO"))
     }

@@ -21,8 +21,8 @@ pub struct Column {
 /// The types of a text, as the server told them: of its parameters, and its columns.
 pub type Types = (Vec<u32>, Vec<Column>);
 
-/// What a database's own module knows of a text beyond its [`Described`], and how it executes it. It is told by the caller,
-/// and opaque to the pool.
+/// What a database's own module knows of a text beyond its [`Described`], and how it executes it. It is told by the
+/// caller, and opaque to the pool.
 pub trait Plan: Any + std::fmt::Debug + Send + Sync {}
 
 /// What the server told of a text, and how the pool has decided to send and receive its values.
@@ -45,7 +45,7 @@ pub struct Described {
 }
 
 impl Described {
-    /// The answer to a Describe; everything in text until somebody decides otherwise.
+    /// The answer to a Describe; everything in text until the formats are chosen.
     pub fn new(name: String, sql: Arc<str>, param_oids: Vec<u32>, columns: Vec<Column>) -> Self {
         let (param_formats, result_formats) = (vec![0; param_oids.len()], vec![0; columns.len()]);
         Described { name, sql, param_oids, param_formats, columns, result_formats, plan: None }

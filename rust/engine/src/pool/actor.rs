@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::backend::{Backend, Connector, Key};
+use super::backend::{Backend, CancelHandle, Connector};
 use super::connection_task::{self, Events, Job};
 use super::descriptions::{KnownQuery, Names};
 use super::healing::Suspect;
@@ -23,7 +23,7 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// A statement, from its call to its answer: the pool's part of a request.
 pub(super) struct Payload {
     /// Its SQL, if it is run as it is; else it has a query.
-    pub(super) plain: Option<Arc<str>>,
+    pub(super) raw_sql: Option<Arc<str>>,
     pub(super) with_args: bool,
     pub(super) params: Option<Params>,
     /// The description under which it was sent; None if it was run as it is.
@@ -36,30 +36,30 @@ pub(super) struct Payload {
 
 impl Payload {
     /// A statement that was called just now, with its arguments, if their types are known.
-    pub(super) fn new(plain: Option<Arc<str>>, with_args: bool, params: Option<Params>) -> Self {
+    pub(super) fn new(raw_sql: Option<Arc<str>>, with_args: bool, params: Option<Params>) -> Self {
         let under = params.as_ref().filter(|(text, _)| text.plan.is_some()).map(|(text, _)| text.clone());
-        Payload { plain, with_args, params, under, awaiting: None, result: None }
+        Payload { raw_sql, with_args, params, under, awaiting: None, result: None }
     }
 }
 
 /// What a connection is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum Phase {
     Serving,
-    /// The caller looks at it and prepares it, before anybody is served.
-    Greeting,
+    /// The caller looks at it and prepares it, before it serves.
+    Initializing,
     /// The caller brings it back to its initial state.
-    Cleaning,
+    Resetting,
 }
 
 /// One connection, as the actor sees it. To drop it ends its task.
-pub(super) struct Member {
+pub(super) struct ConnectionTask {
     jobs: mpsc::UnboundedSender<Job>,
     _alive: oneshot::Sender<()>,
     /// What its task needs, while a password is asked for.
     pub(super) opening: Option<(mpsc::UnboundedReceiver<Job>, oneshot::Receiver<()>)>,
-    pub(super) key: Option<Key>,
-    pub(super) stage: Stage,
+    pub(super) cancel_handle: Option<CancelHandle>,
+    pub(super) phase: Phase,
     pub(super) group: Vec<RequestId>,
     /// Statements of the group that are done; that run now; whether any was ever sent.
     pub(super) at: usize,
@@ -75,31 +75,32 @@ pub(super) struct Member {
     pub(super) suspect: Option<Suspect>,
     /// The server is asked which process it is.
     pub(super) probing: bool,
-    /// What a borrower waits for.
+    /// The token of the command that its caller waits for.
     pub(super) token: Option<u64>,
     /// Its types are asked for, and nothing is run.
     pub(super) describing: bool,
     /// Where the answers to a COPY's questions go.
     pub(super) feed: Option<mpsc::UnboundedSender<Feed>>,
-    pub(super) lent: bool,
+    /// A caller holds it.
+    pub(super) acquired: bool,
     pub(super) in_transaction: bool,
     /// Dates and intervals can be read in text.
-    pub(super) plain: bool,
+    pub(super) iso_styles: bool,
     /// So can floats: now, and as the session began.
     pub(super) exact: bool,
-    pub(super) told: bool,
+    pub(super) exact_at_start: bool,
 }
 
-impl Member {
+impl ConnectionTask {
     fn new() -> Self {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let (_alive, ended) = oneshot::channel();
-        Member {
+        ConnectionTask {
             jobs,
             _alive,
             opening: Some((inbox, ended)),
-            key: None,
-            stage: Stage::Serving,
+            cancel_handle: None,
+            phase: Phase::Serving,
             group: Vec::new(),
             at: 0,
             run: 0,
@@ -112,11 +113,11 @@ impl Member {
             token: None,
             describing: false,
             feed: None,
-            lent: false,
+            acquired: false,
             in_transaction: false,
-            plain: true,
+            iso_styles: true,
             exact: true,
-            told: true,
+            exact_at_start: true,
         }
     }
 
@@ -127,10 +128,10 @@ impl Member {
         (self.describing, self.feed) = (false, None);
     }
 
-    /// A task that has ended has told so: the loss is on its way.
+    /// A task that has ended has reported so: the loss is on its way.
     pub(super) fn send(&self, job: Job) {
-        if let Some(key) = &self.key {
-            key.sent(job.statements.len());
+        if let Some(cancel_handle) = &self.cancel_handle {
+            cancel_handle.sent(job.statements.len());
         }
         drop(self.jobs.send(job));
     }
@@ -147,8 +148,8 @@ pub(super) struct Actor {
     pub(super) events: Events,
     pub(super) options: Options,
     /// WRITEs must not share transactions.
-    pub(super) apart: bool,
-    pub(super) members: ById<ConnId, Member>,
+    pub(super) no_grouping: bool,
+    pub(super) tasks: ById<ConnId, ConnectionTask>,
     pub(super) batch: Vec<Completion>,
     /// The batch tells how the pool stands.
     reported: bool,
@@ -167,7 +168,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         names: Names::new(backend.names_statements()),
         connector: Connector::new(backend),
         scheduler: Scheduler::new(limits),
-        members: ById::default(),
+        tasks: ById::default(),
         batch: Vec::new(),
         reported: false,
         changed: Vec::new(),
@@ -178,13 +179,13 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         sink,
         events,
         options,
-        apart: false,
+        no_grouping: false,
     };
     let started = actor.scheduler.start(actor.now());
     actor.perform(started);
     loop {
         actor.report();
-        if actor.scheduler.shutting_down && actor.scheduler.drained() {
+        if actor.scheduler.shutting_down && actor.scheduler.is_drained() {
             actor.part().await;
             actor.connector.end().await;
             return actor.sink.complete(vec![Completion::Ended]);
@@ -223,7 +224,7 @@ impl Actor {
             match action {
                 Action::Send(conn, group) => {
                     self.record_waits(&group);
-                    self.member(conn).begin(group);
+                    self.task(conn).begin(group);
                     self.start(conn);
                 }
                 Action::Deliver(group) => {
@@ -233,8 +234,8 @@ impl Actor {
                 }
                 Action::Fail { request, enqueued, reason, sent } => self.refuse(request, enqueued, reason, sent),
                 Action::Lend(conn, request) => {
-                    self.member(conn).lent = true;
-                    self.batch.push(Completion::Lent(request, conn));
+                    self.task(conn).acquired = true;
+                    self.batch.push(Completion::Acquired(request, conn));
                 }
                 Action::Open(conn) => self.open(conn),
                 Action::Cancel(conn) => self.cancel(conn, None),
@@ -247,7 +248,7 @@ impl Actor {
         }
     }
 
-    /// Statements of one turn share their arrival time: one entry for each run of equal ones.
+    /// Statements of one tick share their arrival time: one entry for each run of equal ones.
     fn record_waits(&mut self, group: &[RequestId]) {
         let now = self.now();
         let mut measures = self.shared.measures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -259,13 +260,13 @@ impl Actor {
 
     fn open(&mut self, conn: ConnId) {
         self.scheduler.counters.connects += 1;
-        let mut member = Member::new();
+        let mut task = ConnectionTask::new();
         if self.options.asks_password {
             self.batch.push(Completion::NeedsPassword(conn));
-        } else if let Some((inbox, ended)) = member.opening.take() {
+        } else if let Some((inbox, ended)) = task.opening.take() {
             self.serve(conn, inbox, ended, None);
         }
-        self.members.insert(conn, member);
+        self.tasks.insert(conn, task);
     }
 
     pub(super) fn serve(
@@ -287,46 +288,48 @@ impl Actor {
     }
 
     fn close(&mut self, conn: ConnId) {
-        let Some(member) = self.members.remove(&conn) else { return };
-        self.end_group(&member.group);
-        let lost = Lost { sent: member.token.is_some(), ..Lost::new("the connection was closed by the pool") };
-        if let Some(token) = member.token {
+        let Some(task) = self.tasks.remove(&conn) else { return };
+        self.end_group(&task.group);
+        let lost = Lost { sent: task.token.is_some(), ..Lost::new("the connection was closed by the pool") };
+        if let Some(token) = task.token {
             self.batch.push(Completion::Ran(token, Err(lost.clone())));
         }
-        if member.lent {
-            self.batch.push(Completion::LentLost(conn, lost));
+        if task.acquired {
+            self.batch.push(Completion::AcquiredLost(conn, lost));
         }
     }
 
-    fn refuse(&mut self, item: RequestId, enqueued: f64, reason: Reason, sent: bool) {
+    fn refuse(&mut self, request: RequestId, enqueued: f64, reason: Reason, sent: bool) {
         let now = self.now();
         let waited = now - enqueued;
         let running = (reason == Reason::Timeout && !sent && !self.reported).then(|| self.stand(now));
-        self.batch.push(Completion::Refused { item, reason, sent, waited, running });
-        self.give_up(item);
+        self.batch.push(Completion::Refused { request, reason, sent, waited, running });
+        self.give_up(request);
     }
 
-    /// How the pool stands, for those who have waited in vain: once for all who are told together.
+    /// How the pool stands, for requests that have waited in vain: once for all of one batch.
     fn stand(&mut self, now: f64) -> Vec<(f64, Arc<str>)> {
         self.reported = true;
         self.set_gauges();
-        self.scheduler.running().map(|(since, item)| (now - since, self.sql(item))).collect()
+        self.scheduler.running().map(|(since, request)| (now - since, self.sql(request))).collect()
     }
 
-    /// Nobody waits for `item` any more: where its group waits for its turn to write, it is left out.
-    pub(super) fn give_up(&self, item: RequestId) {
+    /// No caller waits for `request` any more: where its group waits for the write lock, it is left out.
+    pub(super) fn give_up(&self, request: RequestId) {
         if matches!(self.connector, Connector::Sqlite(_)) {
-            for member in self.members.values() {
-                if let (Some(key), Some(at)) = (&member.key, member.group.iter().position(|one| *one == item)) {
-                    key.give_up(at);
+            for task in self.tasks.values() {
+                if let (Some(cancel_handle), Some(at)) =
+                    (&task.cancel_handle, task.group.iter().position(|one| *one == request))
+                {
+                    cancel_handle.give_up(at);
                 }
             }
         }
     }
 
-    pub(super) fn sql(&self, item: RequestId) -> Arc<str> {
-        let StatementRequest { query, payload } = self.scheduler.requests.statement(item);
-        match (&payload.plain, query) {
+    pub(super) fn sql(&self, request: RequestId) -> Arc<str> {
+        let StatementRequest { query, payload } = self.scheduler.requests.statement(request);
+        match (&payload.raw_sql, query) {
             (Some(sql), _) => sql.clone(),
             (None, Some(query)) => self.known(*query).sql.clone(),
             (None, None) => unreachable!("bug: a statement without SQL"),
@@ -334,8 +337,8 @@ impl Actor {
     }
 
     /// The payload of a statement that is there.
-    pub(super) fn payload(&mut self, item: RequestId) -> &mut Payload {
-        self.scheduler.requests.find_payload(item).expect("bug: a statement that is not there")
+    pub(super) fn payload(&mut self, request: RequestId) -> &mut Payload {
+        self.scheduler.requests.find_payload(request).expect("bug: a statement that is not there")
     }
 
     /// What is known of a query.

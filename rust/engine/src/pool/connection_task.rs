@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
-use super::backend::{Connector, Key, Session};
+use super::backend::{CancelHandle, Connector, ServerConnection};
 use crate::link::{ConnectError, CopyStream, Execute, Feed, GroupResult, Lost, Notification, Settings};
 use crate::scheduler::ConnId;
 
@@ -31,19 +31,19 @@ pub struct Job {
 /// What happened.
 pub enum Event {
     /// It is open.
-    Opened(Key, Arc<Settings>),
+    Opened(CancelHandle, Arc<Settings>),
     /// It could not be opened.
     OpenFailed(ConnectError),
     /// A job is answered.
     Ran(GroupResult),
     /// A COPY asks for a piece of its data, or gives one.
-    CopyTurn(Option<Bytes>),
-    /// Something was said to those who listen.
+    DataRequest(Option<Bytes>),
+    /// NOTIFY has sent something.
     Notified(Vec<Notification>),
     /// It is gone.
     Lost(Lost),
-    /// A CancelRequest has ended, which a borrower's token belongs to: whether the server closed its connection. Else it
-    /// may still hit what runs next.
+    /// A CancelRequest has ended, which the token of a caller belongs to: whether the server closed its connection.
+    /// Else it may still hit what runs next.
     CancelClosed(Option<u64>, bool),
 }
 
@@ -59,41 +59,41 @@ pub async fn serve(
     mut alive: oneshot::Receiver<()>,
     events: Events,
 ) {
-    let tell = |event| drop(events.send((id, event)));
+    let emit = |event| drop(events.send((id, event)));
     let opened = tokio::select! {
         opened = connector.open(password) => opened,
         _ = &mut alive => return,
     };
     let mut held = match opened {
         Ok(held) => held,
-        Err(error) => return tell(Event::OpenFailed(error)),
+        Err(error) => return emit(Event::OpenFailed(error)),
     };
-    tell(Event::Opened(held.key(), held.settings()));
+    emit(Event::Opened(held.cancel_handle(), held.settings()));
     loop {
         let job = tokio::select! {
             biased;
             seen = held.watch() => match seen {
                 Ok(notifications) => {
-                    tell(Event::Notified(notifications));
+                    emit(Event::Notified(notifications));
                     continue;
                 }
                 Err(lost) => {
                     drop(held.into_link());
-                    return tell(Event::Lost(Lost { sent: false, ..lost }));
+                    return emit(Event::Lost(Lost { sent: false, ..lost }));
                 }
             },
             job = jobs.recv() => job, // after the watch: nothing is sent on a connection that is known to be lost
         };
         let Some(job) = job else { break };
         let done = tokio::select! {
-            done = carry_out(&mut held, job, &tell) => done,
+            done = carry_out(&mut held, job, &emit) => done,
             _ = &mut alive => break,
         };
         match done {
-            Ok(answer) => tell(Event::Ran(answer)),
+            Ok(answer) => emit(Event::Ran(answer)),
             Err(lost) => {
                 drop(held.into_link());
-                return tell(Event::Lost(lost));
+                return emit(Event::Lost(lost));
             }
         }
     }
@@ -101,14 +101,14 @@ pub async fn serve(
 }
 
 async fn carry_out(
-    session: &mut Session,
+    session: &mut ServerConnection,
     job: Job,
-    tell: &(impl Fn(Event) + Send + Sync),
+    emit: &(impl Fn(Event) + Send + Sync),
 ) -> Result<GroupResult, Lost> {
     let shared = job.shared;
     let answer = match job.copy {
         Some((sql, mut answers)) => {
-            let ask = |piece| tell(Event::CopyTurn(piece));
+            let ask = |piece| emit(Event::DataRequest(piece));
             session.copy(&sql, CopyStream { ask: &ask, answers: &mut answers }).await?
         }
         None => match job.limit {
@@ -127,7 +127,7 @@ fn late(limit: Duration) -> Lost {
 }
 
 /// Have what runs stopped; told in the end, whatever comes of it.
-pub async fn cancel(key: Key, id: ConnId, token: Option<u64>, events: Events) {
-    let closed = key.cancel().await;
+pub async fn cancel(cancel_handle: CancelHandle, id: ConnId, token: Option<u64>, events: Events) {
+    let closed = cancel_handle.cancel().await;
     drop(events.send((id, Event::CancelClosed(token, closed))));
 }

@@ -1,4 +1,5 @@
-//! What the pool knows of queries beyond their cost: what the server told of them, and the names of prepared statements.
+//! What the pool knows of queries beyond their cost: what the server told of them, and the names of prepared
+//! statements.
 
 use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};

@@ -1,8 +1,8 @@
-//! What connections tell: opened, answered, lost; and what becomes of their statements.
+//! What connections emit: opened, answered, lost; and what becomes of their statements.
 
 use std::sync::Arc;
 
-use super::actor::{Actor, Payload, Stage};
+use super::actor::{Actor, Payload, Phase};
 use super::connection_task::Event;
 use super::requests::fetches;
 use super::{Completion, Ran};
@@ -20,15 +20,15 @@ impl Actor {
             Event::CancelClosed(None, true) => self.scheduler.cancel_closed(conn, now),
             Event::CancelClosed(Some(token), closed) => return self.batch.push(Completion::Stopped(token, closed)),
             // What follows comes from a connection that may have been given up meanwhile.
-            _ if !self.members.contains_key(&conn) => return,
+            _ if !self.tasks.contains_key(&conn) => return,
             Event::CancelClosed(None, false) => self.lost(conn, Lost::new(CANCEL_UNDER_WAY), false, now),
-            Event::Opened(key, settings) => {
-                let greets = self.options.greets;
-                let member = self.member(conn);
-                (member.key, member.plain) = (Some(key), settings.is_plain());
-                if greets {
-                    (member.lent, member.stage) = (true, Stage::Greeting);
-                    return self.batch.push(Completion::Greet(conn));
+            Event::Opened(cancel_handle, settings) => {
+                let initializes = self.options.initializes;
+                let task = self.task(conn);
+                (task.cancel_handle, task.iso_styles) = (Some(cancel_handle), settings.iso_styles());
+                if initializes {
+                    (task.acquired, task.phase) = (true, Phase::Initializing);
+                    return self.batch.push(Completion::Initialize(conn));
                 }
                 self.opened(conn, now, None)
             }
@@ -38,9 +38,9 @@ impl Actor {
                 self.not_opened(conn, permanent, now)
             }
             Event::Ran(answer) => return self.answered(conn, answer, now),
-            Event::CopyTurn(piece) => {
-                if let Some(token) = self.members[&conn].token {
-                    self.batch.push(Completion::CopyTurn(token, piece));
+            Event::DataRequest(piece) => {
+                if let Some(token) = self.tasks[&conn].token {
+                    self.batch.push(Completion::DataRequest(token, piece));
                 }
                 return;
             }
@@ -61,29 +61,29 @@ impl Actor {
 
     pub(super) fn not_opened(&mut self, conn: ConnId, permanent: bool, now: f64) -> Vec<Action<Payload>> {
         self.scheduler.counters.connect_failures += 1;
-        self.members.remove(&conn);
+        self.tasks.remove(&conn);
         let jitter = self.draw();
         self.scheduler.open_failed(conn, now, permanent, jitter)
     }
 
     pub(super) fn lost(&mut self, conn: ConnId, mut lost: Lost, retire: bool, now: f64) -> Vec<Action<Payload>> {
         self.scheduler.counters.lost += 1;
-        let member = self.members.remove(&conn).expect("bug: a connection that is not there");
-        lost.sent |= member.at > 0 && !member.group.is_empty(); // a part of the group is done
+        let task = self.tasks.remove(&conn).expect("bug: a connection that is not there");
+        lost.sent |= task.at > 0 && !task.group.is_empty(); // a part of the group is done
         let jitter = self.draw();
-        let actions = match member.stage {
-            Stage::Greeting => Vec::new(), // whoever greets it hears of it, and tells
+        let actions = match task.phase {
+            Phase::Initializing => Vec::new(), // the caller that initializes it gets the loss, and reports it
             _ => {
                 self.batch.push(Completion::Gone(lost.clone()));
-                self.scheduler.lost(conn, now, lost.sent && member.sent, retire, jitter)
+                self.scheduler.lost(conn, now, lost.sent && task.sent, retire, jitter)
             }
         };
-        self.end_group(&member.group);
-        if let Some(token) = member.token {
+        self.end_group(&task.group);
+        if let Some(token) = task.token {
             self.batch.push(Completion::Ran(token, Err(lost.clone())));
         }
-        if member.lent {
-            self.batch.push(Completion::LentLost(conn, lost));
+        if task.acquired {
+            self.batch.push(Completion::AcquiredLost(conn, lost));
         }
         actions
     }
@@ -103,29 +103,29 @@ impl Actor {
         } = answer;
         self.notified(conn, notifications);
         self.batch.extend(notices.into_iter().map(Completion::Notice));
-        let member = self.member(conn);
-        (member.plain, member.in_transaction) = (settings.is_plain(), in_transaction);
-        if std::mem::take(&mut member.probing) {
+        let task = self.task(conn);
+        (task.iso_styles, task.in_transaction) = (settings.iso_styles(), in_transaction);
+        if std::mem::take(&mut task.probing) {
             return self.probed(conn, &outcomes);
         }
-        if member.group.is_empty() {
+        if task.group.is_empty() {
             return self.was_reset(conn, ok, now);
         }
-        let (run, asked, describing) = (member.run, member.asked.take(), member.describing);
-        let sent: Vec<RequestId> = member.group[member.at..member.at + run].iter().copied().chain(asked).collect();
-        member.at += if ok { run } else { 0 };
+        let (run, asked, describing) = (task.run, task.asked.take(), task.describing);
+        let sent: Vec<RequestId> = task.group[task.at..task.at + run].iter().copied().chain(asked).collect();
+        task.at += if ok { run } else { 0 };
         if no_grouping {
-            self.keep_apart(&sent);
+            self.stop_grouping(&sent);
         }
-        for (item, outcome) in sent.into_iter().zip(outcomes) {
-            self.take_result(item, outcome, &settings);
+        for (request, outcome) in sent.into_iter().zip(outcomes) {
+            self.take_result(request, outcome, &settings);
         }
         self.changed.clear();
         if ok && self.acquits(conn) {
             return self.finish(conn, false, elapsed.as_secs_f64(), largest);
         }
-        let member = self.member(conn);
-        if ok && !describing && (asked.is_some() || member.at < member.group.len()) {
+        let task = self.task(conn);
+        if ok && !describing && (asked.is_some() || task.at < task.group.len()) {
             self.scheduler.measured(conn, elapsed.as_secs_f64());
             self.start(conn);
         } else if ok || !self.heal(conn) {
@@ -133,9 +133,9 @@ impl Actor {
         }
     }
 
-    /// Who holds the connection listens, or nobody.
+    /// Notifications are for the caller that holds the connection; on a shared one they are dropped.
     fn notified(&mut self, conn: ConnId, notifications: Vec<Notification>) {
-        if self.members[&conn].lent && !notifications.is_empty() {
+        if self.tasks[&conn].acquired && !notifications.is_empty() {
             self.batch.push(Completion::Notified(conn, notifications));
         }
     }
@@ -143,8 +143,8 @@ impl Actor {
     fn was_reset(&mut self, conn: ConnId, ok: bool, now: f64) {
         let actions = match ok {
             true => {
-                let member = self.member(conn);
-                member.exact = member.told;
+                let task = self.task(conn);
+                task.exact = task.exact_at_start;
                 self.scheduler.reset_done(conn, now)
             }
             false => {
@@ -155,50 +155,50 @@ impl Actor {
         self.perform(actions);
     }
 
-    fn take_result(&mut self, item: RequestId, outcome: Outcome, settings: &Arc<Settings>) {
+    fn take_result(&mut self, request: RequestId, outcome: Outcome, settings: &Arc<Settings>) {
         let result = match outcome {
             Outcome::Skipped => return,
             Outcome::Described((params, columns)) => {
-                let sql = self.sql(item);
-                match self.scheduler.requests.statement(item).query {
+                let sql = self.sql(request);
+                match self.scheduler.requests.statement(request).query {
                     Some(query) if !fetches(&sql) => self.learn(query, params, columns),
                     _ => {
                         let mut described = Described::new(String::new(), sql, params, columns);
                         self.sink.formats(&mut described);
-                        self.payload(item).under = Some(Arc::new(described));
+                        self.payload(request).under = Some(Arc::new(described));
                     }
                 }
                 return;
             }
-            Outcome::Failed(error) => Completion::Failed(item, error),
+            Outcome::Failed(error) => Completion::Failed(request, error),
             Outcome::Done { tag, rows, shape: Some(shape), .. } => {
-                Completion::Done { item, tag, rows, shape: Some(shape), settings: settings.clone() }
+                Completion::Done { request, tag, rows, shape: Some(shape), settings: settings.clone() }
             }
-            Outcome::Done { tag, rows, columns, shape: None } => match self.shape(item, columns) {
-                Ok(shape) => Completion::Done { item, tag, rows, shape, settings: settings.clone() },
-                Err(()) => Completion::Changed(item),
+            Outcome::Done { tag, rows, columns, shape: None } => match self.shape(request, columns) {
+                Ok(shape) => Completion::Done { request, tag, rows, shape, settings: settings.clone() },
+                Err(()) => Completion::Changed(request),
             },
         };
-        self.payload(item).result = Some(result);
+        self.payload(request).result = Some(result);
     }
 
     /// WRITEs must not share transactions from now on.
-    fn keep_apart(&mut self, group: &[RequestId]) {
-        self.apart = true;
-        for item in group {
-            if let Some(query) = self.scheduler.requests.statement(*item).query {
-                self.scheduler.keep_apart(query);
+    fn stop_grouping(&mut self, group: &[RequestId]) {
+        self.no_grouping = true;
+        for request in group {
+            if let Some(query) = self.scheduler.requests.statement(*request).query {
+                self.scheduler.stop_grouping(query);
             }
         }
     }
 
     /// How to read the rows of a statement: as described, or as what they are where the columns were told with them.
-    fn shape(&mut self, item: RequestId, columns: Option<Vec<Column>>) -> Result<Option<Arc<Described>>, ()> {
-        let StatementRequest { query, payload } = self.scheduler.requests.statement(item);
+    fn shape(&mut self, request: RequestId, columns: Option<Vec<Column>>) -> Result<Option<Arc<Described>>, ()> {
+        let StatementRequest { query, payload } = self.scheduler.requests.statement(request);
         let query = *query;
         let Some(under) = payload.under.clone() else {
             let columns = columns.unwrap_or_default();
-            return Ok((!columns.is_empty()).then(|| Arc::new(self.direct(item, query, columns))));
+            return Ok((!columns.is_empty()).then(|| Arc::new(self.direct(request, query, columns))));
         };
         match columns {
             Some(columns) if !as_described(&columns, &under) => {
@@ -219,14 +219,14 @@ impl Actor {
     }
 
     /// Rows of a text that was run without asking first came in text; the pool knows it from now on.
-    fn direct(&mut self, item: RequestId, query: Option<QueryId>, columns: Vec<Column>) -> Described {
+    fn direct(&mut self, request: RequestId, query: Option<QueryId>, columns: Vec<Column>) -> Described {
         if let Some(query) = query {
             let known = self.known(query);
             if known.preparable && known.described.is_none() {
                 self.describe_as(query, Vec::new(), columns.clone());
             }
         }
-        Described::new(String::new(), self.sql(item), Vec::new(), columns)
+        Described::new(String::new(), self.sql(request), Vec::new(), columns)
     }
 
     /// The result has other columns, or another format, than when the text was described; an error if its columns
@@ -246,12 +246,13 @@ impl Actor {
     /// The group of `conn` is answered.
     pub(super) fn finish(&mut self, conn: ConnId, ok: bool, seconds: f64, largest: usize) {
         let now = self.now();
-        let member = self.member(conn);
-        let group = std::mem::take(&mut member.group);
-        let (in_transaction, token) = (member.in_transaction, member.token.take());
+        let task = self.task(conn);
+        let group = std::mem::take(&mut task.group);
+        let (in_transaction, token) = (task.in_transaction, task.token.take());
         if let Some(token) = token {
             let requests = &mut self.scheduler.requests;
-            let results = group.iter().map(|item| requests.remove(*item).and_then(|payload| payload.result)).collect();
+            let results =
+                group.iter().map(|request| requests.remove(*request).and_then(|payload| payload.result)).collect();
             self.batch.push(Completion::Ran(token, Ok(Ran { ok, seconds, in_transaction, results })));
         } else {
             if ok || group.len() == 1 {
@@ -280,10 +281,10 @@ impl Actor {
 
     /// The connection of a group is gone; what the scheduler sends again starts anew.
     pub(super) fn end_group(&mut self, group: &[RequestId]) {
-        for item in group {
+        for request in group {
             let held = |request: &Request<Payload>| request.state == RequestState::Held;
-            if self.scheduler.requests.find(*item).is_some_and(held) {
-                self.scheduler.requests.remove(*item);
+            if self.scheduler.requests.find(*request).is_some_and(held) {
+                self.scheduler.requests.remove(*request);
             }
         }
         self.start_anew(group);
@@ -291,8 +292,8 @@ impl Actor {
 
     /// Those of them that are still there will be sent again: what they have come to so far does not count.
     fn start_anew(&mut self, group: &[RequestId]) {
-        for item in group {
-            if let Some(payload) = self.scheduler.requests.find_payload(*item) {
+        for request in group {
+            if let Some(payload) = self.scheduler.requests.find_payload(*request) {
                 (payload.awaiting, payload.result) = (None, None);
             }
         }

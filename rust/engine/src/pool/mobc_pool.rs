@@ -1,4 +1,4 @@
-//! mobc makes and counts the sessions; our scheduler says when, and which one serves whom.
+//! mobc makes and counts the sessions; our scheduler says when, and which session serves which request.
 //!
 //! A session is checked out for as long as the scheduler knows it, and never comes back to mobc's idle list: mobc hands
 //! out *some* idle session, the scheduler a certain one. So the traps of mobc 0.9 are stepped round: its check-out test
@@ -8,7 +8,7 @@
 use mobc::{Manager, async_trait};
 
 use crate::link::ConnectError;
-use crate::postgres::{Config, Link, connect};
+use crate::postgres::{Config, Connection, connect};
 
 tokio::task_local! {
     /// The password for the session that this task opens, where it is asked for each time: mobc passes nothing on.
@@ -20,21 +20,22 @@ pub struct Sessions(pub Config);
 
 #[async_trait]
 impl Manager for Sessions {
-    type Connection = Link;
+    type Connection = Connection;
     type Error = ConnectError;
 
-    async fn connect(&self) -> Result<Link, ConnectError> {
+    async fn connect(&self) -> Result<Connection, ConnectError> {
         let password = PASSWORD.try_with(Clone::clone).unwrap_or_default();
         connect(&self.0, password.as_deref()).await
     }
 
-    /// Signs of life are asked for in front of a statement (`postgres::Link`), which costs no round trip of its own.
-    async fn check(&self, link: Link) -> Result<Link, ConnectError> {
+    /// Signs of life are asked for in front of a statement (`postgres::Connection`), which costs no round trip of its
+    /// own.
+    async fn check(&self, link: Connection) -> Result<Connection, ConnectError> {
         Ok(link)
     }
 
     /// What was not taken out with `into_inner` belonged to a task that ended early: do not use it again.
-    fn validate(&self, _: &mut Link) -> bool {
+    fn validate(&self, _: &mut Connection) -> bool {
         false
     }
 }

@@ -1,13 +1,13 @@
 //! One pool: the rules and the connections to one database, put together on tokio.
 //!
 //! A [`Pool`] is a handle for the caller's thread. Its calls put [`Command`]s into an inbox and return at once; the one
-//! task that owns the scheduler (`actor`) is woken by [`Pool::flush`], once for everything that was called in one turn of
-//! the caller's event loop. Each connection has a task of its own (`connection_task`), so that reading, writing and deciding never
-//! wait for each other. Results go to the [`Sink`], one batch for whatever was decided at once.
+//! task that owns the scheduler (`actor`) is woken by [`Pool::flush`], once for everything that was called in one tick
+//! of the caller's event loop. Each connection has a task of its own (`connection_task`), so that reading, writing and
+//! deciding never wait for each other. Results go to the [`Sink`], one batch for whatever was decided at once.
 //!
-//! Arguments are encoded by the caller, who alone can read them. Where the types of a text are not known (or no longer
-//! right), the pool asks the server on the connection that the statement was given, and the caller for the arguments
-//! ([`Completion::NeedsParams`]); the statement keeps its place meanwhile.
+//! Arguments are encoded by the caller, which alone can read them. Where the types of a text are not known (or no
+//! longer right), the pool asks the server on the connection that the statement was given, and the caller for the
+//! arguments ([`Completion::NeedsParams`]); the statement keeps its place meanwhile.
 
 mod acquired;
 mod actor;
@@ -37,8 +37,8 @@ use crate::scheduler::{Counters, Limits};
 struct Shared {
     inbox: Mutex<Vec<Command>>,
     wake: Notify,
-    /// How many groups' callers have had their turn.
-    heard: AtomicU64,
+    /// The callers of so many groups have run.
+    acknowledged: AtomicU64,
     figures: Mutex<(Gauges, Counters)>,
     measures: Mutex<Measures>,
     epoch: std::time::Instant,
@@ -61,9 +61,9 @@ impl Pool {
         let opening = limits.min_size as u64;
         let gauges = Gauges { size: opening, opening, healthy: true, ..Gauges::default() };
         let figures = Mutex::new((gauges, Counters::default()));
-        let (inbox, wake, heard) = (Mutex::default(), Notify::new(), AtomicU64::new(0));
+        let (inbox, wake, acknowledged) = (Mutex::default(), Notify::new(), AtomicU64::new(0));
         let (measures, epoch) = (Mutex::default(), std::time::Instant::now());
-        let shared = Arc::new(Shared { inbox, wake, heard, figures, measures, epoch });
+        let shared = Arc::new(Shared { inbox, wake, acknowledged, figures, measures, epoch });
         let serving = runtime.spawn(actor::run(shared.clone(), backend.into(), limits, options, sink.clone()));
         runtime.spawn(async move {
             if serving.await.is_err_and(|error| error.is_panic()) {
@@ -83,12 +83,12 @@ impl Pool {
         self.shared.inbox.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).append(commands);
     }
 
-    /// The callers of so many groups ([`Completion::Delivered`]) have had their turn: what they called is in the inbox.
-    pub fn heard(&self, groups: u64) {
-        self.shared.heard.store(groups, Ordering::Release);
+    /// The callers of so many groups ([`Completion::Delivered`]) have run: what they called is in the inbox.
+    pub fn acknowledge(&self, groups: u64) {
+        self.shared.acknowledged.store(groups, Ordering::Release);
     }
 
-    /// The caller's turn ends: have what was called looked at.
+    /// The caller's tick ends: have what was called looked at.
     pub fn flush(&self) {
         self.shared.wake.notify_one();
     }

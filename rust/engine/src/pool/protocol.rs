@@ -29,25 +29,25 @@ pub struct QueryInfo {
     pub asks: bool,
 }
 
-/// The arguments of a statement, encoded as this description says. What is executed by SQLite always has them: it is the
-/// caller who describes its texts ([`crate::sqlite::SqlitePlan::described`]).
+/// The arguments of a statement, encoded as this description says. What is executed by SQLite always has them: it is
+/// the caller that describes its queries ([`crate::sqlite::SqlitePlan::described`]).
 pub type Params = (Arc<Described>, Short);
 
 /// What is to be run.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A text that the pool was told of.
-    Known(QueryId),
-    /// A text that is run as it is, and not remembered.
-    Plain(Arc<str>),
+    /// A query that the pool was told of.
+    Query(QueryId),
+    /// SQL that is run as it is, and not remembered.
+    Sql(Arc<str>),
 }
 
-/// One execution on a connection that is lent.
+/// One execution on an acquired connection.
 #[derive(Debug)]
 pub struct Call {
-    /// Who.
-    pub item: RequestId,
-    /// What.
+    /// The request.
+    pub request: RequestId,
+    /// The statement.
     pub source: Source,
     /// Whether it has arguments.
     pub with_args: bool,
@@ -60,13 +60,13 @@ pub struct Call {
 pub struct Options {
     /// Connections are replaced after about so many seconds.
     pub lifetime: f64,
-    /// The caller looks at each new connection before it serves anybody ([`Completion::Greet`]).
-    pub greets: bool,
-    /// The caller brings sessions back to their initial state himself ([`Completion::Clean`]).
-    pub cleans: bool,
+    /// The caller looks at each new connection before it serves ([`Completion::Initialize`]).
+    pub initializes: bool,
+    /// The caller itself brings sessions back to their initial state ([`Completion::Reset`]).
+    pub resets: bool,
     /// The caller is asked for the password of each connection ([`Completion::NeedsPassword`]).
     pub asks_password: bool,
-    /// The caller hears of statements alone that take so many seconds.
+    /// Statements alone that take so many seconds are reported ([`Completion::Slow`]).
     pub slow: Option<f64>,
     /// How many seconds the server may take to bring a session back to its initial state.
     pub patience: Option<f64>,
@@ -74,11 +74,18 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { lifetime: 3600.0, greets: false, cleans: false, asks_password: false, slow: None, patience: None }
+        Options {
+            lifetime: 3600.0,
+            initializes: false,
+            resets: false,
+            asks_password: false,
+            slow: None,
+            patience: None,
+        }
     }
 }
 
-/// What is known of a text from its executions.
+/// What is known of a query from its executions.
 #[derive(Clone, Copy, Debug)]
 pub struct Experience {
     /// How often it was answered.
@@ -93,22 +100,22 @@ pub struct Experience {
 
 /// What the caller asks for.
 pub enum Command {
-    /// A text came to be known; it is named before its first statement.
+    /// A query came to be known; it is named before its first statement.
     AddQuery(QueryId, QueryInfo),
-    /// A text is not known any more.
+    /// A query is not known any more.
     ForgetQuery(QueryId),
-    /// The types of a text may be out of date: an argument does not fit them.
-    Doubt(QueryId, Arc<Described>),
-    /// What the guard says of a text now, and whether a group with it checks deferred keys at once.
+    /// The types of a query may be out of date: an argument does not fit them.
+    MayBeStale(QueryId, Arc<Described>),
+    /// What the guard says of a query now, and whether a group with it checks deferred keys at once.
     Regroup(QueryId, Verdict, bool),
-    /// What is known of a text from its executions?
+    /// What is known of a query from its executions?
     Experience(QueryId, Sender<Experience>),
     /// One statement. `params` is None where they could not be encoded yet; a statement without arguments needs none.
     Submit {
-        /// Who.
-        item: RequestId,
-        /// What.
-        text: QueryId,
+        /// The request.
+        request: RequestId,
+        /// The query.
+        query: QueryId,
         /// Whether it has arguments.
         with_args: bool,
         /// Them, if their types are known.
@@ -118,21 +125,21 @@ pub enum Command {
     },
     /// The arguments that were asked for; None if they do not fit, which ends the statement.
     Provide(RequestId, Option<Params>),
-    /// Somebody wants a connection to himself.
+    /// A caller wants a connection of its own.
     Acquire(RequestId, Option<f64>),
     /// The caller does not wait any more.
     Cancel(RequestId),
-    /// Run statements on a connection that is lent; `Completion::Ran` has the same token.
+    /// Run statements on an acquired connection; `Completion::Ran` has the same token.
     Run(ConnId, u64, Vec<Call>),
-    /// Ask for the types of one text on a connection that is lent, without running it; `Completion::Ran` tells.
+    /// Ask for the types of one text on an acquired connection, without running it; `Completion::Ran` tells.
     Describe(ConnId, u64, Call),
-    /// Run a COPY on a connection that is lent, as the item; `Completion::CopyTurn` asks for its data or gives them, and
-    /// wants one `Command::Feed` each time. `Completion::Ran` ends it.
+    /// Run a COPY on an acquired connection, as the request; `Completion::DataRequest` asks for its data or
+    /// gives them, and wants one `Command::Feed` each time. `Completion::Ran` ends it.
     Copy(ConnId, u64, RequestId, Arc<str>),
-    /// An answer to `Completion::CopyTurn`.
+    /// An answer to `Completion::DataRequest`.
     Feed(ConnId, Feed),
-    /// Stop what runs on a connection that is lent. It is not released before `Completion::Stopped` has come: until then
-    /// the request may hit what runs next.
+    /// Stop what runs on an acquired connection. It is not released before `Completion::Stopped` has come: until
+    /// then the request may hit what runs next.
     Stop(ConnId, u64),
     /// A connection comes back, clean; false if it must not be used again.
     Release(ConnId, bool),
@@ -141,12 +148,12 @@ pub enum Command {
     /// The password that was asked for; else whether to ask again cannot help.
     Password(ConnId, Result<String, bool>),
     /// Whether floats in text are exact in a session as it begins: `extra_float_digits` is not reported.
-    Told(ConnId, bool),
+    ExactFloats(ConnId, bool),
     /// A new connection is ready, and took so long for a first round trip; else whether opening another one cannot help
     /// either.
-    Greeted(ConnId, Result<Option<f64>, bool>),
+    Initialized(ConnId, Result<Option<f64>, bool>),
     /// A session is in its initial state again; false if it must not be used again.
-    Cleaned(ConnId, bool),
+    ResetDone(ConnId, bool),
     /// Bring the gauges up to date, and say so.
     Look(Sender<()>),
     /// Other bounds.
@@ -159,13 +166,13 @@ pub enum Command {
     Terminate,
 }
 
-/// What the caller hears.
+/// What the pool tells its caller.
 #[derive(Debug)]
 pub enum Completion {
     /// A statement was executed, and is committed.
     Done {
         /// Whose.
-        item: RequestId,
+        request: RequestId,
         /// Its command tag.
         tag: Arc<str>,
         /// Its rows.
@@ -175,8 +182,8 @@ pub enum Completion {
         /// What the values depend on.
         settings: Arc<Settings>,
     },
-    /// So many groups are answered, and all their results were handed out before this. Once their callers have had their
-    /// turn, [`Pool::heard`] is to be told.
+    /// So many groups are answered, and all their results were handed out before this. [`Pool::acknowledge`] is to be
+    /// called once their callers have run.
     Delivered(u64),
     /// The server refused a statement.
     Failed(RequestId, ServerError),
@@ -187,7 +194,7 @@ pub enum Completion {
     /// The pool could not serve a call.
     Refused {
         /// Whose.
-        item: RequestId,
+        request: RequestId,
         /// Why.
         reason: Reason,
         /// Whether the server may have seen it.
@@ -199,23 +206,23 @@ pub enum Completion {
     },
     /// The types are known now: answer with [`Command::Provide`].
     NeedsParams(RequestId, Arc<Described>),
-    /// A connection is lent.
-    Lent(RequestId, ConnId),
-    /// What was run on a connection that is lent.
+    /// A connection is acquired.
+    Acquired(RequestId, ConnId),
+    /// What was run on an acquired connection.
     Ran(u64, Result<Ran, Lost>),
     /// A COPY wants a piece of its data (None), or gives one.
-    CopyTurn(u64, Option<Bytes>),
-    /// Notifications for whoever holds that connection.
+    DataRequest(u64, Option<Bytes>),
+    /// Notifications for the caller that holds that connection.
     Notified(ConnId, Vec<Notification>),
     /// The server was asked to stop, and whether it has closed the connection of the request: if not, the request may
     /// still hit what runs next.
     Stopped(u64, bool),
-    /// A connection that is lent is gone.
-    LentLost(ConnId, Lost),
-    /// A new connection is lent to be looked at; answer with [`Command::Greeted`].
-    Greet(ConnId),
-    /// A session is lent to be brought back to its initial state; answer with [`Command::Cleaned`].
-    Clean(ConnId),
+    /// An acquired connection is lost.
+    AcquiredLost(ConnId, Lost),
+    /// A new connection is handed out to be looked at; answer with [`Command::Initialized`].
+    Initialize(ConnId),
+    /// A session is handed out to be brought back to its initial state; answer with [`Command::ResetDone`].
+    Reset(ConnId),
     /// A password is wanted; answer with [`Command::Password`].
     NeedsPassword(ConnId),
     /// A connection serves from now on.
@@ -228,14 +235,15 @@ pub enum Completion {
     Notice(ServerError),
     /// A statement alone took so many seconds.
     Slow(Arc<str>, f64),
-    /// The pool was shut down or terminated, and its last connection is closed. Whatever is called later is not heard.
+    /// The pool was shut down or terminated, and its last connection is closed. Commands that come
+    /// later are not looked at.
     Ended,
-    /// The pool's task panicked, which is a bug: no call will be answered any more, and the outcome of those that run is
-    /// unknown.
+    /// The pool's task panicked, which is a bug: no call will be answered any more, and the outcome of those that run
+    /// is unknown.
     Broken,
 }
 
-/// How a borrower's statements ended.
+/// How the statements of an acquired connection ended.
 #[derive(Debug)]
 pub struct Ran {
     /// All of it is done.

@@ -1,8 +1,9 @@
 //! What is sent for a group: all of it, or what is missing first: from the server its types, from the caller its
 //! arguments.
 //!
-//! Half a group of the pool's must not be committed, so its types are asked for before all else. A borrower's statements
-//! are sent up to the one whose types must be asked for: what it means may depend on them.
+//! Half a group of the pool's must not be committed, so its types are asked for before all else. The statements of a
+//! caller that holds the connection are sent up to the one whose types must be asked for: what it means may depend on
+//! them.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::link::{Described, Execute, Short};
 use crate::scheduler::{ConnId, Kind, Query, RequestId};
 
 /// What is to be done for a group.
-struct Plan {
+struct GroupPlan {
     statements: Vec<Execute>,
     /// The statement whose types the server is asked for, in the end.
     asked: Option<RequestId>,
@@ -33,76 +34,76 @@ impl Actor {
         if self.probes(conn) {
             return;
         }
-        if self.member(conn).describing {
+        if self.task(conn).describing {
             return self.describe(conn);
         }
-        let member = self.member(conn);
-        let group = std::mem::take(&mut member.group);
-        let (at, lent, plain, exact) = (member.at, member.lent, member.plain, member.exact);
-        let mut plan = self.plan(&group[at..], lent, plain, exact);
-        let member = self.member(conn);
-        member.exact = plan.exact;
-        member.group = group;
-        member.missing = plan.missing.len();
+        let task = self.task(conn);
+        let group = std::mem::take(&mut task.group);
+        let (at, acquired, iso_styles, exact) = (task.at, task.acquired, task.iso_styles, task.exact);
+        let mut plan = self.group_plan(&group[at..], acquired, iso_styles, exact);
+        let task = self.task(conn);
+        task.exact = plan.exact;
+        task.group = group;
+        task.missing = plan.missing.len();
         if plan.missing.is_empty() {
             let run = plan.statements.len() - usize::from(plan.asked.is_some());
-            member.sent = member.sent || run > 0;
-            (member.run, member.asked) = (run, plan.asked);
-            return member.send(Job {
+            task.sent = task.sent || run > 0;
+            (task.run, task.asked) = (run, plan.asked);
+            return task.send(Job {
                 checks_keys: run > 1 && plan.checks_keys,
                 statements: std::mem::take(&mut plan.statements),
                 revocable: plan.revocable,
-                shared: !lent,
+                shared: !acquired,
                 ..Job::default()
             });
         }
-        for (item, text) in plan.missing {
-            self.payload(item).awaiting = Some(conn);
-            self.batch.push(Completion::NeedsParams(item, text));
+        for (request, text) in plan.missing {
+            self.payload(request).awaiting = Some(conn);
+            self.batch.push(Completion::NeedsParams(request, text));
         }
     }
 
     /// Ask for the types of the one statement, also where they are known: they may have changed.
     fn describe(&mut self, conn: ConnId) {
-        let item = self.member(conn).group[0];
-        let sql = self.sql(item);
-        let member = self.member(conn);
-        member.asked = Some(item);
-        member.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
+        let request = self.task(conn).group[0];
+        let sql = self.sql(request);
+        let task = self.task(conn);
+        task.asked = Some(request);
+        task.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
     }
 
-    fn plan(&mut self, group: &[RequestId], lent: bool, styles: bool, exact: bool) -> Plan {
+    fn group_plan(&mut self, group: &[RequestId], acquired: bool, iso_styles: bool, exact: bool) -> GroupPlan {
         let (statements, missing) = (Vec::with_capacity(group.len()), Vec::new());
-        let mut plan = Plan { statements, asked: None, missing, revocable: true, checks_keys: false, exact };
+        let mut plan = GroupPlan { statements, asked: None, missing, revocable: true, checks_keys: false, exact };
         let mut last: Option<Arc<Described>> = None;
-        for item in group {
-            let (payload, query) = self.scheduler.requests.payload_and_query(*item);
-            if let (Some(sql), None) = (&payload.plain, &payload.under) {
+        for request in group {
+            let (payload, query) = self.scheduler.requests.payload_and_query(*request);
+            if let (Some(sql), None) = (&payload.raw_sql, &payload.under) {
                 // of several executions in a row of a text that is not kept, the first is asked for
                 payload.under = last.take().filter(|last| payload.with_args && last.sql == *sql);
             }
-            let (sql, kind, asks) = match (&payload.plain, query) {
+            let (sql, kind, asks) = match (&payload.raw_sql, query) {
                 (Some(sql), _) => (sql, Kind::Other, sql.contains('$')),
                 (None, Some(Query { kind, info, .. })) => {
                     let of_its_own = payload.under.is_some() && fetches(&info.sql);
                     if !of_its_own && payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
                         payload.under = info.described.clone();
                     }
-                    plan.checks_keys = plan.checks_keys || (info.keys && !lent);
+                    plan.checks_keys = plan.checks_keys || (info.keys && !acquired);
                     let sensitive = *kind != Kind::Other || fetches(&info.sql);
-                    (&info.sql, *kind, info.asks || (sensitive && !(styles && plan.exact)))
+                    (&info.sql, *kind, info.asks || (sensitive && !(iso_styles && plan.exact)))
                 }
                 (None, None) => unreachable!("bug: a statement without SQL"),
             };
-            plan.exact = plan.exact && !((lent || kind == Kind::Other) && names_digits(sql));
+            plan.exact = plan.exact && !((acquired || kind == Kind::Other) && names_digits(sql));
             plan.revocable = plan.revocable && kind != Kind::Other;
-            last = payload.under.clone().filter(|_| payload.plain.is_some());
+            last = payload.under.clone().filter(|_| payload.raw_sql.is_some());
             match &payload.under {
                 None if payload.with_args || asks => {
-                    if !lent {
+                    if !acquired {
                         (plan.statements, plan.missing) = (Vec::new(), Vec::new());
                     }
-                    plan.asked = Some(*item);
+                    plan.asked = Some(*request);
                     plan.statements.push(Execute::Describe(sql.clone()));
                     break;
                 }
@@ -112,7 +113,7 @@ impl Actor {
                         let careful = kind != Kind::Read && plan.exact; // rounded floats must not come as text
                         plan.statements.push(Execute::Known { text: text.clone(), params, careful });
                     }
-                    None => plan.missing.push((*item, text.clone())),
+                    None => plan.missing.push((*request, text.clone())),
                 },
             }
         }

@@ -1,12 +1,12 @@
-//! What the server says besides its answers: notices, notifications, settings. All of it is bounded, before and during a
-//! login as well, whatever the server sends.
+//! What the server says besides its answers: notices, notifications, settings. All of it is bounded, before and during
+//! a login as well, whatever the server sends.
 
 use super::messages;
 use crate::link::{Fields, Lost, Malformed, Notification, ServerError, Settings};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Notices that nobody fetches are not hoarded: no more than so many, nor so many bytes.
+/// Notices that are not fetched are bounded in number and in bytes.
 const MOST_NOTICES: usize = 100;
 const MOST_NOTICE_BYTES: usize = 1024 * 1024;
 /// Bytes of notifications that may come while one group runs. They cannot be left out unnoticed.
@@ -49,7 +49,7 @@ impl Aside {
     }
 
     /// Whether a message is such a one, which is taken in. The last words are an error.
-    pub(super) fn hears(&mut self, kind: u8, body: &[u8]) -> Result<bool, Lost> {
+    pub(super) fn take_if_async(&mut self, kind: u8, body: &[u8]) -> Result<bool, Lost> {
         match kind {
             b'N' => self.take_notice(body),
             b'A' => self.take_notification(body)?,
@@ -112,10 +112,11 @@ mod tests {
         let mut aside = Aside::default();
         for number in 0..2000 {
             let notice = [b"SNOTICE\0M".as_slice(), &vec![b'x'; 100_000], b"\0\0"].concat();
-            assert!(aside.hears(b'N', &notice).is_ok_and(|heard| heard));
-            let found = aside.hears(b'S', format!("n{number}\0value\0").as_bytes());
+            assert!(aside.take_if_async(b'N', &notice).is_ok_and(|message_in_hand| message_in_hand));
+            let found = aside.take_if_async(b'S', format!("n{number}\0value\0").as_bytes());
             assert_eq!(found.is_ok(), number < MOST_SETTINGS);
-            assert!(aside.hears(b'S', b"n1\0other\0").is_ok()); // one that is known may change as often as it likes
+            // One that is known may change as often as it likes.
+            assert!(aside.take_if_async(b'S', b"n1\0other\0").is_ok());
         }
         let notices = aside.take_notices();
         assert!(notices.len() <= MOST_NOTICES && notices.len() * 100_000 <= MOST_NOTICE_BYTES);
@@ -127,11 +128,11 @@ mod tests {
         let mut aside = Aside::default();
         let body = [&7_i32.to_be_bytes()[..], b"channel\0", &[b'x'; 8000], b"\0"].concat();
         let mut taken = 0;
-        while aside.hears(b'A', &body).is_ok() {
+        while aside.take_if_async(b'A', &body).is_ok() {
             taken += 1;
         }
         assert!((MOST_NOTIFIED / 10_000..=MOST_NOTIFIED / 8000).contains(&taken));
         assert_eq!(aside.take_notifications().len(), taken);
-        assert!(aside.hears(b'A', &body).is_ok());
+        assert!(aside.take_if_async(b'A', &body).is_ok());
     }
 }

@@ -52,7 +52,7 @@ impl Login {
         }
     }
 
-    /// Whether the server is satisfied, and so are we.
+    /// Whether the server is satisfied, and its proofs are too.
     pub fn is_accepted(&self) -> bool {
         self.accepted
     }
@@ -136,7 +136,7 @@ impl Login {
             _ if self.binding == Some(true) => {
                 return Err(ConnectError::permanent("channel binding required, but it is not to be had here"));
             }
-            // We could, and say so: somebody who took PLUS out of the server's offer is found out.
+            // We could, and say so: a man in the middle that took PLUS out of the server's offer is found out.
             Some(_) if plain => (SCRAM_SHA_256, ChannelBinding::unrequested()),
             _ if plain => (SCRAM_SHA_256, ChannelBinding::unsupported()),
             _ => return Err(ConnectError::permanent(format!("no known SASL mechanism among {}", offered.join(", ")))),

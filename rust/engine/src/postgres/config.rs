@@ -111,7 +111,7 @@ pub struct Config {
     pub hosts: Vec<Host>,
     /// `load_balance_hosts`: they, and the addresses of each, are tried in any order.
     pub shuffled: bool,
-    /// Who logs in.
+    /// The user that logs in.
     pub user: String,
     /// Where.
     pub dbname: String,

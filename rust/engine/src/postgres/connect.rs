@@ -1,8 +1,8 @@
 //! Opening a session: every host and address in turn, every failure told.
 //!
-//! Order and limits are libpq's: hosts as written (or shuffled, `load_balance_hosts`), of each host every address that its name has, each with
-//! `connect_timeout`. Unlike libpq, a failure of any kind moves on to the next host, but a server that has turned the
-//! login down is not asked again at the host's other addresses.
+//! Order and limits are libpq's: hosts as written (or shuffled, `load_balance_hosts`), of each host every address that
+//! its name has, each with `connect_timeout`. Unlike libpq, a failure of any kind moves on to the next host, but a
+//! server that has turned the login down is not asked again at the host's other addresses.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -14,7 +14,7 @@ use super::address::{Address, addresses};
 use super::auth::Login;
 use super::cancel::CancelKey;
 use super::config::{Config, Host, SslMode, TargetAttrs};
-use super::link::Link;
+use super::connection::Connection;
 use super::messages::message;
 use super::stream::Stream;
 use super::tls;
@@ -24,7 +24,7 @@ use crate::link::{ConnectError, Fields, Lost, Malformed, NO_HBA_ENTRY, ServerErr
 ///
 /// The error lists one line for each address tried; its `sqlstate` is that of the most telling one, and it is permanent
 /// if every one of them is.
-pub async fn connect(config: &Config, password: Option<&str>) -> Result<Link, ConnectError> {
+pub async fn connect(config: &Config, password: Option<&str>) -> Result<Connection, ConnectError> {
     let mut failures = Vec::new();
     let first = if config.target == TargetAttrs::PreferStandby { TargetAttrs::Standby } else { config.target };
     if let Some(link) = try_all(config, password, first, &mut failures).await {
@@ -44,7 +44,7 @@ async fn try_all(
     password: Option<&str>,
     target: TargetAttrs,
     failures: &mut Vec<(String, ConnectError)>,
-) -> Option<Link> {
+) -> Option<Connection> {
     for host in in_order(config, config.hosts.iter()) {
         let resolving = async { addresses(host).await.map_err(ConnectError::from) };
         let found = match in_time(config, resolving).await {
@@ -138,7 +138,7 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// With or without TLS, as `sslmode` says; sockets have none.
-    async fn run(&self) -> Result<Link, ConnectError> {
+    async fn run(&self) -> Result<Connection, ConnectError> {
         if matches!(self.address, Address::Unix(_)) {
             return self.open(false).await;
         }
@@ -157,7 +157,7 @@ impl Attempt<'_> {
         }
     }
 
-    async fn open(&self, encrypt: bool) -> Result<Link, ConnectError> {
+    async fn open(&self, encrypt: bool) -> Result<Connection, ConnectError> {
         let ssl = &self.config.ssl;
         let mut stream = Stream::open(self.address).await?;
         if encrypt {
@@ -173,18 +173,18 @@ impl Attempt<'_> {
         self.settled(link).await
     }
 
-    async fn log_in(&self, stream: Stream) -> Result<Link, ConnectError> {
+    async fn log_in(&self, stream: Stream) -> Result<Connection, ConnectError> {
         let mut login = Login::new(&self.config.user, self.password.or(self.host.password.as_deref()));
         login.tls = stream.is_tls();
         login.end_point = tls::end_point(&stream);
         login.binding = self.config.channel_binding;
         login.methods = self.config.auth_methods.clone();
-        // Whoever says which methods he accepts means it.
+        // A configuration that names methods means it.
         let allowed = self.config.allow_cleartext_password || login.methods.is_some();
         login.cleartext_allowed = login.tls || self.address.is_local() || allowed;
         let tls = stream.is_tls().then(|| (self.config.ssl.clone(), self.host.host.clone()));
         let key = CancelKey { address: self.address.clone(), tls, process_id: 0, secret: 0 };
-        let mut link = Link::new(stream, key, self.config.max_statements);
+        let mut link = Connection::new(stream, key, self.config.max_statements);
         frontend::startup_message(self.startup(), link.output())?;
         loop {
             let (kind, body) = link.receive().await.map_err(turned_away)?;
@@ -221,7 +221,7 @@ impl Attempt<'_> {
     }
 
     /// Whether it is the kind of session that is wanted.
-    async fn settled(&self, mut link: Link) -> Result<Link, ConnectError> {
+    async fn settled(&self, mut link: Connection) -> Result<Connection, ConnectError> {
         match link.parameter("client_encoding") {
             None | Some("UTF8" | "UNICODE") => {}
             Some(other) => {
@@ -261,7 +261,7 @@ fn turned_away(lost: Lost) -> ConnectError {
 }
 
 /// One value, by the simple protocol.
-async fn ask(link: &mut Link, sql: &str) -> Result<String, ConnectError> {
+async fn ask(link: &mut Connection, sql: &str) -> Result<String, ConnectError> {
     message(link.output(), b'Q', |out| {
         out.extend_from_slice(sql.as_bytes());
         out.extend_from_slice(b"\0");

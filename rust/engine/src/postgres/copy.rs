@@ -3,26 +3,26 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use postgres_protocol::message::frontend;
 
-use super::link::Link;
+use super::connection::Connection;
 use super::messages;
 use crate::link::{CopyStream, Feed, Fields, Lost, Malformed, Outcome, Rows, ServerError};
 
 /// Bytes that are gathered before the caller is given them.
 const PIECE: usize = 64 * 1024;
 
-impl Link {
+impl Connection {
     /// Run one COPY FROM STDIN or TO STDOUT, up to ReadyForQuery.
     pub(super) async fn copy(&mut self, sql: &str, stream: &mut CopyStream<'_>) -> Result<Outcome, Lost> {
         frontend::query(sql, self.output())?;
         let mut outcome = Outcome::Skipped;
-        let (mut piece, mut wanted, mut heard) = (BytesMut::new(), true, None);
+        let (mut piece, mut wanted, mut message_in_hand) = (BytesMut::new(), true, None);
         loop {
-            let (kind, body) = match heard.take() {
+            let (kind, body) = match message_in_hand.take() {
                 Some(message) => message,
                 None => self.receive().await?,
             };
             match kind {
-                b'G' => heard = self.send(stream).await?,
+                b'G' => message_in_hand = self.send(stream).await?,
                 b'H' => {}
                 b'd' => {
                     piece.put_slice(&body);

@@ -51,7 +51,7 @@ pub fn private_key(path: &str, password: Option<&str>) -> Result<PrivateKeyDer<'
     Ok(PrivatePkcs8KeyDer::from(key.as_bytes().to_vec()).into())
 }
 
-/// The text of a file that nobody else can read, by libpq's rule: root's own may be read by its group.
+/// The text of a file that no other user can read, by libpq's rule: root's own may be read by its group.
 fn read_secret(path: &str) -> std::io::Result<String> {
     let mut file = std::fs::File::open(path)?;
     let about = file.metadata()?;

@@ -1,9 +1,9 @@
 //! One session with a PostgreSQL server, on tokio.
 //!
-//! [`connect`] tries every host and address of a resolved [`Config`] and gives a [`Link`]. A link runs **one group at a
-//! time**: 1..n statements followed by one Sync, answered as a whole. `postgres-protocol` writes the messages and does
-//! SCRAM; what the server sends is taken apart here ([`frame`]), so that rows stay in the bytes in which they came and
-//! nothing is allocated by an announced length.
+//! [`connect`] tries every host and address of a resolved [`Config`] and gives a [`Connection`]. It runs **one group at
+//! a time**: 1..n statements followed by one Sync, answered as a whole. `postgres-protocol` writes the messages and
+//! does SCRAM; what the server sends is taken apart here ([`frame`]), so that rows stay in the bytes in which they came
+//! and nothing is allocated by an announced length.
 
 mod address;
 mod aside;
@@ -11,10 +11,10 @@ mod auth;
 mod cancel;
 mod config;
 mod connect;
+mod connection;
 mod copy;
 pub mod frame;
 mod keys;
-mod link;
 mod messages;
 mod methods;
 mod prepared;
@@ -25,5 +25,5 @@ mod tls;
 pub use cancel::CancelKey;
 pub use config::{Config, Host, Ssl, SslMode, TargetAttrs};
 pub use connect::connect;
-pub use link::{Group, Link};
+pub use connection::{Connection, Group};
 pub use methods::AuthMethods;

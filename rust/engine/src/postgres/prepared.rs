@@ -1,7 +1,7 @@
 //! The statements that one connection has prepared: a set with an order, the least recently used first.
 //!
-//! What is sent is taken for done until the answer comes: a group may use a text several times, and more texts than are to
-//! be kept. If the group fails, [`Prepared::settle`] goes back to what the server has confirmed.
+//! What is sent is taken for done until the answer comes: a group may use a text several times, and more texts than are
+//! to be kept. If the group fails, [`Prepared::rollback`] goes back to what the server has confirmed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -63,7 +63,7 @@ impl Prepared {
     }
 
     /// A part of what was sent was not executed.
-    pub fn settle(&mut self) {
+    pub fn rollback(&mut self) {
         let there = std::mem::take(&mut self.there);
         self.by_name.retain(|name, _| there.contains(name));
         self.by_use.retain(|_, name| there.contains(name));
@@ -102,7 +102,7 @@ mod tests {
         prepared.was_added("a");
         assert_eq!((prepared.surplus(), prepared.add("b"), prepared.surplus()), (None, (), Some("a".to_owned())));
         prepared.add("c");
-        prepared.settle();
+        prepared.rollback();
         assert!(prepared.touch("a") && !prepared.touch("b") && !prepared.touch("c"));
     }
 }

@@ -62,7 +62,7 @@ impl Run {
     pub(super) fn take(&mut self, kind: u8, body: &[u8], prepared: &mut Prepared) -> Result<(), Lost> {
         match (kind, self.steps.get(self.step)) {
             (b'E', Some(Step::Check)) => {
-                // No statement of the group has to do with it, and what the server does next is anybody's guess.
+                // No statement of the group has to do with it, and what the server does next cannot be known.
                 let error = ServerError::parse(body);
                 return Err(Lost { message: error.to_string(), cause: Some(error), sent: true });
             }
@@ -112,7 +112,7 @@ impl Run {
     pub(super) fn fail(&mut self, prepared: &mut Prepared) {
         self.failed = true;
         self.steps.truncate(self.step);
-        prepared.settle();
+        prepared.rollback();
     }
 
     fn describe(&mut self, columns: Vec<Column>) {

@@ -44,7 +44,7 @@ impl Stream {
         matches!(self, Stream::Tls(_))
     }
 
-    /// Fails if the other end has closed or broken the connection, though nobody has tried to read since.
+    /// Fails if the other end has closed or broken the connection, though nothing was read since.
     pub fn check(&self) -> io::Result<()> {
         let mut byte = [MaybeUninit::uninit()];
         let seen = match self {

@@ -1,9 +1,9 @@
 //! What a statement is expected to cost: the part of the rules that learns.
 //!
-//! The scheduler keeps one [`Query`] per statement text. A query is *fast*, and may share a connection with others, when
-//! it was answered at least `probes` times, its expected service time and its result are small, and it did not recently
-//! take longer than a group may. Everything else, and everything unknown, is slow: a wrong "slow" costs one connection
-//! for one round trip, a wrong "fast" makes strangers wait.
+//! The scheduler keeps one [`Query`] per statement text. A query is *fast*, and may share a connection with others,
+//! when it was answered at least `probes` times, its expected service time and its result are small, and it did not
+//! recently take longer than a group may. Everything else, and everything unknown, is slow: a wrong "slow" costs one
+//! connection for one round trip, a wrong "fast" makes other callers wait.
 
 use crate::declared::limits;
 
@@ -40,8 +40,8 @@ limits! {
         peak_time: f64 = 0.050,
         /// How often it must have been answered.
         probes: u64 = 3,
-        /// A WRITE alone takes as long as its commit, whose fsync a group shares: this much of a WRITE's time does not count.
-        /// (One that is slow by itself is found out in a group: see [`Query::stalled`].)
+        /// A WRITE alone takes as long as its commit, whose fsync a group shares: this much of a WRITE's time does not
+        /// count. (One that is slow by itself is found out in a group: see [`Query::stalled`].)
         commit_time: f64 = 0.020,
         /// A text that failed is not grouped for this long.
         failure_hold: f64 = 1.0,

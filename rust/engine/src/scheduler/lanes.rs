@@ -8,14 +8,15 @@ use super::timeouts::Timer;
 
 /// Serving.
 impl<P, Q> Scheduler<P, Q> {
-    /// Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min` (rule 3.3).
+    /// Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min`
+    /// (rule 3.3).
     pub(super) fn feed_lane(&mut self, queue: Queue, kind: Kind, now: f64) -> bool {
         let length = self.queues.of(queue).len();
         let pieces = length.div_ceil(self.limits.piece_min);
         let wanted = self.lanes_wanted(kind, queue, now).min(pieces);
         let lanes = wanted.min(self.idle.len());
         if lanes == 0 {
-            self.shortage += wanted;
+            self.missing_connections += wanted;
             return false;
         }
         let share = self.share(length, kind, lanes).max(self.limits.piece_min);
@@ -26,7 +27,8 @@ impl<P, Q> Scheduler<P, Q> {
         self.lanes.push(conn);
         self.send(conn, group, now);
         if self.queues.of(queue).is_empty() {
-            self.shortage += wanted - lanes; // served with fewer than it should have: the next time there are enough
+            // Served with fewer than it should have: the next time there are enough.
+            self.missing_connections += wanted - lanes;
         }
         true
     }
@@ -40,7 +42,8 @@ impl<P, Q> Scheduler<P, Q> {
             return queued.div_ceil(lanes);
         }
         let running = self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
-        let others = running.map(|lane| lane.group.len()).chain(self.gathering.iter().map(|(_, answered)| *answered));
+        let others =
+            running.map(|lane| lane.group.len()).chain(self.awaiting_resubmit.iter().map(|(_, answered)| *answered));
         let (count, lanes) = others.fold((queued, lanes), |(count, lanes), more| (count + more, lanes + 1));
         count.div_ceil(lanes)
     }
@@ -59,12 +62,12 @@ impl<P, Q> Scheduler<P, Q> {
             _ => (self.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait),
         };
         let running = || self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
-        let gathering = if kind == Kind::Write { self.gathering.len() } else { 0 };
+        let awaiting_resubmit = if kind == Kind::Write { self.awaiting_resubmit.len() } else { 0 };
         let count = running().count();
-        if count + gathering < base {
-            return base - count - gathering;
+        if count + awaiting_resubmit < base {
+            return base - count - awaiting_resubmit;
         }
-        if gathering > 0 || count >= most {
+        if awaiting_resubmit > 0 || count >= most {
             return 0;
         }
         let moving = match kind {
@@ -106,18 +109,19 @@ impl<P, Q> Scheduler<P, Q> {
             let request = self.requests.get_mut(*id);
             (request.state, request.conn) = (RequestState::Sent, conn);
         }
-        let beside = self.conns.len() - self.idle.len();
+        let concurrency = self.conns.len() - self.idle.len();
         let known = self.conn(conn);
         known.group.clone_from(&group);
         known.started = now;
-        known.beside = beside;
+        known.concurrency = concurrency;
         if group.len() > 1 && self.limits.breaks_stalls {
             self.timeouts.arm(Timer::Stall, now + self.limits.stall);
         }
         self.actions.push(Action::Send(conn, group));
     }
 
-    /// A group was rolled back: each of its statements is sent again alone, so no group is visible in a result (rule 2.3).
+    /// A group was rolled back: each of its statements is sent again alone, so no group is visible in a result
+    /// (rule 2.3).
     ///
     /// If it was broken up since it stalled, its queries count as failed: they are not grouped for a while.
     pub(super) fn send_alone(&mut self, group: &[RequestId], now: f64, stalled: bool) {
@@ -154,8 +158,8 @@ impl<P, Q> Scheduler<P, Q> {
     /// A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one.
     pub(super) fn observe(&mut self, group: &[RequestId], conn: ConnId, seconds: f64, size: f64, now: f64) {
         let writes = self.requests.query_of(group[0]).kind == Kind::Write;
-        let common = self.travel(conn, seconds) + if writes { self.limits.cost.commit_time } else { 0.0 };
-        let share = f64::max(seconds - common, 0.0) / (group.len() * self.conn(conn).beside) as f64;
+        let common = self.network_time(conn, seconds) + if writes { self.limits.cost.commit_time } else { 0.0 };
+        let share = f64::max(seconds - common, 0.0) / (group.len() * self.conn(conn).concurrency) as f64;
         let mut counts: Vec<(QueryId, u64)> = Vec::new();
         for id in group {
             let query = self.requests.query_id(*id);
@@ -174,7 +178,7 @@ impl<P, Q> Scheduler<P, Q> {
     /// How much of `seconds` until an answer went by on the way.
     ///
     /// An answer may show that the way is shorter than was known, but never how long it is: it may just be slow.
-    fn travel(&mut self, conn: ConnId, seconds: f64) -> f64 {
+    fn network_time(&mut self, conn: ConnId, seconds: f64) -> f64 {
         if self.conn(conn).round_trip == NEVER {
             return 0.0;
         }
@@ -191,9 +195,9 @@ impl<P, Q> Scheduler<P, Q> {
             }
             return;
         }
-        let (service, beside) = (seconds - self.travel(conn, seconds), self.conn(conn).beside);
+        let (service, concurrency) = (seconds - self.network_time(conn, seconds), self.conn(conn).concurrency);
         let known = self.requests.query_mut(query);
-        if service > known.mean * beside as f64 {
+        if service > known.mean * concurrency as f64 {
             let size = known.size; // it would have taken at least as long
             self.observe(&[id], conn, seconds, size, now);
         }

@@ -52,8 +52,8 @@ pub enum Action<P> {
     Reset(ConnId),
     /// Close the connection; answer with `closed`.
     Close(ConnId),
-    /// The group is final: give each statement's outcome to its caller; a `turn` follows once the callers have run.
-    /// Their requests are gone, these are the payloads.
+    /// The group is final: give each statement's outcome to its caller; an `end_of_tick` follows once the callers have
+    /// run. Their requests are gone, these are the payloads.
     Deliver(Vec<P>),
     /// Answer a request with an error; `sent`: whether the server may have seen it.
     Fail {
@@ -87,7 +87,7 @@ pub enum State {
 
 /// One connection, from the decision to open it until it is closed.
 #[derive(Clone, Debug)]
-pub struct Conn {
+pub struct ConnectionState {
     /// Connections of an older generation are not used again.
     pub generation: u64,
     /// What it does.
@@ -97,7 +97,7 @@ pub struct Conn {
     /// How many attempts had failed before.
     pub failures: u32,
     /// Until then it must have answered something, or it counts as an attempt that failed.
-    pub unproven: f64,
+    pub probation_until: f64,
     /// When it became idle.
     pub since: f64,
     /// When it is to be replaced.
@@ -109,7 +109,7 @@ pub struct Conn {
     /// When the group was sent.
     pub started: f64,
     /// How many connections worked when it was sent, this one included.
-    pub beside: usize,
+    pub concurrency: usize,
     /// The shortest answer seen on it: what every statement costs on this link, whatever it does.
     pub round_trip: f64,
     /// A CancelRequest may still be on its way.
@@ -124,21 +124,21 @@ pub struct Conn {
     pub unclean: bool,
 }
 
-impl Conn {
+impl ConnectionState {
     /// A connection that is being opened.
     pub fn new(generation: u64, now: f64) -> Self {
-        Conn {
+        ConnectionState {
             generation,
             state: State::Opening,
             began: now,
             failures: 0,
-            unproven: -NEVER,
+            probation_until: -NEVER,
             since: now,
             expires: NEVER,
             group: Vec::new(),
             kind: Kind::Other,
             started: 0.0,
-            beside: 1,
+            concurrency: 1,
             round_trip: NEVER,
             cancelling: false,
             cancel_at: NEVER,
@@ -245,8 +245,8 @@ limits! {
         retry_reads: bool = false,
         /// How long the server may take to react to a CancelRequest before idle connections are replaced too.
         suspect: f64 = 0.25,
-        /// How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing can
-        /// be cancelled from outside (`breaks_stalls` is false) it is asked, but never given up.
+        /// How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing
+        /// can be cancelled from outside (`breaks_stalls` is false) it is asked, but never given up.
         cancel_grace: f64 = 1.5,
         /// Pause before a CancelRequest is repeated, doubled each time: the server ignores one that comes too early.
         cancel_pause: f64 = 0.05,

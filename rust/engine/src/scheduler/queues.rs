@@ -1,19 +1,19 @@
 //! Requests that wait: the table of all requests, and four queues with one order.
 //!
-//! Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is taken
-//! from the head of one queue; everything that needs a connection to itself in `Alone`; `acquire` in `Sessions`. A
-//! ticket, given on arrival, orders all of them: the head with the lowest ticket of the four is served first.
+//! Statements wait where they can be served: fast READs and fast WRITEs in queues of their own, so that a group is
+//! taken from the head of one queue; everything that needs a connection to itself in `Alone`; `acquire` in `Sessions`.
+//! A ticket, given on arrival, orders all of them: the head with the lowest ticket of the four is served first.
 //!
-//! Where the database has one writer, every WRITE waits among the WRITEs, also one that needs a connection to itself: it
-//! cannot run before those that came first, and would keep a connection from readers while it waits.
+//! Where the database has one writer, every WRITE waits among the WRITEs, also one that needs a connection to itself:
+//! it cannot run before those that came first, and would keep a connection from readers while it waits.
 
 use std::collections::VecDeque;
 
 use super::cost::{CostLimits, Kind, Query};
 use super::model::{ById, ConnId, QueryId, Request, RequestId, RequestState, StatementRequest};
 
-/// Requests that wait or run, and the queries of statements: one table of each for scheduler and pool. The pool's part of
-/// a request is its payload, of a query its info.
+/// Requests that wait or run, and the queries of statements: one table of each for scheduler and pool. The pool's part
+/// of a request is its payload, of a query its info.
 pub struct Requests<P, Q> {
     requests: ById<RequestId, Request<P>>,
     queries: ById<QueryId, Query<Q>>,
@@ -85,7 +85,8 @@ impl<P, Q> Requests<P, Q> {
         self.requests.get_mut(&id).expect("bug: a request that is not there")
     }
 
-    /// A statement is run on a connection that its caller holds: it is kept here until it is removed, and not decided upon.
+    /// A statement is run on a connection that its caller holds: it is kept here until it is removed, and not decided
+    /// upon.
     pub fn hold(&mut self, id: RequestId, statement: StatementRequest<P>, now: f64) {
         self.add(id, Some(statement), 0, now);
         self.get_mut(id).state = RequestState::Held;
@@ -172,8 +173,8 @@ const FEW: usize = 64;
 
 /// Requests that wait in one queue, in order of their tickets.
 ///
-/// A request that is taken out stays in the line until the head has come so far, or until half of the line is gone: so it costs
-/// the same wherever it stands. The head always waits.
+/// A request that is taken out stays in the line until the head has come so far, or until half of the line is gone: so
+/// it costs the same wherever it stands. The head always waits.
 #[derive(Default)]
 pub struct Line {
     ids: VecDeque<RequestId>,

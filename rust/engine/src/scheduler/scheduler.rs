@@ -1,12 +1,14 @@
 //! The state, the events from callers and connections, and the dispatch of requests.
 //!
-//! Groups and lanes are in [`super::lanes`], opening and closing in [`super::connections`], time in [`super::timeouts`].
+//! Groups and lanes are in [`super::lanes`], opening and closing in [`super::connections`], time in
+//! [`super::timeouts`].
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::cost::{Kind, REASONS, Verdict};
 use super::model::{
-    Action, Conn, ConnId, Counters, Limits, NEVER, QueryId, Reason, RequestId, RequestState, State, StatementRequest,
+    Action, ConnId, ConnectionState, Counters, Limits, NEVER, QueryId, Reason, RequestId, RequestState, State,
+    StatementRequest,
 };
 use super::queues::{Queue, Queues, Requests};
 use super::timeouts::{Timeouts, Timer};
@@ -29,13 +31,13 @@ pub struct Scheduler<P, Q> {
     /// Requests that wait or run, and queries: the pool finds its payloads and infos here.
     pub requests: Requests<P, Q>,
     pub(super) queues: Queues,
-    pub(super) conns: BTreeMap<ConnId, Conn>,
+    pub(super) conns: BTreeMap<ConnId, ConnectionState>,
     /// Free connections, the longest idle first; the most recently used one is taken.
     pub(super) idle: Vec<ConnId>,
     /// Connections that run a group.
     pub(super) lanes: Vec<ConnId>,
     /// How many connections the requests that wait miss, as the last dispatch found.
-    pub(super) shortage: usize,
+    pub(super) missing_connections: usize,
     pub(super) closing: usize,
     /// The last connect was refused for good: no further attempt unless a request waits.
     pub(super) refused: bool,
@@ -45,7 +47,7 @@ pub struct Scheduler<P, Q> {
     /// How often answers were delivered.
     pub delivered: u64,
     /// Lanes for WRITEs that wait for the callers they have answered: with which Deliver, and how many callers.
-    pub(super) gathering: VecDeque<(u64, usize)>,
+    pub(super) awaiting_resubmit: VecDeque<(u64, usize)>,
     /// A head that has waited too long may have another lane now.
     pub(super) ticking: bool,
     pub(super) last_id: u64,
@@ -70,13 +72,13 @@ impl<P, Q> Scheduler<P, Q> {
             conns: BTreeMap::new(),
             idle: Vec::new(),
             lanes: Vec::new(),
-            shortage: 0,
+            missing_connections: 0,
             closing: 0,
             refused: false,
             retry_at: 0.0,
             write_lanes,
             delivered: 0,
-            gathering: VecDeque::new(),
+            awaiting_resubmit: VecDeque::new(),
             ticking: false,
             last_id: 0,
             actions: Vec::new(),
@@ -84,7 +86,7 @@ impl<P, Q> Scheduler<P, Q> {
     }
 
     /// The query must not be grouped any more.
-    pub fn keep_apart(&mut self, id: QueryId) {
+    pub fn stop_grouping(&mut self, id: QueryId) {
         if let Some(query) = self.requests.find_query(id) {
             query.groupable = false;
         }
@@ -100,7 +102,7 @@ impl<P, Q> Scheduler<P, Q> {
         self.take_actions()
     }
 
-    /// A statement arrives. It is sent by the `turn` that ends this turn of the event loop.
+    /// A statement arrives. It is sent by the `end_of_tick` of this tick of the event loop.
     pub fn submit(
         &mut self,
         id: RequestId,
@@ -134,13 +136,13 @@ impl<P, Q> Scheduler<P, Q> {
         Vec::new()
     }
 
-    /// The event loop's turn ends: what was collected in it is sent (rule 3.2).
+    /// The event loop's tick ends: what was collected in it is sent (rule 3.2).
     ///
-    /// Comes whenever a turn ends in which there were calls, and after each Deliver, once its callers have run: those of
-    /// the first `heard` Delivers have.
-    pub fn turn(&mut self, now: f64, heard: u64) -> Vec<Action<P>> {
-        while self.gathering.front().is_some_and(|(number, _)| *number <= heard) {
-            self.gathering.pop_front();
+    /// Comes whenever a tick ends in which there were calls, and after each Deliver, once its callers have run: those
+    /// of the first `acknowledged` Delivers have.
+    pub fn end_of_tick(&mut self, now: f64, acknowledged: u64) -> Vec<Action<P>> {
+        while self.awaiting_resubmit.front().is_some_and(|(number, _)| *number <= acknowledged) {
+            self.awaiting_resubmit.pop_front();
         }
         self.dispatch(now);
         self.take_actions()
@@ -173,8 +175,8 @@ impl<P, Q> Scheduler<P, Q> {
         let group = std::mem::take(&mut running.group);
         let written = running.state == State::Lane && running.kind == Kind::Write;
         running.cancel_at = NEVER;
-        running.unproven = -NEVER;
-        self.withdraw(conn);
+        running.probation_until = -NEVER;
+        self.remove_from_pool(conn);
         let last = ok || group.len() == 1;
         if ok && written {
             self.written(&group, seconds, now);
@@ -186,7 +188,7 @@ impl<P, Q> Scheduler<P, Q> {
         } else {
             self.send_alone(&group, now, stalled);
         }
-        self.settle(conn, now);
+        self.release_if_idle(conn, now);
         self.dispatch(now); // the server gets its next group before the answers of this one are handed out
         if last {
             self.deliver(&group);
@@ -194,12 +196,12 @@ impl<P, Q> Scheduler<P, Q> {
         self.take_actions()
     }
 
-    /// WRITEs are committed: their lane may have to wait for their callers, until their `turn` (rule 3.7).
+    /// WRITEs are committed: their lane may have to wait for their callers, until their `end_of_tick` (rule 3.7).
     fn written(&mut self, group: &[RequestId], seconds: f64, now: f64) {
         self.write_lanes.carried(group.len(), seconds, now);
         let awaited = group.iter().filter(|id| self.requests.get(**id).state == RequestState::Sent).count();
         if awaited > 0 && self.write_lanes.gathers && self.queues.of(Queue::Writes).len() < self.limits.group_max {
-            self.gathering.push_back((self.delivered + 1, awaited));
+            self.awaiting_resubmit.push_back((self.delivered + 1, awaited));
             self.timeouts.arm(Timer::Gather, now + self.limits.write_lane_wait); // should the callers take their time
         }
     }
@@ -230,7 +232,7 @@ impl<P, Q> Scheduler<P, Q> {
             if !known.group.is_empty() {
                 self.timeouts.arm(Timer::Cancel, known.ask_at);
             }
-            self.settle(conn, now);
+            self.release_if_idle(conn, now);
         }
         self.dispatch(now);
         self.take_actions()
@@ -240,7 +242,7 @@ impl<P, Q> Scheduler<P, Q> {
     pub fn reset_done(&mut self, conn: ConnId, now: f64) -> Vec<Action<P>> {
         if let Some(known) = self.conns.get_mut(&conn) {
             known.resetting = false;
-            self.settle(conn, now);
+            self.release_if_idle(conn, now);
         }
         self.dispatch(now);
         self.take_actions()
@@ -250,8 +252,8 @@ impl<P, Q> Scheduler<P, Q> {
     pub fn released(&mut self, conn: ConnId, now: f64, healthy: bool) -> Vec<Action<P>> {
         assert!(self.conn(conn).state == State::Session, "bug: {conn:?} released");
         if healthy {
-            self.conn(conn).unproven = -NEVER;
-            self.settle(conn, now);
+            self.conn(conn).probation_until = -NEVER;
+            self.release_if_idle(conn, now);
         } else {
             self.close(conn);
         }
@@ -261,16 +263,16 @@ impl<P, Q> Scheduler<P, Q> {
 
     /// The connection is gone (rule 5.5). What was not executed for certain is sent elsewhere, unnoticed.
     ///
-    /// The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as soon
-    /// as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
+    /// The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as
+    /// soon as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
     pub fn lost(&mut self, conn: ConnId, now: f64, sent: bool, retire: bool, jitter: f64) -> Vec<Action<P>> {
         let known = self.conn(conn);
         let group = std::mem::take(&mut known.group);
-        let (began, failures, unproven) = (known.began, known.failures, known.unproven);
+        let (began, failures, probation_until) = (known.began, known.failures, known.probation_until);
         let used = sent || known.state == State::Session;
         self.forget(conn);
         if retire {
-            self.retire();
+            self.evict_all();
         }
         let (again, over): (Vec<_>, Vec<_>) = group.into_iter().partition(|id| {
             let request = self.requests.get(*id);
@@ -285,12 +287,12 @@ impl<P, Q> Scheduler<P, Q> {
         for id in over {
             self.fail_sent(id, Reason::Lost);
         }
-        if now < unproven {
+        if now < probation_until {
             self.pause_connects(self.connect_failures.max(failures + 1), now, jitter);
             if !used {
                 // else its user may be the cause
                 let waiting = if self.alive() > 0 { again } else { self.queues.all(&self.requests) };
-                self.tell_cause(waiting, began);
+                self.fail_waiters(waiting, began);
             }
         }
         self.dispatch(now);
@@ -302,7 +304,7 @@ impl<P, Q> Scheduler<P, Q> {
 impl<P, Q> Scheduler<P, Q> {
     /// Give connections to requests, first come, first served (rule 3.9), and open what is missing.
     pub(super) fn dispatch(&mut self, now: f64) {
-        self.shortage = 0;
+        self.missing_connections = 0;
         let mut served = self.queues.waiting > 0;
         while served {
             // Once one was served, another head may be the oldest: look again.
@@ -322,7 +324,7 @@ impl<P, Q> Scheduler<P, Q> {
             Queue::Alone | Queue::Sessions => {}
         }
         let Some(conn) = self.idle.pop() else {
-            self.shortage += self.queues.of(queue).len();
+            self.missing_connections += self.queues.of(queue).len();
             return false;
         };
         let head = self.queues.pop(&self.requests, queue);

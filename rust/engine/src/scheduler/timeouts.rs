@@ -1,8 +1,8 @@
 //! What time does: deadlines, groups that stall, servers that take no notice of a cancel. The scheduler's timers.
 //!
-//! Each reason to be woken has a [`Timer`]; [`Timeouts::arm`] is the only place where a moment is noted. A timer that was
-//! armed for something that no longer matters goes off for nothing: `tick` looks at everything that waits, and arms anew
-//! what still does.
+//! Each reason to be woken has a [`Timer`]; [`Timeouts::arm`] is the only place where a moment is noted. A timer that
+//! was armed for something that no longer matters goes off for nothing: `tick` looks at everything that waits, and arms
+//! anew what still does.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -89,7 +89,7 @@ impl<P, Q> Scheduler<P, Q> {
     /// Time has passed: deadlines, stalls, silence, ageing, retries.
     pub fn tick(&mut self, now: f64) -> Vec<Action<P>> {
         (self.timeouts.timer, self.timeouts.next) = (None, NEVER);
-        self.gathering.clear();
+        self.awaiting_resubmit.clear();
         self.expire_waiters(now);
         for lane in self.lanes.clone() {
             let known = self.conn(lane);
@@ -100,7 +100,7 @@ impl<P, Q> Scheduler<P, Q> {
         }
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             if self.conn(conn).cancel_at != NEVER {
-                self.press(conn, now);
+                self.escalate_cancel(conn, now);
             }
         }
         self.age(now);
@@ -141,7 +141,7 @@ impl<P, Q> Scheduler<P, Q> {
     }
 
     /// An attempt that `began` then came to nothing: requests that waited already get the cause (rule 5.7).
-    pub(super) fn tell_cause(&mut self, waiting: Vec<RequestId>, began: f64) {
+    pub(super) fn fail_waiters(&mut self, waiting: Vec<RequestId>, began: f64) {
         for request in waiting {
             if self.requests.get(request).enqueued <= began {
                 self.fail_queued(request, Reason::ConnectFailed);
@@ -195,12 +195,12 @@ impl<P, Q> Scheduler<P, Q> {
         let known = self.conn(conn);
         if known.cancel_at == NEVER {
             (known.cancel_at, known.ask_at) = (now, now);
-            self.press(conn, now);
+            self.escalate_cancel(conn, now);
         }
     }
 
     /// The server was asked to stop the group: ask again where it took no notice, give up in the end (rule 5.4).
-    pub(super) fn press(&mut self, conn: ConnId, now: f64) {
+    pub(super) fn escalate_cancel(&mut self, conn: ConnId, now: f64) {
         let (grace, pause) = (self.limits.cancel_grace, self.limits.cancel_pause);
         let (breaks_stalls, suspect, generation) = (self.limits.breaks_stalls, self.limits.suspect, self.generation);
         let known = self.conn(conn);
@@ -212,7 +212,7 @@ impl<P, Q> Scheduler<P, Q> {
         if until != NEVER && known.generation == generation {
             let suspect = known.cancel_at + suspect;
             if now >= suspect {
-                self.retire(); // the link may be silent, and so may those that idle (rule 5.8)
+                self.evict_all(); // the link may be silent, and so may those that idle (rule 5.8)
             } else {
                 until = suspect;
             }
@@ -234,7 +234,7 @@ impl<P, Q> Scheduler<P, Q> {
     pub(super) fn declare_dead(&mut self, conn: ConnId) {
         self.fail_group(conn, Reason::Lost);
         self.close(conn);
-        self.retire();
+        self.evict_all();
     }
 
     /// What was sent gets no answer of the server's.

@@ -36,7 +36,7 @@ impl Cursor {
         let shape = shape_of(plan, &statement)?;
         let statement = Box::into_raw(Box::new(statement));
         let mut cursor = Cursor { rows: None, statement, first: None, shape };
-        // SAFETY: made above; `rows` is dropped before it, and nobody else refers to it.
+        // SAFETY: made above; `rows` is dropped before it, and nothing else refers to it.
         cursor.rows = Some(unsafe { (*statement).raw_query() });
         let mut out = BytesMut::new();
         if cursor.read(&mut out)? {

@@ -276,7 +276,7 @@ pub fn bind(statement: &mut Statement, params: &[u8]) -> Result<(), Failure> {
     if given == takes { Ok(()) } else { Err(wrong_count(takes, given)) }
 }
 
-/// How to read the rows of a statement. A file may be written by anybody: its columns may have names that are no UTF-8,
+/// How to read the rows of a statement. A file may come from any program: its columns may have names that are no UTF-8,
 /// at which rusqlite panics.
 pub fn shape_of(plan: &SqlitePlan, statement: &Statement) -> Result<Arc<Described>, Failure> {
     let name = |at| statement.column_name(at).expect("bug: a column without a name");

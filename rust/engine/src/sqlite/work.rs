@@ -61,7 +61,7 @@ fn all_utf8(rows: &[u8]) -> bool {
 }
 
 impl<'a> Run<'a> {
-    /// The plans of the statements that somebody waits for.
+    /// The plans of the statements whose callers still wait.
     pub fn wanted(&self) -> impl Iterator<Item = (usize, &'a SqlitePlan, &'a [u8])> + use<'a> {
         let skipped = self.skipped;
         self.statements.iter().enumerate().filter(move |(number, _)| !skipped.contains(number)).map(|(number, one)| {
@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
         self.outcomes[number] = Outcome::Done { tag, rows, columns: None, shape: None };
     }
 
-    /// A statement of the pool failed: whether that concerns nobody else.
+    /// A statement of the pool failed; true if the other statements of the group may still count.
     pub fn failed(&mut self, number: usize, failure: Failure) -> bool {
         if failure.is_interrupted() || (self.stop.cancelled() && failure.is_busy()) {
             self.ok = false;
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
         self.ok
     }
 
-    /// Nothing of the group counts: each statement is to be sent again; one that is alone hears of the cancel.
+    /// Nothing of the group counts: each statement is to be sent again; one that is alone fails as cancelled.
     pub fn stopped(&mut self) {
         self.ok = false;
         self.outcomes.fill(Outcome::Failed(canceled().told()));

@@ -1,4 +1,4 @@
-//! A pool, and whoever waits for its answers.
+//! A pool, and the queue of its answers.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};

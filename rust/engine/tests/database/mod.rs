@@ -155,9 +155,9 @@ impl Client {
     pub fn submit_until(&mut self, kind: Kind, sql: &str, args: &[Value], deadline: Option<f64>) -> RequestId {
         let (text, described) = self.text(kind, sql);
         self.last += 1;
-        let (item, params) = (RequestId(self.last), Some((described, encode(args))));
-        self.pool.call(Command::Submit { item, text, with_args: !args.is_empty(), params, deadline });
-        item
+        let (request, params) = (RequestId(self.last), Some((described, encode(args))));
+        self.pool.call(Command::Submit { request, query: text, with_args: !args.is_empty(), params, deadline });
+        request
     }
 
     pub fn submit(&mut self, kind: Kind, sql: &str, args: &[Value]) -> RequestId {
@@ -170,7 +170,7 @@ impl Client {
         loop {
             match self.answers.next() {
                 Completion::Opened(_) => {}
-                Completion::Delivered(groups) => self.pool.heard(groups),
+                Completion::Delivered(groups) => self.pool.acknowledge(groups),
                 Completion::NotOpened(error) => self.refused = Some(error),
                 Completion::Notice(notice) => self.notices.push(notice),
                 answer => return answer,
@@ -180,13 +180,13 @@ impl Client {
 
     /// Run one statement: its rows, or its tag, or what was wrong.
     pub fn ask(&mut self, kind: Kind, sql: &str, args: &[Value]) -> Result<Vec<String>, String> {
-        let item = self.submit(kind, sql, args);
+        let request = self.submit(kind, sql, args);
         match self.next() {
-            Completion::Done { item: who, rows, shape: Some(shape), .. } if who == item => {
+            Completion::Done { request: who, rows, shape: Some(shape), .. } if who == request => {
                 Ok(lines(&rows, shape.columns.len()))
             }
-            Completion::Done { item: who, tag, .. } if who == item => Ok(vec![tag.to_string()]),
-            Completion::Failed(who, error) if who == item => Err(code(&error).to_owned()),
+            Completion::Done { request: who, tag, .. } if who == request => Ok(vec![tag.to_string()]),
+            Completion::Failed(who, error) if who == request => Err(code(&error).to_owned()),
             other => panic!("{other:?}"),
         }
     }
@@ -195,7 +195,7 @@ impl Client {
         self.last += 1;
         self.pool.call(Command::Acquire(RequestId(self.last), None));
         match self.next() {
-            Completion::Lent(who, conn) if who.0 == self.last => conn,
+            Completion::Acquired(who, conn) if who.0 == self.last => conn,
             other => panic!("{other:?}"),
         }
     }
@@ -204,14 +204,14 @@ impl Client {
         let mut calls = Vec::new();
         for sql in texts {
             self.last += 1;
-            let (item, source) = (RequestId(self.last), Source::Plain((*sql).into()));
+            let (request, source) = (RequestId(self.last), Source::Sql((*sql).into()));
             let params = Some((described(sql, Kind::Other), Short::default()));
-            calls.push(Call { item, source, with_args: false, params });
+            calls.push(Call { request, source, with_args: false, params });
         }
         self.pool.call(Command::Run(conn, token, calls));
     }
 
-    /// Run statements on a connection that is lent.
+    /// Run statements on an acquired connection.
     pub fn run(&mut self, conn: ConnId, texts: &[&str]) -> Ran {
         self.start(conn, 77, texts);
         match self.next() {

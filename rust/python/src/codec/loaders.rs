@@ -11,7 +11,7 @@ pub const MODULE: &str = "db_pool_rs.types.loaders";
 
 static TRIED: AtomicBool = AtomicBool::new(false);
 
-/// Whether their import is over. If it failed, whoever needs them hears why.
+/// Whether their import is over. If it failed, the call that needs them fails with the reason.
 pub fn tried() -> bool {
     TRIED.load(Ordering::Acquire)
 }

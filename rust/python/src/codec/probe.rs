@@ -1,4 +1,4 @@
-//! The codec alone, without a server: how tests, and whoever fuzzes it, get at it.
+//! The codec alone, without a server, for tests and fuzzing.
 
 use bytes::{BufMut, BytesMut};
 use db_pool_engine::link::{Column, Described, Fields, Rows, Settings, put_value};
@@ -61,7 +61,7 @@ pub fn decode<'py>(
 }
 
 /// All records, slice after slice.
-fn records<'py>(py: Python<'py>, shape: &super::Shape, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
+fn records<'py>(py: Python<'py>, shape: &super::RowDecoder, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
     let (mut place, mut records) = (Place::default(), Vec::new());
     while place.row < rows.count {
         records.append(&mut super::records(py, shape, rows, &mut place)?);

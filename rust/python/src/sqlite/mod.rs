@@ -10,7 +10,7 @@ use db_pool_engine::scheduler::Kind;
 use db_pool_engine::sqlite::{Config, Lock, Role, SqlitePlan, Synchronous};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-pub use values::{Shape, encode};
+pub use values::{RowDecoder, encode};
 
 use crate::convert::{get, unknown};
 

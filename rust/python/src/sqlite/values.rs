@@ -61,17 +61,17 @@ fn put_usual(out: &mut BytesMut, value: &Bound<'_, PyAny>) -> bool {
 }
 
 /// How rows of a description are read.
-pub struct Shape {
+pub struct RowDecoder {
     names: Vec<String>,
     class: Py<PyType>,
 }
 
-impl Shape {
+impl RowDecoder {
     /// For these columns.
     pub fn new(py: Python<'_>, described: &Described) -> PyResult<Self> {
         let names: Vec<String> = described.columns.iter().map(|column| column.name.clone()).collect();
         let class = py.import("db_pool_rs.record")?.getattr("record_class")?.call1((PyTuple::new(py, &names)?,))?;
-        Ok(Shape { names, class: class.cast_into::<PyType>()?.unbind() })
+        Ok(RowDecoder { names, class: class.cast_into::<PyType>()?.unbind() })
     }
 
     /// Read a slice of the rows. A text that is no UTF-8 raises DecodeError, naming the column.

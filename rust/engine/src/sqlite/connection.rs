@@ -1,9 +1,9 @@
 //! One connection, as the pool sees it.
 //!
-//! Outcomes within a group are exact: if one statement of a group fails, it has its error, the others have their values,
-//! and the answer is `ok`. It is not only if nothing of the group was done, or if it was a group of one, or a session's,
-//! that failed. Nothing is done of a group that was interrupted because it ran for longer than `stall`: each of its
-//! statements is then sent again alone.
+//! Outcomes within a group are exact: if one statement of a group fails, it has its error, the others have their
+//! values, and the answer is `ok`. It is not only if nothing of the group was done, or if it was a group of one, or a
+//! session's, that failed. Nothing is done of a group that was interrupted because it ran for longer than `stall`: each
+//! of its statements is then sent again alone.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
@@ -20,8 +20,8 @@ use super::database::Database;
 use super::driver::{Driver, panicked};
 use super::error::{canceled, lock_not_available};
 use super::plan::{Lock, Role};
-use super::turn::{Claim, Refused};
 use super::work::{Work, carry_out, plan_of};
+use super::write_lock::{Claim, Refused};
 use crate::link::{Execute, GroupResult, Lost, Outcome, ServerError};
 use crate::scheduler::Kind;
 
@@ -34,21 +34,21 @@ pub(super) struct Inner {
     /// It may be interrupted.
     pub(super) alive: Arc<()>,
     pub(super) database: Database,
-    /// The turn of the transaction that is open.
+    /// The write lock of the transaction that is open.
     pub(super) claim: Option<Claim>,
     pub(super) _open: mpsc::Sender<Infallible>,
 }
 
 /// One open connection. To drop it closes it; what runs is interrupted.
-pub struct Link {
+pub struct Connection {
     driver: Arc<Driver>,
     control: Arc<Control>,
     inner: Option<Inner>,
 }
 
-impl Link {
+impl Connection {
     pub(super) fn new(driver: Arc<Driver>, control: Arc<Control>, inner: Inner) -> Self {
-        Link { driver, control, inner: Some(inner) }
+        Connection { driver, control, inner: Some(inner) }
     }
 
     /// What is needed to stop it.
@@ -56,8 +56,8 @@ impl Link {
         &self.control
     }
 
-    /// Run a group; `shared` if it is the pool's, and not a borrower's. PostgreSQL's statement for it, sent as it is,
-    /// brings the session back to its initial state.
+    /// Run a group; `shared` if it is the pool's, and not that of a caller that holds the connection. PostgreSQL's
+    /// statement for it, sent as it is, brings the session back to its initial state.
     pub async fn run(&mut self, statements: Vec<Execute>, shared: bool) -> Result<GroupResult, Lost> {
         if matches!(&statements[..], [Execute::Direct(sql)] if &**sql == "DISCARD ALL") {
             return self.perform(Vec::new(), Work::Reset, Lock::None).await;
@@ -97,7 +97,9 @@ impl Link {
             Some(Ok(())) if skipped.len() < count || work == Work::Reset => {
                 self.on_thread(job, statements, skipped, work).await
             }
-            Some(Err(Refused)) => Ok(self.each(count, count > 1, lock_not_available(self.driver.turn.patience()))),
+            Some(Err(Refused)) => {
+                Ok(self.each(count, count > 1, lock_not_available(self.driver.write_lock.patience())))
+            }
             _ => Ok(self.each(count, false, canceled().told())),
         };
         if let Some(inner) = &mut self.inner
@@ -109,7 +111,7 @@ impl Link {
         answer
     }
 
-    /// Take the turn that `lock` asks for. Whoever holds it may take it again.
+    /// Take the write lock as `lock` asks for it. A connection that holds it may take it again.
     async fn claim(&mut self, lock: Lock) -> Result<(), Refused> {
         let one_lock = self.driver.one_lock.load(Ordering::Relaxed);
         let exclusive = lock == Lock::Write || (one_lock && lock == Lock::Begin);
@@ -119,9 +121,9 @@ impl Link {
         }
         match &inner.claim {
             Some(held) => {
-                assert!(held.is_exclusive() || !exclusive, "bug: a shared turn cannot become an exclusive one")
+                assert!(held.is_exclusive() || !exclusive, "bug: a shared write lock cannot become an exclusive one")
             }
-            None => inner.claim = Some(self.driver.turn.take(exclusive).await?),
+            None => inner.claim = Some(self.driver.write_lock.take(exclusive).await?),
         }
         Ok(())
     }
@@ -169,7 +171,7 @@ impl Link {
                 () = at(stalls) => if control.stop.waiting() {
                     stalls = Some(Instant::now() + self.driver.config.stall);
                 } else {
-                    break stop(&control, thread).await; // nobody waits behind a stranger
+                    break stop(&control, thread).await; // no statement waits behind another caller's
                 }
             }
         };
@@ -180,7 +182,7 @@ impl Link {
     }
 }
 
-impl Drop for Link {
+impl Drop for Connection {
     /// Closing a file takes its time.
     fn drop(&mut self) {
         if let (Some(inner), Ok(runtime)) = (self.inner.take(), Handle::try_current()) {

@@ -1,16 +1,16 @@
-//! Whose turn it is: SQLite's locks, waited for by tasks instead of by threads.
+//! SQLite's locks, waited for by tasks instead of by threads.
 //!
-//! SQLite lets one connection write at a time, and makes the others poll with a sleeping thread. Within one pool that is
-//! not needed: who is going to write takes the turn first; those who wait do so in the order in which they came, without
-//! a thread, and can stop waiting at any moment.
+//! SQLite lets one connection write at a time, and makes the others poll with a sleeping thread. Within one pool that
+//! is not needed: a connection that is going to write takes the write lock first. Connections that wait for it do so in
+//! the order of arrival, without a thread, and can stop waiting at any moment.
 //!
-//! - In WAL mode only writers take turns; readers are in nobody's way.
-//! - Without WAL a reader and a writer exclude each other, so that readers take turns too: any number of them together,
-//!   or one writer.
+//! - In WAL mode only writers take the lock: a reader is not in the way.
+//! - Without WAL a reader and a writer exclude each other, so that readers take it too: any number of them together, or
+//!   one writer.
 //!
-//! Nobody waits for ever: who was kept waiting by one and the same holder for `patience` is refused. That is what happens
-//! to a program that waits, inside its own write transaction, for another connection to write. A long queue that moves is
-//! no reason.
+//! No wait is for ever: a connection that was kept waiting by one and the same holder for `patience` is refused. That
+//! is what happens to a program that waits, inside its own write transaction, for another connection to write. A long
+//! queue that moves is no reason.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -39,20 +39,20 @@ struct State {
 }
 
 /// Fair shared and exclusive access.
-pub struct Turn {
+pub struct WriteLock {
     patience: Duration,
     state: Mutex<State>,
 }
 
-/// The turn, held until this is dropped.
+/// The write lock, held until this is dropped.
 pub struct Claim {
-    turn: Arc<Turn>,
+    lock: Arc<WriteLock>,
     id: u64,
     exclusive: bool,
 }
 
 impl Claim {
-    /// Whether nobody else holds it.
+    /// Whether it is held alone.
     pub fn is_exclusive(&self) -> bool {
         self.exclusive
     }
@@ -60,16 +60,16 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        self.turn.leave(self.id);
+        self.lock.leave(self.id);
     }
 }
 
-impl Turn {
-    /// Nobody's turn yet.
+impl WriteLock {
+    /// A lock that is free.
     pub fn new(patience: Duration) -> Arc<Self> {
         let (holders, queue) = Default::default();
         let state = State { holders, exclusive: false, queue, moved: Instant::now(), last: 0 };
-        Arc::new(Turn { patience, state: Mutex::new(state) })
+        Arc::new(WriteLock { patience, state: Mutex::new(state) })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -81,7 +81,7 @@ impl Turn {
         self.patience
     }
 
-    /// Take the turn, alone or together with others who do not want it alone. To stop waiting, drop the future.
+    /// Take the lock, alone or together with others that do not want it alone. To stop waiting, drop the future.
     pub async fn take(self: &Arc<Self>, exclusive: bool) -> Result<Claim, Refused> {
         let since = Instant::now();
         let (claim, granted) = self.queue(exclusive);
@@ -98,12 +98,12 @@ impl Turn {
         }
     }
 
-    /// Take the turn or a place in the queue for it; what has come of it is given up with the claim.
+    /// Take the lock or a place in the queue for it; what has come of it is given up with the claim.
     fn queue(self: &Arc<Self>, exclusive: bool) -> (Claim, Option<oneshot::Receiver<()>>) {
         let mut state = self.state();
         state.last += 1;
         let id = state.last;
-        let claim = Claim { turn: self.clone(), id, exclusive };
+        let claim = Claim { lock: self.clone(), id, exclusive };
         if state.queue.is_empty() && state.free(exclusive) {
             state.grant(id, exclusive);
             return (claim, None);
@@ -141,7 +141,7 @@ impl State {
         {
             let request = self.queue.pop_front().expect("bug: the queue lost its head");
             self.grant(request.id, request.exclusive);
-            let _ = request.granted.send(()); // who does not listen any more drops his claim
+            let _ = request.granted.send(()); // a receiver that is gone drops its claim
         }
     }
 }

@@ -44,7 +44,7 @@ pub struct Group<'a> {
 }
 
 /// One open connection.
-pub struct Link {
+pub struct Connection {
     stream: Stream,
     input: BytesMut,
     output: BytesMut,
@@ -59,9 +59,9 @@ pub struct Link {
     cancel: CancelKey,
 }
 
-impl Link {
+impl Connection {
     pub(super) fn new(stream: Stream, cancel: CancelKey, max_statements: usize) -> Self {
-        Link {
+        Connection {
             stream,
             input: BytesMut::with_capacity(READ),
             output: BytesMut::new(),
@@ -151,7 +151,7 @@ impl Link {
                 self.ready(body);
                 ended = !matches!(run.current(), Some(Step::Check));
                 run.step += usize::from(!ended);
-            } else if !self.aside.hears(kind, body)? {
+            } else if !self.aside.take_if_async(kind, body)? {
                 run.take(kind, body, &mut self.prepared)?;
             }
         }
@@ -208,7 +208,7 @@ impl Link {
             steps.push(Step::CheckKeys);
         }
         let mut last: Option<&Arc<Described>> = None;
-        let (mut parsed, plain) = (Vec::<*const Described>::new(), self.settings().is_plain());
+        let (mut parsed, plain) = (Vec::<*const Described>::new(), self.settings().iso_styles());
         for (number, statement) in group.statements.iter().enumerate() {
             match statement {
                 Execute::Known { text, params, careful } => {
@@ -261,12 +261,12 @@ impl Link {
         Ok(())
     }
 
-    /// Watch over the connection while nothing runs on it; returns with notifications, or when it is lost. May be dropped
-    /// at any time.
+    /// Watch over the connection while nothing runs on it; returns with notifications, or when it is lost. May be
+    /// dropped at any time.
     pub async fn watch(&mut self) -> Result<Vec<Notification>, Lost> {
         loop {
             if self.take_in()?.is_some() {
-                return Err(Malformed("an answer that nobody asked for").into());
+                return Err(Malformed("an answer to no question").into());
             }
             let notifications = self.aside.take_notifications();
             if !notifications.is_empty() {
@@ -284,7 +284,8 @@ impl Link {
 
     // -- bytes -------------------------------------------------------------------------------------------------------
 
-    /// The next message that belongs to what runs; what the server says besides is taken in. May be dropped at any time.
+    /// The next message that belongs to what runs; what the server says besides is taken in. May be dropped at any
+    /// time.
     pub(super) async fn receive(&mut self) -> Result<(u8, Bytes), Lost> {
         loop {
             if let Some(message) = self.take_in()? {
@@ -297,7 +298,7 @@ impl Link {
     /// The next such message that has arrived.
     fn take_in(&mut self) -> Result<Option<(u8, Bytes)>, Lost> {
         while let Some((kind, body)) = frame::next(&mut self.input, self.longest)? {
-            if !self.aside.hears(kind, &body)? {
+            if !self.aside.take_if_async(kind, &body)? {
                 return Ok(Some((kind, body)));
             }
         }
@@ -309,7 +310,8 @@ impl Link {
         &mut self.output
     }
 
-    /// Write all that is queued, and take in what comes meanwhile: a server that does not read may be waiting for us to.
+    /// Write all that is queued, and take in what comes meanwhile: a server that does not read may be waiting for us
+    /// to.
     pub(super) async fn write_all(&mut self) -> Result<(), Lost> {
         while !self.output.is_empty() && self.write_error.is_none() {
             self.input.reserve(READ);

@@ -1,11 +1,12 @@
 //! What a caller awaits: a future of asyncio's protocol, whose task goes on where the answer is found.
 //!
-//! asyncio's own future would have the loop call the task again in its next turn, at the cost of a handle for each. Here
-//! the task goes on at once, inside the drain; only `cancel`, which another task may call, goes through the loop.
+//! asyncio's own future would have the loop call the task again in its next tick, at the cost of a handle for each.
+//! Here the task goes on at once, inside the drain; only `cancel`, which another task may call, goes through the loop.
 //!
 //! Two things spare each answer a call of Python. It is sent its outcome for, not iterated (`am_send`), so that no
-//! StopIteration has to carry it. And its task is woken with a future of asyncio's that is done: a task asks what wakes it
-//! for a result, which is quick for asyncio's own futures alone, and then goes on to the answer, which has the outcome.
+//! StopIteration has to carry it. And its task is woken with a future of asyncio's that is done: a task asks what wakes
+//! it for a result, which is quick for asyncio's own futures alone, and then goes on to the answer, which has the
+//! outcome.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -31,7 +32,7 @@ struct Waiter {
 
 /// The answer to one statement. It has one waiter.
 #[pyclass(frozen, module = "db_pool_rs_full")]
-pub struct Answer {
+pub struct ResultFuture {
     pub item: u64,
     event_loop: Py<PyAny>,
     state: Mutex<State>,
@@ -39,16 +40,16 @@ pub struct Answer {
     blocking: AtomicBool,
 }
 
-impl Answer {
+impl ResultFuture {
     pub fn new(item: u64, event_loop: Py<PyAny>) -> Self {
-        Answer { item, event_loop, state: Mutex::new(State::Pending(None)), blocking: AtomicBool::new(false) }
+        ResultFuture { item, event_loop, state: Mutex::new(State::Pending(None)), blocking: AtomicBool::new(false) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn is_settled(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         !matches!(*self.state(), State::Pending(_))
     }
 
@@ -61,8 +62,8 @@ impl Answer {
         Some(waiter)
     }
 
-    /// The statement is answered: whoever waits goes on now, woken with `done`. False if nobody does any more.
-    pub fn settle(&self, outcome: Result<Py<PyAny>, Py<PyAny>>, done: &Bound<'_, PyAny>) -> PyResult<bool> {
+    /// The statement is answered: the task that waits goes on now, woken with `done`. False if none waits any more.
+    pub fn set(&self, outcome: Result<Py<PyAny>, Py<PyAny>>, done: &Bound<'_, PyAny>) -> PyResult<bool> {
         match self.end(outcome.map_or_else(State::Failed, State::Done)) {
             None => Ok(false),
             Some(None) => Ok(true),
@@ -112,8 +113,8 @@ impl Waiter {
         called.map(drop)
     }
 
-    /// Have the loop call it in its next turn.
-    fn schedule(self, answer: &Bound<'_, Answer>) -> PyResult<()> {
+    /// Have the loop call it in its next tick.
+    fn schedule(self, answer: &Bound<'_, ResultFuture>) -> PyResult<()> {
         let py = answer.py();
         let options = PyDict::new(py);
         if let Some(context) = self.context {
@@ -127,7 +128,7 @@ impl Waiter {
 /// `await`, as the interpreter does it: what `__next__` does, without an exception for the end.
 ///
 /// # Safety
-/// For the interpreter only: `answer` is an Answer, and the GIL is held.
+/// For the interpreter only: `answer` is an ResultFuture, and the GIL is held.
 unsafe extern "C" fn send(
     answer: *mut ffi::PyObject,
     _: *mut ffi::PyObject,
@@ -136,7 +137,7 @@ unsafe extern "C" fn send(
     // SAFETY: see above; `result` is there to be written to.
     unsafe {
         let py = Python::assume_attached();
-        let slf = Bound::ref_from_ptr(py, &answer).cast_unchecked::<Answer>();
+        let slf = Bound::ref_from_ptr(py, &answer).cast_unchecked::<ResultFuture>();
         let (object, told) = match slf.get().advance(py) {
             Ok(Some(value)) => (value.into_ptr(), ffi::PySendResult::PYGEN_RETURN),
             Ok(None) => (slf.clone().into_ptr(), ffi::PySendResult::PYGEN_NEXT),
@@ -152,8 +153,8 @@ unsafe extern "C" fn send(
 
 /// Prepare the class, before there are answers.
 pub fn prepare(py: Python<'_>) {
-    let class = py.get_type::<Answer>();
-    // SAFETY: a class that was made at run time has all groups of slots, and nobody has used this one yet.
+    let class = py.get_type::<ResultFuture>();
+    // SAFETY: a class that was made at run time has all groups of slots, and this one was not used yet.
     unsafe { (*(*class.as_type_ptr()).tp_as_async).am_send = Some(send) };
 }
 
@@ -166,7 +167,7 @@ pub fn done(event_loop: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
 
 /// The part of a future that a task needs to await it.
 #[pymethods]
-impl Answer {
+impl ResultFuture {
     #[getter]
     fn _asyncio_future_blocking(&self) -> bool {
         self.blocking.load(Ordering::Relaxed)
@@ -207,7 +208,7 @@ impl Answer {
     }
 
     fn done(&self) -> bool {
-        self.is_settled()
+        self.is_done()
     }
 
     fn cancelled(&self) -> bool {

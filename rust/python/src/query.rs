@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::pool::Handle;
-use crate::values::{self, Shape};
+use crate::values::{self, RowDecoder};
 
 /// After so long an argument that does not fit is a reason to ask the server again.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
@@ -29,7 +29,7 @@ fn too_many(py: Python<'_>, given: usize) -> PyErr {
 struct Shaped {
     described: Arc<Described>,
     settings: Arc<Settings>,
-    shape: Arc<Shape>,
+    shape: Arc<RowDecoder>,
 }
 
 #[derive(Default)]
@@ -38,9 +38,9 @@ struct Known {
     shapes: Vec<Shaped>,
 }
 
-/// A statement text, told to a pool. It is forgotten there when nobody refers to it any more.
+/// A statement text, told to a pool. The pool forgets it with the last reference to this.
 #[pyclass(frozen, module = "db_pool_rs_full")]
-pub struct Text {
+pub struct Query {
     pub id: QueryId,
     pub sql: Arc<str>,
     handle: Arc<Handle>,
@@ -53,18 +53,18 @@ pub struct Text {
 #[pyclass(frozen, module = "db_pool_rs_full")]
 pub struct Params(pub pool::Params);
 
-impl Text {
+impl Query {
     pub fn new(id: QueryId, sql: Arc<str>, handle: Arc<Handle>) -> Self {
-        Text { id, sql, handle, planned: false, known: Mutex::default() }
+        Query { id, sql, handle, planned: false, known: Mutex::default() }
     }
 
-    /// A text that nobody needs to be asked about.
+    /// A query that is described already, and for good.
     pub fn planned(id: QueryId, sql: Arc<str>, handle: Arc<Handle>, described: Described) -> Self {
         let known = Known { described: Some((Arc::new(described), Instant::now())), ..Known::default() };
-        Text { id, sql, handle, planned: true, known: Mutex::new(known) }
+        Query { id, sql, handle, planned: true, known: Mutex::new(known) }
     }
 
-    /// Whether nobody needs to be asked about it.
+    /// Whether it is described for good.
     pub fn is_planned(&self) -> bool {
         self.planned
     }
@@ -97,14 +97,19 @@ impl Text {
                     return Err(error);
                 }
                 self.known().described = None;
-                self.handle.call(Command::Doubt(self.id, described));
+                self.handle.call(Command::MayBeStale(self.id, described));
                 Ok(None)
             }
         }
     }
 
     /// The decoders for rows that came under this description, from a session with these settings.
-    pub fn shape(&self, py: Python<'_>, described: &Arc<Described>, settings: &Arc<Settings>) -> PyResult<Arc<Shape>> {
+    pub fn shape(
+        &self,
+        py: Python<'_>,
+        described: &Arc<Described>,
+        settings: &Arc<Settings>,
+    ) -> PyResult<Arc<RowDecoder>> {
         let same = |one: &&Shaped| {
             Arc::ptr_eq(&one.described, described)
                 && (Arc::ptr_eq(&one.settings, settings) || one.settings == *settings)
@@ -112,7 +117,7 @@ impl Text {
         if let Some(found) = self.known().shapes.iter().find(same) {
             return Ok(found.shape.clone());
         }
-        let shape = Arc::new(Shape::new(py, described, settings)?);
+        let shape = Arc::new(RowDecoder::new(py, described, settings)?);
         let (described, settings) = (described.clone(), settings.clone());
         let mut known = self.known();
         if known.shapes.len() >= MOST_SHAPES {
@@ -124,14 +129,14 @@ impl Text {
 }
 
 #[pymethods]
-impl Text {
+impl Query {
     /// Encode arguments; None if the types are not known yet. ArgumentError if they do not fit.
     fn encode(&self, args: &Bound<'_, PyTuple>) -> PyResult<Option<Params>> {
         Ok(self.encode_args(args.py(), args)?.map(Params))
     }
 }
 
-impl Drop for Text {
+impl Drop for Query {
     fn drop(&mut self) {
         self.handle.call(Command::ForgetQuery(self.id));
     }
