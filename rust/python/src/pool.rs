@@ -36,6 +36,8 @@ pub struct Handle {
     began: Instant,
     /// When tables were last changed, in nanoseconds after `began`.
     altered: AtomicU64,
+    /// Queries to be forgotten after what was asked for before: that may still name them.
+    forgotten: Mutex<Vec<QueryId>>,
 }
 
 impl Handle {
@@ -46,6 +48,13 @@ impl Handle {
     pub fn call(&self, command: Command) {
         if self.is_here() {
             self.pool.call(command);
+        }
+    }
+
+    /// A query is not referred to any more: it is forgotten when commands are next handed over.
+    pub fn forget(&self, query: QueryId) {
+        if self.is_here() {
+            self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).push(query);
         }
     }
 
@@ -157,6 +166,8 @@ impl Pool {
 
     fn hand_over(&self, inner: &mut Inner) {
         if self.handle.is_here() {
+            let forgotten = std::mem::take(&mut *self.handle.forgotten.lock().unwrap_or_else(PoisonError::into_inner));
+            inner.outbox.extend(forgotten.into_iter().map(Command::ForgetQuery));
             self.handle.pool.call_all(&mut inner.outbox);
             self.handle.pool.acknowledge(inner.acknowledged);
             self.handle.pool.flush();
@@ -214,7 +225,7 @@ impl Pool {
         let pool = ManuallyDrop::new(pool::Pool::open(&thread.handle, config, limits, options, completions.clone()));
         let (process, began, altered) = (std::process::id(), Instant::now(), AtomicU64::new(0));
         let thread = ManuallyDrop::new(Mutex::new(Some(thread)));
-        let handle = Arc::new(Handle { pool, thread, process, began, altered });
+        let handle = Arc::new(Handle { pool, thread, process, began, altered, forgotten: Mutex::default() });
         let (done, event_loop) = (result_future::done(&event_loop)?, event_loop.unbind());
         let (terms, open) = (Agreed::new(), AtomicBool::new(false));
         let (delivering_thread, last, inner) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());

@@ -138,6 +138,6 @@ impl Query {
 
 impl Drop for Query {
     fn drop(&mut self) {
-        self.handle.call(Command::ForgetQuery(self.id));
+        self.handle.forget(self.id);
     }
 }
