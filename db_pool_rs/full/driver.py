@@ -14,7 +14,7 @@ from . import options
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
-    from db_pool_rs_full import Text as Known
+    from db_pool_rs_full import Query as Known
 
     from ..config import PoolConfig
     from ..scheduler.cost import Query

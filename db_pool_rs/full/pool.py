@@ -16,8 +16,8 @@ from .executor import RustExecutor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from db_pool_rs_full import Answer as ResultFuture
     from db_pool_rs_full import Pool as Native
+    from db_pool_rs_full import ResultFuture
 
     from ..config import PoolConfig
     from ..pool.context import Context

@@ -24,7 +24,7 @@ from .sqlite_library import REMEDY, problem
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
-    from db_pool_rs_full import Text as Known
+    from db_pool_rs_full import Query as Known
 
     from ..config import PoolConfig
 

@@ -11,7 +11,7 @@ from .target import BY, PACKAGE, ROOT, read
 
 SOURCE = PACKAGE / "_data" / "conditions.txt"
 PYTHON = PACKAGE / "errors" / "conditions.py"
-RUST = ROOT / "rust" / "engine" / "src" / "wire" / "conditions.rs"
+RUST = ROOT / "rust" / "engine" / "src" / "link" / "conditions.rs"
 
 TITLE = "SQLSTATEs by what they mean for a pool; two characters stand for a whole class."
 ORIGIN = f"{BY} from db_pool_rs/_data/conditions.txt."

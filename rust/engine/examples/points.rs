@@ -8,9 +8,10 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use db_pool_engine::pool::{Command, Completion, Options, Params, Pool, Sink, TextInfo};
-use db_pool_engine::scheduler::{ItemId, Kind, Limits, TextId};
-use db_pool_engine::wire::{Config, Described, Host, Short, put_value};
+use db_pool_engine::link::{Described, Short, put_value};
+use db_pool_engine::pool::{Command, Completion, Options, Params, Pool, QueryInfo, Sink};
+use db_pool_engine::postgres::{Config, Host};
+use db_pool_engine::scheduler::{Kind, Limits, QueryId, RequestId};
 
 const SQL: &str = "SELECT abalance FROM pgbench_accounts WHERE aid = $1";
 
@@ -43,14 +44,20 @@ fn main() {
     let pool = Pool::open(runtime.handle(), config, Limits::default(), Options::default(), Arc::new(Answers(sender)));
     let (sql, kind) = (SQL.into(), Kind::Read);
     let info =
-        TextInfo { sql, kind, groupable: true, why: 0, dirties: false, keys: false, preparable: true, asks: true };
-    pool.call(Command::AddText(TextId(0), info));
+        QueryInfo { sql, kind, groupable: true, why: 0, dirties: false, keys: false, preparable: true, asks: true };
+    pool.call(Command::AddQuery(QueryId(0), info));
     let mut described: Option<Arc<Described>> = None;
     let (mut asked, mut answered) = (0u64, 0u64);
     let mut ask = |described: &Option<Arc<Described>>| {
         asked += 1;
         let params = described.as_ref().map(|text| params(text, asked));
-        pool.call(Command::Submit { item: ItemId(asked), text: TextId(0), with_args: true, params, deadline: None });
+        pool.call(Command::Submit {
+            request: RequestId(asked),
+            query: QueryId(0),
+            with_args: true,
+            params,
+            deadline: None,
+        });
     };
     (0..callers.parse::<u64>().unwrap()).for_each(|_| ask(&described));
     pool.flush();
@@ -62,12 +69,12 @@ fn main() {
                     answered += 1;
                     ask(&described);
                 }
-                Completion::NeedsParams(item, text) => {
-                    pool.call(Command::Provide(item, Some(params(&text, item.0))));
+                Completion::NeedsParams(request, text) => {
+                    pool.call(Command::Provide(request, Some(params(&text, request.0))));
                     described = Some(text);
                 }
                 Completion::Opened(_) => {}
-                Completion::Delivered(groups) => pool.heard(groups),
+                Completion::Delivered(groups) => pool.acknowledge(groups),
                 other => panic!("{other:?}"),
             }
         }
@@ -76,6 +83,6 @@ fn main() {
     println!(
         "{:.0} statements/s with {callers} callers; {:?}",
         answered as f64 / began.elapsed().as_secs_f64(),
-        pool.gauges()
+        pool.counters()
     );
 }

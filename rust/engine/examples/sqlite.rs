@@ -12,11 +12,11 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use db_pool_engine::pool::{Command, Completion, Options, Pool, Sink, TextInfo};
-use db_pool_engine::scheduler::{ItemId, Kind, Limits, TextId};
+use db_pool_engine::link::{Described, Short};
+use db_pool_engine::pool::{Command, Completion, Options, Pool, QueryInfo, Sink};
+use db_pool_engine::scheduler::{Kind, Limits, QueryId, RequestId};
 use db_pool_engine::sqlite::values::{Value, put};
-use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
-use db_pool_engine::wire::{Described, Short};
+use db_pool_engine::sqlite::{Config, Lock, Role, SqlitePlan, Synchronous};
 
 struct Answers(Sender<Vec<Completion>>);
 
@@ -53,9 +53,9 @@ fn main() {
         "read" => ("SELECT v FROM t WHERE id = ?1", Kind::Read, Lock::Read, "SELECT"),
         _ => ("INSERT INTO t (v) VALUES (?1)", Kind::Write, Lock::Write, "INSERT 0"),
     };
-    let plan = Plan::new(sql.to_owned(), kind, Role::Plain, lock, tag.to_owned(), kind == Kind::Write);
+    let plan = SqlitePlan::new(sql.to_owned(), kind, Role::Plain, lock, tag.to_owned(), kind == Kind::Write);
     let described = Arc::new(plan.described(sql.into()));
-    let info = TextInfo {
+    let info = QueryInfo {
         sql: sql.into(),
         kind,
         groupable: true,
@@ -65,14 +65,20 @@ fn main() {
         preparable: true,
         asks: false,
     };
-    pool.call(Command::AddText(TextId(0), info));
+    pool.call(Command::AddQuery(QueryId(0), info));
     let (mut asked, mut answered) = (0u64, 0u64);
     let mut ask = || {
         asked += 1;
         let mut params = BytesMut::new();
         put(&mut params, Value::Integer((asked.wrapping_mul(7919) % 10_000) as i64));
         let params = Some((described.clone(), Short::take(&mut params)));
-        pool.call(Command::Submit { item: ItemId(asked), text: TextId(0), with_args: true, params, deadline: None });
+        pool.call(Command::Submit {
+            request: RequestId(asked),
+            query: QueryId(0),
+            with_args: true,
+            params,
+            deadline: None,
+        });
     };
     (0..callers.parse::<u64>().unwrap()).for_each(|_| ask());
     pool.flush();
@@ -85,13 +91,13 @@ fn main() {
                     ask();
                 }
                 Completion::Opened(_) => {}
-                Completion::Delivered(groups) => pool.heard(groups),
+                Completion::Delivered(groups) => pool.acknowledge(groups),
                 other => panic!("{other:?}"),
             }
         }
         pool.flush();
     }
-    let gauges = pool.gauges();
+    let counters = pool.counters();
     let rate = answered as f64 / began.elapsed().as_secs_f64();
-    println!("{rate:.0}/s, {:.1} to a group", gauges.statements as f64 / gauges.groups as f64);
+    println!("{rate:.0}/s, {:.1} to a group", counters.statements as f64 / counters.groups as f64);
 }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use db_pool_engine::wire::{Config, Host, SslMode, TargetAttrs, connect};
+use db_pool_engine::postgres::{Config, Host, SslMode, TargetAttrs, connect};
 use server::Server;
 
 fn with_tls(server: &Server, user: &str, mode: SslMode, host: &str) -> Config {

@@ -6,17 +6,19 @@ mod server;
 use std::sync::Mutex;
 
 use bytes::Bytes;
-use db_pool_engine::wire::{Answer, CopyStream, Execute, Feed, Group, Link, Notification, Outcome, connect};
+use db_pool_engine::link::{CopyStream, Execute, Feed, GroupResult, Notification, Outcome};
+use db_pool_engine::postgres::{Connection, Group, connect};
 use outcomes::{code, tag};
 use server::Server;
 use tokio::sync::mpsc;
 
-async fn run(link: &mut Link, sql: &str) -> Answer {
+async fn run(link: &mut Connection, sql: &str) -> GroupResult {
     link.run(Group { statements: &[Execute::Direct(sql.into())], revocable: false, checks_keys: false }).await.unwrap()
 }
 
-/// Run a COPY; the caller answers its questions with `feeds`, the last one again and again. What it was given is returned.
-async fn copy(link: &mut Link, sql: &str, feeds: &[&str]) -> (Outcome, Vec<u8>) {
+/// Run a COPY; the caller answers its questions with `feeds`, the last one again and again. What it was given is
+/// returned.
+async fn copy(link: &mut Connection, sql: &str, feeds: &[&str]) -> (Outcome, Vec<u8>) {
     let (sender, mut answers) = mpsc::unbounded_channel();
     let (given, asked) = (Mutex::new(Vec::new()), Mutex::new(0));
     let ask = |piece: Option<Bytes>| {

@@ -6,15 +6,16 @@ mod server;
 use std::sync::Arc;
 use std::time::Duration;
 
-use db_pool_engine::wire::{Answer, Config, Described, Execute, Group, Link, Outcome, Stale, connect};
+use db_pool_engine::link::{Described, Execute, GroupResult, Outcome, Stale};
+use db_pool_engine::postgres::{Config, Connection, Group, connect};
 use outcomes::{code, tag};
 use server::Server;
 
-async fn link(server: &Server) -> Link {
+async fn link(server: &Server) -> Connection {
     connect(&server.config("postgres"), None).await.unwrap()
 }
 
-async fn described(link: &mut Link, name: &str, sql: &str) -> Arc<Described> {
+async fn described(link: &mut Connection, name: &str, sql: &str) -> Arc<Described> {
     let answer = run(link, &[Execute::Describe(sql.into())]).await;
     let Outcome::Described((params, columns)) = answer.outcomes[0].clone() else { panic!() };
     Arc::new(Described::new(name.to_owned(), sql.into(), params, columns))
@@ -24,7 +25,7 @@ fn direct(sql: &str) -> Execute {
     Execute::Direct(sql.into())
 }
 
-async fn run(link: &mut Link, statements: &[Execute]) -> Answer {
+async fn run(link: &mut Connection, statements: &[Execute]) -> GroupResult {
     link.run(Group { statements, revocable: true, checks_keys: false }).await.unwrap()
 }
 

@@ -5,9 +5,10 @@ mod server;
 
 use answers::Answers;
 use bytes::BytesMut;
-use db_pool_engine::pool::{Call, Command, Completion, Pool, Source, TextInfo};
-use db_pool_engine::scheduler::{ConnId, CostLimits, ItemId, Kind, Limits, Reason, TextId};
-use db_pool_engine::wire::{Config, Rows, Short, put_value};
+use db_pool_engine::link::{Rows, Short, put_value};
+use db_pool_engine::pool::{Call, Command, Completion, Pool, QueryInfo, Source};
+use db_pool_engine::postgres::Config;
+use db_pool_engine::scheduler::{ConnId, CostLimits, Kind, Limits, QueryId, Reason, RequestId};
 use server::Server;
 
 /// A caller with one text per SQL, who sends every argument as text.
@@ -36,42 +37,42 @@ impl Client {
         Client::new(server.config("postgres"), Limits { group_time: 1000.0, stall: 10.0, cost, ..Limits::default() })
     }
 
-    fn text(&mut self, kind: Kind, sql: &str) -> TextId {
+    fn text(&mut self, kind: Kind, sql: &str) -> QueryId {
         if let Some(known) = self.texts.iter().position(|text| text == sql) {
-            return TextId(known as u64);
+            return QueryId(known as u64);
         }
-        let id = TextId(self.texts.len() as u64);
+        let id = QueryId(self.texts.len() as u64);
         self.texts.push(sql.to_owned());
         let (groupable, preparable) = (kind != Kind::Other, kind != Kind::Other);
         let (dirties, asks) = (sql.starts_with("SET"), sql.contains('$'));
-        let info = TextInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable, asks };
-        self.pool.call(Command::AddText(id, info));
+        let info = QueryInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable, asks };
+        self.pool.call(Command::AddQuery(id, info));
         id
     }
 
-    fn submit_until(&mut self, kind: Kind, sql: &str, arg: Option<&str>, deadline: Option<f64>) -> ItemId {
+    fn submit_until(&mut self, kind: Kind, sql: &str, arg: Option<&str>, deadline: Option<f64>) -> RequestId {
         let text = self.text(kind, sql);
-        let item = self.arrive(arg);
-        self.pool.call(Command::Submit { item, text, with_args: arg.is_some(), params: None, deadline });
-        item
+        let request = self.arrive(arg);
+        self.pool.call(Command::Submit { request, query: text, with_args: arg.is_some(), params: None, deadline });
+        request
     }
 
-    fn submit(&mut self, kind: Kind, sql: &str, arg: Option<&str>) -> ItemId {
+    fn submit(&mut self, kind: Kind, sql: &str, arg: Option<&str>) -> RequestId {
         self.submit_until(kind, sql, arg, None)
     }
 
     fn acquire(&mut self) -> ConnId {
-        let item = self.arrive(None);
-        self.pool.call(Command::Acquire(item, None));
+        let request = self.arrive(None);
+        self.pool.call(Command::Acquire(request, None));
         match self.next() {
-            Completion::Lent(who, conn, _) if who == item => conn,
+            Completion::Acquired(who, conn) if who == request => conn,
             other => panic!("{other:?}"),
         }
     }
 
-    fn arrive(&mut self, arg: Option<&str>) -> ItemId {
+    fn arrive(&mut self, arg: Option<&str>) -> RequestId {
         self.args.push(arg.map(str::to_owned));
-        ItemId(self.args.len() as u64 - 1)
+        RequestId(self.args.len() as u64 - 1)
     }
 
     /// The next answer; arguments are provided on the way.
@@ -79,35 +80,35 @@ impl Client {
         self.pool.flush();
         loop {
             match self.answers.next() {
-                Completion::NeedsParams(item, text) => {
+                Completion::NeedsParams(request, text) => {
                     let mut params = BytesMut::new();
-                    put_value(&mut params, self.args[item.0 as usize].as_ref().map(String::as_bytes));
+                    put_value(&mut params, self.args[request.0 as usize].as_ref().map(String::as_bytes));
                     let fits = text.param_oids.len() == 1;
-                    self.pool.call(Command::Provide(item, fits.then(|| (text, Short::take(&mut params)))));
+                    self.pool.call(Command::Provide(request, fits.then(|| (text, Short::take(&mut params)))));
                     self.pool.flush();
                 }
                 Completion::Opened(_) => {}
-                Completion::Delivered(groups) => self.pool.heard(groups),
+                Completion::Delivered(groups) => self.pool.acknowledge(groups),
                 trouble @ (Completion::NotOpened(_) | Completion::Gone(_)) => self.troubles.push(trouble),
                 answer => return answer,
             }
         }
     }
 
-    /// Have a borrower's statements run.
+    /// Have a statement run on an acquired connection.
     fn run(&mut self, conn: ConnId, token: u64, sql: &str) {
-        let (item, source) = (self.arrive(None), Source::Plain(sql.into()));
-        self.pool.call(Command::Run(conn, token, vec![Call { item, source, with_args: false, params: None }]));
+        let (request, source) = (self.arrive(None), Source::Sql(sql.into()));
+        self.pool.call(Command::Run(conn, token, vec![Call { request, source, with_args: false, params: None }]));
     }
 
     /// Run one statement; its first value, or the SQLSTATE of its error.
     fn ask(&mut self, kind: Kind, sql: &str, arg: Option<&str>) -> Result<String, String> {
-        let item = self.submit(kind, sql, arg);
+        let request = self.submit(kind, sql, arg);
         match self.next() {
-            Completion::Done { item: who, rows, tag, .. } if who == item => {
+            Completion::Done { request: who, rows, tag, .. } if who == request => {
                 Ok(first(&rows).unwrap_or_else(|| tag.to_string()))
             }
-            Completion::Failed(who, error) if who == item => Err(error.code().to_owned()),
+            Completion::Failed(who, error) if who == request => Err(error.code().to_owned()),
             other => panic!("{other:?}"),
         }
     }
@@ -129,23 +130,23 @@ fn many_callers_share_few_connections_in_groups() {
     let server = Server::shared();
     let mut client = Client::grouping(&server);
     for round in 0..20 {
-        let mut asked: Vec<(ItemId, String)> = Vec::new();
+        let mut asked: Vec<(RequestId, String)> = Vec::new();
         for number in 0..64 {
             let arg = (round * 64 + number).to_string();
             asked.push((client.submit(Kind::Read, "SELECT $1::int + 1", Some(&arg)), arg));
         }
         while !asked.is_empty() {
-            let Completion::Done { item, rows, shape, .. } = client.next() else { panic!() };
-            let at = asked.iter().position(|(asker, _)| *asker == item).expect("answered twice");
+            let Completion::Done { request, rows, shape, .. } = client.next() else { panic!() };
+            let at = asked.iter().position(|(asker, _)| *asker == request).expect("answered twice");
             let (_, arg) = asked.swap_remove(at);
             assert_eq!(first(&rows).unwrap().parse::<i64>().unwrap(), arg.parse::<i64>().unwrap() + 1);
             assert_eq!(shape.unwrap().columns[0].oid, 23);
         }
     }
-    let gauges = client.pool.gauges();
-    assert_eq!(gauges.statements, 20 * 64);
-    assert!(gauges.groups < gauges.statements / 4, "{gauges:?}");
-    assert!(gauges.size <= 10);
+    let counters = client.pool.counters();
+    assert_eq!(counters.statements, 20 * 64);
+    assert!(counters.groups < counters.statements / 4, "{counters:?}");
+    assert!(client.pool.gauges().size <= 10);
     client.end();
 }
 
@@ -158,11 +159,11 @@ fn a_failure_in_a_group_is_its_own() {
         assert_eq!(client.ask(Kind::Read, sql, Some("10")), Ok("10".to_owned()));
     }
     let zero = client.submit(Kind::Read, sql, Some("0"));
-    let others: Vec<ItemId> = (0..20).map(|_| client.submit(Kind::Read, sql, Some("5"))).collect();
+    let others: Vec<RequestId> = (0..20).map(|_| client.submit(Kind::Read, sql, Some("5"))).collect();
     let mut right = 0;
     for _ in 0..=others.len() {
         match client.next() {
-            Completion::Failed(item, error) => assert_eq!((item, error.code()), (zero, "22012")),
+            Completion::Failed(request, error) => assert_eq!((request, error.code()), (zero, "22012")),
             Completion::Done { rows, .. } => {
                 assert_eq!(first(&rows).as_deref(), Some("20"));
                 right += 1;
@@ -171,7 +172,7 @@ fn a_failure_in_a_group_is_its_own() {
         }
     }
     assert_eq!(right, others.len());
-    assert!(client.pool.gauges().broken_up >= 1);
+    assert!(client.pool.counters().broken_up >= 1);
     client.end();
 }
 
@@ -179,8 +180,8 @@ fn a_failure_in_a_group_is_its_own() {
 fn arguments_that_do_not_fit_end_their_statement_only() {
     let server = Server::shared();
     let mut client = Client::on(&server);
-    let item = client.submit(Kind::Read, "SELECT $1::int + $2::int", Some("1"));
-    assert!(matches!(client.next(), Completion::Unfit(who) if who == item));
+    let request = client.submit(Kind::Read, "SELECT $1::int + $2::int", Some("1"));
+    assert!(matches!(client.next(), Completion::Unfit(who) if who == request));
     assert_eq!(client.ask(Kind::Read, "SELECT nonsense", Some("1")), Err("42703".to_owned()));
     assert_eq!(client.ask(Kind::Read, "SELECT 1", None), Ok("1".to_owned()));
     client.end();
@@ -248,9 +249,9 @@ fn a_deadline_is_kept_and_the_server_stopped() {
     let server = Server::shared();
     let mut client = Client::on(&server);
     let deadline = client.pool.now() + 0.3;
-    let item = client.submit_until(Kind::Read, "SELECT pg_sleep(60)", None, Some(deadline));
-    let Completion::Refused { item: who, reason: Reason::Timeout, sent: true, .. } = client.next() else { panic!() };
-    assert_eq!(who, item);
+    let request = client.submit_until(Kind::Read, "SELECT pg_sleep(60)", None, Some(deadline));
+    let Completion::Refused { request: who, reason: Reason::Timeout, sent: true, .. } = client.next() else { panic!() };
+    assert_eq!(who, request);
     client.end(); // waits for the server's answer: not a minute
 }
 
@@ -259,10 +260,10 @@ fn a_killed_connection_is_replaced() {
     let server = Server::shared();
     let mut client = Client::on(&server);
     let suicide = "SELECT pg_terminate_backend(pg_backend_pid())";
-    let item = client.submit(Kind::Other, suicide, None);
+    let request = client.submit(Kind::Other, suicide, None);
     match client.next() {
-        Completion::Refused { item: who, reason: Reason::Lost, sent: true, .. } => {
-            assert_eq!(who, item);
+        Completion::Refused { request: who, reason: Reason::Lost, sent: true, .. } => {
+            assert_eq!(who, request);
             assert!(matches!(&client.troubles[..], [Completion::Gone(lost)] if lost.retires()));
         }
         other => panic!("{other:?}"),
@@ -292,15 +293,15 @@ fn cancelled_callers_hear_nothing_and_nobody_else_notices() {
         client.ask(Kind::Read, "SELECT $1::int", Some("1")).unwrap();
     }
     for _ in 0..50 {
-        let items: Vec<ItemId> = (0..8).map(|_| client.submit(Kind::Read, "SELECT $1::int", Some("1"))).collect();
+        let items: Vec<RequestId> = (0..8).map(|_| client.submit(Kind::Read, "SELECT $1::int", Some("1"))).collect();
         client.pool.flush();
-        for item in &items[..4] {
-            client.pool.call(Command::Cancel(*item));
+        for request in &items[..4] {
+            client.pool.call(Command::Cancel(*request));
         }
         let mut missing = items[4..].to_vec();
         while !missing.is_empty() {
-            let Completion::Done { item, .. } = client.next() else { panic!() };
-            missing.retain(|one| *one != item);
+            let Completion::Done { request, .. } = client.next() else { panic!() };
+            missing.retain(|one| *one != request);
         }
     }
     client.end();

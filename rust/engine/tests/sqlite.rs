@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use database::{Client, Folder, code, memory, words};
 use db_pool_engine::pool::{Command, Completion};
 use db_pool_engine::scheduler::Kind::{Other, Read, Write};
-use db_pool_engine::scheduler::{ItemId, Reason};
+use db_pool_engine::scheduler::{Reason, RequestId};
 use db_pool_engine::sqlite::Config;
 use db_pool_engine::sqlite::values::Value::{Blob, Integer, Null, Real, Text};
 
@@ -33,14 +33,14 @@ fn with_table(config: Config) -> Client {
 /// Submit many; the code of each that failed, in order.
 fn all(client: &mut Client, sql: &str, numbers: impl Iterator<Item = i64>) -> Vec<(i64, String)> {
     let kind = if sql.starts_with("SELECT") { Read } else { Write };
-    let asked: Vec<(ItemId, i64)> =
+    let asked: Vec<(RequestId, i64)> =
         numbers.map(|one| (client.submit(kind, sql, &[Integer(one), Text(b"x")]), one)).collect();
     let mut failed = Vec::new();
     for _ in 0..asked.len() {
         match client.next() {
             Completion::Done { .. } => {}
-            Completion::Failed(item, error) => {
-                let (_, number) = asked.iter().find(|(asker, _)| *asker == item).unwrap();
+            Completion::Failed(request, error) => {
+                let (_, number) = asked.iter().find(|(asker, _)| *asker == request).unwrap();
                 failed.push((*number, code(&error).to_owned()));
             }
             other => panic!("{other:?}"),
@@ -63,12 +63,12 @@ fn values_come_back_as_they_went() {
 fn writes_that_arrive_together_share_a_commit_and_fail_alone() {
     let folder = Folder::new();
     let mut client = with_table(folder.config());
-    let before = client.gauges().groups;
+    let before = client.counters().groups;
     assert_eq!(all(&mut client, INSERT, 1..50), []);
-    assert!(client.gauges().groups - before < 10);
+    assert!(client.counters().groups - before < 10);
     assert_eq!(all(&mut client, INSERT, 45..60), [45, 46, 47, 48, 49].map(|one| (one, UNIQUE.to_owned())));
     assert_eq!(client.ask(Read, "SELECT count(*) FROM t WHERE id > 0", &[]), Ok(vec!["59".to_owned()]));
-    assert_eq!(client.gauges().broken_up, 0);
+    assert_eq!(client.counters().broken_up, 0);
     client.end();
 }
 
@@ -81,7 +81,7 @@ fn a_statement_that_rolls_back_takes_nobody_with_it() {
     let ids = (1..10).chain([101]).chain(10..20);
     assert_eq!(all(&mut client, brutal, ids), [(101, UNIQUE.to_owned())]);
     assert_eq!(client.ask(Read, "SELECT count(*) FROM t WHERE id > 0", &[]), Ok(vec!["23".to_owned()]));
-    assert!(client.gauges().broken_up >= 1);
+    assert!(client.counters().broken_up >= 1);
     client.end();
 }
 
@@ -92,9 +92,9 @@ fn where_foreign_keys_are_deferred_writes_go_alone() {
     let table = "CREATE TABLE child (id REFERENCES t (id) DEFERRABLE INITIALLY DEFERRED, body)";
     client.ask(Other, table, &[]).unwrap();
     assert_eq!(all(&mut client, INSERT, 1..20), []);
-    let before = (client.gauges().groups, client.gauges().statements);
+    let before = (client.counters().groups, client.counters().statements);
     assert_eq!(all(&mut client, INSERT, 21..40), []);
-    let after = client.gauges();
+    let after = client.counters();
     assert_eq!(after.groups - before.0, after.statements - before.1);
     client.end();
 }
@@ -104,9 +104,9 @@ fn reads_that_arrive_together_share_a_trip() {
     let mut client = with_table(memory("reads"));
     let sql = "SELECT abs(?1), ?2";
     assert_eq!(all(&mut client, sql, 0..5), []);
-    let before = client.gauges().groups;
+    let before = client.counters().groups;
     assert_eq!(all(&mut client, sql, (0..40).chain([i64::MIN])), [(i64::MIN, "1".to_owned())]);
-    assert!(client.gauges().groups - before < 10);
+    assert!(client.counters().groups - before < 10);
     client.end();
 }
 
@@ -185,11 +185,11 @@ fn writers_wait_for_their_turn_and_may_give_up() {
         let soon = client.pool.now() + 0.05;
         let late = client.submit_until(Write, INSERT, &[Integer(2), Null], Some(soon));
         let kept = client.submit(Write, INSERT, &[Integer(3), Null]);
-        let Completion::Refused { item, reason: Reason::Timeout, .. } = client.next() else { panic!() };
-        assert_eq!(item, late);
+        let Completion::Refused { request, reason: Reason::Timeout, .. } = client.next() else { panic!() };
+        assert_eq!(request, late);
         assert!(client.run(conn, &["COMMIT"]).ok);
-        let Completion::Done { item, .. } = client.next() else { panic!() };
-        assert_eq!(item, kept);
+        let Completion::Done { request, .. } = client.next() else { panic!() };
+        assert_eq!(request, kept);
         client.pool.call(Command::Release(conn, true));
         let ids = client.ask(Read, "SELECT id FROM t WHERE id > 0", &[]);
         assert_eq!(ids, Ok(vec!["1".to_owned(), "3".to_owned()]));
@@ -241,12 +241,12 @@ fn nobody_waits_behind_a_stranger() {
         client.ask(Read, sql, &[Integer(3), Null]).unwrap();
     }
     let slow = client.submit(Read, sql, &[Integer(1 << 60), Null]);
-    let fast: Vec<ItemId> = (0..10).map(|_| client.submit(Read, sql, &[Integer(3), Null])).collect();
+    let fast: Vec<RequestId> = (0..10).map(|_| client.submit(Read, sql, &[Integer(3), Null])).collect();
     for _ in &fast {
-        let Completion::Done { item, .. } = client.next() else { panic!() };
-        assert!(fast.contains(&item));
+        let Completion::Done { request, .. } = client.next() else { panic!() };
+        assert!(fast.contains(&request));
     }
-    assert!(client.gauges().broken_up >= 1);
+    assert!(client.counters().broken_up >= 1);
     client.pool.call(Command::Cancel(slow));
     client.end();
 }

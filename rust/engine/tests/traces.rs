@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use db_pool_engine::scheduler::{
-    Action, ConnId, CostLimits, ItemId, Kind, Limits, NEVER, Reason, Scheduler, Text, TextId,
+    Action, ConnId, CostLimits, Kind, Limits, NEVER, Query, QueryId, Reason, RequestId, Scheduler,
 };
 use serde_json::{Value, json};
 
@@ -28,80 +28,43 @@ fn flag(value: &Value) -> bool {
 
 /// Takes the limits by name, and refuses a name that Rust does not know: it would be a rule that was not ported.
 fn limits(entry: &Value) -> Limits {
-    let mut limits = Limits::default();
-    for (name, value) in entry.as_object().unwrap() {
-        match name.as_str() {
-            "min_size" => limits.min_size = count(value),
-            "max_size" => limits.max_size = count(value),
-            "max_waiting" => limits.max_waiting = count(value),
-            "acquire_timeout" => limits.acquire_timeout = number(value),
-            "idle_timeout" => limits.idle_timeout = number(value),
-            "group_max" => limits.group_max = count(value),
-            "group_time" => limits.group_time = number(value),
-            "piece_min" => limits.piece_min = count(value),
-            "stall" => limits.stall = number(value),
-            "lane_wait" => limits.lane_wait = number(value),
-            "write_lane_wait" => limits.write_lane_wait = number(value),
-            "read_lanes" => limits.read_lanes = count(value),
-            "max_write_lanes" => limits.max_write_lanes = count(value),
-            "breaks_stalls" => limits.breaks_stalls = flag(value),
-            "retry_reads" => limits.retry_reads = flag(value),
-            "suspect" => limits.suspect = number(value),
-            "cancel_grace" => limits.cancel_grace = number(value),
-            "cancel_pause" => limits.cancel_pause = number(value),
-            "backoff" => limits.backoff = number(value),
-            "backoff_max" => limits.backoff_max = number(value),
-            "cost" => limits.cost = cost_limits(value),
-            other => panic!("a limit that is not ported: {other}"),
-        }
+    let (mut limits, entry) = (Limits::default(), entry.as_object().unwrap());
+    let cost = entry["cost"].as_object().unwrap();
+    for (name, value) in entry.iter().filter(|(name, _)| *name != "cost").chain(cost) {
+        let value = value.as_bool().map_or_else(|| number(value), |flag| f64::from(u8::from(flag)));
+        limits.set(name, value).unwrap();
     }
     limits
 }
 
-fn cost_limits(entry: &Value) -> CostLimits {
-    let mut limits = CostLimits::default();
-    for (name, value) in entry.as_object().unwrap() {
-        match name.as_str() {
-            "fast_time" => limits.fast_time = number(value),
-            "fast_bytes" => limits.fast_bytes = number(value),
-            "peak_time" => limits.peak_time = number(value),
-            "probes" => limits.probes = count(value) as u64,
-            "commit_time" => limits.commit_time = number(value),
-            "failure_hold" => limits.failure_hold = number(value),
-            other => panic!("a limit that is not ported: {other}"),
-        }
-    }
-    limits
-}
-
-fn text(entry: &Value, limits: &CostLimits) -> Text {
+fn query(entry: &Value, limits: &CostLimits) -> Query<()> {
     let kind = match entry["kind"].as_str().unwrap() {
         "read" => Kind::Read,
         "write" => Kind::Write,
         _ => Kind::Other,
     };
-    let mut text = Text::new(kind, flag(&entry["groupable"]), flag(&entry["dirties"]));
+    let mut query = Query::new(kind, flag(&entry["groupable"]), flag(&entry["dirties"]), ());
     if let Some([times, seconds, size]) = entry["observed"].as_array().map(Vec::as_slice) {
-        text.observe(count(times) as u64, number(seconds), number(size), limits);
+        query.observe(count(times) as u64, number(seconds), number(size), limits);
     }
-    text
+    query
 }
 
-fn play(scheduler: &mut Scheduler, event: &Value) -> Vec<Action> {
+fn play(scheduler: &mut Scheduler<RequestId, ()>, event: &Value) -> Vec<Action<RequestId>> {
     let now = number(&event["at"]);
-    let item = || ItemId(count(&event["item"]) as u64);
+    let request = || RequestId(count(&event["item"]) as u64);
     let conn = || ConnId(count(&event["conn"]) as u64);
     let deadline = || event["deadline"].as_f64();
     match event["event"].as_str().unwrap() {
         "start" => scheduler.start(now),
-        "turn" => scheduler.turn(now, count(&event["heard"]) as u64),
+        "turn" => scheduler.end_of_tick(now, count(&event["heard"]) as u64),
         "tick" => scheduler.tick(now),
         "expire" => scheduler.expire(now),
         "shut_down" => scheduler.shut_down(now),
         "terminate" => scheduler.terminate(),
-        "submit" => scheduler.submit(item(), TextId(count(&event["text"]) as u64), deadline(), now),
-        "acquire" => scheduler.acquire(item(), deadline(), now),
-        "cancel" => scheduler.cancel(item(), now),
+        "submit" => scheduler.submit(request(), QueryId(count(&event["text"]) as u64), request(), deadline(), now),
+        "acquire" => scheduler.acquire(request(), deadline(), now),
+        "cancel" => scheduler.cancel(request(), now),
         "opened" => scheduler.opened(conn(), now, number(&event["lifetime"]), event["round_trip"].as_f64()),
         "open_failed" => scheduler.open_failed(conn(), now, flag(&event["permanent"]), number(&event["jitter"])),
         "finished" => {
@@ -125,17 +88,18 @@ fn play(scheduler: &mut Scheduler, event: &Value) -> Vec<Action> {
     }
 }
 
-fn shown(action: &Action) -> Value {
-    let numbers = |items: &[ItemId]| items.iter().map(|item| item.0).collect::<Vec<_>>();
+/// The payload of a request is its number.
+fn shown(action: &Action<RequestId>) -> Value {
+    let numbers = |requests: &[RequestId]| requests.iter().map(|request| request.0).collect::<Vec<_>>();
     match action {
         Action::Open(conn) => json!(["open", conn.0]),
         Action::Send(conn, group) => json!(["send", conn.0, numbers(group)]),
-        Action::Lend(conn, item) => json!(["lend", conn.0, item.0]),
+        Action::Lend(conn, request) => json!(["lend", conn.0, request.0]),
         Action::Cancel(conn) => json!(["cancel", conn.0]),
         Action::Reset(conn) => json!(["reset", conn.0]),
         Action::Close(conn) => json!(["close", conn.0]),
         Action::Deliver(group) => json!(["deliver", numbers(group)]),
-        Action::Fail { item, reason, sent } => {
+        Action::Fail { request, reason, sent, .. } => {
             let reason = match reason {
                 Reason::Timeout => "timeout",
                 Reason::Lost => "lost",
@@ -143,7 +107,7 @@ fn shown(action: &Action) -> Value {
                 Reason::Overloaded => "overloaded",
                 Reason::Closed => "closed",
             };
-            json!(["fail", item.0, reason, sent])
+            json!(["fail", request.0, reason, sent])
         }
     }
 }
@@ -162,8 +126,8 @@ fn replay(name: &str, content: &str) -> usize {
     assert_eq!(header["format"], 1);
     let mut scheduler = Scheduler::new(limits(&header["limits"]));
     for (id, entry) in header["texts"].as_array().unwrap().iter().enumerate() {
-        let known = text(entry, &scheduler.limits.cost);
-        scheduler.add_text(TextId(id as u64), known);
+        let known = query(entry, &scheduler.limits.cost);
+        scheduler.requests.add_query(QueryId(id as u64), known);
     }
     let mut events = 0;
     for event in lines {
@@ -176,7 +140,7 @@ fn replay(name: &str, content: &str) -> usize {
             scheduler.timeouts.next_timeout()
         );
     }
-    if scheduler.drained() {
+    if scheduler.is_drained() {
         assert_eq!(scheduler.kept().0, 0, "{name}: statements are kept after their answers");
     }
     events

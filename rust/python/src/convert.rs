@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use db_pool_engine::link::{Lost, ServerError};
 use db_pool_engine::pool::{Backend, Gauges, Histogram, Options};
-use db_pool_engine::scheduler::{CostLimits, Kind, Limits, Reason};
-use db_pool_engine::wire::{AuthMethods, Config, Host, Lost, ServerError, Ssl, SslMode, TargetAttrs};
+use db_pool_engine::postgres::{AuthMethods, Config, Host, Ssl, SslMode, TargetAttrs};
+use db_pool_engine::scheduler::{Counters, Kind, Limits, Reason};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -85,38 +86,20 @@ fn ssl(dict: &Bound<'_, PyDict>) -> PyResult<Ssl> {
     })
 }
 
+/// The limits of these names, the others as they are by default; times in seconds.
 pub fn limits(dict: &Bound<'_, PyDict>) -> PyResult<Limits> {
-    let cost = CostLimits {
-        fast_time: get(dict, "fast_time")?,
-        fast_bytes: get(dict, "fast_bytes")?,
-        peak_time: get(dict, "peak_time")?,
-        ..CostLimits::default()
-    };
-    Ok(Limits {
-        min_size: get(dict, "min_size")?,
-        max_size: get(dict, "max_size")?,
-        max_waiting: get(dict, "max_waiting")?,
-        acquire_timeout: get(dict, "acquire_timeout")?,
-        idle_timeout: get(dict, "idle_timeout")?,
-        group_max: get(dict, "group_max")?,
-        group_time: get(dict, "group_time")?,
-        stall: get(dict, "stall")?,
-        lane_wait: get(dict, "lane_wait")?,
-        write_lane_wait: get(dict, "write_lane_wait")?,
-        read_lanes: get(dict, "read_lanes")?,
-        max_write_lanes: get(dict, "max_write_lanes")?,
-        breaks_stalls: get(dict, "breaks_stalls")?,
-        retry_reads: get(dict, "retry_reads")?,
-        cost,
-        ..Limits::default()
-    })
+    let mut limits = Limits::default();
+    for (name, value) in dict {
+        limits.set(name.extract()?, value.extract()?).map_err(PyValueError::new_err)?;
+    }
+    Ok(limits)
 }
 
 pub fn options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
     Ok(Options {
         lifetime: get(dict, "lifetime")?,
-        greets: get(dict, "greets")?,
-        cleans: get(dict, "cleans")?,
+        initializes: get(dict, "greets")?,
+        resets: get(dict, "cleans")?,
         asks_password: get(dict, "asks_password")?,
         slow: get(dict, "slow")?,
         patience: get(dict, "patience")?,
@@ -158,41 +141,23 @@ pub fn lost<'py>(py: Python<'py>, lost: &Lost) -> PyResult<(String, Option<Bound
     Ok((lost.message.clone(), cause, lost.sent))
 }
 
-pub fn gauges<'py>(py: Python<'py>, gauges: &Gauges) -> PyResult<Bound<'py, PyDict>> {
+fn listed<'py>(py: Python<'py>, figures: impl Iterator<Item = (&'static str, u64)>) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
-    for (name, value) in [
-        ("size", gauges.size),
-        ("idle", gauges.idle),
-        ("opening", gauges.opening),
-        ("lanes", gauges.lanes),
-        ("alone", gauges.alone),
-        ("sessions", gauges.sessions),
-        ("waiting", gauges.waiting),
-        ("in_flight", gauges.in_flight),
-        ("min_size", gauges.min_size),
-        ("max_size", gauges.max_size),
-    ] {
-        dict.set_item(name, value)?;
+    for (name, figure) in figures {
+        dict.set_item(name, figure)?;
     }
-    dict.set_item("generation", gauges.generation)?;
+    Ok(dict)
+}
+
+pub fn gauges<'py>(py: Python<'py>, gauges: &Gauges) -> PyResult<Bound<'py, PyDict>> {
+    let dict = listed(py, gauges.listed())?;
     dict.set_item("healthy", gauges.healthy)?;
     Ok(dict)
 }
 
-pub fn counters<'py>(py: Python<'py>, gauges: &Gauges) -> PyResult<Bound<'py, PyDict>> {
-    let dict = PyDict::new(py);
-    for (name, value) in [
-        ("statements", gauges.statements),
-        ("groups", gauges.groups),
-        ("broken_up", gauges.broken_up),
-        ("resent", gauges.resent),
-        ("connects", gauges.connects),
-        ("connect_failures", gauges.connect_failures),
-        ("lost", gauges.lost),
-    ] {
-        dict.set_item(name, value)?;
-    }
-    dict.set_item("alone", gauges.ran_alone)?;
+pub fn counters<'py>(py: Python<'py>, counters: &Counters) -> PyResult<Bound<'py, PyDict>> {
+    let dict = listed(py, counters.listed())?;
+    dict.set_item("alone", counters.alone)?;
     Ok(dict)
 }
 

@@ -1,4 +1,4 @@
-//! What the guard has found, told to the engine; and what the engine knows of a text, told to whoever asks.
+//! The guard's findings, for the engine; and what the engine knows of a query.
 
 use db_pool_engine::pool::Command;
 use db_pool_engine::scheduler::Verdict;
@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 
 use crate::convert;
 use crate::pool::Pool;
-use crate::text::Text;
+use crate::query::Query;
 
 #[pymethods]
 impl Pool {
@@ -15,7 +15,7 @@ impl Pool {
     fn regroup(
         &self,
         py: Python<'_>,
-        text: &Text,
+        text: &Query,
         kind: &str,
         groupable: bool,
         why: usize,
@@ -27,7 +27,7 @@ impl Pool {
     }
 
     /// How often a text was answered, its expected seconds, whether it is grouped now, whether its types are known.
-    fn experience(&self, py: Python<'_>, text: &Text) -> (u64, f64, bool, bool) {
+    fn experience(&self, py: Python<'_>, text: &Query) -> (u64, f64, bool, bool) {
         self.learn_from_engine(py, |asked| Command::Experience(text.id, asked))
             .map_or((0, 0.0, false, false), |known| (known.seen, known.mean, known.fast, known.prepared))
     }

@@ -1,27 +1,28 @@
 //! The Rust engine as the Python module `db_pool_rs_full`; its only user is `db_pool_rs.full`.
 //!
 //! * `threads`: the threads on which pools live.
-//! * `mailbox`: how what a pool has decided reaches the event loop: in batches, with one wake-up for each.
-//! * `answer`: what a caller awaits.
-//! * `text`: a statement text, with what the server told of it.
-//! * `pool`: what is asked for goes in, of it `calls` the statements, and `lent` what borrowers ask; `drain`: answers come out; `convert`: options, errors and figures.
-//! * `slices`: how long results are read, `unread`: those that are being read.
+//! * `completion_queue`: how completions of the pool reach the event loop: in batches, with one wake-up for each.
+//! * `result_future`: what a caller awaits.
+//! * `query`: a statement text, with what the server told of it.
+//! * `pool`: commands go in; `submit` has those for statements on the pool, `acquired` those for a connection that was
+//!   acquired, `guard` those for the guard. `deliver`: completions come out. `convert`: options, errors and figures.
+//! * `chunks`: how long results are read, `pending_results`: those that are being read.
 //! * `codec`: of values, to bytes and back.
 
-mod answer;
-mod calls;
+mod acquired;
+mod chunks;
 mod codec;
+mod completion_queue;
 mod convert;
-mod drain;
+mod deliver;
 mod guard;
-mod lent;
-mod mailbox;
+mod pending_results;
 mod pool;
-mod slices;
+mod query;
+mod result_future;
 mod sqlite;
-mod text;
+mod submit;
 mod threads;
-mod unread;
 mod values;
 
 use pyo3::prelude::*;
@@ -32,19 +33,19 @@ mod db_pool_rs_full {
     use super::*;
 
     #[pymodule_export]
-    use super::answer::Answer;
-    #[pymodule_export]
     use super::codec::probe::{decode, decode_raw, encode};
     #[pymodule_export]
     use super::pool::Pool;
     #[pymodule_export]
-    use super::sqlite::library::{functions, lend, missing};
+    use super::query::{Params, Query};
     #[pymodule_export]
-    use super::text::{Params, Text};
+    use super::result_future::ResultFuture;
+    #[pymodule_export]
+    use super::sqlite::library::{functions, lend, missing};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        answer::prepare(module.py());
+        result_future::prepare(module.py());
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -1,4 +1,4 @@
-//! A pool, as the event loop's thread sees it: what it is asked for is collected during a turn of the loop, and handed
+//! A pool, as the event loop's thread sees it: what it is asked for is collected during a tick of the loop, and handed
 //! over once at its end.
 
 use std::mem::ManuallyDrop;
@@ -8,21 +8,21 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use db_pool_engine::pool::{self, Command, TextInfo};
+use db_pool_engine::pool::{self, Command, QueryInfo};
 use db_pool_engine::scheduler::model::ById;
-use db_pool_engine::scheduler::{ConnId, TextId};
+use db_pool_engine::scheduler::{ConnId, QueryId};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
-use crate::answer::{self, Answer};
-use crate::calls::{self, Agreed, Terms};
+use crate::completion_queue::CompletionQueue;
 use crate::convert;
-use crate::mailbox::Mailbox;
+use crate::pending_results::PendingResults;
+use crate::query::Query;
+use crate::result_future::{self, ResultFuture};
 use crate::sqlite;
-use crate::text::Text;
+use crate::submit::{self, Agreed, Terms};
 use crate::threads::{self, Thread};
-use crate::unread::Unread;
 
 /// How long the pool's thread may take to say how the pool stands.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -36,6 +36,8 @@ pub struct Handle {
     began: Instant,
     /// When tables were last changed, in nanoseconds after `began`.
     altered: AtomicU64,
+    /// Queries to be forgotten after what was asked for before: that may still name them.
+    forgotten: Mutex<Vec<QueryId>>,
 }
 
 impl Handle {
@@ -46,6 +48,13 @@ impl Handle {
     pub fn call(&self, command: Command) {
         if self.is_here() {
             self.pool.call(command);
+        }
+    }
+
+    /// A query is not referred to any more: it is forgotten when commands are next handed over.
+    pub fn forget(&self, query: QueryId) {
+        if self.is_here() {
+            self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).push(query);
         }
     }
 
@@ -76,10 +85,10 @@ impl Drop for Handle {
     }
 }
 
-/// Who waits for a statement: a caller on the pool, or (None) a borrower for his whole group.
+/// The receiver of a statement's result: its future, or (None) the run that it is a part of.
 pub struct Pending {
-    pub answer: Option<Py<Answer>>,
-    pub text: Option<Py<Text>>,
+    pub answer: Option<Py<ResultFuture>>,
+    pub text: Option<Py<Query>>,
     pub args: Py<PyTuple>,
     pub want_rows: bool,
     /// Why the arguments did not fit.
@@ -89,19 +98,19 @@ pub struct Pending {
 #[derive(Default)]
 pub struct Inner {
     pub pending: ById<u64, Pending>,
-    /// The connection and the statements that a borrower runs under a number.
+    /// The connection and the statements of each run, by its token.
     pub runs: ById<u64, (u64, Vec<u64>)>,
     /// Results that are being read.
-    pub unread: Unread,
-    /// What was asked for in this turn.
+    pub pending_results: PendingResults,
+    /// What was asked for in this tick.
     outbox: Vec<Command>,
-    /// The outbox will be emptied at the end of this turn.
+    /// The outbox will be emptied at the end of this tick.
     planned: bool,
-    /// Who is told of what is no answer to a statement; `call_soon` of the loop, and `flush` of this pool.
+    /// Receives completions that are no answer to a statement; then `call_soon` of the loop, and `flush` of this pool.
     pub handler: Option<Py<PyAny>>,
     plan: Option<(Py<PyAny>, Py<PyAny>)>,
-    /// How many groups' callers have had their turn.
-    pub heard: u64,
+    /// The callers of so many groups have run.
+    pub acknowledged: u64,
     /// Statements that were answered with an error.
     pub errors: u64,
     /// The pool's task has ended.
@@ -112,7 +121,7 @@ pub struct Inner {
 #[pyclass(frozen, module = "db_pool_rs_full")]
 pub struct Pool {
     pub handle: Arc<Handle>,
-    pub mailbox: Arc<Mailbox>,
+    pub completions: Arc<CompletionQueue>,
     pub event_loop: Py<PyAny>,
     pub terms: Agreed,
     /// New statements are taken.
@@ -121,7 +130,7 @@ pub struct Pool {
     pub done: Py<PyAny>,
     /// The thread on which the drain runs now; 0 if it does not. Inside it the loop need not be asked for, which costs
     /// older versions of Python a call of the operating system.
-    pub turn: AtomicUsize,
+    pub delivering_thread: AtomicUsize,
     group_max: usize,
     /// The last number that was given to something.
     last: AtomicU64,
@@ -133,7 +142,7 @@ impl Pool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ask for something; it is handed over at the end of this turn.
+    /// Ask for something; it is handed over at the end of this tick.
     pub fn ask(&self, py: Python<'_>, command: Command) -> PyResult<()> {
         self.put(py, self.inner(), command)
     }
@@ -157,28 +166,30 @@ impl Pool {
 
     fn hand_over(&self, inner: &mut Inner) {
         if self.handle.is_here() {
+            let forgotten = std::mem::take(&mut *self.handle.forgotten.lock().unwrap_or_else(PoisonError::into_inner));
+            inner.outbox.extend(forgotten.into_iter().map(Command::ForgetQuery));
             self.handle.pool.call_all(&mut inner.outbox);
-            self.handle.pool.heard(inner.heard);
+            self.handle.pool.acknowledge(inner.acknowledged);
             self.handle.pool.flush();
         }
     }
 
-    /// Whoever goes on during the drain need not plan a turn's end: it is the drain's.
-    pub fn begin_turn(&self) -> bool {
-        self.turn.store(calls::here(), Ordering::Relaxed);
+    /// Tasks that go on during the delivery need not plan the end of a tick: the delivery has one.
+    pub fn begin_delivery(&self) -> bool {
+        self.delivering_thread.store(submit::here(), Ordering::Relaxed);
         std::mem::replace(&mut self.inner().planned, true)
     }
 
-    /// The drain's turn ends, unless another end is planned. The engine is told even if nobody called: it may have waited
-    /// for those who were answered to come back.
-    pub fn end_turn(&self, planned: bool) {
-        self.turn.store(0, Ordering::Relaxed);
+    /// The delivery ends the tick, unless another end is planned. The engine is told even if nothing was called: it may
+    /// have waited for the callers that were answered to call again.
+    pub fn end_of_tick(&self, planned: bool) {
+        self.delivering_thread.store(0, Ordering::Relaxed);
         let mut inner = self.inner();
         inner.planned = planned;
         self.hand_over(&mut inner);
     }
 
-    /// Ask the engine, which waits for nobody and answers at once; None if there is none.
+    /// Ask the engine, which answers at once, without waiting for anything; None if there is none.
     pub fn learn_from_engine<T: Send>(&self, py: Python<'_>, ask: impl FnOnce(Sender<T>) -> Command) -> Option<T> {
         let (sender, receiver) = channel();
         let mut inner = self.inner();
@@ -208,20 +219,20 @@ impl Pool {
     ) -> PyResult<Self> {
         let (config, limits, options) =
             (convert::backend(target)?, convert::limits(limits)?, convert::options(options)?);
-        let mailbox = Arc::new(Mailbox::new()?);
+        let completions = Arc::new(CompletionQueue::new()?);
         let thread = threads::assign(threads, blocking)?;
         let group_max = limits.group_max;
-        let pool = ManuallyDrop::new(pool::Pool::open(&thread.handle, config, limits, options, mailbox.clone()));
+        let pool = ManuallyDrop::new(pool::Pool::open(&thread.handle, config, limits, options, completions.clone()));
         let (process, began, altered) = (std::process::id(), Instant::now(), AtomicU64::new(0));
         let thread = ManuallyDrop::new(Mutex::new(Some(thread)));
-        let handle = Arc::new(Handle { pool, thread, process, began, altered });
-        let (done, event_loop) = (answer::done(&event_loop)?, event_loop.unbind());
+        let handle = Arc::new(Handle { pool, thread, process, began, altered, forgotten: Mutex::default() });
+        let (done, event_loop) = (result_future::done(&event_loop)?, event_loop.unbind());
         let (terms, open) = (Agreed::new(), AtomicBool::new(false));
-        let (turn, last, inner) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());
-        Ok(Pool { handle, mailbox, event_loop, terms, open, done, turn, group_max, last, inner })
+        let (delivering_thread, last, inner) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());
+        Ok(Pool { handle, completions, event_loop, terms, open, done, delivering_thread, group_max, last, inner })
     }
 
-    /// Who hears of what happens; `call_soon(flush)` has `flush` called at the end of a turn; see `Terms`.
+    /// `handler` receives completions; `call_soon(flush)` has `flush` called at the end of a tick; see `Terms`.
     fn attach(
         &self,
         handler: Py<PyAny>,
@@ -239,7 +250,7 @@ impl Pool {
     /// After the pool has ended: its thread ends, too, if no other pool lives there.
     fn close(&self, py: Python<'_>) {
         self.__clear__();
-        self.mailbox.close();
+        self.completions.close();
         if self.handle.is_here() {
             let thread = self.handle.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
             py.detach(|| drop(thread));
@@ -248,15 +259,15 @@ impl Pool {
 
     /// The loop reads here when something has happened: then `drain` is to be called.
     fn fileno(&self) -> RawFd {
-        self.mailbox.descriptor().unwrap_or(-1)
+        self.completions.descriptor().unwrap_or(-1)
     }
 
-    /// Hand over what was asked for in this turn.
+    /// Hand over what was asked for in this tick.
     fn flush(&self) {
-        self.end_turn(false);
+        self.end_of_tick(false);
     }
 
-    /// Tell the pool of a text.
+    /// Tell the pool of a query.
     #[allow(clippy::too_many_arguments)]
     fn learn(
         &self,
@@ -268,14 +279,14 @@ impl Pool {
         keys: bool,
         preparable: bool,
         asks: bool,
-    ) -> PyResult<Text> {
-        let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
-        let info = TextInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks };
-        self.inner().outbox.push(Command::AddText(id, info)); // goes along with its first statement
-        Ok(Text::new(id, sql, self.handle.clone()))
+    ) -> PyResult<Query> {
+        let (id, sql, kind) = (QueryId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
+        let info = QueryInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks };
+        self.inner().outbox.push(Command::AddQuery(id, info)); // goes along with its first statement
+        Ok(Query::new(id, sql, self.handle.clone()))
     }
 
-    /// Tell the pool of a text for SQLite; `description` is that of `db_pool_rs.drivers.sqlite.plan`.
+    /// Tell the pool of a query for SQLite; `description` is that of `db_pool_rs.drivers.sqlite.plan`.
     fn learn_sqlite(
         &self,
         sql: &str,
@@ -284,13 +295,13 @@ impl Pool {
         why: usize,
         dirties: bool,
         description: &Bound<'_, PyAny>,
-    ) -> PyResult<Text> {
-        let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
+    ) -> PyResult<Query> {
+        let (id, sql, kind) = (QueryId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
         let described = sqlite::plan(description, kind)?.described(sql.clone());
         let info =
-            TextInfo { sql: sql.clone(), kind, groupable, why, dirties, keys: false, preparable: true, asks: false };
-        self.inner().outbox.push(Command::AddText(id, info));
-        Ok(Text::planned(id, sql, self.handle.clone(), described))
+            QueryInfo { sql: sql.clone(), kind, groupable, why, dirties, keys: false, preparable: true, asks: false };
+        self.inner().outbox.push(Command::AddQuery(id, info));
+        Ok(Query::planned(id, sql, self.handle.clone(), described))
     }
 
     /// The password that was asked for; None if there is none: whether to ask again cannot help.
@@ -300,17 +311,17 @@ impl Pool {
 
     /// A new connection is ready (None), or of no use: whether to try again cannot help. What a first round trip took.
     fn greeted(&self, py: Python<'_>, conn: u64, refused: Option<bool>, round_trip: Option<f64>) -> PyResult<()> {
-        self.ask(py, Command::Greeted(ConnId(conn), refused.map_or(Ok(round_trip), Err)))
+        self.ask(py, Command::Initialized(ConnId(conn), refused.map_or(Ok(round_trip), Err)))
     }
 
     /// A session is in its initial state again, or (false) of no use.
     fn cleaned(&self, py: Python<'_>, conn: u64, clean: bool) -> PyResult<()> {
-        self.ask(py, Command::Cleaned(ConnId(conn), clean))
+        self.ask(py, Command::ResetDone(ConnId(conn), clean))
     }
 
     /// Whether floats in text are exact in a session as it begins.
     fn told(&self, py: Python<'_>, conn: u64, exact: bool) -> PyResult<()> {
-        self.ask(py, Command::Told(ConnId(conn), exact))
+        self.ask(py, Command::ExactFloats(ConnId(conn), exact))
     }
 
     /// Tables were changed: what is known of texts may be out of date.
@@ -350,7 +361,7 @@ impl Pool {
 
     /// What it has counted of statements on shared connections, and of connections.
     fn counters<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let counters = convert::counters(py, &self.handle.pool.gauges())?;
+        let counters = convert::counters(py, &self.handle.pool.counters())?;
         counters.set_item("errors", self.inner().errors)?;
         Ok(counters)
     }
@@ -366,7 +377,7 @@ impl Pool {
 
     /// Take what has happened: callers whose statements are answered go on at once, the rest is told to the handler.
     fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
-        crate::drain::drain(slf)
+        crate::deliver::deliver_completions(slf)
     }
 
     fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 /// How long threads for blocking work may take to end. Those that are idle do at once.
 const PARTING: Duration = Duration::from_millis(200);
 
-/// A thread, until nobody refers to it any more.
+/// A thread, which ends with the last reference to it.
 pub struct Thread {
     pub handle: Handle,
     stop: Arc<Notify>,

@@ -1,48 +1,48 @@
 //! Arguments and rows, as the database of the text has them.
 
-use db_pool_engine::wire::{Described, Rows, Settings, Short};
+use db_pool_engine::link::{Described, Rows, Settings, Short};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::slices::Place;
+use crate::chunks::Place;
 use crate::{codec, sqlite};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
 pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
-    match &text.plan {
+    match text.sqlite_plan() {
         Some(plan) => sqlite::encode(plan, args),
         None => codec::encode(py, text, args),
     }
 }
 
 /// How rows of a description are read.
-pub enum Shape {
-    Postgres(Box<codec::Shape>),
-    Sqlite(sqlite::Shape),
+pub enum RowDecoder {
+    Postgres(Box<codec::RowDecoder>),
+    Sqlite(sqlite::RowDecoder),
 }
 
-impl Shape {
+impl RowDecoder {
     /// For these columns, from a session with these settings.
     pub fn new(py: Python<'_>, described: &Described, settings: &Settings) -> PyResult<Self> {
         Ok(match described.is_sqlite() {
-            true => Shape::Sqlite(sqlite::Shape::new(py, described)?),
-            false => Shape::Postgres(Box::new(codec::shape(py, described, settings)?)),
+            true => RowDecoder::Sqlite(sqlite::RowDecoder::new(py, described)?),
+            false => RowDecoder::Postgres(Box::new(codec::shape(py, described, settings)?)),
         })
     }
 
     /// Whether psycopg's loaders must be imported before rows can be read.
     pub fn waits(&self) -> bool {
         match self {
-            Shape::Postgres(shape) => shape.waits(),
-            Shape::Sqlite(_) => false,
+            RowDecoder::Postgres(shape) => shape.waits(),
+            RowDecoder::Sqlite(_) => false,
         }
     }
 
     /// Read a slice of the rows; DecodeError if a value is none that Python can hold.
     pub fn records<'py>(&self, py: Python<'py>, rows: &Rows, place: &mut Place) -> PyResult<Vec<Bound<'py, PyAny>>> {
         match self {
-            Shape::Postgres(shape) => codec::records(py, shape, rows, place),
-            Shape::Sqlite(shape) => shape.records(py, rows, place),
+            RowDecoder::Postgres(shape) => codec::records(py, shape, rows, place),
+            RowDecoder::Sqlite(shape) => shape.records(py, rows, place),
         }
     }
 }

@@ -8,53 +8,65 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::backend::{Backend, Connector, Key};
+use super::backend::{Backend, CancelHandle, Connector};
+use super::connection_task::{self, Events, Job};
+use super::descriptions::{KnownQuery, Names};
 use super::healing::Suspect;
-use super::member::{self, Events, Job};
-use super::texts::Texts;
-use super::{Completion, Gauges, Options, Params, Shared, Sink, Source};
+use super::{Completion, Gauges, Options, Params, Shared, Sink};
+use crate::link::{Described, Feed, Lost, Stale};
 use crate::scheduler::model::ById;
-use crate::scheduler::{Action, ConnId, ItemId, Limits, NEVER, Reason, Scheduler, State};
-use crate::wire::{Described, Feed, Lost, Stale};
+use crate::scheduler::{Action, ConnId, Limits, NEVER, QueryId, Reason, RequestId, Scheduler, State, StatementRequest};
 
 /// How long connections may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// A statement, from its call to its answer.
+/// A statement, from its call to its answer: the pool's part of a request.
 pub(super) struct Payload {
-    pub(super) source: Source,
+    /// Its SQL, if it is run as it is; else it has a query.
+    pub(super) raw_sql: Option<Arc<str>>,
     pub(super) with_args: bool,
     pub(super) params: Option<Params>,
     /// The description under which it was sent; None if it was run as it is.
     pub(super) under: Option<Arc<Described>>,
-    pub(super) arrived: f64,
+    /// Its arguments were asked for: the connection where its group waits for them.
+    pub(super) awaiting: Option<ConnId>,
+    /// Its outcome, until the scheduler has it delivered.
+    pub(super) result: Option<Completion>,
+}
+
+impl Payload {
+    /// A statement that was called just now, with its arguments, if their types are known.
+    pub(super) fn new(raw_sql: Option<Arc<str>>, with_args: bool, params: Option<Params>) -> Self {
+        let under = params.as_ref().filter(|(text, _)| text.plan.is_some()).map(|(text, _)| text.clone());
+        Payload { raw_sql, with_args, params, under, awaiting: None, result: None }
+    }
 }
 
 /// What a connection is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
+pub(super) enum Phase {
     Serving,
-    /// The caller looks at it and prepares it, before anybody is served.
-    Greeting,
+    /// The caller looks at it and prepares it, before it serves.
+    Initializing,
     /// The caller brings it back to its initial state.
-    Cleaning,
+    Resetting,
 }
 
 /// One connection, as the actor sees it. To drop it ends its task.
-pub(super) struct Member {
+pub(super) struct ConnectionTask {
     jobs: mpsc::UnboundedSender<Job>,
     _alive: oneshot::Sender<()>,
     /// What its task needs, while a password is asked for.
     pub(super) opening: Option<(mpsc::UnboundedReceiver<Job>, oneshot::Receiver<()>)>,
-    pub(super) key: Option<Key>,
-    pub(super) stage: Stage,
-    pub(super) group: Vec<ItemId>,
+    pub(super) cancel_handle: Option<CancelHandle>,
+    pub(super) phase: Phase,
+    pub(super) group: Vec<RequestId>,
     /// Statements of the group that are done; that run now; whether any was ever sent.
     pub(super) at: usize,
     pub(super) run: usize,
     pub(super) sent: bool,
     /// The statement whose types are being asked for.
-    pub(super) asked: Option<ItemId>,
+    pub(super) asked: Option<RequestId>,
     /// Statements whose arguments are being asked for.
     pub(super) missing: usize,
     /// Causes for which the statement was sent again.
@@ -63,31 +75,32 @@ pub(super) struct Member {
     pub(super) suspect: Option<Suspect>,
     /// The server is asked which process it is.
     pub(super) probing: bool,
-    /// What a borrower waits for.
+    /// The token of the command that its caller waits for.
     pub(super) token: Option<u64>,
     /// Its types are asked for, and nothing is run.
     pub(super) describing: bool,
     /// Where the answers to a COPY's questions go.
     pub(super) feed: Option<mpsc::UnboundedSender<Feed>>,
-    pub(super) lent: bool,
+    /// A caller holds it.
+    pub(super) acquired: bool,
     pub(super) in_transaction: bool,
     /// Dates and intervals can be read in text.
-    pub(super) plain: bool,
+    pub(super) iso_styles: bool,
     /// So can floats: now, and as the session began.
     pub(super) exact: bool,
-    pub(super) told: bool,
+    pub(super) exact_at_start: bool,
 }
 
-impl Member {
+impl ConnectionTask {
     fn new() -> Self {
         let (jobs, inbox) = mpsc::unbounded_channel();
         let (_alive, ended) = oneshot::channel();
-        Member {
+        ConnectionTask {
             jobs,
             _alive,
             opening: Some((inbox, ended)),
-            key: None,
-            stage: Stage::Serving,
+            cancel_handle: None,
+            phase: Phase::Serving,
             group: Vec::new(),
             at: 0,
             run: 0,
@@ -100,25 +113,25 @@ impl Member {
             token: None,
             describing: false,
             feed: None,
-            lent: false,
+            acquired: false,
             in_transaction: false,
-            plain: true,
+            iso_styles: true,
             exact: true,
-            told: true,
+            exact_at_start: true,
         }
     }
 
     /// A group is to be run.
-    pub(super) fn begin(&mut self, group: Vec<ItemId>) {
+    pub(super) fn begin(&mut self, group: Vec<RequestId>) {
         (self.group, self.at, self.run, self.sent, self.asked, self.suspect) = (group, 0, 0, false, None, None);
         self.tried.clear();
         (self.describing, self.feed) = (false, None);
     }
 
-    /// A task that has ended has told so: the loss is on its way.
+    /// A task that has ended has reported so: the loss is on its way.
     pub(super) fn send(&self, job: Job) {
-        if let Some(key) = &self.key {
-            key.sent(job.statements.len());
+        if let Some(cancel_handle) = &self.cancel_handle {
+            cancel_handle.sent(job.statements.len());
         }
         drop(self.jobs.send(job));
     }
@@ -130,26 +143,18 @@ pub(super) type Changed = (Arc<Described>, Result<Arc<Described>, ()>);
 pub(super) struct Actor {
     pub(super) shared: Arc<Shared>,
     pub(super) sink: Arc<dyn Sink>,
-    pub(super) scheduler: Scheduler,
-    pub(super) texts: Texts,
+    pub(super) scheduler: Scheduler<Payload, KnownQuery>,
+    pub(super) names: Names,
     pub(super) events: Events,
     pub(super) options: Options,
     /// WRITEs must not share transactions.
-    pub(super) apart: bool,
-    pub(super) members: ById<ConnId, Member>,
-    pub(super) payloads: ById<ItemId, Payload>,
-    /// When somebody began to wait for a connection to himself.
-    pub(super) arrived: ById<ItemId, f64>,
-    /// Statements whose arguments were asked for, and where they wait.
-    pub(super) awaiting: ById<ItemId, ConnId>,
-    /// Outcomes until the scheduler has them delivered.
-    pub(super) results: ById<ItemId, Completion>,
+    pub(super) no_grouping: bool,
+    pub(super) tasks: ById<ConnId, ConnectionTask>,
     pub(super) batch: Vec<Completion>,
     /// The batch tells how the pool stands.
     reported: bool,
     /// Descriptions that the answer which is being taken in has shown to be out of date, and what is right for it.
     pub(super) changed: Vec<Changed>,
-    pub(super) counters: Gauges,
     connector: Connector,
     serving: JoinSet<()>,
     random: RandomState,
@@ -160,18 +165,13 @@ pub(super) struct Actor {
 pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options: Options, sink: Arc<dyn Sink>) {
     let (events, mut arrived) = mpsc::unbounded_channel();
     let mut actor = Actor {
-        texts: Texts::new(sink.clone(), backend.names_statements()),
+        names: Names::new(backend.names_statements()),
         connector: Connector::new(backend),
         scheduler: Scheduler::new(limits),
-        members: ById::default(),
-        payloads: ById::default(),
-        arrived: ById::default(),
-        awaiting: ById::default(),
-        results: ById::default(),
+        tasks: ById::default(),
         batch: Vec::new(),
         reported: false,
         changed: Vec::new(),
-        counters: Gauges::default(),
         serving: JoinSet::new(),
         random: RandomState::new(),
         drawn: 0,
@@ -179,13 +179,13 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
         sink,
         events,
         options,
-        apart: false,
+        no_grouping: false,
     };
     let started = actor.scheduler.start(actor.now());
     actor.perform(started);
     loop {
         actor.report();
-        if actor.scheduler.shutting_down && actor.scheduler.drained() {
+        if actor.scheduler.shutting_down && actor.scheduler.is_drained() {
             actor.part().await;
             actor.connector.end().await;
             return actor.sink.complete(vec![Completion::Ended]);
@@ -218,27 +218,24 @@ impl Actor {
     }
 
     /// Carry actions out, in order.
-    pub(super) fn perform(&mut self, actions: Vec<Action>) {
+    pub(super) fn perform(&mut self, actions: Vec<Action<Payload>>) {
         let mut todo = VecDeque::from(actions);
         while let Some(action) = todo.pop_front() {
             match action {
                 Action::Send(conn, group) => {
                     self.record_waits(&group);
-                    self.member(conn).begin(group);
+                    self.task(conn).begin(group);
                     self.start(conn);
                 }
                 Action::Deliver(group) => {
-                    for item in group {
-                        let result = self.results.remove(&item).expect("bug: a statement without an outcome");
-                        self.batch.push(result);
-                    }
+                    let outcome = |payload: Payload| payload.result.expect("bug: a statement without an outcome");
+                    self.batch.extend(group.into_iter().map(outcome));
                     self.batch.push(Completion::Delivered(self.scheduler.delivered));
                 }
-                Action::Fail { item, reason, sent } => self.refuse(item, reason, sent),
-                Action::Lend(conn, item) => {
-                    self.member(conn).lent = true;
-                    let arrived = self.arrived.remove(&item).unwrap_or_default();
-                    self.batch.push(Completion::Lent(item, conn, self.now() - arrived));
+                Action::Fail { request, enqueued, reason, sent } => self.refuse(request, enqueued, reason, sent),
+                Action::Lend(conn, request) => {
+                    self.task(conn).acquired = true;
+                    self.batch.push(Completion::Acquired(request, conn));
                 }
                 Action::Open(conn) => self.open(conn),
                 Action::Cancel(conn) => self.cancel(conn, None),
@@ -251,24 +248,25 @@ impl Actor {
         }
     }
 
-    /// Statements of one turn share their arrival time: one entry for each run of equal ones.
-    fn record_waits(&mut self, group: &[ItemId]) {
+    /// Statements of one tick share their arrival time: one entry for each run of equal ones.
+    fn record_waits(&mut self, group: &[RequestId]) {
         let now = self.now();
         let mut measures = self.shared.measures.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        for alike in group.chunk_by(|one, next| self.payloads[one].arrived == self.payloads[next].arrived) {
-            measures.wait.record(now - self.payloads[&alike[0]].arrived, alike.len() as u64);
+        let arrived = |id: &RequestId| self.scheduler.requests.get(*id).enqueued;
+        for alike in group.chunk_by(|one, next| arrived(one) == arrived(next)) {
+            measures.wait.record(now - arrived(&alike[0]), alike.len() as u64);
         }
     }
 
     fn open(&mut self, conn: ConnId) {
-        self.counters.connects += 1;
-        let mut member = Member::new();
+        self.scheduler.counters.connects += 1;
+        let mut task = ConnectionTask::new();
         if self.options.asks_password {
             self.batch.push(Completion::NeedsPassword(conn));
-        } else if let Some((inbox, ended)) = member.opening.take() {
+        } else if let Some((inbox, ended)) = task.opening.take() {
             self.serve(conn, inbox, ended, None);
         }
-        self.members.insert(conn, member);
+        self.tasks.insert(conn, task);
     }
 
     pub(super) fn serve(
@@ -279,7 +277,7 @@ impl Actor {
         password: Option<String>,
     ) {
         let (connector, events) = (self.connector.clone(), self.events.clone());
-        self.serving.spawn(member::serve(connector, password, conn, inbox, ended, events));
+        self.serving.spawn(connection_task::serve(connector, password, conn, inbox, ended, events));
         while self.serving.try_join_next().is_some() {}
     }
 
@@ -290,50 +288,62 @@ impl Actor {
     }
 
     fn close(&mut self, conn: ConnId) {
-        let Some(member) = self.members.remove(&conn) else { return };
-        self.end_group(&member.group);
-        let lost = Lost { sent: member.token.is_some(), ..Lost::new("the connection was closed by the pool") };
-        if let Some(token) = member.token {
+        let Some(task) = self.tasks.remove(&conn) else { return };
+        self.end_group(&task.group);
+        let lost = Lost { sent: task.token.is_some(), ..Lost::new("the connection was closed by the pool") };
+        if let Some(token) = task.token {
             self.batch.push(Completion::Ran(token, Err(lost.clone())));
         }
-        if member.lent {
-            self.batch.push(Completion::LentLost(conn, lost));
+        if task.acquired {
+            self.batch.push(Completion::AcquiredLost(conn, lost));
         }
     }
 
-    fn refuse(&mut self, item: ItemId, reason: Reason, sent: bool) {
+    fn refuse(&mut self, request: RequestId, enqueued: f64, reason: Reason, sent: bool) {
         let now = self.now();
-        let arrived = self.payloads.get(&item).map(|payload| payload.arrived);
-        let waited = now - arrived.or(self.arrived.get(&item).copied()).unwrap_or(now);
+        let waited = now - enqueued;
         let running = (reason == Reason::Timeout && !sent && !self.reported).then(|| self.stand(now));
-        self.batch.push(Completion::Refused { item, reason, sent, waited, running });
-        self.give_up(item);
-        self.prune(&[item]);
+        self.batch.push(Completion::Refused { request, reason, sent, waited, running });
+        self.give_up(request);
     }
 
-    /// How the pool stands, for those who have waited in vain: once for all who are told together.
+    /// How the pool stands, for requests that have waited in vain: once for all of one batch.
     fn stand(&mut self, now: f64) -> Vec<(f64, Arc<str>)> {
         self.reported = true;
         self.set_gauges();
-        self.scheduler.running().map(|(since, item)| (now - since, self.sql(item))).collect()
+        self.scheduler.running().map(|(since, request)| (now - since, self.sql(request))).collect()
     }
 
-    /// Nobody waits for `item` any more: where its group waits for its turn to write, it is left out.
-    pub(super) fn give_up(&self, item: ItemId) {
+    /// No caller waits for `request` any more: where its group waits for the write lock, it is left out.
+    pub(super) fn give_up(&self, request: RequestId) {
         if matches!(self.connector, Connector::Sqlite(_)) {
-            for member in self.members.values() {
-                if let (Some(key), Some(at)) = (&member.key, member.group.iter().position(|one| *one == item)) {
-                    key.give_up(at);
+            for task in self.tasks.values() {
+                if let (Some(cancel_handle), Some(at)) =
+                    (&task.cancel_handle, task.group.iter().position(|one| *one == request))
+                {
+                    cancel_handle.give_up(at);
                 }
             }
         }
     }
 
-    pub(super) fn sql(&self, item: ItemId) -> Arc<str> {
-        match &self.payloads[&item].source {
-            Source::Plain(sql) => sql.clone(),
-            Source::Known(text) => self.texts.info(*text).sql.clone(),
+    pub(super) fn sql(&self, request: RequestId) -> Arc<str> {
+        let StatementRequest { query, payload } = self.scheduler.requests.statement(request);
+        match (&payload.raw_sql, query) {
+            (Some(sql), _) => sql.clone(),
+            (None, Some(query)) => self.known(*query).sql.clone(),
+            (None, None) => unreachable!("bug: a statement without SQL"),
         }
+    }
+
+    /// The payload of a statement that is there.
+    pub(super) fn payload(&mut self, request: RequestId) -> &mut Payload {
+        self.scheduler.requests.find_payload(request).expect("bug: a statement that is not there")
+    }
+
+    /// What is known of a query.
+    pub(super) fn known(&self, query: QueryId) -> &KnownQuery {
+        &self.scheduler.requests.query(query).info
     }
 
     /// A number in 0..1: nothing that needs to be hard to guess.
@@ -353,19 +363,16 @@ impl Actor {
 
     pub(super) fn set_gauges(&mut self) {
         let mut gauges = Gauges {
-            size: self.scheduler.size(),
-            waiting: self.scheduler.waiting(),
+            size: self.scheduler.size() as u64,
+            waiting: self.scheduler.waiting() as u64,
             generation: self.scheduler.generation,
             healthy: self.scheduler.connect_failures == 0,
-            broken_up: self.scheduler.broken_up,
-            resent: self.scheduler.resent,
-            ran_alone: self.scheduler.ran_alone,
-            min_size: self.scheduler.limits.min_size,
-            max_size: self.scheduler.limits.max_size,
-            ..self.counters.clone()
+            min_size: self.scheduler.limits.min_size as u64,
+            max_size: self.scheduler.limits.max_size as u64,
+            ..Gauges::default()
         };
         for (_, state, running) in self.scheduler.states() {
-            gauges.in_flight += running;
+            gauges.in_flight += running as u64;
             match state {
                 State::Idle => gauges.idle += 1,
                 State::Opening => gauges.opening += 1,
@@ -375,6 +382,7 @@ impl Actor {
                 State::Closing => {}
             }
         }
-        *self.shared.gauges.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = gauges;
+        let figures = (gauges, self.scheduler.counters.clone());
+        *self.shared.figures.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = figures;
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::holder::{self, Sessions};
-use super::member::Job;
+use super::connection_task::Job;
+use super::mobc_pool::{self, Sessions};
+use crate::link::{ConnectError, CopyStream, GroupResult, Lost, Notification, Settings};
+use crate::postgres::{CancelKey, Config, Connection, Group};
 use crate::sqlite::{self, Control, Driver};
-use crate::wire::{Answer, CancelKey, Config, ConnectError, CopyStream, Group, Link, Lost, Notification, Settings};
 
 /// How long a CancelRequest may take, connecting included.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,21 +25,21 @@ pub enum Backend {
 pub enum Connector {
     /// mobc makes and counts them.
     Postgres(mobc::Pool<Sessions>),
-    /// Its connections share a turn to write.
+    /// Its connections share a write lock.
     Sqlite(Arc<Driver>),
 }
 
 /// One open connection.
-pub enum Session {
+pub enum ServerConnection {
     /// Checked out of mobc.
     Postgres(Box<mobc::Connection<Sessions>>),
     /// On tokio's blocking threads.
-    Sqlite(sqlite::Link),
+    Sqlite(sqlite::Connection),
 }
 
 /// What is needed to stop a connection's work from outside.
 #[derive(Clone)]
-pub enum Key {
+pub enum CancelHandle {
     /// A CancelRequest.
     Postgres(Box<CancelKey>),
     /// An interrupt.
@@ -68,16 +69,18 @@ impl Connector {
     /// For this database; opens nothing.
     pub fn new(backend: Backend) -> Self {
         match backend {
-            Backend::Postgres(config) => Connector::Postgres(holder::holder(*config)),
+            Backend::Postgres(config) => Connector::Postgres(mobc_pool::new(*config)),
             Backend::Sqlite(config) => Connector::Sqlite(Driver::new(config)),
         }
     }
 
     /// Open a connection, with this password if there is one. To drop the future stops it.
-    pub async fn open(&self, password: Option<String>) -> Result<Session, ConnectError> {
+    pub async fn open(&self, password: Option<String>) -> Result<ServerConnection, ConnectError> {
         Ok(match self {
-            Connector::Postgres(sessions) => Session::Postgres(Box::new(holder::open(sessions, password).await?)),
-            Connector::Sqlite(driver) => Session::Sqlite(driver.connect().await?),
+            Connector::Postgres(sessions) => {
+                ServerConnection::Postgres(Box::new(mobc_pool::open(sessions, password).await?))
+            }
+            Connector::Sqlite(driver) => ServerConnection::Sqlite(driver.connect().await?),
         })
     }
 
@@ -89,47 +92,47 @@ impl Connector {
     }
 }
 
-impl Session {
+impl ServerConnection {
     /// What is needed to stop its work.
-    pub fn key(&self) -> Key {
+    pub fn cancel_handle(&self) -> CancelHandle {
         match self {
-            Session::Postgres(link) => Key::Postgres(Box::new(link.cancel_key().clone())),
-            Session::Sqlite(link) => Key::Sqlite(link.control().clone()),
+            ServerConnection::Postgres(link) => CancelHandle::Postgres(Box::new(link.cancel_key().clone())),
+            ServerConnection::Sqlite(link) => CancelHandle::Sqlite(link.control().clone()),
         }
     }
 
     /// What its values depend on; of SQLite's on nothing.
     pub fn settings(&self) -> Arc<Settings> {
         match self {
-            Session::Postgres(link) => link.settings().clone(),
-            Session::Sqlite(_) => Arc::default(),
+            ServerConnection::Postgres(link) => link.settings().clone(),
+            ServerConnection::Sqlite(_) => Arc::default(),
         }
     }
 
     /// Run a group.
-    pub async fn run(&mut self, job: Job) -> Result<Answer, Lost> {
+    pub async fn run(&mut self, job: Job) -> Result<GroupResult, Lost> {
         match self {
-            Session::Postgres(link) => {
+            ServerConnection::Postgres(link) => {
                 let Job { statements, revocable, checks_keys, .. } = &job;
                 link.run(Group { statements, revocable: *revocable, checks_keys: *checks_keys }).await
             }
-            Session::Sqlite(link) => link.run(job.statements, job.shared).await,
+            ServerConnection::Sqlite(link) => link.run(job.statements, job.shared).await,
         }
     }
 
     /// Run a COPY.
-    pub async fn copy(&mut self, sql: &str, stream: CopyStream<'_>) -> Result<Answer, Lost> {
+    pub async fn copy(&mut self, sql: &str, stream: CopyStream<'_>) -> Result<GroupResult, Lost> {
         match self {
-            Session::Postgres(link) => link.run_copy(sql, stream).await,
-            Session::Sqlite(_) => Err(Lost::new("bug: COPY on SQLite")),
+            ServerConnection::Postgres(link) => link.run_copy(sql, stream).await,
+            ServerConnection::Sqlite(_) => Err(Lost::new("bug: COPY on SQLite")),
         }
     }
 
     /// Watch over it while nothing runs on it; returns with notifications, or when it is lost. A file is not.
     pub async fn watch(&mut self) -> Result<Vec<Notification>, Lost> {
         match self {
-            Session::Postgres(link) => link.watch().await,
-            Session::Sqlite(_) => std::future::pending().await,
+            ServerConnection::Postgres(link) => link.watch().await,
+            ServerConnection::Sqlite(_) => std::future::pending().await,
         }
     }
 
@@ -141,18 +144,18 @@ impl Session {
     }
 
     /// Take it out of mobc, which must not use it again; else it is closed here.
-    pub fn into_link(self) -> Option<Link> {
+    pub fn into_link(self) -> Option<Connection> {
         match self {
-            Session::Postgres(held) => Some(held.into_inner()),
-            Session::Sqlite(_) => None,
+            ServerConnection::Postgres(held) => Some(held.into_inner()),
+            ServerConnection::Sqlite(_) => None,
         }
     }
 }
 
-impl Key {
+impl CancelHandle {
     /// A group of `size` statements is being sent.
     pub fn sent(&self, size: usize) {
-        if let Key::Sqlite(control) = self {
+        if let CancelHandle::Sqlite(control) = self {
             control.sent(size);
         }
     }
@@ -160,14 +163,14 @@ impl Key {
     /// The server's process.
     pub fn process_id(&self) -> Option<i32> {
         match self {
-            Key::Postgres(key) => Some(key.process_id()),
-            Key::Sqlite(_) => None,
+            CancelHandle::Postgres(cancel_handle) => Some(cancel_handle.process_id()),
+            CancelHandle::Sqlite(_) => None,
         }
     }
 
-    /// Nobody waits for that statement of the group any more.
+    /// No caller waits for that statement of the group any more.
     pub fn give_up(&self, number: usize) {
-        if let Key::Sqlite(control) = self {
+        if let CancelHandle::Sqlite(control) = self {
             control.give_up(number);
         }
     }
@@ -176,8 +179,10 @@ impl Key {
     /// that carried it, or it never got out. False if it is still under way.
     pub async fn cancel(&self) -> bool {
         match self {
-            Key::Postgres(key) => tokio::time::timeout(CANCEL_TIMEOUT, key.cancel()).await.is_ok(),
-            Key::Sqlite(control) => {
+            CancelHandle::Postgres(cancel_handle) => {
+                tokio::time::timeout(CANCEL_TIMEOUT, cancel_handle.cancel()).await.is_ok()
+            }
+            CancelHandle::Sqlite(control) => {
                 control.cancel(CANCEL_TIMEOUT).await;
                 true // an interrupt is meant for one job only
             }

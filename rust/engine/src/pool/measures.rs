@@ -1,5 +1,7 @@
 //! What a pool measures of itself, as `db_pool_rs/metrics/histogram.py` does: same buckets, same rate.
 
+use crate::declared::counters;
+
 const LOWEST: f64 = 1e-6;
 const HIGHEST: f64 = 3600.0;
 const PER_OCTAVE: f64 = 12.0;
@@ -77,6 +79,37 @@ pub struct Measures {
     pub run: Histogram,
     pub group_size: Histogram,
     pub rate: Rate,
+}
+
+counters! {
+    /// How the pool stood when it last decided something; the names are those of PoolGauges in Python.
+    struct Gauges {
+        /// Connections, opening and closing ones included.
+        size,
+        /// Those with nothing to do.
+        idle,
+        /// Those that are being opened.
+        opening,
+        /// Those that run groups.
+        lanes,
+        /// Those that run one statement.
+        alone,
+        /// Those that a caller holds.
+        sessions,
+        /// Requests that wait.
+        waiting,
+        /// Statements that were sent and are not answered.
+        in_flight,
+        /// The bounds of `size`.
+        min_size,
+        /// See `min_size`.
+        max_size,
+        /// How often all connections were to be replaced.
+        generation,
+    } beside {
+        /// The last connect succeeded.
+        healthy: bool,
+    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The connections of one pool: opening, closing, ageing, and the pause between failed connects.
 
-use super::model::{Action, Conn, ConnId, ItemId, NEVER, Reason, State, TextId};
+use super::model::{Action, ConnId, ConnectionState, NEVER, QueryId, Reason, RequestId, State};
 use super::scheduler::Scheduler;
 use super::timeouts::Timer;
 
 /// Events.
-impl Scheduler {
+impl<P, Q> Scheduler<P, Q> {
     /// Open the first `min_size` connections.
-    pub fn start(&mut self, now: f64) -> Vec<Action> {
+    pub fn start(&mut self, now: f64) -> Vec<Action<P>> {
         self.grow(now);
         self.take_actions()
     }
@@ -16,27 +16,29 @@ impl Scheduler {
     ///
     /// `round_trip` is what a first round trip took, in which the server had next to nothing to do; None if there was
     /// none.
-    pub fn opened(&mut self, conn: ConnId, now: f64, lifetime: f64, round_trip: Option<f64>) -> Vec<Action> {
+    pub fn opened(&mut self, conn: ConnId, now: f64, lifetime: f64, round_trip: Option<f64>) -> Vec<Action<P>> {
         match self.conns.get_mut(&conn) {
             Some(known) if known.state == State::Opening => {
                 known.expires = now + lifetime;
                 known.failures = self.connect_failures;
-                known.unproven = now + self.limits.backoff_max; // then no pause is missed, however often it happens
+                // So long that no pause is missed, however often it happens.
+                known.probation_until = now + self.limits.backoff_max;
                 known.round_trip = round_trip.unwrap_or(known.round_trip);
             }
             _ => return vec![Action::Close(conn)], // the pool was terminated meanwhile
         }
         self.connect_failures = 0;
         self.refused = false;
-        self.free(conn, now);
+        self.make_idle(conn, now);
         self.dispatch_late(now);
         self.take_actions()
     }
 
     /// A connect failed. Without any connection to wait for, requests are answered with the cause now (rule 5.7).
     ///
-    /// That is: all if trying again cannot help (`permanent`), else those that came before this attempt began. `jitter` in 0..1 spreads the next attempt.
-    pub fn open_failed(&mut self, conn: ConnId, now: f64, permanent: bool, jitter: f64) -> Vec<Action> {
+    /// That is: all if trying again cannot help (`permanent`), else those that came before this attempt began. `jitter`
+    /// in 0..1 spreads the next attempt.
+    pub fn open_failed(&mut self, conn: ConnId, now: f64, permanent: bool, jitter: f64) -> Vec<Action<P>> {
         let began = match self.conns.get(&conn) {
             Some(known) if known.state == State::Opening => known.began,
             _ => return self.closed(conn, now),
@@ -45,21 +47,21 @@ impl Scheduler {
         self.refused = permanent;
         self.pause_connects(self.connect_failures + 1, now, jitter);
         if self.alive() == 0 {
-            self.tell_cause(self.queues.all(&self.items), if permanent { NEVER } else { began });
+            self.fail_waiters(self.queues.all(&self.requests), if permanent { NEVER } else { began });
         }
         self.dispatch(now);
         self.take_actions()
     }
 
     /// A connection that was to be closed is closed: its place is free.
-    pub fn closed(&mut self, conn: ConnId, now: f64) -> Vec<Action> {
+    pub fn closed(&mut self, conn: ConnId, now: f64) -> Vec<Action<P>> {
         self.forget(conn);
         self.dispatch(now);
         self.take_actions()
     }
 
     /// Other bounds: surplus idle connections close now, busy ones when they are free.
-    pub fn resize(&mut self, now: f64, min_size: usize, max_size: usize) -> Vec<Action> {
+    pub fn resize(&mut self, now: f64, min_size: usize, max_size: usize) -> Vec<Action<P>> {
         (self.limits.min_size, self.limits.max_size) = (min_size, max_size);
         while self.alive() > max_size && !self.idle.is_empty() {
             self.close(self.idle[0]);
@@ -70,24 +72,24 @@ impl Scheduler {
     }
 
     /// Replace every connection as soon as it is free.
-    pub fn expire(&mut self, now: f64) -> Vec<Action> {
-        self.retire();
+    pub fn expire(&mut self, now: f64) -> Vec<Action<P>> {
+        self.evict_all();
         self.dispatch(now);
         self.take_actions()
     }
 
     /// Take no new work; finish what is there; close connections as they become free.
-    pub fn shut_down(&mut self, now: f64) -> Vec<Action> {
+    pub fn shut_down(&mut self, now: f64) -> Vec<Action<P>> {
         self.shutting_down = true;
         self.dispatch(now);
         self.take_actions()
     }
 
     /// Answer every request with CLOSED and close every connection now.
-    pub fn terminate(&mut self) -> Vec<Action> {
+    pub fn terminate(&mut self) -> Vec<Action<P>> {
         self.shutting_down = true;
-        for item in self.queues.all(&self.items) {
-            self.fail_queued(item, Reason::Closed);
+        for request in self.queues.all(&self.requests) {
+            self.fail_queued(request, Reason::Closed);
         }
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             self.fail_group(conn, Reason::Closed);
@@ -100,7 +102,7 @@ impl Scheduler {
 }
 
 /// What others ask.
-impl Scheduler {
+impl<P, Q> Scheduler<P, Q> {
     /// Connections that exist for the server: opening and closing ones included.
     pub fn size(&self) -> usize {
         self.conns.len()
@@ -112,7 +114,7 @@ impl Scheduler {
     }
 
     /// No request waits and no connection is left.
-    pub fn drained(&self) -> bool {
+    pub fn is_drained(&self) -> bool {
         self.queues.waiting == 0 && self.conns.is_empty()
     }
 
@@ -121,14 +123,9 @@ impl Scheduler {
         self.queues.waiting
     }
 
-    /// Whether a statement or waiter has a place in a queue or on a connection.
-    pub fn knows(&self, item: ItemId) -> bool {
-        self.items.find(item).is_some()
-    }
-
-    /// How many statements and waiters, and how many texts, the scheduler keeps.
+    /// How many requests, and how many queries, the scheduler keeps.
     pub fn kept(&self) -> (usize, usize) {
-        self.items.counts()
+        self.requests.counts()
     }
 
     /// The state of each connection, and how many statements run on it.
@@ -138,25 +135,21 @@ impl Scheduler {
 }
 
 /// Inner workings.
-impl Scheduler {
-    /// When an item that is there arrived.
-    pub fn enqueued(&self, item: ItemId) -> f64 {
-        self.items.get(item).enqueued
-    }
-
+impl<P, Q> Scheduler<P, Q> {
     /// What runs in groups or alone: since when, and the first statement.
-    pub fn running(&self) -> impl Iterator<Item = (f64, ItemId)> + '_ {
-        let running = |conn: &&Conn| matches!(conn.state, State::Alone | State::Lane);
+    pub fn running(&self) -> impl Iterator<Item = (f64, RequestId)> + '_ {
+        let running = |conn: &&ConnectionState| matches!(conn.state, State::Alone | State::Lane);
         self.conns.values().filter(running).filter_map(|conn| Some((conn.started, *conn.group.first()?)))
     }
 
-    /// What is known of a text that is there: how often it was answered, its expected seconds, whether it is grouped now.
-    pub fn experience(&mut self, text: TextId, now: f64) -> (u64, f64, bool) {
-        let text = self.items.text_mut(text);
-        (text.seen(), text.mean, text.fast && now >= text.held_until)
+    /// What is known of a text that is there: how often it was answered, its expected seconds, whether it is grouped
+    /// now.
+    pub fn experience(&mut self, query: QueryId, now: f64) -> (u64, f64, bool) {
+        let query = self.requests.query_mut(query);
+        (query.seen(), query.mean, query.fast && now >= query.held_until)
     }
 
-    pub(super) fn conn(&mut self, conn: ConnId) -> &mut Conn {
+    pub(super) fn conn(&mut self, conn: ConnId) -> &mut ConnectionState {
         self.conns.get_mut(&conn).expect("bug: a connection that is not there")
     }
 
@@ -167,7 +160,7 @@ impl Scheduler {
         self.ticking = false;
     }
 
-    pub(super) fn take_actions(&mut self) -> Vec<Action> {
+    pub(super) fn take_actions(&mut self) -> Vec<Action<P>> {
         std::mem::take(&mut self.actions)
     }
 
@@ -179,7 +172,7 @@ impl Scheduler {
     }
 
     /// No connection opened until now is used again: idle ones close, busy ones when they are free.
-    pub(super) fn retire(&mut self) {
+    pub(super) fn evict_all(&mut self) {
         self.generation += 1;
         self.close_idle();
     }
@@ -190,22 +183,23 @@ impl Scheduler {
             self.remember_queues(now);
         }
         let kept = if self.shutting_down || self.refused { 0 } else { self.limits.min_size };
-        if self.shortage == 0 && self.alive() >= kept {
+        if self.missing_connections == 0 && self.alive() >= kept {
             return;
         }
-        for _ in 0..self.missing(now, kept as i64) {
+        for _ in 0..self.to_open(now, kept as i64) {
             self.last_id += 1;
             let conn = ConnId(self.last_id);
-            self.conns.insert(conn, Conn::new(self.generation, now));
+            self.conns.insert(conn, ConnectionState::new(self.generation, now));
             self.actions.push(Action::Open(conn));
         }
     }
 
     /// How many connections to open now; not positive for none.
-    pub(super) fn missing(&mut self, now: f64, kept: i64) -> i64 {
+    pub(super) fn to_open(&mut self, now: f64, kept: i64) -> i64 {
         let opening = self.conns.values().filter(|conn| conn.state == State::Opening).count() as i64;
-        let (alive, size, shortage) = (self.alive() as i64, self.size() as i64, self.shortage as i64);
-        let wanted = (shortage - opening).max(kept - alive);
+        let (alive, size, missing_connections) =
+            (self.alive() as i64, self.size() as i64, self.missing_connections as i64);
+        let wanted = (missing_connections - opening).max(kept - alive);
         let wanted = wanted.min(self.limits.max_size as i64 - size).min((alive - opening).max(2) - opening);
         if wanted <= 0 || self.connect_failures == 0 {
             return wanted;
@@ -225,7 +219,7 @@ impl Scheduler {
     }
 
     /// A connection has nothing to do: it is idle, unless it is too old or too many.
-    pub(super) fn free(&mut self, conn: ConnId, now: f64) {
+    pub(super) fn make_idle(&mut self, conn: ConnId, now: f64) {
         let crowded = self.alive() > self.limits.max_size;
         let (generation, idle_timeout) = (self.generation, self.limits.idle_timeout);
         let known = self.conn(conn);
@@ -240,7 +234,7 @@ impl Scheduler {
     }
 
     pub(super) fn close(&mut self, conn: ConnId) {
-        self.withdraw(conn);
+        self.remove_from_pool(conn);
         self.conn(conn).state = State::Closing;
         self.closing += 1;
         self.actions.push(Action::Close(conn));
@@ -253,20 +247,20 @@ impl Scheduler {
     }
 
     pub(super) fn forget(&mut self, conn: ConnId) {
-        self.withdraw(conn);
+        self.remove_from_pool(conn);
         if self.conns.remove(&conn).is_some_and(|known| known.state == State::Closing) {
             self.closing -= 1;
         }
     }
 
     /// It is neither free nor a lane any more.
-    pub(super) fn withdraw(&mut self, conn: ConnId) {
+    pub(super) fn remove_from_pool(&mut self, conn: ConnId) {
         self.idle.retain(|id| *id != conn);
         self.lanes.retain(|id| *id != conn);
     }
 
     /// Once nothing runs, no cancel is under way and the session is clean, the connection is idle (rules 5.4, 6.3).
-    pub(super) fn settle(&mut self, conn: ConnId, now: f64) {
+    pub(super) fn release_if_idle(&mut self, conn: ConnId, now: f64) {
         let known = self.conn(conn);
         if !known.group.is_empty() || known.cancelling || known.resetting || known.state == State::Closing {
             return;
@@ -276,7 +270,7 @@ impl Scheduler {
             self.actions.push(Action::Reset(conn));
             return;
         }
-        self.free(conn, now);
+        self.make_idle(conn, now);
     }
 
     /// Close what is idle for too long, above `min_size`, and what has reached its lifetime (rule 6.5).
@@ -297,8 +291,8 @@ impl Scheduler {
     pub(super) fn fail_group(&mut self, conn: ConnId, reason: Reason) {
         let known = self.conn(conn);
         known.cancel_at = NEVER;
-        for item in std::mem::take(&mut known.group) {
-            self.fail_sent(item, reason);
+        for request in std::mem::take(&mut known.group) {
+            self.fail_sent(request, reason);
         }
     }
 }

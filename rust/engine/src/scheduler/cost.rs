@@ -1,9 +1,11 @@
 //! What a statement is expected to cost: the part of the rules that learns.
 //!
-//! The scheduler keeps one [`Text`] per statement text. A text is *fast*, and may share a connection with others, when
-//! it was answered at least `probes` times, its expected service time and its result are small, and it did not recently
-//! take longer than a group may. Everything else, and everything unknown, is slow: a wrong "slow" costs one connection
-//! for one round trip, a wrong "fast" makes strangers wait.
+//! The scheduler keeps one [`Query`] per statement text. A query is *fast*, and may share a connection with others,
+//! when it was answered at least `probes` times, its expected service time and its result are small, and it did not
+//! recently take longer than a group may. Everything else, and everything unknown, is slow: a wrong "slow" costs one
+//! connection for one round trip, a wrong "fast" makes other callers wait.
+
+use crate::declared::limits;
 
 /// How quickly the expected service time follows a lower sample: a busy program makes answers *look* late, so it falls
 /// faster than it rises.
@@ -27,34 +29,22 @@ pub enum Kind {
 /// How many reasons there are why a statement runs alone. The last is its cost, which is learned here.
 pub const REASONS: usize = 5;
 
-/// What counts as fast; times in seconds, sizes in bytes.
-#[derive(Clone, Debug, PartialEq)]
-pub struct CostLimits {
-    /// The expected service time of a fast text.
-    pub fast_time: f64,
-    /// Its expected result.
-    pub fast_bytes: f64,
-    /// Its recent maximum.
-    pub peak_time: f64,
-    /// How often it must have been answered.
-    pub probes: u64,
-    /// A WRITE alone takes as long as its commit, whose fsync a group shares: this much of a WRITE's time does not count.
-    /// (One that is slow by itself is found out in a group: see [`Text::stalled`].)
-    pub commit_time: f64,
-    /// A text that failed is not grouped for this long.
-    pub failure_hold: f64,
-}
-
-impl Default for CostLimits {
-    fn default() -> Self {
-        CostLimits {
-            fast_time: 0.002,
-            fast_bytes: 262_144.0,
-            peak_time: 0.050,
-            probes: 3,
-            commit_time: 0.020,
-            failure_hold: 1.0,
-        }
+limits! {
+    /// What counts as fast; times in seconds, sizes in bytes.
+    struct CostLimits {
+        /// The expected service time of a fast text.
+        fast_time: f64 = 0.002,
+        /// Its expected result.
+        fast_bytes: f64 = 262_144.0,
+        /// Its recent maximum.
+        peak_time: f64 = 0.050,
+        /// How often it must have been answered.
+        probes: u64 = 3,
+        /// A WRITE alone takes as long as its commit, whose fsync a group shares: this much of a WRITE's time does not
+        /// count. (One that is slow by itself is found out in a group: see [`Query::stalled`].)
+        commit_time: f64 = 0.020,
+        /// A text that failed is not grouped for this long.
+        failure_hold: f64 = 1.0,
     }
 }
 
@@ -73,8 +63,9 @@ pub struct Verdict {
 }
 
 /// One statement text as the scheduler knows it: class and cost.
-#[derive(Clone, Debug)]
-pub struct Text {
+pub struct Query<Q> {
+    /// What the pool knows of it.
+    pub info: Q,
     /// Its class.
     pub kind: Kind,
     /// Whether its class may be grouped at all under the pool's settings.
@@ -99,10 +90,11 @@ pub struct Text {
     pub(super) forgotten: bool,
 }
 
-impl Text {
-    /// A text of which nothing is known but its class.
-    pub fn new(kind: Kind, groupable: bool, dirties: bool) -> Self {
-        Text {
+impl<Q> Query<Q> {
+    /// A query of which nothing is known but its class.
+    pub fn new(kind: Kind, groupable: bool, dirties: bool, info: Q) -> Self {
+        Query {
+            info,
             kind,
             groupable,
             dirties,
@@ -179,22 +171,22 @@ mod tests {
     #[test]
     fn unknown_is_slow_until_it_was_probed() {
         let limits = CostLimits::default();
-        let mut text = Text::new(Kind::Read, true, false);
-        assert!(!text.observe(2, 0.0001, 100.0, &limits) && !text.fast);
-        assert!(text.observe(1, 0.0001, 100.0, &limits) && text.fast);
+        let mut query = Query::new(Kind::Read, true, false, ());
+        assert!(!query.observe(2, 0.0001, 100.0, &limits) && !query.fast);
+        assert!(query.observe(1, 0.0001, 100.0, &limits) && query.fast);
     }
 
     #[test]
-    fn a_text_that_became_slow_crosses_the_limit_at_once() {
+    fn a_query_that_became_slow_crosses_the_limit_at_once() {
         let limits = CostLimits::default();
-        let mut text = Text::new(Kind::Read, true, false);
-        text.observe(3, 0.0001, 100.0, &limits);
-        assert!(text.observe(1, 0.2, 100.0, &limits) && !text.fast);
+        let mut query = Query::new(Kind::Read, true, false, ());
+        query.observe(3, 0.0001, 100.0, &limits);
+        assert!(query.observe(1, 0.2, 100.0, &limits) && !query.fast);
     }
 
     #[test]
     fn a_class_that_is_not_grouped_is_never_fast() {
-        let mut text = Text::new(Kind::Other, false, false);
-        assert!(!text.observe(10, 0.0, 0.0, &CostLimits::default()) && !text.fast);
+        let mut query = Query::new(Kind::Other, false, false, ());
+        assert!(!query.observe(10, 0.0, 0.0, &CostLimits::default()) && !query.fast);
     }
 }

@@ -1,21 +1,22 @@
 //! Lanes and groups: how many lanes a kind of statement may have, what the next one carries, what its answer teaches.
 
 use super::cost::Kind;
-use super::model::{Action, ConnId, ItemId, NEVER, Place, State, TextId};
+use super::model::{Action, ConnId, NEVER, QueryId, RequestId, RequestState, State};
 use super::queues::Queue;
 use super::scheduler::Scheduler;
 use super::timeouts::Timer;
 
 /// Serving.
-impl Scheduler {
-    /// Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min` (rule 3.3).
+impl<P, Q> Scheduler<P, Q> {
+    /// Start the next lane for `kind`: its group is an even share for the free lanes, of at least `piece_min`
+    /// (rule 3.3).
     pub(super) fn feed_lane(&mut self, queue: Queue, kind: Kind, now: f64) -> bool {
         let length = self.queues.of(queue).len();
         let pieces = length.div_ceil(self.limits.piece_min);
         let wanted = self.lanes_wanted(kind, queue, now).min(pieces);
         let lanes = wanted.min(self.idle.len());
         if lanes == 0 {
-            self.shortage += wanted;
+            self.missing_connections += wanted;
             return false;
         }
         let share = self.share(length, kind, lanes).max(self.limits.piece_min);
@@ -26,7 +27,8 @@ impl Scheduler {
         self.lanes.push(conn);
         self.send(conn, group, now);
         if self.queues.of(queue).is_empty() {
-            self.shortage += wanted - lanes; // served with fewer than it should have: the next time there are enough
+            // Served with fewer than it should have: the next time there are enough.
+            self.missing_connections += wanted - lanes;
         }
         true
     }
@@ -40,7 +42,8 @@ impl Scheduler {
             return queued.div_ceil(lanes);
         }
         let running = self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
-        let others = running.map(|lane| lane.group.len()).chain(self.gathering.iter().map(|(_, answered)| *answered));
+        let others =
+            running.map(|lane| lane.group.len()).chain(self.awaiting_resubmit.iter().map(|(_, answered)| *answered));
         let (count, lanes) = others.fold((queued, lanes), |(count, lanes), more| (count + more, lanes + 1));
         count.div_ceil(lanes)
     }
@@ -59,12 +62,12 @@ impl Scheduler {
             _ => (self.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait),
         };
         let running = || self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
-        let gathering = if kind == Kind::Write { self.gathering.len() } else { 0 };
+        let awaiting_resubmit = if kind == Kind::Write { self.awaiting_resubmit.len() } else { 0 };
         let count = running().count();
-        if count + gathering < base {
-            return base - count - gathering;
+        if count + awaiting_resubmit < base {
+            return base - count - awaiting_resubmit;
         }
-        if gathering > 0 || count >= most {
+        if awaiting_resubmit > 0 || count >= most {
             return 0;
         }
         let moving = match kind {
@@ -74,7 +77,7 @@ impl Scheduler {
             }
             _ => -NEVER,
         };
-        let waited = |head: &ItemId| now >= (self.items.get(*head).enqueued + patience).max(moving);
+        let waited = |head: &RequestId| now >= (self.requests.get(*head).enqueued + patience).max(moving);
         if self.ticking && self.queues.of(queue).front().is_some_and(waited) {
             return 1;
         }
@@ -85,88 +88,89 @@ impl Scheduler {
     /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected (rule 3.5).
     ///
     /// Where there is one writer, the queue also holds WRITEs that must not share: each is a group to itself.
-    pub(super) fn take_group(&mut self, queue: Queue, size: usize, now: f64) -> Vec<ItemId> {
+    pub(super) fn take_group(&mut self, queue: Queue, size: usize, now: f64) -> Vec<RequestId> {
         let mut group = Vec::with_capacity(size.min(self.queues.of(queue).len()));
         let mut expected = 0.0;
         let mixed = self.queues.one_writer && queue == Queue::Writes;
         while let Some(head) = self.queues.of(queue).front() {
-            let apart = mixed && !self.items.may_share(*head, now);
-            let cost = if apart { NEVER } else { self.items.text_of(*head).mean };
+            let apart = mixed && !self.requests.may_share(*head, now);
+            let cost = if apart { NEVER } else { self.requests.query_of(*head).mean };
             if group.len() >= size || (!group.is_empty() && expected + cost > self.limits.group_time) {
                 break;
             }
             expected += cost;
-            group.push(self.queues.pop(&self.items, queue));
+            group.push(self.queues.pop(&self.requests, queue));
         }
         group
     }
 
-    pub(super) fn send(&mut self, conn: ConnId, group: Vec<ItemId>, now: f64) {
+    pub(super) fn send(&mut self, conn: ConnId, group: Vec<RequestId>, now: f64) {
         for id in &group {
-            let item = self.items.get_mut(*id);
-            (item.place, item.conn) = (Place::Sent, conn);
+            let request = self.requests.get_mut(*id);
+            (request.state, request.conn) = (RequestState::Sent, conn);
         }
-        let beside = self.conns.len() - self.idle.len();
+        let concurrency = self.conns.len() - self.idle.len();
         let known = self.conn(conn);
         known.group.clone_from(&group);
         known.started = now;
-        known.beside = beside;
+        known.concurrency = concurrency;
         if group.len() > 1 && self.limits.breaks_stalls {
             self.timeouts.arm(Timer::Stall, now + self.limits.stall);
         }
         self.actions.push(Action::Send(conn, group));
     }
 
-    /// A group was rolled back: each of its statements is sent again alone, so no group is visible in a result (rule 2.3).
+    /// A group was rolled back: each of its statements is sent again alone, so no group is visible in a result
+    /// (rule 2.3).
     ///
-    /// If it was broken up since it stalled, its texts count as failed: they are not grouped for a while.
-    pub(super) fn send_alone(&mut self, group: &[ItemId], now: f64, stalled: bool) {
-        self.broken_up += 1;
-        let mut texts: Vec<TextId> = Vec::new();
+    /// If it was broken up since it stalled, its queries count as failed: they are not grouped for a while.
+    pub(super) fn send_alone(&mut self, group: &[RequestId], now: f64, stalled: bool) {
+        self.counters.broken_up += 1;
+        let mut queries: Vec<QueryId> = Vec::new();
         for id in group.iter().filter(|_| stalled) {
-            let text = self.items.text_id(*id);
-            if !texts.contains(&text) {
-                texts.push(text);
+            let query = self.requests.query_id(*id);
+            if !queries.contains(&query) {
+                queries.push(query);
             }
         }
         let mut again = Vec::with_capacity(group.len());
         for id in group {
-            let item = self.items.get_mut(*id);
-            if item.place == Place::Done {
-                self.items.remove(*id);
+            let request = self.requests.get_mut(*id);
+            if request.state == RequestState::Done {
+                self.requests.remove(*id);
             } else {
-                item.alone = true;
+                request.alone = true;
                 again.push(*id);
             }
         }
-        self.resent += again.len() as u64;
-        for text in texts {
+        self.counters.resent += again.len() as u64;
+        for query in queries {
             let limits = &self.limits.cost;
-            if self.items.find_text(text).is_some_and(|known| known.stalled(now, limits)) {
-                self.queues.rehome(&mut self.items, text, now);
+            if self.requests.find_query(query).is_some_and(|known| known.stalled(now, limits)) {
+                self.queues.rehome(&mut self.requests, query, now);
             }
         }
-        self.queues.put_back(&mut self.items, &again, now);
+        self.queues.put_back(&mut self.requests, &again, now);
     }
 
-    /// Each statement's share of the service time goes to its text (rule 3.4).
+    /// Each statement's share of the service time goes to its query (rule 3.4).
     ///
     /// A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one.
-    pub(super) fn observe(&mut self, group: &[ItemId], conn: ConnId, seconds: f64, size: f64, now: f64) {
-        let writes = self.items.text_of(group[0]).kind == Kind::Write;
-        let common = self.travel(conn, seconds) + if writes { self.limits.cost.commit_time } else { 0.0 };
-        let share = f64::max(seconds - common, 0.0) / (group.len() * self.conn(conn).beside) as f64;
-        let mut counts: Vec<(TextId, u64)> = Vec::new();
+    pub(super) fn observe(&mut self, group: &[RequestId], conn: ConnId, seconds: f64, size: f64, now: f64) {
+        let writes = self.requests.query_of(group[0]).kind == Kind::Write;
+        let common = self.network_time(conn, seconds) + if writes { self.limits.cost.commit_time } else { 0.0 };
+        let share = f64::max(seconds - common, 0.0) / (group.len() * self.conn(conn).concurrency) as f64;
+        let mut counts: Vec<(QueryId, u64)> = Vec::new();
         for id in group {
-            let text = self.items.text_id(*id);
-            match counts.iter_mut().find(|(known, _)| *known == text) {
+            let query = self.requests.query_id(*id);
+            match counts.iter_mut().find(|(known, _)| *known == query) {
                 Some((_, count)) => *count += 1,
-                None => counts.push((text, 1)),
+                None => counts.push((query, 1)),
             }
         }
-        for (text, count) in counts {
-            if self.items.observe(text, count, share, size, &self.limits.cost) {
-                self.queues.rehome(&mut self.items, text, now);
+        for (query, count) in counts {
+            if self.requests.observe(query, count, share, size, &self.limits.cost) {
+                self.queues.rehome(&mut self.requests, query, now);
             }
         }
     }
@@ -174,7 +178,7 @@ impl Scheduler {
     /// How much of `seconds` until an answer went by on the way.
     ///
     /// An answer may show that the way is shorter than was known, but never how long it is: it may just be slow.
-    fn travel(&mut self, conn: ConnId, seconds: f64) -> f64 {
+    fn network_time(&mut self, conn: ConnId, seconds: f64) -> f64 {
         if self.conn(conn).round_trip == NEVER {
             return 0.0;
         }
@@ -183,17 +187,17 @@ impl Scheduler {
     }
 
     /// A statement failed by itself. One that was stopped since nothing waited for it counts as slow.
-    pub(super) fn failed_alone(&mut self, id: ItemId, conn: ConnId, seconds: f64, now: f64) {
-        let text = self.items.text_id(id);
-        if self.items.get(id).place == Place::Sent {
-            if self.items.text_mut(text).failed(now, &self.limits.cost) {
-                self.queues.rehome(&mut self.items, text, now);
+    pub(super) fn failed_alone(&mut self, id: RequestId, conn: ConnId, seconds: f64, now: f64) {
+        let query = self.requests.query_id(id);
+        if self.requests.get(id).state == RequestState::Sent {
+            if self.requests.query_mut(query).failed(now, &self.limits.cost) {
+                self.queues.rehome(&mut self.requests, query, now);
             }
             return;
         }
-        let (service, beside) = (seconds - self.travel(conn, seconds), self.conn(conn).beside);
-        let known = self.items.text_mut(text);
-        if service > known.mean * beside as f64 {
+        let (service, concurrency) = (seconds - self.network_time(conn, seconds), self.conn(conn).concurrency);
+        let known = self.requests.query_mut(query);
+        if service > known.mean * concurrency as f64 {
             let size = known.size; // it would have taken at least as long
             self.observe(&[id], conn, seconds, size, now);
         }

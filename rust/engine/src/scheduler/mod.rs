@@ -17,6 +17,9 @@ mod scheduler;
 pub mod timeouts;
 mod write_lanes;
 
-pub use cost::{CostLimits, Kind, REASONS, Text, Verdict};
-pub use model::{Action, ConnId, ItemId, Limits, NEVER, Reason, State, TextId};
+pub use cost::{CostLimits, Kind, Query, REASONS, Verdict};
+pub use model::{
+    Action, ConnId, Counters, Limits, NEVER, QueryId, Reason, RequestId, RequestState, State, StatementRequest,
+};
+pub use queues::Requests;
 pub use scheduler::Scheduler;

@@ -3,23 +3,24 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use super::cost::{CostLimits, Kind, Text};
+use super::cost::{CostLimits, Kind, REASONS};
 use super::queues::Queue;
+use crate::declared::{counters, limits};
 
 /// A time that does not come.
 pub const NEVER: f64 = f64::INFINITY;
 
-/// A statement or a waiter, by the number that the pool gave it. A number is never used twice.
+/// A request, by the number that the pool gave it. A number is never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ItemId(pub u64);
+pub struct RequestId(pub u64);
 
 /// A connection, numbered from 1 in the order in which they are opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnId(pub u64);
 
-/// A statement text, by the number that the pool gave it.
+/// A query, by the number that the pool gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TextId(pub u64);
+pub struct QueryId(pub u64);
 
 /// Why a request is answered with an error that the server did not send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,26 +38,29 @@ pub enum Reason {
 }
 
 /// One thing to do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
+#[derive(Debug, PartialEq)]
+pub enum Action<P> {
     /// Open a connection; answer with `opened` or `open_failed`.
     Open(ConnId),
     /// Send the group and one Sync; answer with `finished` (or `lost`).
-    Send(ConnId, Vec<ItemId>),
+    Send(ConnId, Vec<RequestId>),
     /// Give the connection to a waiter; answer with `released` (or `lost`).
-    Lend(ConnId, ItemId),
+    Lend(ConnId, RequestId),
     /// Send a CancelRequest; answer with `cancel_closed` once the server has closed the cancel's own connection.
     Cancel(ConnId),
     /// Bring the session back to its initial state; answer with `reset_done` (or `lost`).
     Reset(ConnId),
     /// Close the connection; answer with `closed`.
     Close(ConnId),
-    /// The group is final: give each statement's outcome to its caller; a `turn` follows once the callers have run.
-    Deliver(Vec<ItemId>),
+    /// The group is final: give each statement's outcome to its caller; an `end_of_tick` follows once the callers have
+    /// run. Their requests are gone, these are the payloads.
+    Deliver(Vec<P>),
     /// Answer a request with an error; `sent`: whether the server may have seen it.
     Fail {
         /// The request.
-        item: ItemId,
+        request: RequestId,
+        /// When it arrived.
+        enqueued: f64,
         /// Why.
         reason: Reason,
         /// Whether the server may have seen it.
@@ -83,7 +87,7 @@ pub enum State {
 
 /// One connection, from the decision to open it until it is closed.
 #[derive(Clone, Debug)]
-pub struct Conn {
+pub struct ConnectionState {
     /// Connections of an older generation are not used again.
     pub generation: u64,
     /// What it does.
@@ -93,19 +97,19 @@ pub struct Conn {
     /// How many attempts had failed before.
     pub failures: u32,
     /// Until then it must have answered something, or it counts as an attempt that failed.
-    pub unproven: f64,
+    pub probation_until: f64,
     /// When it became idle.
     pub since: f64,
     /// When it is to be replaced.
     pub expires: f64,
     /// What the server has not answered yet.
-    pub group: Vec<ItemId>,
+    pub group: Vec<RequestId>,
     /// The kind of its group.
     pub kind: Kind,
     /// When the group was sent.
     pub started: f64,
     /// How many connections worked when it was sent, this one included.
-    pub beside: usize,
+    pub concurrency: usize,
     /// The shortest answer seen on it: what every statement costs on this link, whatever it does.
     pub round_trip: f64,
     /// A CancelRequest may still be on its way.
@@ -120,21 +124,21 @@ pub struct Conn {
     pub unclean: bool,
 }
 
-impl Conn {
+impl ConnectionState {
     /// A connection that is being opened.
     pub fn new(generation: u64, now: f64) -> Self {
-        Conn {
+        ConnectionState {
             generation,
             state: State::Opening,
             began: now,
             failures: 0,
-            unproven: -NEVER,
+            probation_until: -NEVER,
             since: now,
             expires: NEVER,
             group: Vec::new(),
             kind: Kind::Other,
             started: 0.0,
-            beside: 1,
+            concurrency: 1,
             round_trip: NEVER,
             cancelling: false,
             cancel_at: NEVER,
@@ -145,30 +149,37 @@ impl Conn {
     }
 }
 
-/// Where an item stands. One that is answered, and runs on no connection, is in the table no more.
+/// Where a request stands. One that is answered, and runs on no connection, is in the table no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum RequestState {
     /// In a queue.
     Queued,
     /// On a connection, unanswered.
     Sent,
     /// On a connection, but no caller waits for its answer.
     Done,
+    /// On a connection that its caller holds: the rules have no part in it.
+    Held,
+}
+
+/// A statement that is to be executed.
+pub struct StatementRequest<P> {
+    /// Its query; None for SQL that is run as it is, on a connection that its caller holds.
+    pub query: Option<QueryId>,
+    /// What the pool needs to run it and to answer its caller.
+    pub payload: P,
 }
 
 /// A request: a statement or an `acquire`.
-#[derive(Clone, Debug)]
-pub struct Item {
-    /// The text of a statement; None for an `acquire`.
-    pub text: Option<TextId>,
-    /// When its caller must have an answer.
-    pub deadline: Option<f64>,
+pub struct Request<P> {
+    /// The statement; None for an `acquire`.
+    pub statement: Option<StatementRequest<P>>,
     /// Its place in the order of arrival.
     pub ticket: u64,
     /// When it arrived.
     pub enqueued: f64,
     /// Where it stands.
-    pub place: Place,
+    pub state: RequestState,
     /// The queue where it waits.
     pub queue: Queue,
     /// It must not be grouped any more.
@@ -199,176 +210,75 @@ impl Hasher for Sequential {
 /// A map whose keys are numbers given in sequence.
 pub type ById<K, V> = HashMap<K, V, BuildHasherDefault<Sequential>>;
 
-/// Requests that wait or run, and the texts of statements.
-#[derive(Default)]
-pub struct Items {
-    items: ById<ItemId, Item>,
-    texts: ById<TextId, Text>,
-}
-
-impl Items {
-    /// The pool came to know a text.
-    pub fn add_text(&mut self, id: TextId, text: Text) {
-        self.texts.insert(id, text);
-    }
-
-    /// The pool does not know the text any more.
-    pub fn forget_text(&mut self, id: TextId) {
-        let text = self.text_mut(id);
-        text.forgotten = true;
-        if text.users == 0 {
-            self.texts.remove(&id);
-        }
-    }
-
-    /// How many items and texts there are.
-    pub fn counts(&self) -> (usize, usize) {
-        (self.items.len(), self.texts.len())
-    }
-
-    /// A new item.
-    pub fn add(&mut self, id: ItemId, text: Option<TextId>, deadline: Option<f64>, ticket: u64, now: f64) {
-        if let Some(text) = text {
-            self.text_mut(text).users += 1;
-        }
-        let place = Place::Queued;
-        let (queue, conn) = (Queue::Sessions, ConnId(0));
-        let item = Item { text, deadline, ticket, enqueued: now, place, queue, alone: false, conn };
-        let before = self.items.insert(id, item);
-        assert!(before.is_none(), "bug: {id:?} was used before");
-    }
-
-    /// Nothing refers to the item any more.
-    pub fn remove(&mut self, id: ItemId) {
-        let item = self.items.remove(&id).expect("bug: an item was answered twice");
-        if let Some(text_id) = item.text {
-            let text = self.text_mut(text_id);
-            text.users -= 1;
-            if text.users == 0 && text.forgotten {
-                self.texts.remove(&text_id);
-            }
-        }
-    }
-
-    /// The item, unless it was answered.
-    pub fn find(&self, id: ItemId) -> Option<&Item> {
-        self.items.get(&id)
-    }
-
-    /// An item that is there.
-    pub fn get(&self, id: ItemId) -> &Item {
-        &self.items[&id]
-    }
-
-    /// An item that is there.
-    pub fn get_mut(&mut self, id: ItemId) -> &mut Item {
-        self.items.get_mut(&id).expect("bug: an item that is not there")
-    }
-
-    /// The text of a statement.
-    pub fn text_of(&self, id: ItemId) -> &Text {
-        &self.texts[&self.text_id(id)]
-    }
-
-    /// Whether a statement may share a connection with others at `now`.
-    pub fn may_share(&self, id: ItemId, now: f64) -> bool {
-        let text = self.text_of(id);
-        text.fast && !self.get(id).alone && now >= text.held_until
-    }
-
-    /// The number of a statement's text.
-    pub fn text_id(&self, id: ItemId) -> TextId {
-        self.get(id).text.expect("bug: a waiter has no text")
-    }
-
-    /// A text, unless it went with its last statement.
-    pub fn find_text(&mut self, id: TextId) -> Option<&mut Text> {
-        self.texts.get_mut(&id)
-    }
-
-    /// A text that is there.
-    pub fn text_mut(&mut self, id: TextId) -> &mut Text {
-        self.texts.get_mut(&id).expect("bug: a text that is not there")
-    }
-
-    /// See [`Text::observe`].
-    pub fn observe(&mut self, text: TextId, count: u64, seconds: f64, size: f64, limits: &CostLimits) -> bool {
-        self.text_mut(text).observe(count, seconds, size, limits)
+limits! {
+    /// The numbers in the rules; times in seconds. The defaults are Python's.
+    struct Limits {
+        /// Connections that are kept open.
+        min_size: usize = 1,
+        /// The most connections that the server ever sees.
+        max_size: usize = 10,
+        /// The most callers that may wait.
+        max_waiting: usize = 100_000,
+        /// How long a call without a deadline waits for its turn.
+        acquire_timeout: f64 = 30.0,
+        /// How long a connection above `min_size` may idle.
+        idle_timeout: f64 = 600.0,
+        /// The most statements in one group.
+        group_max: usize = 64,
+        /// The most time that a group is expected to take.
+        group_time: f64 = 0.002,
+        /// A queue is divided over the free lanes in pieces of at least this many statements.
+        piece_min: usize = 8,
+        /// A group that runs longer is broken up.
+        stall: f64 = 0.050,
+        /// How long the head of the READs may be expected to wait before one more lane is taken.
+        lane_wait: f64 = 0.001,
+        /// The same for WRITEs.
+        write_lane_wait: f64 = 0.005,
+        /// Lanes for READs from the start.
+        read_lanes: usize = 2,
+        /// The most lanes for WRITEs.
+        max_write_lanes: usize = 10,
+        /// Whether a group that stalls is broken up.
+        breaks_stalls: bool = true,
+        /// Whether READs whose connection was lost are sent again.
+        retry_reads: bool = false,
+        /// How long the server may take to react to a CancelRequest before idle connections are replaced too.
+        suspect: f64 = 0.25,
+        /// How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing
+        /// can be cancelled from outside (`breaks_stalls` is false) it is asked, but never given up.
+        cancel_grace: f64 = 1.5,
+        /// Pause before a CancelRequest is repeated, doubled each time: the server ignores one that comes too early.
+        cancel_pause: f64 = 0.05,
+        /// Pause after the first failed connect.
+        backoff: f64 = 0.05,
+        /// The pause is doubled up to this value.
+        backoff_max: f64 = 0.35,
+    } with {
+        /// What counts as fast.
+        cost: CostLimits
     }
 }
 
-/// The numbers in the rules; times in seconds. The defaults are Python's.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Limits {
-    /// Connections that are kept open.
-    pub min_size: usize,
-    /// The most connections that the server ever sees.
-    pub max_size: usize,
-    /// The most callers that may wait.
-    pub max_waiting: usize,
-    /// How long a call without a deadline waits for its turn.
-    pub acquire_timeout: f64,
-    /// How long a connection above `min_size` may idle.
-    pub idle_timeout: f64,
-    /// The most statements in one group.
-    pub group_max: usize,
-    /// The most time that a group is expected to take.
-    pub group_time: f64,
-    /// A queue is divided over the free lanes in pieces of at least this many statements.
-    pub piece_min: usize,
-    /// A group that runs longer is broken up.
-    pub stall: f64,
-    /// How long the head of the READs may be expected to wait before one more lane is taken.
-    pub lane_wait: f64,
-    /// The same for WRITEs.
-    pub write_lane_wait: f64,
-    /// Lanes for READs from the start.
-    pub read_lanes: usize,
-    /// The most lanes for WRITEs.
-    pub max_write_lanes: usize,
-    /// Whether a group that stalls is broken up.
-    pub breaks_stalls: bool,
-    /// Whether READs whose connection was lost are sent again.
-    pub retry_reads: bool,
-    /// How long the server may take to react to a CancelRequest before idle connections are replaced too.
-    pub suspect: f64,
-    /// How long the server may take to react to a CancelRequest before the connection counts as dead. Where nothing can
-    /// be cancelled from outside (`breaks_stalls` is false) it is asked, but never given up.
-    pub cancel_grace: f64,
-    /// Pause before a CancelRequest is repeated, doubled each time: the server ignores one that comes too early.
-    pub cancel_pause: f64,
-    /// Pause after the first failed connect.
-    pub backoff: f64,
-    /// The pause is doubled up to this value.
-    pub backoff_max: f64,
-    /// What counts as fast.
-    pub cost: CostLimits,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            min_size: 1,
-            max_size: 10,
-            max_waiting: 100_000,
-            acquire_timeout: 30.0,
-            idle_timeout: 600.0,
-            group_max: 64,
-            group_time: 0.002,
-            piece_min: 8,
-            stall: 0.050,
-            lane_wait: 0.001,
-            write_lane_wait: 0.005,
-            read_lanes: 2,
-            max_write_lanes: 10,
-            breaks_stalls: true,
-            retry_reads: false,
-            suspect: 0.25,
-            cancel_grace: 1.5,
-            cancel_pause: 0.05,
-            backoff: 0.05,
-            backoff_max: 0.35,
-            cost: CostLimits::default(),
-        }
+counters! {
+    /// What a pool has counted; the names are those of PoolStats in Python.
+    struct Counters {
+        /// Statements that were answered on shared connections.
+        statements,
+        /// Groups of them.
+        groups,
+        /// Groups that were rolled back and sent again, statement by statement.
+        broken_up,
+        /// The statements of those groups.
+        resent,
+        /// Attempts to open a connection.
+        connects,
+        /// Those that came to nothing.
+        connect_failures,
+        /// Connections that were lost.
+        lost,
+    } beside {
+        /// Statements that ran alone, by the reason.
+        alone: [u64; REASONS],
     }
 }

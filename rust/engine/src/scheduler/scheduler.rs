@@ -1,17 +1,21 @@
 //! The state, the events from callers and connections, and the dispatch of requests.
 //!
-//! Groups and lanes are in [`super::lanes`], opening and closing in [`super::connections`], time in [`super::timeouts`].
+//! Groups and lanes are in [`super::lanes`], opening and closing in [`super::connections`], time in
+//! [`super::timeouts`].
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::cost::{Kind, REASONS, Text, Verdict};
-use super::model::{Action, Conn, ConnId, ItemId, Items, Limits, NEVER, Place, Reason, State, TextId};
-use super::queues::{Queue, Queues};
+use super::cost::{Kind, REASONS, Verdict};
+use super::model::{
+    Action, ConnId, ConnectionState, Counters, Limits, NEVER, QueryId, Reason, RequestId, RequestState, State,
+    StatementRequest,
+};
+use super::queues::{Queue, Queues, Requests};
 use super::timeouts::{Timeouts, Timer};
 use super::write_lanes::WriteLanes;
 
 /// The pool's policy. Methods named after events return the actions to carry out, in order.
-pub struct Scheduler {
+pub struct Scheduler<P, Q> {
     /// The numbers in the rules.
     pub limits: Limits,
     /// The timers.
@@ -22,21 +26,18 @@ pub struct Scheduler {
     pub shutting_down: bool,
     /// Failed connects since the last that succeeded.
     pub connect_failures: u32,
-    /// Groups that were rolled back and sent again, statement by statement.
-    pub broken_up: u64,
-    /// The statements of those groups.
-    pub resent: u64,
-    /// Statements that ran alone, by the reason.
-    pub ran_alone: [u64; REASONS],
-    pub(super) items: Items,
+    /// What was counted, here and by the pool.
+    pub counters: Counters,
+    /// Requests that wait or run, and queries: the pool finds its payloads and infos here.
+    pub requests: Requests<P, Q>,
     pub(super) queues: Queues,
-    pub(super) conns: BTreeMap<ConnId, Conn>,
+    pub(super) conns: BTreeMap<ConnId, ConnectionState>,
     /// Free connections, the longest idle first; the most recently used one is taken.
     pub(super) idle: Vec<ConnId>,
     /// Connections that run a group.
     pub(super) lanes: Vec<ConnId>,
     /// How many connections the requests that wait miss, as the last dispatch found.
-    pub(super) shortage: usize,
+    pub(super) missing_connections: usize,
     pub(super) closing: usize,
     /// The last connect was refused for good: no further attempt unless a request waits.
     pub(super) refused: bool,
@@ -46,15 +47,15 @@ pub struct Scheduler {
     /// How often answers were delivered.
     pub delivered: u64,
     /// Lanes for WRITEs that wait for the callers they have answered: with which Deliver, and how many callers.
-    pub(super) gathering: VecDeque<(u64, usize)>,
+    pub(super) awaiting_resubmit: VecDeque<(u64, usize)>,
     /// A head that has waited too long may have another lane now.
     pub(super) ticking: bool,
     pub(super) last_id: u64,
-    pub(super) actions: Vec<Action>,
+    pub(super) actions: Vec<Action<P>>,
 }
 
 /// Events from callers.
-impl Scheduler {
+impl<P, Q> Scheduler<P, Q> {
     /// A pool without connections; [`Scheduler::start`] opens the first.
     pub fn new(limits: Limits) -> Self {
         let queues = Queues::new(limits.max_write_lanes == 1);
@@ -65,94 +66,95 @@ impl Scheduler {
             generation: 0,
             shutting_down: false,
             connect_failures: 0,
-            broken_up: 0,
-            resent: 0,
-            ran_alone: [0; REASONS],
-            items: Items::default(),
+            counters: Counters::default(),
+            requests: Requests::default(),
             queues,
             conns: BTreeMap::new(),
             idle: Vec::new(),
             lanes: Vec::new(),
-            shortage: 0,
+            missing_connections: 0,
             closing: 0,
             refused: false,
             retry_at: 0.0,
             write_lanes,
             delivered: 0,
-            gathering: VecDeque::new(),
+            awaiting_resubmit: VecDeque::new(),
             ticking: false,
             last_id: 0,
             actions: Vec::new(),
         }
     }
 
-    /// The pool came to know a text; statements refer to it by `id`.
-    pub fn add_text(&mut self, id: TextId, text: Text) {
-        self.items.add_text(id, text);
-    }
-
-    /// The pool does not know the text any more; it goes with its last statement.
-    pub fn forget_text(&mut self, id: TextId) {
-        self.items.forget_text(id);
-    }
-
-    /// The text must not be grouped any more.
-    pub fn keep_apart(&mut self, id: TextId) {
-        if let Some(text) = self.items.find_text(id) {
-            text.groupable = false;
+    /// The query must not be grouped any more.
+    pub fn stop_grouping(&mut self, id: QueryId) {
+        if let Some(query) = self.requests.find_query(id) {
+            query.groupable = false;
         }
     }
 
-    /// A text is of another class than it seemed, or may be grouped, or no longer: the guard says so.
-    pub fn regroup(&mut self, id: TextId, verdict: Verdict, now: f64) -> Vec<Action> {
-        let Some(text) = self.items.find_text(id) else { return Vec::new() };
-        if text.permit(verdict, &self.limits.cost) {
-            self.queues.rehome(&mut self.items, id, now);
+    /// A query is of another class than it seemed, or may be grouped, or no longer: the guard says so.
+    pub fn regroup(&mut self, id: QueryId, verdict: Verdict, now: f64) -> Vec<Action<P>> {
+        let Some(query) = self.requests.find_query(id) else { return Vec::new() };
+        if query.permit(verdict, &self.limits.cost) {
+            self.queues.rehome(&mut self.requests, id, now);
             self.dispatch(now);
         }
         self.take_actions()
     }
 
-    /// A statement arrives. It is sent by the `turn` that ends this turn of the event loop.
-    pub fn submit(&mut self, id: ItemId, text: TextId, deadline: Option<f64>, now: f64) -> Vec<Action> {
-        self.arrive(id, Some(text), deadline, now)
+    /// A statement arrives. It is sent by the `end_of_tick` of this tick of the event loop.
+    pub fn submit(
+        &mut self,
+        id: RequestId,
+        query: QueryId,
+        payload: P,
+        deadline: Option<f64>,
+        now: f64,
+    ) -> Vec<Action<P>> {
+        self.arrive(id, Some(StatementRequest { query: Some(query), payload }), deadline, now)
     }
 
     /// A caller wants a connection of its own (rule 6.1).
-    pub fn acquire(&mut self, id: ItemId, deadline: Option<f64>, now: f64) -> Vec<Action> {
+    pub fn acquire(&mut self, id: RequestId, deadline: Option<f64>, now: f64) -> Vec<Action<P>> {
         self.arrive(id, None, deadline, now)
     }
 
-    fn arrive(&mut self, id: ItemId, text: Option<TextId>, deadline: Option<f64>, now: f64) -> Vec<Action> {
+    fn arrive(
+        &mut self,
+        id: RequestId,
+        statement: Option<StatementRequest<P>>,
+        deadline: Option<f64>,
+        now: f64,
+    ) -> Vec<Action<P>> {
         if let Some(reason) = self.refusal() {
-            return vec![Action::Fail { item: id, reason, sent: false }];
+            return vec![Action::Fail { request: id, enqueued: now, reason, sent: false }];
         }
-        self.queues.add(&mut self.items, id, text, deadline, now);
+        self.queues.add(&mut self.requests, id, statement, now);
         if let Some(deadline) = deadline {
             self.remember_deadline(id, deadline);
         }
         Vec::new()
     }
 
-    /// The event loop's turn ends: what was collected in it is sent (rule 3.2).
+    /// The event loop's tick ends: what was collected in it is sent (rule 3.2).
     ///
-    /// Comes whenever a turn ends in which there were calls, and after each Deliver, once its callers have run: those of
-    /// the first `heard` Delivers have.
-    pub fn turn(&mut self, now: f64, heard: u64) -> Vec<Action> {
-        while self.gathering.front().is_some_and(|(number, _)| *number <= heard) {
-            self.gathering.pop_front();
+    /// Comes whenever a tick ends in which there were calls, and after each Deliver, once its callers have run: those
+    /// of the first `acknowledged` Delivers have.
+    pub fn end_of_tick(&mut self, now: f64, acknowledged: u64) -> Vec<Action<P>> {
+        while self.awaiting_resubmit.front().is_some_and(|(number, _)| *number <= acknowledged) {
+            self.awaiting_resubmit.pop_front();
         }
         self.dispatch(now);
         self.take_actions()
     }
 
     /// The caller no longer waits (rule 5.1). Queued: taken out. Sent: its answer is dropped.
-    pub fn cancel(&mut self, id: ItemId, now: f64) -> Vec<Action> {
-        match self.items.find(id).map(|item| (item.place, item.conn)) {
-            Some((Place::Queued, _)) => self.queues.remove(&mut self.items, id),
-            Some((Place::Sent, conn)) => {
-                self.items.get_mut(id).place = Place::Done;
-                if self.conns[&conn].group.iter().all(|one| self.items.get(*one).place == Place::Done) {
+    pub fn cancel(&mut self, id: RequestId, now: f64) -> Vec<Action<P>> {
+        match self.requests.find(id).map(|known| (known.state, known.conn)) {
+            Some((RequestState::Queued, _)) => self.queues.remove(&mut self.requests, id),
+            Some((RequestState::Sent, conn)) => {
+                self.requests.get_mut(id).state = RequestState::Done;
+                if self.conns[&conn].group.iter().all(|one| self.requests.get(*one).state == RequestState::Done) {
                     self.ask_to_stop(conn, now);
                 }
             }
@@ -163,18 +165,18 @@ impl Scheduler {
 }
 
 /// Events from connections.
-impl Scheduler {
+impl<P, Q> Scheduler<P, Q> {
     /// ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back (rule 2.2).
     ///
     /// `seconds` is the time from sending to the answer, `size` the largest result in bytes.
-    pub fn finished(&mut self, conn: ConnId, ok: bool, now: f64, seconds: f64, size: f64) -> Vec<Action> {
+    pub fn finished(&mut self, conn: ConnId, ok: bool, now: f64, seconds: f64, size: f64) -> Vec<Action<P>> {
         let running = self.conn(conn);
         let stalled = running.cancel_at != NEVER;
         let group = std::mem::take(&mut running.group);
         let written = running.state == State::Lane && running.kind == Kind::Write;
         running.cancel_at = NEVER;
-        running.unproven = -NEVER;
-        self.withdraw(conn);
+        running.probation_until = -NEVER;
+        self.remove_from_pool(conn);
         let last = ok || group.len() == 1;
         if ok && written {
             self.written(&group, seconds, now);
@@ -186,34 +188,34 @@ impl Scheduler {
         } else {
             self.send_alone(&group, now, stalled);
         }
-        self.settle(conn, now);
+        self.release_if_idle(conn, now);
         self.dispatch(now); // the server gets its next group before the answers of this one are handed out
         if last {
-            self.deliver(group);
+            self.deliver(&group);
         }
         self.take_actions()
     }
 
-    /// WRITEs are committed: their lane may have to wait for their callers, until their `turn` (rule 3.7).
-    fn written(&mut self, group: &[ItemId], seconds: f64, now: f64) {
+    /// WRITEs are committed: their lane may have to wait for their callers, until their `end_of_tick` (rule 3.7).
+    fn written(&mut self, group: &[RequestId], seconds: f64, now: f64) {
         self.write_lanes.carried(group.len(), seconds, now);
-        let awaited = group.iter().filter(|id| self.items.get(**id).place == Place::Sent).count();
+        let awaited = group.iter().filter(|id| self.requests.get(**id).state == RequestState::Sent).count();
         if awaited > 0 && self.write_lanes.gathers && self.queues.of(Queue::Writes).len() < self.limits.group_max {
-            self.gathering.push_back((self.delivered + 1, awaited));
+            self.awaiting_resubmit.push_back((self.delivered + 1, awaited));
             self.timeouts.arm(Timer::Gather, now + self.limits.write_lane_wait); // should the callers take their time
         }
     }
 
     /// The group is answered: callers that still wait get their results.
-    fn deliver(&mut self, mut group: Vec<ItemId>) {
-        group.retain(|id| {
-            let awaited = self.items.get(*id).place == Place::Sent;
-            self.items.remove(*id);
-            awaited
-        });
-        if !group.is_empty() {
+    fn deliver(&mut self, group: &[RequestId]) {
+        let mut payloads = Vec::with_capacity(group.len());
+        for id in group {
+            let awaited = self.requests.get(*id).state == RequestState::Sent;
+            payloads.extend(self.requests.remove(*id).filter(|_| awaited));
+        }
+        if !payloads.is_empty() {
             self.delivered += 1;
-            self.actions.push(Action::Deliver(group));
+            self.actions.push(Action::Deliver(payloads));
         }
     }
 
@@ -224,34 +226,34 @@ impl Scheduler {
     }
 
     /// The server closed the CancelRequest's connection: it can no longer hit a later statement.
-    pub fn cancel_closed(&mut self, conn: ConnId, now: f64) -> Vec<Action> {
+    pub fn cancel_closed(&mut self, conn: ConnId, now: f64) -> Vec<Action<P>> {
         if let Some(known) = self.conns.get_mut(&conn) {
             known.cancelling = false;
             if !known.group.is_empty() {
                 self.timeouts.arm(Timer::Cancel, known.ask_at);
             }
-            self.settle(conn, now);
+            self.release_if_idle(conn, now);
         }
         self.dispatch(now);
         self.take_actions()
     }
 
     /// The session is clean again.
-    pub fn reset_done(&mut self, conn: ConnId, now: f64) -> Vec<Action> {
+    pub fn reset_done(&mut self, conn: ConnId, now: f64) -> Vec<Action<P>> {
         if let Some(known) = self.conns.get_mut(&conn) {
             known.resetting = false;
-            self.settle(conn, now);
+            self.release_if_idle(conn, now);
         }
         self.dispatch(now);
         self.take_actions()
     }
 
     /// A session was given back, already clean; `healthy` is false if it must not be used again.
-    pub fn released(&mut self, conn: ConnId, now: f64, healthy: bool) -> Vec<Action> {
+    pub fn released(&mut self, conn: ConnId, now: f64, healthy: bool) -> Vec<Action<P>> {
         assert!(self.conn(conn).state == State::Session, "bug: {conn:?} released");
         if healthy {
-            self.conn(conn).unproven = -NEVER;
-            self.settle(conn, now);
+            self.conn(conn).probation_until = -NEVER;
+            self.release_if_idle(conn, now);
         } else {
             self.close(conn);
         }
@@ -261,36 +263,36 @@ impl Scheduler {
 
     /// The connection is gone (rule 5.5). What was not executed for certain is sent elsewhere, unnoticed.
     ///
-    /// The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as soon
-    /// as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
-    pub fn lost(&mut self, conn: ConnId, now: f64, sent: bool, retire: bool, jitter: f64) -> Vec<Action> {
+    /// The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as
+    /// soon as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
+    pub fn lost(&mut self, conn: ConnId, now: f64, sent: bool, retire: bool, jitter: f64) -> Vec<Action<P>> {
         let known = self.conn(conn);
         let group = std::mem::take(&mut known.group);
-        let (began, failures, unproven) = (known.began, known.failures, known.unproven);
+        let (began, failures, probation_until) = (known.began, known.failures, known.probation_until);
         let used = sent || known.state == State::Session;
         self.forget(conn);
         if retire {
-            self.retire();
+            self.evict_all();
         }
         let (again, over): (Vec<_>, Vec<_>) = group.into_iter().partition(|id| {
-            let item = self.items.get(*id);
-            let repeats = self.limits.retry_reads && self.items.text_of(*id).kind == Kind::Read && !item.alone;
-            item.place != Place::Done && (!sent || repeats)
+            let request = self.requests.get(*id);
+            let repeats = self.limits.retry_reads && self.requests.query_of(*id).kind == Kind::Read && !request.alone;
+            request.state != RequestState::Done && (!sent || repeats)
         });
         for id in &again {
-            let item = self.items.get_mut(*id);
-            item.alone = item.alone || sent;
+            let request = self.requests.get_mut(*id);
+            request.alone = request.alone || sent;
         }
-        self.queues.put_back(&mut self.items, &again, now);
+        self.queues.put_back(&mut self.requests, &again, now);
         for id in over {
             self.fail_sent(id, Reason::Lost);
         }
-        if now < unproven {
+        if now < probation_until {
             self.pause_connects(self.connect_failures.max(failures + 1), now, jitter);
             if !used {
                 // else its user may be the cause
-                let waiting = if self.alive() > 0 { again } else { self.queues.all(&self.items) };
-                self.tell_cause(waiting, began);
+                let waiting = if self.alive() > 0 { again } else { self.queues.all(&self.requests) };
+                self.fail_waiters(waiting, began);
             }
         }
         self.dispatch(now);
@@ -299,14 +301,14 @@ impl Scheduler {
 }
 
 /// Serving.
-impl Scheduler {
+impl<P, Q> Scheduler<P, Q> {
     /// Give connections to requests, first come, first served (rule 3.9), and open what is missing.
     pub(super) fn dispatch(&mut self, now: f64) {
-        self.shortage = 0;
+        self.missing_connections = 0;
         let mut served = self.queues.waiting > 0;
         while served {
             // Once one was served, another head may be the oldest: look again.
-            served = self.queues.heads(&self.items).any(|queue| self.serve(queue, now));
+            served = self.queues.heads(&self.requests).any(|queue| self.serve(queue, now));
         }
         if self.shutting_down && self.queues.waiting == 0 {
             self.close_idle();
@@ -322,19 +324,19 @@ impl Scheduler {
             Queue::Alone | Queue::Sessions => {}
         }
         let Some(conn) = self.idle.pop() else {
-            self.shortage += self.queues.of(queue).len();
+            self.missing_connections += self.queues.of(queue).len();
             return false;
         };
-        let head = self.queues.pop(&self.items, queue);
+        let head = self.queues.pop(&self.requests, queue);
         if queue == Queue::Alone {
-            let text = self.items.text_of(head);
-            let (dirties, why) = (text.dirties, if text.groupable { REASONS - 1 } else { text.why });
-            self.ran_alone[why] += 1;
+            let query = self.requests.query_of(head);
+            let (dirties, why) = (query.dirties, if query.groupable { REASONS - 1 } else { query.why });
+            self.counters.alone[why] += 1;
             let known = self.conn(conn);
             (known.state, known.unclean) = (State::Alone, dirties);
             self.send(conn, vec![head], now);
         } else {
-            self.items.remove(head); // its caller has what it asked for
+            self.requests.remove(head); // its caller has what it asked for
             self.conn(conn).state = State::Session;
             self.actions.push(Action::Lend(conn, head));
         }

@@ -1,13 +1,13 @@
 //! What time does: deadlines, groups that stall, servers that take no notice of a cancel. The scheduler's timers.
 //!
-//! Each reason to be woken has a [`Timer`]; [`Timeouts::arm`] is the only place where a moment is noted. A timer that was
-//! armed for something that no longer matters goes off for nothing: `tick` looks at everything that waits, and arms anew
-//! what still does.
+//! Each reason to be woken has a [`Timer`]; [`Timeouts::arm`] is the only place where a moment is noted. A timer that
+//! was armed for something that no longer matters goes off for nothing: `tick` looks at everything that waits, and arms
+//! anew what still does.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use super::model::{Action, ConnId, ItemId, NEVER, Place, Reason};
+use super::model::{Action, ConnId, NEVER, Reason, RequestId, RequestState};
 use super::queues::{Queue, STATEMENTS};
 use super::scheduler::Scheduler;
 
@@ -67,7 +67,7 @@ impl Timeouts {
 pub(super) struct Deadline {
     pub(super) at: f64,
     ticket: u64,
-    pub(super) item: ItemId,
+    pub(super) request: RequestId,
 }
 
 impl Eq for Deadline {}
@@ -85,11 +85,11 @@ impl PartialOrd for Deadline {
 }
 
 /// The timers.
-impl Scheduler {
+impl<P, Q> Scheduler<P, Q> {
     /// Time has passed: deadlines, stalls, silence, ageing, retries.
-    pub fn tick(&mut self, now: f64) -> Vec<Action> {
+    pub fn tick(&mut self, now: f64) -> Vec<Action<P>> {
         (self.timeouts.timer, self.timeouts.next) = (None, NEVER);
-        self.gathering.clear();
+        self.awaiting_resubmit.clear();
         self.expire_waiters(now);
         for lane in self.lanes.clone() {
             let known = self.conn(lane);
@@ -100,7 +100,7 @@ impl Scheduler {
         }
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
             if self.conn(conn).cancel_at != NEVER {
-                self.press(conn, now);
+                self.escalate_cancel(conn, now);
             }
         }
         self.age(now);
@@ -108,14 +108,16 @@ impl Scheduler {
         self.take_actions()
     }
 
-    pub(super) fn remember_deadline(&mut self, item: ItemId, at: f64) {
+    pub(super) fn remember_deadline(&mut self, request: RequestId, at: f64) {
         if self.timeouts.deadlines.len() >= self.timeouts.deadlines_most {
-            let items = &self.items; // do not keep what was answered long before its deadline
-            self.timeouts.deadlines.retain(|entry| items.find(entry.item).is_some_and(|one| one.place != Place::Done));
+            let requests = &self.requests; // do not keep what was answered long before its deadline
+            self.timeouts
+                .deadlines
+                .retain(|entry| requests.find(entry.request).is_some_and(|one| one.state != RequestState::Done));
             self.timeouts.deadlines_most = 1000 + 2 * self.timeouts.deadlines.len();
         }
-        let ticket = self.items.get(item).ticket;
-        self.timeouts.deadlines.push(Deadline { at, ticket, item });
+        let ticket = self.requests.get(request).ticket;
+        self.timeouts.deadlines.push(Deadline { at, ticket, request });
         self.timeouts.arm(Timer::Deadline, at);
     }
 
@@ -123,7 +125,7 @@ impl Scheduler {
     pub(super) fn remember_queues(&mut self, now: f64) {
         for queue in STATEMENTS {
             if let Some(head) = self.queues.of(queue).front() {
-                self.timeouts.arm(Timer::Queue, self.items.get(*head).enqueued + self.limits.acquire_timeout);
+                self.timeouts.arm(Timer::Queue, self.requests.get(*head).enqueued + self.limits.acquire_timeout);
             }
         }
         let room = !self.idle.is_empty() || self.size() < self.limits.max_size;
@@ -132,25 +134,25 @@ impl Scheduler {
         }
         for (queue, patience) in [(Queue::Reads, self.limits.lane_wait), (Queue::Writes, self.limits.write_lane_wait)] {
             if let Some(head) = self.queues.of(queue).front() {
-                let over = self.items.get(*head).enqueued + patience;
+                let over = self.requests.get(*head).enqueued + patience;
                 self.timeouts.arm(Timer::Lane, if over > now { over } else { now + patience });
             }
         }
     }
 
     /// An attempt that `began` then came to nothing: requests that waited already get the cause (rule 5.7).
-    pub(super) fn tell_cause(&mut self, waiting: Vec<ItemId>, began: f64) {
-        for item in waiting {
-            if self.items.get(item).enqueued <= began {
-                self.fail_queued(item, Reason::ConnectFailed);
+    pub(super) fn fail_waiters(&mut self, waiting: Vec<RequestId>, began: f64) {
+        for request in waiting {
+            if self.requests.get(request).enqueued <= began {
+                self.fail_queued(request, Reason::ConnectFailed);
             }
         }
     }
 
     pub(super) fn expire_waiters(&mut self, now: f64) {
         while self.timeouts.deadlines.peek().is_some_and(|entry| entry.at <= now) {
-            let item = self.timeouts.deadlines.pop().expect("bug: the heap lost its head").item;
-            self.expire_waiter(item, now);
+            let request = self.timeouts.deadlines.pop().expect("bug: the heap lost its head").request;
+            self.expire_waiter(request, now);
         }
         if let Some(entry) = self.timeouts.deadlines.peek() {
             let at = entry.at;
@@ -158,7 +160,7 @@ impl Scheduler {
         }
         for queue in STATEMENTS {
             while let Some(head) = self.queues.of(queue).front().copied() {
-                if self.items.get(head).enqueued + self.limits.acquire_timeout > now {
+                if self.requests.get(head).enqueued + self.limits.acquire_timeout > now {
                     break;
                 }
                 self.fail_queued(head, Reason::Timeout);
@@ -166,12 +168,13 @@ impl Scheduler {
         }
     }
 
-    pub(super) fn expire_waiter(&mut self, item: ItemId, now: f64) {
-        match self.items.find(item).map(|known| (known.place, known.conn)) {
-            Some((Place::Queued, _)) => self.fail_queued(item, Reason::Timeout),
-            Some((Place::Sent, conn)) => {
-                self.items.get_mut(item).place = Place::Done;
-                self.actions.push(Action::Fail { item, reason: Reason::Timeout, sent: true });
+    pub(super) fn expire_waiter(&mut self, request: RequestId, now: f64) {
+        match self.requests.find(request).map(|known| (known.state, known.conn)) {
+            Some((RequestState::Queued, _)) => self.fail_queued(request, Reason::Timeout),
+            Some((RequestState::Sent, conn)) => {
+                self.requests.get_mut(request).state = RequestState::Done;
+                let enqueued = self.requests.get(request).enqueued;
+                self.actions.push(Action::Fail { request, enqueued, reason: Reason::Timeout, sent: true });
                 self.ask_to_stop(conn, now); // alone: stop it; in a group: break the group up
             }
             _ => {}
@@ -192,12 +195,12 @@ impl Scheduler {
         let known = self.conn(conn);
         if known.cancel_at == NEVER {
             (known.cancel_at, known.ask_at) = (now, now);
-            self.press(conn, now);
+            self.escalate_cancel(conn, now);
         }
     }
 
     /// The server was asked to stop the group: ask again where it took no notice, give up in the end (rule 5.4).
-    pub(super) fn press(&mut self, conn: ConnId, now: f64) {
+    pub(super) fn escalate_cancel(&mut self, conn: ConnId, now: f64) {
         let (grace, pause) = (self.limits.cancel_grace, self.limits.cancel_pause);
         let (breaks_stalls, suspect, generation) = (self.limits.breaks_stalls, self.limits.suspect, self.generation);
         let known = self.conn(conn);
@@ -209,7 +212,7 @@ impl Scheduler {
         if until != NEVER && known.generation == generation {
             let suspect = known.cancel_at + suspect;
             if now >= suspect {
-                self.retire(); // the link may be silent, and so may those that idle (rule 5.8)
+                self.evict_all(); // the link may be silent, and so may those that idle (rule 5.8)
             } else {
                 until = suspect;
             }
@@ -231,19 +234,21 @@ impl Scheduler {
     pub(super) fn declare_dead(&mut self, conn: ConnId) {
         self.fail_group(conn, Reason::Lost);
         self.close(conn);
-        self.retire();
+        self.evict_all();
     }
 
     /// What was sent gets no answer of the server's.
-    pub(super) fn fail_sent(&mut self, item: ItemId, reason: Reason) {
-        if self.items.get(item).place == Place::Sent {
-            self.actions.push(Action::Fail { item, reason, sent: true });
+    pub(super) fn fail_sent(&mut self, request: RequestId, reason: Reason) {
+        let known = self.requests.get(request);
+        if known.state == RequestState::Sent {
+            self.actions.push(Action::Fail { request, enqueued: known.enqueued, reason, sent: true });
         }
-        self.items.remove(item);
+        self.requests.remove(request);
     }
 
-    pub(super) fn fail_queued(&mut self, item: ItemId, reason: Reason) {
-        self.queues.remove(&mut self.items, item);
-        self.actions.push(Action::Fail { item, reason, sent: false });
+    pub(super) fn fail_queued(&mut self, request: RequestId, reason: Reason) {
+        let enqueued = self.requests.get(request).enqueued;
+        self.queues.remove(&mut self.requests, request);
+        self.actions.push(Action::Fail { request, enqueued, reason, sent: false });
     }
 }

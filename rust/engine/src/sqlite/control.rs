@@ -1,4 +1,4 @@
-//! How those who wait for a connection's work reach the thread that does it: to stop it, or to leave some of it out.
+//! How the pool reaches the thread that does a connection's work: to stop the work, or to leave some of it out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
@@ -65,14 +65,14 @@ struct Progress {
     sent: u64,
     /// The last one that the connection took.
     taken: u64,
-    /// It is on its way to a thread: it waits for its turn no more.
+    /// It is on its way to a thread: it does not wait for the write lock any more.
     running: bool,
-    /// How many statements the one that was sent has, and which of them nobody waits for.
+    /// How many statements the one that was sent has, and which of them no caller waits for.
     size: usize,
     given_up: Vec<usize>,
 }
 
-/// One connection's work, as those see it who sent it.
+/// One connection's work, as the pool sees it.
 pub struct Control {
     pub(super) stop: Stop,
     progress: Mutex<Progress>,
@@ -102,12 +102,12 @@ impl Control {
         progress.given_up.clear();
     }
 
-    /// Nobody waits for that statement of the group any more: it is left out if it has not begun.
+    /// No caller waits for that statement of the group any more: it is left out if it has not begun.
     pub fn give_up(&self, number: usize) {
         self.progress().given_up.push(number);
     }
 
-    /// Interrupt what runs; what still waits for its turn is given up, unless others of the group want it.
+    /// Interrupt what runs; what still waits for the write lock is given up, unless others of the group want it.
     ///
     /// Returns when it has ended or `timeout` has passed. The next group cannot be hit: it is only taken when this one
     /// has ended.

@@ -7,8 +7,8 @@ use rusqlite::{Connection, Rows, Statement};
 
 use super::database::{Ran, bind, put_row, shape_of};
 use super::error::Failure;
-use super::plan::Plan;
-use crate::wire::{self, Described};
+use super::plan::SqlitePlan;
+use crate::link::{self, Described};
 
 /// An open cursor.
 pub struct Cursor {
@@ -28,7 +28,7 @@ impl Cursor {
     ///
     /// # Safety
     /// The connection is neither moved nor closed before the cursor is dropped.
-    pub unsafe fn declare(connection: &Connection, plan: &Plan, params: &[u8]) -> Result<Cursor, Failure> {
+    pub unsafe fn declare(connection: &Connection, plan: &SqlitePlan, params: &[u8]) -> Result<Cursor, Failure> {
         // SAFETY: promised by the caller.
         let connection: &'static Connection = unsafe { &*std::ptr::from_ref(connection) };
         let mut statement = connection.prepare(&plan.sql)?;
@@ -36,7 +36,7 @@ impl Cursor {
         let shape = shape_of(plan, &statement)?;
         let statement = Box::into_raw(Box::new(statement));
         let mut cursor = Cursor { rows: None, statement, first: None, shape };
-        // SAFETY: made above; `rows` is dropped before it, and nobody else refers to it.
+        // SAFETY: made above; `rows` is dropped before it, and nothing else refers to it.
         cursor.rows = Some(unsafe { (*statement).raw_query() });
         let mut out = BytesMut::new();
         if cursor.read(&mut out)? {
@@ -57,7 +57,7 @@ impl Cursor {
         while read < count && self.read(&mut out)? {
             read += 1;
         }
-        let rows = wire::Rows { data: wire::Short::take(&mut out), count: read };
+        let rows = link::Rows { data: link::Short::take(&mut out), count: read };
         Ok(Ran { rows, shape: Some(self.shape.clone()) })
     }
 

@@ -14,9 +14,9 @@ use super::control::Stop;
 use super::cursor::Cursor;
 use super::error::{Failure, no_cursor, not_utf8, wrong_count};
 use super::library;
-use super::plan::Plan;
+use super::plan::SqlitePlan;
 use super::values::{self, Value, Values};
-use crate::wire::{ConnectError, Described, Rows, Short};
+use crate::link::{ConnectError, Described, Rows, Short};
 
 /// SQLite's own waiting for other processes sleeps on the thread and cannot be interrupted: so it is done in slices.
 const SLICE: Duration = Duration::from_millis(50);
@@ -206,7 +206,7 @@ impl Database {
     /// Execute one statement, waiting for other processes' locks for `busy_timeout` at most; `out` is for its rows.
     ///
     /// A statement that was locked out has done nothing yet, so that it is simply repeated.
-    pub fn run(&self, plan: &Plan, params: &[u8], out: &mut BytesMut, stop: &Stop) -> Result<Ran, Failure> {
+    pub fn run(&self, plan: &SqlitePlan, params: &[u8], out: &mut BytesMut, stop: &Stop) -> Result<Ran, Failure> {
         self.patiently(stop, || {
             let mut statement = self.connection.prepare_cached(&plan.sql)?;
             out.clear();
@@ -215,7 +215,7 @@ impl Database {
     }
 
     /// Execute one statement whose rows are fetched later.
-    pub fn declare(&mut self, plan: &Plan, params: &[u8], stop: &Stop) -> Result<(), Failure> {
+    pub fn declare(&mut self, plan: &SqlitePlan, params: &[u8], stop: &Stop) -> Result<(), Failure> {
         // SAFETY: the connection has a place of its own on the heap, and is dropped after the cursors.
         let cursor = self.patiently(stop, || unsafe { Cursor::declare(&self.connection, plan, params) })?;
         self.cursors.insert(plan.cursor.clone(), cursor);
@@ -223,12 +223,12 @@ impl Database {
     }
 
     /// The next rows of a cursor.
-    pub fn fetch(&mut self, plan: &Plan) -> Result<Ran, Failure> {
+    pub fn fetch(&mut self, plan: &SqlitePlan) -> Result<Ran, Failure> {
         self.cursors.get_mut(&plan.cursor).ok_or_else(|| no_cursor(&plan.cursor))?.fetch(plan.rows)
     }
 
     /// Close one cursor.
-    pub fn close_cursor(&mut self, plan: &Plan) -> Result<(), Failure> {
+    pub fn close_cursor(&mut self, plan: &SqlitePlan) -> Result<(), Failure> {
         self.cursors.remove(&plan.cursor).map(drop).ok_or_else(|| no_cursor(&plan.cursor))
     }
 
@@ -243,7 +243,7 @@ impl Database {
     }
 }
 
-fn run(statement: &mut Statement, plan: &Plan, params: &[u8], out: &mut BytesMut) -> Result<Ran, Failure> {
+fn run(statement: &mut Statement, plan: &SqlitePlan, params: &[u8], out: &mut BytesMut) -> Result<Ran, Failure> {
     bind(statement, params)?;
     let (mut count, mut shape) = (0, None);
     if plan.writes && statement.column_count() > 0 {
@@ -276,9 +276,9 @@ pub fn bind(statement: &mut Statement, params: &[u8]) -> Result<(), Failure> {
     if given == takes { Ok(()) } else { Err(wrong_count(takes, given)) }
 }
 
-/// How to read the rows of a statement. A file may be written by anybody: its columns may have names that are no UTF-8,
+/// How to read the rows of a statement. A file may come from any program: its columns may have names that are no UTF-8,
 /// at which rusqlite panics.
-pub fn shape_of(plan: &Plan, statement: &Statement) -> Result<Arc<Described>, Failure> {
+pub fn shape_of(plan: &SqlitePlan, statement: &Statement) -> Result<Arc<Described>, Failure> {
     let name = |at| statement.column_name(at).expect("bug: a column without a name");
     catch_unwind(AssertUnwindSafe(|| plan.shape((0..statement.column_count()).map(name))))
         .map_err(|_| not_utf8("the name of a column"))

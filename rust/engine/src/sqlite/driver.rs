@@ -9,11 +9,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::config::Config;
+use super::connection::{Abandoned, Connection, Inner};
 use super::control::Control;
 use super::database::Database;
-use super::link::{Abandoned, Inner, Link};
-use super::turn::Turn;
-use crate::wire::ConnectError;
+use super::write_lock::WriteLock;
+use crate::link::ConnectError;
 
 /// How long connections may take to close at the end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -21,12 +21,12 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the connections of one pool share.
 pub struct Driver {
     pub(super) config: Arc<Config>,
-    pub(super) turn: Arc<Turn>,
+    pub(super) write_lock: Arc<WriteLock>,
     pub(super) threads: Arc<Semaphore>,
-    /// Whether readers take turns too; known when the first connection is open.
+    /// Whether readers take the write lock too; known when the first connection is open.
     pub(super) one_lock: AtomicBool,
-    /// Held while a connection is opened: the first one may have to convert the file to WAL, which wants it alone. Keeps
-    /// an in-memory database alive while no connection is open.
+    /// Held while a connection is opened: the first one may have to convert the file to WAL, which wants it alone.
+    /// Keeps an in-memory database alive while no connection is open.
     anchor: tokio::sync::Mutex<Option<Inner>>,
     /// Each open connection has a copy of the sender.
     open: Mutex<Option<mpsc::Sender<Infallible>>>,
@@ -38,7 +38,7 @@ impl Driver {
     pub fn new(config: Config) -> Arc<Self> {
         let (open, closed) = mpsc::channel(1);
         Arc::new(Driver {
-            turn: Turn::new(config.patience),
+            write_lock: WriteLock::new(config.patience),
             threads: Arc::new(Semaphore::new(config.threads)),
             one_lock: AtomicBool::new(config.memory()),
             anchor: tokio::sync::Mutex::default(),
@@ -49,7 +49,7 @@ impl Driver {
     }
 
     /// Open a connection. To drop the future stops it.
-    pub async fn connect(self: &Arc<Self>) -> Result<Link, ConnectError> {
+    pub async fn connect(self: &Arc<Self>) -> Result<Connection, ConnectError> {
         let mut anchor = self.anchor.lock().await;
         if self.config.memory() && anchor.is_none() {
             *anchor = Some(self.open(&Arc::default()).await?);
@@ -57,7 +57,7 @@ impl Driver {
         let control = Arc::<Control>::default();
         let inner = self.open(&control).await?;
         self.one_lock.store(inner.database.one_lock, Ordering::Relaxed);
-        Ok(Link::new(self.clone(), control, inner))
+        Ok(Connection::new(self.clone(), control, inner))
     }
 
     async fn open(&self, control: &Arc<Control>) -> Result<Inner, ConnectError> {

@@ -1,11 +1,11 @@
-//! What went wrong on a thread, as callers are to hear it. What SQLite itself said keeps its message and extended result
+//! What went wrong on a thread, as errors for callers. What SQLite itself said keeps its message and extended result
 //! code, of which Python makes an SQLSTATE; what is said here has its SQLSTATE.
 
 use std::time::Duration;
 
 use rusqlite::ffi;
 
-use crate::wire::ServerError;
+use crate::link::ServerError;
 
 /// Why a statement failed.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ impl Failure {
         self.code
     }
 
-    /// Somebody else's lock was in the way, and waiting may help.
+    /// The lock of another connection was in the way, and waiting may help.
     pub fn is_busy(&self) -> bool {
         self.code & 0xff == ffi::SQLITE_BUSY && self.code != ffi::SQLITE_BUSY_SNAPSHOT
     }
@@ -35,7 +35,7 @@ impl Failure {
         self.code & 0xff == ffi::SQLITE_INTERRUPT
     }
 
-    /// As the caller hears it.
+    /// The error for the caller.
     pub fn told(self) -> ServerError {
         self.error
     }
@@ -93,7 +93,7 @@ pub fn canceled() -> Failure {
     Failure { code: 0, error: Failure::said("ERROR", "57014", "canceled at the caller's request".to_owned()) }
 }
 
-/// Somebody in this process kept the database to himself for too long.
+/// Another connection of this process has held the database for too long.
 pub fn lock_not_available(patience: Duration) -> ServerError {
     let seconds = patience.as_secs_f64();
     let message = format!("database is locked: another transaction of this pool has held the lock for {seconds} s");

@@ -7,13 +7,13 @@
 //!   (`OR FAIL` keeps what came before the failing row), and the transaction goes on.
 //! - Where one statement ends everybody's transaction (`ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)`, a full disk, an
 //!   interrupt) or COMMIT fails, nothing of the group was done, and the scheduler has each statement sent again alone.
-//! - Where deferred foreign keys are declared, one statement could cure what another one violated: there WRITEs are sent
-//!   alone from the start.
+//! - Where deferred foreign keys are declared, one statement could cure what another one violated: there WRITEs are
+//!   sent alone from the start.
 
 use super::database::Database;
 use super::error::Failure;
 use super::work::Run;
-use crate::wire::Outcome;
+use crate::link::Outcome;
 
 const BEGIN_READ_WRITE: &str = "BEGIN IMMEDIATE";
 
@@ -76,7 +76,7 @@ fn begin_writes(database: &mut Database, run: &mut Run) -> Result<bool, Failure>
             }
             return Ok(false);
         }
-        run.ok = false; // the database cannot be written to: each statement hears its own reason
+        run.ok = false; // the database cannot be written to: each statement fails for its own reason
         if !several {
             for (number, plan, params) in run.wanted() {
                 write(database, run, number, plan, params);
@@ -86,13 +86,13 @@ fn begin_writes(database: &mut Database, run: &mut Run) -> Result<bool, Failure>
     }
     if several && database.defers()? {
         database.roll_back()?;
-        (run.apart, run.ok) = (true, false);
+        (run.no_grouping, run.ok) = (true, false);
     }
     Ok(run.ok)
 }
 
 /// Execute one; `run.ok` tells whether the transaction goes on.
-fn write(database: &mut Database, run: &mut Run, number: usize, plan: &super::Plan, params: &[u8]) {
+fn write(database: &mut Database, run: &mut Run, number: usize, plan: &super::SqlitePlan, params: &[u8]) {
     if let Err(failure) = run.execute(database, number, plan, params) {
         run.failed(number, failure);
         if !database.in_transaction() {

@@ -1,8 +1,8 @@
 //! The one SQLite of the process, which its owner lends: Python's `_sqlite3` has it.
 //!
-//! A second copy would not see the first one's locks: POSIX locks belong to the process, and closing any descriptor of a
-//! file drops them all (<https://www.sqlite.org/howtocorrupt.html>, 2.2). So none is linked here: rusqlite calls through
-//! a table of function pointers, as loadable extensions do, and [`lend`] fills the table.
+//! A second copy would not see the first one's locks: POSIX locks belong to the process, and closing any descriptor of
+//! a file drops them all (<https://www.sqlite.org/howtocorrupt.html>, 2.2). So none is linked here: rusqlite calls
+//! through a table of function pointers, as loadable extensions do, and [`lend`] fills the table.
 
 use std::ffi::{c_int, c_void};
 use std::mem::zeroed;

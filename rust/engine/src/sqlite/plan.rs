@@ -1,9 +1,10 @@
 //! What the caller knows of a statement text: Python reads it (`drivers/sqlite/plan.py`), the engine carries it out.
 
+use std::any::Any;
 use std::sync::{Arc, Mutex};
 
+use crate::link::{Column, Described, Plan};
 use crate::scheduler::Kind;
-use crate::wire::{Column, Described};
 
 /// The type of every column: each value tells its own. PostgreSQL has no type of this number.
 const ANY: u32 = 0;
@@ -52,7 +53,7 @@ pub enum Role {
 
 /// One text as SQLite executes it.
 #[derive(Debug)]
-pub struct Plan {
+pub struct SqlitePlan {
     /// The text with SQLite's placeholders.
     pub sql: String,
     /// Its class on the pool.
@@ -81,10 +82,10 @@ pub struct Plan {
 #[derive(Debug, Default)]
 pub struct LastShape(Mutex<Option<Arc<Described>>>);
 
-impl Plan {
+impl SqlitePlan {
     /// A text of which only this is known, without arguments; its columns show when it is executed.
     pub fn new(sql: String, kind: Kind, role: Role, lock: Lock, tag: String, writes: bool) -> Self {
-        Plan {
+        SqlitePlan {
             returns: writes && sql.to_ascii_uppercase().contains("RETURNING"),
             sql,
             kind,
@@ -125,7 +126,14 @@ impl Plan {
     }
 }
 
+impl Plan for SqlitePlan {}
+
 impl Described {
+    /// How SQLite executes the text; None if it is not one for SQLite.
+    pub fn sqlite_plan(&self) -> Option<&SqlitePlan> {
+        (self.plan.as_deref()? as &dyn Any).downcast_ref()
+    }
+
     /// Whether it is a text for SQLite, or its columns.
     pub fn is_sqlite(&self) -> bool {
         self.plan.is_some() || self.columns.first().is_some_and(|column| column.oid == ANY)

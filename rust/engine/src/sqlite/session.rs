@@ -6,9 +6,9 @@
 use super::control::Stop;
 use super::database::Database;
 use super::error::{Failure, canceled, failed_transaction, no_transaction};
-use super::plan::{Lock, Plan, Role};
+use super::plan::{Lock, Role, SqlitePlan};
 use super::work::Run;
-use crate::wire::Outcome;
+use crate::link::Outcome;
 
 /// One after another, up to the first error.
 pub fn run_session(database: &mut Database, run: &mut Run) -> Result<(), Failure> {
@@ -44,7 +44,13 @@ fn steps(database: &mut Database, run: &mut Run, script: bool, at: &mut usize) -
     if script { database.command("COMMIT", run.stop) } else { Ok(()) }
 }
 
-fn step(database: &mut Database, run: &mut Run, number: usize, plan: &Plan, params: &[u8]) -> Result<(), Failure> {
+fn step(
+    database: &mut Database,
+    run: &mut Run,
+    number: usize,
+    plan: &SqlitePlan,
+    params: &[u8],
+) -> Result<(), Failure> {
     if plan.role == Role::Reset {
         database.reopen(run.stop)?;
         run.done(number, "DISCARD ALL");
@@ -98,7 +104,7 @@ fn use_cursor(
     database: &mut Database,
     run: &mut Run,
     number: usize,
-    plan: &Plan,
+    plan: &SqlitePlan,
     params: &[u8],
 ) -> Result<(), Failure> {
     match plan.role {
@@ -116,7 +122,7 @@ fn use_cursor(
 }
 
 /// COMMIT or ROLLBACK: as in PostgreSQL, the block has ended afterwards, whatever comes of it.
-fn end(database: &mut Database, run: &mut Run, number: usize, plan: &Plan) -> Result<(), Failure> {
+fn end(database: &mut Database, run: &mut Run, number: usize, plan: &SqlitePlan) -> Result<(), Failure> {
     database.close_cursors();
     if !database.in_transaction() {
         run.notices.push(no_transaction(&plan.tag));

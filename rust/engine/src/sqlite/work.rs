@@ -8,10 +8,10 @@ use bytes::BytesMut;
 use super::control::Stop;
 use super::database::{Database, Ran};
 use super::error::{Failure, canceled, not_utf8};
-use super::plan::Plan;
+use super::plan::SqlitePlan;
 use super::values::{Value, Values};
 use super::{groups, session};
-use crate::wire::{Answer, Execute, Lost, Outcome, ServerError};
+use crate::link::{Execute, GroupResult, Lost, Outcome, ServerError};
 
 /// How a group is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Run<'a> {
     /// All of it counts.
     pub ok: bool,
     /// The statements must not share a transaction, now and later.
-    pub apart: bool,
+    pub no_grouping: bool,
     /// Whether it is to stop.
     pub stop: &'a Stop,
     skipped: &'a [usize],
@@ -49,9 +49,9 @@ pub struct Run<'a> {
 }
 
 /// The plan of a statement and its arguments.
-pub fn plan_of(statement: &Execute) -> Option<(&Plan, &[u8])> {
+pub fn plan_of(statement: &Execute) -> Option<(&SqlitePlan, &[u8])> {
     match statement {
-        Execute::Known { text, params, .. } => Some((text.plan.as_deref()?, params)),
+        Execute::Known { text, params, .. } => Some((text.sqlite_plan()?, params)),
         _ => None,
     }
 }
@@ -61,8 +61,8 @@ fn all_utf8(rows: &[u8]) -> bool {
 }
 
 impl<'a> Run<'a> {
-    /// The plans of the statements that somebody waits for.
-    pub fn wanted(&self) -> impl Iterator<Item = (usize, &'a Plan, &'a [u8])> + use<'a> {
+    /// The plans of the statements whose callers still wait.
+    pub fn wanted(&self) -> impl Iterator<Item = (usize, &'a SqlitePlan, &'a [u8])> + use<'a> {
         let skipped = self.skipped;
         self.statements.iter().enumerate().filter(move |(number, _)| !skipped.contains(number)).map(|(number, one)| {
             let (plan, params) = plan_of(one).expect("bug: a text without a plan");
@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
         &mut self,
         database: &mut Database,
         number: usize,
-        plan: &Plan,
+        plan: &SqlitePlan,
         params: &[u8],
     ) -> Result<(), Failure> {
         let ran = database.run(plan, params, &mut self.out, self.stop)?;
@@ -103,7 +103,7 @@ impl<'a> Run<'a> {
         self.outcomes[number] = Outcome::Done { tag, rows, columns: None, shape: None };
     }
 
-    /// A statement of the pool failed: whether that concerns nobody else.
+    /// A statement of the pool failed; true if the other statements of the group may still count.
     pub fn failed(&mut self, number: usize, failure: Failure) -> bool {
         if failure.is_interrupted() || (self.stop.cancelled() && failure.is_busy()) {
             self.ok = false;
@@ -112,7 +112,7 @@ impl<'a> Run<'a> {
         self.ok
     }
 
-    /// Nothing of the group counts: each statement is to be sent again; one that is alone hears of the cancel.
+    /// Nothing of the group counts: each statement is to be sent again; one that is alone fails as cancelled.
     pub fn stopped(&mut self) {
         self.ok = false;
         self.outcomes.fill(Outcome::Failed(canceled().told()));
@@ -126,14 +126,14 @@ pub fn carry_out(
     statements: &[Execute],
     skipped: &[usize],
     stop: &Stop,
-) -> Result<Answer, Lost> {
+) -> Result<GroupResult, Lost> {
     let began = Instant::now();
     let mut run = Run {
         statements,
         outcomes: vec![Outcome::Skipped; statements.len()],
         notices: Vec::new(),
         ok: true,
-        apart: false,
+        no_grouping: false,
         stop,
         skipped,
         largest: 0,
@@ -152,7 +152,7 @@ pub fn carry_out(
         }
         ended => ended.map_err(lost)?,
     }
-    Ok(Answer {
+    Ok(GroupResult {
         ok: run.ok,
         outcomes: run.outcomes,
         elapsed: began.elapsed(),
@@ -161,7 +161,7 @@ pub fn carry_out(
         settings: Arc::default(),
         notices: run.notices,
         notifications: Vec::new(),
-        apart: run.apart,
+        no_grouping: run.no_grouping,
     })
 }
 

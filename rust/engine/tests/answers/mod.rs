@@ -1,12 +1,12 @@
-//! A pool, and whoever waits for its answers.
+//! A pool, and the queue of its answers.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
+use db_pool_engine::link::Described;
 use db_pool_engine::pool::{Backend, Completion, Options, Pool, Sink};
 use db_pool_engine::scheduler::Limits;
-use db_pool_engine::wire::Described;
 use tokio::runtime::{Builder, Runtime};
 
 /// No test waits longer for one answer.

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use db_pool_engine::pool::{Call, Command, Completion, Gauges, Pool, Ran, Source, TextInfo};
-use db_pool_engine::scheduler::{ConnId, CostLimits, ItemId, Kind, Limits, TextId};
+use db_pool_engine::link::{ConnectError, Described, Rows, ServerError, Short};
+use db_pool_engine::pool::{Call, Command, Completion, Gauges, Pool, QueryInfo, Ran, Source};
+use db_pool_engine::scheduler::{ConnId, CostLimits, Counters, Kind, Limits, QueryId, RequestId};
 use db_pool_engine::sqlite::values::{Value, Values, put};
-use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
-use db_pool_engine::wire::{ConnectError, Described, Rows, ServerError, Short};
+use db_pool_engine::sqlite::{Config, Lock, Role, SqlitePlan, Synchronous};
 
 use crate::answers::Answers;
 
@@ -76,7 +76,7 @@ pub fn described(sql: &str, kind: Kind) -> Arc<Described> {
     };
     let writes = ["INSERT", "UPDATE", "DELETE"].contains(&words[0]);
     let tag = if words[0] == "INSERT" { "INSERT 0" } else { words[0] };
-    let mut plan = Plan::new(sql.to_owned(), kind, role, lock, tag.to_owned(), writes);
+    let mut plan = SqlitePlan::new(sql.to_owned(), kind, role, lock, tag.to_owned(), writes);
     match words[..] {
         ["DECLARE", name, ..] => {
             plan.cursor = name.to_lowercase();
@@ -138,29 +138,29 @@ impl Client {
         Client { pool, answers, texts: Vec::new(), refused: None, notices: Vec::new(), last: 0 }
     }
 
-    fn text(&mut self, kind: Kind, sql: &str) -> (TextId, Arc<Described>) {
+    fn text(&mut self, kind: Kind, sql: &str) -> (QueryId, Arc<Described>) {
         if let Some(known) = self.texts.iter().position(|text| &*text.sql == sql) {
-            return (TextId(known as u64), self.texts[known].clone());
+            return (QueryId(known as u64), self.texts[known].clone());
         }
-        let (id, text) = (TextId(self.texts.len() as u64), described(sql, kind));
+        let (id, text) = (QueryId(self.texts.len() as u64), described(sql, kind));
         self.texts.push(text.clone());
         let groupable = kind != Kind::Other;
         let dirties = sql.starts_with("PRAGMA") || sql.starts_with("CREATE TEMP");
         let info =
-            TextInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable: true, asks: false };
-        self.pool.call(Command::AddText(id, info));
+            QueryInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable: true, asks: false };
+        self.pool.call(Command::AddQuery(id, info));
         (id, text)
     }
 
-    pub fn submit_until(&mut self, kind: Kind, sql: &str, args: &[Value], deadline: Option<f64>) -> ItemId {
+    pub fn submit_until(&mut self, kind: Kind, sql: &str, args: &[Value], deadline: Option<f64>) -> RequestId {
         let (text, described) = self.text(kind, sql);
         self.last += 1;
-        let (item, params) = (ItemId(self.last), Some((described, encode(args))));
-        self.pool.call(Command::Submit { item, text, with_args: !args.is_empty(), params, deadline });
-        item
+        let (request, params) = (RequestId(self.last), Some((described, encode(args))));
+        self.pool.call(Command::Submit { request, query: text, with_args: !args.is_empty(), params, deadline });
+        request
     }
 
-    pub fn submit(&mut self, kind: Kind, sql: &str, args: &[Value]) -> ItemId {
+    pub fn submit(&mut self, kind: Kind, sql: &str, args: &[Value]) -> RequestId {
         self.submit_until(kind, sql, args, None)
     }
 
@@ -170,7 +170,7 @@ impl Client {
         loop {
             match self.answers.next() {
                 Completion::Opened(_) => {}
-                Completion::Delivered(groups) => self.pool.heard(groups),
+                Completion::Delivered(groups) => self.pool.acknowledge(groups),
                 Completion::NotOpened(error) => self.refused = Some(error),
                 Completion::Notice(notice) => self.notices.push(notice),
                 answer => return answer,
@@ -180,22 +180,22 @@ impl Client {
 
     /// Run one statement: its rows, or its tag, or what was wrong.
     pub fn ask(&mut self, kind: Kind, sql: &str, args: &[Value]) -> Result<Vec<String>, String> {
-        let item = self.submit(kind, sql, args);
+        let request = self.submit(kind, sql, args);
         match self.next() {
-            Completion::Done { item: who, rows, shape: Some(shape), .. } if who == item => {
+            Completion::Done { request: who, rows, shape: Some(shape), .. } if who == request => {
                 Ok(lines(&rows, shape.columns.len()))
             }
-            Completion::Done { item: who, tag, .. } if who == item => Ok(vec![tag.to_string()]),
-            Completion::Failed(who, error) if who == item => Err(code(&error).to_owned()),
+            Completion::Done { request: who, tag, .. } if who == request => Ok(vec![tag.to_string()]),
+            Completion::Failed(who, error) if who == request => Err(code(&error).to_owned()),
             other => panic!("{other:?}"),
         }
     }
 
     pub fn acquire(&mut self) -> ConnId {
         self.last += 1;
-        self.pool.call(Command::Acquire(ItemId(self.last), None));
+        self.pool.call(Command::Acquire(RequestId(self.last), None));
         match self.next() {
-            Completion::Lent(who, conn, _) if who.0 == self.last => conn,
+            Completion::Acquired(who, conn) if who.0 == self.last => conn,
             other => panic!("{other:?}"),
         }
     }
@@ -204,14 +204,14 @@ impl Client {
         let mut calls = Vec::new();
         for sql in texts {
             self.last += 1;
-            let (item, source) = (ItemId(self.last), Source::Plain((*sql).into()));
+            let (request, source) = (RequestId(self.last), Source::Sql((*sql).into()));
             let params = Some((described(sql, Kind::Other), Short::default()));
-            calls.push(Call { item, source, with_args: false, params });
+            calls.push(Call { request, source, with_args: false, params });
         }
         self.pool.call(Command::Run(conn, token, calls));
     }
 
-    /// Run statements on a connection that is lent.
+    /// Run statements on an acquired connection.
     pub fn run(&mut self, conn: ConnId, texts: &[&str]) -> Ran {
         self.start(conn, 77, texts);
         match self.next() {
@@ -222,6 +222,10 @@ impl Client {
 
     pub fn gauges(&self) -> Gauges {
         self.pool.gauges()
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.pool.counters()
     }
 
     pub fn end(mut self) {

@@ -1,6 +1,6 @@
 //! What became of a statement.
 
-use db_pool_engine::wire::Outcome;
+use db_pool_engine::link::Outcome;
 
 /// The command tag of one that was executed.
 pub fn tag(outcome: &Outcome) -> &str {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, Weak};
 
-use db_pool_engine::wire::{Config, Host, Ssl, SslMode};
+use db_pool_engine::postgres::{Config, Host, Ssl, SslMode};
 
 static RUNNING: Mutex<Weak<Server>> = Mutex::new(Weak::new());
 

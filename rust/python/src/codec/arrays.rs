@@ -1,6 +1,6 @@
 //! Arrays -> nested lists. Nothing is allocated for what an array announces, only for what is there.
 
-use db_pool_engine::wire::Fields;
+use db_pool_engine::link::Fields;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 

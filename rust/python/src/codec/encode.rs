@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use bytes::{BufMut, BytesMut};
-use db_pool_engine::wire::{Described, Short, put_value};
+use db_pool_engine::link::{Described, Short, put_value};
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;

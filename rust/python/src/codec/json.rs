@@ -1,7 +1,8 @@
 //! json -> Python objects, equal to those of `json.loads`.
 //!
-//! serde_json does the work. What it reads differently, or not at all, is read by `json.loads` itself: integers beyond 64
-//! bits and `-0` (which it takes for floats), numbers beyond the range of a float, NaN, lone surrogates, deep nesting.
+//! serde_json does the work. What it reads differently, or not at all, is read by `json.loads` itself: integers beyond
+//! 64 bits and `-0` (which it takes for floats), numbers beyond the range of a float, NaN, lone surrogates, deep
+//! nesting.
 
 use std::fmt;
 

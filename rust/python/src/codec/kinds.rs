@@ -1,6 +1,6 @@
 //! The built-in types: how each travels, and what its arrays are. Tests hold this against `db_pool_rs/types`.
 
-use db_pool_engine::wire::Described;
+use db_pool_engine::link::Described;
 
 /// How values of a type are read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

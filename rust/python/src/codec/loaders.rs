@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use db_pool_engine::wire::Settings;
+use db_pool_engine::link::Settings;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -11,7 +11,7 @@ pub const MODULE: &str = "db_pool_rs.types.loaders";
 
 static TRIED: AtomicBool = AtomicBool::new(false);
 
-/// Whether their import is over. If it failed, whoever needs them hears why.
+/// Whether their import is over. If it failed, the call that needs them fails with the reason.
 pub fn tried() -> bool {
     TRIED.load(Ordering::Acquire)
 }

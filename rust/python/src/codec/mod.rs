@@ -2,16 +2,17 @@
 //!
 //! * `formats(&mut Described)` decides, without Python, which values travel in binary.
 //! * `encode(py, &Described, &Bound<PyTuple>) -> PyResult<Short>` writes the arguments of a statement.
-//! * `shape(py, &Described, &Settings) -> PyResult<Shape>` makes the decoders of a description for sessions with these
-//!   settings (time zone, styles), once. Results of statements that were run without being described come in text.
-//! * `records(py, &Shape, &Rows, &mut Place) -> PyResult<Vec<Bound<PyAny>>>` reads rows, a slice at a time.
+//! * `shape(py, &Described, &Settings) -> PyResult<RowDecoder>` makes the decoders of a description for sessions with
+//!   these settings (time zone, styles), once. Results of statements that were run without being described come in
+//!   text.
+//! * `records(py, &RowDecoder, &Rows, &mut Place) -> PyResult<Vec<Bound<PyAny>>>` reads rows, a slice at a time.
 //!
 //! The usual types are read and written here. An argument of an unusual class (a subclass, `numpy`'s numbers ...) is
 //! written by the Python codec of its type, and what does not fit is explained by it; types that only psycopg knows
 //! (ranges, records, dates in other styles than ISO) are read by psycopg, which is imported then, by a thread.
 //!
-//! Built for each version of CPython rather than with the stable ABI: there, datetime objects can only be made by calling
-//! their classes, and the items of a tuple only be set by a function.
+//! Built for each version of CPython rather than with the stable ABI: there, datetime objects can only be made by
+//! calling their classes, and the items of a tuple only be set by a function.
 
 mod arrays;
 mod binary;
@@ -31,4 +32,4 @@ mod uuid;
 
 pub use encode::encode;
 pub use kinds::formats;
-pub use shape::{Shape, record, records, shape};
+pub use shape::{RowDecoder, record, records, shape};

@@ -1,12 +1,12 @@
-//! The codec alone, without a server: how tests, and whoever fuzzes it, get at it.
+//! The codec alone, without a server, for tests and fuzzing.
 
 use bytes::{BufMut, BytesMut};
-use db_pool_engine::wire::{Column, Described, Fields, Rows, Settings, put_value};
+use db_pool_engine::link::{Column, Described, Fields, Rows, Settings, put_value};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyTuple};
 
 use super::fault::decode_error;
-use crate::slices::Place;
+use crate::chunks::Place;
 
 fn described(sql: &str, parameters: Vec<u32>, columns: Vec<(String, u32)>) -> Described {
     let columns = columns.into_iter().map(|(name, oid)| Column { name, oid, format: 0 }).collect();
@@ -61,7 +61,7 @@ pub fn decode<'py>(
 }
 
 /// All records, slice after slice.
-fn records<'py>(py: Python<'py>, shape: &super::Shape, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
+fn records<'py>(py: Python<'py>, shape: &super::RowDecoder, rows: &Rows) -> PyResult<Bound<'py, PyList>> {
     let (mut place, mut records) = (Place::default(), Vec::new());
     while place.row < rows.count {
         records.append(&mut super::records(py, shape, rows, &mut place)?);

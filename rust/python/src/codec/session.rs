@@ -1,6 +1,6 @@
 //! What values of one session depend on, and the Python objects that they are made with.
 
-use db_pool_engine::wire::Settings;
+use db_pool_engine::link::Settings;
 use pyo3::exceptions::{PyException, PyOverflowError};
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -1,6 +1,6 @@
 //! Rows -> records.
 
-use db_pool_engine::wire::{Described, Fields, Rows, Settings};
+use db_pool_engine::link::{Described, Fields, Rows, Settings};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -12,10 +12,10 @@ use super::kinds::{Form, Kind, form};
 use super::loaders::{self, canonical};
 use super::session::Session;
 use super::{arrays, binary, text};
-use crate::slices::{Place, Watch};
+use crate::chunks::{Place, Watch};
 
 /// How the rows of a description are read, under the settings of a session. Made once.
-pub struct Shape {
+pub struct RowDecoder {
     names: Vec<String>,
     columns: Vec<Column>,
     session: Session,
@@ -39,10 +39,10 @@ enum Reader {
 }
 
 /// Make the readers of a description for sessions with these settings.
-pub fn shape(py: Python<'_>, text: &Described, settings: &Settings) -> PyResult<Shape> {
+pub fn shape(py: Python<'_>, text: &Described, settings: &Settings) -> PyResult<RowDecoder> {
     let names: Vec<String> = text.columns.iter().map(|column| column.name.clone()).collect();
     let class = py.import("db_pool_rs.record")?.getattr("record_class")?.call1((PyTuple::new(py, &names)?,))?;
-    Ok(Shape {
+    Ok(RowDecoder {
         columns: text
             .columns
             .iter()
@@ -62,7 +62,7 @@ impl Column {
             _ if matches!(form.kind(), Kind::Range(_) | Kind::Composite) => Reader::Canonical(PyOnceLock::new()),
             (Form::Single(kind), 1) => Reader::Binary(kind),
             (Form::Array { kind, element, .. }, 1) => Reader::BinaryArray(kind, element),
-            _ if form.is_styled() && !settings.is_plain() => Reader::Canonical(PyOnceLock::new()),
+            _ if form.is_styled() && !settings.iso_styles() => Reader::Canonical(PyOnceLock::new()),
             (Form::Single(kind), _) => Reader::Text(kind),
             (Form::Array { kind, separator, .. }, _) => Reader::TextArray(kind, separator),
         };
@@ -90,7 +90,7 @@ impl Column {
 /// Read a slice of the rows. A value that Python cannot hold raises DecodeError, naming the column.
 pub fn records<'py>(
     py: Python<'py>,
-    shape: &Shape,
+    shape: &RowDecoder,
     rows: &Rows,
     place: &mut Place,
 ) -> PyResult<Vec<Bound<'py, PyAny>>> {
@@ -146,7 +146,7 @@ fn malformed(py: Python<'_>) -> PyErr {
     decode_error(py, "the server sent a malformed row".into())
 }
 
-impl Shape {
+impl RowDecoder {
     /// Whether psycopg's loaders must be imported first.
     pub fn waits(&self) -> bool {
         !loaders::tried() && self.columns.iter().any(|column| matches!(column.reader, Reader::Canonical(_)))

@@ -1,4 +1,4 @@
-//! The SQLite of Python's `_sqlite3` is lent to the engine, in one of two ways that `db_pool_rs.full` tries.
+//! The engine uses the SQLite of Python's `_sqlite3`, in one of two ways that `db_pool_rs.full` tries.
 
 use std::collections::HashMap;
 use std::ffi::{c_int, c_void};

@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use db_pool_engine::scheduler::Kind;
-use db_pool_engine::sqlite::{Config, Lock, Plan, Role, Synchronous};
+use db_pool_engine::sqlite::{Config, Lock, Role, SqlitePlan, Synchronous};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-pub use values::{Shape, encode};
+pub use values::{RowDecoder, encode};
 
 use crate::convert::{get, unknown};
 
@@ -36,13 +36,13 @@ pub fn config(dict: &Bound<'_, PyDict>) -> PyResult<Config> {
 }
 
 /// What Python has read out of a text: a `Description` of `db_pool_rs.drivers.sqlite.plan`.
-pub fn plan(description: &Bound<'_, PyAny>, kind: Kind) -> PyResult<Plan> {
+pub fn plan(description: &Bound<'_, PyAny>, kind: Kind) -> PyResult<SqlitePlan> {
     let text = |name: &str| description.getattr(name)?.extract::<String>();
-    Ok(Plan {
+    Ok(SqlitePlan {
         params: description.getattr("count")?.extract()?,
         cursor: text("cursor")?,
         rows: description.getattr("rows")?.extract()?,
-        ..Plan::new(
+        ..SqlitePlan::new(
             text("sql")?,
             kind,
             role(&description.getattr("role")?.getattr("value")?.extract::<String>()?)?,

@@ -4,19 +4,19 @@
 //! `db_pool_rs.drivers.sqlite.types`, which also says what does not fit.
 
 use bytes::BytesMut;
-use db_pool_engine::sqlite::Plan;
+use db_pool_engine::link::{Described, Rows, Short};
+use db_pool_engine::sqlite::SqlitePlan;
 use db_pool_engine::sqlite::values::{Value, Values, put};
-use db_pool_engine::wire::{Described, Rows, Short};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyFloat, PyInt, PyString, PyTuple, PyType};
 
+use crate::chunks::{Place, Watch};
 use crate::codec::record;
-use crate::slices::{Place, Watch};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
-pub fn encode(plan: &Plan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
+pub fn encode(plan: &SqlitePlan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
     let mut out = BytesMut::with_capacity(16 * args.len());
     if args.len() != plan.params || !args.iter_borrowed().all(|value| put_usual(&mut out, &value)) {
         out.clear();
@@ -61,17 +61,17 @@ fn put_usual(out: &mut BytesMut, value: &Bound<'_, PyAny>) -> bool {
 }
 
 /// How rows of a description are read.
-pub struct Shape {
+pub struct RowDecoder {
     names: Vec<String>,
     class: Py<PyType>,
 }
 
-impl Shape {
+impl RowDecoder {
     /// For these columns.
     pub fn new(py: Python<'_>, described: &Described) -> PyResult<Self> {
         let names: Vec<String> = described.columns.iter().map(|column| column.name.clone()).collect();
         let class = py.import("db_pool_rs.record")?.getattr("record_class")?.call1((PyTuple::new(py, &names)?,))?;
-        Ok(Shape { names, class: class.cast_into::<PyType>()?.unbind() })
+        Ok(RowDecoder { names, class: class.cast_into::<PyType>()?.unbind() })
     }
 
     /// Read a slice of the rows. A text that is no UTF-8 raises DecodeError, naming the column.

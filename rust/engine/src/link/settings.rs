@@ -1,0 +1,35 @@
+//! What the server reports of a session's settings, as far as values depend on it.
+
+/// The settings that values depend on, as the server reported them last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// `TimeZone`: of every timestamptz.
+    pub time_zone: String,
+    /// `DateStyle`: of dates and times in text.
+    pub date_style: String,
+    /// `IntervalStyle`: of intervals in text.
+    pub interval_style: String,
+}
+
+impl Settings {
+    /// Take in what was reported; whether that changed anything.
+    pub fn report(&mut self, name: &str, value: &str) -> bool {
+        let setting = match name {
+            "TimeZone" => &mut self.time_zone,
+            "DateStyle" => &mut self.date_style,
+            "IntervalStyle" => &mut self.interval_style,
+            _ => return false,
+        };
+        let changed = *setting != value;
+        if changed {
+            value.clone_into(setting);
+        }
+        changed
+    }
+
+    /// Whether dates and intervals can be read in text format: in binary they always can.
+    pub fn iso_styles(&self) -> bool {
+        matches!(&*self.interval_style, "" | "postgres")
+            && (self.date_style.is_empty() || self.date_style.starts_with("ISO"))
+    }
+}

@@ -1,0 +1,119 @@
+//! Acquiring a connection, and commands for one that is acquired.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use db_pool_engine::link::Feed;
+use db_pool_engine::pool::{Call, Command, Completion, Sink, Source};
+use db_pool_engine::scheduler::{ConnId, RequestId};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyTuple};
+
+use crate::pool::{Pending, Pool};
+use crate::query::{Params, Query};
+
+/// A text that the pool knows, or SQL that is not remembered.
+fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Query>>)> {
+    Ok(match what.cast::<Query>() {
+        Ok(text) => (Source::Query(text.get().id), Some(text.clone().unbind())),
+        Err(_) => (Source::Sql(Arc::from(what.extract::<&str>()?)), None),
+    })
+}
+
+impl Pool {
+    /// A statement without arguments and rows.
+    fn expect_nothing(&self, py: Python<'_>, conn: u64, token: u64, text: Option<Py<Query>>) -> u64 {
+        let (item, args) = (self.next(), PyTuple::empty(py).unbind());
+        let mut inner = self.inner();
+        inner.runs.insert(token, (conn, vec![item]));
+        inner.pending.insert(item, Pending { answer: None, text, args, want_rows: false, error: None });
+        item
+    }
+}
+
+#[pymethods]
+impl Pool {
+    /// Wait for a connection; the number under which it will be acquired.
+    fn acquire(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<u64> {
+        let item = self.next();
+        let deadline = self.handle.deadline(timeout);
+        self.ask(py, Command::Acquire(RequestId(item), deadline))?;
+        Ok(item)
+    }
+
+    /// The caller does not wait for that connection any more.
+    fn cancel(&self, py: Python<'_>, item: u64) -> PyResult<()> {
+        self.ask(py, Command::Cancel(RequestId(item)))
+    }
+
+    /// Run statements on an acquired connection: (text or SQL, arguments, encoded arguments or None, whether rows are
+    /// wanted).
+    fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
+        let (mut calls, mut waiting) = (Vec::with_capacity(statements.len()), Vec::with_capacity(statements.len()));
+        for statement in statements {
+            let (what, args, params, want_rows): (
+                Bound<'_, PyAny>,
+                Bound<'_, PyTuple>,
+                Option<Bound<'_, Params>>,
+                bool,
+            ) = statement.extract()?;
+            let item = self.next();
+            let (source, text) = source(&what)?;
+            let with_args = !args.is_empty();
+            let params = match (params, &text) {
+                (None, Some(text)) if text.get().is_planned() => text.get().params(py, &args)?,
+                (params, _) => params.map(|params| params.get().0.clone()),
+            };
+            calls.push(Call { request: RequestId(item), source, with_args, params });
+            waiting.push((item, Pending { answer: None, text, args: args.unbind(), want_rows, error: None }));
+        }
+        let mut inner = self.inner();
+        inner.pending.extend(waiting);
+        inner.runs.insert(token, (conn, calls.iter().map(|call| call.request.0).collect()));
+        drop(inner);
+        self.ask(py, Command::Run(ConnId(conn), token, calls))
+    }
+
+    /// Ask for the types of a text, or of SQL, on an acquired connection.
+    fn describe(&self, conn: u64, token: u64, what: &Bound<'_, PyAny>) -> PyResult<()> {
+        let (source, text) = source(what)?;
+        let item = self.expect_nothing(what.py(), conn, token, text);
+        let call = Call { request: RequestId(item), source, with_args: false, params: None };
+        self.ask(what.py(), Command::Describe(ConnId(conn), token, call))
+    }
+
+    /// Run a COPY on an acquired connection; the handler's `copy_turn` is asked for its data, or given them.
+    fn copy(&self, py: Python<'_>, conn: u64, token: u64, sql: &str) -> PyResult<()> {
+        let item = self.expect_nothing(py, conn, token, None);
+        self.ask(py, Command::Copy(ConnId(conn), token, RequestId(item), Arc::from(sql)))
+    }
+
+    /// Answer `copy_turn`: with data, with None at their end, with False to give up.
+    fn feed(&self, py: Python<'_>, conn: u64, answer: &Bound<'_, PyAny>) -> PyResult<()> {
+        let feed = match answer.cast::<PyBytes>() {
+            Ok(data) => Feed::Data(Bytes::copy_from_slice(data.as_bytes())),
+            Err(_) if answer.is_none() => Feed::End,
+            Err(_) => Feed::Fail,
+        };
+        self.ask(py, Command::Feed(ConnId(conn), feed))
+    }
+
+    /// Ask the server to stop what runs on an acquired connection; what has come of it is not read to its end.
+    fn stop(&self, py: Python<'_>, conn: u64, token: u64) -> PyResult<()> {
+        if self.inner().pending_results.give_up(conn) {
+            self.completions.complete(vec![Completion::Stopped(token, true)]);
+            return Ok(());
+        }
+        self.ask(py, Command::Stop(ConnId(conn), token))
+    }
+
+    /// A connection comes back.
+    fn release(&self, py: Python<'_>, conn: u64, healthy: bool) -> PyResult<()> {
+        self.ask(py, Command::Release(ConnId(conn), healthy))
+    }
+
+    /// Close a connection that is of no use any more; with `retire` the others are suspect, too.
+    fn abort(&self, py: Python<'_>, conn: u64, reason: String, retire: bool) -> PyResult<()> {
+        self.ask(py, Command::Abort(ConnId(conn), reason, retire))
+    }
+}

@@ -1,0 +1,360 @@
+//! Completions, delivered on the event loop's thread: everything that has come, under one hold of the GIL.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use db_pool_engine::link::{Described, Lost, Settings};
+use db_pool_engine::pool::{Command, Completion, Ran};
+use db_pool_engine::scheduler::RequestId;
+use pyo3::call::PyCallArgs;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyString, PyTuple};
+
+use crate::codec::loaders;
+use crate::convert;
+use crate::pending_results::{self, Reading, Results, Run, Whose};
+use crate::pool::{Pending, Pool};
+use crate::result_future::ResultFuture;
+use crate::values::{self, RowDecoder};
+
+/// Status objects that are kept: few tags differ.
+const MOST_TAGS: usize = 256;
+
+/// How a statement ended.
+enum Outcome {
+    Value(Py<PyAny>),
+    Error(Py<PyAny>),
+    /// With rows that are not all read yet.
+    Rows(Reading),
+}
+
+pub fn deliver_completions(pool: &Bound<'_, Pool>) -> PyResult<()> {
+    let this = pool.get();
+    let planned = this.begin_delivery();
+    let reading = this.inner().pending_results.can_go_on();
+    let mut batch = this.completions.take().into_iter();
+    let mut told = Ok(());
+    while let (Ok(()), Some(completion)) = (&told, batch.next()) {
+        told = emit(pool, completion);
+    }
+    if told.is_err() {
+        // SystemExit, KeyboardInterrupt: the others are delivered in the next tick.
+        this.completions.put_back(batch.collect());
+    }
+    if reading {
+        told = told.and_then(|()| pending_results::read_on(pool));
+    } else if this.inner().pending_results.can_go_on() {
+        this.completions.signal(); // the next slice is the next tick's
+    }
+    this.end_of_tick(planned);
+    told
+}
+
+fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
+    let (py, this, handler) = (pool.py(), pool.get(), Handler(pool));
+    match completion {
+        Completion::Done { request: item, .. }
+        | Completion::Failed(item, _)
+        | Completion::Unfit(item)
+        | Completion::Changed(item) => {
+            let Some(pending) = take(pool, item) else { return Ok(()) };
+            let (Some(answer), outcome) = outcome(pool, pending, completion)? else { return Ok(()) };
+            match outcome {
+                Outcome::Value(value) => set_result(pool, answer.bind(py), Ok(value)),
+                Outcome::Error(error) => set_result(pool, answer.bind(py), Err(error)),
+                Outcome::Rows(reading) => put_off(pool, [(reading, Whose::Caller(answer))]),
+            }
+        }
+        Completion::Delivered(groups) => {
+            this.inner().acknowledged = groups;
+            Ok(())
+        }
+        Completion::NeedsParams(item, described) => needs_params(pool, item, &described),
+        Completion::Refused { request: item, reason, sent, waited, running } => {
+            let pending = take(pool, item);
+            let running = running.as_ref().map(|running| running.iter().map(|(seconds, sql)| (*seconds, &**sql)));
+            let running = running.map(Iterator::collect::<Vec<(f64, &str)>>);
+            let waits = pending.is_none();
+            let error = handler.ask("refused", (convert::reason(reason), sent, waited, running, waits))?;
+            match pending.and_then(|pending| pending.answer) {
+                Some(answer) => answer.get().set(Err(error), this.done.bind(py)).map(drop),
+                None => handler.tell("not_lent", (item.0, error)),
+            }
+        }
+        Completion::Acquired(item, conn) => handler.tell(intern!(py, "lent"), (item.0, conn.0)),
+        Completion::Ran(token, Ok(ran)) => self::ran(pool, token, ran),
+        Completion::Ran(token, Err(_)) => {
+            drop(take_run(pool, token));
+            handler.tell("ran_lost", (token,))
+        }
+        Completion::DataRequest(token, piece) => {
+            handler.tell("copy_turn", (token, piece.map(|piece| PyBytes::new(py, &piece))))
+        }
+        Completion::Notified(conn, notifications) => {
+            for one in notifications {
+                handler.tell("notified", (conn.0, one.pid, one.channel, one.payload))?;
+            }
+            Ok(())
+        }
+        Completion::Stopped(token, closed) => handler.tell("stopped", (token, closed)),
+        Completion::AcquiredLost(conn, lost) => acquired_lost(pool, conn.0, lost),
+        Completion::Initialize(conn) => handler.tell("greet", (conn.0,)),
+        Completion::Reset(conn) => handler.tell("clean_up", (conn.0,)),
+        Completion::NeedsPassword(conn) => handler.tell("needs_password", (conn.0,)),
+        Completion::Opened(_) => handler.tell("opened", ()),
+        Completion::NotOpened(error) => {
+            let cause = error.cause.as_ref().map(|cause| convert::fields(py, cause)).transpose()?;
+            handler.tell("not_opened", (error.attempts, error.sqlstate, error.permanent, cause))?;
+            handler.tell("changed", ())
+        }
+        Completion::Gone(lost) => gone(&handler, py, &lost),
+        Completion::Notice(error) => handler.tell("notice", (convert::fields(py, &error)?,)),
+        Completion::Slow(sql, seconds) => handler.tell("slow", (&*sql, seconds)),
+        Completion::Ended => ended(pool),
+        Completion::Broken => broken(pool),
+    }
+}
+
+fn gone(handler: &Handler<'_, '_>, py: Python<'_>, lost: &Lost) -> PyResult<()> {
+    handler.tell("gone", (convert::lost(py, lost)?,))?;
+    handler.tell("changed", ())
+}
+
+fn take(pool: &Bound<'_, Pool>, item: RequestId) -> Option<Pending> {
+    pool.get().inner().pending.remove(&item.0)
+}
+
+fn set_result(
+    pool: &Bound<'_, Pool>,
+    answer: &Bound<'_, ResultFuture>,
+    outcome: Result<Py<PyAny>, Py<PyAny>>,
+) -> PyResult<()> {
+    let failed = outcome.is_err();
+    if failed && !answer.get().is_done() {
+        pool.get().inner().errors += 1;
+    }
+    answer.get().set(outcome, pool.get().done.bind(pool.py())).map(drop)
+}
+
+/// Whether a command with this tag may change tables, or what the guard has found.
+fn alters(tag: &str) -> bool {
+    ["ALTER ", "CREATE ", "DROP ", "IMPORT "].iter().any(|command| tag.starts_with(command))
+}
+
+/// What a statement's caller gets.
+fn outcome(
+    pool: &Bound<'_, Pool>,
+    pending: Pending,
+    completion: Completion,
+) -> PyResult<(Option<Py<ResultFuture>>, Outcome)> {
+    let py = pool.py();
+    let handler = Handler(pool);
+    let Pending { answer, text, want_rows, error, .. } = pending;
+    if matches!(&completion, Completion::Done { tag, shape: None, .. } if alters(tag)) {
+        pool.get().handle.alter();
+        handler.tell("altered", ())?;
+    }
+    let outcome = match completion {
+        Completion::Done { tag, .. } if !want_rows => Outcome::Value(status(py, &tag)?),
+        Completion::Done { rows, shape, settings, .. } => {
+            let text = text.as_ref().map(|text| text.bind(py).get());
+            match shaped(py, text, shape.as_ref(), &settings).and_then(|shape| Reading::begin(py, rows, shape)) {
+                Ok(reading) if reading.is_done() => Outcome::Value(reading.records.into_any()),
+                Ok(reading) => Outcome::Rows(reading),
+                Err(error) => Outcome::Error(error.into_value(py).into_any()),
+            }
+        }
+        Completion::Failed(_, error) => {
+            let sql = text.as_ref().map(|text| text.bind(py).get().sql.to_string());
+            Outcome::Error(handler.ask("failed", (convert::fields(py, &error)?, sql))?)
+        }
+        Completion::Unfit(_) => Outcome::Error(match error {
+            Some(error) => error.into_value(py).into_any(),
+            None => handler.ask("unreadable", ())?,
+        }),
+        _ => Outcome::Error(handler.ask("unreadable", ())?),
+    };
+    Ok((answer, outcome))
+}
+
+/// How to read rows of a text; they may have no columns.
+fn shaped(
+    py: Python<'_>,
+    text: Option<&crate::query::Query>,
+    described: Option<&Arc<Described>>,
+    settings: &Arc<Settings>,
+) -> PyResult<Arc<RowDecoder>> {
+    match (described, text) {
+        (Some(described), Some(text)) => text.shape(py, described, settings),
+        (Some(described), None) => RowDecoder::new(py, described, settings).map(Arc::new),
+        (None, _) => {
+            let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
+            RowDecoder::new(py, &nothing, settings).map(Arc::new)
+        }
+    }
+}
+
+fn status(py: Python<'_>, tag: &str) -> PyResult<Py<PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static KNOWN: PyOnceLock<std::sync::Mutex<HashMap<String, Py<PyAny>>>> = PyOnceLock::new();
+    let known = KNOWN.get_or_init(py, Default::default);
+    if let Some(status) = known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(tag) {
+        return Ok(status.clone_ref(py));
+    }
+    let class =
+        CLASS.get_or_try_init(py, || Ok::<_, PyErr>(py.import("db_pool_rs.record")?.getattr("Status")?.unbind()))?;
+    let status = class.bind(py).call1((tag,))?.unbind();
+    let mut known = known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if known.len() >= MOST_TAGS {
+        known.clear();
+    }
+    known.insert(tag.to_owned(), status.clone_ref(py));
+    Ok(status)
+}
+
+/// The types of a statement are known now: encode its arguments.
+fn needs_params(pool: &Bound<'_, Pool>, item: RequestId, described: &Arc<Described>) -> PyResult<()> {
+    let (py, this) = (pool.py(), pool.get());
+    let found = {
+        let inner = this.inner();
+        inner
+            .pending
+            .get(&item.0)
+            .map(|pending| (pending.text.as_ref().map(|text| text.clone_ref(py)), pending.args.clone_ref(py)))
+    };
+    let Some((text, args)) = found else { return this.ask(py, Command::Provide(item, None)) };
+    if let Some(text) = text {
+        text.bind(py).get().describe(described);
+    }
+    match values::encode(py, described, args.bind(py)) {
+        Ok(bytes) => this.ask(py, Command::Provide(item, Some((described.clone(), bytes)))),
+        Err(error) => {
+            if let Some(pending) = this.inner().pending.get_mut(&item.0) {
+                pending.error = Some(error);
+            }
+            this.ask(py, Command::Provide(item, None))
+        }
+    }
+}
+
+/// The connection of a run, and its statements.
+fn take_run(pool: &Bound<'_, Pool>, token: u64) -> (u64, Vec<Option<Pending>>) {
+    let mut inner = pool.get().inner();
+    let (conn, items) = inner.runs.remove(&token).unwrap_or_default();
+    (conn, items.into_iter().map(|item| inner.pending.remove(&item)).collect())
+}
+
+/// The statements of a run: (value, error) for each, None for what was not executed.
+fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
+    let (conn, statements) = take_run(pool, token);
+    let (mut results, mut unread) = (Results::with_capacity(ran.results.len()), Vec::new());
+    for (result, pending) in ran.results.into_iter().zip(statements) {
+        results.push(match (result, pending) {
+            (Some(completion), Some(pending)) => match outcome(pool, pending, completion)?.1 {
+                Outcome::Value(value) => (Some(value), None),
+                Outcome::Error(error) => (None, Some(error)),
+                Outcome::Rows(reading) => {
+                    unread.push((reading, Whose::Holder(token, results.len())));
+                    (None, None)
+                }
+            },
+            _ => (None, None),
+        });
+    }
+    let Ran { ok, seconds, in_transaction, .. } = ran;
+    let run = Run { conn, ok, seconds, in_transaction, results, left: unread.len(), lost: None };
+    if unread.is_empty() {
+        return run_told(pool, token, run);
+    }
+    pool.get().inner().pending_results.runs.insert(token, run);
+    put_off(pool, unread)
+}
+
+/// What is left of results is read later.
+fn put_off(pool: &Bound<'_, Pool>, readings: impl IntoIterator<Item = (Reading, Whose)>) -> PyResult<()> {
+    let mut wanted = false;
+    for (reading, whose) in readings {
+        wanted |= pool.get().inner().pending_results.add(reading, whose);
+    }
+    if wanted { Handler(pool).tell("import_loaders", (loaders::MODULE,)) } else { Ok(()) }
+}
+
+/// All rows of a result are read, or an error has come.
+pub fn told_rows(pool: &Bound<'_, Pool>, whose: Whose, outcome: Result<Py<PyAny>, Py<PyAny>>) -> PyResult<()> {
+    let (token, at) = match whose {
+        Whose::Caller(answer) => return set_result(pool, answer.bind(pool.py()), outcome),
+        Whose::Holder(token, at) => (token, at),
+    };
+    let run = {
+        let runs = &mut pool.get().inner().pending_results.runs;
+        let Some(run) = runs.get_mut(&token) else { return Ok(()) };
+        run.results[at] = outcome.map_or_else(|error| (None, Some(error)), |value| (Some(value), None));
+        run.left -= 1;
+        if run.left > 0 { None } else { runs.remove(&token) }
+    };
+    run.map_or(Ok(()), |run| run_told(pool, token, run))
+}
+
+fn run_told(pool: &Bound<'_, Pool>, token: u64, run: Run) -> PyResult<()> {
+    Handler(pool).tell(intern!(pool.py(), "ran"), (token, run.ok, run.seconds, run.in_transaction, run.results))?;
+    run.lost.map_or(Ok(()), |lost| acquired_lost(pool, run.conn, lost))
+}
+
+/// The caller is told of a loss after its results.
+fn acquired_lost(pool: &Bound<'_, Pool>, conn: u64, lost: Lost) -> PyResult<()> {
+    if let Some(run) = pool.get().inner().pending_results.run_on(conn) {
+        run.lost = Some(lost);
+        return Ok(());
+    }
+    Handler(pool).tell("lent_lost", (conn, convert::lost(pool.py(), &lost)?))
+}
+
+/// Nothing will come any more.
+pub fn ended(pool: &Bound<'_, Pool>) -> PyResult<()> {
+    {
+        let mut inner = pool.get().inner();
+        inner.ended = true;
+        if !inner.pending_results.is_empty() {
+            inner.pending_results.ended = true;
+            return Ok(());
+        }
+    }
+    Handler(pool).tell("ended", ())
+}
+
+/// The pool's task panicked: no call will be answered any more.
+fn broken(pool: &Bound<'_, Pool>) -> PyResult<()> {
+    let (py, handler) = (pool.py(), Handler(pool));
+    let pending = std::mem::take(&mut pool.get().inner().pending);
+    for answer in pending.into_values().filter_map(|pending| pending.answer) {
+        let error = handler.ask("lost_to_a_bug", ())?;
+        answer.get().set(Err(error), pool.get().done.bind(py))?;
+    }
+    handler.tell("broken", ())?;
+    ended(pool)
+}
+
+/// The receiver of completions that are no answer to a statement.
+struct Handler<'a, 'py>(&'a Bound<'py, Pool>);
+
+impl<'py> Handler<'_, 'py> {
+    fn ask(
+        &self,
+        method: impl IntoPyObject<'py, Target = PyString>,
+        args: impl PyCallArgs<'py>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = self.0.py();
+        let handler = self.0.get().inner().handler.as_ref().map(|handler| handler.clone_ref(py));
+        match handler {
+            Some(handler) => Ok(handler.bind(py).call_method1(method, args)?.unbind()),
+            None => Ok(PyTuple::empty(py).into_any().unbind()),
+        }
+    }
+
+    /// What is told often has an interned name.
+    fn tell(&self, method: impl IntoPyObject<'py, Target = PyString>, args: impl PyCallArgs<'py>) -> PyResult<()> {
+        self.ask(method, args).map(drop)
+    }
+}
