@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio import left
 from ..drivers.base import ROWS, STATUS
-from ..errors import ArgumentError, DatabaseError, InterfaceError, database_error
+from ..errors import ArgumentError, DatabaseError, InterfaceError, StatementTimeout, database_error
 from ..record import Record, Status
 from ..scheduler.cost import Text
 from ..scheduler.model import Statement
@@ -285,14 +285,25 @@ class Transaction:
             await self._roll_back(session)
 
     async def _commit(self, session: Session) -> None:
-        text = f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT"
-        tag = await session.command(text, timeout=self._connection._pool.timeout(None))
-        if tag == "ROLLBACK" and not self._name:
+        timeout = self._connection._pool.timeout(None)
+        if self._name:
+            await session.command(f"RELEASE SAVEPOINT {self._name}", timeout=timeout)
+            return
+        try:
+            tag = await session.command("COMMIT", timeout=timeout)
+        except StatementTimeout as error:
+            if not error.sent:
+                raise
+            why = "the deadline passed during COMMIT: the outcome of the transaction is unknown"
+            raise StatementTimeout(why, sent=True) from None
+        if tag == "ROLLBACK":
             raise _rolled_back()
 
     async def _roll_back(self, session: Session) -> None:
+        """The pool asks for it, so it has a deadline where calls have none (rule 5.9)."""
+        timeouts = (self._connection._pool.timeout(None), session.runner.clean_timeout)
         try:
-            await session.command(*self._undo(), timeout=self._connection._pool.timeout(None))
+            await session.command(*self._undo(), timeout=min((t for t in timeouts if t is not None), default=None))
         except Exception as error:  # the block's own error is what the caller wants to see
             self._connection._pool.note(error)
 

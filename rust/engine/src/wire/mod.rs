@@ -27,7 +27,7 @@ mod stream;
 mod tls;
 
 pub use cancel::CancelKey;
-pub use config::{Config, Host, Ssl, SslMode, TargetAttrs};
+pub use config::{Config, Host, Keepalive, Ssl, SslMode, TargetAttrs};
 pub use connect::connect;
 pub use copy::{Feed, Stream as CopyStream};
 pub use error::{ConnectError, Lost, Malformed, ServerError, Stale};
