@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from .. import forks
 from ..aio import Expired
 from ..conninfo import ConnectConfig
-from ..drivers.base import ROWS, Database, Link
+from ..drivers.base import ROWS, Database, Groupable, Link
 from ..errors import ConnectFailed, ConnectionLost, Error
 from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
@@ -78,8 +78,8 @@ class Service(ABC):
         #: Who holds connections, as lines for PoolTimeout; set by the pool.
         self.holders: Callable[[], tuple[str, ...]] = tuple
         self.on_lend: Callable[[Any, Waiter], None]
-        #: Called if the database does not allow groups; set by the pool.
-        self.stop_grouping: Callable[[], None]
+        #: Called when a new connection has told what may be grouped at most; set by the pool.
+        self.limit_grouping: Callable[[Groupable], None]
         #: Called when a statement fails in a way that makes one ask whether the catalogue has changed.
         self.on_suspicion: Callable[[], None] = _nothing
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
@@ -270,13 +270,8 @@ class Service(ABC):
             self._users.pop(conn.id, None)
         row = statement.value[0]
         conn.link.told(int(row[-1]))
-        if not self.driver.answered(row):
-            self.ungroup()
+        self.limit_grouping(self.driver.answered(row))
         return user.seconds
-
-    def ungroup(self) -> None:
-        """The database does not allow groups."""
-        self.stop_grouping()
 
     def note_failure(self, error: Exception) -> None:
         """A statement on a shared connection failed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import Database
+from ..drivers.base import Database, Groupable
 from ..guard import Explanation, Keeper
 from ..sql import StatementClass
 from .queries import Texts
@@ -32,7 +32,7 @@ class Guarding:
     def attach(self, runner: Service) -> None:
         """The pool is being opened."""
         self._runner = runner
-        runner.stop_grouping = self.stop_grouping
+        runner.limit_grouping = self.limit_grouping
         runner.on_suspicion = self._keeper.suspect
         self._driver.on_altered = self._keeper.altered
         self._texts.on_guarded = self._start
@@ -44,10 +44,13 @@ class Guarding:
         """The pool is closing: it does not wait for the catalogue."""
         self._keeper.stop()
 
-    def stop_grouping(self) -> None:
-        """The database does not allow it: every statement goes alone."""
-        self._verdicts.isolated = True
-        self.judge_again()
+    def limit_grouping(self, most: Groupable) -> None:
+        """A new connection has told what may be grouped at most."""
+        verdicts = self._verdicts
+        isolated, waits = verdicts.isolated or most is Groupable.NOTHING, most is Groupable.READS
+        if (isolated, waits) != (verdicts.isolated, verdicts.waits):
+            verdicts.isolated, verdicts.waits = isolated, waits
+            self.judge_again()
 
     def explain(self, text: Text) -> Explanation:
         """How a text is treated."""
@@ -69,6 +72,12 @@ class Guarding:
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Any]:
         """Run a statement."""
         return await self._pool.fetch(sql, *args, timeout=timeout)
+
+    async def ask_again(self, timeout: float) -> None:
+        """Ask what each new connection is asked: settings of the server may have changed."""
+        assert self._driver.question is not None, "bug: a database without a catalogue"
+        (row,) = await self._pool.fetch(self._driver.question, timeout=timeout)
+        self.limit_grouping(self._driver.answered(row))
 
     def is_busy(self) -> bool:
         """Whether a statement would have to wait, or need a new connection."""

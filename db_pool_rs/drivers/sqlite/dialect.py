@@ -10,6 +10,7 @@ from ...aio import Answer
 from ...conninfo import SqliteConfig
 from ...errors import InterfaceError
 from ...scheduler.cost import Text
+from ..base import Groupable
 from .database import Settings
 from .plan import BEGIN_READ_ONLY, BEGIN_READ_WRITE
 
@@ -41,9 +42,9 @@ class SqliteDialect:
         self.patience = max(PATIENCE, config.target.busy_timeout)
         self.stall = config.stall_ms / 1000
 
-    def answered(self, values: Sequence[object]) -> bool:
+    def answered(self, values: Sequence[object]) -> Groupable:
         """Nothing is asked."""
-        return True
+        return Groupable.ALL
 
     def doubts(self, text: Text) -> bool:
         """The text itself never changes."""
