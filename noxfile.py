@@ -29,6 +29,8 @@ nox.options.download_python = "never"
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 ENGINES = "simple,balanced,full"
+#: What is repeated more often than a run of the tests takes time for.
+LONG = {"DB_POOL_SCHEMAS": "12", "DB_POOL_CANCELS": "400"}
 
 
 def install(session: nox.Session, *groups: str, extra: str = "simple") -> None:
@@ -122,7 +124,7 @@ def stress(session: nox.Session) -> None:
         report = Path(session.create_tmp()).resolve() / f"run{run}.xml"
         with _busy_processes(6 if run > runs - 2 else 0):
             command = ("pytest", "-q", "-n2", f"--junitxml={report}", *arguments)
-            session.run(*command, success_codes=[0, 1], env={"DB_POOL_REQUIRE_ENGINES": ENGINES})
+            session.run(*command, success_codes=[0, 1], env=LONG | {"DB_POOL_REQUIRE_ENGINES": ENGINES})
         cases = xml.etree.ElementTree.parse(report).iter("testcase")
         failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
         red.update({f"{case.get('classname')}::{case.get('name')}" for case in failed})
