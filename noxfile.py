@@ -7,9 +7,15 @@ and the loops asyncio and uvloop. An interpreter that is not installed is skippe
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import xml.etree.ElementTree
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import nox
@@ -22,12 +28,16 @@ nox.options.error_on_missing_interpreters = bool(os.environ.get("CI"))
 nox.options.download_python = "never"
 
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+ENGINES = "simple,balanced,full"
+#: What is repeated more often than a run of the tests takes time for.
+LONG = {"DB_POOL_SCHEMAS": "12", "DB_POOL_CANCELS": "400"}
 
 
 def install(session: nox.Session, *groups: str, extra: str = "simple") -> None:
-    """Bring the session's environment to the lock file: the project, one extra, and dependency groups."""
+    """Bring the session's environment to the lock file: the project, extras ("simple,full"), and dependency groups."""
     session.run_install(
-        *("uv", "sync", "--locked", "--no-default-groups", "--extra", extra, f"--python={session.virtualenv.location}"),
+        *("uv", "sync", "--locked", "--no-default-groups", f"--python={session.virtualenv.location}"),
+        *(f"--extra={name}" for name in extra.split(",")),
         *(f"--group={group}" for group in groups),
         env={"UV_PROJECT_ENVIRONMENT": session.virtualenv.location, "UV_PYTHON_DOWNLOADS": "never"},
         silent=True,
@@ -85,12 +95,56 @@ def fuzz(session: nox.Session) -> None:
 
 
 @nox.session
-def soak(session: nox.Session) -> None:
-    """Ten minutes of mixed load and faults on an engine: `nox -s soak -- simple`; its memory must stay flat."""
-    mode = session.posargs[0] if session.posargs else "simple"
-    install(session, "test", extra=mode)
-    os.environ.setdefault("DB_POOL_SOAK_SECONDS", "600")
-    session.run("pytest", "tests/faults/test_soak.py", "-k", mode, "-s", env={"DB_POOL_REQUIRE_ENGINES": mode})
+def chaos(session: nox.Session) -> None:
+    """Load and faults by chance on each engine and event loop: `nox -s chaos -- [SECONDS [ENGINES [LOOPS]]]`.
+
+    Ten minutes each by default. A line for each says what callers were told and what the server held at the end, the
+    longest call, and what is left behind; the memory must stay flat.
+    """
+    given = session.posargs
+    seconds, engines, loops = [*given, *("600", ENGINES, "asyncio,uvloop")[len(given) :]]
+    environment = {"DB_POOL_SOAK_SECONDS": seconds, "DB_POOL_REQUIRE_ENGINES": engines}
+    install(session, "test", extra=engines)
+    for loop in loops.split(","):
+        for engine in engines.split(","):
+            command = ("pytest", "-q", "-s", "--loop", loop, "tests/faults/test_soak.py", "-k", engine)
+            session.run(*command, env=environment)
+
+
+@nox.session
+def stress(session: nox.Session) -> None:
+    """Run the whole suite again and again and count the red tests: `nox -s stress -- [RUNS [ARGUMENTS]]`.
+
+    Five runs by default, the last two of them beside six busy processes; further arguments go to pytest.
+    """
+    runs, arguments = int([*session.posargs, "5"][0]), session.posargs[1:]
+    install(session, "test", extra=ENGINES)
+    red: Counter[str] = Counter()
+    for run in range(1, runs + 1):
+        report = Path(session.create_tmp()).resolve() / f"run{run}.xml"
+        with _busy_processes(6 if run > runs - 2 else 0):
+            command = ("pytest", "-q", "-n2", f"--junitxml={report}", *arguments)
+            session.run(*command, success_codes=[0, 1], env=LONG | {"DB_POOL_REQUIRE_ENGINES": ENGINES})
+        cases = xml.etree.ElementTree.parse(report).iter("testcase")
+        failed = [case for case in cases if case.find("failure") is not None or case.find("error") is not None]
+        red.update({f"{case.get('classname')}::{case.get('name')}" for case in failed})
+        session.log(f"run {run} of {runs}: {len(failed)} red")
+    for name, count in red.most_common():
+        session.warn(f"red in {count} of {runs}: {name}")
+    if red:
+        session.error(f"{len(red)} tests were red")
+
+
+@contextlib.contextmanager
+def _busy_processes(count: int) -> Iterator[None]:
+    """So many processes that do nothing but use a processor."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 @nox.session

@@ -10,6 +10,7 @@ All methods are called on the event loop's thread, and all callbacks are made th
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from enum import Enum
 from typing import Any, Protocol
 
 from ..aio import ResultFuture
@@ -20,6 +21,14 @@ from ..scheduler.model import StatementRequest
 #: What the caller of a statement wants back: its rows, or its command tag (`Status`).
 ROWS = True
 STATUS = False
+
+
+class Groupable(Enum):
+    """Which statements may be grouped at most."""
+
+    ALL = "all"
+    READS = "reads"
+    NOTHING = "nothing"
 
 
 class ConnectionListener(Protocol):
@@ -141,8 +150,8 @@ class Database(Protocol):
     #: server next to nothing, so the time until the answer is the connection's round trip.
     startup_query: str | None
 
-    def on_startup_result(self, values: Sequence[Any]) -> bool:
-        """The answer to `question`; False if statements must not be grouped in this database."""
+    def on_startup_result(self, values: Sequence[Any]) -> Groupable:
+        """The answer to `startup_query`: which statements may be grouped at most."""
 
     def describe(self, query: Query) -> None:
         """Set ``query.description`` if that needs no server."""

@@ -35,6 +35,7 @@ def target(config: PoolConfig) -> dict[str, Any]:
         "ssl": _ssl(known),
         "target": known.target_session_attrs,
         "connect_timeout": known.connect_timeout,
+        "keepalive": _keepalive(known),
         "settings": [pair for pair in settings if pair[1]] + list(known.server_settings.items()),
         "channel_binding": {"require": True, "disable": False}.get(known.channel_binding),
         "auth_methods": known.require_auth,
@@ -57,6 +58,23 @@ def _ssl(known: ConnectConfig) -> dict[str, Any]:
         "sni": ssl.sni,
         "only_tls13": ssl.min_version == "TLSv1.3",
         "only_tls12": ssl.max_version == "TLSv1.2",
+    }
+
+
+def _keepalive(known: ConnectConfig) -> dict[str, Any]:
+    """How a dead peer is found out, as libpq reads it: 0 and less is the system's default."""
+
+    def given(name: str) -> int | None:
+        value = int(known.network.get(name, 0))
+        return value if value > 0 else None
+
+    milliseconds = given("tcp_user_timeout")
+    return {
+        "enabled": int(known.network.get("keepalives", 1)) != 0,
+        "idle": given("keepalives_idle"),
+        "interval": given("keepalives_interval"),
+        "count": given("keepalives_count"),
+        "user_timeout": None if milliseconds is None else milliseconds / 1000,
     }
 
 

@@ -72,6 +72,9 @@ class Host(Protocol):
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Any]:
         """Run a statement."""
 
+    async def ask_again(self, timeout: float) -> None:
+        """Ask what each new connection is asked: settings of the server may have changed."""
+
     def is_busy(self) -> bool:
         """Whether a statement would have to wait, or need a new connection."""
 
@@ -166,6 +169,7 @@ class Keeper:
         self._suspicious = False
         self._stale, was_stale = False, self._stale
         try:
+            await self._host.ask_again(_PATIENCE)
             rows = await self._host.fetch(FINGERPRINT, timeout=_PATIENCE)
             if not was_stale and rows[0][0] == self._fingerprint:
                 return

@@ -82,6 +82,8 @@ class Verdicts:
         self.unread = "the catalogue has not been read yet"
         #: Transactions are of an isolation in which statements of a group would share a snapshot.
         self.isolated = False
+        #: Commits wait for a standby: no group that writes may be broken up.
+        self.waits = False
         self.needed = has_catalog and config.pipelining != "off"
         self._alone = frozenset(name.rpartition(".")[2].strip('"') for name in config.alone_functions)
         self._pipelining = config.pipelining
@@ -123,6 +125,8 @@ class Verdicts:
             return Verdict(kind, False, SETTINGS, "transactions are not READ COMMITTED")
         if self._pipelining == "off" or (self._pipelining == "reads" and kind is StatementClass.WRITE):
             return Verdict(kind, False, SETTINGS, f"pipelining={self._pipelining}")
+        if self.waits and kind is StatementClass.WRITE:
+            return Verdict(kind, False, SETTINGS, "commits wait for a standby (synchronous_standby_names)")
         if names is None:
             return Verdict(kind, True, COST, None)
         if found is None:

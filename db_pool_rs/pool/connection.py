@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from ..drivers.base import ROWS, STATUS
-from ..errors import DatabaseError, InterfaceError, database_error
+from ..errors import DatabaseError, InterfaceError, StatementTimeout, database_error
 from ..record import Record, Status
 from ..sql import StatementClass
 from . import copy
@@ -258,14 +258,25 @@ class Transaction:
             await self._roll_back(session)
 
     async def _commit(self, session: Session) -> None:
-        query = f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT"
-        tag = await session.command(query, timeout=self._lease.context.timeout(None))
-        if tag == "ROLLBACK" and not self._name:
+        timeout = self._lease.context.timeout(None)
+        if self._name:
+            await session.command(f"RELEASE SAVEPOINT {self._name}", timeout=timeout)
+            return
+        try:
+            tag = await session.command("COMMIT", timeout=timeout)
+        except StatementTimeout as error:
+            if not error.sent:
+                raise
+            why = "the deadline passed during COMMIT: the outcome of the transaction is unknown"
+            raise StatementTimeout(why, sent=True) from None
+        if tag == "ROLLBACK":
             raise _rolled_back()
 
     async def _roll_back(self, session: Session) -> None:
+        """The pool asks for it, so it has a deadline where calls have none (rule 5.9)."""
+        timeouts = (self._lease.context.timeout(None), session.executor.clean_timeout)
         try:
-            await session.command(*self._undo(), timeout=self._lease.context.timeout(None))
+            await session.command(*self._undo(), timeout=min((t for t in timeouts if t is not None), default=None))
         except Exception as error:  # the block's own error is what the caller wants to see
             session.executor.last_error = error
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from .. import forks
 from ..aio import Expired
 from ..conninfo import ConnectConfig
+from ..drivers.base import Groupable
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
 from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
@@ -230,10 +231,13 @@ class Executor(ABC):
         task.cancel()
         raise Expired(reason)
 
-    def ungroup(self) -> None:
-        """The database does not allow groups: every statement goes alone."""
-        self.context.queries.verdicts.isolated = True
-        self.regroup(self.context.queries.judge_again())
+    def limit_grouping(self, most: Groupable) -> None:
+        """A new connection has told what may be grouped at most."""
+        verdicts = self.context.queries.verdicts
+        isolated, waits = verdicts.isolated or most is Groupable.NOTHING, most is Groupable.READS
+        if (isolated, waits) != (verdicts.isolated, verdicts.waits):
+            verdicts.isolated, verdicts.waits = isolated, waits
+            self.regroup(self.context.queries.judge_again())
 
     def note_failure(self, error: Exception) -> None:
         """A statement on a shared connection failed."""

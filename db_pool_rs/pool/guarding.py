@@ -61,6 +61,13 @@ class Guarding:
         """Run a statement."""
         return await self._fetch(sql, *args, timeout=timeout)
 
+    async def ask_again(self, timeout: float) -> None:
+        """Ask what each new connection is asked: settings of the server may have changed."""
+        database = self._executor.driver
+        assert database.startup_query is not None, "bug: a database without a catalogue"
+        (row,) = await self._fetch(database.startup_query, timeout=timeout)
+        self._executor.limit_grouping(database.on_startup_result(row))
+
     def is_busy(self) -> bool:
         """Whether a statement would have to wait, or need a new connection."""
         return not self._executor.gauges().idle

@@ -62,8 +62,7 @@ async def _ask(executor: Executor, session: Session, query: str) -> float:
     """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
     row = (await _run(session, session_text(query, session.database.dialect), ROWS))[0]
     session.link.note_float_digits(int(row[-1]))
-    if not executor.driver.on_startup_result(row):
-        executor.ungroup()
+    executor.limit_grouping(executor.driver.on_startup_result(row))
     return session.seconds
 
 

@@ -37,6 +37,7 @@ class Owner(Protocol):
     limits: Limits
     metrics: PoolMetrics
     last_error: Exception | None
+    clean_timeout: float | None
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` on the pool's account."""

@@ -7,10 +7,11 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 from ._clients import Client, open_client
-from ._workloads import BESIDE, FIRST, PREFETCH, Job, accounts, operation
+from ._workloads import BESIDE, FIRST, OVERLOAD, PREFETCH, Job, accounts, operation
 
 WARM_UP_SECONDS = 1.0
 #: Tasks that warm up for those that all wait at once.
@@ -32,9 +33,9 @@ async def measure(job: Job, started: float) -> dict[str, float]:
         await _read(client, job, warm_up)
         return await _cursor(client, job)
     work = operation(job, client, random.Random(7))
-    several = job.workload in ("waiting", "timeouts", "cancels")
+    several = job.workload in ("waiting", *OVERLOAD)
     await _serve(work, min(job.tasks, WARM_UP_TASKS) if several else job.tasks, warm_up)
-    if job.workload in ("timeouts", "cancels"):
+    if job.workload in OVERLOAD:
         return await _overload(work, job, client)
     if job.workload == "waiting":
         return await _waiting(work, job.tasks)
@@ -118,13 +119,13 @@ async def _waiting(work: Work, tasks: int) -> dict[str, float]:
 
 async def _overload(work: Work, job: Job, client: Client) -> dict[str, float]:
     """All tasks wait for the only connection, and give up together."""
-    from ._overload import cancel, time_out  # no other workload needs it
+    from ._overload import acquire, cancel, time_out  # no other workload needs it
 
     before, cpu = _memory_mb(), time.process_time()
     if job.workload == "timeouts":
         figures = await time_out(client, job.tasks)
     else:
-        figures = await cancel(client, work, job.tasks)
+        figures = await cancel(client, partial(acquire, client) if job.workload == "acquires" else work, job.tasks)
     cpu, after = time.process_time() - cpu, _memory_mb()
     costs = {"cpu_us": cpu / job.tasks * 1e6, "memory_mb": after, "growth_mb": max(0.0, after - before)}
     return {**figures, **costs}

@@ -12,6 +12,8 @@ from ._clients import Client
 
 #: Seconds after which calls give up that time out; all of them must be waiting by then.
 TIMEOUT = 2.0
+#: A time-out that does not pass.
+FOR_LONG = 600.0
 #: Pause between two looks at whether the event loop is held.
 TICK = 0.001
 
@@ -36,8 +38,15 @@ async def time_out(client: Client, tasks: int) -> dict[str, float]:
     return {"all_s": max(all_s, 0.0), "held_ms": watch.most * 1e3}
 
 
+async def acquire(client: Client) -> None:
+    """Ask for the connection, which is taken, for longer than any measurement takes."""
+    assert client.borrow is not None, "bug: a contender without time-outs"
+    async with client.borrow(FOR_LONG):
+        raise AssertionError("the connection is taken")
+
+
 async def cancel(client: Client, work: Callable[[], Awaitable[Any]], tasks: int) -> dict[str, float]:
-    """All ask for a statement, and are cancelled, the last one first: how long until all have ended."""
+    """All do `work`, and are cancelled while they wait, the last one first: how long until all have ended."""
     begun = 0
 
     async def call() -> None:

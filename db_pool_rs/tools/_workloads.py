@@ -21,6 +21,8 @@ SLEEP = "SELECT count(*) FROM pg_sleep(0.1)"
 FIRST = "SELECT 1"
 
 LONG = "SELECT i AS id, 'name-' || i AS name, i * 1.5::float8 AS half FROM generate_series(1, 500000) AS i"
+#: Workloads in which all give up while they wait for the only connection.
+OVERLOAD = ("timeouts", "cancels", "acquires")
 #: Workloads of point selects.
 POINTS = ("point", "mixed", "long", "waiting", "cancels")
 #: What runs beside the tasks of a workload: how many at a time, and of which statement.
@@ -87,6 +89,12 @@ WORKLOADS = {
             without=(*_NORESET, "psqlpy"),
             max_size=1,
         ),
+        Workload(
+            *("acquires", "Acquires that wait for one connection are cancelled", "postgresql", (22_000,)),
+            figures=("all_s", "held_ms"),
+            without=(*_NORESET, "psqlpy"),
+            max_size=1,
+        ),
         Workload("rows", "Result of 10,000 rows and 6 columns", "postgresql", (4,), "results/s"),
         Workload(
             *("cursor", f"Cursor over a table, {PREFETCH} rows at a time", "postgresql", (1,), "rows/s"),
@@ -143,7 +151,7 @@ def operation(job: Job, client: Any, chance: random.Random) -> Callable[[], Awai
         "sqlite-read": lambda: client.fetch("SELECT v FROM t WHERE id = $1", chance.randint(1, SQLITE_ROWS)),
         "sqlite-write": lambda: client.execute("INSERT INTO t (v) VALUES ($1)", 1),
         "start": lambda: client.fetch(FIRST),
-        "timeouts": lambda: client.fetch(FIRST),
+        **dict.fromkeys(("timeouts", "acquires"), lambda: client.fetch(FIRST)),
     }
     return operations[job.workload]
 

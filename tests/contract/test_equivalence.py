@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
@@ -98,8 +99,8 @@ def sides(open_pool: Any, pg_server: Any, two_databases: None) -> Make:
     return make
 
 
-#: How many schemas are made, and programs run on each.
-SCHEMAS, PROGRAMS = 12, 3
+#: How many schemas are made, and programs run on each; more of them in the nox session `stress`.
+SCHEMAS, PROGRAMS = int(os.environ.get("DB_POOL_SCHEMAS", "4")), 3
 
 
 async def _run(side: Side, run: Run, schema: list[Part], program: Program) -> Seen:

@@ -63,11 +63,14 @@ async def test_any_iterable(many: Any) -> None:
     assert await _count(many) == 706
 
 
-@pytest.mark.parametrize("culprit", [0, 1, 3, 700])
-async def test_a_row_that_the_database_refuses_undoes_all(many: Any, culprit: int) -> None:
-    rows = [(i, "x") for i in range(800)]
-    rows[culprit] = (799, "x") if culprit != 799 else (0, "x")
-    for _ in range(2):
+#: Which row is at fault: the first ones, and one of a later chunk. The first one again, once its types are known.
+CULPRITS = (0, 1, 3, 700, 0)
+
+
+async def test_a_row_that_the_database_refuses_undoes_all(many: Any) -> None:
+    for culprit in CULPRITS:
+        rows = [(i, "x") for i in range(800)]
+        rows[culprit] = (799, "x")
         with pytest.raises(UniqueViolation):
             await _in_a_savepoint(many, rows)
         assert await _count(many) == 0
@@ -75,12 +78,11 @@ async def test_a_row_that_the_database_refuses_undoes_all(many: Any, culprit: in
     assert await _count(many) == 1
 
 
-@pytest.mark.parametrize("culprit", [0, 1, 3, 700])
 @pytest.mark.parametrize("bad", [(5, object()), (5,), (5, "x", 1), (2**70, "x")], ids=["type", "few", "many", "range"])
-async def test_a_row_that_does_not_fit_undoes_all(many: Any, culprit: int, bad: Any) -> None:
-    rows: list[Any] = [(i, "x") for i in range(800)]
-    rows[culprit] = bad
-    for _ in range(2):
+async def test_a_row_that_does_not_fit_undoes_all(many: Any, bad: Any) -> None:
+    for culprit in CULPRITS:
+        rows: list[Any] = [(i, "x") for i in range(800)]
+        rows[culprit] = bad
         with pytest.raises(ArgumentError) as caught:
             await _in_a_savepoint(many, rows)
         assert str(culprit) in str(caught.value), "which row"

@@ -165,14 +165,53 @@ async def test_command_timeout_holds_for_the_commit_too(open_pool: Any, proxy: F
             proxy.stall(TO_CLIENT, links="live")
             started = time.monotonic()
             if error is None:
-                with pytest.raises(StatementTimeout):
+                with pytest.raises(StatementTimeout, match="outcome of the transaction is unknown") as caught:
                     await block.__aexit__(None, None, None)
+                assert caught.value.sent
+                assert not caught.value.safe_to_retry
             else:
                 await block.__aexit__(type(error), error, None)  # the error of the block is what is told
             assert time.monotonic() - started < 0.1 + SLACK
         proxy.resume()
         await until(lambda: pool.stats().sessions == 0)
         assert await pool.fetchval("SELECT $1::int", 2, timeout=10) == 2
+
+
+async def test_a_commit_that_is_given_up_ends_at_once(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+    inside = asyncio.Event()
+
+    async def work() -> None:
+        async with pool.transaction() as conn:
+            await conn.fetchval("SELECT $1::int", 1)
+            proxy.stall(TO_CLIENT, links="live")
+            inside.set()
+
+    task = asyncio.ensure_future(work())
+    await inside.wait()
+    await proxy.wait_held(TO_CLIENT)
+    task.cancel()
+    done, _ = await asyncio.wait((task,), timeout=10)
+    assert done, "the silent server holds the caller"
+    assert task.cancelled()
+    proxy.resume()
+    assert await pool.fetchval("SELECT $1::int", 2, timeout=10) == 2
+
+
+async def test_to_roll_back_has_a_deadline_of_its_own(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
+    """The pool asks for it: where calls have no deadline, it has that of opening a connection."""
+    pool = await open_pool(f"{proxy.dsn(pg_database)}?connect_timeout=0.2", max_size=1)
+
+    async def work() -> None:
+        async with pool.transaction() as conn:
+            await conn.fetchval("SELECT $1::int", 1)
+            proxy.stall(TO_CLIENT, links="live")
+            raise LookupError
+
+    with pytest.raises(LookupError):  # the error of the block is what is told
+        await asyncio.wait_for(work(), 10)
+    proxy.resume()
+    assert await pool.fetchval("SELECT $1::int", 2, timeout=10) == 2
 
 
 async def test_executemany_has_one_deadline(pg_pool: Any) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from db_pool_rs.errors import ConnectFailed, ConnectionLost, DatabaseError, PoolTimeout, StatementTimeout
-from tests.plugins.proxy import FaultProxy
+from tests.contract.waiting import until
+from tests.plugins.proxy import BOTH, FaultProxy
 
-TABLES = "CREATE TABLE ledger (id int PRIMARY KEY, note text)"
+#: The index is not unique: a row that is there twice is to be seen in the table, not to be refused.
+TABLES = ("CREATE TABLE ledger (id int, note text)", "CREATE INDEX ON ledger (id)")
 INSERT = "INSERT INTO ledger VALUES ($1, $2)"
+#: Seconds in which a fault is noticed, on however busy a machine.
+LONG = 60.0
 #: The server is shutting down, or an administrator ended the session: rolled back, and said so.
 LEAVING = ("57P01", "57P02", "57P03")
 
@@ -26,6 +32,10 @@ class Load:
     def __init__(self, pool: Any, seed: int) -> None:
         self.pool = pool
         self.answers = 0
+        #: Errors that a fault explains, by their names.
+        self.failures: Counter[str] = Counter()
+        #: Seconds of the longest call, a transaction as a whole.
+        self.longest = 0.0
         self.confirmed: set[int] = set()
         self.unknown: set[int] = set()
         self.refused: set[int] = set()
@@ -38,16 +48,20 @@ class Load:
         """Call until told to stop. An answer that is wrong, or an error that no fault explains, ends it."""
         calls = (self._read, self._write, self._transact, self._session, self._fail, self._cancel, self._big)
         while self.running:
+            began = time.monotonic()
             try:
                 await self._random.choice(calls)()
-            except (ConnectFailed, ConnectionLost, PoolTimeout, StatementTimeout):
+            except (ConnectFailed, ConnectionLost, PoolTimeout, StatementTimeout) as error:
+                self.failures[type(error).__name__] += 1
                 await asyncio.sleep(0)
             except DatabaseError as error:
                 if error.sqlstate not in LEAVING:
                     raise
+                self.failures[str(error.sqlstate)] += 1
             else:
                 self.answers += 1
                 self._progress.set()
+            self.longest = max(self.longest, time.monotonic() - began)
 
     async def more(self, count: int) -> None:
         """Wait for `count` further answers."""
@@ -55,6 +69,16 @@ class Load:
         while self.answers < goal:
             self._progress.clear()
             await self._progress.wait()
+
+    def report(self, there: Collection[int]) -> str:
+        """What callers were told, beside the keys that are there."""
+        found = sum(1 for key in self.unknown if key in there)
+        failures = ", ".join(f"{count} {name}" for name, count in sorted(self.failures.items()))
+        told = f"confirmed {len(self.confirmed)}, not done {len(self.refused)}, unknown {len(self.unknown)}"
+        return (
+            f"{self.answers} answers ({failures or 'no failures'}); writes: {told} ({found} there); "
+            f"longest call {self.longest:.1f} s"
+        )
 
     async def _read(self) -> None:
         number = self._random.randrange(1_000_000)
@@ -118,7 +142,14 @@ class Faults:
 
     def __init__(self, server: Any, proxy: FaultProxy, load: Load) -> None:
         self.server, self.proxy, self.load = server, proxy, load
+        self._random = random.Random(11)
         self.all = (self.closed, self.reset, self.refused, self.silent, self.terminated, self.restarted, self.crashed)
+        #: Those that take as long as callers have patience.
+        self.slow = (self.cut, self.all_silent, self.hanging, self.killed, self.away)
+
+    def by_chance(self) -> Callable[[], Awaitable[None]]:
+        """Any of them."""
+        return self._random.choice((*self.all, *self.slow))
 
     async def closed(self) -> None:
         """Every link ends."""
@@ -155,3 +186,42 @@ class Faults:
     async def crashed(self) -> None:
         """The server is restarted, and had no time to say so."""
         await asyncio.to_thread(self.server.restart, "immediate")
+
+    async def cut(self) -> None:
+        """Every link that is there ends after some more bytes, in the middle of a message as well."""
+        for direction in BOTH:
+            after, reset = self._random.randrange(5_000), self._random.random() < 0.5
+            self.proxy.truncate(after, direction, reset=reset, links="live")
+        lost = self.load.pool.stats().lost
+        await until(lambda: self.load.pool.stats().lost > lost, LONG)
+
+    async def all_silent(self) -> None:
+        """Old links are silent and so are new ones, until a caller gives up."""
+        self.proxy.stall()
+        await self._failures()
+        self.proxy.resume()
+
+    async def hanging(self) -> None:
+        """The server's processes stand still, until a caller gives up."""
+        await asyncio.to_thread(self.server.pause)
+        try:
+            await self._failures()
+        finally:
+            await asyncio.to_thread(self.server.resume)
+
+    async def killed(self) -> None:
+        """The server's processes are killed, and it recovers."""
+        await asyncio.to_thread(self.server.kill)
+        await asyncio.to_thread(self.server.start)
+
+    async def away(self) -> None:
+        """The server is away for some attempts to connect."""
+        attempts = self.load.pool.stats().connect_failures + 3
+        await asyncio.to_thread(self.server.stop, "fast")
+        await until(lambda: self.load.pool.stats().connect_failures >= attempts, LONG)
+        await asyncio.to_thread(self.server.start)
+
+    async def _failures(self) -> None:
+        """Wait until a call has failed."""
+        before = self.load.failures.total()
+        await until(lambda: self.load.failures.total() > before, LONG)

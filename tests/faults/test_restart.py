@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import ConnectFailed, ConnectionLost, DatabaseError
+from tests.contract.waiting import until
 
 TABLE = "CREATE TABLE IF NOT EXISTS paid (id int PRIMARY KEY)"
 INSERT = "INSERT INTO paid VALUES ($1)"
@@ -74,34 +75,61 @@ async def test_restart_under_load(open_pool: Any, own_server: Any, mode: str) ->
     assert answered == clients.next, "every call is answered"
 
 
-async def test_server_away_attempts_are_few_and_return_is_noticed(open_pool: Any, own_server: Any) -> None:
+#: The shortest pauses after failed attempts (0.05 s, doubled up to 0.35 s, less a fifth); all later ones are alike.
+PAUSES = (0.04, 0.08, 0.16)
+LATER = 0.28
+
+
+async def test_server_away_attempts_are_few(open_pool: Any, own_server: Any) -> None:
     server = own_server()
     pool = await open_pool(server.dsn(), max_size=10)
     await pool.fetch("SELECT 1")
     await _in_thread(server.stop, "immediate")
-    before = pool.stats().connects
-    stop = time.monotonic() + 2.0
-    failures = []
+    before, began = pool.stats().connect_failures, time.monotonic()
+    failures: list[Exception] = []
 
     async def client() -> None:
-        while time.monotonic() < stop:
+        while time.monotonic() < began + 2.0:
             try:
                 await pool.fetch("SELECT 1")
             except (ConnectFailed, ConnectionLost) as error:
                 failures.append(error)
 
     await asyncio.gather(*[client() for _ in range(100)])
-    assert pool.stats().connects - before <= 20
+    attempts, elapsed = pool.stats().connect_failures - before, time.monotonic() - began
     assert failures
+    # However long it took: there may be two at first, and each pause is that long at least.
+    assert 1 <= attempts <= 2 + len(PAUSES) + max(0.0, elapsed - sum(PAUSES)) / LATER
+
+
+async def test_the_return_of_the_server_is_noticed(open_pool: Any, own_server: Any) -> None:
+    server = own_server()
+    pool = await open_pool(server.dsn(), max_size=10)
+    await pool.fetch("SELECT 1")
+    await _in_thread(server.stop, "immediate")
+    clients = [asyncio.ensure_future(_persistent(pool)) for _ in range(100)]
+    await until(lambda: pool.stats().connect_failures >= 6)  # its pauses are as long as they get
     await _in_thread(server.start)
-    started = time.monotonic()
+    failures, began = pool.stats().connect_failures, time.monotonic()
+    slowest = 0.0  # of new pools meanwhile: what a connection costs on this machine, as busy as it is
+    while not slowest or not any(client.done() for client in clients):
+        fresh = time.monotonic()
+        other = await open_pool(server.dsn(), max_size=1)
+        await other.fetch("SELECT 1")
+        slowest = max(slowest, time.monotonic() - fresh)
+        await other.close()
+    assert await asyncio.gather(*clients) == [1] * 100
+    assert pool.stats().connect_failures - failures <= 1, "one may have been under way"
+    assert time.monotonic() - began <= 0.5 + 5 * slowest
+
+
+async def _persistent(pool: Any) -> Any:
+    """The answer, as soon as there is a server."""
     while True:
         try:
-            assert await pool.fetchval("SELECT 1") == 1
-            break
-        except ConnectFailed:
+            return await pool.fetchval("SELECT 1")
+        except (ConnectFailed, ConnectionLost):
             continue
-    assert time.monotonic() - started < 1.0
 
 
 # rule 6.4
@@ -111,7 +139,5 @@ async def test_idle_connections_killed_nobody_notices(open_pool: Any, pg_server:
     name = await pool.fetchval("SELECT current_database()")
     kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     await _in_thread(pg_server.sql, kill)
-    started = time.monotonic()
-    results = await asyncio.gather(*[pool.fetchval("SELECT $1::int", i) for i in range(20)])
-    assert results == list(range(20))
-    assert time.monotonic() - started < 1.0
+    assert await asyncio.gather(*[pool.fetchval("SELECT $1::int", i) for i in range(20)]) == list(range(20))
+    assert pool.stats().errors == 0

@@ -119,6 +119,20 @@ class PostgresServer:
         _poll(lambda: not any(_is_alive(pid) for pid in victims), STOP_TIMEOUT, "the server's processes to end")
         self._remove_shared_memory()
 
+    def pause(self) -> None:
+        """Stop every process of the server where it is, as a machine that hangs does, until `resume`."""
+        process = self._running()
+        for pid in [process.pid, *_children(process.pid)]:  # the first one cannot start others any more
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the processes go on that `pause` has stopped."""
+        process = self._running()
+        for pid in [*_children(process.pid), process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
     def remove(self) -> None:
         """Stop the server, however it is, and remove its folder."""
         try:

@@ -96,6 +96,41 @@ def test_the_next_attempt_follows_at_most_0_42_s_after_however_many_failed(jitte
     assert 0.35 * 0.8 <= pauses[-1] <= 0.35 * 1.2 + 0.001
 
 
+#: Seconds until a connect is refused, until one succeeds, and between two looks at that.
+REFUSED, CONNECT, STEP = 0.001, 0.03, 0.01
+
+
+def _away(world: World, until: float) -> None:
+    """Whatever the pool opens until then is refused; who was told of it asks again."""
+    while world.now < until:
+        for conn in [conn for conn in world.opening if world.now - conn.began >= REFUSED]:
+            world.open_failed(conn, jitter=(world.now * 7919) % 1.0)
+        world.run(world.queries[0], 100 - len(world.unanswered))
+        world.advance(STEP)
+
+
+# rule 5.7
+@pytest.mark.parametrize("phase", [0.0, 0.07, 0.14, 0.21, 0.28])
+def test_half_a_second_after_the_return_of_the_server_calls_are_answered(phase: float) -> None:
+    world = World(min_size=0, max_size=10)
+    world.start()
+    world.queries.append(world.query())
+    _away(world, world.now + 4.0 + phase)
+    back, opened, waiting = world.now, 0, world.unanswered
+    assert len(waiting) == 100
+    while not world.running:
+        for conn in list(world.opening):
+            if conn.began >= back and world.now - conn.began >= CONNECT:
+                world.opened(conn)
+                opened += 1
+            elif conn.began < back and world.now - conn.began >= REFUSED:  # it was under way
+                world.open_failed(conn, jitter=1.0)
+        world.advance(STEP)
+    assert world.now - back <= 0.5
+    world.behave()
+    assert world.outcome(world.items[-1:]) == {"delivered"}
+
+
 # rule 5.7
 def test_after_a_failure_one_connect_at_a_time() -> None:
     world = World(min_size=0, max_size=10)

@@ -9,6 +9,7 @@ from ...aio import ResultFuture
 from ...config import PoolConfig
 from ...errors import InterfaceError
 from ...sql import StatementClass
+from ..base import Groupable
 
 if TYPE_CHECKING:
     from ...scheduler.cost import Query
@@ -18,10 +19,12 @@ _ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
-#: What a new session is asked: whether statements of a group share a snapshot, and whether floats in text are exact.
-QUESTION = "SELECT " + ", ".join(
-    f"pg_catalog.current_setting('{name}')" for name in ("default_transaction_isolation", "extra_float_digits")
-)
+#: What a new session is asked: whether statements of a group share a snapshot, whether a commit waits for a standby
+#: (servers that are not PostgreSQL may not know of such), and whether floats in text are exact.
+QUESTION = """SELECT pg_catalog.current_setting('default_transaction_isolation'),
+  (pg_catalog.current_setting('synchronous_standby_names', true) <> ''
+   AND pg_catalog.current_setting('synchronous_commit', true) NOT IN ('off', 'local')) IS TRUE,
+  pg_catalog.current_setting('extra_float_digits')"""
 
 
 #: Deferred keys are checked at the end of each statement, as if it ran alone (rule 8.3). Bare, outside a
@@ -65,10 +68,16 @@ class PostgresDialect:
         self.on_altered: Callable[[], None] = _nothing
         self.startup_query: str | None = QUESTION
 
-    def on_startup_result(self, values: Sequence[Any]) -> bool:
-        """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped."""
-        isolation, _ = values
-        return bool(isolation == "read committed")
+    def on_startup_result(self, values: Sequence[Any]) -> Groupable:
+        """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped.
+
+        A cancelled COMMIT that waits for a standby is made without it: where there are such, no group that writes may
+        be broken up, so there is none (rule 2.6).
+        """
+        isolation, waits, _ = values
+        if isolation != "read committed":
+            return Groupable.NOTHING
+        return Groupable.READS if waits else Groupable.ALL
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """BEGIN with these options."""

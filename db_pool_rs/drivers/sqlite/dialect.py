@@ -10,6 +10,7 @@ from ...aio import ResultFuture
 from ...conninfo import SqliteConfig
 from ...errors import InterfaceError
 from ...scheduler.cost import Query
+from ..base import Groupable
 from .database import Settings
 from .plan import BEGIN_READ_ONLY, BEGIN_READ_WRITE
 
@@ -42,9 +43,9 @@ class SqliteDialect:
         self.patience = max(PATIENCE, config.target.busy_timeout)
         self.stall = config.stall_ms / 1000
 
-    def on_startup_result(self, values: Sequence[object]) -> bool:
+    def on_startup_result(self, values: Sequence[object]) -> Groupable:
         """Nothing is asked."""
-        return True
+        return Groupable.ALL
 
     def may_be_stale(self, query: Query) -> bool:
         """The text itself never changes."""

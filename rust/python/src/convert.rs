@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use db_pool_engine::link::{Lost, ServerError};
 use db_pool_engine::pool::{Backend, Gauges, Histogram, Options};
-use db_pool_engine::postgres::{AuthMethods, Config, Host, Ssl, SslMode, TargetAttrs};
+use db_pool_engine::postgres::{AuthMethods, Config, Host, Keepalive, Ssl, SslMode, TargetAttrs};
 use db_pool_engine::scheduler::{Counters, Kind, Limits, Reason};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -41,11 +41,23 @@ fn config(dict: &Bound<'_, PyDict>) -> PyResult<Config> {
         ssl: ssl(&get(dict, "ssl")?)?,
         target: target(&get::<String>(dict, "target")?)?,
         connect_timeout: get::<Option<f64>>(dict, "connect_timeout")?.map(Duration::from_secs_f64),
+        keepalive: keepalive(&get(dict, "keepalive")?)?,
         settings: get(dict, "settings")?,
         channel_binding: get(dict, "channel_binding")?,
         auth_methods: get::<Option<String>>(dict, "auth_methods")?.map(|text| AuthMethods::new(&text)),
         allow_cleartext_password: get(dict, "allow_cleartext_password")?,
         max_statements: get(dict, "max_statements")?,
+    })
+}
+
+fn keepalive(dict: &Bound<'_, PyDict>) -> PyResult<Keepalive> {
+    let seconds = |name| get::<Option<f64>>(dict, name).map(|time| time.map(Duration::from_secs_f64));
+    Ok(Keepalive {
+        enabled: get(dict, "enabled")?,
+        idle: seconds("idle")?,
+        interval: seconds("interval")?,
+        count: get(dict, "count")?,
+        user_timeout: seconds("user_timeout")?,
     })
 }
 

@@ -104,6 +104,28 @@ pub enum TargetAttrs {
     PreferStandby,
 }
 
+/// How the system finds out that the other end of a TCP connection is gone, though it says nothing: libpq's `keepalives`
+/// and what belongs to it. None is the system's default.
+#[derive(Clone, Debug)]
+pub struct Keepalive {
+    /// `keepalives`: whether it asks at all.
+    pub enabled: bool,
+    /// `keepalives_idle`: after so long a silence.
+    pub idle: Option<Duration>,
+    /// `keepalives_interval`: again after so long.
+    pub interval: Option<Duration>,
+    /// `keepalives_count`: so many times.
+    pub count: Option<u32>,
+    /// `tcp_user_timeout`: how long what was sent may stay unacknowledged.
+    pub user_timeout: Option<Duration>,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Keepalive { enabled: true, idle: None, interval: None, count: None, user_timeout: None }
+    }
+}
+
 /// A resolved PostgreSQL target.
 #[derive(Clone)]
 pub struct Config {
@@ -121,6 +143,8 @@ pub struct Config {
     pub target: TargetAttrs,
     /// For each host and address.
     pub connect_timeout: Option<Duration>,
+    /// How a dead peer is found out.
+    pub keepalive: Keepalive,
     /// `application_name`, `options` and settings: sent in the startup message.
     pub settings: Vec<(String, String)>,
     /// `channel_binding`: Some(true) is "require", Some(false) "disable".
@@ -143,6 +167,7 @@ impl Default for Config {
             ssl: Ssl::default(),
             target: TargetAttrs::Any,
             connect_timeout: Some(Duration::from_secs(10)),
+            keepalive: Keepalive::default(),
             settings: Vec::new(),
             channel_binding: None,
             auth_methods: None,

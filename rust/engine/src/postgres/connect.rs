@@ -160,6 +160,7 @@ impl Attempt<'_> {
     async fn open(&self, encrypt: bool) -> Result<Connection, ConnectError> {
         let ssl = &self.config.ssl;
         let mut stream = Stream::open(self.address).await?;
+        stream.keep_alive(&self.config.keepalive)?;
         if encrypt {
             if !ssl.direct && !asks_for_tls(&mut stream).await? {
                 if ssl.mode >= SslMode::Require {

@@ -23,7 +23,7 @@ mod stream;
 mod tls;
 
 pub use cancel::CancelKey;
-pub use config::{Config, Host, Ssl, SslMode, TargetAttrs};
+pub use config::{Config, Host, Keepalive, Ssl, SslMode, TargetAttrs};
 pub use connect::connect;
 pub use connection::{Connection, Group};
 pub use methods::AuthMethods;

@@ -5,12 +5,13 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
 use super::address::Address;
+use super::config::Keepalive;
 
 /// What bytes travel on.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
@@ -37,6 +38,31 @@ impl Stream {
             }
             Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
         }
+    }
+
+    /// Have the system watch over a TCP connection on which nothing comes.
+    pub fn keep_alive(&self, how: &Keepalive) -> io::Result<()> {
+        let Stream::Tcp(stream) = self else { return Ok(()) };
+        let socket = SockRef::from(stream);
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if how.user_timeout.is_some() {
+            socket.set_tcp_user_timeout(how.user_timeout)?;
+        }
+        socket.set_keepalive(how.enabled)?;
+        if !how.enabled {
+            return Ok(());
+        }
+        let mut times = TcpKeepalive::new();
+        if let Some(idle) = how.idle {
+            times = times.with_time(idle);
+        }
+        if let Some(interval) = how.interval {
+            times = times.with_interval(interval);
+        }
+        if let Some(count) = how.count {
+            times = times.with_retries(count);
+        }
+        socket.set_tcp_keepalive(&times)
     }
 
     /// Whether it is encrypted.
