@@ -125,7 +125,7 @@ class Keeper:
             self._wake.set()
 
     async def _run(self) -> None:
-        while not self._verdicts.isolated:
+        while True:
             await self._free_connection()
             began = monotonic()
             try:

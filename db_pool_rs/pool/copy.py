@@ -11,7 +11,6 @@ from ..record import Status
 from ..scheduler.model import Statement
 from . import copycommand
 from .copystreams import sink_of, source_of
-from .exclusive import session_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +122,7 @@ async def _copy_out(connection: Host, sql: str, output: Any, timeout: float | No
 
 async def _copy(connection: Host, sql: str, stream: Source | Sink, timeout: float | None) -> Status:
     _postgresql(connection)
-    statement = Statement(session_text(sql, "postgresql"), (), STATUS, None)
+    statement = Statement(connection.pool.copying(sql), (), STATUS, None)
     session = connection.session()
     session.dirty = session.dirty or statement.text.dirties
     session.last_sql = sql

@@ -329,6 +329,10 @@ class Pool:
         """What is known of an SQL text; `shared` refuses what would end a stranger's transaction."""
         return self._texts.learn(sql, shared)
 
+    def copying(self, sql: str) -> Text:
+        """The text of a COPY."""
+        return self._texts.copying(sql)
+
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction."""
         return self._driver.begin(isolation, readonly, deferrable)

@@ -30,7 +30,8 @@ _TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
 #: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
-_SHARED = (StatementClass.READ, StatementClass.WRITE)
+#: Whatever the guard knows, nothing changes for texts of these classes.
+_CERTAIN = (StatementClass.SESSION, StatementClass.CONTROL, StatementClass.EMPTY)
 
 
 class Texts:
@@ -40,8 +41,6 @@ class Texts:
         #: Texts that may be sent on a shared connection as they are.
         self.known: dict[str, Text] = {}
         self._others: dict[str, Text] = {}
-        #: Texts that only sessions have sent: no guard decides about them.
-        self._sessions: dict[str, Text] = {}
         self._driver = driver
         self._alone = config.alone_functions
         self.verdicts = Verdicts(config, driver.dialect)
@@ -58,30 +57,44 @@ class Texts:
 
     def judge_again(self) -> Iterator[tuple[Text, StatementClass, bool]]:
         """The guard knows more, or less: the texts that are of another class now, or may be grouped, or no longer."""
+        for text in self._others.values():
+            self.judge(text)
         for text in list(self.known.values()):
             before = (text.kind, text.groupable, text.why, text.dirties, text.keys)
             verdict = self.judge(text)
             if before != (verdict.kind, verdict.groupable, verdict.why, verdict.dirties, verdict.keys):
                 yield text, verdict.kind, verdict.groupable
 
+    def copying(self, sql: str) -> Text:
+        """The text of a COPY, which no other call knows: its data may set triggers off."""
+        text = Text(sql, classify(sql, self._driver.dialect, self._alone), groupable=False)
+        self._guard(text)
+        return text
+
+    def _guard(self, text: Text) -> Verdict:
+        """What may be done with a new text."""
+        if self.verdicts.needed:
+            text.names = names_in(text.sql)
+            if text.lexical.kind not in _CERTAIN or text.lexical.streams:
+                self.on_guarded()
+        return self.judge(text)
+
     def look_up(self, sql: str) -> Text:
         """The entry that a text has, or would have, for calls on the pool; nothing is refused."""
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
-        return self.known.get(sql) or self._others.get(sql) or self._read(sql, shared=True)
+        return self.known.get(sql) or self._others.get(sql) or self._read(sql)
 
     def learn(self, sql: str, shared: bool) -> Text:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
-        text = self.known.get(sql) or self._others.get(sql) or (None if shared else self._sessions.get(sql))
-        if text is None:
-            text = self._read(sql, shared)
+        text = self.known.get(sql) or self._others.get(sql) or self._read(sql)
         if shared and text.sql in self._others:
             _refuse(text)
         return text
 
-    def _read(self, sql: str, shared: bool) -> Text:
+    def _read(self, sql: str) -> Text:
         _check(sql)
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.streams:
@@ -92,14 +105,10 @@ class Texts:
         if self._driver.dialect == "postgresql" and (lexical.kind is StatementClass.SESSION or lexical.count > 1):
             _check_settings(sql)
         text = Text(sql, lexical, groupable=False)
-        if self.verdicts.needed:
-            text.names = names_in(sql)
-            if shared and lexical.kind in _SHARED:
-                self.on_guarded()
-        verdict = self.judge(text)
+        verdict = self._guard(text)
         text.kind, text.groupable = verdict.kind, verdict.groupable
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
-        table = self._others if unfit else self.known if shared or not self.verdicts.needed else self._sessions
+        table = self._others if unfit else self.known
         if len(table) >= MOST_TEXTS:
             for old in list(table)[: MOST_TEXTS // 2]:
                 del table[old]

@@ -118,7 +118,8 @@ WAYS = {
         "SELECT p FROM t ORDER BY p",
     ),
     "partition key": (
-        "CREATE FUNCTION key(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN PERFORM tell(); RETURN a; END $$;"
+        "CREATE FUNCTION key(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM tell(); RETURN a; END $$;"
         "CREATE TABLE t (id int) PARTITION BY RANGE (key(id)); CREATE TABLE p PARTITION OF t DEFAULT",
         "INSERT INTO t VALUES (1)",
     ),
