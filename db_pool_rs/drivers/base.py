@@ -122,8 +122,8 @@ class Database(Protocol):
     breaks_stalls: bool
     #: "postgresql" or "sqlite": how statements are read.
     dialect: str
-    #: Called when DDL was executed.
-    on_altered: Callable[[], None]
+    #: Called when DDL was executed, or (False) may have been.
+    on_altered: Callable[[bool], None]
     #: What callers await.
     answer: type[Answer[Any]]
 

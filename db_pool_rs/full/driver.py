@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import Database
-from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect
+from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schema
 from ..errors import ConnectFailed, Error, server_error
 from ..guard.verdicts import REASONS
 from ..sql import StatementClass
@@ -64,9 +64,9 @@ class FullDriver(PostgresDialect):
     def describe(self, text: Text) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
         kind, lexical = _KINDS.get(text.kind, "other"), text.lexical
-        preparable, asks = lexical.command in PREPARABLE, "$" in text.sql
+        preparable, asks, alters = lexical.command in PREPARABLE, "$" in text.sql, alters_schema(text)
         text.description = self.native.learn(
-            text.sql, kind, text.groupable, REASONS.index(text.why), text.dirties, text.keys, preparable, asks
+            text.sql, kind, text.groupable, REASONS.index(text.why), text.dirties, text.keys, preparable, asks, alters
         )
 
     def regroup(self, text: Text) -> None:

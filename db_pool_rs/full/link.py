@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import CANCEL_UNDER_WAY
-from ..drivers.postgres.dialect import alters_schema
+from ..drivers.postgres.staleness import alters
 from ..errors import ArgumentError
 from .copyturns import CopyTurns
 
@@ -28,8 +28,8 @@ class FullLink:
         self._group: Sequence[Statement] = ()
         self._done: Done | None = None
         self._in_transaction = False
-        #: An ALTER or DROP is not committed yet.
-        self._altered = False
+        #: Whether DDL is not committed yet, as `alters_schema` has it.
+        self._altered: bool | None = None
         self._copy: CopyTurns | None = None
         #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
         self._stopping: asyncio.Future[bool] | None = None
@@ -94,17 +94,18 @@ class FullLink:
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction
         self._copy = None
-        altered = self._altered
+        succeeded = []
         for statement, (value, error) in zip(group, results, strict=True):
             statement.value = value
             if error is not None:
                 statement.error = statement.error or error
             else:
-                altered = altered or alters_schema(statement.text)
-        if ok and altered:
+                succeeded.append(statement)
+        altered = alters(succeeded, self._altered)
+        if ok and altered is not None:
             self._runner.native.alter()
-            self._runner.altered()
-            self._altered = in_transaction  # others see it when it is committed
+            self._runner.altered(altered)
+            self._altered = altered if in_transaction else None  # others see it when it is committed
         done(ok, seconds, 0)
 
     def in_transaction(self) -> bool:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ...scheduler.cost import Text
     from ...scheduler.model import Statement
 
-_ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
+#: Commands that change the schema. A block may, and is rarely sent for anything else.
+_ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT", "DO"))
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
@@ -29,9 +30,13 @@ QUESTION = "SELECT " + ", ".join(
 CHECK_KEYS = "DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$"
 
 
-def alters_schema(text: Text) -> bool:
-    """Whether a text that succeeds may change types, or what the guard has found. What is temporary does not."""
-    return text.lexical.command in _ALTERING and text.kind is StatementClass.OTHER
+def alters_schema(text: Text) -> bool | None:
+    """Whether a text that succeeds changes types, or what the guard has found: True, False for procedures, which may do
+    so unseen, None if it does not. What is temporary does not."""
+    if text.kind is not StatementClass.OTHER:
+        return None
+    command = text.lexical.command
+    return True if command in _ALTERING else False if command == "CALL" else None
 
 
 def is_shared(group: Sequence[Statement]) -> bool:
@@ -46,8 +51,8 @@ def checks_keys(group: Sequence[Statement]) -> bool:
     return any(statement.text.keys for statement in group)
 
 
-def _nothing() -> None:
-    """Nobody asks."""
+def _nothing(certain: bool) -> None:
+    """There is no guard."""
 
 
 class PostgresDialect:
@@ -60,8 +65,8 @@ class PostgresDialect:
     answer: type[Answer[Any]] = Answer
 
     def __init__(self, config: PoolConfig) -> None:
-        #: Called when DDL was executed.
-        self.on_altered: Callable[[], None] = _nothing
+        #: Called when DDL was executed, or (False) may have been.
+        self.on_altered: Callable[[bool], None] = _nothing
         self.question: str | None = QUESTION
 
     def answered(self, values: Sequence[Any]) -> bool:

@@ -133,11 +133,6 @@ fn settle(pool: &Bound<'_, Pool>, answer: &Bound<'_, Answer>, outcome: Result<Py
     answer.get().settle(outcome, pool.get().done.bind(pool.py())).map(drop)
 }
 
-/// Whether a command with this tag may change tables, or what the guard has found.
-fn alters(tag: &str) -> bool {
-    ["ALTER ", "CREATE ", "DROP ", "IMPORT "].iter().any(|command| tag.starts_with(command))
-}
-
 /// What a statement's caller gets.
 fn outcome(
     pool: &Bound<'_, Pool>,
@@ -147,9 +142,10 @@ fn outcome(
     let py = pool.py();
     let handler = Handler(pool);
     let Pending { answer, text, want_rows, error, .. } = pending;
-    if matches!(&completion, Completion::Done { tag, shape: None, .. } if alters(tag)) {
+    let alters = text.as_ref().and_then(|text| text.bind(py).get().alters);
+    if let (Some(certain), Completion::Done { .. }) = (alters, &completion) {
         pool.get().handle.alter();
-        handler.tell("altered", ())?;
+        handler.tell("altered", (certain,))?;
     }
     let outcome = match completion {
         Completion::Done { tag, .. } if !want_rows => Outcome::Value(status(py, &tag)?),

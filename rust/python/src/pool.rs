@@ -268,11 +268,12 @@ impl Pool {
         keys: bool,
         preparable: bool,
         asks: bool,
+        alters: Option<bool>,
     ) -> PyResult<Text> {
         let (id, sql, kind) = (TextId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
         let info = TextInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks };
         self.inner().outbox.push(Command::AddText(id, info)); // goes along with its first statement
-        Ok(Text::new(id, sql, self.handle.clone()))
+        Ok(Text::new(id, sql, self.handle.clone(), alters))
     }
 
     /// Tell the pool of a text for SQLite; `description` is that of `db_pool_rs.drivers.sqlite.plan`.

@@ -46,6 +46,8 @@ pub struct Text {
     handle: Arc<Handle>,
     /// It is described once and for all: a text for SQLite.
     planned: bool,
+    /// Whether it changes the schema where it succeeds: for certain, perhaps (false), or not.
+    pub alters: Option<bool>,
     known: Mutex<Known>,
 }
 
@@ -54,14 +56,14 @@ pub struct Text {
 pub struct Params(pub pool::Params);
 
 impl Text {
-    pub fn new(id: TextId, sql: Arc<str>, handle: Arc<Handle>) -> Self {
-        Text { id, sql, handle, planned: false, known: Mutex::default() }
+    pub fn new(id: TextId, sql: Arc<str>, handle: Arc<Handle>, alters: Option<bool>) -> Self {
+        Text { id, sql, handle, planned: false, alters, known: Mutex::default() }
     }
 
     /// A text that nobody needs to be asked about.
     pub fn planned(id: TextId, sql: Arc<str>, handle: Arc<Handle>, described: Described) -> Self {
         let known = Known { described: Some((Arc::new(described), Instant::now())), ..Known::default() };
-        Text { id, sql, handle, planned: true, known: Mutex::new(known) }
+        Text { id, sql, handle, planned: true, alters: None, known: Mutex::new(known) }
     }
 
     /// Whether nobody needs to be asked about it.
