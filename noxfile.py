@@ -94,6 +94,16 @@ def soak(session: nox.Session) -> None:
 
 
 @nox.session
+def equivalence(session: nox.Session) -> None:
+    """Twenty minutes of groups against statements alone: `nox -s equivalence -- simple`; the counts are printed."""
+    mode = session.posargs[0] if session.posargs else "simple"
+    install(session, "test", extra=mode)
+    os.environ.setdefault("DB_POOL_EQUIVALENCE_SECONDS", "1200")
+    tests = ("tests/contract/test_equivalence.py", "-k", f"long_time and {mode}", "-s")
+    session.run("pytest", *tests, env={"DB_POOL_REQUIRE_ENGINES": mode})
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and generated files; every complaint is shown before the session fails."""
     install(session, "dev")

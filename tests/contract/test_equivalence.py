@@ -90,6 +90,7 @@ def sides(open_pool: Any, pg_server: Any, two_databases: None) -> Make:
                 pg_server.sql(f"SET client_min_messages TO error; {setup}", name)
                 pool = await open_pool(pg_server.dsn(name), user=ROLE, max_size=1, **options)
                 listening = await open_pool(pg_server.dsn(name), max_size=1)
+                stack.push_async_callback(listening.close)
                 made.append(Side(pool, await stack.enter_async_context(listening.acquire())))
                 await made[-1].listen()
                 stack.push_async_callback(pool.close)
