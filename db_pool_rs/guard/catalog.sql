@@ -21,7 +21,7 @@ WITH mattering AS MATERIALIZED (
     WHERE p.oid < 16384 AND p.proname OPERATOR(pg_catalog.~) $1
 ),
 -- Rule 8.1: functions of the user's, with what is needed to read their bodies. The texts of other languages are
--- of no use, and their functions matter only if they are VOLATILE.
+-- of no use, and their functions matter only if they are VOLATILE, or run SQL out of a string (tablefunc's crosstab).
 functions AS (
     SELECT p.oid, p.proname::text AS name, l.lanname::text AS language, p.provolatile::text AS volatility,
            p.prorettype IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
@@ -238,7 +238,7 @@ SELECT NULL, 'f' || f.oid, f.name, NULL, false,
        ARRAY[f.language, f.volatility, CASE WHEN f.is_trigger THEN 't' ELSE 'f' END,
              CASE WHEN f.parsed ~ ':commandType [2-5] ' THEN 't' ELSE 'f' END, f.extension, f.body]
 FROM functions f
-WHERE f.language IN ('sql', 'plpgsql') OR f.volatility = 'v'
+WHERE f.language IN ('sql', 'plpgsql') OR f.volatility = 'v' OR f.name OPERATOR(pg_catalog.~) $1
 UNION ALL
 -- Rule 8.3: there are such keys; the name says whether plpgsql may be used.
 SELECT NULL, 'deferred', coalesce((SELECT 'plpgsql' FROM pg_catalog.pg_language l WHERE l.lanname = 'plpgsql'
