@@ -34,8 +34,8 @@ _WRITES = frozenset(("insert", "update", "delete", "merge", "truncate", "call"))
 #: keep state on the session, or run SQL, are not among them.
 HARMLESS = frozenset((
     "autoinc", "btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore",
-    "insert_username", "intarray", "ltree", "moddatetime", "pgcrypto", "seg", "tsm_system_rows", "tsm_system_time", "unaccent",
-    "uuid-ossp", "vector",
+    "insert_username", "intarray", "ltree", "moddatetime", "pgcrypto", "seg", "tsm_system_rows", "tsm_system_time",
+    "unaccent", "uuid-ossp", "vector",
 ))  # fmt: skip
 
 _TOKEN = re.compile(
