@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import InterfaceError, PoolOverloaded, PoolTimeout
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 
 
