@@ -87,15 +87,17 @@ uses AS (
                            'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
 ),
 -- Functions and operators of the user's in operator classes, which indexes, partitions, ranges and whatever sorts or
--- compares values of a type call without a name.
+-- compares values of a type call without a name. (Conditions on numbers that look superfluous keep the planner's
+-- estimates low: where they are high, it has the whole query compiled first, which takes longer than the query.)
 support AS (
     SELECT 'f' || p.amproc::oid AS used, p.amprocfamily AS family, p.amproclefttype AS type
     FROM pg_catalog.pg_amproc p JOIN functions f ON f.oid = p.amproc AND (f.body IS NOT NULL OR f.volatility = 'v')
+    WHERE p.oid >= 16384
     UNION ALL
     SELECT 'o' || o.oid, a.amopfamily, a.amoplefttype
     FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr AND o.oid >= 16384
     LEFT JOIN functions f ON f.oid = o.oprcode
-    WHERE f.oid IS NULL OR f.body IS NOT NULL OR f.volatility = 'v'
+    WHERE a.oid >= 16384 AND (f.oid IS NULL OR f.body IS NOT NULL OR f.volatility = 'v')
 ),
 classes AS (
     SELECT c.oid, s.used FROM support s JOIN pg_catalog.pg_opclass c ON c.opcfamily = s.family
@@ -112,11 +114,10 @@ edges AS (
     UNION ALL
     -- Operator classes: of indexes, partition keys and ranges, and of types.
     SELECT c.used, 'r' || i.indrelid, 'operator class', false
-    FROM classes c JOIN (SELECT indrelid, unnest(indclass::oid[]) AS class FROM pg_catalog.pg_index) i ON i.class = c.oid
+    FROM classes c JOIN pg_catalog.pg_index i ON c.oid = ANY (i.indclass::oid[])
     UNION ALL
     SELECT c.used, 'r' || p.partrelid, 'operator class', false
-    FROM classes c JOIN (SELECT partrelid, unnest(partclass::oid[]) AS class FROM pg_catalog.pg_partitioned_table) p
-    ON p.class = c.oid
+    FROM classes c JOIN pg_catalog.pg_partitioned_table p ON c.oid = ANY (p.partclass::oid[])
     UNION ALL
     SELECT c.used, 't' || r.rngtypid, 'operator class', false
     FROM classes c JOIN pg_catalog.pg_range r ON r.rngsubopc = c.oid
