@@ -30,7 +30,7 @@ nox.options.download_python = "never"
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 ENGINES = "simple,balanced,full"
 #: What is repeated more often than a run of the tests takes time for.
-LONG = {"DB_POOL_SCHEMAS": "12", "DB_POOL_CANCELS": "400"}
+LONG = {"DB_POOL_CANCELS": "400"}
 
 
 def install(session: nox.Session, *groups: str, extra: str = "simple") -> None:
@@ -145,6 +145,16 @@ def _busy_processes(count: int) -> Iterator[None]:
         for process in busy:
             process.kill()
             process.wait()
+
+
+@nox.session
+def equivalence(session: nox.Session) -> None:
+    """Twenty minutes of groups against statements alone: `nox -s equivalence -- simple`; the counts are printed."""
+    mode = session.posargs[0] if session.posargs else "simple"
+    install(session, "test", extra=mode)
+    os.environ.setdefault("DB_POOL_EQUIVALENCE_SECONDS", "1200")
+    tests = ("tests/contract/test_equivalence.py", "-k", f"long_time and {mode}", "-s")
+    session.run("pytest", *tests, env={"DB_POOL_REQUIRE_ENGINES": mode})
 
 
 @nox.session

@@ -141,8 +141,8 @@ class Database(Protocol):
     has_settings: bool
     #: Whether functions, triggers and the like can hide what a text does: then the guard reads the catalogue.
     has_catalog: bool
-    #: Called when DDL was executed.
-    on_altered: Callable[[], None]
+    #: Called when DDL was executed, or (False) may have been.
+    on_altered: Callable[[bool], None]
     #: What callers await.
     answer: type[ResultFuture[Any]]
 

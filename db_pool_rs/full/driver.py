@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import Database
-from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect
+from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schema
 from ..errors import ConnectFailed, Error, server_error
 from ..guard.verdicts import REASONS
 from ..sql import StatementClass
@@ -64,9 +64,17 @@ class FullDriver(PostgresDialect):
     def describe(self, query: Query) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
         kind, lexical = _KINDS.get(query.kind, "other"), query.lexical
-        preparable, asks = lexical.command in PREPARABLE, "$" in query.sql
+        preparable, asks, alters = lexical.command in PREPARABLE, "$" in query.sql, alters_schema(query)
         query.description = self.native.learn(
-            query.sql, kind, query.groupable, REASONS.index(query.why), query.dirties, query.keys, preparable, asks
+            query.sql,
+            kind,
+            query.groupable,
+            REASONS.index(query.why),
+            query.dirties,
+            query.keys,
+            preparable,
+            asks,
+            alters,
         )
 
     def regroup(self, query: Query) -> None:

@@ -233,9 +233,9 @@ class RustExecutor(Executor):
         self.native.greeted(link.id, refused, round_trip)
         self._changed.set()
 
-    def altered(self) -> None:
-        """DDL was executed on a shared connection."""
-        self.driver.on_altered()
+    def altered(self, certain: bool) -> None:
+        """DDL was executed on a shared connection, or may have been."""
+        self.driver.on_altered(certain)
 
     def regroup(self, changes: Iterable[tuple[Query, StatementClass, bool]]) -> None:
         """Texts are of another class than they seemed, or may be grouped, or no longer."""

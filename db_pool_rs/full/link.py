@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import CANCEL_UNDER_WAY, as_piece
-from ..drivers.postgres.dialect import alters_schema
+from ..drivers.postgres.staleness import alters
 from ..errors import ArgumentError, ConnectionLost, Error, server_error
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class Owner(Protocol):
     def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more."""
 
-    def altered(self) -> None:
-        """DDL was executed."""
+    def altered(self, certain: bool) -> None:
+        """DDL was executed, or may have been."""
 
 
 class FullLink:
@@ -63,8 +63,8 @@ class FullLink:
         self._group: Sequence[StatementRequest] = ()
         self._done: Done | None = None
         self._in_transaction = False
-        #: An ALTER or DROP is not committed yet.
-        self._altered = False
+        #: Whether DDL is not committed yet, as `alters_schema` has it.
+        self._altered: bool | None = None
         self._copy: CopyTurns | None = None
         #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
         self._stopping: asyncio.Future[bool] | None = None
@@ -129,17 +129,18 @@ class FullLink:
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction
         self._copy = None
-        altered = self._altered
+        succeeded = []
         for statement, (value, error) in zip(group, results, strict=True):
             statement.value = value
             if error is not None:
                 statement.error = statement.error or error
             else:
-                altered = altered or alters_schema(statement.query)
-        if ok and altered:
+                succeeded.append(statement)
+        altered = alters(succeeded, self._altered)
+        if ok and altered is not None:
             self._executor.native.alter()
-            self._executor.altered()
-            self._altered = in_transaction  # others see it when it is committed
+            self._executor.altered(altered)
+            self._altered = altered if in_transaction else None  # others see it when it is committed
         done(ok, seconds, 0)
 
     def in_transaction(self) -> bool:

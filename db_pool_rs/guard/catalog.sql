@@ -1,7 +1,7 @@
 -- What of this database can notice that a statement shares a transaction with others: docs/scheduling.md, part 8.
 --
 -- The result is a graph, one edge a row. Its nodes are the things that a text can name: functions (f), relations (r),
--- types (t) and operators (o), each a letter and an oid. "*" stands for every text.
+-- types (t) and operators (o), each a letter and an oid; and event triggers (e). "*" stands for every text.
 --
 --   used      what is used ("keys" stands for deferred keys); null in a row that tells what `node` is by itself
 --   node      what uses it: who uses the node uses what it uses
@@ -20,8 +20,8 @@ WITH mattering AS MATERIALIZED (
     FROM pg_catalog.pg_proc p
     WHERE p.oid < 16384 AND p.proname OPERATOR(pg_catalog.~) $1
 ),
-    -- Rule 8.1: functions of the user's, with what is needed to read their bodies. The texts of other languages are
--- of no use, and their functions matter only if they are VOLATILE.
+-- Rule 8.1: functions of the user's, with what is needed to read their bodies. The texts of other languages are
+-- of no use, and their functions matter only if they are VOLATILE, or run SQL out of a string (tablefunc's crosstab).
 functions AS (
     SELECT p.oid, p.proname::text AS name, l.lanname::text AS language, p.provolatile::text AS volatility,
            p.prorettype IN ('pg_catalog.trigger'::pg_catalog.regtype, 'pg_catalog.event_trigger'::pg_catalog.regtype)
@@ -41,6 +41,13 @@ expressions AS (
     -- Defaults and generated columns.
     SELECT 'r' || a.adrelid AS node, a.adbin::text AS tree, 'a default' AS via, true AS writing
     FROM pg_catalog.pg_attrdef a WHERE a.oid >= 16384
+    UNION ALL
+    SELECT 't' || t.oid, t.typdefaultbin::text, 'a default', false
+    FROM pg_catalog.pg_type t WHERE t.typdefaultbin IS NOT NULL AND t.oid >= 16384
+    UNION ALL
+    -- Defaults of arguments.
+    SELECT 'f' || p.oid, p.proargdefaults::text, 'a default', false
+    FROM pg_catalog.pg_proc p WHERE p.proargdefaults IS NOT NULL AND p.oid >= 16384
     UNION ALL
     -- CHECK constraints, of tables and of domains.
     SELECT CASE WHEN c.contypid <> 0 THEN 't' || c.contypid ELSE 'r' || c.conrelid END, c.conbin::text,
@@ -79,11 +86,44 @@ uses AS (
       AND d.refclassid IN ('pg_catalog.pg_proc'::pg_catalog.regclass, 'pg_catalog.pg_class'::pg_catalog.regclass,
                            'pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
 ),
+-- Functions and operators of the user's in operator classes, which indexes, partitions, ranges and whatever sorts or
+-- compares values of a type call without a name. (Conditions on numbers that look superfluous keep the planner's
+-- estimates low: where they are high, it has the whole query compiled first, which takes longer than the query.)
+support AS (
+    SELECT 'f' || p.amproc::oid AS used, p.amprocfamily AS family, p.amproclefttype AS type
+    FROM pg_catalog.pg_amproc p JOIN functions f ON f.oid = p.amproc AND (f.body IS NOT NULL OR f.volatility = 'v')
+    WHERE p.oid >= 16384
+    UNION ALL
+    SELECT 'o' || o.oid, a.amopfamily, a.amoplefttype
+    FROM pg_catalog.pg_amop a JOIN pg_catalog.pg_operator o ON o.oid = a.amopopr AND o.oid >= 16384
+    LEFT JOIN functions f ON f.oid = o.oprcode
+    WHERE a.oid >= 16384 AND (f.oid IS NULL OR f.body IS NOT NULL OR f.volatility = 'v')
+),
+classes AS (
+    SELECT c.oid, s.used FROM support s JOIN pg_catalog.pg_opclass c ON c.opcfamily = s.family
+),
 edges AS (
     -- Triggers; those of a partition's parent are the partition's, too.
     SELECT u.used, 'r' || t.tgrelid AS node, 'trigger ' || t.tgname AS via, true AS writing
     FROM uses u JOIN pg_catalog.pg_trigger t ON t.oid = u.objid
-    WHERE u.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass AND NOT t.tgisinternal
+    WHERE u.classid = 'pg_catalog.pg_trigger'::pg_catalog.regclass
+    UNION ALL
+    -- Event triggers belong to all DDL.
+    SELECT 'f' || e.evtfoid, 'e' || e.oid, 'event trigger ' || e.evtname, false
+    FROM pg_catalog.pg_event_trigger e
+    UNION ALL
+    -- Operator classes: of indexes, partition keys and ranges, and of types.
+    SELECT c.used, 'r' || i.indrelid, 'operator class', false
+    FROM classes c JOIN pg_catalog.pg_index i ON c.oid = ANY (i.indclass::oid[])
+    UNION ALL
+    SELECT c.used, 'r' || p.partrelid, 'operator class', false
+    FROM classes c JOIN pg_catalog.pg_partitioned_table p ON c.oid = ANY (p.partclass::oid[])
+    UNION ALL
+    SELECT c.used, 't' || r.rngtypid, 'operator class', false
+    FROM classes c JOIN pg_catalog.pg_range r ON r.rngsubopc = c.oid
+    UNION ALL
+    SELECT s.used, 't' || s.type, 'operator class', false
+    FROM support s WHERE s.type >= 16384
     UNION ALL
     -- Views and rules.
     SELECT u.used, 'r' || w.ev_class, CASE WHEN w.ev_type = '1' THEN 'view' ELSE 'rule ' || w.rulename END, w.ev_type <> '1'
@@ -128,7 +168,6 @@ edges AS (
     SELECT u.used, CASE WHEN u.classid = 'pg_catalog.pg_type'::pg_catalog.regclass THEN 't' ELSE 'o' END || u.objid, NULL, false
     FROM uses u
     WHERE u.classid IN ('pg_catalog.pg_type'::pg_catalog.regclass, 'pg_catalog.pg_operator'::pg_catalog.regclass)
-     
     UNION ALL
     -- Casts are reached through the types that they convert; one between types of the server's own through any text.
     SELECT 'f' || k.castfunc, CASE WHEN t.oid IS NULL THEN '*' ELSE 't' || t.oid END, 'a cast', false
@@ -155,6 +194,7 @@ named AS (
                                 WHEN 't' THEN (SELECT typname::text FROM pg_catalog.pg_type WHERE oid = substr(e.node, 2)::oid)
                                 WHEN 'o' THEN (SELECT oprname::text FROM pg_catalog.pg_operator WHERE oid = substr(e.node, 2)::oid)
                                 WHEN 'f' THEN (SELECT proname::text FROM pg_catalog.pg_proc WHERE oid = substr(e.node, 2)::oid)
+                                WHEN 'e' THEN 'any DDL'
            END AS name, e.via, e.writing
     FROM (
         SELECT used, node, via, writing FROM edges
@@ -166,9 +206,27 @@ named AS (
                                                 JOIN pg_catalog.pg_proc p ON p.oid = f.id[1]::oid), 'xmin')), e.writing
         FROM expressions e, mattering m WHERE e.tree ~ m.pattern
         UNION ALL
+        -- ... or itself an operator's, a cast's or an aggregate's.
+        SELECT NULL, b.node, concat_ws(': ', b.via, p.proname::text), false
+        FROM (
+            SELECT 'o' || o.oid AS node, NULL AS via, o.oprcode::oid AS id FROM pg_catalog.pg_operator o WHERE o.oid >= 16384
+            UNION ALL
+            SELECT CASE WHEN t.oid IS NULL THEN '*' ELSE 't' || t.oid END, 'a cast', k.castfunc
+            FROM pg_catalog.pg_cast k
+            LEFT JOIN pg_catalog.pg_type t ON t.oid IN (k.castsource, k.casttarget) AND t.oid >= 16384
+            WHERE k.oid >= 16384
+            UNION ALL
+            SELECT 'f' || a.aggfnoid::oid, NULL, f.id::oid
+            FROM pg_catalog.pg_aggregate a, unnest(ARRAY[
+                a.aggtransfn, a.aggfinalfn, a.aggcombinefn, a.aggserialfn, a.aggdeserialfn, a.aggmtransfn,
+                a.aggminvtransfn, a.aggmfinalfn]) AS f(id)
+            WHERE a.aggfnoid >= 16384
+        ) b JOIN pg_catalog.pg_proc p ON p.oid = b.id
+        WHERE p.oid < 16384 AND p.proname OPERATOR(pg_catalog.~) $1
+        UNION ALL
         -- Deferred constraint triggers of the user's.
         SELECT NULL, 'r' || t.tgrelid, 'deferred constraint trigger ' || t.tgname, true
-        FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND t.tginitdeferred
+        FROM pg_catalog.pg_trigger t WHERE t.tginitdeferred AND t.tgfoid >= 16384
         UNION ALL
         -- Foreign tables: what another server or a file does is not known here.
         SELECT NULL, 'r' || f.ftrelid, 'foreign table', false
@@ -181,7 +239,7 @@ SELECT NULL, 'f' || f.oid, f.name, NULL, false,
        ARRAY[f.language, f.volatility, CASE WHEN f.is_trigger THEN 't' ELSE 'f' END,
              CASE WHEN f.parsed ~ ':commandType [2-5] ' THEN 't' ELSE 'f' END, f.extension, f.body]
 FROM functions f
-WHERE f.language IN ('sql', 'plpgsql') OR f.volatility = 'v'
+WHERE f.language IN ('sql', 'plpgsql') OR f.volatility = 'v' OR f.name OPERATOR(pg_catalog.~) $1
 UNION ALL
 -- Rule 8.3: there are such keys; the name says whether plpgsql may be used.
 SELECT NULL, 'deferred', coalesce((SELECT 'plpgsql' FROM pg_catalog.pg_language l WHERE l.lanname = 'plpgsql'

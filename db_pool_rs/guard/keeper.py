@@ -118,9 +118,12 @@ class Keeper:
         if self._task is not None:
             self._task.cancel()
 
-    def altered(self) -> None:
-        """DDL was executed through this pool: what was known may be wrong."""
+    def altered(self, certain: bool) -> None:
+        """DDL was executed through this pool, or (not `certain`) may have been: what was known may be wrong."""
         if self._task is None:
+            return
+        if not certain:
+            self.suspect()
             return
         self._stale = True
         self._wake.set()
@@ -136,7 +139,7 @@ class Keeper:
             self._wake.set()
 
     async def _run(self) -> None:
-        while not self._verdicts.isolated:
+        while True:
             await self._free_connection()
             began = monotonic()
             try:

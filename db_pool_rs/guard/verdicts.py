@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..sql import Lexical, StatementClass
 from ..sql.names import UNREADABLE, Names
-from .findings import EVERY, Findings
+from .findings import ANY_DDL, EVERY, Findings
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -84,14 +84,15 @@ class Verdicts:
         self.isolated = False
         #: Commits wait for a standby: no group that writes may be broken up.
         self.waits = False
-        self.needed = has_catalog and config.pipelining != "off"
+        #: Whether there is a guard. What it knows counts where nothing is grouped, too: for what stays on the session.
+        self.needed = has_catalog
         self._alone = frozenset(name.rpartition(".")[2].strip('"') for name in config.alone_functions)
         self._pipelining = config.pipelining
 
     @property
     def guarded(self) -> bool:
         """Whether the guard knows all that it needs."""
-        return not self.needed or self.found is not None or self.isolated
+        return not self.needed or self.found is not None
 
     def judge(self, lexical: Lexical, names: Names | None) -> Verdict:
         """What may be done with a text; `names` is None where no guard is needed."""
@@ -103,11 +104,14 @@ class Verdicts:
 
     def _lasts(self, verdict: Verdict, names: Names | None) -> bool:
         """Whether the guard knows that something may be left on the session, or does not know that it is not."""
-        if names is None or verdict.groupable or self.isolated or verdict.kind in _RUNS_NOTHING:
+        if names is None or verdict.groupable or verdict.kind in _RUNS_NOTHING:
             return False
-        if self.found is None or UNREADABLE in names.found:
+        if self.found is None:
+            return not _is_plain(verdict.kind, names)
+        if UNREADABLE in names.found:
             return True
-        return self.found.lasts(names.found, verdict.kind is not StatementClass.READ)
+        found = names.found | {ANY_DDL} if verdict.kind is StatementClass.OTHER else names.found
+        return self.found.lasts(found, verdict.kind is not StatementClass.READ)
 
     def _reaches_keys(self, names: Names | None) -> bool:
         found = self.found
@@ -130,7 +134,7 @@ class Verdicts:
         if names is None:
             return Verdict(kind, True, COST, None)
         if found is None:
-            plain = kind is StatementClass.READ and names.called <= _PLAIN and UNREADABLE not in names.found
+            plain = _is_plain(kind, names)
             return Verdict(kind, plain, COST if plain else UNREAD, None if plain else self.unread)
         if UNREADABLE in names.found and (found.reading or found.writing):
             return Verdict(kind, False, GUARD, "a name that is written in escapes")
@@ -150,6 +154,11 @@ class Verdicts:
         if named:
             return f"{named[0]}(): named in alone_functions"
         return f"{lexical.command or 'the text'} is of the class {lexical.kind.value}"
+
+
+def _is_plain(kind: StatementClass, names: Names) -> bool:
+    """Whether it is a READ that calls only functions which every server has."""
+    return kind is StatementClass.READ and names.called <= _PLAIN and UNREADABLE not in names.found
 
 
 __all__ = ["COST", "EVERY", "REASONS", "Explanation", "Verdict", "Verdicts"]

@@ -33,9 +33,9 @@ _WRITES = frozenset(("insert", "update", "delete", "merge", "truncate", "call"))
 #: Extensions whose VOLATILE functions in C cannot notice anything, and are as good as the server's own. Extensions that
 #: keep state on the session, or run SQL, are not among them.
 HARMLESS = frozenset((
-    "btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore", "insert_username",
-    "intarray", "ltree", "moddatetime", "pgcrypto", "seg", "tsm_system_rows", "tsm_system_time", "unaccent",
-    "uuid-ossp", "vector",
+    "autoinc", "btree_gin", "btree_gist", "citext", "cube", "earthdistance", "fuzzystrmatch", "hstore",
+    "insert_username", "intarray", "ltree", "moddatetime", "pgcrypto", "seg", "tsm_system_rows", "tsm_system_time",
+    "unaccent", "uuid-ossp", "vector",
 ))  # fmt: skip
 
 _TOKEN = re.compile(

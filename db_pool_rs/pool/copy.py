@@ -87,7 +87,7 @@ async def _copy_out(lease: Lease, sql: str, output: Any, timeout: float | None) 
 async def _copy(lease: Lease, sql: str, stream: Source | Sink, timeout: float | None) -> Status:
     _check(lease)
     session = lease.session()
-    statement = StatementRequest(session_text(sql, session.database.dialect), (), STATUS, None)
+    statement = StatementRequest(lease.context.queries.copying(sql), (), STATUS, None)
     session.dirty = session.dirty or statement.query.dirties
     session.last_sql = sql
     close: Callable[[], Any] | None = getattr(stream, "aclose", None)

@@ -41,7 +41,8 @@ _TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
 #: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
-_SHARED = (StatementClass.READ, StatementClass.WRITE)
+#: Whatever the guard knows, nothing changes for texts of these classes.
+_CERTAIN = (StatementClass.SESSION, StatementClass.CONTROL, StatementClass.EMPTY)
 #: What the search path is made of: the setting, SET SCHEMA, and the role, which is its "$user".
 _CHANGES_PATH = re.compile(
     r"search_path|set_config\s*\(\s*\$|\bRESET\s+ALL\b|\bDISCARD\s+ALL\b"
@@ -58,8 +59,6 @@ class QueryCache:
         #: Texts that may be sent on a shared connection as they are.
         self.known: dict[str, Query] = {}
         self._others: dict[str, Query] = {}
-        #: Texts that only sessions have sent: no guard decides about them.
-        self._sessions: dict[str, Query] = {}
         self._driver = driver
         self._alone = config.alone_functions
         self.verdicts = Verdicts(config, driver.has_catalog)
@@ -77,30 +76,44 @@ class QueryCache:
 
     def judge_again(self) -> Iterator[tuple[Query, StatementClass, bool]]:
         """The guard knows more, or less: the texts that are of another class now, or may be grouped, or no longer."""
+        for query in self._others.values():
+            self.judge(query)
         for query in list(self.known.values()):
             before = (query.kind, query.groupable, query.why, query.dirties, query.keys)
             verdict = self.judge(query)
             if before != (verdict.kind, verdict.groupable, verdict.why, verdict.dirties, verdict.keys):
                 yield query, verdict.kind, verdict.groupable
 
+    def copying(self, sql: str) -> Query:
+        """The text of a COPY, which no other call knows: its data may set triggers off."""
+        query = Query(sql, classify(sql, self._driver.dialect, self._alone), groupable=False)
+        self._guard(query)
+        return query
+
+    def _guard(self, query: Query) -> Verdict:
+        """What may be done with a new text."""
+        if self.verdicts.needed:
+            query.names = names_in(query.sql)
+            if query.lexical.kind not in _CERTAIN or query.lexical.streams:
+                self.keeper.want()
+        return self.judge(query)
+
     def peek(self, sql: str) -> Query:
         """The entry that a text has, or would have, for calls on the pool; nothing is refused."""
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
-        return self.known.get(sql) or self._others.get(sql) or self._read(sql, shared=True)
+        return self.known.get(sql) or self._others.get(sql) or self._read(sql)
 
     def lookup(self, sql: str, shared: bool) -> Query:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
-        query = self.known.get(sql) or self._others.get(sql) or (None if shared else self._sessions.get(sql))
-        if query is None:
-            query = self._read(sql, shared)
+        query = self.known.get(sql) or self._others.get(sql) or self._read(sql)
         if shared and query.sql in self._others:
             _refuse(query)
         return query
 
-    def _read(self, sql: str, shared: bool) -> Query:
+    def _read(self, sql: str) -> Query:
         _check(sql)
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.streams:
@@ -111,14 +124,10 @@ class QueryCache:
         if self._driver.has_settings and (lexical.kind is StatementClass.SESSION or lexical.count > 1):
             _check_settings(sql)
         query = Query(sql, lexical, groupable=False)
-        if self.verdicts.needed:
-            query.names = names_in(sql)
-            if shared and lexical.kind in _SHARED:
-                self.keeper.want()
-        verdict = self.judge(query)
+        verdict = self._guard(query)
         query.kind, query.groupable = verdict.kind, verdict.groupable
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
-        table = self._others if unfit else self.known if shared or not self.verdicts.needed else self._sessions
+        table = self._others if unfit else self.known
         if len(table) >= MOST_TEXTS:
             for old in list(table)[: MOST_TEXTS // 2]:
                 del table[old]

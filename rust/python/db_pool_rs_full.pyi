@@ -74,7 +74,16 @@ class Pool:
     def reading(self) -> bool: ...
     def loaders_imported(self) -> None: ...
     def learn(
-        self, sql: str, kind: str, groupable: bool, why: int, dirties: bool, keys: bool, preparable: bool, asks: bool
+        self,
+        sql: str,
+        kind: str,
+        groupable: bool,
+        why: int,
+        dirties: bool,
+        keys: bool,
+        preparable: bool,
+        asks: bool,
+        alters: bool | None,
     ) -> Query: ...
     def learn_sqlite(
         self, sql: str, kind: str, groupable: bool, why: int, dirties: bool, description: object

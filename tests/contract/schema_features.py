@@ -7,6 +7,7 @@ takes a key that no other statement of the program takes, and a value.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -25,6 +26,8 @@ EFFECTS = {
     "the transaction's id": "INSERT INTO token VALUES (pg_current_xact_id()::text);",
     "a lock of the session": "PERFORM pg_advisory_lock({n});",
 }
+#: The role that programs run as.
+ROLE = "program"
 #: These leave something on the session, so that even a statement alone is noticed by the next one there.
 LASTING = ("a setting of the session", "a temporary table that stays", "a lock of the session")
 
@@ -48,13 +51,28 @@ def _trigger(what: str, more: tuple[str, ...] = ()) -> Vehicle:
     return Vehicle(f"{TABLE}{TRIGGER}CREATE {what} EXECUTE FUNCTION g{{n}}();", (INSERT, *more))
 
 
+PREFILLED = TABLE + "INSERT INTO t{n} SELECT i, 0 FROM generate_series(-200, 2000) i;"
+#: A function that may be used where only IMMUTABLE ones are taken. The server believes that, and lets it read only.
+IMMUTABLE = FUNCTION.replace(" LANGUAGE", " IMMUTABLE LANGUAGE")
+MERGE = (
+    "MERGE INTO t{n} USING (VALUES ($1::int, $2::int)) AS s (id, v) ON t{n}.id = s.id"
+    " WHEN MATCHED THEN UPDATE SET v = s.v WHEN NOT MATCHED THEN INSERT VALUES (s.id, s.v)"
+)
+UPDATE, DELETE = "UPDATE t{n} SET v = $2 WHERE id = $1", "DELETE FROM t{n} WHERE id = $1 AND v < $2"
+#: An operator class of integers. Its table holds a row, so that each insert compares.
+COMPARE = (
+    "CREATE FUNCTION f{n}(a int, b int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN {effect}"
+    " RETURN CASE WHEN a < b THEN -1 WHEN a > b THEN 1 ELSE 0 END; END $$;"
+    "CREATE OPERATOR CLASS c{n} FOR TYPE int USING btree AS OPERATOR 1 <, OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=,"
+    " OPERATOR 5 >, FUNCTION 1 f{n}(int, int);"
+)
 UPSERT = "INSERT INTO t{n} VALUES ($1, 1) ON CONFLICT (id) DO UPDATE SET v = $2"
 CHANGE = "WITH new AS (INSERT INTO t{n} VALUES ($1, $2) RETURNING id) SELECT id FROM new"
 
 #: Every schema feature of PostgreSQL 15 that runs code of the user's when rows are read or written.
 VEHICLES = {
     "BEFORE ROW trigger": _trigger("TRIGGER r{n} BEFORE INSERT ON t{n} FOR EACH ROW", (CHANGE,)),
-    "AFTER ROW trigger": _trigger("TRIGGER r{n} AFTER INSERT OR UPDATE ON t{n} FOR EACH ROW", (UPSERT,)),
+    "AFTER ROW trigger": _trigger("TRIGGER r{n} AFTER INSERT OR UPDATE ON t{n} FOR EACH ROW", (UPSERT, MERGE)),
     "BEFORE STATEMENT trigger": _trigger("TRIGGER r{n} BEFORE INSERT ON t{n} FOR EACH STATEMENT"),
     "AFTER STATEMENT trigger": _trigger("TRIGGER r{n} AFTER INSERT ON t{n} FOR EACH STATEMENT"),
     "trigger with a transition table": _trigger(
@@ -88,13 +106,58 @@ VEHICLES = {
         f"{TABLE}{TRIGGER}CREATE TABLE p{{n}} () INHERITS (t{{n}});"
         "CREATE TRIGGER r{n} AFTER UPDATE ON p{n} FOR EACH ROW EXECUTE FUNCTION g{n}();"
         "INSERT INTO p{n} SELECT i, 0 FROM generate_series(-200, 2000) i;",
-        ("UPDATE t{n} SET v = $2 WHERE id = $1",),
+        (UPDATE,),
     ),
     "trigger behind a cascade": Vehicle(
-        f"{TABLE}{TRIGGER}CREATE TABLE c{{n}} (id int REFERENCES t{{n}} ON DELETE CASCADE);"
+        f"{PREFILLED}{TRIGGER}CREATE TABLE c{{n}} (id int PRIMARY KEY REFERENCES t{{n}} ON DELETE CASCADE);"
         "CREATE TRIGGER r{n} AFTER DELETE ON c{n} FOR EACH ROW EXECUTE FUNCTION g{n}();"
-        "INSERT INTO t{n} SELECT i, 0 FROM generate_series(-200, 2000) i; INSERT INTO c{n} SELECT id FROM t{n};",
-        ("DELETE FROM t{n} WHERE id = $1 AND v < $2",),
+        "INSERT INTO c{n} SELECT id FROM t{n};",
+        (DELETE,),
+    ),
+    "default set by a key": Vehicle(
+        f"{PREFILLED}{FUNCTION}INSERT INTO t{{n}} VALUES (-1000, 0);"
+        "CREATE TABLE c{n} (id int PRIMARY KEY, t int UNIQUE);"
+        "INSERT INTO c{n} SELECT id, id FROM t{n}; ALTER TABLE c{n} DROP CONSTRAINT c{n}_t_key, ALTER t SET DEFAULT"
+        " f{n}(-1000), ADD FOREIGN KEY (t) REFERENCES t{n} ON DELETE SET DEFAULT; CREATE INDEX ON c{n} (t);",
+        (DELETE,),
+    ),
+    "UPDATE OF trigger": Vehicle(
+        f"{PREFILLED}{TRIGGER}"
+        "CREATE TRIGGER r{n} BEFORE UPDATE OF v ON t{n} FOR EACH ROW EXECUTE FUNCTION g{n}();",
+        (UPDATE, MERGE, UPSERT),
+    ),
+    "DELETE trigger": Vehicle(
+        f"{PREFILLED}{TRIGGER}CREATE TRIGGER r{{n}} AFTER DELETE ON t{{n}} REFERENCING OLD TABLE AS gone"
+        " FOR EACH STATEMENT EXECUTE FUNCTION g{n}();",
+        (DELETE,),
+    ),
+    "TRUNCATE trigger": Vehicle(
+        f"{TABLE}{TRIGGER}CREATE TABLE z{{n}} ();"
+        "CREATE TRIGGER r{n} AFTER TRUNCATE ON z{n} FOR EACH STATEMENT EXECUTE FUNCTION g{n}();",
+        ("TRUNCATE z{n}", INSERT),
+    ),
+    "row that changes its partition": Vehicle(
+        "CREATE TABLE t{n} (id int, v int CHECK (v < 90)) PARTITION BY LIST (v);"
+        "CREATE TABLE p{n} PARTITION OF t{n} FOR VALUES IN (0); CREATE TABLE q{n} PARTITION OF t{n} DEFAULT;"
+        "CREATE INDEX ON t{n} (id); INSERT INTO t{n} SELECT i, 0 FROM generate_series(-200, 2000) i;" + TRIGGER
+        + "CREATE TRIGGER r{n} AFTER DELETE ON p{n} FOR EACH ROW EXECUTE FUNCTION g{n}();",
+        (UPDATE,),
+    ),
+    "trigger of the parent, by the partition's name": Vehicle(
+        "CREATE TABLE t{n} (id int, v int CHECK (v < 90)) PARTITION BY RANGE (id);"
+        "CREATE TABLE p{n} PARTITION OF t{n} DEFAULT;" + TRIGGER
+        + "CREATE TRIGGER r{n} AFTER INSERT ON t{n} FOR EACH ROW EXECUTE FUNCTION g{n}();",
+        ("INSERT INTO p{n} VALUES ($1, $2)",),
+    ),
+    "partition key": Vehicle(
+        f"{IMMUTABLE}CREATE TABLE t{{n}} (id int, v int CHECK (v < 90)) PARTITION BY RANGE (f{{n}}(id));"
+        "CREATE TABLE p{n} PARTITION OF t{n} DEFAULT;"
+    ),
+    "event trigger": Vehicle(
+        f"{TABLE}CREATE FUNCTION g{{n}}() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN {{effect}} END $$;"
+        "CREATE EVENT TRIGGER e{n} ON ddl_command_end WHEN TAG IN ('COMMENT') EXECUTE FUNCTION g{n}();"
+        f"CREATE TABLE z{{n}} (); ALTER TABLE z{{n}} OWNER TO {ROLE};",
+        ("COMMENT ON TABLE z{n} IS 'seen'", INSERT),
     ),
     "rule, also": Vehicle(
         f"{TABLE}{FUNCTION}CREATE RULE r{{n}} AS ON INSERT TO t{{n}} DO ALSO SELECT f{{n}}(1);",
@@ -111,10 +174,40 @@ VEHICLES = {
         f"{FUNCTION}CREATE DOMAIN d{{n}} AS int DEFAULT f{{n}}(3);"
         "CREATE TABLE t{n} (id int PRIMARY KEY, v int CHECK (v < 90), w d{n});"
     ),
+    "default of a view": Vehicle(
+        f"{TABLE}{FUNCTION}CREATE VIEW w{{n}} AS SELECT id, v FROM t{{n}};"
+        "ALTER VIEW w{n} ALTER v SET DEFAULT f{n}(3);",
+        ("INSERT INTO w{n} VALUES ($1)",),
+    ),
+    "default of an argument": Vehicle(
+        f"{TABLE}{FUNCTION}"
+        "CREATE FUNCTION h{n}(a int, b int DEFAULT f{n}(3)) RETURNS int LANGUAGE sql AS $$ SELECT a + 0 * b $$;",
+        ("INSERT INTO t{n} SELECT h{n}($1), $2",),
+    ),
     "CHECK of a table": Vehicle(f"{FUNCTION}CREATE TABLE t{{n}} (id int PRIMARY KEY, v int CHECK (f{{n}}(v) < 90));"),
     "CHECK of a domain": Vehicle(
         f"{FUNCTION}CREATE DOMAIN d{{n}} AS int CHECK (f{{n}}(VALUE) < 90);"
         "CREATE TABLE t{n} (id int PRIMARY KEY, v d{n});"
+    ),
+    "domain in a composite": Vehicle(
+        f"{FUNCTION}CREATE DOMAIN d{{n}} AS int CHECK (f{{n}}(VALUE) < 90); CREATE TYPE y{{n}} AS (a d{{n}});"
+        "CREATE TABLE t{n} (id int PRIMARY KEY, v y{n});",
+        ("INSERT INTO t{n} VALUES ($1, ROW($2::int))",),
+    ),
+    "array of a domain": Vehicle(
+        f"{FUNCTION}CREATE DOMAIN d{{n}} AS int CHECK (f{{n}}(VALUE) < 90);"
+        "CREATE TABLE t{n} (id int PRIMARY KEY, v d{n}[]);",
+        ("INSERT INTO t{n} VALUES ($1, ARRAY[$2::int])",),
+    ),
+    "row policy for reads": Vehicle(
+        f"{PREFILLED}{FUNCTION}ALTER TABLE t{{n}} ENABLE ROW LEVEL SECURITY;"
+        "CREATE POLICY p{n} ON t{n} USING (f{n}(id) = id);",
+        ("SELECT id FROM t{n} WHERE id = $1 AND $2::int > 0", "UPDATE t{n} SET v = 1 WHERE id = $1 AND $2::int > 0"),
+        "SELECT 1",
+    ),
+    "view with a check option": Vehicle(
+        f"{TABLE}{FUNCTION}CREATE VIEW w{{n}} AS SELECT id, v FROM t{{n}} WHERE f{{n}}(id) = id WITH CHECK OPTION;",
+        ("INSERT INTO w{n} VALUES ($1, $2)",),
     ),
     "row policy": Vehicle(
         f"{TABLE}{FUNCTION}ALTER TABLE t{{n}} ENABLE ROW LEVEL SECURITY;"
@@ -132,6 +225,11 @@ VEHICLES = {
         "SELECT 1",
     ),
     "call inside a write": Vehicle(f"{TABLE}{FUNCTION}", ("INSERT INTO t{n} SELECT f{n}($1), $2",)),
+    "procedure": Vehicle(
+        f"{TABLE}CREATE PROCEDURE f{{n}}(a int, b int) LANGUAGE plpgsql AS $$ BEGIN {{effect}}"
+        " INSERT INTO t{n} VALUES (a, b); END $$;",
+        ("CALL f{n}($1, $2)",),
+    ),
     "function that returns rows": Vehicle(
         f"{FUNCTION}CREATE FUNCTION h{{n}}(a int) RETURNS SETOF int LANGUAGE sql AS $$ VALUES (f{{n}}(a)), (a) $$;",
         ("SELECT * FROM h{n}($1) WHERE $2::int IS NOT NULL",),
@@ -156,12 +254,20 @@ VEHICLES = {
         ("INSERT INTO t{n} VALUES (ROW($1)::y{n}, $2)",),
     ),
     "generated column": Vehicle(
-        "CREATE FUNCTION f{n}(a int) RETURNS int IMMUTABLE LANGUAGE sql AS $$ SELECT a + 1 $$;"
+        f"{IMMUTABLE}"
         "CREATE TABLE t{n} (id int PRIMARY KEY, v int CHECK (v < 90), w int GENERATED ALWAYS AS (f{n}(v)) STORED);"
     ),
     "index on an expression": Vehicle(
-        f"{TABLE}CREATE FUNCTION f{{n}}(a int) RETURNS int IMMUTABLE LANGUAGE sql AS $$ SELECT a + 1 $$;"
-        "CREATE INDEX i{n} ON t{n} (f{n}(v)) WHERE f{n}(v) > 1;"
+        f"{TABLE}{IMMUTABLE}CREATE INDEX i{{n}} ON t{{n}} (id) WHERE f{{n}}(v) > 1;"
+    ),
+    "exclusion constraint": Vehicle(f"{TABLE}{IMMUTABLE}ALTER TABLE t{{n}} ADD EXCLUDE (f{{n}}(id) WITH =);"),
+    "operator class of an index": Vehicle(
+        f"{TABLE}{COMPARE}INSERT INTO t{{n}} VALUES (-999, 0); CREATE INDEX ON t{{n}} (v c{{n}});"
+    ),
+    "operator class of a range": Vehicle(
+        f"{COMPARE}CREATE TYPE y{{n}} AS RANGE (subtype = int, subtype_opclass = c{{n}});"
+        "CREATE TABLE t{n} (id int PRIMARY KEY, v y{n});",
+        ("INSERT INTO t{n} VALUES ($1, y{n}($2, 90))",),
     ),
     "identity and serial": Vehicle(
         "CREATE TABLE t{n} (id int PRIMARY KEY, v int CHECK (v < 90), w int GENERATED ALWAYS AS IDENTITY, x serial);",
@@ -194,7 +300,17 @@ def part(number: int, vehicle: str, effect: str) -> Part:
     return Part(f"{vehicle}: {effect}", filled(found.setup), tuple(map(filled, found.steps)), filled(found.rows))
 
 
-def parts(random: Random, count: int, effects: tuple[str, ...]) -> list[Part]:
-    """Some parts for one schema."""
-    vehicles = random.sample(sorted(VEHICLES), count)
-    return [part(number, vehicle, random.choice(effects)) for number, vehicle in enumerate(vehicles, 1)]
+def parts(random: Random, vehicles: Sequence[str], effects: tuple[str, ...]) -> list[Part]:
+    """These vehicles for one schema, each with some effect; as often as not with one that needs not be alone."""
+    harmless = ("nothing", "a row elsewhere")
+    return [
+        part(number, vehicle, random.choice(harmless if random.random() < 0.5 else effects))
+        for number, vehicle in enumerate(vehicles, 1)
+    ]
+
+
+def portions(random: Random, size: int) -> Iterator[list[str]]:
+    """All vehicles in random portions, again and again: each comes as often as the others."""
+    while True:
+        names = random.sample(sorted(VEHICLES), len(VEHICLES))
+        yield from (names[start : start + size] for start in range(0, len(names), size))

@@ -214,6 +214,40 @@ async def test_what_is_made_later_is_guarded_too(open_pool: Any, pg_database: st
     assert "orders_audit" in str((await guarded(pool, insert)).reason)
 
 
+#: DDL that no command tag tells of, on the pool and on a session.
+_HIDDEN = {"DO": "DO $do$ BEGIN EXECUTE $x$ {} $x$; END $do$", "a procedure": "CALL make()"}
+
+
+# rule 8.4
+@pytest.mark.parametrize("on", ["pool", "session", "transaction"])
+@pytest.mark.parametrize("hidden", _HIDDEN)
+async def test_what_blocks_and_procedures_make_is_guarded(
+    open_pool: Any, pg_database: str, hidden: str, on: str
+) -> None:
+    """Of DO at once, as after DDL; of CALL soon, by the fingerprint."""
+    pool = await open_pool(pg_database, max_size=2, guard_refresh=3600, **QUICK)
+    trigger = "CREATE TRIGGER orders_audit AFTER INSERT ON orders FOR EACH ROW EXECUTE FUNCTION audit()"
+    await script(
+        pool,
+        "CREATE TABLE orders (id int PRIMARY KEY); CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_notify('orders', TG_OP); RETURN NULL; END $$;"
+        f"CREATE PROCEDURE make() LANGUAGE plpgsql AS $$ BEGIN {trigger}; END $$",
+    )
+    insert = "INSERT INTO orders VALUES ($1)"
+    assert (await guarded(pool, insert)).reason is None
+    for number in range(4):
+        await pool.execute(insert, number)
+    assert pool.explain(insert).grouped
+    sql = _HIDDEN[hidden].format(trigger)
+    if on == "pool":
+        await pool.execute(sql)
+    else:
+        async with pool.acquire() if on == "session" else pool.transaction() as connection:
+            await connection.execute(sql)
+    assert hidden != "DO" or not pool.explain(insert).grouped
+    await until(lambda: "orders_audit" in str(pool.explain(insert).reason))
+
+
 # rule 8.4
 async def test_what_others_make_is_guarded_in_time(open_pool: Any, pg_database: str, pg_server: Any) -> None:
     pool = await open_pool(pg_database, max_size=2, guard_refresh=0.05)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from tests.contract.guarding import QUICK, guarded, script
+from tests.contract.guarding import QUICK, at_rest, guarded, script
 
 #: Something that stays on the session, done by a function: statements, and a query that tells whether it is there.
 LASTING = {
@@ -171,3 +172,61 @@ async def test_a_schema_whose_every_key_is_deferred_is_grouped(open_pool: Any, p
     ]
     after = pool.stats()
     assert after.groups - before.groups < after.statements - before.statements
+
+
+#: Ways of a session to reach the trigger of REACHED.
+USES: dict[str, Callable[[Any], Awaitable[Any]]] = {
+    "fetch": lambda connection: connection.fetch("INSERT INTO t VALUES ($1)", 1),
+    "a script": lambda connection: connection.execute("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)"),
+    "executemany": lambda connection: connection.executemany("INSERT INTO t VALUES ($1)", [(1,), (2,)]),
+    "COPY": lambda connection: connection.copy_records_to_table("t", records=[(1, 2)]),
+    "TRUNCATE": lambda connection: connection.execute("TRUNCATE t"),
+}
+
+
+# rule 8.4
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"pipelining": "off"}, {"server_settings": {"default_transaction_isolation": "serializable"}}],
+    ids=["sessions only", "pipelining off", "serializable"],
+)
+@pytest.mark.parametrize("use", USES)
+async def test_sessions_are_clean_where_nothing_is_grouped(
+    open_pool: Any, pg_database: str, pg_server: Any, use: str, options: dict[str, Any]
+) -> None:
+    """Before the catalogue is known and afterwards, and again when others have changed it."""
+    body, looks = LASTING["a setting"]
+    setup = REACHED["trigger"][0].format(body).replace("AFTER INSERT", "AFTER INSERT OR TRUNCATE")
+    setup = setup.replace("FOR EACH ROW", "FOR EACH STATEMENT")
+    pg_server.sql("CREATE TABLE t (id int, v int); " + setup, "contract")
+    pool = await open_pool(pg_database, max_size=1, guard_refresh=0.05, **options)
+
+    async def look() -> Any:
+        async with pool.acquire() as connection:
+            return await connection.fetchval(looks)
+
+    for known in (False, True):
+        for _ in range(3):
+            async with pool.acquire() as connection:
+                await USES[use](connection)
+                assert await connection.fetchval(looks) is True, "the test shows nothing"
+            assert await look() in (None, False)
+        if not known:
+            await guarded(pool, "INSERT INTO t VALUES (1)")
+    if options:
+        await pool.execute("INSERT INTO t VALUES (1)")
+        assert await look() in (None, False)
+
+
+async def test_a_clean_session_costs_no_reset(open_pool: Any, pg_database: str, pg_server: Any) -> None:
+    """Of a pool that is used through sessions only; what is prepared stays."""
+    pg_server.sql("CREATE TABLE t (id int)", "contract")
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
+    insert, prepared = "INSERT INTO t VALUES ($1)", "SELECT count(*) FROM pg_prepared_statements WHERE statement = $1"
+    for known in (False, True):
+        async with pool.acquire() as connection:
+            await connection.execute(insert, 1)
+        if not known:
+            await at_rest(pool)
+    async with pool.acquire() as connection:
+        assert await connection.fetchval(prepared, insert) == 1

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from .guarding import QUICK, guarded, script
 
+#: An operator class of integers whose comparison tells.
+CLASS = (
+    "CREATE FUNCTION compare(int, int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN"
+    " PERFORM tell(); RETURN $1 - $2; END $$; CREATE OPERATOR CLASS c FOR TYPE int USING btree AS OPERATOR 1 <,"
+    " OPERATOR 2 <=, OPERATOR 3 =, OPERATOR 4 >=, OPERATOR 5 >, FUNCTION 1 compare(int, int);"
+)
 WAYS = {
     "default": ("CREATE TABLE t (id int, v text DEFAULT tell())", "INSERT INTO t (id) VALUES (1)"),
     "check": ("CREATE TABLE t (id int CHECK (tell() IS NOT NULL))", "INSERT INTO t VALUES (1)"),
@@ -71,6 +78,70 @@ WAYS = {
     "built-in in a default": (
         "CREATE TABLE t (id int, x bigint DEFAULT txid_current())", "INSERT INTO t (id) VALUES (1)",
     ),
+    "built-in in a domain's default": (
+        "CREATE DOMAIN d AS bigint DEFAULT txid_current(); CREATE TABLE t (id int, x d)",
+        "INSERT INTO t (id) VALUES (1)",
+    ),
+    "default of an argument": (
+        "CREATE FUNCTION f(a int, b text DEFAULT tell()) RETURNS int LANGUAGE sql AS 'SELECT a'", "SELECT f(1)",
+    ),
+    "built-in in the default of an argument": (
+        "CREATE FUNCTION f(a int, b text DEFAULT set_config('a.b', 'c', true)) RETURNS int LANGUAGE sql AS 'SELECT a'",
+        "SELECT f(1)",
+    ),
+    "built-in as an operator": (
+        "CREATE OPERATOR @#@ (FUNCTION = pg_try_advisory_lock, LEFTARG = int, RIGHTARG = int)", "SELECT 1 @#@ 2",
+    ),
+    "built-in as a cast": (
+        "CREATE CAST (bigint AS bool) WITH FUNCTION pg_try_advisory_lock(bigint)", "SELECT $1::bigint::bool",
+    ),
+    "built-in in an aggregate": (
+        "CREATE AGGREGATE configure(text, bool) (SFUNC = set_config, STYPE = text, INITCOND = 'a.b')",
+        "SELECT configure(a, true) FROM (VALUES ('x')) AS x(a)",
+    ),
+    "operator class of an index": (
+        f"{CLASS} CREATE TABLE t (id int); CREATE INDEX ON t (id c)", "INSERT INTO t VALUES (1)",
+    ),
+    "operator class of a partition key": (
+        f"{CLASS} CREATE TABLE t (id int) PARTITION BY RANGE (id c); CREATE TABLE p PARTITION OF t DEFAULT",
+        "INSERT INTO t VALUES (1)",
+    ),
+    "operator class of a range": (
+        f"{CLASS} CREATE TYPE span AS RANGE (subtype = int, subtype_opclass = c)", "SELECT span(1, 2)",
+    ),
+    "operator class of a type": (
+        "CREATE TYPE pair AS (a int, b int); CREATE FUNCTION compare(pair, pair) RETURNS int IMMUTABLE LANGUAGE sql AS"
+        " $$ SELECT tell2(1, 2) $$; CREATE FUNCTION less(pair, pair) RETURNS bool IMMUTABLE LANGUAGE sql AS"
+        " $$ SELECT true $$; CREATE OPERATOR <# (FUNCTION = less, LEFTARG = pair, RIGHTARG = pair);"
+        "CREATE OPERATOR CLASS c DEFAULT FOR TYPE pair USING btree AS OPERATOR 1 <#, FUNCTION 1 compare(pair, pair);"
+        "CREATE TABLE t (p pair)",
+        "SELECT p FROM t ORDER BY p",
+    ),
+    "partition key": (
+        "CREATE FUNCTION key(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM tell(); RETURN a; END $$;"
+        "CREATE TABLE t (id int) PARTITION BY RANGE (key(id)); CREATE TABLE p PARTITION OF t DEFAULT",
+        "INSERT INTO t VALUES (1)",
+    ),
+    "a partition's own name": (
+        "CREATE TABLE t (id int) PARTITION BY RANGE (id); CREATE TABLE p PARTITION OF t DEFAULT;"
+        "CREATE TRIGGER x AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION trigger_tell()",
+        "INSERT INTO p VALUES (1)",
+    ),
+    "default of a view": (
+        "CREATE TABLE t (id text); CREATE VIEW v AS SELECT id FROM t; ALTER VIEW v ALTER id SET DEFAULT tell()",
+        "INSERT INTO v VALUES (DEFAULT)",
+    ),
+    "default set by a key": (
+        "CREATE TABLE t (id text PRIMARY KEY);"
+        "CREATE TABLE c (id text DEFAULT tell() REFERENCES t ON DELETE SET DEFAULT)",
+        "DELETE FROM t WHERE id = 'a'",
+    ),
+    "foreign table": (
+        "CREATE FOREIGN DATA WRAPPER far; CREATE SERVER far FOREIGN DATA WRAPPER far;"
+        "CREATE FOREIGN TABLE t (id int) SERVER far",
+        "SELECT id FROM t",
+    ),
 }  # fmt: skip
 TELL = """
 CREATE FUNCTION tell() RETURNS text LANGUAGE sql AS $$ SELECT pg_notify('a', 'b'); SELECT 'told' $$;
@@ -79,9 +150,18 @@ CREATE FUNCTION trigger_tell() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERF
 """
 
 
+@pytest.fixture
+def outside_of_schemas(pg_server: Any, pg_database: str) -> Iterator[None]:
+    """What belongs to no schema does not go with it."""
+    yield
+    pg_server.sql("DROP CAST IF EXISTS (bigint AS bool); DROP FOREIGN DATA WRAPPER IF EXISTS far CASCADE", "contract")
+
+
 # rule 8.1
 @pytest.mark.parametrize("way", list(WAYS))
-async def test_every_way_to_a_function_is_found(open_pool: Any, pg_database: str, way: str) -> None:
+async def test_every_way_to_a_function_is_found(
+    open_pool: Any, pg_database: str, outside_of_schemas: None, way: str
+) -> None:
     pool = await open_pool(pg_database, max_size=1, **QUICK)
     schema, sql = WAYS[way]
     await script(pool, TELL + schema)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import InterfaceError, PoolOverloaded, PoolTimeout
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 
 
@@ -234,6 +235,8 @@ async def test_first_come_first_served(single: Any) -> None:
 
 
 async def test_a_cancelled_waiter_gives_way(single: Any) -> None:
+    await _use(single)
+    await at_rest(single)
     for _ in range(20):
         async with single.acquire():
             first, second = (asyncio.ensure_future(_use(single)) for _ in range(2))

@@ -85,6 +85,27 @@ async def test_row_locks_are_held_until_the_group_ends(pool: Any, open_pool: Any
         await watching.execute("SELECT FROM item WHERE id = 1 FOR UPDATE NOWAIT")
 
 
+async def test_a_group_that_locks_rows_in_another_order_gives_way(pool: Any, open_pool: Any, pg_database: str) -> None:
+    """A statement alone takes part in no deadlock, a group may; but it is the group that is rolled back for it."""
+    sql = "UPDATE item SET v = v + 1 WHERE id = $1 RETURNING v"
+    for _ in range(4):
+        await pool.fetchval(sql, 3)
+    others = await open_pool(pg_database, max_size=2)
+    async with others.acquire() as watching:
+        async with others.transaction() as holding:
+            await holding.execute("SET LOCAL deadlock_timeout = '1h'")  # who looks first is the one that gives way
+            await holding.execute("UPDATE item SET v = 9 WHERE id = 2")
+            calls = [asyncio.ensure_future(pool.fetchval(sql, number)) for number in (1, 2)]
+
+            async def waits() -> bool:
+                return bool(await watching.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+            await until_async(waits)
+            await holding.execute("UPDATE item SET v = 5 WHERE id = 1")  # which the group has locked
+        assert await asyncio.gather(*calls) == [6, 10]
+    assert pool.stats().broken_up > 0
+
+
 async def test_the_server_counts_a_group_as_one_transaction(pool: Any) -> None:
     count = "SELECT pg_current_xact_id()::text::bigint"
     sql = "UPDATE item SET v = v + 1 WHERE id = $1 RETURNING v"

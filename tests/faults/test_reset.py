@@ -17,6 +17,7 @@ import pytest
 
 from db_pool_rs.drivers.postgres.watch import watcher
 from db_pool_rs.errors import ConnectFailed, ConnectionLost
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 from tests.plugins.proxy import TO_CLIENT, TO_SERVER, FaultProxy
 
@@ -161,6 +162,7 @@ async def test_reset_behind_the_beginning_of_an_answer(
     pool = await open_pool(far_proxy.dsn(pg_database), min_size=1, max_size=1)
     await pool.execute("CREATE TABLE numbers (n int)")
     await use(pool)
+    await at_rest(pool)
     far_proxy.hold()
     call = asyncio.ensure_future(use(pool))
     await _until_held(far_proxy)

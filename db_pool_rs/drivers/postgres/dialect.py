@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from ...scheduler.cost import Query
     from ...scheduler.model import StatementRequest
 
-_ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
+#: Commands that change the schema. A block may, and is rarely sent for anything else.
+_ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT", "DO"))
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: Statements that are worth preparing; the others (DDL, SET ...) are rarely sent twice.
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
@@ -32,9 +33,13 @@ QUESTION = """SELECT pg_catalog.current_setting('default_transaction_isolation')
 CHECK_KEYS = "DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$"
 
 
-def alters_schema(query: Query) -> bool:
-    """Whether a text that succeeds may change types, or what the guard has found. What is temporary does not."""
-    return query.lexical.command in _ALTERING and query.kind is StatementClass.OTHER
+def alters_schema(query: Query) -> bool | None:
+    """Whether a text that succeeds changes types, or what the guard has found: True, False for procedures, which may do
+    so unseen, None if it does not. What is temporary does not."""
+    if query.kind is not StatementClass.OTHER:
+        return None
+    command = query.lexical.command
+    return True if command in _ALTERING else False if command == "CALL" else None
 
 
 def is_shared(group: Sequence[StatementRequest]) -> bool:
@@ -49,8 +54,8 @@ def checks_keys(group: Sequence[StatementRequest]) -> bool:
     return any(statement.query.keys for statement in group)
 
 
-def _nothing() -> None:
-    """PostgreSQL's connections are asked by their driver."""
+def _nothing(certain: bool) -> None:
+    """There is no guard."""
 
 
 class PostgresDialect:
@@ -64,8 +69,8 @@ class PostgresDialect:
     answer: type[ResultFuture[Any]] = ResultFuture
 
     def __init__(self, config: PoolConfig) -> None:
-        #: Called when DDL was executed.
-        self.on_altered: Callable[[], None] = _nothing
+        #: Called when DDL was executed, or (False) may have been.
+        self.on_altered: Callable[[bool], None] = _nothing
         self.startup_query: str | None = QUESTION
 
     def on_startup_result(self, values: Sequence[Any]) -> Groupable:

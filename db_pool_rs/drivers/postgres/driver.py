@@ -103,7 +103,7 @@ class PostgresDriver(PostgresDialect):
         self.forget(query, described)
         return True
 
-    def alter(self) -> None:
-        """Tables were changed: what was learned before may be out of date."""
+    def alter(self, certain: bool) -> None:
+        """Tables were changed, or may have been: what was learned before may be out of date."""
         self._altered = time.monotonic()
-        self.on_altered()
+        self.on_altered(certain)

@@ -55,8 +55,8 @@ class Healing:
     def __init__(self, driver: PostgresDriver, prepared: Prepared) -> None:
         self._driver = driver
         self._prepared = prepared
-        #: An ALTER or DROP is not committed yet.
-        self._altered = False
+        #: Whether DDL is not committed yet, as `alters_schema` has it.
+        self._altered: bool | None = None
         #: The step that the server answered with an error: a statement, or what was sent in front of one.
         self.failed: Any = None
         #: Causes for which the running statement was sent again.
@@ -71,9 +71,10 @@ class Healing:
 
     def note_altering(self, group: Sequence[StatementRequest], link: PostgresConnection) -> None:
         """A group succeeded: tables may have changed by it. Others see that when it is committed."""
-        if self._altered or alters(group):
-            self._driver.alter()
-            self._altered = link.in_transaction()
+        altered = alters(group, self._altered)
+        if altered is not None:
+            self._driver.alter(altered)
+            self._altered = altered if link.in_transaction() else None
 
     def heal(self, statement: StatementRequest) -> bool:
         """Forget what the statement's error proves to be out of date; True if it may be sent again."""
@@ -129,9 +130,11 @@ def _raised_inside(where: str | None) -> bool:
     return where is not None and not _PARAMETER.fullmatch(where)
 
 
-def alters(group: Sequence[StatementRequest]) -> bool:
-    """Whether a group that succeeded may have changed types of parameters, or what the guard has found."""
-    return not group[0].query.groupable and any(alters_schema(one.query) for one in group)
+def alters(group: Sequence[StatementRequest], before: bool | None) -> bool | None:
+    """Whether a group that succeeded, or what came before it, has changed the schema, as `alters_schema` has it."""
+    if not group or group[0].query.groupable:
+        return before
+    return max((one for one in (before, *(alters_schema(one.query) for one in group)) if one is not None), default=None)
 
 
 def first_format(statement: StatementRequest) -> int:

@@ -37,7 +37,7 @@ class SqliteDialect:
     answer: type[ResultFuture[Any]] = ResultFuture
 
     def __init__(self, config: PoolConfig) -> None:
-        self.on_altered: Callable[[], None]
+        self.on_altered: Callable[[bool], None]
         assert isinstance(config.target, SqliteConfig)
         self.settings = Settings.of(config.target, config.max_statements, f"dbp-{uuid.uuid4()}")
         self.patience = max(PATIENCE, config.target.busy_timeout)

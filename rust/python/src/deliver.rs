@@ -138,11 +138,6 @@ fn set_result(
     answer.get().set(outcome, pool.get().done.bind(pool.py())).map(drop)
 }
 
-/// Whether a command with this tag may change tables, or what the guard has found.
-fn alters(tag: &str) -> bool {
-    ["ALTER ", "CREATE ", "DROP ", "IMPORT "].iter().any(|command| tag.starts_with(command))
-}
-
 /// What a statement's caller gets.
 fn outcome(
     pool: &Bound<'_, Pool>,
@@ -152,9 +147,10 @@ fn outcome(
     let py = pool.py();
     let handler = Handler(pool);
     let Pending { answer, text, want_rows, error, .. } = pending;
-    if matches!(&completion, Completion::Done { tag, shape: None, .. } if alters(tag)) {
+    let alters = text.as_ref().and_then(|text| text.bind(py).get().alters);
+    if let (Some(certain), Completion::Done { .. }) = (alters, &completion) {
         pool.get().handle.alter();
-        handler.tell("altered", ())?;
+        handler.tell("altered", (certain,))?;
     }
     let outcome = match completion {
         Completion::Done { tag, .. } if !want_rows => Outcome::Value(status(py, &tag)?),

@@ -279,11 +279,12 @@ impl Pool {
         keys: bool,
         preparable: bool,
         asks: bool,
+        alters: Option<bool>,
     ) -> PyResult<Query> {
         let (id, sql, kind) = (QueryId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
         let info = QueryInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks };
         self.inner().outbox.push(Command::AddQuery(id, info)); // goes along with its first statement
-        Ok(Query::new(id, sql, self.handle.clone()))
+        Ok(Query::new(id, sql, self.handle.clone(), alters))
     }
 
     /// Tell the pool of a query for SQLite; `description` is that of `db_pool_rs.drivers.sqlite.plan`.

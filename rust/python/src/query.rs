@@ -46,6 +46,8 @@ pub struct Query {
     handle: Arc<Handle>,
     /// It is described once and for all: a text for SQLite.
     planned: bool,
+    /// Whether it changes the schema where it succeeds: for certain, perhaps (false), or not.
+    pub alters: Option<bool>,
     known: Mutex<Known>,
 }
 
@@ -54,14 +56,14 @@ pub struct Query {
 pub struct Params(pub pool::Params);
 
 impl Query {
-    pub fn new(id: QueryId, sql: Arc<str>, handle: Arc<Handle>) -> Self {
-        Query { id, sql, handle, planned: false, known: Mutex::default() }
+    pub fn new(id: QueryId, sql: Arc<str>, handle: Arc<Handle>, alters: Option<bool>) -> Self {
+        Query { id, sql, handle, planned: false, alters, known: Mutex::default() }
     }
 
     /// A query that is described already, and for good.
     pub fn planned(id: QueryId, sql: Arc<str>, handle: Arc<Handle>, described: Described) -> Self {
         let known = Known { described: Some((Arc::new(described), Instant::now())), ..Known::default() };
-        Query { id, sql, handle, planned: true, known: Mutex::new(known) }
+        Query { id, sql, handle, planned: true, alters: None, known: Mutex::new(known) }
     }
 
     /// Whether it is described for good.
