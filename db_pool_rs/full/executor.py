@@ -343,10 +343,11 @@ class FullRunner(Service):
 
     # -- errors --------------------------------------------------------------------------------------------------
 
-    def failed(self, fields: Mapping[str, str], sql: str | None) -> Exception:
-        """The error of a statement that the server refused."""
+    def failed(self, fields: Mapping[str, str], sql: str | None, shared: bool) -> Exception:
+        """The error of a statement that the server refused, on a shared connection or a session."""
         error = self.driver.error(fields, sql)
-        self.note_failure(error)
+        if shared:
+            self.note_failure(error)
         return error
 
     def unreadable(self) -> Error:

@@ -264,6 +264,7 @@ class Transaction:
             self._start = f"SAVEPOINT {self._name}"
         else:
             self._start = self._connection._pool.begin(*self._options)
+            session.readonly = self._options[1]
         session.prefix.append(self._start)
         return self._connection
 
@@ -275,6 +276,7 @@ class Transaction:
             return  # the borrower gave the connection back inside the block: it was rolled back there
         if not self._name:
             session.cursors.clear()  # they end with the transaction
+            session.readonly = False
         if self._start in session.prefix:  # nothing was executed inside: the server never heard of it
             del session.prefix[session.prefix.index(self._start) :]
         elif error is None:

@@ -18,6 +18,7 @@ from ..errors import StatementTimeout
 from ..scheduler.model import Statement
 from ..sql import StatementClass
 from .exclusive import Exclusive, command_text
+from .executor import READ_ONLY
 from .search_path import Stray, stray, unshared
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Session:
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
         self.dirty = False
+        #: The open transaction block is one that only reads.
+        self.readonly = False
         #: It may see other tables and types than others do: until it is given back, or the transaction ends.
         self.strays: Stray | None = None
         #: Its listeners, if it ever had one.
@@ -135,6 +138,8 @@ class Session:
         for statement in group:
             if statement.error is not None:
                 self.runner.metrics.errors += 1
+                if getattr(statement.error, "sqlstate", None) == READ_ONLY and not self.readonly:
+                    self.runner.turned_read_only()
                 raise statement.error
 
     async def _exchange(self, start: Callable[[], Answer[None]], deadline: float | None) -> None:

@@ -23,3 +23,5 @@ def watched_collector() -> Iterator[list[int]]:
         yield passes
     finally:
         gc.callbacks.remove(count)
+        gc.collect()
+        gc.freeze()  # else what the run has collected, each test with its parameters, is looked through after every test
