@@ -106,8 +106,11 @@ class FullRunner(Service):
             self.native.release(conn.id, healthy)
 
     def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
-        """Close a connection that is of no use any more."""
+        """Close a connection that is of no use any more. Its user hears it now, not when the engine tells."""
+        user = self._users.pop(conn.id, None)
         self.native.abort(conn.id, reason, retire)
+        if user is not None:
+            user.lost(ConnectionLost(reason, sent=user.busy), user.busy)
 
     def shut_down(self) -> None:
         """Finish what is there and take no new work."""
