@@ -107,9 +107,8 @@ class FullRunner(Service):
 
     def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more. Its user hears it now, not when the engine tells."""
-        user = self._users.pop(conn.id, None)
         self.native.abort(conn.id, reason, retire)
-        if user is not None:
+        if (user := self._users.pop(conn.id, None)) is not None:
             user.lost(ConnectionLost(reason, sent=user.busy), user.busy)
 
     def shut_down(self) -> None:
@@ -216,10 +215,9 @@ class FullRunner(Service):
 
     def lent_lost(self, conn: int, loss: Loss) -> None:
         """A connection that is lent is gone."""
-        link, user = self._links.pop(conn, None), self._users.pop(conn, None)
-        if link is not None:
+        if (link := self._links.pop(conn, None)) is not None:
             link.close()
-        if user is not None:
+        if (user := self._users.pop(conn, None)) is not None:
             user.lost(lost_error(loss), loss[2] and user.busy)
 
     # -- connections ---------------------------------------------------------------------------------------------
