@@ -103,8 +103,10 @@ class RustExecutor(Executor):
             self.native.release(conn.id, True)
 
     def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
-        """Close a connection that is of no use any more."""
+        """Close a connection that is of no use any more. Its user hears it now, not when the engine tells."""
         self.native.abort(conn.id, reason, retire)
+        if (session := self.sessions.pop(conn.id, None)) is not None:
+            session.lost(ConnectionLost(reason, sent=session.busy), session.busy)
 
     def shut_down(self) -> None:
         """Finish what is there and take no new work."""
@@ -340,10 +342,11 @@ class RustExecutor(Executor):
 
     # -- errors --------------------------------------------------------------------------------------------------
 
-    def failed(self, fields: Mapping[str, str], sql: str | None) -> Exception:
-        """The error of a statement that the server refused."""
+    def failed(self, fields: Mapping[str, str], sql: str | None, shared: bool) -> Exception:
+        """The error of a statement that the server refused, on a shared connection or a session."""
         error = self.driver.error(fields, sql)
-        self.note_failure(error)
+        if shared:
+            self.note_failure(error)
         return error
 
     def unreadable(self) -> Error:

@@ -236,6 +236,7 @@ class Transaction:
             self._start = f"SAVEPOINT {self._name}"
         else:
             self._start = session.database.begin(*self._options)
+            session.readonly = self._options[1]
         session.pending_commands.append(self._start)
         self._session = session
         return self._connection
@@ -248,6 +249,7 @@ class Transaction:
         session = self._session
         if not self._name:
             session.cursors.clear()  # they end with the transaction
+            session.readonly = False
         if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
             del session.pending_commands[session.pending_commands.index(self._start) :]
         elif error is None:

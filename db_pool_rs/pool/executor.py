@@ -19,6 +19,7 @@ from ..aio import Expired
 from ..conninfo import ConnectConfig
 from ..drivers.base import Groupable
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
+from ..errors.conditions import READ_ONLY
 from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
 from ..scheduler.model import AcquireRequest, Reason, StatementRequest
@@ -39,6 +40,12 @@ T = TypeVar("T")
 
 #: How long what still runs on the pool's account may take to end when it is cancelled, in seconds.
 _ENDING = 5.0
+
+
+#: Values of `target_session_attrs` with which a server is expected to write.
+_WRITES = ("any", "read-write", "primary")
+#: Connections to a server that turned read-only are not replaced more often, in seconds: there may be no other one.
+_EXPIRE_AGAIN = 1.0
 
 
 class Experience(NamedTuple):
@@ -84,6 +91,7 @@ class Executor(ABC):
         self._stopping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._report: Report | None = None
+        self._expire_again = 0.0
         forks.hold(self)
 
     # -- what the pool asks for ----------------------------------------------------------------------------------
@@ -241,8 +249,22 @@ class Executor(ABC):
 
     def note_failure(self, error: Exception) -> None:
         """A statement on a shared connection failed."""
-        if getattr(error, "sqlstate", None) in UNDEFINED:
+        state = getattr(error, "sqlstate", None)
+        if state in UNDEFINED:
             self.context.queries.keeper.suspect()
+        elif state == READ_ONLY:
+            self.turned_read_only()
+
+    def turned_read_only(self) -> None:
+        """The server refused a write that it should take: another one may be there for that by now (rule 5.6)."""
+        target, now = self.config.target, self.loop.time()
+        if isinstance(target, ConnectConfig) and target.target_session_attrs in _WRITES and now >= self._expire_again:
+            self._expire_again = now + _EXPIRE_AGAIN
+            self.loop.call_soon(self._expire_unless_stopped)
+
+    def _expire_unless_stopped(self) -> None:
+        if self._stopping is None:
+            self.expire()
 
     def not_connected(self, error: Exception) -> bool:
         """A connection could not be opened or prepared; whether to try again cannot help."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ..aio import Expired, ResultFuture, remaining, until
 from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
 from ..errors import ConnectionLost, StatementTimeout
+from ..errors.conditions import READ_ONLY
 from ..scheduler.model import Limits, StatementRequest
 from ..sql import StatementClass
 from .outages import reason_of
@@ -44,6 +45,9 @@ class Owner(Protocol):
 
     def abort(self, conn: Any, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more."""
+
+    def turned_read_only(self) -> None:
+        """The server refused a write that it should take."""
 
     def executed(self, statements: Sequence[StatementRequest], seconds: float) -> None:
         """Count statements that were answered together."""
@@ -91,6 +95,8 @@ class Session:
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
         self.dirty = False
+        #: The open transaction block is one that only reads.
+        self.readonly = False
         #: It may see other tables and types than others do: until it is given back, or the transaction ends.
         self.strays: Stray | None = None
         self.holder: Holder | None = None
@@ -210,6 +216,8 @@ class Session:
         for statement in group:
             if statement.error is not None:
                 self.executor.metrics.errors += 1
+                if getattr(statement.error, "sqlstate", None) == READ_ONLY and not self.readonly:
+                    self.executor.turned_read_only()
                 raise statement.error
 
     async def _exchange(self, start: Callable[[], ResultFuture[None]], deadline: float | None) -> None:

@@ -19,7 +19,7 @@ from db_pool_rs.balanced.libpq import PGresult
 from db_pool_rs.balanced.slices import decode, decode_long, is_long, new_block
 from db_pool_rs.errors import DecodeError
 from db_pool_rs.types import oids as pg
-from tests.plugins.collector import watched_collector
+from tests.plugins.collector import freeze, watched_collector
 
 from .results import Session, result_of
 
@@ -121,7 +121,7 @@ async def test_frozen_objects_stay_frozen(workers: ThreadPoolExecutor) -> None:
         assert gc.get_freeze_count() <= frozen
         assert gc.get_freeze_count() > frozen // 2
     finally:
-        gc.unfreeze()
+        freeze()
 
 
 async def test_the_collector_does_not_look_through_the_rows(workers: ThreadPoolExecutor) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs import aio as waiting
-from db_pool_rs.errors import PoolTimeout, QueryCanceled, StatementTimeout
+from db_pool_rs.errors import ConnectionLost, PoolTimeout, QueryCanceled, StatementTimeout
 from db_pool_rs.pool import session
 from tests.contract.waiting import in_thread, until, until_async
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
@@ -212,6 +212,21 @@ async def test_to_roll_back_has_a_deadline_of_its_own(open_pool: Any, proxy: Fau
         await asyncio.wait_for(work(), 10)
     proxy.resume()
     assert await pool.fetchval("SELECT $1::int", 2, timeout=10) == 2
+
+
+async def test_the_call_after_one_that_a_silent_server_did_not_stop_is_told_of_the_loss(
+    open_pool: Any, proxy: FaultProxy, pg_database: str
+) -> None:
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+    async with pool.acquire() as conn:
+        await conn.fetchval("SELECT 1")
+        proxy.stall()
+        with pytest.raises(StatementTimeout):
+            await conn.fetchval("SELECT 2", timeout=0.05)
+        with pytest.raises(ConnectionLost) as caught:  # it waits until the server has been given up
+            await conn.fetchval("SELECT 3", timeout=30)
+        assert not caught.value.sent
+    proxy.resume()
 
 
 async def test_executemany_has_one_deadline(pg_pool: Any) -> None:

@@ -146,7 +146,7 @@ async def copy_in(case: Any) -> str:
 
 async def raises(case: Any) -> str:
     """A function, a block that commits, and EXECUTE raise 26000 and 42P05: executions of each."""
-    pool = await case.open(max_size=2)
+    pool = await case.open(max_size=1)
     case.sql(
         "CREATE SEQUENCE n; CREATE FUNCTION f(code text) RETURNS int LANGUAGE plpgsql AS "
         "$$ BEGIN PERFORM nextval('n'); RAISE EXCEPTION USING ERRCODE = code; END $$"

@@ -14,7 +14,7 @@ pytest.importorskip("db_pool_rs_full")
 from db_pool_rs import create_pool
 from db_pool_rs.errors import ConnectionLost, DecodeError
 from db_pool_rs.full.executor import RustExecutor
-from tests.plugins.collector import watched_collector
+from tests.plugins.collector import freeze, watched_collector
 
 ROWS = 200_000
 LONG = f"SELECT n, n * 2 FROM generate_series(1, {ROWS}) AS n"
@@ -124,7 +124,7 @@ async def test_frozen_objects_stay_frozen(pool: Any) -> None:
         assert_complete(await pool.fetch(LONG))
         assert frozen // 2 < gc.get_freeze_count() <= frozen
     finally:
-        gc.unfreeze()
+        freeze()
 
 
 async def test_the_collector_does_not_look_through_the_rows(pool: Any) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import gc
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,6 +23,7 @@ from typing import Any
 
 import pytest
 
+from tests.plugins.collector import freeze
 from tests.plugins.runner import Runner
 
 _failed = pytest.StashKey[bool]()
@@ -51,9 +51,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Leave what exists by now, all modules, out of the collections to come: they run after every async test."""
-    gc.collect()
-    gc.freeze()
+    """Leave what exists by now out of the collections to come."""
+    freeze()
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -23,8 +23,8 @@ PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE",
 #: What a new session is asked: whether statements of a group share a snapshot, whether a commit waits for a standby
 #: (servers that are not PostgreSQL may not know of such), and whether floats in text are exact.
 QUESTION = """SELECT pg_catalog.current_setting('default_transaction_isolation'),
-  (pg_catalog.current_setting('synchronous_standby_names', true) <> ''
-   AND pg_catalog.current_setting('synchronous_commit', true) NOT IN ('off', 'local')) IS TRUE,
+  CASE WHEN pg_catalog.current_setting('synchronous_standby_names', true) <> ''
+   AND pg_catalog.current_setting('synchronous_commit', true) NOT IN ('off', 'local') THEN 'waits' ELSE '' END,
   pg_catalog.current_setting('extra_float_digits')"""
 
 
@@ -79,10 +79,10 @@ class PostgresDialect:
         A cancelled COMMIT that waits for a standby is made without it: where there are such, no group that writes may
         be broken up, so there is none (rule 2.6).
         """
-        isolation, waits, _ = values
+        isolation, commit, _ = values
         if isolation != "read committed":
             return Groupable.NOTHING
-        return Groupable.READS if waits else Groupable.ALL
+        return Groupable.READS if commit == "waits" else Groupable.ALL
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """BEGIN with these options."""

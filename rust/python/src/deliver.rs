@@ -164,7 +164,8 @@ fn outcome(
         }
         Completion::Failed(_, error) => {
             let sql = text.as_ref().map(|text| text.bind(py).get().sql.to_string());
-            Outcome::Error(handler.ask("failed", (convert::fields(py, &error)?, sql))?)
+            let shared = answer.is_some(); // that of a session is told to the session
+            Outcome::Error(handler.ask("failed", (convert::fields(py, &error)?, sql, shared))?)
         }
         Completion::Unfit(_) => Outcome::Error(match error {
             Some(error) => error.into_value(py).into_any(),
