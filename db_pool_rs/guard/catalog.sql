@@ -113,11 +113,11 @@ edges AS (
     FROM pg_catalog.pg_event_trigger e
     UNION ALL
     -- Operator classes: of indexes, partition keys and ranges, and of types.
-    SELECT c.used, 'r' || i.indrelid, 'operator class', false
-    FROM classes c JOIN pg_catalog.pg_index i ON c.oid = ANY (i.indclass::oid[])
-    UNION ALL
-    SELECT c.used, 'r' || p.partrelid, 'operator class', false
-    FROM classes c JOIN pg_catalog.pg_partitioned_table p ON c.oid = ANY (p.partclass::oid[])
+    SELECT c.used, 'r' || coalesce(i.indrelid, d.objid), 'operator class', false
+    FROM classes c JOIN pg_catalog.pg_depend d ON d.refobjid = c.oid
+    LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = d.objid
+    WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+      AND d.refclassid = 'pg_catalog.pg_opclass'::pg_catalog.regclass
     UNION ALL
     SELECT c.used, 't' || r.rngtypid, 'operator class', false
     FROM classes c JOIN pg_catalog.pg_range r ON r.rngsubopc = c.oid

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import ConnectFailed, Error
+from db_pool_rs.guard import Keeper
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
 #: The deadline of every step, in seconds; and what counts as held for ever, below every default of 30 s.
@@ -67,7 +68,6 @@ class Life:
 
     async def _open(self) -> None:
         options = {"min_size": 0, "max_size": 1, "command_timeout": DEADLINE, "init": self._init}
-        options["pipelining"] = "off"  # the guard's reading would come in between at any time: lives must be alike
         self.pool = await self._open_pool(self._dsn, **options)
 
     async def _statement(self) -> None:
@@ -102,8 +102,10 @@ async def _prepare(conn: Any) -> None:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("init", [None, _prepare])
 async def test_a_server_that_falls_silent_at_any_byte_holds_nothing(
-    open_pool: Any, pg_server: Any, pg_database: str, init: Any
+    open_pool: Any, pg_server: Any, pg_database: str, init: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The guard's reading would come in between at any time, and lives must be alike.
+    monkeypatch.setattr(Keeper, "start", lambda self, spawn: None)
     pg_server.sql("CREATE TABLE numbers (n int)", pg_database.rpartition("/")[2])
     async with FaultProxy("127.0.0.1", pg_server.port) as proxy:
         life = Life(open_pool, proxy.dsn(pg_database), init)
