@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from db_pool_rs_full import Pool as Native
-    from db_pool_rs_full import ResultFuture
+    from db_pool_rs_full import ResultFuture as Answer
 
     from ..config import PoolConfig
     from ..pool.executor import Service
@@ -39,7 +39,7 @@ class Pool(specification.Pool):
         super().__init__(config, driver)
         self._threads = (threads, blocking)
         #: The short way into the engine; None where there is something to look at first (see `_call`).
-        self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], ResultFuture | None] = _not_open
+        self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], Answer | None] = _not_open
         self._time = config.command_timeout
 
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
@@ -102,9 +102,7 @@ class Pool(specification.Pool):
         self._run_known = runner.native.run_known
         return runner
 
-    def _call(
-        self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None
-    ) -> ResultFuture | asyncio.Future[Any]:
+    def _call(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Answer | asyncio.Future[Any]:
         """Hand over a statement that is looked at first; what it returns is awaited by the caller alone."""
         if self._state != "open" or get_running_loop() is not self._loop:
             self._open_runner()
@@ -114,7 +112,7 @@ class Pool(specification.Pool):
 
     def _first_call(
         self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
-    ) -> ResultFuture | asyncio.Future[Any]:
+    ) -> Answer | asyncio.Future[Any]:
         """A text that was not met before."""
         text = self.text(sql, shared=True)
         answer = self._native.submit(text.sql, args, want, seconds)
