@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Query as Known
 
     from ..config import PoolConfig
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
 
 _KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
 
@@ -30,13 +30,13 @@ class Driver(Database, Protocol):
     def target(self) -> dict[str, Any]:
         """What the engine connects to."""
 
-    def known(self, text: Text) -> Known | str:
+    def known(self, query: Query) -> Known | str:
         """The engine's name for a text of a session, or the text itself."""
 
-    def regroup(self, text: Text) -> None:
+    def regroup(self, query: Query) -> None:
         """The text is of another class than the engine was told, or may be grouped, or no longer."""
 
-    def check(self, conn: int, token: int, text: Text) -> bool:
+    def check(self, conn: int, token: int, query: Query) -> bool:
         """Have the text checked on a connection that is lent, without running it; False if nothing need be asked."""
 
     def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:
@@ -61,33 +61,33 @@ class FullDriver(PostgresDialect):
         """What the engine connects to."""
         return options.target(self._config)
 
-    def describe(self, text: Text) -> None:
+    def describe(self, query: Query) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
-        kind, lexical = _KINDS.get(text.kind, "other"), text.lexical
-        preparable, asks = lexical.command in PREPARABLE, "$" in text.sql
-        text.description = self.native.learn(
-            text.sql, kind, text.groupable, REASONS.index(text.why), text.dirties, text.keys, preparable, asks
+        kind, lexical = _KINDS.get(query.kind, "other"), query.lexical
+        preparable, asks = lexical.command in PREPARABLE, "$" in query.sql
+        query.description = self.native.learn(
+            query.sql, kind, query.groupable, REASONS.index(query.why), query.dirties, query.keys, preparable, asks
         )
 
-    def regroup(self, text: Text) -> None:
+    def regroup(self, query: Query) -> None:
         """Tell the engine, if it knows the text."""
-        if text.description is not None:
-            kind = _KINDS.get(text.kind, "other")
-            why = REASONS.index(text.why)
-            self.native.regroup(text.description, kind, text.groupable, why, text.dirties, text.keys)
+        if query.description is not None:
+            kind = _KINDS.get(query.kind, "other")
+            why = REASONS.index(query.why)
+            self.native.regroup(query.description, kind, query.groupable, why, query.dirties, query.keys)
 
-    def doubts(self, text: Text) -> bool:
+    def may_be_stale(self, query: Query) -> bool:
         """The engine has doubts of its own."""
         return False
 
-    def known(self, text: Text) -> Known | str:
+    def known(self, query: Query) -> Known | str:
         """What nobody else will run need not be told to the engine."""
-        known: Known | str = text.description or text.sql
+        known: Known | str = query.description or query.sql
         return known
 
-    def check(self, conn: int, token: int, text: Text) -> bool:
+    def check(self, conn: int, token: int, query: Query) -> bool:
         """Ask the server for its types."""
-        self.native.describe(conn, token, text.description or text.sql)
+        self.native.describe(conn, token, query.description or query.sql)
         return True
 
     def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:

@@ -18,8 +18,8 @@ from .dialect import PREPARABLE
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
-    from ...scheduler.cost import Text
-    from ...scheduler.model import Statement
+    from ...scheduler.cost import Query
+    from ...scheduler.model import StatementRequest
     from .statements import Description
 
 _NAME = "extra_float_digits"
@@ -55,20 +55,20 @@ class SessionSettings:
         """The session is as it began."""
         self._digits = self._told
 
-    def heard(self, group: Sequence[Statement], in_transaction: bool) -> None:
+    def heard(self, group: Sequence[StatementRequest], in_transaction: bool) -> None:
         """These statements are about to be sent."""
         for statement in group:
-            if _NAME in statement.text.sql.lower():
-                found = _SET.fullmatch(statement.text.sql)
+            if _NAME in statement.query.sql.lower():
+                found = _SET.fullmatch(statement.query.sql)
                 lasting = found is not None and len(group) == 1 and not in_transaction
                 exact = found is not None and int(found[1]) > 0
                 self._digits = exact and (lasting or self._digits)
 
-    def must_ask(self, statement: Statement) -> bool:
+    def must_ask(self, statement: StatementRequest) -> bool:
         """Whether a text without a description cannot just be run, its rows coming as text."""
-        if statement.args or "$" in statement.text.sql:
+        if statement.args or "$" in statement.query.sql:
             return True
-        unseen = statement.described is None or is_kept(statement.text)
+        unseen = statement.described is None or is_kept(statement.query)
         return statement.want and unseen and not self.is_plain()
 
     def is_plain(self) -> bool:
@@ -101,7 +101,7 @@ class SessionSettings:
         return "IntervalStyle" if oid in _INTERVALS and not self._postgres() else None
 
 
-def is_kept(text: Text) -> bool:
+def is_kept(text: Query) -> bool:
     """Whether a description is good for later executions of the text; what FETCH returns changes every time."""
     return text.lexical.command in PREPARABLE or "$" in text.sql
 
