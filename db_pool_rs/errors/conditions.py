@@ -15,7 +15,7 @@ LOGIN_REFUSED = "28"
 NO_HBA_ENTRY = "28000"
 #: Which of several failures to connect tells most, the first most; any of a server's tells more than none.
 TELLING = ("28", "3D", "42", "22", "53", "57")
-#: The prepared statement is unknown there: a proxy deals out its connections.
+#: The prepared statement is unknown there: a proxy deals out server connections unseen.
 UNKNOWN_STATEMENT = "26000"
 #: A write where only reads are allowed.
 READ_ONLY = "25006"

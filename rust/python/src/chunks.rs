@@ -2,7 +2,7 @@
 //! waits.
 //!
 //! A slice ends by the clock, since values differ: some are long, some are read by Python. It may end inside a row,
-//! whose first values are kept. What is shorter than one never comes here twice. The garbage collector is spared the
+//! whose first values are kept. What is shorter than one never comes here twice. The garbage collector pauses for the
 //! rows of long results, as in mode balanced (docs/adr/0006).
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ const SLICE: Duration = Duration::from_millis(1);
 /// Between two looks at the clock: so many values, or so many bytes of them.
 const VALUES: usize = 64;
 const BYTES: usize = 16 * 1024;
-/// From so many rows on, the collector is spared them.
+/// From so many rows on, the collector pauses for them.
 const MANY: usize = 1024;
 
 /// How far the rows of a result have been read.
@@ -59,12 +59,12 @@ impl Watch {
 }
 
 /// The garbage collector, while the rows of a long result are made.
-pub struct Collector<'py>(Option<Bound<'py, PyModule>>);
+pub struct GcPause<'py>(Option<Bound<'py, PyModule>>);
 
-impl<'py> Collector<'py> {
-    /// Whether it is to be spared a result of so many rows. A collector that the program has switched
+impl<'py> GcPause<'py> {
+    /// Whether it is to pause for a result of so many rows. A collector that the program has switched
     /// off stays off; where the program has frozen objects, they must stay frozen, so that the collector is left alone.
-    pub fn is_to_be_spared(py: Python<'_>, rows: usize) -> PyResult<bool> {
+    pub fn is_wanted(py: Python<'_>, rows: usize) -> PyResult<bool> {
         if rows < MANY {
             return Ok(false);
         }
@@ -73,15 +73,15 @@ impl<'py> Collector<'py> {
         Ok(enabled && !gc.call_method0(intern!(py, "get_freeze_count"))?.is_truthy()?)
     }
 
-    /// Off, until this is dropped, if it is to be spared.
-    pub fn spared(py: Python<'py>, spared: bool) -> PyResult<Self> {
-        let gc = spared.then(|| py.import(intern!(py, "gc"))).transpose()?;
+    /// The collector is off until this is dropped, if that is `wanted`.
+    pub fn begin(py: Python<'py>, wanted: bool) -> PyResult<Self> {
+        let gc = wanted.then(|| py.import(intern!(py, "gc"))).transpose()?;
         gc.as_ref().map(|gc| gc.call_method0(intern!(py, "disable"))).transpose()?;
-        Ok(Collector(gc))
+        Ok(GcPause(gc))
     }
 }
 
-impl Drop for Collector<'_> {
+impl Drop for GcPause<'_> {
     /// It works again, and takes all there is for old: the frozen are a generation of their own, which is merged with
     /// the oldest when they are thawed.
     fn drop(&mut self) {

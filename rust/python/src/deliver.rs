@@ -35,21 +35,21 @@ pub fn deliver_completions(pool: &Bound<'_, Pool>) -> PyResult<()> {
     let planned = this.begin_delivery();
     let reading = this.inner().pending_results.can_go_on();
     let mut batch = this.completions.take().into_iter();
-    let mut told = Ok(());
-    while let (Ok(()), Some(completion)) = (&told, batch.next()) {
-        told = emit(pool, completion);
+    let mut emitted = Ok(());
+    while let (Ok(()), Some(completion)) = (&emitted, batch.next()) {
+        emitted = emit(pool, completion);
     }
-    if told.is_err() {
+    if emitted.is_err() {
         // SystemExit, KeyboardInterrupt: the others are delivered in the next tick.
         this.completions.put_back(batch.collect());
     }
     if reading {
-        told = told.and_then(|()| pending_results::read_on(pool));
+        emitted = emitted.and_then(|()| pending_results::read_on(pool));
     } else if this.inner().pending_results.can_go_on() {
         this.completions.signal(); // the next slice is the next tick's
     }
     this.end_of_tick(planned);
-    told
+    emitted
 }
 
 fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
@@ -80,46 +80,46 @@ fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             let error = handler.ask("refused", (convert::reason(reason), sent, waited, running, waits))?;
             match pending.and_then(|pending| pending.answer) {
                 Some(answer) => answer.get().set(Err(error), this.done.bind(py)).map(drop),
-                None => handler.tell("not_lent", (item.0, error)),
+                None => handler.emit("not_lent", (item.0, error)),
             }
         }
-        Completion::Acquired(item, conn) => handler.tell(intern!(py, "lent"), (item.0, conn.0)),
+        Completion::Acquired(item, conn) => handler.emit(intern!(py, "lent"), (item.0, conn.0)),
         Completion::Ran(token, Ok(ran)) => self::ran(pool, token, ran),
         Completion::Ran(token, Err(_)) => {
             drop(take_run(pool, token));
-            handler.tell("ran_lost", (token,))
+            handler.emit("ran_lost", (token,))
         }
         Completion::DataRequest(token, piece) => {
-            handler.tell("copy_turn", (token, piece.map(|piece| PyBytes::new(py, &piece))))
+            handler.emit("copy_turn", (token, piece.map(|piece| PyBytes::new(py, &piece))))
         }
         Completion::Notified(conn, notifications) => {
             for one in notifications {
-                handler.tell("notified", (conn.0, one.pid, one.channel, one.payload))?;
+                handler.emit("notified", (conn.0, one.pid, one.channel, one.payload))?;
             }
             Ok(())
         }
-        Completion::Stopped(token, closed) => handler.tell("stopped", (token, closed)),
+        Completion::Stopped(token, closed) => handler.emit("stopped", (token, closed)),
         Completion::AcquiredLost(conn, lost) => acquired_lost(pool, conn.0, lost),
-        Completion::Initialize(conn) => handler.tell("greet", (conn.0,)),
-        Completion::Reset(conn) => handler.tell("clean_up", (conn.0,)),
-        Completion::NeedsPassword(conn) => handler.tell("needs_password", (conn.0,)),
-        Completion::Opened(_) => handler.tell("opened", ()),
+        Completion::Initialize(conn) => handler.emit("greet", (conn.0,)),
+        Completion::Reset(conn) => handler.emit("clean_up", (conn.0,)),
+        Completion::NeedsPassword(conn) => handler.emit("needs_password", (conn.0,)),
+        Completion::Opened(_) => handler.emit("opened", ()),
         Completion::NotOpened(error) => {
             let cause = error.cause.as_ref().map(|cause| convert::fields(py, cause)).transpose()?;
-            handler.tell("not_opened", (error.attempts, error.sqlstate, error.permanent, cause))?;
-            handler.tell("changed", ())
+            handler.emit("not_opened", (error.attempts, error.sqlstate, error.permanent, cause))?;
+            handler.emit("changed", ())
         }
         Completion::Gone(lost) => gone(&handler, py, &lost),
-        Completion::Notice(error) => handler.tell("notice", (convert::fields(py, &error)?,)),
-        Completion::Slow(sql, seconds) => handler.tell("slow", (&*sql, seconds)),
+        Completion::Notice(error) => handler.emit("notice", (convert::fields(py, &error)?,)),
+        Completion::Slow(sql, seconds) => handler.emit("slow", (&*sql, seconds)),
         Completion::Ended => ended(pool),
         Completion::Broken => broken(pool),
     }
 }
 
 fn gone(handler: &Handler<'_, '_>, py: Python<'_>, lost: &Lost) -> PyResult<()> {
-    handler.tell("gone", (convert::lost(py, lost)?,))?;
-    handler.tell("changed", ())
+    handler.emit("gone", (convert::lost(py, lost)?,))?;
+    handler.emit("changed", ())
 }
 
 fn take(pool: &Bound<'_, Pool>, item: RequestId) -> Option<Pending> {
@@ -150,7 +150,7 @@ fn outcome(
     let alters = text.as_ref().and_then(|text| text.bind(py).get().alters);
     if let (Some(certain), Completion::Done { .. }) = (alters, &completion) {
         pool.get().handle.alter();
-        handler.tell("altered", (certain,))?;
+        handler.emit("altered", (certain,))?;
     }
     let outcome = match completion {
         Completion::Done { tag, .. } if !want_rows => Outcome::Value(status(py, &tag)?),
@@ -261,9 +261,9 @@ fn ran(pool: &Bound<'_, Pool>, token: u64, ran: Ran) -> PyResult<()> {
         });
     }
     let Ran { ok, seconds, in_transaction, .. } = ran;
-    let run = Run { conn, ok, seconds, in_transaction, results, left: unread.len(), lost: None };
+    let run = Run { conn, ok, seconds, in_transaction, results, remaining: unread.len(), lost: None };
     if unread.is_empty() {
-        return run_told(pool, token, run);
+        return emit_run(pool, token, run);
     }
     pool.get().inner().pending_results.runs.insert(token, run);
     put_off(pool, unread)
@@ -275,11 +275,11 @@ fn put_off(pool: &Bound<'_, Pool>, readings: impl IntoIterator<Item = (Reading, 
     for (reading, whose) in readings {
         wanted |= pool.get().inner().pending_results.add(reading, whose);
     }
-    if wanted { Handler(pool).tell("import_loaders", (loaders::MODULE,)) } else { Ok(()) }
+    if wanted { Handler(pool).emit("import_loaders", (loaders::MODULE,)) } else { Ok(()) }
 }
 
 /// All rows of a result are read, or an error has come.
-pub fn told_rows(pool: &Bound<'_, Pool>, whose: Whose, outcome: Result<Py<PyAny>, Py<PyAny>>) -> PyResult<()> {
+pub fn rows_read(pool: &Bound<'_, Pool>, whose: Whose, outcome: Result<Py<PyAny>, Py<PyAny>>) -> PyResult<()> {
     let (token, at) = match whose {
         Whose::Caller(answer) => return set_result(pool, answer.bind(pool.py()), outcome),
         Whose::Holder(token, at) => (token, at),
@@ -288,14 +288,14 @@ pub fn told_rows(pool: &Bound<'_, Pool>, whose: Whose, outcome: Result<Py<PyAny>
         let runs = &mut pool.get().inner().pending_results.runs;
         let Some(run) = runs.get_mut(&token) else { return Ok(()) };
         run.results[at] = outcome.map_or_else(|error| (None, Some(error)), |value| (Some(value), None));
-        run.left -= 1;
-        if run.left > 0 { None } else { runs.remove(&token) }
+        run.remaining -= 1;
+        if run.remaining > 0 { None } else { runs.remove(&token) }
     };
-    run.map_or(Ok(()), |run| run_told(pool, token, run))
+    run.map_or(Ok(()), |run| emit_run(pool, token, run))
 }
 
-fn run_told(pool: &Bound<'_, Pool>, token: u64, run: Run) -> PyResult<()> {
-    Handler(pool).tell(intern!(pool.py(), "ran"), (token, run.ok, run.seconds, run.in_transaction, run.results))?;
+fn emit_run(pool: &Bound<'_, Pool>, token: u64, run: Run) -> PyResult<()> {
+    Handler(pool).emit(intern!(pool.py(), "ran"), (token, run.ok, run.seconds, run.in_transaction, run.results))?;
     run.lost.map_or(Ok(()), |lost| acquired_lost(pool, run.conn, lost))
 }
 
@@ -305,7 +305,7 @@ fn acquired_lost(pool: &Bound<'_, Pool>, conn: u64, lost: Lost) -> PyResult<()> 
         run.lost = Some(lost);
         return Ok(());
     }
-    Handler(pool).tell("lent_lost", (conn, convert::lost(pool.py(), &lost)?))
+    Handler(pool).emit("lent_lost", (conn, convert::lost(pool.py(), &lost)?))
 }
 
 /// Nothing will come any more.
@@ -318,7 +318,7 @@ pub fn ended(pool: &Bound<'_, Pool>) -> PyResult<()> {
             return Ok(());
         }
     }
-    Handler(pool).tell("ended", ())
+    Handler(pool).emit("ended", ())
 }
 
 /// The pool's task panicked: no call will be answered any more.
@@ -329,7 +329,7 @@ fn broken(pool: &Bound<'_, Pool>) -> PyResult<()> {
         let error = handler.ask("lost_to_a_bug", ())?;
         answer.get().set(Err(error), pool.get().done.bind(py))?;
     }
-    handler.tell("broken", ())?;
+    handler.emit("broken", ())?;
     ended(pool)
 }
 
@@ -351,7 +351,7 @@ impl<'py> Handler<'_, 'py> {
     }
 
     /// What is told often has an interned name.
-    fn tell(&self, method: impl IntoPyObject<'py, Target = PyString>, args: impl PyCallArgs<'py>) -> PyResult<()> {
+    fn emit(&self, method: impl IntoPyObject<'py, Target = PyString>, args: impl PyCallArgs<'py>) -> PyResult<()> {
         self.ask(method, args).map(drop)
     }
 }

@@ -1,6 +1,7 @@
 //! The Rust engine as the Python module `db_pool_rs_full`; its only user is `db_pool_rs.full`.
 //!
 //! * `threads`: the threads on which pools live.
+//! * `handle`: the engine's pool, absent in a forked child.
 //! * `completion_queue`: how completions of the pool reach the event loop: in batches, with one wake-up for each.
 //! * `result_future`: what a caller awaits.
 //! * `query`: a statement text, with what the server told of it.
@@ -16,6 +17,7 @@ mod completion_queue;
 mod convert;
 mod deliver;
 mod guard;
+mod handle;
 mod pending_results;
 mod pool;
 mod query;

@@ -7,7 +7,7 @@ use db_pool_engine::link::{Lost, Rows};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
-use crate::chunks::{Collector, Place};
+use crate::chunks::{GcPause, Place};
 use crate::codec::loaders;
 use crate::deliver;
 use crate::pool::Pool;
@@ -19,7 +19,7 @@ pub struct Reading {
     rows: Rows,
     shape: Arc<RowDecoder>,
     place: Place,
-    spared: bool,
+    pauses_gc: bool,
     pub records: Py<PyList>,
 }
 
@@ -27,15 +27,15 @@ impl Reading {
     /// Read the first slice, which nearly always is all; nothing yet if the loaders of its values must be imported
     /// first.
     pub fn begin(py: Python<'_>, rows: Rows, shape: Arc<RowDecoder>) -> PyResult<Self> {
-        let spared = Collector::is_to_be_spared(py, rows.count)?;
+        let pauses_gc = GcPause::is_wanted(py, rows.count)?;
         let mut place = Place::default();
         if rows.count > 0 && shape.waits() {
-            return Ok(Reading { rows, shape, place, spared, records: PyList::empty(py).unbind() });
+            return Ok(Reading { rows, shape, place, pauses_gc, records: PyList::empty(py).unbind() });
         }
-        let collector = Collector::spared(py, spared)?;
+        let pause = GcPause::begin(py, pauses_gc)?;
         let records = PyList::new(py, shape.records(py, &rows, &mut place)?)?.unbind();
-        drop(collector);
-        Ok(Reading { rows, shape, place, spared, records })
+        drop(pause);
+        Ok(Reading { rows, shape, place, pauses_gc, records })
     }
 
     pub fn is_done(&self) -> bool {
@@ -44,7 +44,7 @@ impl Reading {
 
     /// Read one more slice.
     fn go_on(&mut self, py: Python<'_>) -> PyResult<()> {
-        let _collector = Collector::spared(py, self.spared)?;
+        let _pause = GcPause::begin(py, self.pauses_gc)?;
         let records = self.records.bind(py);
         for record in self.shape.records(py, &self.rows, &mut self.place)? {
             records.append(record)?;
@@ -71,7 +71,7 @@ pub struct Run {
     pub in_transaction: bool,
     pub results: Results,
     /// Results that are still being read.
-    pub left: usize,
+    pub remaining: usize,
     /// Its connection is lost, which its caller is told after the results.
     pub lost: Option<Lost>,
 }
@@ -160,10 +160,10 @@ pub fn read_on(pool: &Bound<'_, Pool>) -> PyResult<()> {
     if this.inner().pending_results.can_go_on() {
         this.completions.signal();
     }
-    let told = deliver::told_rows(pool, whose, outcome);
+    let emitted = deliver::rows_read(pool, whose, outcome);
     let ended = {
         let mut inner = this.inner();
         inner.pending_results.is_empty() && std::mem::take(&mut inner.pending_results.ended)
     };
-    told.and(if ended { deliver::ended(pool) } else { Ok(()) })
+    emitted.and(if ended { deliver::ended(pool) } else { Ok(()) })
 }

@@ -1,12 +1,11 @@
 //! A pool, as the event loop's thread sees it: what it is asked for is collected during a tick of the loop, and handed
 //! over once at its end.
 
-use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use db_pool_engine::pool::{self, Command, QueryInfo};
 use db_pool_engine::scheduler::model::ById;
@@ -17,73 +16,16 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::completion_queue::CompletionQueue;
 use crate::convert;
+use crate::handle::Handle;
 use crate::pending_results::PendingResults;
 use crate::query::Query;
 use crate::result_future::{self, ResultFuture};
 use crate::sqlite;
 use crate::submit::{self, Agreed, Terms};
-use crate::threads::{self, Thread};
+use crate::threads;
 
 /// How long the pool's thread may take to say how the pool stands.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The engine's pool, as long as this is the process that opened it: in a forked child its thread does not exist, and
-/// its locks may be held for ever.
-pub struct Handle {
-    pool: ManuallyDrop<pool::Pool>,
-    thread: ManuallyDrop<Mutex<Option<Arc<Thread>>>>,
-    process: u32,
-    began: Instant,
-    /// When tables were last changed, in nanoseconds after `began`.
-    altered: AtomicU64,
-    /// Queries to be forgotten after what was asked for before: that may still name them.
-    forgotten: Mutex<Vec<QueryId>>,
-}
-
-impl Handle {
-    fn is_here(&self) -> bool {
-        self.process == std::process::id()
-    }
-
-    pub fn call(&self, command: Command) {
-        if self.is_here() {
-            self.pool.call(command);
-        }
-    }
-
-    /// A query is not referred to any more: it is forgotten when commands are next handed over.
-    pub fn forget(&self, query: QueryId) {
-        if self.is_here() {
-            self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).push(query);
-        }
-    }
-
-    /// The moment so many seconds from now.
-    pub fn deadline(&self, timeout: Option<f64>) -> Option<f64> {
-        timeout.map(|seconds| self.pool.now() + seconds)
-    }
-
-    /// Before this, what was learned of texts may be out of date.
-    pub fn altered(&self) -> Instant {
-        self.began + Duration::from_nanos(self.altered.load(Ordering::Relaxed))
-    }
-
-    pub fn alter(&self) {
-        self.altered.store(self.began.elapsed().as_nanos() as u64, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        if self.is_here() {
-            // SAFETY: dropped here only, and never used again.
-            unsafe {
-                ManuallyDrop::drop(&mut self.pool);
-                ManuallyDrop::drop(&mut self.thread);
-            }
-        }
-    }
-}
 
 /// The receiver of a statement's result: its future, or (None) the run that it is a part of.
 pub struct Pending {
@@ -166,8 +108,7 @@ impl Pool {
 
     fn hand_over(&self, inner: &mut Inner) {
         if self.handle.is_here() {
-            let forgotten = std::mem::take(&mut *self.handle.forgotten.lock().unwrap_or_else(PoisonError::into_inner));
-            inner.outbox.extend(forgotten.into_iter().map(Command::ForgetQuery));
+            inner.outbox.extend(self.handle.take_forgotten().into_iter().map(Command::ForgetQuery));
             self.handle.pool.call_all(&mut inner.outbox);
             self.handle.pool.acknowledge(inner.acknowledged);
             self.handle.pool.flush();
@@ -222,10 +163,8 @@ impl Pool {
         let completions = Arc::new(CompletionQueue::new()?);
         let thread = threads::assign(threads, blocking)?;
         let group_max = limits.group_max;
-        let pool = ManuallyDrop::new(pool::Pool::open(&thread.handle, config, limits, options, completions.clone()));
-        let (process, began, altered) = (std::process::id(), Instant::now(), AtomicU64::new(0));
-        let thread = ManuallyDrop::new(Mutex::new(Some(thread)));
-        let handle = Arc::new(Handle { pool, thread, process, began, altered, forgotten: Mutex::default() });
+        let pool = pool::Pool::open(&thread.handle, config, limits, options, completions.clone());
+        let handle = Handle::new(pool, thread);
         let (done, event_loop) = (result_future::done(&event_loop)?, event_loop.unbind());
         let (terms, open) = (Agreed::new(), AtomicBool::new(false));
         let (delivering_thread, last, inner) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());

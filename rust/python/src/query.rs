@@ -9,7 +9,7 @@ use db_pool_engine::scheduler::QueryId;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::pool::Handle;
+use crate::handle::Handle;
 use crate::values::{self, RowDecoder};
 
 /// After so long an argument that does not fit is a reason to ask the server again.

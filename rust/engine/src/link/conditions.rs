@@ -14,7 +14,7 @@ pub const LOGIN_REFUSED: &str = "28";
 pub const NO_HBA_ENTRY: &str = "28000";
 /// Which of several failures to connect tells most, the first most; any of a server's tells more than none.
 pub const TELLING: [&str; 6] = ["28", "3D", "42", "22", "53", "57"];
-/// The prepared statement is unknown there: a proxy deals out its connections.
+/// The prepared statement is unknown there: a proxy deals out server connections unseen.
 pub const UNKNOWN_STATEMENT: &str = "26000";
 /// A write where only reads are allowed.
 pub const READ_ONLY: &str = "25006";

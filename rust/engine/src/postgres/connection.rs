@@ -208,7 +208,7 @@ impl Connection {
             steps.push(Step::CheckKeys);
         }
         let mut last: Option<&Arc<Described>> = None;
-        let (mut parsed, plain) = (Vec::<*const Described>::new(), self.settings().iso_styles());
+        let (mut parsed, iso_styles) = (Vec::<*const Described>::new(), self.settings().iso_styles());
         for (number, statement) in group.statements.iter().enumerate() {
             match statement {
                 Execute::Known { text, params, careful } => {
@@ -219,7 +219,7 @@ impl Connection {
                         parsed.push(Arc::as_ptr(text));
                     }
                     // The columns may turn out to be others when the change is committed: text can be read then.
-                    let as_text = *careful && plain && parsed.contains(&Arc::as_ptr(text));
+                    let as_text = *careful && iso_styles && parsed.contains(&Arc::as_ptr(text));
                     let formats = if as_text { &[] } else { &text.result_formats[..] };
                     messages::bind(&mut self.output, text, params, formats);
                     if fresh || as_text {

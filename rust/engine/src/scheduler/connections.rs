@@ -186,7 +186,7 @@ impl<P, Q> Scheduler<P, Q> {
         if self.missing_connections == 0 && self.alive() >= kept {
             return;
         }
-        for _ in 0..self.to_open(now, kept as i64) {
+        for _ in 0..self.missing_now(now, kept as i64) {
             self.last_id += 1;
             let conn = ConnId(self.last_id);
             self.conns.insert(conn, ConnectionState::new(self.generation, now));
@@ -195,7 +195,7 @@ impl<P, Q> Scheduler<P, Q> {
     }
 
     /// How many connections to open now; not positive for none.
-    pub(super) fn to_open(&mut self, now: f64, kept: i64) -> i64 {
+    pub(super) fn missing_now(&mut self, now: f64, kept: i64) -> i64 {
         let opening = self.conns.values().filter(|conn| conn.state == State::Opening).count() as i64;
         let (alive, size, missing_connections) =
             (self.alive() as i64, self.size() as i64, self.missing_connections as i64);

@@ -93,8 +93,8 @@ impl<P, Q> Scheduler<P, Q> {
         let mut expected = 0.0;
         let mixed = self.queues.one_writer && queue == Queue::Writes;
         while let Some(head) = self.queues.of(queue).front() {
-            let apart = mixed && !self.requests.may_share(*head, now);
-            let cost = if apart { NEVER } else { self.requests.query_of(*head).mean };
+            let alone = mixed && !self.requests.may_share(*head, now);
+            let cost = if alone { NEVER } else { self.requests.query_of(*head).mean };
             if group.len() >= size || (!group.is_empty() && expected + cost > self.limits.group_time) {
                 break;
             }

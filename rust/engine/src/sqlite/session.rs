@@ -78,15 +78,15 @@ fn step(
         return use_cursor(database, run, number, plan, params);
     }
     let before = database.in_transaction();
-    let apart = plan.returns && !before; // a transaction of its own, that can be rolled back
-    if apart {
+    let own_transaction = plan.returns && !before; // a transaction of its own, that can be rolled back
+    if own_transaction {
         database.command("BEGIN IMMEDIATE", run.stop)?;
     }
     let ended = run.execute(database, number, plan, params);
     if ended.is_err() {
         database.failed = before && !database.in_transaction();
     }
-    if apart && database.in_transaction() {
+    if own_transaction && database.in_transaction() {
         commit(database, run.stop, "COMMIT")?;
     }
     ended

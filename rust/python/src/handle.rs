@@ -1,0 +1,80 @@
+//! The engine's pool as the module holds it: gone in a forked child, and told in order of queries that are forgotten.
+
+use std::mem::ManuallyDrop;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use db_pool_engine::pool::{self, Command};
+use db_pool_engine::scheduler::QueryId;
+
+use crate::threads::Thread;
+
+/// The engine's pool, as long as this is the process that opened it: in a forked child its thread does not exist, and
+/// its locks may be held for ever.
+pub struct Handle {
+    pub pool: ManuallyDrop<pool::Pool>,
+    pub thread: ManuallyDrop<Mutex<Option<Arc<Thread>>>>,
+    process: u32,
+    began: Instant,
+    /// When tables were last changed, in nanoseconds after `began`.
+    altered: AtomicU64,
+    /// Queries to be forgotten after what was asked for before: that may still name them.
+    forgotten: Mutex<Vec<QueryId>>,
+}
+
+impl Handle {
+    pub fn new(pool: pool::Pool, thread: Arc<Thread>) -> Arc<Self> {
+        let (pool, thread) = (ManuallyDrop::new(pool), ManuallyDrop::new(Mutex::new(Some(thread))));
+        let (process, began, altered) = (std::process::id(), Instant::now(), AtomicU64::new(0));
+        Arc::new(Handle { pool, thread, process, began, altered, forgotten: Mutex::default() })
+    }
+
+    pub fn is_here(&self) -> bool {
+        self.process == std::process::id()
+    }
+
+    pub fn call(&self, command: Command) {
+        if self.is_here() {
+            self.pool.call(command);
+        }
+    }
+
+    /// A query is not referred to any more: it is forgotten when commands are next handed over.
+    pub fn forget(&self, query: QueryId) {
+        if self.is_here() {
+            self.forgotten.lock().unwrap_or_else(PoisonError::into_inner).push(query);
+        }
+    }
+
+    /// Queries that were forgotten since the last call.
+    pub fn take_forgotten(&self) -> Vec<QueryId> {
+        std::mem::take(&mut *self.forgotten.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The moment so many seconds from now.
+    pub fn deadline(&self, timeout: Option<f64>) -> Option<f64> {
+        timeout.map(|seconds| self.pool.now() + seconds)
+    }
+
+    /// Before this, what was learned of texts may be out of date.
+    pub fn altered(&self) -> Instant {
+        self.began + Duration::from_nanos(self.altered.load(Ordering::Relaxed))
+    }
+
+    pub fn alter(&self) {
+        self.altered.store(self.began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.is_here() {
+            // SAFETY: dropped here only, and never used again.
+            unsafe {
+                ManuallyDrop::drop(&mut self.pool);
+                ManuallyDrop::drop(&mut self.thread);
+            }
+        }
+    }
+}
