@@ -17,8 +17,6 @@ NO_HBA_ENTRY = "28000"
 TELLING = ("28", "3D", "42", "22", "53", "57")
 #: The prepared statement is unknown there: a proxy deals out server connections unseen.
 UNKNOWN_STATEMENT = "26000"
-#: A write where only reads are allowed.
-READ_ONLY = "25006"
 #: The name of the prepared statement is taken there: names mean nothing behind such a proxy.
 NAME_TAKEN = "42P05"
 #: What wrong parameter types lead to: datatype mismatch, undefined function, cannot coerce, ambiguous function.

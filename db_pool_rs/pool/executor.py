@@ -19,11 +19,10 @@ from ..aio import Expired
 from ..conninfo import ConnectConfig
 from ..drivers.base import Groupable
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
-from ..errors.conditions import READ_ONLY
 from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
 from ..scheduler.model import AcquireRequest, Reason, StatementRequest
-from .outages import Outages, reason_of
+from .outages import READ_ONLY, Outages, reason_of
 from .queries import limits_for
 from .session import Lent, Session
 

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ..aio import Expired, ResultFuture, remaining, until
 from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
 from ..errors import ConnectionLost, StatementTimeout
-from ..errors.conditions import READ_ONLY
 from ..scheduler.model import Limits, StatementRequest
 from ..sql import StatementClass
-from .outages import reason_of
+from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
 
 if TYPE_CHECKING:

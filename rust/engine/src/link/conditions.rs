@@ -16,8 +16,6 @@ pub const NO_HBA_ENTRY: &str = "28000";
 pub const TELLING: [&str; 6] = ["28", "3D", "42", "22", "53", "57"];
 /// The prepared statement is unknown there: a proxy deals out server connections unseen.
 pub const UNKNOWN_STATEMENT: &str = "26000";
-/// A write where only reads are allowed.
-pub const READ_ONLY: &str = "25006";
 /// The name of the prepared statement is taken there: names mean nothing behind such a proxy.
 pub const NAME_TAKEN: &str = "42P05";
 /// What wrong parameter types lead to: datatype mismatch, undefined function, cannot coerce, ambiguous function.
