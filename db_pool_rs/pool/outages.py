@@ -16,9 +16,9 @@ logger = logging.getLogger("db_pool_rs")
 #: Seconds from the first warning of an outage to the second; each pause is twice the one before, up to the longest.
 PAUSE, LONGEST_PAUSE = 10.0, 600.0
 #: For so many seconds losses are gathered into one line.
+GATHER = 0.25
 #: The SQLSTATE of a write where only reads are allowed.
 READ_ONLY = "25006"
-GATHER = 0.25
 
 
 def reason_of(error: BaseException | None) -> str:
