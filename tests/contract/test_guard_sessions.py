@@ -125,7 +125,7 @@ async def test_only_groups_that_may_reach_deferred_keys_check_them(open_pool: An
 
 
 def _keys(pool: Any, sql: str) -> bool:
-    return bool(pool._context.texts.look_up(sql).keys)
+    return bool(pool._context.queries.peek(sql).keys)
 
 
 async def test_a_schema_like_that_of_the_servers_benchmark_keeps_nothing_alone(

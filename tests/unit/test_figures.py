@@ -40,8 +40,10 @@ def test_measured_figures_replace_the_packaged_ones_mode_by_mode(folder: Path, m
     assert (found["simple"].qps, found["simple"].source) == (45000.0, "benchmark of 2030-01-31")
     assert found["full"].source == "ADR-003"
     monkeypatch.setattr(modes, "unavailable", lambda mode, database: None)
-    decision = detect_best_mode(explain=True)
+    rules = {"deployment": {"auto_selection": {"complexity_tolerance": "low"}}}
+    decision = detect_best_mode(explain=True, config=rules)
     assert decision.mode == "simple"
+    assert "45,000" in decision.reasons[0]
     assert decision.figures_source == "simple: benchmark of 2030-01-31; balanced, full: ADR-003"
 
 
