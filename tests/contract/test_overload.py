@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import PoolClosed, PoolTimeout
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 
 MANY = 3000
@@ -41,6 +42,7 @@ async def busy(open_pool: Any, backend: Any) -> Any:
     pool = await open_pool(backend.dsn, max_size=1, max_waiting=2 * MANY)
     for _ in range(5):
         await pool.fetch("SELECT 1")
+    await at_rest(pool)  # to read the catalogue takes a call of its own
     async with pool.acquire():
         yield pool
 
