@@ -26,6 +26,10 @@ from typing import Any, Generic, Protocol, TypeVar
 T = TypeVar("T")
 
 
+def no_callback() -> None:
+    """Stands for a callback that is not set."""
+
+
 class Outcome(Protocol):
     """What came of one call, and who waits for it: an :class:`Answer`."""
 

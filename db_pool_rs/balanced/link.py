@@ -74,6 +74,8 @@ class KernelLink(PostgresLink):
             return None
         if described.is_sensitive and not self.settings.is_plain():
             return None
+        if self._describing or described.is_outdated():
+            return None
         rows = [one.params for one in group if one.described is described and one.want is want]
         return rows if len(rows) == len(group) else None
 
@@ -119,6 +121,10 @@ class KernelLink(PostgresLink):
             self._kernel.ahead = ahead
         elif ahead:
             steps.insert(at, b"")
+
+    def _write_types(self, steps: list[Any]) -> None:
+        self._plain = False
+        super()._write_types(steps)
 
     def _run(self, group: Sequence[Statement], described: KernelDescription) -> Sequence[Statement]:
         """The statements from here on that have this description."""

@@ -78,8 +78,8 @@ class FullRunner(Service):
 
     def start(self) -> None:
         """Hear what the engine tells; it has begun."""
-        timeout = self.config.command_timeout
-        self.native.attach(self, self.loop.call_soon, self.native.flush, self._known, timeout)
+        known, timeout, catalog = self._known, self.config.command_timeout, self.driver.catalog
+        self.native.attach(self, self.loop.call_soon, self.native.flush, known, timeout, catalog)
         self._descriptor = self.native.fileno()
         self.loop.add_reader(self._descriptor, self.native.drain)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from .. import forks
-from ..aio import Expired
+from ..aio import Expired, no_callback
 from ..conninfo import ConnectConfig
 from ..drivers.base import ROWS, Database, Link
 from ..errors import ConnectFailed, ConnectionLost, Error
@@ -37,10 +37,6 @@ T = TypeVar("T")
 
 #: How long what still runs on the pool's account may take to end when it is cancelled, in seconds.
 _ENDING = 5.0
-
-
-def _nothing() -> None:
-    """Nobody asks."""
 
 
 class Lent(Protocol):
@@ -81,7 +77,7 @@ class Service(ABC):
         #: Called if the database does not allow groups; set by the pool.
         self.stop_grouping: Callable[[], None]
         #: Called when a statement fails in a way that makes one ask whether the catalogue has changed.
-        self.on_suspicion: Callable[[], None] = _nothing
+        self.on_suspicion: Callable[[], None] = no_callback
         self.on_init: Callable[[Any, Exclusive], Coroutine[Any, Any, None]] | None = None
         self._users: dict[int, Exclusive] = {}
         self._tasks: set[asyncio.Task[Any]] = set()

@@ -16,6 +16,7 @@ from ..record import Record, Status
 from ..scheduler.cost import Text
 from ..scheduler.model import Statement, Waiter
 from ..sql import StatementClass
+from ..types.catalog import TypesUnknown
 from .acquire import Acquire, Borrowings, PoolTransaction
 from .executor import Service
 from .failures import connect_failed
@@ -302,7 +303,7 @@ class Pool:
         described = statement.text.description
         try:
             statement.params = described.encode(statement.args)
-        except ArgumentError:
+        except (ArgumentError, TypesUnknown):
             if not self._driver.doubts(statement.text):
                 raise
         else:

@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ..aio import no_callback
 from ..drivers.base import ROWS, Database
 from ..errors import ArgumentError, InterfaceError
 from ..guard import Verdict, Verdicts
 from ..record import Record, Status
 from ..scheduler.cost import CostLimits, Text
 from ..scheduler.model import Limits
-from ..sql import StatementClass, classify, split_statements
+from ..sql import DATA, StatementClass, classify, split_statements
 from ..sql.names import Names, names_in
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ _TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
 #: Texts remembered; when there are more, the older half is forgotten. Texts that carry values instead of arguments
 #: would otherwise fill the memory.
 MOST_TEXTS = 4096
-_SHARED = (StatementClass.READ, StatementClass.WRITE)
 
 
 class Texts:
@@ -46,7 +46,7 @@ class Texts:
         self._alone = config.alone_functions
         self.verdicts = Verdicts(config, driver.dialect)
         #: Called when a text comes that the guard decides about.
-        self.on_guarded: Callable[[], None] = _nothing
+        self.on_guarded: Callable[[], None] = no_callback
 
     def judge(self, text: Text) -> Verdict:
         """What may be done with a text, as far as the guard knows."""
@@ -94,7 +94,7 @@ class Texts:
         text = Text(sql, lexical, groupable=False)
         if self.verdicts.needed:
             text.names = names_in(sql)
-            if shared and lexical.kind in _SHARED:
+            if shared and lexical.kind in DATA:
                 self.on_guarded()
         verdict = self.judge(text)
         text.kind, text.groupable = verdict.kind, verdict.groupable
@@ -126,10 +126,6 @@ def _check_settings(script: str) -> None:
             wanted = "client_encoding UTF8" if encoding else "standard_conforming_strings on"
             if given.lower().replace("-", "") not in _TAKEN:
                 raise InterfaceError(f"{sql.strip()}: connections of a pool have {wanted}")
-
-
-def _nothing() -> None:
-    """There is no guard yet."""
 
 
 def nothing(args: tuple[Any, ...], want: bool) -> list[Record] | Status:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...aio import Answer
+from ...aio import Answer, no_callback
 from ...config import PoolConfig
 from ...errors import InterfaceError
 from ...sql import StatementClass
@@ -46,10 +46,6 @@ def checks_keys(group: Sequence[Statement]) -> bool:
     return any(statement.text.keys for statement in group)
 
 
-def _nothing() -> None:
-    """Nobody asks."""
-
-
 class PostgresDialect:
     """The part of a :class:`~db_pool_rs.drivers.base.Database` that needs no connection."""
 
@@ -61,7 +57,7 @@ class PostgresDialect:
 
     def __init__(self, config: PoolConfig) -> None:
         #: Called when DDL was executed.
-        self.on_altered: Callable[[], None] = _nothing
+        self.on_altered: Callable[[], None] = no_callback
         self.question: str | None = QUESTION
 
     def answered(self, values: Sequence[Any]) -> bool:

@@ -5,7 +5,7 @@ use std::mem::ManuallyDrop;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use db_pool_engine::pool::{self, Command, TextInfo};
@@ -36,9 +36,15 @@ pub struct Handle {
     began: Instant,
     /// When tables were last changed, in nanoseconds after `began`.
     altered: AtomicU64,
+    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`.
+    catalog: OnceLock<Py<PyAny>>,
 }
 
 impl Handle {
+    pub fn catalog(&self) -> Option<&Py<PyAny>> {
+        self.catalog.get()
+    }
+
     fn is_here(&self) -> bool {
         self.process == std::process::id()
     }
@@ -214,14 +220,14 @@ impl Pool {
         let pool = ManuallyDrop::new(pool::Pool::open(&thread.handle, config, limits, options, mailbox.clone()));
         let (process, began, altered) = (std::process::id(), Instant::now(), AtomicU64::new(0));
         let thread = ManuallyDrop::new(Mutex::new(Some(thread)));
-        let handle = Arc::new(Handle { pool, thread, process, began, altered });
+        let handle = Arc::new(Handle { pool, thread, process, began, altered, catalog: OnceLock::new() });
         let (done, event_loop) = (answer::done(&event_loop)?, event_loop.unbind());
         let (terms, open) = (Agreed::new(), AtomicBool::new(false));
         let (turn, last, inner) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());
         Ok(Pool { handle, mailbox, event_loop, terms, open, done, turn, group_max, last, inner })
     }
 
-    /// Who hears of what happens; `call_soon(flush)` has `flush` called at the end of a turn; see `Terms`.
+    /// Who hears of what happens; `call_soon(flush)` has `flush` called at the end of a turn; see `Terms`, `Handle`.
     fn attach(
         &self,
         handler: Py<PyAny>,
@@ -229,7 +235,9 @@ impl Pool {
         flush: Py<PyAny>,
         known: Py<PyDict>,
         timeout: Option<f64>,
+        catalog: Option<Py<PyAny>>,
     ) {
+        catalog.map(|catalog| self.handle.catalog.set(catalog));
         self.open.store(self.terms.set(Terms { known, timeout }).is_ok(), Ordering::Relaxed);
         let mut inner = self.inner();
         inner.handler = Some(handler);

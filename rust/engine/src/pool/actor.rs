@@ -1,6 +1,6 @@
 //! The one task that decides: it owns the scheduler, turns what happens into events, and carries the actions out.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,8 @@ pub(super) struct Member {
     pub(super) suspect: Option<Suspect>,
     /// The server is asked which process it is.
     pub(super) probing: bool,
+    /// Types that the server is asked about.
+    pub(super) looking_up: Vec<u32>,
     /// What a borrower waits for.
     pub(super) token: Option<u64>,
     /// Its types are asked for, and nothing is run.
@@ -97,6 +99,7 @@ impl Member {
             tried: Vec::new(),
             suspect: None,
             probing: false,
+            looking_up: Vec::new(),
             token: None,
             describing: false,
             feed: None,
@@ -132,6 +135,8 @@ pub(super) struct Actor {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) scheduler: Scheduler,
     pub(super) texts: Texts,
+    /// Types that are not built in and that the caller was told of.
+    pub(super) types: HashSet<u32>,
     pub(super) events: Events,
     pub(super) options: Options,
     /// WRITEs must not share transactions.
@@ -161,6 +166,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
     let (events, mut arrived) = mpsc::unbounded_channel();
     let mut actor = Actor {
         texts: Texts::new(sink.clone(), backend.names_statements()),
+        types: HashSet::new(),
         connector: Connector::new(backend),
         scheduler: Scheduler::new(limits),
         members: ById::default(),

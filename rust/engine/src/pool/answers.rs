@@ -97,6 +97,10 @@ impl Actor {
         if std::mem::take(&mut member.probing) {
             return self.probed(conn, &outcomes);
         }
+        let asked = std::mem::take(&mut member.looking_up);
+        if !asked.is_empty() {
+            return self.looked_up(conn, asked, outcomes);
+        }
         if member.group.is_empty() {
             return self.was_reset(conn, ok, now);
         }

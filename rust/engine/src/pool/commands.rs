@@ -37,7 +37,10 @@ impl Actor {
                 self.scheduler.forget_text(id);
                 self.texts.forget(id);
             }
-            Command::Doubt(id, described) => self.texts.outdated(id, &described),
+            Command::Doubt(id, described) => {
+                self.texts.outdated(id, &described);
+                self.forget_types(&described);
+            }
             Command::Regroup(id, verdict, keys) => {
                 if self.texts.reclassify(id, verdict.kind, keys) {
                     return self.scheduler.regroup(id, verdict, now);

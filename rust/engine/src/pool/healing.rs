@@ -48,6 +48,8 @@ impl Actor {
         }
         member.tried.push(cause);
         self.texts.outdated(text, &under);
+        self.forget_types(&under);
+        let member = self.member(conn);
         if member.group.len() > 1 || member.in_transaction {
             return false;
         }

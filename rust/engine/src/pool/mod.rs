@@ -20,6 +20,7 @@ mod measures;
 mod member;
 mod sending;
 mod texts;
+mod types;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -95,11 +96,15 @@ pub struct Options {
     pub slow: Option<f64>,
     /// How many seconds the server may take to bring a session back to its initial state.
     pub patience: Option<f64>,
+    /// The query that tells what types are made of that are not built in, which `$1` stands for
+    /// ([`Completion::Types`]). None: the caller does not need to know.
+    pub types_query: Option<Arc<str>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { lifetime: 3600.0, greets: false, cleans: false, asks_password: false, slow: None, patience: None }
+        let (greets, cleans, asks_password) = (false, false, false);
+        Options { lifetime: 3600.0, greets, cleans, asks_password, slow: None, patience: None, types_query: None }
     }
 }
 
@@ -224,6 +229,8 @@ pub enum Completion {
     },
     /// The types are known now: answer with [`Command::Provide`].
     NeedsParams(ItemId, Arc<Described>),
+    /// What the server told of types that are not built in, before the caller is asked for arguments of them.
+    Types(Vec<u32>, Rows),
     /// A connection is lent, after so many seconds.
     Lent(ItemId, ConnId, f64),
     /// What was run on a connection that is lent.

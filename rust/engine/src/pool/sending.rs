@@ -56,6 +56,9 @@ impl Actor {
                 ..Job::default()
             });
         }
+        if self.looks_up(conn, &plan.missing) {
+            return;
+        }
         for (item, text) in plan.missing {
             self.awaiting.insert(item, conn);
             self.batch.push(Completion::NeedsParams(item, text));
@@ -97,7 +100,12 @@ impl Actor {
                     (&info.sql, info.kind, info.asks || (sensitive && !(styles && plan.exact)))
                 }
             };
-            plan.exact = plan.exact && !((lent || kind == Kind::Other) && names_digits(sql));
+            let digits = match &payload.source {
+                _ if !lent && kind != Kind::Other => false,
+                Source::Plain(sql) => names_digits(sql),
+                Source::Known(text) => self.texts.names_digits(*text),
+            };
+            plan.exact = plan.exact && !digits;
             plan.revocable = plan.revocable && kind != Kind::Other;
             if matches!(payload.source, Source::Plain(_)) {
                 last.clone_from(&payload.under);

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
+use super::sending::names_digits;
 use super::{Sink, TextInfo};
 use crate::scheduler::model::ById;
 use crate::scheduler::{Kind, TextId};
@@ -12,6 +13,8 @@ use crate::wire::{Column, Described};
 struct Known {
     info: TextInfo,
     described: Option<Arc<Described>>,
+    /// Whether it may change how floats are written.
+    digits: bool,
     /// Statements that refer to it.
     users: usize,
     forgotten: bool,
@@ -36,7 +39,8 @@ impl Texts {
 
     /// The caller came to know a text.
     pub fn add(&mut self, id: TextId, info: TextInfo) {
-        self.texts.insert(id, Known { info, described: None, users: 0, forgotten: false });
+        let digits = names_digits(&info.sql);
+        self.texts.insert(id, Known { info, described: None, digits, users: 0, forgotten: false });
     }
 
     /// A statement refers to it.
@@ -74,6 +78,11 @@ impl Texts {
     /// What is known of it.
     pub fn info(&self, id: TextId) -> &TextInfo {
         &self.texts[&id].info
+    }
+
+    /// Whether it may change how floats are written, which the server does not report.
+    pub fn names_digits(&self, id: TextId) -> bool {
+        self.texts[&id].digits
     }
 
     /// Its types, if they are known.

@@ -57,6 +57,8 @@ pub struct Described {
     pub columns: Vec<Column>,
     /// 0 (text) or 1 (binary) for each column.
     pub result_formats: Vec<i16>,
+    /// Types of its parameters that are not built in.
+    pub foreign: Vec<u32>,
     /// What SQLite is to do; None for PostgreSQL.
     pub plan: Option<Arc<Plan>>,
 }
@@ -65,7 +67,7 @@ impl Described {
     /// The answer to a Describe; everything in text until somebody decides otherwise.
     pub fn new(name: String, sql: Arc<str>, param_oids: Vec<u32>, columns: Vec<Column>) -> Self {
         let (param_formats, result_formats) = (vec![0; param_oids.len()], vec![0; columns.len()]);
-        Described { name, sql, param_oids, param_formats, columns, result_formats, plan: None }
+        Described { name, sql, param_oids, param_formats, columns, result_formats, foreign: Vec::new(), plan: None }
     }
 }
 
