@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_interface, ip_network
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -65,7 +65,8 @@ def _timetz(text: str) -> time:
 
 
 def _network(text: str) -> Any:
-    return ip_interface(text) if "/" in text else ip_address(text)
+    found = ip_interface(text)
+    return found.ip if found.network.prefixlen == found.max_prefixlen else found
 
 
 def _literals(*patterns: str) -> Any:
