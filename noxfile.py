@@ -96,9 +96,12 @@ FUZZ_TARGETS = ("messages", "sessions", "sqlite_values")
 def _fuzz_engine(session: nox.Session, seconds: str) -> None:
     """Run cargo-fuzz (`cargo install cargo-fuzz`), also where there is no nightly compiler; what it found is kept."""
     session.env["RUSTC_BOOTSTRAP"] = "1"
+    limits = (f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=1500")
     for target in FUZZ_TARGETS:
-        limits = (f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=1500")
-        session.run("cargo", "fuzz", "run", "--fuzz-dir=rust/fuzz", target, "--", *limits, external=True)
+        corpus = Path("rust/fuzz/corpus", target)
+        corpus.mkdir(parents=True, exist_ok=True)
+        folders = (str(corpus), f"rust/fuzz/seeds/{target}")
+        session.run("cargo", "fuzz", "run", "--fuzz-dir=rust/fuzz", target, *folders, "--", *limits, external=True)
 
 
 @nox.session

@@ -74,11 +74,12 @@ def foreign_oids(found: Iterable[int]) -> tuple[int, ...]:
 class Catalog:
     """The types that the server has told a pool of; one that does not exist is known as well."""
 
-    __slots__ = ("_encoders", "_types", "altered")
+    __slots__ = ("_encoders", "_learned", "_types", "altered")
 
     def __init__(self) -> None:
         self._types: dict[int, UserType | None] = {}
         self._encoders: dict[int, Encoder] = {}
+        self._learned: dict[int, float] = {}
         #: When types were last changed, by the clock of `time.monotonic`: what was learned before is out of date.
         self.altered = float("-inf")
 
@@ -86,7 +87,7 @@ class Catalog:
         """Those that are not known."""
         return tuple(oid for oid in asked if oid not in self._types)
 
-    def learn(self, asked: Iterable[int], rows: Iterable[Sequence[str | None]]) -> None:
+    def learn(self, asked: Sequence[int], rows: Iterable[Sequence[str | None]]) -> None:
         """The server's answer, in text; a type that was asked for and is not in it does not exist.
 
         DecodeError if it is no such answer.
@@ -97,7 +98,18 @@ class Catalog:
             raise DecodeError(f"the server's answer about types cannot be read: {error}") from error
         self._types.update(dict.fromkeys(asked))
         self._types.update({one.oid: one for one in found})
+        self._learned.update(dict.fromkeys((*asked, *(one.oid for one in found)), time.monotonic()))
         self._encoders.clear()
+
+    def alter(self) -> None:
+        """Types may have changed."""
+        self.altered = time.monotonic()
+        self._types.clear()
+        self._encoders.clear()
+
+    def is_older(self, asked: Iterable[int], moment: float) -> bool:
+        """Whether one of these is known, from before this moment by the clock of `time.monotonic`."""
+        return any(oid in self._types and self._learned[oid] < moment for oid in asked)
 
     def forget(self, gone: Iterable[int]) -> None:
         """What is known of these may be out of date."""
@@ -206,6 +218,14 @@ class ForeignCodec:
     def missing(self) -> tuple[int, ...]:
         """Types that the server must be asked about before anything is encoded."""
         return () if self._codec is not None else self._catalog.missing(self.oids)
+
+    def may_be_stale(self) -> bool:
+        """Whether arguments were judged by what was known before the statement was described; then it is forgotten."""
+        stale = self._catalog.is_older(self.oids, self.learned)
+        if stale:
+            self._catalog.forget(self.oids)
+            self._codec = None
+        return stale
 
     def encode(self, args: Sequence[Any]) -> Encoded:
         """As `ParameterCodec.encode`; TypesUnknown if the server must be asked first."""

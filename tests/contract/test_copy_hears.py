@@ -97,7 +97,8 @@ async def test_last_words_that_come_together_with_the_end_are_told(pg_pool: Any,
     await pg_pool.execute(TABLE)
     if how == "the server does not read":
         await pg_pool.execute(
-            "CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM pg_sleep(60); RETURN NEW; END$$"
+            "CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN PERFORM pg_sleep(60); RETURN NEW; END$$"
         )
         await pg_pool.execute("CREATE TRIGGER s BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION sleeps()")
     waits, go_on = asyncio.Event(), asyncio.Event()

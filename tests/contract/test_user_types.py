@@ -144,6 +144,12 @@ async def test_the_fields_of_a_composite_change(typed: Any, pg_server: Any) -> N
     assert await typed.fetchval(sql, (1, [], [1])) == "(1,[],{1})"
     with pytest.raises(ArgumentError, match="3 fields"):
         await typed.fetchval(sql, (1, []))
+    await asyncio.get_running_loop().run_in_executor(None, pg_server.sql, "ALTER TYPE pair DROP ATTRIBUTE c",
+                                                     "contract")  # fmt: skip
+    assert await typed.fetchval("SELECT $1::pair::text AS never_seen", (1, [])) == "(1,[])"
+    async with typed.transaction() as connection:
+        await connection.execute("ALTER TYPE pair DROP ATTRIBUTE b")
+        assert await connection.fetchval("SELECT $1::pair::text AS inside", (1,)) == "(1)"
 
 
 async def test_a_type_that_is_made_in_a_transaction(typed: Any) -> None:

@@ -114,5 +114,6 @@ class PostgresDriver(PostgresDialect):
 
     def alter(self) -> None:
         """Tables were changed: what was learned before may be out of date."""
-        self._altered = self.catalog.altered = time.monotonic()
+        self.catalog.alter()
+        self._altered = self.catalog.altered
         self.on_altered()

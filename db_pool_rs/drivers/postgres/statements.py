@@ -142,6 +142,8 @@ def encode_arguments(
             if described is not None and described.is_sensitive and statement.want:
                 settings.check(described)
         except Error as error:
+            if described is not None and described.foreign is not None and described.foreign.may_be_stale():
+                return statement, described.types_missing()
             raise Unfit(statement, error) from error
     return None, ()
 

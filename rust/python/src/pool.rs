@@ -67,6 +67,7 @@ impl Handle {
 
     pub fn alter(&self) {
         self.altered.store(self.began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        self.call(Command::ForgetTypes);
     }
 }
 

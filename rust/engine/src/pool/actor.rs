@@ -63,8 +63,9 @@ pub(super) struct Member {
     pub(super) suspect: Option<Suspect>,
     /// The server is asked which process it is.
     pub(super) probing: bool,
-    /// Types that the server is asked about.
+    /// Types that the server is asked about, and whether it was for this group.
     pub(super) looking_up: Vec<u32>,
+    pub(super) looked_up: bool,
     /// What a borrower waits for.
     pub(super) token: Option<u64>,
     /// Its types are asked for, and nothing is run.
@@ -100,6 +101,7 @@ impl Member {
             suspect: None,
             probing: false,
             looking_up: Vec::new(),
+            looked_up: false,
             token: None,
             describing: false,
             feed: None,
@@ -115,7 +117,7 @@ impl Member {
     pub(super) fn begin(&mut self, group: Vec<ItemId>) {
         (self.group, self.at, self.run, self.sent, self.asked, self.suspect) = (group, 0, 0, false, None, None);
         self.tried.clear();
-        (self.describing, self.feed) = (false, None);
+        (self.describing, self.looked_up, self.feed) = (false, false, None);
     }
 
     /// A task that has ended has told so: the loss is on its way.

@@ -41,6 +41,7 @@ impl Actor {
                 self.texts.outdated(id, &described);
                 self.forget_types(&described);
             }
+            Command::ForgetTypes => self.types.clear(),
             Command::Regroup(id, verdict, keys) => {
                 if self.texts.reclassify(id, verdict.kind, keys) {
                     return self.scheduler.regroup(id, verdict, now);
@@ -105,6 +106,9 @@ impl Actor {
     /// The caller has encoded the arguments that it was asked for, or says that they do not fit.
     fn provide(&mut self, item: ItemId, params: Option<Params>) {
         let Some(conn) = self.awaiting.remove(&item) else { return };
+        if params.is_none() && self.looks_up_again(conn, item) {
+            return;
+        }
         match (params, self.payloads.get_mut(&item)) {
             (Some(params), Some(payload)) => {
                 payload.params = Some(params);

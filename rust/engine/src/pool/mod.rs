@@ -129,6 +129,8 @@ pub enum Command {
     ForgetText(TextId),
     /// The types of a text may be out of date: an argument does not fit them.
     Doubt(TextId, Arc<Described>),
+    /// Types may have changed: what the caller was told of them is out of date.
+    ForgetTypes,
     /// What the guard says of a text now, and whether a group with it checks deferred keys at once.
     Regroup(TextId, Verdict, bool),
     /// What is known of a text from its executions?

@@ -30,10 +30,25 @@ impl Actor {
         }
         list.push_str("}'");
         let statements = vec![Execute::Direct(query.replace("$1", &list).into())];
+        for (item, _) in missing {
+            self.awaiting.remove(item); // its arguments are asked for when the types are known
+        }
         let member = self.member(conn);
-        member.looking_up = unknown;
-        member.missing = 0;
+        (member.looking_up, member.looked_up, member.missing) = (unknown, true, 0);
         member.send(Job { statements, revocable: true, ..Job::default() });
+        true
+    }
+
+    /// Arguments of a statement do not fit: true if the server is asked about its types once more, since they may have
+    /// changed after the caller was told of them.
+    pub(super) fn looks_up_again(&mut self, conn: ConnId, item: ItemId) -> bool {
+        let under = self.payloads.get(&item).and_then(|payload| payload.under.clone());
+        let Some(under) = under.filter(|under| !under.foreign.is_empty()) else { return false };
+        if self.member(conn).looked_up || self.options.types_query.is_none() {
+            return false;
+        }
+        self.forget_types(&under);
+        self.start(conn);
         true
     }
 
