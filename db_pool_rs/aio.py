@@ -1,6 +1,6 @@
 """What the package adds to asyncio: the future that a caller awaits, waiting with a deadline, and calls on threads.
 
-A caller awaits an :class:`Answer`: a future of asyncio's protocol whose task goes on where the answer is found.
+A caller awaits an :class:`ResultFuture`: a future of asyncio's protocol whose task goes on where the answer is found.
 
 asyncio's own future would have the loop call the task again in its next turn, at the cost of a handle for each and of a
 look at all sockets in between. Here the task goes on at once, inside the callback that took the answer in. Where that
@@ -31,14 +31,14 @@ def no_callback() -> None:
 
 
 class Outcome(Protocol):
-    """What came of one call, and who waits for it: an :class:`Answer`."""
+    """What came of one call, and who waits for it: an :class:`ResultFuture`."""
 
     future: Any
     value: Any
     error: Exception | None
 
 
-class Answer(Generic[T]):
+class ResultFuture(Generic[T]):
     """The part of :class:`asyncio.Future` that a task needs to await it. It has one waiter."""
 
     __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_done", "_error", "_loop", "_value")
@@ -47,7 +47,7 @@ class Answer(Generic[T]):
         self._loop = loop
         self._done = False
         self._error: BaseException | None = None
-        self._callback: Callable[[Answer[T]], object] | None = None
+        self._callback: Callable[[ResultFuture[T]], object] | None = None
         #: asyncio's mark for a future that a task is about to wait for.
         self._asyncio_future_blocking = False
 
@@ -90,7 +90,7 @@ class Answer(Generic[T]):
         errors = 0
         now = current_task(loop) is None
         for outcome in outcomes:
-            answer: Answer[Any] = outcome.future
+            answer: ResultFuture[Any] = outcome.future
             if answer._done:
                 continue
             if outcome.error is None:
@@ -114,7 +114,7 @@ class Answer(Generic[T]):
 
     # -- what asyncio's tasks call -------------------------------------------------------------------------------
 
-    def add_done_callback(self, callback: Callable[[Answer[T]], object], *, context: Context) -> None:
+    def add_done_callback(self, callback: Callable[[ResultFuture[T]], object], *, context: Context) -> None:
         """Have the task go on when it is answered."""
         assert self._callback is None, "bug: a second waiter"
         if self._done:
@@ -134,7 +134,7 @@ class Answer(Generic[T]):
         return self._loop
 
     def __repr__(self) -> str:
-        return f"<Answer {'done' if self._done else 'pending'}>"
+        return f"<ResultFuture {'done' if self._done else 'pending'}>"
 
 
 class _Thread:
@@ -170,7 +170,7 @@ class Expired(Exception):
     """The deadline of an `until` passed."""
 
 
-async def until(future: asyncio.Future[T] | Answer[T], deadline: float | None) -> T:
+async def until(future: asyncio.Future[T] | ResultFuture[T], deadline: float | None) -> T:
     """The result of `future`, a bare one (no task); Expired at `deadline` (time of the loop), None for no limit."""
     if deadline is None:
         return await future
@@ -181,12 +181,12 @@ async def until(future: asyncio.Future[T] | Answer[T], deadline: float | None) -
         timer.cancel()
 
 
-def left(deadline: float | None) -> float | None:
+def remaining(deadline: float | None) -> float | None:
     """Seconds until `deadline`, 0 if it is over; None for no limit."""
     return None if deadline is None else max(0.0, deadline - asyncio.get_running_loop().time())
 
 
-def _expire(future: asyncio.Future[Any] | Answer[Any]) -> None:
+def _expire(future: asyncio.Future[Any] | ResultFuture[Any]) -> None:
     if not future.done():
         future.set_exception(Expired())
 

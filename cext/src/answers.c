@@ -1,6 +1,6 @@
 /* What a caller awaits: db_pool_rs/aio.py in C. That file is the specification, and says why it is so.
  *
- * Only what costs time is different: an Answer is its own iterator, and all answers of a group are handed out in one
+ * Only what costs time is different: an ResultFuture is its own iterator, and all answers of a group are handed out in one
  * call. */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -17,7 +17,7 @@ typedef struct {
     PyObject *error;
     char blocking; /* asyncio's mark for a future that a task is about to wait for */
     char done;
-} Answer;
+} ResultFuture;
 
 static PyTypeObject answer_type;
 static PyObject *current_task, *invalid_state, *cancelled_error;
@@ -51,7 +51,7 @@ static int call_now(PyObject *callback, PyObject *self, PyObject *context)
 }
 
 /* It is done: whoever waits goes on, now or in the next turn of the loop. */
-static int go_on(Answer *self, int now)
+static int go_on(ResultFuture *self, int now)
 {
     PyObject *callback = self->callback, *context = self->context;
     if (callback == NULL)
@@ -64,7 +64,7 @@ static int go_on(Answer *self, int now)
     return failed;
 }
 
-static int finish(Answer *self, PyObject *value, PyObject *error, int now)
+static int finish(ResultFuture *self, PyObject *value, PyObject *error, int now)
 {
     if (self->done) {
         PyErr_SetString(PyExc_AssertionError, "bug: a second answer");
@@ -77,7 +77,7 @@ static int finish(Answer *self, PyObject *value, PyObject *error, int now)
 }
 
 /* Its value, or its error raised. */
-static PyObject *outcome(Answer *self)
+static PyObject *outcome(ResultFuture *self)
 {
     if (self->error == NULL)
         return Py_NewRef(self->value);
@@ -91,8 +91,8 @@ static PyObject *answer_new(PyObject *type, PyObject *const *args, size_t nargsf
 {
     (void)type;
     if (PyVectorcall_NARGS(nargsf) != 1 || keywords != NULL)
-        return PyErr_Format(PyExc_TypeError, "Answer() takes the event loop");
-    Answer *self = PyObject_GC_New(Answer, &answer_type);
+        return PyErr_Format(PyExc_TypeError, "ResultFuture() takes the event loop");
+    ResultFuture *self = PyObject_GC_New(ResultFuture, &answer_type);
     if (self == NULL)
         return NULL;
     self->loop = Py_NewRef(args[0]);
@@ -104,8 +104,8 @@ static PyObject *answer_new(PyObject *type, PyObject *const *args, size_t nargsf
 
 static PyObject *set_result(PyObject *self, PyObject *value)
 {
-    int inside = inside_task(((Answer *)self)->loop);
-    if (inside < 0 || finish((Answer *)self, value, NULL, !inside) < 0)
+    int inside = inside_task(((ResultFuture *)self)->loop);
+    if (inside < 0 || finish((ResultFuture *)self, value, NULL, !inside) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -114,7 +114,7 @@ static PyObject *set_exception(PyObject *self, PyObject *error)
 {
     if (!PyExceptionInstance_Check(error))
         return PyErr_Format(PyExc_TypeError, "an exception expected");
-    if (finish((Answer *)self, NULL, error, 0) < 0)
+    if (finish((ResultFuture *)self, NULL, error, 0) < 0)
         return NULL;
     Py_RETURN_NONE;
 }
@@ -122,14 +122,14 @@ static PyObject *set_exception(PyObject *self, PyObject *error)
 static PyObject *done(PyObject *self, PyObject *nothing)
 {
     (void)nothing;
-    return PyBool_FromLong(((Answer *)self)->done);
+    return PyBool_FromLong(((ResultFuture *)self)->done);
 }
 
 static PyObject *result(PyObject *self, PyObject *nothing)
 {
     (void)nothing;
-    if (((Answer *)self)->done)
-        return outcome((Answer *)self);
+    if (((ResultFuture *)self)->done)
+        return outcome((ResultFuture *)self);
     PyErr_SetString(invalid_state, "there is no answer yet");
     return NULL;
 }
@@ -138,17 +138,17 @@ static PyObject *result(PyObject *self, PyObject *nothing)
 static int answer_one(PyObject *statement, PyObject *future, int now)
 {
     if (Py_TYPE(future) != &answer_type) {
-        PyErr_Format(PyExc_TypeError, "bug: an Answer expected, not %R", future);
+        PyErr_Format(PyExc_TypeError, "bug: an ResultFuture expected, not %R", future);
         return -1;
     }
-    if (((Answer *)future)->done)
+    if (((ResultFuture *)future)->done)
         return 0;
     PyObject *error = PyObject_GetAttr(statement, name_error);
     PyObject *value = PyObject_GetAttr(statement, name_value);
     int status = -1;
     if (error != NULL && value != NULL) {
         int failed = error != Py_None;
-        status = failed ? finish((Answer *)future, NULL, error, 0) : finish((Answer *)future, value, NULL, now);
+        status = failed ? finish((ResultFuture *)future, NULL, error, 0) : finish((ResultFuture *)future, value, NULL, now);
         status = status < 0 ? -1 : failed;
     }
     Py_XDECREF(error);
@@ -179,7 +179,7 @@ static PyObject *hand_out(PyObject *nothing, PyObject *const *args, Py_ssize_t n
 static PySendResult send(PyObject *iterator, PyObject *sent, PyObject **found)
 {
     (void)sent;
-    Answer *self = (Answer *)iterator;
+    ResultFuture *self = (ResultFuture *)iterator;
     if (!self->done) {
         self->blocking = 1;
         *found = Py_NewRef(iterator);
@@ -205,7 +205,7 @@ static PyObject *next(PyObject *self)
 
 static PyObject *add_done_callback(PyObject *object, PyObject *const *args, Py_ssize_t nargs, PyObject *keywords)
 {
-    Answer *self = (Answer *)object;
+    ResultFuture *self = (ResultFuture *)object;
     if (nargs != 1 || keywords == NULL || PyObject_RichCompareBool(keywords, just_context, Py_EQ) != 1)
         return PyErr_Occurred() ? NULL : PyErr_Format(PyExc_TypeError, "add_done_callback(callback, *, context)");
     if (self->callback != NULL)
@@ -225,12 +225,12 @@ static PyObject *cancel(PyObject *self, PyObject *args, PyObject *keywords)
     PyObject *msg = Py_None;
     if (!PyArg_ParseTupleAndKeywords(args, keywords, "|O", names, &msg))
         return NULL;
-    if (((Answer *)self)->done)
+    if (((ResultFuture *)self)->done)
         Py_RETURN_FALSE;
     PyObject *error = msg == Py_None ? PyObject_CallNoArgs(cancelled_error) : PyObject_CallOneArg(cancelled_error, msg);
     if (error == NULL)
         return NULL;
-    int status = finish((Answer *)self, NULL, error, 0);
+    int status = finish((ResultFuture *)self, NULL, error, 0);
     Py_DECREF(error);
     if (status < 0)
         return NULL;
@@ -240,19 +240,19 @@ static PyObject *cancel(PyObject *self, PyObject *args, PyObject *keywords)
 static PyObject *get_loop(PyObject *self, PyObject *nothing)
 {
     (void)nothing;
-    return Py_NewRef(((Answer *)self)->loop);
+    return Py_NewRef(((ResultFuture *)self)->loop);
 }
 
 static PyObject *repr(PyObject *self)
 {
-    return PyUnicode_FromFormat("<Answer %s>", ((Answer *)self)->done ? "done" : "pending");
+    return PyUnicode_FromFormat("<ResultFuture %s>", ((ResultFuture *)self)->done ? "done" : "pending");
 }
 
 /* -- the type ---------------------------------------------------------------------------------------------------- */
 
 static int traverse(PyObject *object, visitproc visit, void *arg)
 {
-    Answer *self = (Answer *)object;
+    ResultFuture *self = (ResultFuture *)object;
     Py_VISIT(self->loop);
     Py_VISIT(self->callback);
     Py_VISIT(self->context);
@@ -263,7 +263,7 @@ static int traverse(PyObject *object, visitproc visit, void *arg)
 
 static int clear(PyObject *object)
 {
-    Answer *self = (Answer *)object;
+    ResultFuture *self = (ResultFuture *)object;
     Py_CLEAR(self->loop);
     Py_CLEAR(self->callback);
     Py_CLEAR(self->context);
@@ -294,7 +294,7 @@ static PyMethodDef answer_methods[] = {
 };
 
 static PyMemberDef answer_members[] = {
-    {"_asyncio_future_blocking", T_BOOL, offsetof(Answer, blocking), 0, NULL},
+    {"_asyncio_future_blocking", T_BOOL, offsetof(ResultFuture, blocking), 0, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
@@ -302,9 +302,9 @@ static PyAsyncMethods answer_async = {.am_await = Py_NewRef, .am_send = send};
 
 static PyTypeObject answer_type = {
     PyVarObject_HEAD_INIT(NULL, 0)
-    .tp_name = "db_pool_rs_balanced._answers.Answer",
-    .tp_doc = "db_pool_rs.aio.Answer in C.",
-    .tp_basicsize = sizeof(Answer),
+    .tp_name = "db_pool_rs_balanced._answers.ResultFuture",
+    .tp_doc = "db_pool_rs.aio.ResultFuture in C.",
+    .tp_basicsize = sizeof(ResultFuture),
     .tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
     .tp_vectorcall = answer_new,
     .tp_as_async = &answer_async,
@@ -340,7 +340,7 @@ PyMODINIT_FUNC PyInit__answers(void)
     if (PyType_Ready(&answer_type) < 0)
         return NULL;
     PyObject *module = PyModule_Create(&definition);
-    if (module != NULL && PyModule_AddObjectRef(module, "Answer", (PyObject *)&answer_type) < 0)
+    if (module != NULL && PyModule_AddObjectRef(module, "ResultFuture", (PyObject *)&answer_type) < 0)
         Py_CLEAR(module);
     return module;
 }

@@ -55,7 +55,7 @@ class KernelDescription(Description):
             plan = self.plan = Plan(self.names, self.oids, self.result_format, session)
         return plan
 
-    def text(self, format: int) -> Any:
+    def query(self, format: int) -> Any:
         """The kernel's dbp_text for results in this format."""
         made = self._texts.get(format)
         if made is None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from db_pool_rs_balanced import Answer
+from db_pool_rs_balanced import ResultFuture
 
-from ..drivers.base import LinkListener
+from ..drivers.base import ConnectionListener
 from ..drivers.postgres.connect import connect
 from ..drivers.postgres.driver import PostgresDriver
 from .description import KernelDescription
 from .libpq import LIBPQ
-from .link import KernelLink
+from .link import KernelConnection
 from .slices import new_block
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class KernelDriver(PostgresDriver):
     """A :class:`~db_pool_rs.drivers.base.Driver` over the kernel; `native_workers` threads decode long results."""
 
     description_type = KernelDescription
-    answer = Answer
+    answer = ResultFuture
 
     def __init__(self, config: PoolConfig, native_workers: int) -> None:
         super().__init__(config, LIBPQ)
@@ -32,10 +32,10 @@ class KernelDriver(PostgresDriver):
         self._native_workers = native_workers
         self._workers: ThreadPoolExecutor | None = None
 
-    async def connect(self, listener: LinkListener) -> KernelLink:
+    async def connect(self, listener: ConnectionListener) -> KernelConnection:
         """Open a connection; ConnectFailed lists every attempt."""
         pgconn = await connect(self._target, libpq=LIBPQ)
-        return KernelLink(pgconn, self, listener)  # type: ignore[arg-type]
+        return KernelConnection(pgconn, self, listener)  # type: ignore[arg-type]
 
     def workers(self) -> ThreadPoolExecutor:
         """The threads; started when the first long result comes."""

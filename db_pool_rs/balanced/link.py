@@ -1,6 +1,6 @@
 """One connection to PostgreSQL, driven by the C kernel.
 
-The rules are those of :class:`~db_pool_rs.drivers.postgres.link.PostgresLink`, whose code runs wherever something is
+The rules are those of :class:`~db_pool_rs.drivers.postgres.link.PostgresConnection`, whose code runs wherever something is
 unusual: texts that must be described or prepared first, errors, the sign of life after a pause. A group of known texts
 that succeeds, which is nearly every one, takes the short way: a few calls send it, one call takes all results that have
 arrived, and one call for each text decodes the results of all its executions together.
@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 from db_pool_rs_balanced import ffi, lib
 
 from ..aio import Expired, offload, until
-from ..drivers.base import Done, LinkListener
+from ..drivers.base import ConnectionListener, Done
 from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys
 from ..drivers.postgres.libpq import CONNECTION_BAD
-from ..drivers.postgres.link import CHECK_AFTER, PostgresLink
+from ..drivers.postgres.link import CHECK_AFTER, PostgresConnection
 from ..errors import ConnectionLost, DecodeError
-from ..scheduler.model import Statement
+from ..scheduler.model import StatementRequest
 from .columns import LoadersMissing
 from .description import KernelDescription
 from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 KEPT = 16_384
 
 
-class KernelLink(PostgresLink):
-    """A :class:`~db_pool_rs.drivers.base.Link` over the kernel."""
+class KernelConnection(PostgresConnection):
+    """A :class:`~db_pool_rs.drivers.base.ServerConnection` over the kernel."""
 
-    def __init__(self, pgconn: PGconn, driver: KernelDriver, listener: LinkListener) -> None:
+    def __init__(self, pgconn: PGconn, driver: KernelDriver, listener: ConnectionListener) -> None:
         super().__init__(pgconn, driver, listener)  # type: ignore[arg-type]
         self._block = driver.block
         self._kernel = ffi.gc(lib.dbp_group_new(pgconn.ptr, self._block, SLICE, SLICE_BYTES), lib.dbp_group_free)
@@ -50,12 +50,12 @@ class KernelLink(PostgresLink):
         self._plain = False
         self._slow: asyncio.Task[None] | None = None
         #: Statements whose rows cannot be read before psycopg is imported.
-        self._late: list[Statement] = []
+        self._late: list[StatementRequest] = []
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def start(self, group: Sequence[Statement], done: Done) -> None:
-        """Send `group` and one Sync; see :class:`~db_pool_rs.drivers.base.Link`."""
+    def start(self, group: Sequence[StatementRequest], done: Done) -> None:
+        """Send `group` and one Sync; see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
         now = monotonic()
         rows = self._alike(group) if now - self._used <= CHECK_AFTER else None
         if rows is None:
@@ -64,11 +64,11 @@ class KernelLink(PostgresLink):
             self._begin(group, done)
             self._send_alike(group[0].described, rows, now)
 
-    def _alike(self, group: Sequence[Statement]) -> list[Any] | None:
+    def _alike(self, group: Sequence[StatementRequest]) -> list[Any] | None:
         """The encoded arguments of a group that consists of executions of one text, prepared here; else None."""
         first = group[0]
         described, want = first.described, first.want
-        if described is None or described is not first.text.description:
+        if described is None or described is not first.query.description:
             return None
         if not self._driver.named or described.name not in self._prepared.names:
             return None
@@ -85,9 +85,9 @@ class KernelLink(PostgresLink):
         self._plain = True
         self._prepared.touch(described.name)
         lengths, data = described.pieces(rows)
-        text, want = described.text(described.result_format), self._group[0].want
+        query, want = described.query(described.result_format), self._group[0].want
         ahead = self._check_keys(self._group)
-        left = lib.dbp_group_send(self._kernel, text, want, len(rows), lengths, data, len(data))
+        left = lib.dbp_group_send(self._kernel, query, want, len(rows), lengths, data, len(data))
         if ahead:
             self._kernel.ahead = ahead
         if left < 0:
@@ -95,19 +95,19 @@ class KernelLink(PostgresLink):
         elif left:
             self._write_later()
 
-    def _check_keys(self, group: Sequence[Statement]) -> int:
+    def _check_keys(self, group: Sequence[StatementRequest]) -> int:
         """Send what checks deferred keys at once, if it is to go ahead; how many results the kernel is to drop."""
         if not checks_keys(group):
             return 0
         self._conn.send_query_params(CHECK_KEYS.encode(), None)
         return 1
 
-    def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
+    def _write(self, group: Sequence[StatementRequest], steps: list[Any]) -> None:
         self._plain = not self._sent and not steps
         at, ahead = len(steps), 0 if self._sent else self._check_keys(group)
         while self._sent < len(group):
             statement = group[self._sent]
-            described = statement.text.description
+            described = statement.query.description
             if described is None or self._describing:
                 if self._write_unknown(statement, steps):
                     self._plain = False
@@ -126,7 +126,7 @@ class KernelLink(PostgresLink):
         self._plain = False
         super()._write_types(steps)
 
-    def _run(self, group: Sequence[Statement], described: KernelDescription) -> Sequence[Statement]:
+    def _run(self, group: Sequence[StatementRequest], described: KernelDescription) -> Sequence[StatementRequest]:
         """The statements from here on that have this description."""
         start = end = self._sent
         for statement in group[start:] if start else group:
@@ -135,7 +135,7 @@ class KernelLink(PostgresLink):
             end += 1
         return group if end - start == len(group) else group[start:end]
 
-    def _write_run(self, described: KernelDescription, run: Sequence[Statement], steps: list[Any]) -> None:
+    def _write_run(self, described: KernelDescription, run: Sequence[StatementRequest], steps: list[Any]) -> None:
         """Send executions of one prepared statement."""
         named = self._named
         if not named or described.name not in self._prepared.names:
@@ -143,8 +143,8 @@ class KernelLink(PostgresLink):
             self._parse(described, steps)
         self._prepared.touch(described.name)
         lengths, data = described.pieces([statement.params for statement in run])
-        text = described.text(self._format(run[0], described))
-        sent = lib.dbp_send(self._conn.ptr, text, named, len(run), lengths, data, len(data))
+        query = described.query(self._format(run[0], described))
+        sent = lib.dbp_send(self._conn.ptr, query, named, len(run), lengths, data, len(data))
         if sent != len(run):
             raise LibpqError(self._conn.get_error_message())
         steps += run
@@ -233,7 +233,7 @@ class KernelLink(PostgresLink):
             return bool(self._kernel.most > SLICE or self._kernel.largest > SLICE_BYTES)
         return any(statement.want and is_long(statement.value) for statement in self._group)
 
-    def _decode(self, group: Sequence[Statement]) -> int:
+    def _decode(self, group: Sequence[StatementRequest]) -> int:
         if not self._plain:
             return max([self._decode_alone(statement) for statement in group])
         largest = 0
@@ -248,7 +248,9 @@ class KernelLink(PostgresLink):
         lib.dbp_group_start(self._kernel, 0)
         return largest
 
-    def _decode_together(self, described: KernelDescription, group: Sequence[Statement], steps: Sequence[int]) -> int:
+    def _decode_together(
+        self, described: KernelDescription, group: Sequence[StatementRequest], steps: Sequence[int]
+    ) -> int:
         kernel, plan, numbers = self._kernel, described.plan_for(self._conn), array("i", steps).tobytes()
         rows = lib.dbp_decode(self._block, kernel.results, numbers, len(steps), 0, 0, plan.count, plan.kinds)
         if rows < 0 or self._block.odd:
@@ -259,7 +261,7 @@ class KernelLink(PostgresLink):
             return self._decode_apart(group, steps)
         return int(self._block.largest)
 
-    def _deal_out(self, plan: Any, statements: Sequence[Statement]) -> None:
+    def _deal_out(self, plan: Any, statements: Sequence[StatementRequest]) -> None:
         """Give each statement its rows; those of all of them are in the block."""
         block = self._block
         records = plan.rows(block, _no_raw)
@@ -272,7 +274,7 @@ class KernelLink(PostgresLink):
             statement.value = records[at : at + rows]
             at += rows
 
-    def _decode_apart(self, group: Sequence[Statement], steps: Sequence[int]) -> int:
+    def _decode_apart(self, group: Sequence[StatementRequest], steps: Sequence[int]) -> int:
         """One by one: the error of one is none of the others."""
         self._take_apart(steps)
         return max([self._decode_alone(group[step]) for step in steps])
@@ -282,7 +284,7 @@ class KernelLink(PostgresLink):
         for step in steps:
             self._group[step].value = PGresult(lib.dbp_group_take(self._kernel, step))
 
-    def _decode_alone(self, statement: Statement) -> int:
+    def _decode_alone(self, statement: StatementRequest) -> int:
         """Decode one statement's result, which it holds itself."""
         result = statement.value
         if not statement.want:
@@ -298,13 +300,13 @@ class KernelLink(PostgresLink):
             return 0
         return size
 
-    def _plan(self, statement: Statement, result: PGresult) -> Any:
+    def _plan(self, statement: StatementRequest, result: PGresult) -> Any:
         described = statement.described
         if described is None:
-            described = statement.described = self._driver.direct(statement.text, result)  # type: ignore[arg-type]
+            described = statement.described = self._driver.direct(statement.query, result)  # type: ignore[arg-type]
         return described.plan_for(self._conn)
 
-    def _tags(self, group: Sequence[Statement], steps: Sequence[int]) -> None:
+    def _tags(self, group: Sequence[StatementRequest], steps: Sequence[int]) -> None:
         kernel = self._kernel
         if len(steps) == 1 or lib.dbp_group_same_tags(kernel, array("i", steps).tobytes(), len(steps)):
             status = self._status(ffi.string(lib.PQcmdStatus(kernel.results[steps[0]])))
@@ -316,7 +318,7 @@ class KernelLink(PostgresLink):
 
     # -- long results --------------------------------------------------------------------------------------------
 
-    async def _finish_slowly(self, statements: Sequence[Statement], size: int) -> None:
+    async def _finish_slowly(self, statements: Sequence[StatementRequest], size: int) -> None:
         """Decode these, and those that are late."""
         try:
             for statement in statements:
@@ -335,7 +337,7 @@ class KernelLink(PostgresLink):
             self._watch(True)
             self._report(True, size)
 
-    async def _decode_long(self, statement: Statement) -> int:
+    async def _decode_long(self, statement: StatementRequest) -> int:
         try:
             plan = self._plan(statement, statement.value)
             statement.value, size = await decode_long(self._block, self._workers(), plan, statement.value)

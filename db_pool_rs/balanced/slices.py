@@ -17,7 +17,7 @@ from typing import Any
 
 from db_pool_rs_balanced import ffi, lib
 
-from ..drivers.postgres.collector import may_age, uncollected
+from ..drivers.postgres.collector import can_freeze, gc_paused
 from ..drivers.postgres.results import cells, fitting
 from ..errors import DecodeError
 from ..record import Record
@@ -63,7 +63,7 @@ async def decode_long(block: Any, workers: Executor, plan: Plan, result: PGresul
         await asyncio.get_running_loop().run_in_executor(workers, _decode_all, blocks, plan, result, step)
         blocks.reverse()
     records: list[Record] = []
-    age = may_age()
+    age = can_freeze()
     for first in range(0, total, step):
         own = blocks.pop() if blocks else None
         last = min(first + step, total)
@@ -84,7 +84,7 @@ async def decode_long(block: Any, workers: Executor, plan: Plan, result: PGresul
 
 def _slice(own: Any, block: Any, plan: Plan, result: PGresult, first: int, step: int, age: bool) -> list[Record]:
     """Rows from `first` on: those in `own`, decoded before, or by way of `block`."""
-    with uncollected(age):
+    with gc_paused(age):
         rows = own.rows if own else _decode(block, plan, result, first, step)
         return _built(own or block, plan, result, rows, first)
 

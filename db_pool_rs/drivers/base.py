@@ -1,7 +1,7 @@
 """What the pool needs from a database: the seam between the rules and the wire.
 
 Above the seam, :mod:`.scheduler` decides and :mod:`.pool` carries out; they know no database. Below it, a
-:class:`Driver` opens connections and a :class:`Link` is one of them. A link runs **one group at a time**: 1..n
+:class:`Driver` opens connections and a :class:`ServerConnection` is one of them. A link runs **one group at a time**: 1..n
 statements followed by one Sync, answered as a whole. The C engine replaces what is below, and nothing else.
 
 All methods are called on the event loop's thread, and all callbacks are made there.
@@ -12,33 +12,33 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from ..aio import Answer
+from ..aio import ResultFuture
 from ..errors import InterfaceError
-from ..scheduler.cost import Text
-from ..scheduler.model import Statement
+from ..scheduler.cost import Query
+from ..scheduler.model import StatementRequest
 
 #: What the caller of a statement wants back: its rows, or its command tag (`Status`).
 ROWS = True
 STATUS = False
 
 
-class LinkListener(Protocol):
+class ConnectionListener(Protocol):
     """Who is told what happens to a link. Each link calls back only while it is open."""
 
-    def on_lost(self, link: Link, error: Exception, sent: bool, retire: bool) -> None:
+    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, retire: bool) -> None:
         """The connection is gone, for the reason `error`.
 
         `sent` is False if nothing of the running group can have been executed; `retire` is True if the other
         connections made at the same time are suspect too (the server is shutting down).
         """
 
-    def on_round_trip(self, link: Link, seconds: float) -> None:
+    def on_round_trip(self, link: ServerConnection, seconds: float) -> None:
         """A round trip in which the server had next to nothing to do took `seconds`."""
 
-    def on_notice(self, link: Link, error: Exception) -> None:
+    def on_notice(self, link: ServerConnection, error: Exception) -> None:
         """The server sent a notice or warning."""
 
-    def on_notification(self, link: Link, pid: int, channel: str, payload: str) -> None:
+    def on_notification(self, link: ServerConnection, pid: int, channel: str, payload: str) -> None:
         """A session sent a notification on a channel that this one listens to."""
 
 
@@ -62,21 +62,21 @@ def as_piece(given: object) -> bytes:
     raise InterfaceError(f"source: bytes expected, got {type(given).__name__}")
 
 
-class Link(Protocol):
+class ServerConnection(Protocol):
     """One open connection."""
 
-    listener: LinkListener
+    listener: ConnectionListener
     #: Server process id where there is one, for messages.
     pid: int
 
-    def start(self, group: Sequence[Statement], done: Done) -> None:
+    def start(self, group: Sequence[StatementRequest], done: Done) -> None:
         """Send `group` and one Sync; `done` is called when ReadyForQuery came.
 
         Before it is called each statement has its ``value`` or its ``error``. If one failed, it has its ``error``, and
         the others, which the server rolled back, may have neither.
         """
 
-    def describe(self, statement: Statement, done: Done) -> None:
+    def describe(self, statement: StatementRequest, done: Done) -> None:
         """Have the database check a session's statement without running it; `done` as for `start`."""
 
     def in_transaction(self) -> bool:
@@ -102,10 +102,10 @@ class Link(Protocol):
         """Close at once. No callback follows."""
 
 
-class CopyLink(Link, Protocol):
+class CopyConnection(ServerConnection, Protocol):
     """A link of PostgreSQL, which alone has COPY."""
 
-    def copy(self, statement: Statement, stream: Source | Sink, done: Done) -> None:
+    def copy(self, statement: StatementRequest, stream: Source | Sink, done: Done) -> None:
         """Run a session's COPY FROM STDIN (`stream` gives the data) or TO STDOUT (it takes them); `done` as in `start`.
 
         An exception of the stream's is the statement's ``error``. `cancel` ends it early.
@@ -125,7 +125,7 @@ class Database(Protocol):
     #: Called when DDL was executed.
     on_altered: Callable[[], None]
     #: What callers await.
-    answer: type[Answer[Any]]
+    answer: type[ResultFuture[Any]]
 
     #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the row. It costs the
     #: server next to nothing, so the time until the answer is the connection's round trip.
@@ -134,11 +134,11 @@ class Database(Protocol):
     def answered(self, values: Sequence[Any]) -> bool:
         """The answer to `question`; False if statements must not be grouped in this database."""
 
-    def describe(self, text: Text) -> None:
-        """Set ``text.description`` if that needs no server."""
+    def describe(self, query: Query) -> None:
+        """Set ``query.description`` if that needs no server."""
 
-    def doubts(self, text: Text) -> bool:
-        """An argument does not fit `text.description`: True if that may be out of date, and was forgotten."""
+    def may_be_stale(self, query: Query) -> bool:
+        """An argument does not fit `query.description`: True if that may be out of date, and was forgotten."""
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""
@@ -150,5 +150,5 @@ class Database(Protocol):
 class Driver(Database, Protocol):
     """Opens links to one database."""
 
-    async def connect(self, listener: LinkListener) -> Link:
+    async def connect(self, listener: ConnectionListener) -> ServerConnection:
         """Open a connection or raise :class:`~db_pool_rs.errors.ConnectFailed`."""

@@ -10,7 +10,7 @@ from ..drivers.base import as_piece
 
 if TYPE_CHECKING:
     from ..drivers.base import Sink, Source
-    from ..scheduler.model import Statement
+    from ..scheduler.model import StatementRequest
 
 #: Bytes that are gathered at a time, unless the source makes the engine wait: it then gets what there is.
 PIECE = 1 << 16
@@ -21,7 +21,7 @@ class CopyTurns:
 
     def __init__(
         self,
-        statement: Statement,
+        statement: StatementRequest,
         stream: Source | Sink,
         feed: Callable[[bytes | bool | None], None],
         cancel: Callable[[], object],

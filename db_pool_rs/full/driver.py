@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Text as Known
 
     from ..config import PoolConfig
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
 
 _KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
 
 
-def kind_of(text: Text) -> str:
+def kind_of(query: Query) -> str:
     """The class of a text by its name in the engine."""
-    return _KINDS.get(text.kind, "other")
+    return _KINDS.get(query.kind, "other")
 
 
 class Driver(Database, Protocol):
@@ -38,13 +38,13 @@ class Driver(Database, Protocol):
     def target(self) -> dict[str, Any]:
         """What the engine connects to."""
 
-    def known(self, text: Text) -> Known | str:
+    def known(self, query: Query) -> Known | str:
         """The engine's name for a text of a session, or the text itself."""
 
-    def regroup(self, text: Text) -> None:
+    def regroup(self, query: Query) -> None:
         """The text is of another class than the engine was told, or may be grouped, or no longer."""
 
-    def check(self, conn: int, token: int, text: Text) -> bool:
+    def check(self, conn: int, token: int, query: Query) -> bool:
         """Have the text checked on a connection that is lent, without running it; False if nothing need be asked."""
 
     def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:
@@ -70,33 +70,33 @@ class FullDriver(PostgresDialect):
         """What the engine connects to."""
         return options.target(self._config)
 
-    def describe(self, text: Text) -> None:
+    def describe(self, query: Query) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
-        kind, lexical = kind_of(text), text.lexical
-        preparable, asks = lexical.command in PREPARABLE, "$" in text.sql
-        text.description = self.native.learn(
-            text.sql, kind, text.groupable, REASONS.index(text.why), text.dirties, text.keys, preparable, asks
+        kind, lexical = kind_of(query), query.lexical
+        preparable, asks = lexical.command in PREPARABLE, "$" in query.sql
+        query.description = self.native.learn(
+            query.sql, kind, query.groupable, REASONS.index(query.why), query.dirties, query.keys, preparable, asks
         )
 
-    def regroup(self, text: Text) -> None:
+    def regroup(self, query: Query) -> None:
         """Tell the engine, if it knows the text."""
-        if text.description is not None:
-            kind = kind_of(text)
-            why = REASONS.index(text.why)
-            self.native.regroup(text.description, kind, text.groupable, why, text.dirties, text.keys)
+        if query.description is not None:
+            kind = kind_of(query)
+            why = REASONS.index(query.why)
+            self.native.regroup(query.description, kind, query.groupable, why, query.dirties, query.keys)
 
-    def doubts(self, text: Text) -> bool:
+    def may_be_stale(self, query: Query) -> bool:
         """The engine has doubts of its own."""
         return False
 
-    def known(self, text: Text) -> Known | str:
+    def known(self, query: Query) -> Known | str:
         """What nobody else will run need not be told to the engine."""
-        known: Known | str = text.description or text.sql
+        known: Known | str = query.description or query.sql
         return known
 
-    def check(self, conn: int, token: int, text: Text) -> bool:
+    def check(self, conn: int, token: int, query: Query) -> bool:
         """Ask the server for its types."""
-        self.native.describe(conn, token, text.description or text.sql)
+        self.native.describe(conn, token, query.description or query.sql)
         return True
 
     def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:

@@ -21,10 +21,10 @@ from ..errors import ConnectionLost, DecodeError, Error
 from ..guard.verdicts import REASONS
 from ..metrics.counters import PoolMetrics
 from ..metrics.histogram import Histogram
-from ..pool.executor import Experience, Service
+from ..pool.executor import Executor, Experience
 from ..pool.failures import failure
 from ..pool.outages import reason_of
-from ..scheduler.model import Reason, Waiter
+from ..scheduler.model import AcquireRequest, Reason
 from . import options
 from .errors import Loss, lost_error
 from .link import FullLink
@@ -32,7 +32,7 @@ from .link import FullLink
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
     from ..scheduler.model import Limits
     from ..sql import StatementClass
     from .driver import Driver
@@ -43,14 +43,14 @@ logger = logging.getLogger("db_pool_rs")
 _ENDING = 5.0
 
 
-class FullRunner(Service):
+class RustExecutor(Executor):
     """Serves one pool through the engine."""
 
     driver: Driver
 
     def __init__(
         self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop,
-        known: dict[str, Text], threads: int, blocking: int,
+        known: dict[str, Query], threads: int, blocking: int,
     ) -> None:  # fmt: skip
         super().__init__(config, driver, limits, loop)
         self.native = Native(
@@ -62,7 +62,7 @@ class FullRunner(Service):
             loop,
         )
         self._known = known
-        self._waiters: dict[int, Waiter] = {}
+        self._waiters: dict[int, AcquireRequest] = {}
         self._links: dict[int, FullLink] = {}
         self._token = 0
         #: Who waits for what the engine was asked for under a number.
@@ -83,21 +83,21 @@ class FullRunner(Service):
         self._descriptor = self.native.fileno()
         self.loop.add_reader(self._descriptor, self.native.drain)
 
-    def acquire(self, waiter: Waiter) -> None:
+    def acquire(self, waiter: AcquireRequest) -> None:
         """Take in somebody who wants a connection."""
         waiter.enqueued = self.loop.time()
         seconds = None if waiter.deadline is None else max(0.0, waiter.deadline - waiter.enqueued)
         waiter.ticket = self.native.acquire(seconds)
         self._waiters[waiter.ticket] = waiter
 
-    def abandon(self, item: Any) -> None:
-        """The caller no longer waits for `item`, an answer or a connection."""
+    def abandon(self, request: Any) -> None:
+        """The caller no longer waits for `request`, an answer or a connection."""
         self.metrics.cancelled += 1
-        if isinstance(item, Waiter):
-            if self._waiters.pop(item.ticket, None) is not None:
-                self.native.cancel(item.ticket)
+        if isinstance(request, AcquireRequest):
+            if self._waiters.pop(request.ticket, None) is not None:
+                self.native.cancel(request.ticket)
         else:
-            self.native.abandon(item)
+            self.native.abandon(request)
 
     def release(self, conn: FullLink, healthy: bool) -> None:
         """A clean session comes back."""
@@ -167,18 +167,18 @@ class FullRunner(Service):
         self.native.stop(link.id, self.expect(stopped))
         return stopped
 
-    def lent(self, item: int, conn: int) -> None:
+    def lent(self, request: int, conn: int) -> None:
         """A connection is lent to a waiter."""
-        waiter = self._waiters.pop(item, None)
+        waiter = self._waiters.pop(request, None)
         if waiter is None:
             self.native.release(conn, True)  # he has gone meanwhile
             return
         link = self._links[conn] = FullLink(conn, self)
         self.on_lend(link, waiter)
 
-    def not_lent(self, item: int, error: Exception) -> None:
+    def not_lent(self, request: int, error: Exception) -> None:
         """A waiter is refused."""
-        waiter = self._waiters.pop(item, None)
+        waiter = self._waiters.pop(request, None)
         if waiter is not None and not waiter.future.done():
             waiter.future.set_exception(error)
 
@@ -240,17 +240,17 @@ class FullRunner(Service):
         """DDL was executed on a shared connection."""
         self.driver.on_altered()
 
-    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+    def regroup(self, changes: Iterable[tuple[Query, StatementClass, bool]]) -> None:
         """Texts are of another class than they seemed, or may be grouped, or no longer."""
-        for text, kind, groupable in changes:
-            text.kind, text.groupable = kind, groupable
-            self.driver.regroup(text)
+        for query, kind, groupable in changes:
+            query.kind, query.groupable = kind, groupable
+            self.driver.regroup(query)
 
-    def experience(self, text: Text) -> Experience:
+    def experience(self, query: Query) -> Experience:
         """What is known of a text from its executions."""
-        if text.description is None:
+        if query.description is None:
             return Experience(0, 0.0, False, False)
-        return Experience(*self.native.experience(text.description))
+        return Experience(*self.native.experience(query.description))
 
     def clean_up(self, conn: int) -> None:
         """A shared connection is to be brought back to its initial state."""
@@ -336,8 +336,8 @@ class FullRunner(Service):
     def broken(self) -> None:
         """The engine panicked: nobody will be answered any more."""
         logger.error("the engine of this pool has failed, which is a bug in db_pool_rs; the pool is of no use any more")
-        for item in list(self._waiters):
-            self.not_lent(item, self.lost_to_a_bug())
+        for request in list(self._waiters):
+            self.not_lent(request, self.lost_to_a_bug())
         for conn in list(self._links):
             self.lent_lost(conn, ("the engine has failed", None, True))
 

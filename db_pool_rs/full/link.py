@@ -14,18 +14,18 @@ from .copyturns import CopyTurns
 
 if TYPE_CHECKING:
     from ..drivers.base import Done, Sink, Source
-    from ..scheduler.model import Statement
-    from .executor import FullRunner
+    from ..scheduler.model import StatementRequest
+    from .executor import RustExecutor
 
 
 class FullLink:
-    """A :class:`~db_pool_rs.drivers.base.Link`, and the connection that it is the link of."""
+    """A :class:`~db_pool_rs.drivers.base.ServerConnection`, and the connection that it is the link of."""
 
-    def __init__(self, conn: int, runner: FullRunner) -> None:
+    def __init__(self, conn: int, runner: RustExecutor) -> None:
         self.id = conn
         self.link = self
         self._runner = runner
-        self._group: Sequence[Statement] = ()
+        self._group: Sequence[StatementRequest] = ()
         self._done: Done | None = None
         self._in_transaction = False
         #: An ALTER or DROP is not committed yet.
@@ -34,12 +34,12 @@ class FullLink:
         #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
         self._stopping: asyncio.Future[bool] | None = None
 
-    def start(self, group: Sequence[Statement], done: Done) -> None:
+    def start(self, group: Sequence[StatementRequest], done: Done) -> None:
         """Send `group` and one Sync."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = group, done
         known = self._runner.driver.known
-        calls = [(known(one.text), one.args, one.params, one.want) for one in group]
+        calls = [(known(one.query), one.args, one.params, one.want) for one in group]
         token = self._runner.expect(self)
         try:
             self._runner.native.run(self.id, token, calls)
@@ -52,20 +52,20 @@ class FullLink:
         results = [(None, one.error) for one in self._group]
         self._runner.loop.call_soon(self._runner.ran, token, ok, 0.0, self._in_transaction, results)
 
-    def describe(self, statement: Statement, done: Done) -> None:
+    def describe(self, statement: StatementRequest, done: Done) -> None:
         """Have the database check a statement without running it."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
         token = self._runner.expect(self)
-        if not self._runner.driver.check(self.id, token, statement.text):
+        if not self._runner.driver.check(self.id, token, statement.query):
             self._answer_soon(token, True)
 
-    def copy(self, statement: Statement, stream: Source | Sink, done: Done) -> None:
+    def copy(self, statement: StatementRequest, stream: Source | Sink, done: Done) -> None:
         """Run a COPY, whose data the stream gives or takes."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
         self._copy = CopyTurns(statement, stream, partial(self._runner.native.feed, self.id), self._stop)
-        self._runner.native.copy(self.id, self._runner.expect(self), statement.text.sql)
+        self._runner.native.copy(self.id, self._runner.expect(self), statement.query.sql)
 
     def _stop(self) -> asyncio.Future[bool]:
         """The one door for requests to stop what runs: there is one at a time."""
@@ -100,7 +100,7 @@ class FullLink:
             if error is not None:
                 statement.error = statement.error or error
             else:
-                altered = altered or alters_schema(statement.text)
+                altered = altered or alters_schema(statement.query)
         if ok and altered:
             self._runner.native.alter()
             self._runner.altered()

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import ROWS, STATUS
 from ..pool import pool as specification
-from ..pool.queries import limits_for, nothing
+from ..pool.queries import empty_result, limits_for
 from ..record import Record, Status
 from ..sql import StatementClass
-from .executor import FullRunner
+from .executor import RustExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from db_pool_rs_full import Answer
+    from db_pool_rs_full import Answer as ResultFuture
     from db_pool_rs_full import Pool as Native
 
     from ..config import PoolConfig
-    from ..pool.executor import Service
-    from ..scheduler.cost import Text
+    from ..pool.executor import Executor
+    from ..scheduler.cost import Query
     from .driver import Driver
 
 
@@ -39,7 +39,7 @@ class Pool(specification.Pool):
         super().__init__(config, driver)
         self._threads = (threads, blocking)
         #: The short way into the engine; None where there is something to look at first (see `_call`).
-        self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], Answer | None] = _not_open
+        self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout
 
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
@@ -82,11 +82,11 @@ class Pool(specification.Pool):
             raise
         return status
 
-    def text(self, sql: str, *, shared: bool = False) -> Text:
+    def lookup(self, sql: str, *, shared: bool = False) -> Query:
         """What is known of an SQL text. A new one is told to the engine, which is there once the pool is open."""
         if self._runner is None:
             self.check()
-        return super().text(sql, shared=shared)
+        return super().lookup(sql, shared=shared)
 
     def mark_forked(self) -> None:
         """This is a child process: the connections belong to the parent."""
@@ -95,14 +95,16 @@ class Pool(specification.Pool):
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
-    def _service(self, loop: asyncio.AbstractEventLoop) -> Service:
+    def _service(self, loop: asyncio.AbstractEventLoop) -> Executor:
         limits = limits_for(self.config, self._driver)
-        runner = FullRunner(self.config, self._driver, limits, loop, self._known, *self._threads)
+        runner = RustExecutor(self.config, self._driver, limits, loop, self._known, *self._threads)
         self._native = self._driver.native = runner.native
         self._run_known = runner.native.run_known
         return runner
 
-    def _call(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Answer | asyncio.Future[Any]:
+    def _call(
+        self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None
+    ) -> ResultFuture | asyncio.Future[Any]:
         """Hand over a statement that is looked at first; what it returns is awaited by the caller alone."""
         if self._state != "open" or get_running_loop() is not self._loop:
             self._open_runner()
@@ -112,15 +114,15 @@ class Pool(specification.Pool):
 
     def _first_call(
         self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
-    ) -> Answer | asyncio.Future[Any]:
+    ) -> ResultFuture | asyncio.Future[Any]:
         """A text that was not met before."""
-        text = self.text(sql, shared=True)
-        answer = self._native.submit(text.sql, args, want, seconds)
+        query = self.lookup(sql, shared=True)
+        answer = self._native.submit(query.sql, args, want, seconds)
         if answer is not None:
             return answer
-        assert text.kind is StatementClass.EMPTY, f"bug: {text.sql!r} is not known"
+        assert query.kind is StatementClass.EMPTY, f"bug: {query.sql!r} is not known"
         future: asyncio.Future[Any] = get_running_loop().create_future()
-        future.set_result(nothing(args, want))
+        future.set_result(empty_result(args, want))
         return future
 
     def _abandon(self, answer: Any) -> None:

@@ -18,7 +18,7 @@ from ..drivers.sqlite.errors import statement_error
 from ..drivers.sqlite.plan import Description, Lock, Role
 from ..errors import ConnectFailed, Error, ModeUnavailableError, server_error
 from ..guard.verdicts import REASONS
-from ..scheduler.cost import Text
+from ..scheduler.cost import Query
 from ..sql import classify
 from .driver import kind_of
 from .sqlite_library import REMEDY, problem
@@ -90,36 +90,36 @@ class FullSqliteDriver(SqliteDialect):
             "patience": self.patience,
         }
 
-    def describe(self, text: Text) -> None:
+    def describe(self, query: Query) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
-        kind = kind_of(text)
-        description = Description(text.sql)
-        why = REASONS.index(text.why)
-        text.description = self.native.learn_sqlite(
-            text.sql, kind, text.groupable, why, text.lexical.dirties, description
+        kind = kind_of(query)
+        description = Description(query.sql)
+        why = REASONS.index(query.why)
+        query.description = self.native.learn_sqlite(
+            query.sql, kind, query.groupable, why, query.lexical.dirties, description
         )
 
-    def regroup(self, text: Text) -> None:
+    def regroup(self, query: Query) -> None:
         """SQLite's texts need no guard."""
 
-    def known(self, text: Text) -> Known:
+    def known(self, query: Query) -> Known:
         """The engine's name for a text of a session."""
-        known: Known = text.description or self._command(text.sql)
+        known: Known = query.description or self._command(query.sql)
         return known
 
     def _learn_command(self, sql: str) -> Known:
         lexical = classify(sql, self.dialect)
         return self.native.learn_sqlite(sql, "other", False, 0, lexical.dirties, Description(sql))
 
-    def check(self, conn: int, token: int, text: Text) -> bool:
+    def check(self, conn: int, token: int, query: Query) -> bool:
         """Have SQLite compile it; what the engine makes of several statements is its own affair."""
-        description = Description(text.sql)
+        description = Description(query.sql)
         if description.role is not Role.PLAIN and description.role is not Role.OUTSIDE:
             return False
         # EXPLAIN of a text that was compiled before tells of tables as they were then: the number makes it another one.
         description.sql = f"EXPLAIN /* {next(self._checks)} */ {description.sql}"
         description.lock, description.writes, description.tag = Lock.READ, False, "EXPLAIN"
-        known = self.native.learn_sqlite(text.sql, "other", False, 0, False, description)
+        known = self.native.learn_sqlite(query.sql, "other", False, 0, False, description)
         self.native.run(conn, token, [(known, (None,) * description.count, None, STATUS)])
         return True
 

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio import Expired
 from ..errors import InterfaceError
-from ..scheduler.model import Waiter
+from ..scheduler.model import AcquireRequest
 from .exclusive import Exclusive
 from .outages import reason_of
 from .session import Session
 
 if TYPE_CHECKING:
     from .connection import Connection, Transaction
-    from .executor import Lent, Service
+    from .executor import Executor, Lent
     from .pool import Pool
 
 logger = logging.getLogger("db_pool_rs")
@@ -78,7 +78,7 @@ class PoolTransaction:
             await self._acquire.__aexit__()
 
 
-class Holding:
+class Holder:
     """One borrowed connection, for messages."""
 
     __slots__ = ("session", "since", "site", "task", "warning")
@@ -95,15 +95,15 @@ class Holding:
         return f"acquired by task {self.task!r} at {self.site}{sql}"
 
 
-class Borrowings:
+class Acquired:
     """The sessions that a pool has lent."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._runner: Service
-        self._held: dict[int, Holding] = {}
+        self._runner: Executor
+        self._held: dict[int, Holder] = {}
 
-    def attach(self, runner: Service) -> None:
+    def attach(self, runner: Executor) -> None:
         """The pool is opened: lend for this runner."""
         self._runner = runner
         runner.on_lend = self._lend
@@ -125,11 +125,11 @@ class Borrowings:
         lines += [f"{seconds:.1f} s: running {sql[:200]}" for seconds, sql in self._runner.running()]
         return tuple(lines)
 
-    def hold(self, session: Session, site: str, waiter: Waiter) -> None:
+    def hold(self, session: Session, site: str, waiter: AcquireRequest) -> None:
         """A session was handed over: remember by whom."""
         now = self._runner.loop.time()
         task = asyncio.current_task()
-        held = Holding(session, site, task.get_name() if task else "?", now)
+        held = Holder(session, site, task.get_name() if task else "?", now)
         session.holding = held
         self._held[session.conn.id] = held
         self._runner.metrics.acquired += 1
@@ -153,12 +153,12 @@ class Borrowings:
             if held.warning is not None:
                 held.warning.cancel()
         session.user.on_notification = session.user.on_lost = None
-        ending = "ROLLBACK" in session.prefix
-        session.prefix.clear()
+        ending = "ROLLBACK" in session.pending_commands
+        session.pending_commands.clear()
         if session.user.error is not None:
             return  # the connection is lost, and the scheduler knows
         reset = self._pool.config.reset
-        if session.quiet and reset in ("dirty", "off"):
+        if session.is_clean and reset in ("dirty", "off"):
             runner.release(session.conn, healthy=True)
         else:
             runner.spawn(self._clean(session, ending))
@@ -192,7 +192,7 @@ class Borrowings:
         elif reset == "always" or (reset == "dirty" and session.dirty):
             await self._runner.clean(session.conn, session.user)
 
-    def _lend(self, conn: Lent, waiter: Waiter) -> None:
+    def _lend(self, conn: Lent, waiter: AcquireRequest) -> None:
         session = Session(self._runner, conn)
         if waiter.future.done():
             self.give_back(session)
@@ -209,5 +209,5 @@ class Borrowings:
         finally:
             connection.detach()
 
-    def _warn(self, held: Holding) -> None:
+    def _warn(self, held: Holder) -> None:
         logger.warning("a connection is held for more than %s s; %s", self._pool.config.leak_after, held)

@@ -8,19 +8,19 @@ from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..aio import left
+from ..aio import remaining
 from ..drivers.base import ROWS, STATUS
 from ..errors import ArgumentError, DatabaseError, InterfaceError, database_error
 from ..record import Record, Status
-from ..scheduler.cost import Text
-from ..scheduler.model import Statement
+from ..scheduler.cost import Query
+from ..scheduler.model import StatementRequest
 from ..sql import StatementClass, split_statements
 from .copy import CopyCalls
 from .cursor import PREFETCH, Cursor
 from .exclusive import session_text
 from .listen import Notifications
 from .preparation import PreparedStatement
-from .queries import nothing
+from .queries import empty_result
 from .session import Session
 
 if TYPE_CHECKING:
@@ -62,27 +62,27 @@ class Connection(CopyCalls):
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        if not args and self.text(sql).lexical.count > 1:
+        if not args and self.lookup(sql).lexical.count > 1:
             return await self._script(sql, timeout)
         status: Status = await self._run(sql, args, STATUS, timeout)
         return status
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
-        session, text = self._checked(sql, several=False)
+        session, query = self._checked(sql, several=False)
         deadline = self._pool.deadline(timeout)
         todo = iter(args)
-        if text.kind is StatementClass.EMPTY:
+        if query.kind is StatementClass.EMPTY:
             for none in todo:
-                nothing(tuple(none), STATUS)
+                empty_result(tuple(none), STATUS)
             return
         chunk, first = list(islice(todo, CHUNK)), 0
         if len(chunk) < CHUNK and self._pool.atomic_groups:
-            await self._send_chunk(session, text, chunk, first, deadline)
+            await self._send_chunk(session, query, chunk, first, deadline)
             return
         async with self.transaction():
             while chunk:
-                await self._send_chunk(session, text, chunk, first, deadline)
+                await self._send_chunk(session, query, chunk, first, deadline)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
 
     def transaction(
@@ -104,9 +104,9 @@ class Connection(CopyCalls):
 
     async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
         """Have the database check one statement; it can then be run many times. Raises what is wrong with it."""
-        session, text = self._checked(sql, several=False)
-        if text.kind is not StatementClass.EMPTY:
-            await session.describe(Statement(text, (), STATUS, None), self._pool.timeout(timeout))
+        session, query = self._checked(sql, several=False)
+        if query.kind is not StatementClass.EMPTY:
+            await session.describe(StatementRequest(query, (), STATUS, None), self._pool.timeout(timeout))
         return PreparedStatement(self, sql)
 
     async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
@@ -172,32 +172,32 @@ class Connection(CopyCalls):
         self._pool.check()
         return self._session
 
-    def text(self, sql: str) -> Text:
+    def lookup(self, sql: str) -> Query:
         """What is known of an SQL text."""
         session = self.session()
-        return session.text(self._pool.text(sql))
+        return session.lookup(self._pool.lookup(sql))
 
-    def statement(self, text: Text, args: tuple[Any, ...], want: bool) -> Statement:
-        """An execution of `text`, its arguments encoded if their types are known."""
-        statement = Statement(text, args, want, None)
-        if text.description is not None:
+    def statement(self, query: Query, args: tuple[Any, ...], want: bool) -> StatementRequest:
+        """An execution of `query`, its arguments encoded if their types are known."""
+        statement = StatementRequest(query, args, want, None)
+        if query.description is not None:
             self._pool.encode(statement)
         return statement
 
-    def _checked(self, sql: str, several: bool) -> tuple[Session, Text]:
-        session, text = self.session(), self._pool.text(sql)
-        if text.lexical.count > 1 and not several:
+    def _checked(self, sql: str, several: bool) -> tuple[Session, Query]:
+        session, query = self.session(), self._pool.lookup(sql)
+        if query.lexical.count > 1 and not several:
             raise InterfaceError("one statement at a time: only execute() without arguments takes several")
         if session.strays is not None:
-            text = session.text(text)
-        session.note(text)
-        return session, text
+            query = session.lookup(query)
+        session.note(query)
+        return session, query
 
     async def _run(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Any:
-        session, text = self._checked(sql, several=False)
-        if text.kind is StatementClass.EMPTY:
-            return nothing(args, want)
-        statement = self.statement(text, args, want)
+        session, query = self._checked(sql, several=False)
+        if query.kind is StatementClass.EMPTY:
+            return empty_result(args, want)
+        statement = self.statement(query, args, want)
         await session.run((statement,), self._pool.timeout(timeout))
         return statement.value
 
@@ -215,24 +215,24 @@ class Connection(CopyCalls):
     async def _script(self, sql: str, timeout: float | None) -> Status:
         session, _ = self._checked(sql, several=True)
         deadline = self._pool.deadline(timeout)
-        parts = await self.parts(sql, left(deadline))
-        group = [Statement(session_text(one, session.user.dialect), (), STATUS, None) for one in parts]
-        await session.run(group, left(deadline))
+        parts = await self.parts(sql, remaining(deadline))
+        group = [StatementRequest(session_text(one, session.user.dialect), (), STATUS, None) for one in parts]
+        await session.run(group, remaining(deadline))
         status: Status = group[-1].value
         return status
 
     async def _send_chunk(
-        self, session: Session, text: Text, chunk: list[Any], first: int, deadline: float | None
+        self, session: Session, query: Query, chunk: list[Any], first: int, deadline: float | None
     ) -> None:
-        group = [Statement(text, tuple(args), STATUS, None) for args in chunk]
+        group = [StatementRequest(query, tuple(args), STATUS, None) for args in chunk]
         number = 0
         try:
             for statement in group:
-                if text.description is not None:
+                if query.description is not None:
                     self._pool.encode(statement)
                 number += 1
             if group:
-                await session.run(group, left(deadline))
+                await session.run(group, remaining(deadline))
         except ArgumentError as error:
             if number == len(group):  # found when the server had told the types
                 number = [statement.error is error for statement in group].index(True)
@@ -254,7 +254,7 @@ class Transaction:
         session = self._connection.session()
         if self._start:
             raise InterfaceError("this transaction block was used already; make a new one")
-        if not session.calm:
+        if not session.can_send:
             await session.settle()
         if session.in_transaction():
             if any(self._options):
@@ -264,7 +264,7 @@ class Transaction:
             self._start = f"SAVEPOINT {self._name}"
         else:
             self._start = self._connection._pool.begin(*self._options)
-        session.prefix.append(self._start)
+        session.pending_commands.append(self._start)
         return self._connection
 
     async def __aexit__(
@@ -275,18 +275,18 @@ class Transaction:
             return  # the borrower gave the connection back inside the block: it was rolled back there
         if not self._name:
             session.cursors.clear()  # they end with the transaction
-        if self._start in session.prefix:  # nothing was executed inside: the server never heard of it
-            del session.prefix[session.prefix.index(self._start) :]
+        if self._start in session.pending_commands:  # nothing was executed inside: the server never heard of it
+            del session.pending_commands[session.pending_commands.index(self._start) :]
         elif error is None:
             await self._commit(session)
-        elif not session.calm:  # a call was cancelled or timed out: whoever waits for us is not kept waiting
-            session.later(*self._undo())
+        elif not session.can_send:  # a call was cancelled or timed out: whoever waits for us is not kept waiting
+            session.defer(*self._undo())
         elif session.in_transaction():  # else the borrower ended it himself, or the connection is lost
             await self._roll_back(session)
 
     async def _commit(self, session: Session) -> None:
-        text = f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT"
-        tag = await session.command(text, timeout=self._connection._pool.timeout(None))
+        query = f"RELEASE SAVEPOINT {self._name}" if self._name else "COMMIT"
+        tag = await session.command(query, timeout=self._connection._pool.timeout(None))
         if tag == "ROLLBACK" and not self._name:
             raise _rolled_back()
 

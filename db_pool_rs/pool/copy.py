@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..aio import left
+from ..aio import remaining
 from ..drivers.base import STATUS, Sink, Source
 from ..errors import InterfaceError
 from ..record import Status
-from ..scheduler.model import Statement
+from ..scheduler.model import StatementRequest
 from . import copycommand
 from .copystreams import sink_of, source_of
 from .exclusive import session_text
@@ -45,14 +45,14 @@ class CopyCalls:
         full = copycommand.table(table_name, schema_name, columns)
         _postgresql(self)
         deadline = self.pool.deadline(timeout)
-        there = {row["name"]: row for row in await self.fetch(COLUMNS, table, timeout=left(deadline))}
+        there = {row["name"]: row for row in await self.fetch(COLUMNS, table, timeout=remaining(deadline))}
         chosen = list(there) if columns is None else list(columns)
         missing = [name for name in chosen if name not in there]
         if missing:
             raise InterfaceError(f"columns: {table} has no column {missing[0]!r} to be filled; it has {list(there)}")
         encoder = RecordEncoder([there[name] for name in chosen])
         sql = f"COPY {full} FROM STDIN WITH (FORMAT binary){_where(where)}"
-        return await _copy(self, sql, encoder.pieces(records), left(deadline))
+        return await _copy(self, sql, encoder.pieces(records), remaining(deadline))
 
     async def copy_to_table(
         self: Host,
@@ -96,7 +96,7 @@ class CopyCalls:
         self: Host, query: str, /, *args: Any, output: Any, timeout: float | None = None, **options: Any
     ) -> Status:
         """Write the rows of a query, which may have arguments, as `copy_from_table` does those of a table."""
-        text = self.text(query)
+        text = self.lookup(query)
         if text.lexical.count != 1:
             raise InterfaceError(f"query: one statement expected, got {text.lexical.count}")
         from .copyquery import with_literals
@@ -104,7 +104,7 @@ class CopyCalls:
         _postgresql(self)
         deadline = self.pool.deadline(timeout)
         sql = f"COPY ({await with_literals(self, query, args, deadline)}\n) TO STDOUT{copycommand.options(options)}"
-        return await _copy_out(self, sql, output, left(deadline))
+        return await _copy_out(self, sql, output, remaining(deadline))
 
 
 def _where(condition: str | None) -> str:
@@ -123,9 +123,9 @@ async def _copy_out(connection: Host, sql: str, output: Any, timeout: float | No
 
 async def _copy(connection: Host, sql: str, stream: Source | Sink, timeout: float | None) -> Status:
     _postgresql(connection)
-    statement = Statement(session_text(sql, "postgresql"), (), STATUS, None)
+    statement = StatementRequest(session_text(sql, "postgresql"), (), STATUS, None)
     session = connection.session()
-    session.dirty = session.dirty or statement.text.dirties
+    session.dirty = session.dirty or statement.query.dirties
     session.last_sql = sql
     close: Callable[[], Any] | None = getattr(stream, "aclose", None)
     try:

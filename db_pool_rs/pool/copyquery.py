@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..aio import left
+from ..aio import remaining
 from ..drivers.base import ROWS, STATUS
 from ..errors import InterfaceError
-from ..scheduler.model import Statement
+from ..scheduler.model import StatementRequest
 from .exclusive import session_text
 from .queries import single
 
 if TYPE_CHECKING:
     from ..record import Record
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
     from .pool import Pool
     from .session import Session
 
@@ -30,7 +30,7 @@ class Host(Protocol):
 
     def session(self) -> Session: ...
 
-    def text(self, sql: str) -> Text: ...
+    def lookup(self, sql: str) -> Query: ...
 
     async def parts(self, sql: str, timeout: float | None) -> list[str]: ...
 
@@ -52,15 +52,15 @@ _PARAMETER = re.compile(f"[eE]{_ESCAPED}{_PARAMETER_PATTERN}", re.DOTALL)
 
 async def with_literals(connection: Host, query: str, args: tuple[Any, ...], deadline: float | None) -> str:
     """The one statement of `query`, its parameters replaced by the arguments."""
-    query = single(await connection.parts(query, left(deadline)))
+    query = single(await connection.parts(query, remaining(deadline)))
     if not args:
         return query
-    types = await _types(connection, query, left(deadline))
+    types = await _types(connection, query, remaining(deadline))
     if types:
         columns = [f"pg_catalog.quote_nullable(${number}::{name}::text)" for number, name in enumerate(types, 1)]
-        values = await connection.fetchrow(f"SELECT {', '.join(columns)}", *args, timeout=left(deadline))
+        values = await connection.fetchrow(f"SELECT {', '.join(columns)}", *args, timeout=remaining(deadline))
     else:  # refuses the arguments
-        values = await connection.fetchrow("SELECT 1 WHERE false", *args, timeout=left(deadline))
+        values = await connection.fetchrow("SELECT 1 WHERE false", *args, timeout=remaining(deadline))
     assert values is not None
     return _PARAMETER.sub(
         lambda found: _replaced(found, [f"({v}::{t})" for v, t in zip(values, types, strict=True)]), query
@@ -77,7 +77,7 @@ async def _types(connection: Host, query: str, timeout: float | None) -> list[st
     """The types of the parameters, as the server writes them."""
     texts = (f"PREPARE {_NAME} AS {query}", f"{_TYPES}'{_NAME[1:-1]}'", f"DEALLOCATE {_NAME}")
     group = [
-        Statement(session_text(sql, "postgresql"), (), want, None)
+        StatementRequest(session_text(sql, "postgresql"), (), want, None)
         for sql, want in zip(texts, (STATUS, ROWS, STATUS), strict=True)
     ]
     await connection.session().run(group, connection.pool.timeout(timeout))

@@ -14,7 +14,7 @@ from ..sql import StatementClass
 from .queries import single
 
 if TYPE_CHECKING:
-    from ..scheduler.model import Statement
+    from ..scheduler.model import StatementRequest
     from .connection import Connection
 
 _QUERIES = frozenset(("SELECT", "VALUES", "TABLE", "WITH"))
@@ -51,10 +51,10 @@ class Cursor:
     ) -> None:
         if not _is_count(prefetch, 1):
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
-        text = connection.text(sql)
-        writes = text.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
-        if text.lexical.count > 1 or text.lexical.command not in _QUERIES or writes:
-            what = "several statements" if text.lexical.count > 1 else text.lexical.command or "no statement"
+        query = connection.lookup(sql)
+        writes = query.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
+        if query.lexical.count > 1 or query.lexical.command not in _QUERIES or writes:
+            what = "several statements" if query.lexical.count > 1 else query.lexical.command or "no statement"
             what += " that changes rows" if writes and what == "WITH" else ""
             raise InterfaceError(f"a cursor is for one SELECT, VALUES, TABLE or WITH, got {what}")
         self._connection = connection
@@ -120,21 +120,21 @@ class Cursor:
             self._fetched = kept
         return rows
 
-    async def _declaration(self) -> Statement:
+    async def _declaration(self) -> StatementRequest:
         session = self._connection.session()
         if not session.in_transaction():
             raise InterfaceError("a cursor lives inside a transaction: use `async with connection.transaction()`")
         self._number = next(number for number in range(1, len(session.cursors) + 2) if number not in session.cursors)
         session.cursors.add(self._number)
         self._name = f'"db_pool_rs_cursor_{self._number}"'
-        text = self._connection.text(self._sql)
-        session.dirty = session.dirty or text.dirties
-        query = single(await self._connection.parts(self._sql, self._connection.pool.timeout(self._timeout)))
-        return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {query}", STATUS, self._args)
+        query = self._connection.lookup(self._sql)
+        session.dirty = session.dirty or query.dirties
+        select = single(await self._connection.parts(self._sql, self._connection.pool.timeout(self._timeout)))
+        return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {select}", STATUS, self._args)
 
-    def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> Statement:
-        return self._connection.statement(self._connection.text(sql), args, want)
+    def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> StatementRequest:
+        return self._connection.statement(self._connection.lookup(sql), args, want)
 
-    async def _run(self, *statements: Statement) -> None:
+    async def _run(self, *statements: StatementRequest) -> None:
         connection = self._connection
         await connection.session().run(statements, connection.pool.timeout(self._timeout))

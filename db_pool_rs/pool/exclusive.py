@@ -7,22 +7,22 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import cast
 
-from ..aio import Answer
-from ..drivers.base import STATUS, CopyLink, Database, Link, Sink, Source
+from ..aio import ResultFuture
+from ..drivers.base import STATUS, CopyConnection, Database, ServerConnection, Sink, Source
 from ..errors import ConnectionLost
-from ..scheduler.cost import Text
-from ..scheduler.model import Statement
+from ..scheduler.cost import Query
+from ..scheduler.model import StatementRequest
 from ..sql import classify
 from .outages import reason_of
 
 
-def session_text(sql: str, dialect: str) -> Text:
+def session_text(sql: str, dialect: str) -> Query:
     """The text of a statement that runs on a session, known to nobody else."""
-    return Text(sql, classify(sql, dialect), groupable=False)
+    return Query(sql, classify(sql, dialect), groupable=False)
 
 
 @lru_cache(maxsize=512)
-def command_text(sql: str, dialect: str) -> Text:
+def command_text(sql: str, dialect: str) -> Query:
     """The text of a command that pools send on their own account (BEGIN, ROLLBACK, RESET ...).
 
     All pools share it, so it must not be worth describing: what a SELECT returns is a matter of the database.
@@ -38,13 +38,13 @@ class Exclusive:
         "seconds",
     )  # fmt: skip
 
-    def __init__(self, link: Link, loop: asyncio.AbstractEventLoop, database: Database) -> None:
+    def __init__(self, link: ServerConnection, loop: asyncio.AbstractEventLoop, database: Database) -> None:
         self.link = link
         self.dialect = database.dialect
         self.error: Exception | None = None
         self._loop = loop
         self._new_answer = database.answer
-        self._answer: Answer[None] | None = None
+        self._answer: ResultFuture[None] | None = None
         self._settled: asyncio.Future[None] | None = None
         #: Whether a group is unanswered; true even when nobody waits for the answer any more.
         self.busy = False
@@ -54,7 +54,7 @@ class Exclusive:
         #: How long the last group took.
         self.seconds = 0.0
 
-    def start(self, group: Sequence[Statement]) -> Answer[None]:
+    def start(self, group: Sequence[StatementRequest]) -> ResultFuture[None]:
         """Send `group`; the answer comes with the server's, or fails with the loss of the connection.
 
         Outcomes of the statements are in their ``value`` and ``error``, never in the answer.
@@ -64,21 +64,21 @@ class Exclusive:
             self.link.start(group, self._answered)
         return answer
 
-    def describe(self, statement: Statement) -> Answer[None]:
-        """The same for :meth:`Link.describe`."""
+    def describe(self, statement: StatementRequest) -> ResultFuture[None]:
+        """The same for :meth:`ServerConnection.describe`."""
         answer = self._begin()
         if self.busy:
             self.link.describe(statement, self._answered)
         return answer
 
-    def copy(self, statement: Statement, stream: Source | Sink) -> Answer[None]:
-        """The same for :meth:`CopyLink.copy`."""
+    def copy(self, statement: StatementRequest, stream: Source | Sink) -> ResultFuture[None]:
+        """The same for :meth:`CopyConnection.copy`."""
         answer = self._begin()
         if self.busy:
-            cast(CopyLink, self.link).copy(statement, stream, self._answered)
+            cast(CopyConnection, self.link).copy(statement, stream, self._answered)
         return answer
 
-    def _begin(self) -> Answer[None]:
+    def _begin(self) -> ResultFuture[None]:
         assert not self.busy, "bug: two groups on one session"
         answer = self._new_answer(self._loop)
         if self.error is not None:
@@ -89,7 +89,7 @@ class Exclusive:
 
     async def command(self, *texts: str) -> None:
         """Run commands in one round trip; raises the first error."""
-        group = [Statement(command_text(sql, self.dialect), (), STATUS, None) for sql in texts]
+        group = [StatementRequest(command_text(sql, self.dialect), (), STATUS, None) for sql in texts]
         await self.start(group)
         for statement in group:
             if statement.error is not None:

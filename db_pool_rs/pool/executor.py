@@ -1,6 +1,6 @@
 """What a pool, its sessions and its borrowings need from whoever serves them.
 
-:class:`~db_pool_rs.simple.executor.Runner` serves with the rules and the links of this package, mode full with an
+:class:`~db_pool_rs.simple.executor.PythonExecutor` serves with the rules and the links of this package, mode full with an
 engine that has its own. What both do alike is here: preparing connections, cleaning them, the tasks for that, counting.
 """
 
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from .. import forks
 from ..aio import Expired, no_callback
 from ..conninfo import ConnectConfig
-from ..drivers.base import ROWS, Database, Link
+from ..drivers.base import ROWS, Database, ServerConnection
 from ..errors import ConnectFailed, ConnectionLost, Error
 from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
-from ..scheduler.model import Statement, Waiter
+from ..scheduler.model import AcquireRequest, StatementRequest
 from .exclusive import Exclusive, session_text
 from .failures import Report, is_permanent, situation
 from .outages import Outages
@@ -27,7 +27,7 @@ from .outages import Outages
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
     from ..scheduler.model import Limits
     from ..sql import StatementClass
 
@@ -55,7 +55,7 @@ class Experience(NamedTuple):
     prepared: bool
 
 
-class Service(ABC):
+class Executor(ABC):
     """Serves one pool on one event loop."""
 
     def __init__(self, config: PoolConfig, driver: Database, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
@@ -73,7 +73,7 @@ class Service(ABC):
         self.outages = Outages(config.name, loop)
         #: Who holds connections, as lines for PoolTimeout; set by the pool.
         self.holders: Callable[[], tuple[str, ...]] = tuple
-        self.on_lend: Callable[[Any, Waiter], None]
+        self.on_lend: Callable[[Any, AcquireRequest], None]
         #: Called if the database does not allow groups; set by the pool.
         self.stop_grouping: Callable[[], None]
         #: Called when a statement fails in a way that makes one ask whether the catalogue has changed.
@@ -93,12 +93,12 @@ class Service(ABC):
         """Open the first connections."""
 
     @abstractmethod
-    def acquire(self, waiter: Waiter) -> None:
+    def acquire(self, waiter: AcquireRequest) -> None:
         """Take in somebody who wants a connection; given at once where one is free."""
 
     @abstractmethod
-    def abandon(self, item: Any) -> None:
-        """The caller no longer waits for `item`."""
+    def abandon(self, request: Any) -> None:
+        """The caller no longer waits for `request`."""
 
     @abstractmethod
     def release(self, conn: Any, healthy: bool) -> None:
@@ -140,11 +140,11 @@ class Service(ABC):
         """A snapshot of what the pool is doing and has done."""
 
     @abstractmethod
-    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+    def regroup(self, changes: Iterable[tuple[Query, StatementClass, bool]]) -> None:
         """Texts are of another class than they seemed, or may be grouped, or no longer."""
 
     @abstractmethod
-    def experience(self, text: Text) -> Experience:
+    def experience(self, query: Query) -> Experience:
         """What is known of a text from its executions."""
 
     @abstractmethod
@@ -257,7 +257,7 @@ class Service(ABC):
     async def _ask(self, conn: Lent, question: str) -> float:
         """Learn what the driver wants to know of this connection: servers, roles and `init` differ."""
         user = self.use(conn)
-        statement = Statement(session_text(question, self.driver.dialect), (), ROWS, None)
+        statement = StatementRequest(session_text(question, self.driver.dialect), (), ROWS, None)
         try:
             await user.start((statement,))
             if statement.error is not None:
@@ -309,7 +309,7 @@ class Service(ABC):
     def _forget_report(self) -> None:
         self._report = None
 
-    def executed(self, statements: Sequence[Statement], seconds: float) -> None:
+    def executed(self, statements: Sequence[StatementRequest], seconds: float) -> None:
         """Count statements that were answered together after `seconds`."""
         count, metrics = len(statements), self.metrics
         metrics.statements += count
@@ -317,13 +317,13 @@ class Service(ABC):
         metrics.rate.add(count, self.loop.time())
         slow = self.config.slow_query_ms
         if slow is not None and count == 1 and seconds * 1000 >= slow:
-            self.slow(statements[0].text.sql, seconds)
+            self.slow(statements[0].query.sql, seconds)
 
     def slow(self, sql: str, seconds: float) -> None:
         """A statement took so long that the user wants to hear of it."""
         logger.warning("slow statement: %.0f ms: %s", seconds * 1000, sql[:500])
 
-    def on_notice(self, link: Link | None, error: Exception) -> None:
+    def on_notice(self, link: ServerConnection | None, error: Exception) -> None:
         """A notice or warning of the server."""
         logger.info("%s", error)
 

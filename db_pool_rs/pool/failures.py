@@ -10,7 +10,7 @@ from .outages import reason_of
 
 if TYPE_CHECKING:
     from ..metrics import PoolGauges, PoolStats
-    from .executor import Service
+    from .executor import Executor
 
 
 class Report(NamedTuple):
@@ -21,7 +21,7 @@ class Report(NamedTuple):
     stats: PoolStats
 
 
-def failure(service: Service, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
+def failure(service: Executor, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
     """The error for one who waited for a connection to himself, or for the answer to his statement."""
     error = _error(service, reason, sent, waited, for_connection)
     if service.last_error is not None and reason in (Reason.LOST, Reason.TIMEOUT):
@@ -29,7 +29,7 @@ def failure(service: Service, reason: Reason, sent: bool, waited: float, for_con
     return error
 
 
-def _error(service: Service, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
+def _error(service: Executor, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
     if reason is Reason.CLOSED:
         return ConnectionLost("the pool was terminated", sent=True) if sent else PoolClosed("the pool is closed")
     if reason is Reason.OVERLOADED:

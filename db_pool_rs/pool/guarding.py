@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from ..drivers.base import Database
 from ..guard import Explanation, Keeper
 from ..sql import StatementClass
-from .queries import Texts
+from .queries import QueryCache
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
-    from ..scheduler.cost import Text
-    from .executor import Service
+    from ..scheduler.cost import Query
+    from .executor import Executor
     from .pool import Pool
 
 _LANES = {StatementClass.READ: "reads", StatementClass.WRITE: "writes"}
@@ -21,15 +21,15 @@ _LANES = {StatementClass.READ: "reads", StatementClass.WRITE: "writes"}
 class Guarding:
     """A :class:`~db_pool_rs.guard.keeper.Host`."""
 
-    def __init__(self, config: PoolConfig, pool: Pool, texts: Texts, driver: Database) -> None:
+    def __init__(self, config: PoolConfig, pool: Pool, queries: QueryCache, driver: Database) -> None:
         self._pool = pool
-        self._texts = texts
+        self._texts = queries
         self._driver = driver
-        self._verdicts = texts.verdicts
+        self._verdicts = queries.verdicts
         self._keeper = Keeper(config, self._verdicts, self)
-        self._runner: Service
+        self._runner: Executor
 
-    def attach(self, runner: Service) -> None:
+    def attach(self, runner: Executor) -> None:
         """The pool is being opened."""
         self._runner = runner
         runner.stop_grouping = self.stop_grouping
@@ -49,19 +49,19 @@ class Guarding:
         self._verdicts.isolated = True
         self.judge_again()
 
-    def explain(self, text: Text) -> Explanation:
+    def explain(self, query: Query) -> Explanation:
         """How a text is treated."""
-        verdict, known = self._texts.judge(text), self._runner.experience(text)
-        grouped = known.fast and text.groupable
+        verdict, known = self._texts.judge(query), self._runner.experience(query)
+        grouped = known.fast and query.groupable
         return Explanation(
-            kind=text.kind.value,
+            kind=query.kind.value,
             grouped=grouped,
             reason=verdict.reason,
             guarded=self._verdicts.guarded,
             seen=known.seen,
             expected_ms=known.mean * 1000 if known.seen else None,
             prepared=known.prepared,
-            lane=_LANES[text.kind] if grouped else "alone",
+            lane=_LANES[query.kind] if grouped else "alone",
         )
 
     # -- what the keeper needs -----------------------------------------------------------------------------------

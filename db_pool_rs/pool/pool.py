@@ -9,19 +9,19 @@ from asyncio import get_running_loop
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, cast
 
-from ..aio import left
+from ..aio import remaining
 from ..drivers.base import ROWS, STATUS, Database, Driver
 from ..errors import ArgumentError, InterfaceError, PoolClosed
 from ..record import Record, Status
-from ..scheduler.cost import Text
-from ..scheduler.model import Statement, Waiter
+from ..scheduler.cost import Query
+from ..scheduler.model import AcquireRequest, StatementRequest
 from ..sql import StatementClass
 from ..types.catalog import TypesUnknown
-from .acquire import Acquire, Borrowings, PoolTransaction
-from .executor import Service
+from .acquire import Acquire, Acquired, PoolTransaction
+from .executor import Executor
 from .failures import connect_failed
 from .guarding import Guarding
-from .queries import Texts, limits_for, nothing
+from .queries import QueryCache, empty_result, limits_for
 from .session import Session
 
 if TYPE_CHECKING:
@@ -69,14 +69,14 @@ class Pool:
     def __init__(self, config: PoolConfig, driver: Database) -> None:
         self.config = config
         self._driver = driver
-        self._texts = Texts(config, driver)
+        self._texts = QueryCache(config, driver)
         self._known = self._texts.known
         self._new_answer = driver.answer
-        self._runner: Service | None = None
-        self._take_in: Callable[[Statement], None]
+        self._runner: Executor | None = None
+        self._take_in: Callable[[StatementRequest], None]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._guarding = Guarding(config, self, self._texts, driver)
-        self._borrowings = Borrowings(self)
+        self._borrowings = Acquired(self)
         self._state = "new"
         self._pid = os.getpid()
         #: Whether a group is rolled back as a whole if one of its statements fails.
@@ -121,10 +121,10 @@ class Pool:
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
-        self.text(sql, shared=True)
+        self.lookup(sql, shared=True)
         deadline = self.deadline(timeout)
         async with self.acquire(timeout=self.timeout(timeout)) as connection:
-            await connection.executemany(sql, args, timeout=left(deadline))
+            await connection.executemany(sql, args, timeout=remaining(deadline))
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ class Pool:
         if runner is not None and not runner.loop.is_closed():
             self._end(runner)
 
-    def _end(self, runner: Service) -> None:
+    def _end(self, runner: Executor) -> None:
         self._state = "closed"
         runner.terminate()
         runner.stop_soon()
@@ -270,46 +270,46 @@ class Pool:
             await self.open()
         return self
 
-    def _service(self, loop: asyncio.AbstractEventLoop) -> Service:
+    def _service(self, loop: asyncio.AbstractEventLoop) -> Executor:
         """Who serves this pool."""
-        from ..simple.executor import Runner  # mode full has one of its own, and none of what this one needs
+        from ..simple.executor import PythonExecutor  # mode full has one of its own, and none of what this one needs
 
         driver = cast(Driver, self._driver)
-        runner = Runner(self.config, driver, limits_for(self.config, driver), loop)
+        runner = PythonExecutor(self.config, driver, limits_for(self.config, driver), loop)
         self._take_in = runner.submit
         return runner
 
-    def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Statement:
+    def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> StatementRequest:
         loop = get_running_loop()
         if self._state != "open" or loop is not self._loop:
             loop = self._open_runner().loop
-        text = self._known.get(sql) if sql.__class__ is str else None
-        if text is None:
-            text = self.text(sql, shared=True)
+        query = self._known.get(sql) if sql.__class__ is str else None
+        if query is None:
+            query = self.lookup(sql, shared=True)
         future = self._new_answer(loop)
-        statement = Statement(text, args, want, future)
+        statement = StatementRequest(query, args, want, future)
         if timeout is not None or self.config.command_timeout is not None:
             statement.deadline = self.deadline(timeout)
-        if text.description is not None:
+        if query.description is not None:
             self.encode(statement)
-        elif text.kind is StatementClass.EMPTY:
-            future.set_result(nothing(args, want))
+        elif query.kind is StatementClass.EMPTY:
+            future.set_result(empty_result(args, want))
             return statement
         self._take_in(statement)
         return statement
 
-    def encode(self, statement: Statement) -> None:
+    def encode(self, statement: StatementRequest) -> None:
         """Encode the arguments now where their types are known: an error is raised before anything is sent."""
-        described = statement.text.description
+        described = statement.query.description
         try:
             statement.params = described.encode(statement.args)
         except (ArgumentError, TypesUnknown):
-            if not self._driver.doubts(statement.text):
+            if not self._driver.may_be_stale(statement.query):
                 raise
         else:
             statement.described = described
 
-    def _abandon(self, statement: Statement) -> None:
+    def _abandon(self, statement: StatementRequest) -> None:
         if self._runner is not None:
             self._runner.abandon(statement)
 
@@ -326,9 +326,9 @@ class Pool:
         seconds = self.timeout(timeout)
         return None if seconds is None else get_running_loop().time() + seconds
 
-    def text(self, sql: str, *, shared: bool = False) -> Text:
+    def lookup(self, sql: str, *, shared: bool = False) -> Query:
         """What is known of an SQL text; `shared` refuses what would end a stranger's transaction."""
-        return self._texts.learn(sql, shared)
+        return self._texts.lookup(sql, shared)
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction."""
@@ -343,7 +343,7 @@ class Pool:
         """Wait for a session; see :class:`Acquire`."""
         runner = self._open_runner()
         seconds = self.config.acquire_timeout if timeout is None else timeout
-        waiter = Waiter(runner.loop.create_future(), None)
+        waiter = AcquireRequest(runner.loop.create_future(), None)
         waiter.deadline = self.deadline(seconds)
         runner.acquire(waiter)
         try:
@@ -382,7 +382,7 @@ class Pool:
         if _running_loop() is not self._loop:
             raise InterfaceError("the pool belongs to another event loop; open one on each loop that needs it")
 
-    def _open_runner(self) -> Service:
+    def _open_runner(self) -> Executor:
         self.check()
         if self._state == "closing":
             raise PoolClosed("the pool is closing")

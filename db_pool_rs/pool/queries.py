@@ -11,7 +11,7 @@ from ..drivers.base import ROWS, Database
 from ..errors import ArgumentError, InterfaceError
 from ..guard import Verdict, Verdicts
 from ..record import Record, Status
-from ..scheduler.cost import CostLimits, Text
+from ..scheduler.cost import CostLimits, Query
 from ..scheduler.model import Limits
 from ..sql import DATA, StatementClass, classify, split_statements
 from ..sql.names import Names, names_in
@@ -33,55 +33,57 @@ _TAKEN = frozenset(("utf8", "unicode", "default", "on", "true", "yes", "1"))
 MOST_TEXTS = 4096
 
 
-class Texts:
+class QueryCache:
     """Looks a statement text up, or reads it for the first time."""
 
     def __init__(self, config: PoolConfig, driver: Database) -> None:
         #: Texts that may be sent on a shared connection as they are.
-        self.known: dict[str, Text] = {}
-        self._others: dict[str, Text] = {}
+        self.known: dict[str, Query] = {}
+        self._others: dict[str, Query] = {}
         #: Texts that only sessions have sent: no guard decides about them.
-        self._sessions: dict[str, Text] = {}
+        self._sessions: dict[str, Query] = {}
         self._driver = driver
         self._alone = config.alone_functions
         self.verdicts = Verdicts(config, driver.dialect)
         #: Called when a text comes that the guard decides about.
         self.on_guarded: Callable[[], None] = no_callback
 
-    def judge(self, text: Text) -> Verdict:
+    def judge(self, query: Query) -> Verdict:
         """What may be done with a text, as far as the guard knows."""
-        names: Names | None = text.names
-        verdict = self.verdicts.judge(text.lexical, None if names is None else self.verdicts.names_for(names, text.sql))
-        text.why, text.reason, text.keys = verdict.why, verdict.reason, verdict.keys
-        text.dirties = verdict.dirties
+        names: Names | None = query.names
+        verdict = self.verdicts.judge(
+            query.lexical, None if names is None else self.verdicts.names_for(names, query.sql)
+        )
+        query.why, query.reason, query.keys = verdict.why, verdict.reason, verdict.keys
+        query.dirties = verdict.dirties
         return verdict
 
-    def judge_again(self) -> Iterator[tuple[Text, StatementClass, bool]]:
+    def judge_again(self) -> Iterator[tuple[Query, StatementClass, bool]]:
         """The guard knows more, or less: the texts that are of another class now, or may be grouped, or no longer."""
-        for text in list(self.known.values()):
-            before = (text.kind, text.groupable, text.why, text.dirties, text.keys)
-            verdict = self.judge(text)
+        for query in list(self.known.values()):
+            before = (query.kind, query.groupable, query.why, query.dirties, query.keys)
+            verdict = self.judge(query)
             if before != (verdict.kind, verdict.groupable, verdict.why, verdict.dirties, verdict.keys):
-                yield text, verdict.kind, verdict.groupable
+                yield query, verdict.kind, verdict.groupable
 
-    def look_up(self, sql: str) -> Text:
+    def look_up(self, sql: str) -> Query:
         """The entry that a text has, or would have, for calls on the pool; nothing is refused."""
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
         return self.known.get(sql) or self._others.get(sql) or self._read(sql, shared=True)
 
-    def learn(self, sql: str, shared: bool) -> Text:
+    def lookup(self, sql: str, shared: bool) -> Query:
         """The text's entry; raises InterfaceError for what is no statement, or none for a shared connection."""
         if not isinstance(sql, str):
             raise InterfaceError(f"SQL must be a str, got {type(sql).__name__}")
-        text = self.known.get(sql) or self._others.get(sql) or (None if shared else self._sessions.get(sql))
-        if text is None:
-            text = self._read(sql, shared)
-        if shared and text.sql in self._others:
-            _refuse(text)
-        return text
+        query = self.known.get(sql) or self._others.get(sql) or (None if shared else self._sessions.get(sql))
+        if query is None:
+            query = self._read(sql, shared)
+        if shared and query.sql in self._others:
+            _refuse(query)
+        return query
 
-    def _read(self, sql: str, shared: bool) -> Text:
+    def _read(self, sql: str, shared: bool) -> Query:
         _check(sql)
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.streams:
@@ -91,22 +93,22 @@ class Texts:
             )
         if self._driver.dialect == "postgresql" and (lexical.kind is StatementClass.SESSION or lexical.count > 1):
             _check_settings(sql)
-        text = Text(sql, lexical, groupable=False)
+        query = Query(sql, lexical, groupable=False)
         if self.verdicts.needed:
-            text.names = names_in(sql)
+            query.names = names_in(sql)
             if shared and lexical.kind in DATA:
                 self.on_guarded()
-        verdict = self.judge(text)
-        text.kind, text.groupable = verdict.kind, verdict.groupable
+        verdict = self.judge(query)
+        query.kind, query.groupable = verdict.kind, verdict.groupable
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL
         table = self._others if unfit else self.known if shared or not self.verdicts.needed else self._sessions
         if len(table) >= MOST_TEXTS:
             for old in list(table)[: MOST_TEXTS // 2]:
                 del table[old]
-        table[sql] = text
+        table[sql] = query
         if not unfit and lexical.kind is not StatementClass.EMPTY:
-            self._driver.describe(text)
-        return text
+            self._driver.describe(query)
+        return query
 
 
 def _check(sql: str) -> None:
@@ -128,7 +130,7 @@ def _check_settings(script: str) -> None:
                 raise InterfaceError(f"{sql.strip()}: connections of a pool have {wanted}")
 
 
-def nothing(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
+def empty_result(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
     """The answer to a text without a statement; ArgumentError if there are arguments."""
     if args:
         raise ArgumentError(f"the text holds no statement, so it takes no arguments; got {len(args)}")
@@ -142,13 +144,13 @@ def single(parts: list[str]) -> str:
     return parts[0]
 
 
-def _refuse(text: Text) -> None:
-    if text.lexical.count > 1:
+def _refuse(query: Query) -> None:
+    if query.lexical.count > 1:
         raise InterfaceError(
             "one statement at a time: several in one text are taken by execute() on a connection from acquire()"
         )
     raise InterfaceError(
-        f"{text.lexical.command} on the pool would reach a connection that others share: "
+        f"{query.lexical.command} on the pool would reach a connection that others share: "
         "use `async with pool.transaction()`, or `pool.acquire()` for a connection to yourself"
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from enum import Enum
 
-from ..scheduler.cost import Text
+from ..scheduler.cost import Query
 
 #: What the path is made of: the setting, SET SCHEMA, and the role, which is its "$user".
 _CHANGES = re.compile(
@@ -36,8 +36,8 @@ def stray(sql: str) -> Stray | None:
     return Stray.LOCAL if _LOCAL.fullmatch(sql) else Stray.SESSION
 
 
-def unshared(text: Text) -> Text:
+def unshared(text: Query) -> Query:
     """The same text, of which nothing is known yet, for one call."""
-    own = Text(text.sql, text.lexical, groupable=False)
+    own = Query(text.sql, text.lexical, groupable=False)
     own.kind, own.dirties, own.own = text.kind, text.dirties, True
     return own

@@ -12,17 +12,17 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from ..aio import Answer, Expired, left, until
+from ..aio import Expired, ResultFuture, remaining, until
 from ..drivers.base import CANCEL_UNDER_WAY, STATUS, Sink, Source
 from ..errors import StatementTimeout
-from ..scheduler.model import Statement
+from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .exclusive import Exclusive, command_text
 from .search_path import Stray, stray, unshared
 
 if TYPE_CHECKING:
-    from ..scheduler.cost import Text
-    from .executor import Lent, Service
+    from ..scheduler.cost import Query
+    from .executor import Executor, Lent
     from .listen import Notifications
 
 #: How long a CancelRequest may take, connecting included.
@@ -34,12 +34,12 @@ _HARMLESS = frozenset((StatementClass.READ, StatementClass.WRITE))
 class Session:
     """The borrowed connection behind a :class:`~db_pool_rs.pool.connection.Connection`."""
 
-    def __init__(self, runner: Service, conn: Lent, user: Exclusive | None = None) -> None:
+    def __init__(self, runner: Executor, conn: Lent, user: Exclusive | None = None) -> None:
         self.conn = conn
         self.runner = runner
         self.user = user or runner.use(conn)
         #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
-        self.prefix: list[str] = []
+        self.pending_commands: list[str] = []
         self.savepoints = 0
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
@@ -55,54 +55,54 @@ class Session:
         self._winding: asyncio.Task[None] | None = None
 
     @property
-    def quiet(self) -> bool:
+    def is_clean(self) -> bool:
         """Nothing runs, nothing is queued and nothing is left to clean up."""
         open_transaction = self.user.error is None and self.user.link.in_transaction()
         return not (self.dirty or self.user.busy or self._winding or self._lock.locked() or open_transaction)
 
     @property
-    def calm(self) -> bool:
+    def can_send(self) -> bool:
         """Whether a command sent now would be executed at once: nothing is being stopped in the background."""
         return self._winding is None and not self.user.busy
 
     def in_transaction(self) -> bool:
         """Whether statements sent now run inside a transaction block."""
-        if "ROLLBACK" in self.prefix:
-            return self.prefix[-1] != "ROLLBACK"
-        return bool(self.prefix) or (self.user.error is None and self.user.link.in_transaction())
+        if "ROLLBACK" in self.pending_commands:
+            return self.pending_commands[-1] != "ROLLBACK"
+        return bool(self.pending_commands) or (self.user.error is None and self.user.link.in_transaction())
 
-    def text(self, text: Text) -> Text:
+    def lookup(self, query: Query) -> Query:
         """The pool's text, or, where the same words may mean other tables or types here, one of this call's own."""
         if self.strays is None:
-            return text
+            return query
         if self.strays is Stray.LOCAL and not self.in_transaction():
             self.strays = None
-            return text
-        return unshared(text)
+            return query
+        return unshared(query)
 
-    def note(self, text: Text) -> None:
+    def note(self, query: Query) -> None:
         """This text is about to be run: what it may leave behind."""
-        self.dirty = self.dirty or text.dirties
-        self.last_sql = text.sql
-        if text.kind not in _HARMLESS and self.strays is not Stray.SESSION:
-            self.strays = stray(text.sql) or self.strays
+        self.dirty = self.dirty or query.dirties
+        self.last_sql = query.sql
+        if query.kind not in _HARMLESS and self.strays is not Stray.SESSION:
+            self.strays = stray(query.sql) or self.strays
 
-    async def run(self, statements: Sequence[Statement], timeout: float | None = None) -> None:
+    async def run(self, statements: Sequence[StatementRequest], timeout: float | None = None) -> None:
         """Run `statements` in one round trip, after the pending commands; raises the first error among them."""
         await self._run(statements, self._deadline(timeout))
 
-    async def describe(self, statement: Statement, timeout: float | None = None) -> None:
+    async def describe(self, statement: StatementRequest, timeout: float | None = None) -> None:
         """Have the database check a statement without running it; raises what is wrong with it."""
         deadline = self._deadline(timeout)
-        if self.prefix:  # the text may depend on what they do
+        if self.pending_commands:  # the text may depend on what they do
             await self._run((), deadline)
         await self._exchange(lambda: self.user.describe(statement), deadline)
         self._raise_first((statement,))
 
-    async def copy(self, statement: Statement, stream: Source | Sink, timeout: float | None = None) -> None:
+    async def copy(self, statement: StatementRequest, stream: Source | Sink, timeout: float | None = None) -> None:
         """Run a COPY; raises what the database, or the stream, has raised."""
         deadline = self._deadline(timeout)
-        if self.prefix:
+        if self.pending_commands:
             await self._run((), deadline)
         await self._exchange(lambda: self.user.copy(statement, stream), deadline)
         self.runner.executed((statement,), self.user.seconds)
@@ -112,32 +112,34 @@ class Session:
         """One for all that a call does."""
         return None if timeout is None else self.runner.loop.time() + timeout
 
-    async def _run(self, statements: Sequence[Statement], deadline: float | None) -> None:
+    async def _run(self, statements: Sequence[StatementRequest], deadline: float | None) -> None:
         group = statements
 
-        def start() -> Answer[None]:
+        def start() -> ResultFuture[None]:
             nonlocal group
-            if self.prefix:
+            if self.pending_commands:
                 group = [*self._pending(), *statements]
             return self.user.start(group)
 
         await self._exchange(start, deadline)
-        if statements and statements[0].text.kind is not StatementClass.CONTROL:
+        if statements and statements[0].query.kind is not StatementClass.CONTROL:
             self.runner.executed(statements, self.user.seconds)
         self._raise_first(group)
 
-    def _pending(self) -> list[Statement]:
-        commands = [Statement(command_text(sql, self.user.dialect), (), STATUS, None) for sql in self.prefix]
-        self.prefix.clear()
+    def _pending(self) -> list[StatementRequest]:
+        commands = [
+            StatementRequest(command_text(sql, self.user.dialect), (), STATUS, None) for sql in self.pending_commands
+        ]
+        self.pending_commands.clear()
         return commands
 
-    def _raise_first(self, group: Sequence[Statement]) -> None:
+    def _raise_first(self, group: Sequence[StatementRequest]) -> None:
         for statement in group:
             if statement.error is not None:
                 self.runner.metrics.errors += 1
                 raise statement.error
 
-    async def _exchange(self, start: Callable[[], Answer[None]], deadline: float | None) -> None:
+    async def _exchange(self, start: Callable[[], ResultFuture[None]], deadline: float | None) -> None:
         """Wait for those who called earlier, then for what `start` sends."""
         if self._lock.locked():
             await self._enter(deadline)
@@ -157,15 +159,15 @@ class Session:
         finally:
             self._lock.release()
 
-    async def command(self, *texts: str, timeout: float | None = None) -> str:
+    async def command(self, *queries: str, timeout: float | None = None) -> str:
         """Run commands; the tag of the last."""
-        group = [Statement(command_text(sql, self.user.dialect), (), STATUS, None) for sql in texts]
+        group = [StatementRequest(command_text(sql, self.user.dialect), (), STATUS, None) for sql in queries]
         await self.run(group, timeout)
         return str(group[-1].value)
 
-    def later(self, *texts: str) -> None:
+    def defer(self, *queries: str) -> None:
         """Have commands run before whatever is called next; nobody waits for them now."""
-        self.prefix.extend(texts)
+        self.pending_commands.extend(queries)
 
     async def settle(self) -> None:
         """Wait until everything that was called has ended."""
@@ -176,13 +178,13 @@ class Session:
     async def _enter(self, deadline: float | None) -> None:
         """Wait for those who called earlier."""
         try:
-            await asyncio.wait_for(self._lock.acquire(), left(deadline))
+            await asyncio.wait_for(self._lock.acquire(), remaining(deadline))
         except (asyncio.TimeoutError, TimeoutError):
             raise self._too_late(sent=False) from None
 
     async def _wound_up(self, winding: asyncio.Task[None], deadline: float | None) -> None:
         """Wait for it without ever cancelling it."""
-        done, _ = await asyncio.wait((winding,), timeout=left(deadline))
+        done, _ = await asyncio.wait((winding,), timeout=remaining(deadline))
         if not done:
             raise self._too_late(sent=False)
         winding.result()

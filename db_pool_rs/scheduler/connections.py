@@ -5,7 +5,7 @@ Where a method returns a time, it is the moment when time does something to a co
 
 from __future__ import annotations
 
-from .model import DONE, NEVER, SENT, Action, Close, Conn, Fail, Limits, Open, Reason, Reset, State
+from .model import DONE, NEVER, SENT, Action, Close, ConnectionState, Fail, Limits, Open, Reason, Reset, State
 
 # Members that every group needs: looked up once, since that takes longer than comparing them.
 IDLE, CLOSING, CLOSED = State.IDLE, State.CLOSING, State.CLOSED
@@ -16,11 +16,11 @@ class Connections:
 
     def __init__(self, limits: Limits, actions: list[Action]) -> None:
         self.limits = limits
-        self.all: dict[int, Conn] = {}
+        self.all: dict[int, ConnectionState] = {}
         #: Free connections, the longest idle first; the most recently used one is taken (rule 3.10).
-        self.idle: list[Conn] = []
+        self.idle: list[ConnectionState] = []
         #: Connections that run a group.
-        self.lanes: list[Conn] = []
+        self.lanes: list[ConnectionState] = []
         #: Grows when no connection opened until now is to be used again.
         self.generation = 0
         #: Connects in a row that came to nothing.
@@ -51,15 +51,15 @@ class Connections:
 
     # -- opening -------------------------------------------------------------------------------------------------
 
-    def grow(self, shortage: int, kept: int, now: float) -> float:
-        """Open what is missing: `shortage` for requests that wait, and as many as keep `kept` connections.
+    def grow(self, missing_connections: int, kept: int, now: float) -> float:
+        """Open what is missing: `missing_connections` for requests that wait, and as many as keep `kept` connections.
 
         Returns when the next attempt may be made, if it has to wait for that.
         """
-        if not shortage and self.alive >= kept:
+        if not missing_connections and self.alive >= kept:
             return NEVER
         opening = sum(1 for conn in self.all.values() if conn.state is State.OPENING)
-        wanted = max(shortage - opening, kept - self.alive)
+        wanted = max(missing_connections - opening, kept - self.alive)
         wanted = min(wanted, self.limits.max_size - self.size, max(2, self.alive - opening) - opening)
         if wanted > 0 and self.failures:  # after a failure: one attempt at a time, after a pause (rule 5.7)
             if now < self.retry_at:
@@ -67,18 +67,18 @@ class Connections:
             wanted = 0 if opening else 1
         for _ in range(wanted):
             self._last_id += 1
-            conn = self.all[self._last_id] = Conn(self._last_id, self.generation, now)
+            conn = self.all[self._last_id] = ConnectionState(self._last_id, self.generation, now)
             self._actions.append(Open(conn))
         return NEVER
 
-    def opened(self, conn: Conn, now: float, lifetime: float, round_trip: float | None) -> None:
+    def opened(self, conn: ConnectionState, now: float, lifetime: float, round_trip: float | None) -> None:
         """`conn` is ready, but has proved nothing yet; it is to be replaced after `lifetime` seconds (rule 6.5).
 
         `round_trip` is what a first round trip took, in which the server had next to nothing to do; None if there was
         none.
         """
         conn.failures, self.failures = self.failures, 0
-        conn.unproven = now + self.limits.backoff_max  # then no pause is missed, however often it happens
+        conn.probation_until = now + self.limits.backoff_max  # then no pause is missed, however often it happens
         self.refused = False
         conn.expires = now + lifetime
         if round_trip is not None:
@@ -92,7 +92,7 @@ class Connections:
 
     # -- ageing and closing --------------------------------------------------------------------------------------
 
-    def settle(self, conn: Conn, now: float) -> float:
+    def settle(self, conn: ConnectionState, now: float) -> float:
         """Once nothing runs, no cancel is under way and the session is clean, `conn` is idle (rules 5.4, 6.3).
 
         If it is too old, or there are too many, it closes instead (rule 6.5).
@@ -134,7 +134,7 @@ class Connections:
         self.generation += 1
         self.close_idle()
 
-    def close(self, conn: Conn) -> None:
+    def close(self, conn: ConnectionState) -> None:
         """Close `conn`; it counts until it is closed."""
         self.withdraw(conn)
         conn.state = CLOSING
@@ -146,7 +146,7 @@ class Connections:
         for conn in list(self.idle):
             self.close(conn)
 
-    def forget(self, conn: Conn) -> None:
+    def forget(self, conn: ConnectionState) -> None:
         """`conn` is closed: its place is free."""
         self.withdraw(conn)
         if conn.state is CLOSING:
@@ -154,14 +154,14 @@ class Connections:
         conn.state = CLOSED
         self.all.pop(conn.id, None)
 
-    def withdraw(self, conn: Conn) -> None:
+    def withdraw(self, conn: ConnectionState) -> None:
         """`conn` is neither free nor a lane any more."""
         if conn.state is IDLE:
             self.idle.remove(conn)
         elif conn in self.lanes:  # a lane that waits for its cancel to close has left before
             self.lanes.remove(conn)
 
-    def fail_group(self, conn: Conn, reason: Reason) -> None:
+    def fail_group(self, conn: ConnectionState, reason: Reason) -> None:
         """What runs on `conn` gets no answer of the server's."""
         for statement in conn.group:
             if statement.state == SENT:

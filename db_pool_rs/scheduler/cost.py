@@ -1,6 +1,6 @@
 """What a statement is expected to cost: the part of the rules that learns.
 
-The pool keeps one :class:`Text` per statement text. Every execution that the server answers is reported to it, and the
+The pool keeps one :class:`Query` per statement text. Every execution that the server answers is reported to it, and the
 scheduler asks one question: may this text share a connection with others (*fast*), or does it take one to itself?
 
 A text is fast when it was answered at least :attr:`CostLimits.probes` times, its expected service time and its result
@@ -41,7 +41,7 @@ class CostLimits:
     failure_hold: float = 1.0
 
 
-class Text:
+class Query:
     """One statement text as the pool knows it: lexical class, cost, and what the driver learned of it.
 
     ``groupable`` says whether it may be grouped at all, ``why`` in a word why not, ``reason`` in full; ``fast`` adds

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..sql import StatementClass
-from .cost import CostLimits, Text
-from .model import DONE, NEVER, SENT, Conn, Limits, Statement
+from .cost import CostLimits, Query
+from .model import DONE, NEVER, SENT, ConnectionState, Limits, StatementRequest
 from .queues import Queue, Queues, may_share
 from .write_lanes import WriteLanes
 
 
 def lanes_wanted(
-    head: Statement,
-    lanes: Iterable[Conn],
+    head: StatementRequest,
+    lanes: Iterable[ConnectionState],
     write_lanes: WriteLanes,
     limits: Limits,
     now: float,
@@ -29,17 +29,17 @@ def lanes_wanted(
     when a connection was opened for it. Before that, every answer that has arrived was taken in, so a busy event loop
     does not look like slow lanes.
     """
-    kind = head.text.kind
+    kind = head.query.kind
     running = [lane for lane in lanes if lane.kind is kind]
     if kind is StatementClass.READ:
         base, most, patience = limits.read_lanes, limits.max_size, limits.lane_wait
-        gathering = 0
+        awaiting_resubmit = 0
     else:
-        gathering = len(write_lanes.gathering)
+        awaiting_resubmit = len(write_lanes.awaiting_resubmit)
         base, most, patience = write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait
-    if len(running) + gathering < base:
-        return base - len(running) - gathering
-    if gathering or len(running) >= most:
+    if len(running) + awaiting_resubmit < base:
+        return base - len(running) - awaiting_resubmit
+    if awaiting_resubmit or len(running) >= most:
         return 0
     late = head.enqueued + patience
     if kind is StatementClass.WRITE:
@@ -50,7 +50,9 @@ def lanes_wanted(
     return 1 if answered != NEVER and answered - now > patience else 0
 
 
-def share(kind: StatementClass, queued: int, free: int, lanes: Iterable[Conn], write_lanes: WriteLanes) -> int:
+def share(
+    kind: StatementClass, queued: int, free: int, lanes: Iterable[ConnectionState], write_lanes: WriteLanes
+) -> int:
     """How many of the `queued` statements of `kind` one of the `free` lanes takes (rule 3.3).
 
     Of WRITEs it is an even share of all, those included that other lanes carry or wait for: else groups that
@@ -59,20 +61,22 @@ def share(kind: StatementClass, queued: int, free: int, lanes: Iterable[Conn], w
     others: list[int] = []
     if kind is StatementClass.WRITE:
         others += [len(lane.group) for lane in lanes if lane.kind is StatementClass.WRITE]
-        others += [answered for _, answered in write_lanes.gathering]
+        others += [answered for _, answered in write_lanes.awaiting_resubmit]
     return -(-(queued + sum(others)) // (free + len(others)))
 
 
-def take_group(queue: Queue[Statement], size: int, most: float, now: float, mixed: bool) -> list[Statement]:
+def take_group(
+    queue: Queue[StatementRequest], size: int, most: float, now: float, mixed: bool
+) -> list[StatementRequest]:
     """Take the next group from the head of `queue`: at most `size` statements, `most` seconds expected (rule 3.5).
 
     A `mixed` queue (WRITEs where there is one writer) also holds statements that must not share a connection: each is a
     group to itself.
     """
-    group: list[Statement] = []
+    group: list[StatementRequest] = []
     expected = 0.0
     while queue and len(group) < size:
-        cost = NEVER if mixed and not may_share(queue[0], now) else queue[0].text.mean
+        cost = NEVER if mixed and not may_share(queue[0], now) else queue[0].query.mean
         if group and expected + cost > most:
             break
         expected += cost
@@ -83,8 +87,8 @@ def take_group(queue: Queue[Statement], size: int, most: float, now: float, mixe
 
 
 def learn(
-    group: Sequence[Statement],
-    conn: Conn,
+    group: Sequence[StatementRequest],
+    conn: ConnectionState,
     seconds: float,
     size: float,
     now: float,
@@ -93,32 +97,32 @@ def learn(
 ) -> None:
     """A group was answered: each statement's share of the service time goes to its text (rule 3.4).
 
-    A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one. The `beside`
+    A commit with its fsync is paid once, however many share it, so a WRITE is spared the time of one. The `concurrency`
     connections that worked at the same time shared the server: on a busy machine all look slow that are not.
     """
-    common = conn.travel(seconds) + (limits.commit_time if group[0].text.kind is StatementClass.WRITE else 0.0)
-    each = max(seconds - common, 0.0) / (len(group) * conn.beside)
-    counts: dict[Text, int] = {}
+    common = conn.network_time(seconds) + (limits.commit_time if group[0].query.kind is StatementClass.WRITE else 0.0)
+    each = max(seconds - common, 0.0) / (len(group) * conn.concurrency)
+    counts: dict[Query, int] = {}
     for statement in group:
-        counts[statement.text] = counts.get(statement.text, 0) + 1
-    for text, count in counts.items():
-        if text.observe(count, each, size, limits):
-            queues.rehome(text, now)
+        counts[statement.query] = counts.get(statement.query, 0) + 1
+    for query, count in counts.items():
+        if query.observe(count, each, size, limits):
+            queues.rehome(query, now)
 
 
 def learn_failure(
-    statement: Statement, conn: Conn, seconds: float, now: float, queues: Queues, limits: CostLimits
+    statement: StatementRequest, conn: ConnectionState, seconds: float, now: float, queues: Queues, limits: CostLimits
 ) -> None:
     """A statement failed by itself (rule 2.4). One that was stopped since nothing waited for it counts as slow."""
-    text = statement.text
+    query = statement.query
     if statement.state == SENT:
-        if text.failed(now, limits):
-            queues.rehome(text, now)
-    elif seconds - conn.travel(seconds) > text.mean * conn.beside:  # it would have taken at least as long
-        learn([statement], conn, seconds, text.size, now, queues, limits)
+        if query.failed(now, limits):
+            queues.rehome(query, now)
+    elif seconds - conn.network_time(seconds) > query.mean * conn.concurrency:  # it would have taken at least as long
+        learn([statement], conn, seconds, query.size, now, queues, limits)
 
 
-def break_up(group: Sequence[Statement], stalled: bool, now: float, queues: Queues, limits: CostLimits) -> int:
+def break_up(group: Sequence[StatementRequest], stalled: bool, now: float, queues: Queues, limits: CostLimits) -> int:
     """A group was rolled back: each of its statements is sent again alone (rule 2.3). Returns how many.
 
     If it was broken up since it stalled, its texts count as failed: they are not grouped for a while (rule 2.4).
@@ -126,8 +130,8 @@ def break_up(group: Sequence[Statement], stalled: bool, now: float, queues: Queu
     again = [statement for statement in group if statement.state != DONE]
     for statement in again:
         statement.alone = True
-    for text in dict.fromkeys(statement.text for statement in group) if stalled else ():
-        if text.stalled(now, limits):
-            queues.rehome(text, now)
+    for query in dict.fromkeys(statement.query for statement in group) if stalled else ():
+        if query.stalled(now, limits):
+            queues.rehome(query, now)
     queues.put_back(again, now)
     return len(again)

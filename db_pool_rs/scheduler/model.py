@@ -1,6 +1,6 @@
 """What the scheduler works on: requests, connections, the actions that it returns, and the numbers in its rules.
 
-Callers wait for a :class:`Statement` (one execution of a text) or a :class:`Waiter` (``acquire``). A :class:`Conn` is a
+Callers wait for a :class:`StatementRequest` (one execution of a text) or a :class:`AcquireRequest` (``acquire``). A :class:`Conn` is a
 connection as the rules know it. Every event of the scheduler returns a list of :data:`Action`.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..sql import StatementClass
-from .cost import CostLimits, Text
+from .cost import CostLimits, Query
 
 #: A time that does not come.
 NEVER = float("inf")
@@ -19,22 +19,35 @@ NEVER = float("inf")
 QUEUED, SENT, DONE = 0, 1, 2
 
 
-class Statement:
+class StatementRequest:
     """One execution of a text, from the call to its answer.
 
-    The caller waits on ``future``; the scheduler owns ``ticket`` to ``queue``; the driver reads ``text``, ``args`` and
+    The caller waits on ``future``; the scheduler owns ``ticket`` to ``queue``; the driver reads ``query``, ``args`` and
     ``params`` and sets ``value`` or ``error``. ``params`` are the arguments encoded under ``described``, the
     description that was current at that time; if that is no longer the text's, they are encoded anew. Rows of a text
     that was never described tell their types themselves; ``described`` then keeps them for a cursor's next rows.
     """
 
     __slots__ = (
-        "alone", "args", "conn", "deadline", "described", "enqueued", "error", "future", "params", "queue", "state",
-        "text", "ticket", "value", "want",
+        "alone",
+        "args",
+        "conn",
+        "deadline",
+        "described",
+        "enqueued",
+        "error",
+        "future",
+        "params",
+        "query",
+        "queue",
+        "state",
+        "ticket",
+        "value",
+        "want",
     )  # fmt: skip
 
-    def __init__(self, text: Text, args: tuple[Any, ...], want: bool, future: Any) -> None:
-        self.text = text
+    def __init__(self, query: Query, args: tuple[Any, ...], want: bool, future: Any) -> None:
+        self.query = query
         self.args = args
         self.want = want
         self.future = future
@@ -55,7 +68,7 @@ class Statement:
         self.value = self.error = None
 
 
-class Waiter:
+class AcquireRequest:
     """One ``acquire``: a request for a connection of its own."""
 
     __slots__ = ("deadline", "enqueued", "future", "queue", "state", "ticket")
@@ -70,7 +83,7 @@ class Waiter:
 
 
 #: A request that waits for a connection; requests are served in the order of their tickets (rule 3.9).
-Item = Statement | Waiter
+Request = StatementRequest | AcquireRequest
 
 
 class Reason(enum.Enum):
@@ -95,21 +108,39 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-class Conn:
+class ConnectionState:
     """One connection, from the decision to open it until it is closed.
 
     ``group`` is what the server has not answered yet; ``cancelling`` is true while a CancelRequest may still be on its
     way; ``resetting`` while the session is being cleaned. Only a connection with none of the three can be given away.
     ``cancel_at`` is when the server was first asked to stop the group, ``ask_at`` when it is to be asked again.
     ``round_trip`` is the shortest answer seen on it: what every statement costs on this link, whatever it does.
-    ``began`` is when the attempt to open it began, ``failures`` how many had failed before. Until ``unproven`` it must
+    ``began`` is when the attempt to open it began, ``failures`` how many had failed before. Until ``probation_until`` it must
     have answered something, or it counts as an attempt that failed.
     ``link`` and ``done`` belong to the pool.
     """
 
     __slots__ = (
-        "ask_at", "began", "beside", "cancel_at", "cancelling", "done", "expires", "failures", "generation", "group",
-        "id", "kind", "link", "resetting", "round_trip", "since", "started", "state", "unclean", "unproven",
+        "ask_at",
+        "began",
+        "cancel_at",
+        "cancelling",
+        "concurrency",
+        "done",
+        "expires",
+        "failures",
+        "generation",
+        "group",
+        "id",
+        "kind",
+        "link",
+        "probation_until",
+        "resetting",
+        "round_trip",
+        "since",
+        "started",
+        "state",
+        "unclean",
     )  # fmt: skip
 
     def __init__(self, ident: int, generation: int, now: float) -> None:
@@ -118,12 +149,12 @@ class Conn:
         self.state = State.OPENING
         self.since = self.began = now
         self.failures = 0
-        self.unproven = -NEVER
+        self.probation_until = -NEVER
         self.expires = NEVER
-        self.group: list[Statement] = []
+        self.group: list[StatementRequest] = []
         self.kind = StatementClass.OTHER
         self.started = 0.0
-        self.beside = 1
+        self.concurrency = 1
         self.round_trip = NEVER
         self.cancelling = False
         self.cancel_at = NEVER
@@ -133,7 +164,7 @@ class Conn:
         self.link: Any = None
         self.done: Any = None
 
-    def travel(self, seconds: float) -> float:
+    def network_time(self, seconds: float) -> float:
         """How much of `seconds` until an answer went by on the way (rule 3.4).
 
         An answer may show that the way is shorter than was known, but never how long it is: it may just be slow.
@@ -144,57 +175,57 @@ class Conn:
         return self.round_trip
 
     def __repr__(self) -> str:
-        return f"<Conn {self.id} {self.state.value}>"
+        return f"<ConnectionState {self.id} {self.state.value}>"
 
 
 class Open(NamedTuple):
     """Open a connection; answer with `opened` or `open_failed`."""
 
-    conn: Conn
+    conn: ConnectionState
 
 
 class Send(NamedTuple):
     """Send `group` and one Sync; answer with `finished` (or `lost`)."""
 
-    conn: Conn
-    group: list[Statement]
+    conn: ConnectionState
+    group: list[StatementRequest]
 
 
 class Lend(NamedTuple):
     """Give the connection to `waiter`; answer with `released` (or `lost`)."""
 
-    conn: Conn
-    waiter: Waiter
+    conn: ConnectionState
+    waiter: AcquireRequest
 
 
 class Cancel(NamedTuple):
     """Send a CancelRequest; answer with `cancel_closed` once the server has closed the cancel's own connection."""
 
-    conn: Conn
+    conn: ConnectionState
 
 
 class Reset(NamedTuple):
     """Bring the session back to its initial state; answer with `reset_done` (or `lost`)."""
 
-    conn: Conn
+    conn: ConnectionState
 
 
 class Close(NamedTuple):
     """Close the connection; answer with `closed`."""
 
-    conn: Conn
+    conn: ConnectionState
 
 
 class Deliver(NamedTuple):
     """The group is final: give each statement's outcome to its caller; a `turn` follows once the callers have run."""
 
-    group: list[Statement]
+    group: list[StatementRequest]
 
 
 class Fail(NamedTuple):
     """Answer a request with an error; `sent`: whether the server may have seen the request."""
 
-    item: Item
+    request: Request
     reason: Reason
     sent: bool = False
 

@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from typing import TypeVar, cast
 
 from ..sql import StatementClass
-from .cost import Text
-from .model import DONE, QUEUED, Item, Statement, Waiter
+from .cost import Query
+from .model import DONE, QUEUED, AcquireRequest, Request, StatementRequest
 
 #: So many that were taken out may stay in a queue, however short it is.
 FEW = 64
 
-Waiting = TypeVar("Waiting", Statement, Waiter, Item)
+Waiting = TypeVar("Waiting", StatementRequest, AcquireRequest, Request)
 
 
 class Queue(deque[Waiting]):
@@ -44,11 +44,11 @@ class Queue(deque[Waiting]):
 
     def waiting(self) -> Iterator[Waiting]:
         """The requests that wait."""
-        return (item for item in self if item.state == QUEUED) if self.gone else iter(self)
+        return (request for request in self if request.state == QUEUED) if self.gone else iter(self)
 
-    def take_out(self, item: Waiting) -> None:
-        """`item` no longer waits."""
-        item.state = DONE
+    def take_out(self, request: Waiting) -> None:
+        """`request` no longer waits."""
+        request.state = DONE
         self.gone += 1
         if 2 * self.gone > len(self) + FEW:
             self.refill(list(self.waiting()))
@@ -61,10 +61,10 @@ class Queue(deque[Waiting]):
             self.popleft()
             self.gone -= 1
 
-    def refill(self, items: list[Waiting]) -> None:
+    def refill(self, requests: list[Waiting]) -> None:
         """These are all the requests that wait."""
         self.clear()
-        self.extend(items)
+        self.extend(requests)
         self.gone = 0
 
 
@@ -75,43 +75,43 @@ class Queues:
 
     def __init__(self, one_writer: bool) -> None:
         self.one_writer = one_writer
-        self.reads: Queue[Statement] = Queue()
-        self.writes: Queue[Statement] = Queue()
-        self.alone: Queue[Statement] = Queue()
-        self.sessions: Queue[Waiter] = Queue()
+        self.reads: Queue[StatementRequest] = Queue()
+        self.writes: Queue[StatementRequest] = Queue()
+        self.alone: Queue[StatementRequest] = Queue()
+        self.sessions: Queue[AcquireRequest] = Queue()
         self.waiting = 0
         self.last_ticket = 0
 
-    def place(self, statement: Statement, now: float) -> Queue[Statement]:
+    def place(self, statement: StatementRequest, now: float) -> Queue[StatementRequest]:
         """The queue where a statement belongs at `now`."""
-        kind = statement.text.kind
+        kind = statement.query.kind
         if may_share(statement, now):
             return self.reads if kind is StatementClass.READ else self.writes
         return self.writes if self.one_writer and kind is StatementClass.WRITE else self.alone
 
-    def add(self, statements: Sequence[Statement], now: float) -> None:
+    def add(self, statements: Sequence[StatementRequest], now: float) -> None:
         """New statements go to the ends of their queues."""
-        ticket, text, queue = self.last_ticket, None, self.alone
+        ticket, query, queue = self.last_ticket, None, self.alone
         for statement in statements:
             ticket += 1
             statement.ticket = ticket
             statement.enqueued = now
-            if statement.text is not text:
-                text = statement.text
+            if statement.query is not query:
+                query = statement.query
                 queue = self.place(statement, now)
             statement.queue = queue
             queue.append(statement)
         self.last_ticket = ticket
         self.waiting += len(statements)
 
-    def add_session(self, waiter: Waiter, now: float) -> None:
+    def add_session(self, waiter: AcquireRequest, now: float) -> None:
         """A new `acquire` goes to the end of the sessions."""
         self.last_ticket = waiter.ticket = self.last_ticket + 1
         waiter.enqueued, waiter.queue = now, self.sessions
         self.waiting += 1
         self.sessions.append(waiter)
 
-    def put_back(self, statements: list[Statement], now: float) -> None:
+    def put_back(self, statements: list[StatementRequest], now: float) -> None:
         """Statements that were sent, and must be sent again, keep their tickets and so their turn."""
         for statement in statements:
             statement.reset()
@@ -121,43 +121,45 @@ class Queues:
         for queue in self.statements():
             _merge(queue, [s for s in statements if self.place(s, now) is queue])
 
-    def remove(self, item: Item) -> None:
+    def remove(self, request: Request) -> None:
         """Take a queued item out."""
-        item.queue.take_out(item)
+        request.queue.take_out(request)
         self.waiting -= 1
 
-    def rehome(self, text: Text, now: float) -> None:
-        """What is known of `text` changed: its waiting statements move to the queue where they now belong."""
+    def rehome(self, query: Query, now: float) -> None:
+        """What is known of `query` changed: its waiting statements move to the queue where they now belong."""
         for queue in self.statements():
-            moving = [s for s in queue.waiting() if s.text is text and self.place(s, now) is not queue]
+            moving = [s for s in queue.waiting() if s.query is query and self.place(s, now) is not queue]
             if moving:  # all of them to one queue: its kind's, or `alone`
                 chosen = set(map(id, moving))
                 queue.refill([s for s in queue.waiting() if id(s) not in chosen])
                 _merge(self.place(moving[0], now), moving)
 
-    def statements(self) -> tuple[Queue[Statement], ...]:
+    def statements(self) -> tuple[Queue[StatementRequest], ...]:
         """The queues of statements; sessions have deadlines of their own."""
         return self.reads, self.writes, self.alone
 
-    def heads(self) -> list[Queue[Item]]:
+    def heads(self) -> list[Queue[Request]]:
         """The queues that are not empty, the one whose head came first in front."""
-        queues = [cast("Queue[Item]", queue) for queue in (self.reads, self.writes, self.alone, self.sessions) if queue]
+        queues = [
+            cast("Queue[Request]", queue) for queue in (self.reads, self.writes, self.alone, self.sessions) if queue
+        ]
         if len(queues) > 1:
             queues.sort(key=lambda queue: queue[0].ticket)
         return queues
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[Request]:
         for queue in (self.reads, self.writes, self.alone, self.sessions):
-            yield from cast("Queue[Item]", queue).waiting()
+            yield from cast("Queue[Request]", queue).waiting()
 
 
-def may_share(statement: Statement, now: float) -> bool:
+def may_share(statement: StatementRequest, now: float) -> bool:
     """Whether a statement may share a connection with others at `now`."""
-    text = statement.text
-    return text.fast and not statement.alone and now >= text.held_until
+    query = statement.query
+    return query.fast and not statement.alone and now >= query.held_until
 
 
-def _merge(queue: Queue[Statement], statements: list[Statement]) -> None:
+def _merge(queue: Queue[StatementRequest], statements: list[StatementRequest]) -> None:
     """Put `statements`, ordered by ticket, into a queue ordered by ticket; usually they belong to one of its ends."""
     for statement in statements:
         statement.queue = queue

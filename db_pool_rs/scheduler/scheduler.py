@@ -17,26 +17,26 @@ from typing import cast
 
 from ..sql import StatementClass
 from .connections import Connections
-from .cost import Text
+from .cost import Query
 from .lanes import break_up, lanes_wanted, learn, learn_failure, share, take_group
 from .model import (
     DONE,
     NEVER,
     QUEUED,
     SENT,
+    AcquireRequest,
     Action,
     Close,
-    Conn,
+    ConnectionState,
     Deliver,
     Fail,
-    Item,
     Lend,
     Limits,
     Reason,
+    Request,
     Send,
     State,
-    Statement,
-    Waiter,
+    StatementRequest,
 )
 from .queues import Queue, Queues
 from .timeouts import Timeouts, Timer
@@ -63,7 +63,7 @@ class Scheduler:
         #: How often answers were delivered.
         self.delivered = 0
         #: How many connections the requests that wait miss, as the last dispatch found.
-        self.shortage = 0
+        self.missing_connections = 0
         #: Groups that were rolled back and sent again, statement by statement; the statements of those groups.
         self.broken_up = 0
         self.resent = 0
@@ -78,7 +78,7 @@ class Scheduler:
 
     # -- events from callers -------------------------------------------------------------------------------------
 
-    def submit(self, statements: Sequence[Statement], now: float) -> list[Action]:
+    def submit(self, statements: Sequence[StatementRequest], now: float) -> list[Action]:
         """Statements arrive, in this order. They are sent by the `turn` that ends this turn of the event loop."""
         refused: list[Action] = []
         if len(statements) > (room := self._room()):
@@ -90,7 +90,7 @@ class Scheduler:
                 self.timeouts.remember(statement, statement.deadline)
         return refused
 
-    def acquire(self, waiter: Waiter, now: float) -> list[Action]:
+    def acquire(self, waiter: AcquireRequest, now: float) -> list[Action]:
         """A caller wants a connection of its own (rule 6.1)."""
         if not self._room():
             return [self._refuse(waiter)]
@@ -109,21 +109,21 @@ class Scheduler:
         self._dispatch(now)
         return self._take_actions()
 
-    def cancel(self, item: Item, now: float) -> list[Action]:
+    def cancel(self, request: Request, now: float) -> list[Action]:
         """The caller no longer waits (rule 5.1). Queued: taken out. Sent: its answer is dropped."""
-        if item.state == QUEUED:
-            self.timeouts.take_out(item)
-        elif item.state == SENT and isinstance(item, Statement):
-            item.state = DONE
-            conn = cast(Conn, item.conn)
+        if request.state == QUEUED:
+            self.timeouts.take_out(request)
+        elif request.state == SENT and isinstance(request, StatementRequest):
+            request.state = DONE
+            conn = cast(ConnectionState, request.conn)
             if all(s.state == DONE for s in conn.group):
                 self.timeouts.cancel(conn, now)
         return self._take_actions()
 
-    def regroup(self, text: Text, kind: StatementClass, groupable: bool, now: float) -> list[Action]:
+    def regroup(self, query: Query, kind: StatementClass, groupable: bool, now: float) -> list[Action]:
         """A text is of another class than it seemed, or may be grouped, or no longer: the guard says so."""
-        if text.permit(kind, groupable, self.limits.cost):
-            self.queues.rehome(text, now)
+        if query.permit(kind, groupable, self.limits.cost):
+            self.queues.rehome(query, now)
             self._dispatch(now)
         return self._take_actions()
 
@@ -134,7 +134,7 @@ class Scheduler:
         self._grow(now)
         return self._take_actions()
 
-    def opened(self, conn: Conn, now: float, lifetime: float, round_trip: float | None) -> list[Action]:
+    def opened(self, conn: ConnectionState, now: float, lifetime: float, round_trip: float | None) -> list[Action]:
         """A connection is ready: see `Connections.opened`."""
         if conn.state is not State.OPENING:  # the pool was terminated meanwhile
             return [Close(conn)]
@@ -143,7 +143,7 @@ class Scheduler:
         self._dispatch_late(now)
         return self._take_actions()
 
-    def open_failed(self, conn: Conn, now: float, permanent: bool, jitter: float) -> list[Action]:
+    def open_failed(self, conn: ConnectionState, now: float, permanent: bool, jitter: float) -> list[Action]:
         """A connect failed. Without any connection to wait for, requests are answered with the cause now (rule 5.7).
 
         That is: all if trying again cannot help (`permanent`), else those that came before this attempt began.
@@ -159,13 +159,13 @@ class Scheduler:
         self._dispatch(now)
         return self._take_actions()
 
-    def closed(self, conn: Conn, now: float) -> list[Action]:
+    def closed(self, conn: ConnectionState, now: float) -> list[Action]:
         """A connection that was to be closed is closed: its place is free."""
         self.connections.forget(conn)
         self._dispatch(now)
         return self._take_actions()
 
-    def finished(self, conn: Conn, ok: bool, now: float, seconds: float, size: float) -> list[Action]:
+    def finished(self, conn: ConnectionState, ok: bool, now: float, seconds: float, size: float) -> list[Action]:
         """ReadyForQuery came for the group of `conn`: all of it is committed, or all of it is rolled back (rule 2.2).
 
         `seconds` is the time from sending to the answer, `size` the largest result in bytes.
@@ -174,7 +174,7 @@ class Scheduler:
         stalled = conn.cancel_at != NEVER
         conn.group = []
         conn.cancel_at = NEVER
-        conn.unproven = -NEVER
+        conn.probation_until = -NEVER
         self.connections.withdraw(conn)
         final = ok or len(group) == 1
         awaited = [statement for statement in group if statement.state == SENT] if final else []
@@ -196,18 +196,18 @@ class Scheduler:
             self._actions.append(Deliver(awaited))
         return self._take_actions()
 
-    def _written(self, group: list[Statement], awaited: int, seconds: float, now: float) -> None:
+    def _written(self, group: list[StatementRequest], awaited: int, seconds: float, now: float) -> None:
         """WRITEs are committed: their lane may have to wait for their callers, until their `turn` (rule 3.7)."""
         self.write_lanes.carried(len(group), seconds, now)
         if awaited and self.write_lanes.gathers and self.queues.writes.length < self.limits.group_max:
-            self.write_lanes.gathering.append((self.delivered + 1, awaited))
+            self.write_lanes.awaiting_resubmit.append((self.delivered + 1, awaited))
             self.timeouts.arm(Timer.GATHER, now + self.limits.write_lane_wait)  # should the callers take their time
 
-    def measured(self, conn: Conn, seconds: float) -> None:
+    def measured(self, conn: ConnectionState, seconds: float) -> None:
         """A round trip in which the server had next to nothing to do took `seconds`."""
         conn.round_trip = min(conn.round_trip, seconds)
 
-    def cancel_closed(self, conn: Conn, now: float) -> list[Action]:
+    def cancel_closed(self, conn: ConnectionState, now: float) -> list[Action]:
         """The server closed the CancelRequest's connection: it can no longer hit a later statement."""
         conn.cancelling = False
         if conn.group:
@@ -216,25 +216,25 @@ class Scheduler:
         self._dispatch(now)
         return self._take_actions()
 
-    def reset_done(self, conn: Conn, now: float) -> list[Action]:
+    def reset_done(self, conn: ConnectionState, now: float) -> list[Action]:
         """The session is clean again."""
         conn.resetting = False
         self.timeouts.arm(AGE, self.connections.settle(conn, now))
         self._dispatch(now)
         return self._take_actions()
 
-    def released(self, conn: Conn, now: float, healthy: bool) -> list[Action]:
+    def released(self, conn: ConnectionState, now: float, healthy: bool) -> list[Action]:
         """A session was given back, already clean; `healthy` is False if it must not be used again."""
         assert conn.state is State.SESSION, f"bug: {conn!r} released"
         if healthy:
-            conn.unproven = -NEVER
+            conn.probation_until = -NEVER
             self.timeouts.arm(AGE, self.connections.settle(conn, now))
         else:
             self.connections.close(conn)
         self._dispatch(now)
         return self._take_actions()
 
-    def lost(self, conn: Conn, now: float, sent: bool, retire: bool, jitter: float) -> list[Action]:
+    def lost(self, conn: ConnectionState, now: float, sent: bool, retire: bool, jitter: float) -> list[Action]:
         """The connection is gone (rule 5.5). What was not executed for certain is sent elsewhere, unnoticed.
 
         The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as
@@ -245,12 +245,12 @@ class Scheduler:
         self.connections.forget(conn)
         if retire:
             self.connections.retire()
-        again = [s for s in group if not sent or (self.limits.retry_reads and s.text.kind is READ and not s.alone)]
+        again = [s for s in group if not sent or (self.limits.retry_reads and s.query.kind is READ and not s.alone)]
         for statement in again:
             statement.alone = statement.alone or sent
         self.queues.put_back(again, now)
         self.connections.fail_group(conn, Reason.LOST)
-        if now < conn.unproven:
+        if now < conn.probation_until:
             self.connections.pause(max(self.connections.failures, conn.failures + 1), now, jitter)
             if not used:  # else its user may be the cause
                 self.timeouts.connect_failed(again if self.connections.alive else self.queues, conn.began)
@@ -291,7 +291,7 @@ class Scheduler:
 
     def tick(self, now: float) -> list[Action]:
         """Time has passed: deadlines, stalls, silence, ageing, retries."""
-        self.write_lanes.gathering.clear()
+        self.write_lanes.awaiting_resubmit.clear()
         self.timeouts.tick(now)
         self.timeouts.arm(AGE, self.connections.age(now))
         self._dispatch_late(now)
@@ -301,7 +301,7 @@ class Scheduler:
 
     def _dispatch(self, now: float) -> None:
         """Give connections to waiters, first come, first served (rule 3.9), and open what is missing."""
-        self.shortage = 0
+        self.missing_connections = 0
         served = self.queues.waiting > 0
         while served:
             served = False
@@ -313,23 +313,23 @@ class Scheduler:
             self.connections.close_idle()
         self._grow(now)
 
-    def _serve(self, queue: Queue[Item], now: float) -> bool:
+    def _serve(self, queue: Queue[Request], now: float) -> bool:
         """Serve the head of `queue` if a connection is there for it."""
         head = queue[0]
-        if isinstance(head, Statement) and queue is not cast("Queue[Item]", self.queues.alone):
-            return self._feed_lane(cast("Queue[Statement]", queue), head.text.kind, now)
+        if isinstance(head, StatementRequest) and queue is not cast("Queue[Request]", self.queues.alone):
+            return self._feed_lane(cast("Queue[StatementRequest]", queue), head.query.kind, now)
         if not self.idle:
-            self.shortage += queue.length
+            self.missing_connections += queue.length
             return False
         queue.popleft()
         queue.trim()
         self.queues.waiting -= 1
         conn = self.idle.pop()
-        if isinstance(head, Statement):
+        if isinstance(head, StatementRequest):
             conn.state = State.ALONE
-            why = "cost" if head.text.groupable else head.text.why
+            why = "cost" if head.query.groupable else head.query.why
             self.alone[why] = self.alone.get(why, 0) + 1
-            conn.unclean = head.text.dirties
+            conn.unclean = head.query.dirties
             self._send(conn, [head], now)
         else:
             head.state = SENT
@@ -337,13 +337,13 @@ class Scheduler:
             self._actions.append(Lend(conn, head))
         return True
 
-    def _feed_lane(self, queue: Queue[Statement], kind: StatementClass, now: float) -> bool:
+    def _feed_lane(self, queue: Queue[StatementRequest], kind: StatementClass, now: float) -> bool:
         """Start the next lane for `kind`: an even share of the queue, of `piece_min` or more (rule 3.3)."""
         pieces = -(-queue.length // self.limits.piece_min)
         wanted = min(lanes_wanted(queue[0], self.lanes, self.write_lanes, self.limits, now, self._ticking), pieces)
         lanes = min(wanted, len(self.idle))
         if not lanes:
-            self.shortage += wanted
+            self.missing_connections += wanted
             return False
         size = max(share(kind, queue.length, lanes, self.lanes, self.write_lanes), self.limits.piece_min)
         mixed = self.queues.one_writer and kind is WRITE
@@ -354,16 +354,16 @@ class Scheduler:
         self.lanes.append(conn)
         self._send(conn, group, now)
         if not queue:  # served with fewer lanes than it should have: the next time there are enough
-            self.shortage += wanted - lanes
+            self.missing_connections += wanted - lanes
         return True
 
-    def _send(self, conn: Conn, group: list[Statement], now: float) -> None:
+    def _send(self, conn: ConnectionState, group: list[StatementRequest], now: float) -> None:
         for statement in group:
             statement.state = SENT
             statement.conn = conn
         conn.group = group
         conn.started = now
-        conn.beside = len(self.conns) - len(self.idle)
+        conn.concurrency = len(self.conns) - len(self.idle)
         if len(group) > 1 and self.limits.breaks_stalls:
             self.timeouts.arm(Timer.STALL, now + self.limits.stall)
         self._actions.append(Send(conn, group))
@@ -381,8 +381,8 @@ class Scheduler:
         if self.queues.waiting:
             self.timeouts.watch_queues(now)
         kept = 0 if self.shutting_down or self.connections.refused else self.limits.min_size
-        if self.shortage or self.connections.alive < kept:
-            self.timeouts.arm(Timer.CONNECT, self.connections.grow(self.shortage, kept, now))
+        if self.missing_connections or self.connections.alive < kept:
+            self.timeouts.arm(Timer.CONNECT, self.connections.grow(self.missing_connections, kept, now))
 
     def _take_actions(self) -> list[Action]:
         if not self._actions:
@@ -395,6 +395,6 @@ class Scheduler:
         """How many more requests may wait (rule 5.10)."""
         return 0 if self.shutting_down else max(self.limits.max_waiting - self.queues.waiting, 0)
 
-    def _refuse(self, item: Item) -> Action:
-        item.state = DONE
-        return Fail(item, Reason.CLOSED if self.shutting_down else Reason.OVERLOADED)
+    def _refuse(self, request: Request) -> Action:
+        request.state = DONE
+        return Fail(request, Reason.CLOSED if self.shutting_down else Reason.OVERLOADED)

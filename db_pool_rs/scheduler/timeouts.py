@@ -12,7 +12,20 @@ import heapq
 from collections.abc import Iterable, Iterator
 
 from .connections import Connections
-from .model import DONE, NEVER, QUEUED, SENT, Action, Cancel, Conn, Fail, Item, Limits, Reason, Statement
+from .model import (
+    DONE,
+    NEVER,
+    QUEUED,
+    SENT,
+    Action,
+    Cancel,
+    ConnectionState,
+    Fail,
+    Limits,
+    Reason,
+    Request,
+    StatementRequest,
+)
 from .queues import FEW, Queues
 
 
@@ -48,7 +61,7 @@ class Timeouts:
         self.timer: Timer | None = None
         self._next = NEVER
         #: A heap of deadlines, those of answered requests included.
-        self.deadlines: list[tuple[float, int, Item]] = []
+        self.deadlines: list[tuple[float, int, Request]] = []
         self._deadlines_most = 1000
         #: How many of them are of requests that were taken out, since they were last looked through.
         self._deadlines_over = 0
@@ -66,41 +79,41 @@ class Timeouts:
     def tick(self, now: float) -> None:
         """Answer requests whose time is over, break up groups that stall, press servers that take no notice."""
         self.timer, self._next = None, NEVER
-        for item in self._overdue(now):
-            self._expire(item, now)
+        for request in self._overdue(now):
+            self._expire(request, now)
         if self.limits.breaks_stalls:
             for conn in list(self.connections.lanes):
                 if len(conn.group) > 1:
                     self._stall(conn, now)
         for conn in [c for c in self.connections.all.values() if c.cancel_at != NEVER]:
-            self._press(conn, now)
+            self._escalate_cancel(conn, now)
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    def remember(self, item: Item, deadline: float) -> None:
-        """`item` must be answered at `deadline`."""
+    def remember(self, request: Request, deadline: float) -> None:
+        """`request` must be answered at `deadline`."""
         if len(self.deadlines) >= self._deadlines_most:
             self._forget_answered()
-        heapq.heappush(self.deadlines, (deadline, item.ticket, item))
+        heapq.heappush(self.deadlines, (deadline, request.ticket, request))
         self.arm(Timer.DEADLINE, deadline)
 
-    def take_out(self, item: Item) -> None:
-        """`item` is queued, and waits no longer, though its deadline has not come."""
-        self.queues.remove(item)
-        if item.deadline is not None:
+    def take_out(self, request: Request) -> None:
+        """`request` is queued, and waits no longer, though its deadline has not come."""
+        self.queues.remove(request)
+        if request.deadline is not None:
             self._deadlines_over += 1
             if 2 * self._deadlines_over > len(self.deadlines) + FEW:
                 self._forget_answered()
 
-    def fail(self, items: Iterable[Item], reason: Reason) -> None:
+    def fail(self, requests: Iterable[Request], reason: Reason) -> None:
         """These queued requests are answered with `reason`."""
-        for item in items:
-            self.take_out(item)
-            self._actions.append(Fail(item, reason))
+        for request in requests:
+            self.take_out(request)
+            self._actions.append(Fail(request, reason))
 
-    def connect_failed(self, waiting: Iterable[Item], began: float) -> None:
+    def connect_failed(self, waiting: Iterable[Request], began: float) -> None:
         """An attempt that `began` then came to nothing: requests that waited already get the cause (rule 5.7)."""
-        self.fail([item for item in waiting if item.enqueued <= began], Reason.CONNECT_FAILED)
+        self.fail([request for request in waiting if request.enqueued <= began], Reason.CONNECT_FAILED)
 
     def _forget_answered(self) -> None:
         """Keep nothing that was answered long before its deadline."""
@@ -122,7 +135,7 @@ class Timeouts:
                     over = queue[0].enqueued + patience
                     self.arm(Timer.LANE, over if over > now else now + patience)
 
-    def _overdue(self, now: float) -> Iterator[Item]:
+    def _overdue(self, now: float) -> Iterator[Request]:
         while self.deadlines and self.deadlines[0][0] <= now:
             yield heapq.heappop(self.deadlines)[2]
         if self.deadlines:
@@ -131,18 +144,18 @@ class Timeouts:
             while queue and queue[0].enqueued + self.limits.acquire_timeout <= now:
                 yield queue[0]
 
-    def _expire(self, item: Item, now: float) -> None:
-        if item.state == QUEUED:
-            self.queues.remove(item)
-            self._actions.append(Fail(item, Reason.TIMEOUT))
-        elif item.state == SENT and isinstance(item, Statement):
-            item.state = DONE
-            self._actions.append(Fail(item, Reason.TIMEOUT, sent=True))
-            self.cancel(item.conn, now)  # alone: stop it; in a group: break the group up (rule 5.3)
+    def _expire(self, request: Request, now: float) -> None:
+        if request.state == QUEUED:
+            self.queues.remove(request)
+            self._actions.append(Fail(request, Reason.TIMEOUT))
+        elif request.state == SENT and isinstance(request, StatementRequest):
+            request.state = DONE
+            self._actions.append(Fail(request, Reason.TIMEOUT, sent=True))
+            self.cancel(request.conn, now)  # alone: stop it; in a group: break the group up (rule 5.3)
 
     # -- groups --------------------------------------------------------------------------------------------------
 
-    def _stall(self, conn: Conn, now: float) -> None:
+    def _stall(self, conn: ConnectionState, now: float) -> None:
         """Break the group up if it has run too long: the server rolls it back, each statement goes alone (rule 2.5)."""
         at = conn.started + self.limits.stall
         if now >= at:
@@ -150,13 +163,13 @@ class Timeouts:
         else:
             self.arm(Timer.STALL, at)
 
-    def cancel(self, conn: Conn, now: float) -> None:
+    def cancel(self, conn: ConnectionState, now: float) -> None:
         """Ask the server to stop what runs on `conn`, unless it was asked before."""
         if conn.cancel_at == NEVER:
             conn.cancel_at = conn.ask_at = now
-            self._press(conn, now)
+            self._escalate_cancel(conn, now)
 
-    def _press(self, conn: Conn, now: float) -> None:
+    def _escalate_cancel(self, conn: ConnectionState, now: float) -> None:
         """The server was asked to stop the group: ask again where it took no notice, give up in the end (rule 5.4)."""
         until = conn.cancel_at + self.limits.cancel_grace if self.limits.breaks_stalls else NEVER
         if now >= until:
@@ -176,13 +189,13 @@ class Timeouts:
                 until = min(until, conn.ask_at)
         self.arm(Timer.CANCEL, until)
 
-    def _declare_dead(self, conn: Conn) -> None:
+    def _declare_dead(self, conn: ConnectionState) -> None:
         """The server does not even react to a cancel: the link is silent. Others that idle may be as dead."""
         self.connections.fail_group(conn, Reason.LOST)
         self.connections.close(conn)
         self.connections.retire()
 
 
-def _is_pending(item: Item) -> bool:
-    """Whether the deadline of `item` still matters: not once it was answered, or got a connection."""
-    return item.state == QUEUED or (item.state == SENT and isinstance(item, Statement))
+def _is_pending(request: Request) -> bool:
+    """Whether the deadline of `request` still matters: not once it was answered, or got a connection."""
+    return request.state == QUEUED or (request.state == SENT and isinstance(request, StatementRequest))

@@ -39,7 +39,7 @@ class WriteLanes:
         #: Whether a lane waits for the callers that it has answered.
         self.gathers = most > 1
         #: The lanes that wait: for the callers of which Deliver, and how many they are.
-        self.gathering: deque[tuple[int, int]] = deque()
+        self.awaiting_resubmit: deque[tuple[int, int]] = deque()
         #: Statements per second in the last interval with the number that was chosen.
         self._usual = 0.0
         #: What two lanes carry, as a part of what both numbers do: on average over the last trials.
@@ -51,8 +51,8 @@ class WriteLanes:
 
     def returned(self, heard: int) -> None:
         """The callers of the first `heard` Delivers have run: no lane waits for them any more."""
-        while self.gathering and self.gathering[0][0] <= heard:
-            self.gathering.popleft()
+        while self.awaiting_resubmit and self.awaiting_resubmit[0][0] <= heard:
+            self.awaiting_resubmit.popleft()
 
     def carried(self, count: int, seconds: float, now: float) -> None:
         """A group of `count` is committed after `seconds`."""

@@ -14,20 +14,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import CANCEL_UNDER_WAY, Driver, Link
+from ..drivers.base import CANCEL_UNDER_WAY, Driver, ServerConnection
 from ..errors import ConnectionLost
-from ..pool.executor import Experience, Service
+from ..pool.executor import Executor, Experience
 from ..pool.failures import failure
 from ..pool.outages import reason_of
 from ..pool.session import CANCEL_TIMEOUT
 from ..scheduler import model as act
-from ..scheduler.model import NEVER, Conn, Item, Limits, Reason, State, Statement, Waiter
+from ..scheduler.model import NEVER, AcquireRequest, ConnectionState, Limits, Reason, Request, State, StatementRequest
 from ..scheduler.scheduler import Scheduler
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..metrics import PoolGauges, PoolStats
-    from ..scheduler.cost import Text
+    from ..scheduler.cost import Query
     from ..sql import StatementClass
 
 logger = logging.getLogger("db_pool_rs")
@@ -36,7 +36,7 @@ logger = logging.getLogger("db_pool_rs")
 SLICE = 256
 
 
-class Runner(Service):
+class PythonExecutor(Executor):
     """Carries out one pool's scheduling on one event loop. It is the listener of all the pool's links."""
 
     driver: Driver
@@ -44,9 +44,9 @@ class Runner(Service):
     def __init__(self, config: PoolConfig, driver: Driver, limits: Limits, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(config, driver, limits, loop)
         self.scheduler = Scheduler(limits)
-        self._conns: dict[int, Conn] = {}
+        self._conns: dict[int, ConnectionState] = {}
         #: Statements of this turn of the event loop.
-        self._arrived: list[Statement] = []
+        self._arrived: list[StatementRequest] = []
         #: Those who are to hear that they are not served.
         self._refused: deque[act.Fail] = deque()
         self._telling = False
@@ -69,7 +69,7 @@ class Runner(Service):
 
     # -- what the pool asks for ----------------------------------------------------------------------------------
 
-    def submit(self, statement: Statement) -> None:
+    def submit(self, statement: StatementRequest) -> None:
         """Take a statement in; it is sent when this turn of the event loop ends."""
         if not self._turn_planned:
             self._plan_turn()
@@ -83,20 +83,20 @@ class Runner(Service):
             if refused:
                 self.perform(refused)
 
-    def acquire(self, waiter: Waiter) -> None:
+    def acquire(self, waiter: AcquireRequest) -> None:
         """Take in somebody who wants a connection; given at once where one is free."""
         if not self._turn_planned:
             self._plan_turn()
         self._arrive()
         self.perform(self.scheduler.acquire(waiter, self._now))
 
-    def abandon(self, item: Item) -> None:
-        """The caller no longer waits for `item`."""
+    def abandon(self, request: Request) -> None:
+        """The caller no longer waits for `request`."""
         self.metrics.cancelled += 1
         self._arrive()
-        self.perform(self.scheduler.cancel(item, self.loop.time()))
+        self.perform(self.scheduler.cancel(request, self.loop.time()))
 
-    def release(self, conn: Conn, healthy: bool) -> None:
+    def release(self, conn: ConnectionState, healthy: bool) -> None:
         """A clean session comes back."""
         self._users.pop(conn.id, None)
         if conn.state is State.SESSION:
@@ -152,7 +152,7 @@ class Runner(Service):
             await asyncio.sleep(0)
         await super().stop()
 
-    def abort(self, conn: Conn, reason: str, retire: bool) -> None:
+    def abort(self, conn: ConnectionState, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more; whoever uses it hears `reason`.
 
         `retire` if the others may be of no use either: the server is silent.
@@ -174,7 +174,7 @@ class Runner(Service):
         self._turn_planned = False
         self._arrive()
         self.perform(self.scheduler.turn(self.loop.time(), self._heard))
-        if self.scheduler.write_lanes.gathering and not self._turn_planned:
+        if self.scheduler.write_lanes.awaiting_resubmit and not self._turn_planned:
             self._plan_turn()  # somebody was answered after this turn was planned
 
     def _set_timer(self) -> None:
@@ -199,7 +199,7 @@ class Runner(Service):
             conn.link.close()
             self.on_lost(conn.link, error, sent=True, retire=False)
 
-    def _record_waits(self, group: Sequence[Statement], now: float) -> None:
+    def _record_waits(self, group: Sequence[StatementRequest], now: float) -> None:
         """Statements of one turn share their arrival time: one entry for each run of equal ones."""
         arrived, count = group[0].enqueued, 0
         for statement in group:
@@ -224,12 +224,12 @@ class Runner(Service):
             self.loop.call_soon(self._tell_refused)
 
     def _fail(self, action: act.Fail) -> None:
-        future = action.item.future
+        future = action.request.future
         if not future.done():
             if action.reason is Reason.TIMEOUT:
                 self.metrics.timeouts += 1
-            waited = self.loop.time() - action.item.enqueued
-            waits = isinstance(action.item, Waiter)
+            waited = self.loop.time() - action.request.enqueued
+            waits = isinstance(action.request, AcquireRequest)
             future.set_exception(failure(self, action.reason, action.sent, waited, waits))
 
     def _lend(self, action: act.Lend) -> None:
@@ -238,7 +238,7 @@ class Runner(Service):
     def _open(self, action: act.Open) -> None:
         self.spawn(self._connect(action.conn))
 
-    async def _connect(self, conn: Conn) -> None:
+    async def _connect(self, conn: ConnectionState) -> None:
         self.metrics.connects += 1
         try:
             link = await self.driver.connect(self)
@@ -257,7 +257,7 @@ class Runner(Service):
         self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime, round_trip))
         self._changed.set()
 
-    def _connect_failed(self, conn: Conn, error: Exception) -> None:
+    def _connect_failed(self, conn: ConnectionState, error: Exception) -> None:
         self.metrics.connect_failures += 1
         permanent = self.not_connected(error)
         self.perform(self.scheduler.open_failed(conn, self.loop.time(), permanent, random.random()))
@@ -266,7 +266,7 @@ class Runner(Service):
     def _cancel(self, action: act.Cancel) -> None:
         self.spawn(self._cancel_request(action.conn))
 
-    async def _cancel_request(self, conn: Conn) -> None:
+    async def _cancel_request(self, conn: ConnectionState) -> None:
         if await conn.link.cancel(CANCEL_TIMEOUT):
             self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
         else:
@@ -275,7 +275,7 @@ class Runner(Service):
     def _reset(self, action: act.Reset) -> None:
         self.spawn(self._clean_up(action.conn))
 
-    async def _clean_up(self, conn: Conn) -> None:
+    async def _clean_up(self, conn: ConnectionState) -> None:
         try:
             await self.in_time(conn, self.clean(conn, self.use(conn)), self.clean_timeout)
         except Exception as error:
@@ -295,14 +295,14 @@ class Runner(Service):
         self.perform(self.scheduler.closed(action.conn, self.loop.time()))
         self._changed.set()
 
-    def _drop(self, conn: Conn) -> None:
+    def _drop(self, conn: ConnectionState) -> None:
         if conn.link is not None:
             self._conns.pop(id(conn.link), None)
             conn.link.close()
 
     # -- events of links -----------------------------------------------------------------------------------------
 
-    def _finished(self, conn: Conn, ok: bool, seconds: float, size: float) -> None:
+    def _finished(self, conn: ConnectionState, ok: bool, seconds: float, size: float) -> None:
         group = conn.group
         if not ok and len(group) == 1 and group[0].error is not None:
             self.note_failure(group[0].error)
@@ -312,13 +312,13 @@ class Runner(Service):
             self.executed(group, seconds)
         self.perform(self.scheduler.finished(conn, ok, self.loop.time(), seconds, size))
 
-    def on_round_trip(self, link: Link, seconds: float) -> None:
+    def on_round_trip(self, link: ServerConnection, seconds: float) -> None:
         """A round trip without work."""
         conn = self._conns.get(id(link))
         if conn is not None:
             self.scheduler.measured(conn, seconds)
 
-    def on_lost(self, link: Link, error: Exception, sent: bool, retire: bool) -> None:
+    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, retire: bool) -> None:
         """A connection is gone."""
         conn = self._conns.pop(id(link), None)
         if conn is None:
@@ -332,7 +332,7 @@ class Runner(Service):
             self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, random.random()))
         self._changed.set()
 
-    def on_notification(self, link: Link, pid: int, channel: str, payload: str) -> None:
+    def on_notification(self, link: ServerConnection, pid: int, channel: str, payload: str) -> None:
         """A notification for whoever holds the session."""
         conn = self._conns.get(id(link))
         user = None if conn is None else self._users.get(conn.id)
@@ -346,18 +346,18 @@ class Runner(Service):
         now = self.loop.time()
         for conn in self.scheduler.conns.values():
             if conn.state in (State.ALONE, State.LANE) and conn.group:
-                yield now - conn.started, conn.group[0].text.sql
+                yield now - conn.started, conn.group[0].query.sql
 
-    def regroup(self, changes: Iterable[tuple[Text, StatementClass, bool]]) -> None:
+    def regroup(self, changes: Iterable[tuple[Query, StatementClass, bool]]) -> None:
         """Texts are of another class than they seemed, or may be grouped, or no longer."""
-        for text, kind, groupable in changes:
-            self.perform(self.scheduler.regroup(text, kind, groupable, self.loop.time()))
+        for query, kind, groupable in changes:
+            self.perform(self.scheduler.regroup(query, kind, groupable, self.loop.time()))
 
-    def experience(self, text: Text) -> Experience:
+    def experience(self, query: Query) -> Experience:
         """What is known of a text from its executions."""
         now = self.loop.time()
-        fast = text.fast and now >= text.held_until
-        return Experience(text.seen, text.mean, fast, text.description is not None)
+        fast = query.fast and now >= query.held_until
+        return Experience(query.seen, query.mean, fast, query.description is not None)
 
     def opening(self) -> bool:
         """Whether a connect is under way."""

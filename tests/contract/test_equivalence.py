@@ -62,8 +62,8 @@ def without_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Statements are grouped by their words alone: the guard finds nothing in any catalogue."""
     if GUARD:
         keeper = importlib.import_module("db_pool_rs.guard.keeper")
-        nothing = keeper.findings([])
-        monkeypatch.setattr(keeper, "findings", lambda rows, shared: nothing)
+        empty_result = keeper.findings([])
+        monkeypatch.setattr(keeper, "findings", lambda rows, shared: empty_result)
 
 
 NAMES = ("equal_grouped", "equal_alone")

@@ -13,7 +13,7 @@ pytest.importorskip("db_pool_rs_full")
 
 from db_pool_rs import create_pool
 from db_pool_rs.errors import ConnectionLost, DecodeError
-from db_pool_rs.full.executor import FullRunner
+from db_pool_rs.full.executor import RustExecutor
 from tests.plugins.collector import watched_collector
 
 ROWS = 200_000
@@ -29,7 +29,7 @@ async def pool(pg_database: str) -> AsyncIterator[Any]:
 
 async def until_reading(pool: Any) -> None:
     runner = pool._runner
-    assert isinstance(runner, FullRunner)
+    assert isinstance(runner, RustExecutor)
     while not runner.native.reading():
         await asyncio.sleep(0)
 

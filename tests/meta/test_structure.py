@@ -14,7 +14,7 @@ EXCEPTIONS = {
     "DecodeError": "public: callers catch it; the kernel's cause is an implementation of it",
     "Description": "what balanced adds to a description for its kernel",
     "PostgresDriver": "the driver seam: balanced replaces what is below",
-    "PostgresLink": "the driver seam: balanced replaces what is below",
+    "PostgresConnection": "the driver seam: balanced replaces what is below",
     "Stop": "what the thread of a database takes to end it: to become a value",
     "Wire": "the socket's side of PostgresLink: to be owned by it",
 }

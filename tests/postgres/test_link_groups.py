@@ -12,9 +12,9 @@ import pytest
 from db_pool_rs.config import pool_config
 from db_pool_rs.drivers.base import ROWS, STATUS
 from db_pool_rs.drivers.postgres.driver import PostgresDriver
-from db_pool_rs.drivers.postgres.link import PostgresLink
-from db_pool_rs.scheduler.cost import Text
-from db_pool_rs.scheduler.model import Statement
+from db_pool_rs.drivers.postgres.link import PostgresConnection
+from db_pool_rs.scheduler.cost import Query
+from db_pool_rs.scheduler.model import StatementRequest
 from db_pool_rs.sql import classify
 
 
@@ -37,17 +37,17 @@ class Listener:
 class Client:
     """One link, and the texts that its pool would know."""
 
-    def __init__(self, driver: PostgresDriver, link: PostgresLink) -> None:
+    def __init__(self, driver: PostgresDriver, link: PostgresConnection) -> None:
         self.driver = driver
         self.link = link
-        self.texts: dict[str, Text] = {}
+        self.texts: dict[str, Query] = {}
 
-    async def run(self, *calls: tuple[Any, ...], want: bool = ROWS) -> tuple[bool, list[Statement]]:
+    async def run(self, *calls: tuple[Any, ...], want: bool = ROWS) -> tuple[bool, list[StatementRequest]]:
         """Run calls as one group: whether it succeeded, and the statements."""
         group = []
         for sql, *args in calls:
-            text = self.texts.setdefault(sql, Text(sql, classify(sql), groupable=True))
-            statement = Statement(text, tuple(args), want, None)
+            text = self.texts.setdefault(sql, Query(sql, classify(sql), groupable=True))
+            statement = StatementRequest(text, tuple(args), want, None)
             statement.conn = self.link  # as the pool marks its own, which are not a session's
             group.append(statement)
         answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from db_pool_rs.scheduler.model import QUEUED, Conn, Item, State, Waiter
+from db_pool_rs.scheduler.model import QUEUED, AcquireRequest, ConnectionState, Request, State
 from db_pool_rs.scheduler.queues import FEW
 from db_pool_rs.scheduler.scheduler import Scheduler
 from db_pool_rs.sql import StatementClass
@@ -35,29 +35,29 @@ def check_served(scheduler: Scheduler, now: float) -> None:
 
 def _check_queues(scheduler: Scheduler) -> None:
     queues = scheduler.queues
-    items = list(queues)
-    assert queues.waiting == len(items)
+    requests = list(queues)
+    assert queues.waiting == len(requests)
     running = [s for conn in scheduler.conns.values() for s in conn.group]
-    assert max(Counter(map(id, [*items, *running])).values(), default=1) == 1, "in two places"
+    assert max(Counter(map(id, [*requests, *running])).values(), default=1) == 1, "in two places"
     for queue in (queues.reads, queues.writes, queues.alone, queues.sessions):
-        tickets = [item.ticket for item in queue]
+        tickets = [request.ticket for request in queue]
         assert tickets == sorted(tickets), "not first come, first served"
-        assert queue.length == sum(1 for item in queue if item.state == QUEUED)
+        assert queue.length == sum(1 for request in queue if request.state == QUEUED)
         assert not queue or queue[0].state == QUEUED
         assert 2 * queue.gone <= len(queue) + FEW, "what was taken out is kept"
-        assert all(item.queue is queue for item in queue)
-    assert all(item.state == QUEUED for item in items)
-    assert all(isinstance(item, Waiter) for item in queues.sessions)
+        assert all(request.queue is queue for request in queue)
+    assert all(request.state == QUEUED for request in requests)
+    assert all(isinstance(request, AcquireRequest) for request in queues.sessions)
     for queue, kind in ((queues.reads, StatementClass.READ), (queues.writes, StatementClass.WRITE)):
-        assert all(statement.text.kind is kind for statement in queue.waiting())
+        assert all(statement.query.kind is kind for statement in queue.waiting())
         if queue is queues.writes and queues.one_writer:
             continue
         for statement in queue.waiting():
-            assert statement.text.fast
-            assert statement.text.groupable
+            assert statement.query.fast
+            assert statement.query.groupable
             assert not statement.alone
     if queues.one_writer:
-        assert all(statement.text.kind is not StatementClass.WRITE for statement in queues.alone.waiting())
+        assert all(statement.query.kind is not StatementClass.WRITE for statement in queues.alone.waiting())
 
 
 def _check_connections(scheduler: Scheduler) -> None:
@@ -91,12 +91,12 @@ def lanes_suffice(scheduler: Scheduler, kind: StatementClass, now: float) -> boo
         base, most, patience = limits.read_lanes, limits.max_size, limits.lane_wait
     else:
         base, most, patience = scheduler.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait
-    gathering = len(scheduler.write_lanes.gathering) if kind is StatementClass.WRITE else 0
+    awaiting_resubmit = len(scheduler.write_lanes.awaiting_resubmit) if kind is StatementClass.WRITE else 0
     if len(running) >= most:
         return True
-    if len(running) + gathering < base:
+    if len(running) + awaiting_resubmit < base:
         return False
-    if gathering:
+    if awaiting_resubmit:
         return True
     return not now + patience < min(lane.started + lane.round_trip for lane in running) < NEVER
 
@@ -106,7 +106,7 @@ def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler, now: floa
         assert not scheduler.queues.alone
         assert not scheduler.queues.sessions
         for queue in (scheduler.queues.reads, scheduler.queues.writes):
-            assert not queue or lanes_suffice(scheduler, queue[0].text.kind, now)
+            assert not queue or lanes_suffice(scheduler, queue[0].query.kind, now)
             assert not queue or scheduler.timeouts.next_timeout() < NEVER
     if scheduler.shutting_down and not scheduler.queues.waiting:
         assert not scheduler.idle
@@ -117,7 +117,7 @@ def _missing(scheduler: Scheduler, now: float) -> int:
     queues, limits = scheduler.queues, scheduler.limits
     needed = queues.alone.length + queues.sessions.length
     for queue in (queues.reads, queues.writes):
-        if queue and not lanes_suffice(scheduler, queue[0].text.kind, now):
+        if queue and not lanes_suffice(scheduler, queue[0].query.kind, now):
             needed += 1
     opening = scheduler.connections.counts()[State.OPENING]
     kept = (
@@ -146,17 +146,17 @@ def _check_wake(scheduler: Scheduler, now: float) -> None:
     wake, limits = scheduler.timeouts.next_timeout() - EPSILON, scheduler.limits
     for queue in scheduler.queues.statements():
         assert all(wake <= statement.enqueued + limits.acquire_timeout for statement in queue.waiting())
-    waiting: list[Item] = list(scheduler.queues)
-    running: list[Item] = [s for conn in scheduler.conns.values() for s in conn.group if s.state == 1]
-    assert all(wake <= item.deadline for item in [*waiting, *running] if item.deadline is not None)
+    waiting: list[Request] = list(scheduler.queues)
+    running: list[Request] = [s for conn in scheduler.conns.values() for s in conn.group if s.state == 1]
+    assert all(wake <= request.deadline for request in [*waiting, *running] if request.deadline is not None)
     for conn in scheduler.conns.values():
-        assert wake <= _due(scheduler, conn)
+        assert wake <= _cancel_if_due(scheduler, conn)
     queues = scheduler.queues
     if (queues.reads or queues.writes) and scheduler.idle:
         assert wake <= now + max(limits.lane_wait, limits.write_lane_wait)
 
 
-def _due(scheduler: Scheduler, conn: Conn) -> float:
+def _cancel_if_due(scheduler: Scheduler, conn: ConnectionState) -> float:
     """When time does something to `conn`."""
     limits = scheduler.limits
     if conn.state is State.IDLE:

@@ -16,24 +16,24 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from db_pool_rs.drivers.base import ROWS
-from db_pool_rs.scheduler.cost import Text
+from db_pool_rs.scheduler.cost import Query
 from db_pool_rs.scheduler.model import (
+    AcquireRequest,
     Action,
     Cancel,
     Close,
-    Conn,
+    ConnectionState,
     Deliver,
     Fail,
-    Item,
     Lend,
     Limits,
     Open,
     Reason,
+    Request,
     Reset,
     Send,
     State,
-    Statement,
-    Waiter,
+    StatementRequest,
 )
 from db_pool_rs.scheduler.scheduler import Scheduler
 from db_pool_rs.sql import Lexical, StatementClass
@@ -57,19 +57,19 @@ class World:
         self.recorder = recorder
         self.actions: list[Action] = []  # of the last event
         self.log: list[tuple[float, Action]] = []
-        self.opening: list[Conn] = []
-        self.running: dict[Conn, list[Statement]] = {}
-        self.lent: dict[Conn, Waiter] = {}
-        self.cancels: list[Conn] = []
-        self.resets: list[Conn] = []
-        self.closing: list[Conn] = []
-        self.open: set[Conn] = set()
+        self.opening: list[ConnectionState] = []
+        self.running: dict[ConnectionState, list[StatementRequest]] = {}
+        self.lent: dict[ConnectionState, AcquireRequest] = {}
+        self.cancels: list[ConnectionState] = []
+        self.resets: list[ConnectionState] = []
+        self.closing: list[ConnectionState] = []
+        self.open: set[ConnectionState] = set()
         #: Every item that was handed in, and its answer once it has one.
-        self.items: list[Item] = []
+        self.items: list[Request] = []
         self.answers: dict[int, Deliver | Fail | None] = {}
-        self._awaiting: dict[int, Item] = {}
+        self._awaiting: dict[int, Request] = {}
         #: The texts that `moves` choose from.
-        self.texts: list[Text] = []
+        self.queries: list[Query] = []
         self._texts = 0
 
     @classmethod
@@ -86,31 +86,31 @@ class World:
 
     # -- things ----------------------------------------------------------------------------------------------------
 
-    def text(
+    def query(
         self, kind: StatementClass = READ, *, fast: bool = True, groupable: bool = True, dirties: bool = False,
         cost: float = QUICK,
-    ) -> Text:  # fmt: skip
+    ) -> Query:  # fmt: skip
         """A statement text of a class; `fast`: known to take `cost` seconds."""
         self._texts += 1
         lexical = Lexical(kind, kind.name, dirties, 1)
-        text = Text(f"{kind.name} {self._texts}", lexical, groupable and kind in (READ, WRITE))
+        query = Query(f"{kind.name} {self._texts}", lexical, groupable and kind in (READ, WRITE))
         if fast:
-            text.observe(3, cost, 100, self.scheduler.limits.cost)
-        return text
+            query.observe(3, cost, 100, self.scheduler.limits.cost)
+        return query
 
-    def answer(self, item: Item) -> str | None:
+    def answer(self, request: Request) -> str | None:
         """None, "delivered", or the reason why it failed."""
-        answer = self.answers[id(item)]
+        answer = self.answers[id(request)]
         if answer is None:
             return None
         return "delivered" if isinstance(answer, Deliver) else answer.reason.value
 
-    def outcome(self, items: Iterable[Item]) -> set[str | None]:
-        """The different answers that `items` have."""
-        return {self.answer(item) for item in items}
+    def outcome(self, requests: Iterable[Request]) -> set[str | None]:
+        """The different answers that `requests` have."""
+        return {self.answer(request) for request in requests}
 
     @property
-    def unanswered(self) -> list[Item]:
+    def unanswered(self) -> list[Request]:
         """Those who still wait for an answer, and were not cancelled."""
         return list(self._awaiting.values())
 
@@ -137,29 +137,29 @@ class World:
     def start(self) -> None:
         self._event("start", now=self.now)
 
-    def submit(self, text: Text, count: int = 1, *, timeout: float | None = None) -> list[Statement]:
-        """So many executions of `text` arrive; `turn` sends them."""
-        statements = [Statement(text, (), ROWS, None) for _ in range(count)]
+    def submit(self, query: Query, count: int = 1, *, timeout: float | None = None) -> list[StatementRequest]:
+        """So many executions of `query` arrive; `turn` sends them."""
+        statements = [StatementRequest(query, (), ROWS, None) for _ in range(count)]
         for statement in statements:
             statement.deadline = None if timeout is None else self.now + timeout
             self._arrive(statement)
             self._event("submit", statements=[statement], now=self.now)
         return statements
 
-    def acquire(self, timeout: float | None = None) -> Waiter:
+    def acquire(self, timeout: float | None = None) -> AcquireRequest:
         """Somebody wants a connection to himself; `turn` gives him one."""
-        waiter = Waiter(None, None if timeout is None else self.now + timeout)
+        waiter = AcquireRequest(None, None if timeout is None else self.now + timeout)
         self._arrive(waiter)
         self._event("acquire", waiter=waiter, now=self.now)
         return waiter
 
-    def run(self, text: Text, count: int = 1) -> list[Statement]:
+    def run(self, query: Query, count: int = 1) -> list[StatementRequest]:
         """Submit and end the turn."""
-        statements = self.submit(text, count)
+        statements = self.submit(query, count)
         self.turn()
         return statements
 
-    def lend(self) -> Waiter:
+    def lend(self) -> AcquireRequest:
         """Acquire and end the turn."""
         waiter = self.acquire()
         self.turn()
@@ -169,47 +169,51 @@ class World:
         """The turn of the loop ends; the callers of the last `unheard` Delivers have not had theirs yet."""
         self._event("turn", heard=max(0, self.scheduler.delivered - unheard), now=self.now)
 
-    def cancel(self, item: Item) -> None:
+    def cancel(self, request: Request) -> None:
         """The caller goes away: nothing is delivered to him any more."""
-        del self.answers[id(item)], self._awaiting[id(item)]
-        self._event("cancel", item=item, now=self.now)
+        del self.answers[id(request)], self._awaiting[id(request)]
+        self._event("cancel", request=request, now=self.now)
 
-    def opened(self, conn: Conn | None = None, lifetime: float = 3600.0, round_trip: float | None = ROUND_TRIP) -> Conn:
+    def opened(
+        self, conn: ConnectionState | None = None, lifetime: float = 3600.0, round_trip: float | None = ROUND_TRIP
+    ) -> ConnectionState:
         conn = conn or self.opening[0]
         self.opening.remove(conn)
         self.open.add(conn)
         self._event("opened", conn=conn, now=self.now, lifetime=lifetime, round_trip=round_trip)
         return conn
 
-    def open_failed(self, conn: Conn | None = None, *, permanent: bool = False, jitter: float = 0.5) -> None:
+    def open_failed(self, conn: ConnectionState | None = None, *, permanent: bool = False, jitter: float = 0.5) -> None:
         conn = conn or self.opening[0]
         self.opening.remove(conn)
         self._event("open_failed", conn=conn, now=self.now, permanent=permanent, jitter=jitter)
 
-    def finished(self, conn: Conn, ok: bool = True, seconds: float = ROUND_TRIP + QUICK, size: float = 100.0) -> None:
+    def finished(
+        self, conn: ConnectionState, ok: bool = True, seconds: float = ROUND_TRIP + QUICK, size: float = 100.0
+    ) -> None:
         del self.running[conn]
         self._event("finished", conn=conn, ok=ok, now=self.now, seconds=seconds, size=size)
 
-    def measured(self, conn: Conn, seconds: float) -> None:
+    def measured(self, conn: ConnectionState, seconds: float) -> None:
         self._event("measured", conn=conn, seconds=seconds)
 
-    def lost(self, conn: Conn, *, sent: bool = True, retire: bool = False, jitter: float = 0.5) -> None:
+    def lost(self, conn: ConnectionState, *, sent: bool = True, retire: bool = False, jitter: float = 0.5) -> None:
         self._gone(conn)
         self._event("lost", conn=conn, now=self.now, sent=sent, retire=retire, jitter=jitter)
 
-    def cancel_closed(self, conn: Conn) -> None:
+    def cancel_closed(self, conn: ConnectionState) -> None:
         self.cancels.remove(conn)
         self._event("cancel_closed", conn=conn, now=self.now)
 
-    def reset_done(self, conn: Conn) -> None:
+    def reset_done(self, conn: ConnectionState) -> None:
         self.resets.remove(conn)
         self._event("reset_done", conn=conn, now=self.now)
 
-    def released(self, conn: Conn, healthy: bool = True) -> None:
+    def released(self, conn: ConnectionState, healthy: bool = True) -> None:
         del self.lent[conn]
         self._event("released", conn=conn, now=self.now, healthy=healthy)
 
-    def closed(self, conn: Conn) -> None:
+    def closed(self, conn: ConnectionState) -> None:
         self.closing.remove(conn)
         self._event("closed", conn=conn, now=self.now)
 
@@ -273,12 +277,12 @@ class World:
 
     # -- carrying out ----------------------------------------------------------------------------------------------
 
-    def _arrive(self, item: Item) -> None:
-        self.items.append(item)
-        self.answers[id(item)] = None
-        self._awaiting[id(item)] = item
+    def _arrive(self, request: Request) -> None:
+        self.items.append(request)
+        self.answers[id(request)] = None
+        self._awaiting[id(request)] = request
 
-    def _gone(self, conn: Conn) -> None:
+    def _gone(self, conn: ConnectionState) -> None:
         self.open.discard(conn)
         for things in (self.running, self.lent):
             things.pop(conn, None)
@@ -311,7 +315,7 @@ class World:
         server = len(self.opening) + len(self.open) + len(self.closing)
         assert server <= self.scheduler.limits.max_size, "more connections than allowed"
 
-    def _use(self, conn: Conn) -> None:
+    def _use(self, conn: ConnectionState) -> None:
         assert conn in self.open, "not an open connection"
         for place in (self.running, self.lent, self.cancels, self.resets):
             assert conn not in place, "the connection is in use"
@@ -320,10 +324,10 @@ class World:
         self._use(action.conn)
         group, limits = action.group, self.scheduler.limits
         assert 1 <= len(group) <= limits.group_max
-        assert len({s.text.kind for s in group}) == 1, "READs and WRITEs are mixed"
+        assert len({s.query.kind for s in group}) == 1, "READs and WRITEs are mixed"
         if len(group) > 1:
-            assert all(s.text.groupable and s.text.fast and not s.alone for s in group)
-            assert sum(s.text.mean for s in group) <= limits.group_time + 1e-9
+            assert all(s.query.groupable and s.query.fast and not s.alone for s in group)
+            assert sum(s.query.mean for s in group) <= limits.group_time + 1e-9
         assert [s.ticket for s in group] == sorted({s.ticket for s in group})
         for running in self.running.values():
             assert not {*map(id, running)} & {*map(id, group)}, "sent twice at a time"
@@ -359,16 +363,16 @@ class World:
             self._answer(statement, action)
 
     def _fail(self, action: Fail) -> None:
-        assert action.sent == any(action.item is s for group in self.running.values() for s in group) or (
+        assert action.sent == any(action.request is s for group in self.running.values() for s in group) or (
             action.reason is Reason.LOST
         )
-        self._answer(action.item, action)
+        self._answer(action.request, action)
 
-    def _answer(self, item: Item, answer: Deliver | Fail) -> None:
-        assert id(item) in self.answers, "answered after its caller had gone"
-        assert self.answers[id(item)] is None, "answered twice"
-        self.answers[id(item)] = answer
-        del self._awaiting[id(item)]
+    def _answer(self, request: Request, answer: Deliver | Fail) -> None:
+        assert id(request) in self.answers, "answered after its caller had gone"
+        assert self.answers[id(request)] is None, "answered twice"
+        self.answers[id(request)] = answer
+        del self._awaiting[id(request)]
 
     def _check_order(self, actions: Sequence[Action]) -> None:
         """First come, first served: a connection goes to the oldest of those who can be served."""
@@ -380,7 +384,7 @@ class World:
             assert not queue or queue[0].ticket > tickets[-1], "somebody who came first still waits"
         for queue in (queues.reads, queues.writes) if tickets else ():
             if queue and queue[0].ticket < tickets[-1]:
-                enough = lanes_suffice(self.scheduler, queue[0].text.kind, self.now)
+                enough = lanes_suffice(self.scheduler, queue[0].query.kind, self.now)
                 assert enough, "a statement that came first still waits"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from db_pool_rs.scheduler.cost import Text
+from db_pool_rs.scheduler.cost import Query
 from tests.simple.machine import OTHER, QUICK, READ, ROUND_TRIP, SESSION, WRITE, World
 
 T = TypeVar("T")
@@ -46,14 +46,14 @@ class Dice:
         return things[self.number(0, len(things) - 1)]
 
 
-def texts_of(world: World, fast: bool) -> list[Text]:
+def texts_of(world: World, fast: bool) -> list[Query]:
     """Statement texts of every kind, those that may be grouped in front; `fast`: known to be so from the start."""
     return [
-        *(world.text(READ, fast=fast) for _ in range(4)),
-        *(world.text(WRITE, fast=fast) for _ in range(3)),
-        world.text(READ, fast=False, groupable=False),
-        world.text(SESSION, fast=False, dirties=True),
-        world.text(OTHER, fast=False),
+        *(world.query(READ, fast=fast) for _ in range(4)),
+        *(world.query(WRITE, fast=fast) for _ in range(3)),
+        world.query(READ, fast=False, groupable=False),
+        world.query(SESSION, fast=False, dirties=True),
+        world.query(OTHER, fast=False),
     ]
 
 
@@ -67,8 +67,8 @@ class Move:
 
 
 def _submit(world: World, choose: Chooser) -> None:
-    text = choose.pick(world.texts)
-    world.submit(text, choose.pick((1, 1, 2, 4, 9, 20)) if text.groupable else 1, timeout=choose.pick(TIMEOUTS))
+    query = choose.pick(world.queries)
+    world.submit(query, choose.pick((1, 1, 2, 4, 9, 20)) if query.groupable else 1, timeout=choose.pick(TIMEOUTS))
     if choose.pick((True, False)):
         world.turn()
 

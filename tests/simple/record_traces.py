@@ -27,7 +27,7 @@ def record(seed: int) -> str:
     dice = Dice(seed)
     recorder = Recorder()
     world = World(slow_close=dice.pick((True, False)), recorder=recorder, **random_limits(dice))
-    world.texts = recorder.texts = texts_of(world, fast=dice.pick((True, True, False)))
+    world.queries = recorder.queries = texts_of(world, fast=dice.pick((True, True, False)))
     recorder.scheduler = world.scheduler
     header = recorder.header(seed, (3, QUICK, 100.0))
     world.start()
@@ -44,18 +44,18 @@ def record_writes(seed: int) -> str:
     dice = Dice(seed)
     recorder = Recorder()
     world = World(min_size=2, max_size=2, recorder=recorder)
-    text = world.text(WRITE)
-    world.texts, recorder.texts, recorder.scheduler = [text], [text], world.scheduler
+    query = world.query(WRITE)
+    world.queries, recorder.queries, recorder.scheduler = [query], [query], world.scheduler
     header = recorder.header(seed, (3, QUICK, 100.0))
     world.start()
     while world.opening:
         world.opened()
-    world.run(text, 9)
+    world.run(query, 9)
     while len(recorder.events) < 16 * EVENTS:
         quick = len(recorder.events) < 8 * EVENTS
         world.advance(0.006 if quick == (len(world.running) > 1) else 0.018)
         world.finished(dice.pick(list(world.running)))
-        world.run(text, sum(len(action.group) for action in world.last(Deliver)))
+        world.run(query, sum(len(action.group) for action in world.last(Deliver)))
     return "\n".join([header, *recorder.events]) + "\n"
 
 
@@ -73,11 +73,11 @@ def main() -> int:
     check = parser.parse_args().check
     stale = []
     for path, recorded in RECORDS.items():
-        text = recorded()
-        if check and (not path.exists() or path.read_text() != text):
+        query = recorded()
+        if check and (not path.exists() or path.read_text() != query):
             stale.append(path.name)
         elif not check:
-            path.write_text(text)
+            path.write_text(query)
     if stale:
         print(f"not what the scheduler does: {', '.join(stale)}", file=sys.stderr)
     return 1 if stale else 0

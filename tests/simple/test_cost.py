@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.scheduler.cost import CostLimits, Text
+from db_pool_rs.scheduler.cost import CostLimits, Query
 from db_pool_rs.sql import Lexical, StatementClass
 from tests.simple.machine import OTHER, ROUND_TRIP, World
 
@@ -16,13 +16,13 @@ times = st.floats(min_value=0.0, max_value=10.0)
 sizes = st.floats(min_value=0.0, max_value=1e9)
 
 
-def text(groupable: bool = True) -> Text:
-    return Text("SELECT 1", Lexical(StatementClass.READ, "SELECT", False, 1), groupable)
+def query(groupable: bool = True) -> Query:
+    return Query("SELECT 1", Lexical(StatementClass.READ, "SELECT", False, 1), groupable)
 
 
-def seen(*seconds: float, size: float = SMALL) -> Text:
+def seen(*seconds: float, size: float = SMALL) -> Query:
     """A text that was answered so many times, each in its own group."""
-    result = text()
+    result = query()
     for each in seconds:
         result.observe(1, each, size, LIMITS)
     return result
@@ -30,7 +30,7 @@ def seen(*seconds: float, size: float = SMALL) -> Text:
 
 # rule 3.4
 def test_unknown_is_slow_until_it_was_seen_three_times() -> None:
-    one = text()
+    one = query()
     assert not one.fast
     flips = [one.observe(1, 0.0001, SMALL, LIMITS) for _ in range(4)]
     assert flips == [False, False, True, False]
@@ -38,7 +38,7 @@ def test_unknown_is_slow_until_it_was_seen_three_times() -> None:
 
 
 def test_executions_of_one_group_count_each() -> None:
-    one = text()
+    one = query()
     one.observe(3, 0.0001, SMALL, LIMITS)
     assert one.fast
 
@@ -56,7 +56,7 @@ def test_fast_is_a_result_of_256_kib_at_most() -> None:
 
 
 def test_what_may_not_be_grouped_is_never_fast() -> None:
-    one = text(groupable=False)
+    one = query(groupable=False)
     one.observe(100, 0.0001, SMALL, LIMITS)
     assert not one.fast
 
@@ -104,12 +104,12 @@ def test_a_failure_holds_a_text_back_and_tells_whether_it_was_grouped() -> None:
     assert one.held_until == 6.0
     assert not one.failed(5.5, LIMITS), "held back already"
     assert one.failed(6.5, LIMITS)
-    assert not text().failed(1.0, LIMITS), "never grouped"
+    assert not query().failed(1.0, LIMITS), "never grouped"
 
 
 @given(st.lists(st.tuples(st.integers(1, 64), times, sizes), min_size=1))
 def test_expectations_stay_within_what_was_seen(samples: list[tuple[int, float, float]]) -> None:
-    one = text()
+    one = query()
     for count, seconds, size in samples:
         was = one.fast
         assert one.observe(count, seconds, size, LIMITS) == (was != one.fast)
@@ -142,7 +142,7 @@ def test_a_text_that_is_slow_from_now_on_becomes_slow(before: list[float], slow:
 # rule 3.4
 def test_service_time_is_the_time_to_the_answer_less_the_round_trip_shared_by_the_group() -> None:
     world = World.ready(1)
-    one = world.text(fast=False)
+    one = world.query(fast=False)
     one.observe(3, 0.0, SMALL, LIMITS)
     world.run(one, 4)
     world.finished(world.sends[0].conn, seconds=ROUND_TRIP + 0.004)
@@ -153,7 +153,7 @@ def test_service_time_is_the_time_to_the_answer_less_the_round_trip_shared_by_th
 def test_the_round_trip_is_the_shortest_answer_of_its_connection() -> None:
     """A server that answers from further away, or from nearer, is another connection."""
     world = World.ready(1)
-    one = world.text(OTHER, fast=False)
+    one = world.query(OTHER, fast=False)
     world.run(one)
     near = world.sends[0].conn
     world.finished(near, seconds=ROUND_TRIP / 2)
@@ -172,7 +172,7 @@ def test_a_slow_first_statement_is_no_round_trip(round_trip: float | None) -> No
     world = World(min_size=1)
     world.start()
     conn = world.opened(round_trip=round_trip)
-    slow = world.text(fast=False)
+    slow = world.query(fast=False)
     for _ in range(3):
         world.run(slow)
         world.finished(conn, seconds=3.0)
@@ -184,7 +184,7 @@ def test_a_statement_that_nobody_waited_for_is_no_round_trip() -> None:
     world = World(min_size=1)
     world.start()
     conn = world.opened(round_trip=None)
-    slow = world.text(fast=False)
+    slow = world.query(fast=False)
     (one,) = world.run(slow)
     world.cancel(one)
     world.finished(conn, ok=False, seconds=3.0)

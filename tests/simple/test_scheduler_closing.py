@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from db_pool_rs.scheduler.model import Close, Item, Open
+from db_pool_rs.scheduler.model import Close, Open, Request
 from tests.simple.machine import OTHER, SESSION, World
 
 
 def test_shut_down_refuses_new_work_and_finishes_what_is_there() -> None:
     world = World.ready(2, min_size=1)
-    running = world.run(world.text(OTHER))
+    running = world.run(world.query(OTHER))
     world.lend()
-    waiting: list[Item] = [
-        *world.submit(world.text(), 3),
-        *world.submit(world.text(SESSION, dirties=True)),
+    waiting: list[Request] = [
+        *world.submit(world.query(), 3),
+        *world.submit(world.query(SESSION, dirties=True)),
         world.acquire(),
     ]
     world.shut_down()
-    refused: list[Item] = [*world.submit(world.text()), world.acquire()]
+    refused: list[Request] = [*world.submit(world.query()), world.acquire()]
     assert world.outcome(refused) == {"closed"}
     world.behave()
     assert world.outcome([*running, *waiting]) == {"delivered"}
@@ -26,7 +26,7 @@ def test_shut_down_refuses_new_work_and_finishes_what_is_there() -> None:
 def test_shut_down_serves_with_the_connections_that_there_are() -> None:
     world = World.ready(2)
     start = world.now
-    call = world.submit(world.text())
+    call = world.submit(world.query())
     world.shut_down()
     assert world.sizes == [1]
     assert world.count(Close, since=start) == 1, "what is not needed closes"
@@ -37,9 +37,9 @@ def test_shut_down_serves_with_the_connections_that_there_are() -> None:
 
 def test_shut_down_keeps_free_connections_while_somebody_may_need_them() -> None:
     world = World.ready(4)
-    text = world.text()
-    world.run(text, 16)
-    world.run(text, 3)
+    query = world.query()
+    world.run(query, 16)
+    world.run(query, 3)
     world.shut_down()
     assert len(world.scheduler.idle) == 2
     world.advance(0.01)
@@ -55,9 +55,9 @@ def test_shut_down_of_an_idle_pool_closes_everything() -> None:
 
 def test_shut_down_ends_when_the_last_waiter_goes_away() -> None:
     world = World.ready(3)
-    text = world.text()
-    world.run(text, 16)
-    (last,) = world.run(text)
+    query = world.query()
+    world.run(query, 16)
+    (last,) = world.run(query)
     world.shut_down()
     world.cancel(last)
     while world.running:
@@ -68,7 +68,7 @@ def test_shut_down_ends_when_the_last_waiter_goes_away() -> None:
 def test_shut_down_while_the_server_is_away_answers_everybody() -> None:
     world = World(min_size=1)
     world.start()
-    calls = world.run(world.text(), 3)
+    calls = world.run(world.query(), 3)
     world.shut_down()
     world.open_failed()
     assert world.outcome(calls) == {"connect_failed"}
@@ -77,8 +77,8 @@ def test_shut_down_while_the_server_is_away_answers_everybody() -> None:
 
 def test_shut_down_replaces_a_connection_that_the_waiters_still_need() -> None:
     world = World.ready(1)
-    world.run(world.text(OTHER))
-    waiting = world.run(world.text())
+    world.run(world.query(OTHER))
+    waiting = world.run(world.query())
     world.shut_down()
     world.lost(next(iter(world.running)))
     assert len(world.opening) == 1
@@ -88,17 +88,17 @@ def test_shut_down_replaces_a_connection_that_the_waiters_still_need() -> None:
 
 def test_terminate_answers_everybody_and_closes_everything_now() -> None:
     world = World.ready(4, max_size=5)
-    running = world.run(world.text(), 9)
+    running = world.run(world.query(), 9)
     world.lend()
-    world.run(world.text(SESSION, dirties=True))
+    world.run(world.query(SESSION, dirties=True))
     world.finished(world.sends[0].conn)
-    waiting: list[Item] = [world.lend(), *world.submit(world.text(OTHER), 3)]
+    waiting: list[Request] = [world.lend(), *world.submit(world.query(OTHER), 3)]
     world.turn()
     assert world.opening
     world.terminate()
     assert world.outcome([*running, *waiting]) == {"closed"}
     assert world.scheduler.drained
-    assert world.outcome([*world.submit(world.text()), world.acquire()]) == {"closed"}
+    assert world.outcome([*world.submit(world.query()), world.acquire()]) == {"closed"}
 
 
 def test_a_connection_that_opens_after_terminate_is_closed() -> None:

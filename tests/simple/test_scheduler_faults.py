@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.scheduler.model import Cancel, Close, Fail, Item, Lend, Open, State
+from db_pool_rs.scheduler.model import Cancel, Close, Fail, Lend, Open, Request, State
 from tests.simple.machine import OTHER, SESSION, WRITE, World
 
 # -- cancellation ------------------------------------------------------------------------------------------------------
@@ -13,8 +13,8 @@ from tests.simple.machine import OTHER, SESSION, WRITE, World
 # rule 5.1
 def test_cancelled_before_it_was_sent_is_taken_out_and_costs_nothing() -> None:
     world = World.ready(1)
-    text = world.text()
-    first, second = world.submit(text, 2)
+    query = world.query()
+    first, second = world.submit(query, 2)
     world.cancel(first)
     world.turn()
     assert [send.group for send in world.sends] == [[second]]
@@ -25,7 +25,7 @@ def test_cancelled_before_it_was_sent_is_taken_out_and_costs_nothing() -> None:
 # rule 5.1
 def test_a_waiter_cancelled_in_the_queue_is_taken_out() -> None:
     world = World.ready(1)
-    world.run(world.text())
+    world.run(world.query())
     waiter = world.lend()
     world.cancel(waiter)
     world.behave()
@@ -35,7 +35,7 @@ def test_a_waiter_cancelled_in_the_queue_is_taken_out() -> None:
 # rule 5.1
 def test_cancelled_after_its_result_is_dropped_and_others_never_notice() -> None:
     world = World.ready(1)
-    first, second, third = world.run(world.text(), 3)
+    first, second, third = world.run(world.query(), 3)
     conn = world.sends[0].conn
     world.cancel(second)
     assert not world.cancels
@@ -45,7 +45,7 @@ def test_cancelled_after_its_result_is_dropped_and_others_never_notice() -> None
 
 def test_a_group_that_is_sent_again_leaves_out_who_was_cancelled() -> None:
     world = World.ready(3)
-    first, second, third = world.run(world.text(), 3)
+    first, second, third = world.run(world.query(), 3)
     conn = world.sends[0].conn
     world.cancel(second)
     world.finished(conn, ok=False)
@@ -56,7 +56,7 @@ def test_a_group_that_is_sent_again_leaves_out_who_was_cancelled() -> None:
 @pytest.mark.parametrize("count", [1, 5])
 def test_a_group_is_cancelled_once_nobody_waits_for_any_of_it(count: int) -> None:
     world = World.ready(1)
-    reads = world.run(world.text(), count)
+    reads = world.run(world.query(), count)
     conn = world.sends[0].conn
     for read in reads:
         assert not world.cancels
@@ -69,11 +69,11 @@ def test_a_group_is_cancelled_once_nobody_waits_for_any_of_it(count: int) -> Non
 
 def test_cancelled_when_it_was_answered_already_is_nothing() -> None:
     world = World.ready(2)
-    (statement,), waiter = world.run(world.text()), world.lend()
+    (statement,), waiter = world.run(world.query()), world.lend()
     world.finished(next(iter(world.running)))
     assert world.scheduler.cancel(statement, world.now) == []
     assert world.scheduler.cancel(waiter, world.now) == []
-    late = world.submit(world.text(OTHER), timeout=0.1)
+    late = world.submit(world.query(OTHER), timeout=0.1)
     world.turn()
     world.advance(0.11)
     assert len(world.cancels) == 1
@@ -83,7 +83,7 @@ def test_cancelled_when_it_was_answered_already_is_nothing() -> None:
 # rule 5.4
 def test_a_cancelled_session_statement_is_reset_once_the_cancel_is_closed() -> None:
     world = World.ready(1)
-    (statement,) = world.run(world.text(SESSION, dirties=True))
+    (statement,) = world.run(world.query(SESSION, dirties=True))
     conn = world.sends[0].conn
     world.cancel(statement)
     world.finished(conn, ok=False)
@@ -95,11 +95,11 @@ def test_a_cancelled_session_statement_is_reset_once_the_cancel_is_closed() -> N
 # rule 5.4
 def test_the_cancel_may_be_closed_before_the_statement_is_answered() -> None:
     world = World.ready(1)
-    (statement,) = world.run(world.text(OTHER))
+    (statement,) = world.run(world.query(OTHER))
     conn = world.sends[0].conn
     world.cancel(statement)
     world.cancel_closed(conn)
-    waiting = world.run(world.text())
+    waiting = world.run(world.query())
     assert not world.sends, "it is still busy"
     world.finished(conn, ok=False)
     assert world.sends[0].group == waiting
@@ -108,7 +108,7 @@ def test_the_cancel_may_be_closed_before_the_statement_is_answered() -> None:
 # rule 5.4
 def test_a_cancel_that_came_too_early_is_repeated_with_doubled_pauses() -> None:
     world = World.ready(1)
-    (statement,) = world.run(world.text(OTHER))
+    (statement,) = world.run(world.query(OTHER))
     conn = world.sends[0].conn
     start = world.now
     world.cancel(statement)
@@ -129,8 +129,8 @@ def test_a_cancel_that_came_too_early_is_repeated_with_doubled_pauses() -> None:
 # rule 5.2
 def test_the_deadline_covers_the_queue() -> None:
     world = World.ready(1)
-    world.run(world.text(OTHER))
-    late = world.submit(world.text(), timeout=0.5)
+    world.run(world.query(OTHER))
+    late = world.submit(world.query(), timeout=0.5)
     world.turn()
     world.advance(0.4999)
     assert world.outcome(late) == {None}
@@ -144,7 +144,7 @@ def test_the_deadline_covers_the_queue() -> None:
 def test_the_deadline_covers_the_connect() -> None:
     world = World()
     world.start()
-    late = world.submit(world.text(), timeout=0.5)
+    late = world.submit(world.query(), timeout=0.5)
     world.turn()
     world.advance(0.51)
     assert world.outcome(late) == {"timeout"}
@@ -153,7 +153,7 @@ def test_the_deadline_covers_the_connect() -> None:
 # rules 5.2, 5.3
 def test_the_deadline_covers_the_execution_and_the_server_is_stopped() -> None:
     world = World.ready(1)
-    late = world.submit(world.text(OTHER), timeout=0.5)
+    late = world.submit(world.query(OTHER), timeout=0.5)
     world.turn()
     conn = world.sends[0].conn
     world.advance(0.51)
@@ -168,9 +168,9 @@ def test_the_deadline_covers_the_execution_and_the_server_is_stopped() -> None:
 # rule 5.3
 def test_a_deadline_inside_a_group_breaks_it_up() -> None:
     world = World.ready(2, read_lanes=1)
-    text = world.text()
-    late = world.submit(text, timeout=0.02)
-    others = world.submit(text, 2)
+    query = world.query()
+    late = world.submit(query, timeout=0.02)
+    others = world.submit(query, 2)
     world.turn()
     conn = world.sends[0].conn
     world.advance(0.021)
@@ -184,7 +184,7 @@ def test_a_deadline_inside_a_group_breaks_it_up() -> None:
 
 def test_a_deadline_that_has_passed_on_arrival_is_answered_at_once() -> None:
     world = World.ready(0, max_size=1)
-    late = world.submit(world.text(), timeout=0.0)
+    late = world.submit(world.query(), timeout=0.0)
     world.turn()
     world.advance(0.0)
     assert world.outcome(late) == {"timeout"}
@@ -194,9 +194,9 @@ def test_a_deadline_that_has_passed_on_arrival_is_answered_at_once() -> None:
 def test_a_statement_waits_for_acquire_timeout_at_most() -> None:
     world = World.ready(1, acquire_timeout=2.0)
     world.lend()
-    early = world.run(world.text(OTHER))
+    early = world.run(world.query(OTHER))
     world.advance(1.0)
-    later = world.run(world.text())
+    later = world.run(world.query())
     world.advance(1.05)
     assert (world.outcome(early), world.outcome(later)) == ({"timeout"}, {None})
     world.advance(1.0)
@@ -205,7 +205,7 @@ def test_a_statement_waits_for_acquire_timeout_at_most() -> None:
 
 def test_a_statement_that_was_sent_has_no_acquire_timeout() -> None:
     world = World.ready(1, acquire_timeout=2.0)
-    statement = world.run(world.text(OTHER))
+    statement = world.run(world.query(OTHER))
     world.advance(100.0)
     assert world.outcome(statement) == {None}
 
@@ -218,7 +218,7 @@ def test_acquire_times_out_on_time_and_in_order() -> None:
     world.turn()
     start = world.now
     world.advance(0.4)
-    failed = [(round(at - start, 6), a.item) for at, a in world.log if isinstance(a, Fail)]
+    failed = [(round(at - start, 6), a.request) for at, a in world.log if isinstance(a, Fail)]
     assert failed == [(0.1, waiters[1]), (0.2, waiters[2]), (0.3, waiters[0])]
 
 
@@ -232,9 +232,9 @@ def test_a_session_that_was_lent_in_time_does_not_time_out() -> None:
 
 def test_answered_statements_are_not_kept_until_their_deadline() -> None:
     world = World.ready(1)
-    text = world.text()
+    query = world.query()
     for _ in range(100):
-        world.submit(text, 50, timeout=60.0)
+        world.submit(query, 50, timeout=60.0)
         world.turn()
         world.finished(world.sends[0].conn)
     assert len(world.scheduler.timeouts.deadlines) <= 1050
@@ -243,12 +243,12 @@ def test_answered_statements_are_not_kept_until_their_deadline() -> None:
 def test_deadlines_of_those_who_wait_outlive_the_many_that_were_answered() -> None:
     world = World.ready(2)
     world.lend()
-    sent = world.submit(world.text(OTHER), timeout=0.3)
-    queued: list[Item] = [world.acquire(timeout=0.2), *world.submit(world.text(), timeout=0.2)]
+    sent = world.submit(world.query(OTHER), timeout=0.3)
+    queued: list[Request] = [world.acquire(timeout=0.2), *world.submit(world.query(), timeout=0.2)]
     world.turn()
-    text = world.text()
+    query = world.query()
     for _ in range(150):
-        for gone in world.submit(text, 10, timeout=60.0):
+        for gone in world.submit(query, 10, timeout=60.0):
             world.cancel(gone)
     assert len(world.scheduler.timeouts.deadlines) <= 1010
     world.advance(0.21)
@@ -264,7 +264,7 @@ def test_deadlines_of_those_who_wait_outlive_the_many_that_were_answered() -> No
 # rule 5.4
 def test_a_connection_that_takes_no_notice_of_a_cancel_counts_as_dead() -> None:
     world = World.ready(3, read_lanes=1)
-    reads = world.run(world.text(), 3)
+    reads = world.run(world.query(), 3)
     conn = world.sends[0].conn
     start = world.now
     world.advance(1.54)
@@ -281,21 +281,21 @@ def test_a_connection_that_takes_no_notice_of_a_cancel_counts_as_dead() -> None:
 def test_silence_is_noticed_even_if_the_cancel_itself_was_closed() -> None:
     """Pooled connections are silent, new ones fine: the cancel's own connection is a new one."""
     world = World.ready(1)
-    reads = world.run(world.text(), 3)
+    reads = world.run(world.query(), 3)
     conn = world.sends[0].conn
     for _ in range(100):
         world.advance(0.02)
         if world.cancels:
             world.cancel_closed(conn)
     assert world.outcome(reads) == {"lost"}
-    later = world.run(world.text(), 3)
+    later = world.run(world.query(), 3)
     world.behave()
     assert world.outcome(later) == {"delivered"}
 
 
 def test_a_silent_connection_is_noticed_when_a_caller_gives_up() -> None:
     world = World.ready(1)
-    (read,) = world.run(world.text())
+    (read,) = world.run(world.query())
     conn = world.sends[0].conn
     world.advance(1.0)
     world.cancel(read)
@@ -308,8 +308,8 @@ def test_a_silent_connection_is_noticed_when_a_caller_gives_up() -> None:
 def test_a_database_in_this_process_is_asked_to_stop_but_never_given_up() -> None:
     """A group waits for its turn to write; one of its callers has no more time, the others have."""
     world = World.ready(1, breaks_stalls=False)
-    text = world.text(WRITE)
-    late, others = world.submit(text, timeout=0.1), world.submit(text, 2)
+    query = world.query(WRITE)
+    late, others = world.submit(query, timeout=0.1), world.submit(query, 2)
     world.turn()
     (conn,) = world.running
     for _ in range(1000):
@@ -325,7 +325,7 @@ def test_a_database_in_this_process_is_asked_to_stop_but_never_given_up() -> Non
 
 def test_a_cancel_that_ends_after_its_connection_was_given_up_does_nothing() -> None:
     world = World.ready(1)
-    world.run(world.text(), 3)
+    world.run(world.query(), 3)
     conn = world.sends[0].conn
     world.advance(2.0)
     world.cancel_closed(conn)

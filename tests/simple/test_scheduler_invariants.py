@@ -37,7 +37,7 @@ class PoolMachine(RuleBasedStateMachine):
     def begin(self, data: st.DataObject) -> None:
         choose = Drawn(data)
         self.world = World(slow_close=choose.pick((False, True)), **random_limits(choose))
-        self.world.texts = texts_of(self.world, fast=choose.pick((True, False)))
+        self.world.queries = texts_of(self.world, fast=choose.pick((True, False)))
         self.may_end = choose.pick((False, False, True))
         self.world.start()
 
@@ -81,7 +81,7 @@ def test_long_random_walks(end: str) -> None:
     for seed in range(60):
         dice = Dice(seed)
         world = World(slow_close=dice.pick((True, False)), **random_limits(dice))
-        world.texts = texts_of(world, fast=dice.pick((True, False)))
+        world.queries = texts_of(world, fast=dice.pick((True, False)))
         world.start()
         walk(world, dice, 300)
         ENDS[end](world)

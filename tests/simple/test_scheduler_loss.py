@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from db_pool_rs.scheduler.model import Close, Fail, Item, Reason, State
+from db_pool_rs.scheduler.model import Close, Fail, Reason, Request, State
 from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, READ, SESSION, WRITE, World
 
@@ -14,7 +14,7 @@ from tests.simple.machine import OTHER, READ, SESSION, WRITE, World
 # rule 5.5
 def test_connection_lost_statements_not_yet_written_are_sent_elsewhere_unnoticed() -> None:
     world = World.ready(2, read_lanes=1)
-    reads = world.run(world.text(), 5)
+    reads = world.run(world.query(), 5)
     world.lost(world.sends[0].conn, sent=False)
     assert [send.group for send in world.sends] == [reads]
     world.behave()
@@ -25,7 +25,7 @@ def test_connection_lost_statements_not_yet_written_are_sent_elsewhere_unnoticed
 @pytest.mark.parametrize("kind", [READ, WRITE])
 def test_connection_lost_statements_written_but_unanswered_fail_with_an_unknown_outcome(kind: StatementClass) -> None:
     world = World.ready(2)
-    statements = world.run(world.text(kind), 5)
+    statements = world.run(world.query(kind), 5)
     world.lost(world.sends[0].conn, sent=True)
     assert world.outcome(statements) == {"lost"}
     assert all(isinstance(a, Fail) and a.sent for a in world.answers.values())
@@ -35,10 +35,10 @@ def test_connection_lost_statements_written_but_unanswered_fail_with_an_unknown_
 # rule 5.5
 def test_connection_lost_others_are_served_on_another() -> None:
     world = World.ready(1)
-    text = world.text()
-    world.run(text)
+    query = world.query()
+    world.run(query)
     conn = world.sends[0].conn
-    others = world.run(text, 3)
+    others = world.run(query, 3)
     world.lost(conn)
     assert len(world.opening) == 1
     world.opened()
@@ -48,7 +48,7 @@ def test_connection_lost_others_are_served_on_another() -> None:
 # rule 5.5
 def test_retry_reads_is_opt_in_and_repeats_reads_once() -> None:
     world = World.ready(3, retry_reads=True, read_lanes=1)
-    read, write = world.run(world.text(READ), 2), world.run(world.text(WRITE), 2)
+    read, write = world.run(world.query(READ), 2), world.run(world.query(WRITE), 2)
     for conn in list(world.running):
         world.lost(conn, sent=True)
     assert world.outcome(write) == {"lost"}
@@ -67,7 +67,7 @@ def test_retry_reads_is_opt_in_and_repeats_reads_once() -> None:
 
 def test_what_was_sent_alone_stays_alone_when_its_connection_is_lost() -> None:
     world = World.ready(4, read_lanes=1)
-    reads = world.run(world.text(), 3)
+    reads = world.run(world.query(), 3)
     world.finished(world.sends[0].conn, ok=False)
     for conn in list(world.running):
         world.lost(conn, sent=False)
@@ -82,7 +82,7 @@ def test_an_idle_connection_that_is_lost_is_replaced_and_nobody_notices() -> Non
     world = World.ready(2)
     world.lost(world.scheduler.idle[0])
     assert len(world.opening) == 1
-    world.run(world.text())
+    world.run(world.query())
     assert world.sizes == [1]
 
 
@@ -98,7 +98,7 @@ def test_a_session_that_is_lost_frees_its_place() -> None:
 
 def test_a_connection_lost_while_it_is_reset_is_replaced() -> None:
     world = World.ready(1)
-    (statement,) = world.run(world.text(SESSION, dirties=True))
+    (statement,) = world.run(world.query(SESSION, dirties=True))
     world.finished(world.sends[0].conn)
     world.lost(world.resets[0])
     assert world.answer(statement) == "delivered"
@@ -117,8 +117,8 @@ def test_an_unhealthy_session_is_closed_and_replaced() -> None:
 # rule 5.6
 def test_a_server_that_shuts_down_retires_every_connection_of_that_generation() -> None:
     world = World.ready(5)
-    text, slow = world.text(), world.text(OTHER)
-    world.run(text, 3)
+    query, slow = world.query(), world.query(OTHER)
+    world.run(query, 3)
     lost = world.sends[0].conn
     running = world.run(slow)
     busy = world.sends[0].conn
@@ -137,7 +137,7 @@ def test_a_server_that_shuts_down_retires_every_connection_of_that_generation() 
 def test_a_connection_that_was_being_opened_when_its_generation_was_retired_is_not_used() -> None:
     world = World(min_size=1)
     world.start()
-    reads = world.run(world.text(), 3)
+    reads = world.run(world.query(), 3)
     conn = world.opening[0]
     world.expire()
     world.opened(conn)
@@ -175,7 +175,7 @@ def test_connections_that_die_at_once_are_opened_after_growing_pauses() -> None:
 def test_a_connection_that_has_answered_is_replaced_without_a_pause() -> None:
     world = World(min_size=1)
     world.start()
-    read = world.text(OTHER)
+    read = world.query(OTHER)
     world.opened()
     for _ in range(5):
         world.run(read)
@@ -211,7 +211,7 @@ def test_many_that_are_lost_together_are_one_failure() -> None:
 def test_a_statement_is_not_sent_for_ever_to_connections_that_die_under_it() -> None:
     """It waits for at most one attempt to open a connection that began after it came."""
     world = World.ready(1)
-    (read,) = world.run(world.text())
+    (read,) = world.run(world.query())
     world.lost(world.sends[0].conn, sent=False)
     assert world.answer(read) is None
     world.opened()
@@ -223,10 +223,10 @@ def test_a_statement_is_not_sent_for_ever_to_connections_that_die_under_it() -> 
 # rule 5.7
 def test_those_who_wait_hear_why_a_connection_died_at_once() -> None:
     world = World(min_size=0, max_size=1)
-    before: list[Item] = [*world.submit(world.text(OTHER), 3), world.acquire()]
+    before: list[Request] = [*world.submit(world.query(OTHER), 3), world.acquire()]
     world.turn()
     world.advance(0.001)
-    after = world.run(world.text(OTHER))
+    after = world.run(world.query(OTHER))
     conn = world.opened()
     world.lost(conn, sent=False)
     assert world.outcome(before) == {"connect_failed"}
@@ -238,8 +238,8 @@ def test_those_who_wait_hear_why_a_connection_died_at_once() -> None:
 def test_those_who_wait_for_another_connection_do_not_hear_of_it() -> None:
     world = World.ready(1, max_size=2)
     world.lend()
-    victim = world.run(world.text(OTHER))
-    waiting = [world.run(world.text(OTHER))[0], world.lend()]
+    victim = world.run(world.query(OTHER))
+    waiting = [world.run(world.query(OTHER))[0], world.lend()]
     world.advance(0.001)
     world.opened()
     world.lost(world.sends[0].conn, sent=False)
@@ -252,8 +252,8 @@ def test_those_who_wait_for_another_connection_do_not_hear_of_it() -> None:
 @pytest.mark.parametrize("session", [True, False])
 def test_what_a_caller_may_have_caused_is_told_to_nobody_else(session: bool) -> None:
     world = World(min_size=0, max_size=1)
-    first: Item = world.acquire() if session else world.submit(world.text(OTHER))[0]
-    others = world.submit(world.text(OTHER), 3)
+    first: Request = world.acquire() if session else world.submit(world.query(OTHER))[0]
+    others = world.submit(world.query(OTHER), 3)
     world.turn()
     conn = world.opened()
     world.lost(conn, sent=not session)
@@ -271,10 +271,10 @@ def test_what_a_caller_may_have_caused_is_told_to_nobody_else(session: bool) -> 
 def test_more_than_max_waiting_are_refused_at_once() -> None:
     world = World.ready(1, max_waiting=3)
     world.lend()
-    waiting = world.submit(world.text(), 2)
+    waiting = world.submit(world.query(), 2)
     waiter = world.acquire()
-    refused: list[Item] = [*world.submit(world.text()), world.acquire()]
+    refused: list[Request] = [*world.submit(world.query()), world.acquire()]
     assert world.outcome([*waiting, waiter]) == {None}
-    assert [world.answer(item) for item in refused] == [Reason.OVERLOADED.value] * 2
+    assert [world.answer(request) for request in refused] == [Reason.OVERLOADED.value] * 2
     assert world.scheduler.queues.waiting == 3
-    assert [world.scheduler.cancel(item, world.now) for item in refused] == [[], []], "they were answered"
+    assert [world.scheduler.cancel(request, world.now) for request in refused] == [[], []], "they were answered"

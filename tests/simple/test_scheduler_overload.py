@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs.scheduler.model import Waiter
+from db_pool_rs.scheduler.model import AcquireRequest
 from db_pool_rs.scheduler.scheduler import Scheduler
 from tests.simple.machine import World
 
@@ -19,13 +19,13 @@ MANY = 1000
 #: In which order waiters are taken out.
 ORDERS: dict[str, Callable[[list[Any]], list[Any]]] = {
     "head first": list,
-    "tail first": lambda items: items[::-1],
-    "at random": lambda items: random.Random(7).sample(items, len(items)),
-    "tail first, all but one": lambda items: items[:0:-1],
+    "tail first": lambda requests: requests[::-1],
+    "at random": lambda requests: random.Random(7).sample(requests, len(requests)),
+    "tail first, all but one": lambda requests: requests[:0:-1],
 }
 
 
-class _Compared(Waiter):
+class _Compared(AcquireRequest):
     """A waiter that counts how often it is compared with another one."""
 
     __slots__ = ()
@@ -56,11 +56,11 @@ def _steps(work: Callable[[], None]) -> int:
     return steps + _Compared.comparisons - before
 
 
-def _waiting(count: int, timeout: float) -> tuple[Scheduler, list[Waiter]]:
+def _waiting(count: int, timeout: float) -> tuple[Scheduler, list[AcquireRequest]]:
     """A scheduler whose only connection is lent, and as many who wait."""
     world = World.ready(1, max_waiting=count + 1)
     world.lend()
-    waiters: list[Waiter] = [_Compared(None, world.now + timeout) for _ in range(count)]
+    waiters: list[AcquireRequest] = [_Compared(None, world.now + timeout) for _ in range(count)]
     for waiter in waiters:
         world.scheduler.acquire(waiter, world.now)
     return world.scheduler, waiters

@@ -18,8 +18,8 @@ from tests.simple.machine import OTHER, READ, ROUND_TRIP, SESSION, WRITE, World
 # rules 1.1, 2.1
 def test_reads_are_grouped_with_reads() -> None:
     world = World.ready(1)
-    world.submit(world.text(READ), 3)
-    world.submit(world.text(READ), 2)
+    world.submit(world.query(READ), 3)
+    world.submit(world.query(READ), 2)
     world.turn()
     assert world.sizes == [5]
 
@@ -27,25 +27,25 @@ def test_reads_are_grouped_with_reads() -> None:
 # rules 1.1, 2.1
 def test_writes_are_grouped_with_writes() -> None:
     world = World.ready(1)
-    world.run(world.text(WRITE), 5)
+    world.run(world.query(WRITE), 5)
     assert world.sizes == [5]
 
 
 # rule 2.1
 def test_reads_and_writes_never_mix() -> None:
     world = World.ready(2)
-    read, write = world.text(READ), world.text(WRITE)
+    read, write = world.query(READ), world.query(WRITE)
     for _ in range(4):
         world.submit(read)
         world.submit(write)
     world.turn()
-    assert [{s.text for s in send.group} for send in world.sends] == [{read}, {write}]
+    assert [{s.query for s in send.group} for send in world.sends] == [{read}, {write}]
 
 
 # rule 1.1
 def test_session_statements_take_a_connection_to_themselves_and_it_is_reset_after() -> None:
     world = World.ready(1)
-    setting, read = world.text(SESSION, dirties=True), world.text(READ)
+    setting, read = world.query(SESSION, dirties=True), world.query(READ)
     (statement,) = world.run(setting)
     conn = world.sends[0].conn
     assert conn.state is State.ALONE
@@ -60,7 +60,7 @@ def test_session_statements_take_a_connection_to_themselves_and_it_is_reset_afte
 
 def test_a_session_statement_that_fails_is_reset_after_too() -> None:
     world = World.ready(1)
-    world.run(world.text(SESSION, dirties=True))
+    world.run(world.query(SESSION, dirties=True))
     world.finished(world.sends[0].conn, ok=False)
     assert world.last(Reset)
 
@@ -69,7 +69,7 @@ def test_a_session_statement_that_fails_is_reset_after_too() -> None:
 @pytest.mark.parametrize("kind", [OTHER, SESSION])
 def test_other_statements_are_not_grouped_however_fast(kind: StatementClass) -> None:
     world = World.ready(3)
-    world.run(world.text(kind), 5)
+    world.run(world.query(kind), 5)
     assert world.sizes == [1, 1, 1]
     assert not world.last(Reset)
 
@@ -80,7 +80,7 @@ def test_other_statements_are_not_grouped_however_fast(kind: StatementClass) -> 
 # rule 2.1
 def test_a_connection_runs_one_group_at_a_time_of_at_most_group_max() -> None:
     world = World.ready(1)
-    world.run(world.text(cost=0.000001), 150)
+    world.run(world.query(cost=0.000001), 150)
     assert world.sizes == [64]
     world.finished(world.sends[0].conn)
     assert world.sizes == [64]
@@ -91,7 +91,7 @@ def test_a_connection_runs_one_group_at_a_time_of_at_most_group_max() -> None:
 # rule 2.2
 def test_groups_1_results_are_handed_out_only_when_the_ready_for_query_has_come() -> None:
     world = World.ready(1)
-    reads = world.run(world.text(), 3)
+    reads = world.run(world.query(), 3)
     world.advance(0.01)
     assert world.outcome(reads) == {None}
     world.finished(next(iter(world.running)))
@@ -100,9 +100,9 @@ def test_groups_1_results_are_handed_out_only_when_the_ready_for_query_has_come(
 
 def test_the_next_group_is_sent_before_the_answers_of_this_one_are_handed_out() -> None:
     world = World.ready(1)
-    world.run(world.text(), 3)
+    world.run(world.query(), 3)
     conn = world.sends[0].conn
-    world.run(world.text(), 3)
+    world.run(world.query(), 3)
     world.finished(conn)
     assert [type(action) for action in world.actions] == [Send, Deliver]
 
@@ -110,7 +110,7 @@ def test_the_next_group_is_sent_before_the_answers_of_this_one_are_handed_out() 
 # rule 2.3
 def test_groups_2_if_anything_fails_each_statement_is_sent_again_alone() -> None:
     world = World.ready(2)
-    writes = world.run(world.text(WRITE), 3)
+    writes = world.run(world.query(WRITE), 3)
     world.finished(world.sends[0].conn, ok=False)
     assert world.sizes == [1, 1]
     assert [send.group[0] for send in world.sends] == writes[:2], "in their old order"
@@ -126,7 +126,7 @@ def test_groups_2_if_anything_fails_each_statement_is_sent_again_alone() -> None
 # rule 2.3
 def test_groups_2_answers_of_a_broken_up_group_are_forgotten() -> None:
     world = World.ready(1)
-    first, second = world.run(world.text(), 2)
+    first, second = world.run(world.query(), 2)
     first.value, second.error = [1], ValueError()
     world.finished(world.sends[0].conn, ok=False)
     assert [first.value, second.error] == [None, None]
@@ -135,7 +135,7 @@ def test_groups_2_answers_of_a_broken_up_group_are_forgotten() -> None:
 # rule 2.3
 def test_groups_2_those_that_are_sent_again_come_before_later_ones() -> None:
     world = World.ready(1)
-    first = world.run(world.text(), 2)
+    first = world.run(world.query(), 2)
     conn = world.sends[0].conn
     waiter = world.lend()
     world.finished(conn, ok=False)
@@ -149,62 +149,62 @@ def test_groups_2_those_that_are_sent_again_come_before_later_ones() -> None:
 # rule 2.4
 def test_groups_3_a_text_that_failed_lately_is_not_grouped_for_a_while() -> None:
     world = World.ready(4, read_lanes=1)
-    text = world.text()
-    world.run(text)
+    query = world.query()
+    world.run(query)
     world.finished(world.sends[0].conn, ok=False)
-    world.run(text, 4)
+    world.run(query, 4)
     assert world.sizes == [1, 1, 1, 1]
     world.behave()
     world.advance(world.scheduler.limits.cost.failure_hold)
-    world.run(text, 4)
+    world.run(query, 4)
     assert world.sizes == [4]
 
 
 # rule 2.4
 def test_groups_3_waiting_statements_of_a_text_that_failed_are_not_grouped_either() -> None:
     world = World.ready(1)
-    bad, good = world.text(), world.text()
+    bad, good = world.query(), world.query()
     world.run(bad)
     conn = world.sends[0].conn
     world.submit(bad, 2)
     world.submit(good, 2)
     world.finished(conn, ok=False)
-    assert [s.text for s in world.sends[0].group] == [bad]
+    assert [s.query for s in world.sends[0].group] == [bad]
     world.finished(conn)
-    assert [s.text for s in world.sends[0].group] == [bad]
+    assert [s.query for s in world.sends[0].group] == [bad]
     world.finished(conn)
-    assert [s.text for s in world.sends[0].group] == [good, good]
+    assert [s.query for s in world.sends[0].group] == [good, good]
 
 
 # rule 2.4
 def test_groups_3_a_statement_that_was_stopped_for_its_caller_says_nothing_about_its_text() -> None:
     world = World.ready(1)
-    text = world.text()
-    (statement,) = world.run(text)
+    query = world.query()
+    (statement,) = world.run(query)
     conn = world.sends[0].conn
     world.cancel(statement)
     world.cancel_closed(conn)
     world.finished(conn, ok=False, seconds=ROUND_TRIP)
-    world.run(text, 4)
+    world.run(query, 4)
     assert world.sizes == [4]
 
 
 # rule 2.4
 def test_groups_3_a_statement_that_was_stopped_late_is_known_to_be_slow() -> None:
     world = World.ready(1)
-    text = world.text()
-    (statement,) = world.run(text)
+    query = world.query()
+    (statement,) = world.run(query)
     conn = world.sends[0].conn
     world.cancel(statement)
     world.cancel_closed(conn)
     world.finished(conn, ok=False, seconds=0.3)
-    assert not text.fast
+    assert not query.fast
 
 
 # rule 2.5
 def test_groups_4_a_group_still_running_after_stall_ms_is_broken_up() -> None:
     world = World.ready(3, read_lanes=1)
-    reads = world.run(world.text(), 3)
+    reads = world.run(world.query(), 3)
     conn = world.sends[0].conn
     world.advance(0.0499)
     assert not world.cancels
@@ -221,7 +221,7 @@ def test_groups_4_a_group_still_running_after_stall_ms_is_broken_up() -> None:
 # rule 2.5
 def test_groups_4_the_lane_is_fed_again_only_once_the_cancels_connection_was_closed() -> None:
     world = World.ready(1)
-    world.run(world.text(), 3)
+    world.run(world.query(), 3)
     conn = world.sends[0].conn
     world.advance(0.06)
     world.finished(conn, ok=False)
@@ -235,7 +235,7 @@ def test_groups_4_the_lane_is_fed_again_only_once_the_cancels_connection_was_clo
 # rule 2.5
 def test_groups_4_a_group_that_was_answered_in_spite_of_the_cancel_is_done() -> None:
     world = World.ready(1)
-    reads = world.run(world.text(), 3)
+    reads = world.run(world.query(), 3)
     conn = world.sends[0].conn
     world.advance(0.06)
     world.finished(conn, ok=True)
@@ -246,7 +246,7 @@ def test_groups_4_a_group_that_was_answered_in_spite_of_the_cancel_is_done() -> 
 # rule 2.5
 def test_groups_4_a_group_of_one_is_never_broken_up() -> None:
     world = World.ready(1)
-    world.run(world.text())
+    world.run(world.query())
     world.advance(1000.0)
     assert not world.count(Cancel)
 
@@ -254,7 +254,7 @@ def test_groups_4_a_group_of_one_is_never_broken_up() -> None:
 # rule 2.5
 def test_groups_4_nothing_is_broken_up_where_it_cannot_be_cancelled_from_outside() -> None:
     world = World.ready(1, breaks_stalls=False)
-    world.run(world.text(), 5)
+    world.run(world.query(), 5)
     world.advance(20.0)
     assert not world.count(Cancel)
 
@@ -264,7 +264,7 @@ def test_groups_4_the_holder_of_a_row_lock_can_run_one_more_statement() -> None:
     """Three updates wait for a lock. Its holder is served before any of them is answered."""
     world = World.ready(5, write_lane_wait=10.0)
     holder = world.lend()
-    update = world.text(WRITE)
+    update = world.query(WRITE)
     blocked = world.run(update, 3)
     needed = world.run(update)
     world.advance(0.05)
@@ -280,5 +280,5 @@ def test_groups_4_the_holder_of_a_row_lock_can_run_one_more_statement() -> None:
 # rule 2.6
 def test_groups_5_texts_that_are_not_groupable_are_sent_one_by_one() -> None:
     world = World.ready(2)
-    world.run(world.text(groupable=False), 3)
+    world.run(world.query(groupable=False), 3)
     assert world.sizes == [1, 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from db_pool_rs.scheduler.model import Close, Item, Lend, Open, State
+from db_pool_rs.scheduler.model import Close, Lend, Open, Request, State
 from tests.simple.machine import OTHER, World
 
 # -- connecting --------------------------------------------------------------------------------------------------------
@@ -63,9 +63,9 @@ def test_the_one_who_came_first_gets_the_connection_that_is_opened_first() -> No
 def test_refill_with_backoff_and_jitter_40_attempts_in_4_s_at_most() -> None:
     world = World(min_size=0, max_size=10, acquire_timeout=30.0)
     world.start()
-    end, texts = world.now + 4.0, world.text()
+    end, queries = world.now + 4.0, world.query()
     for number in range(100):
-        world.submit(texts)
+        world.submit(queries)
         if number % 2:
             world.acquire(timeout=30.0)
     world.turn()
@@ -73,7 +73,7 @@ def test_refill_with_backoff_and_jitter_40_attempts_in_4_s_at_most() -> None:
         while world.opening:
             world.open_failed(jitter=(world.now * 7919) % 1.0)
             missing = 100 - len(world.unanswered)
-            world.run(texts, missing)
+            world.run(queries, missing)
         world.advance(0.01)
     assert 10 <= world.count(Open) <= 40
 
@@ -130,10 +130,10 @@ def test_after_a_success_there_is_no_backoff_any_more() -> None:
 # rule 5.7
 def test_a_failed_connect_answers_those_who_came_before_it_began_if_there_is_no_connection_to_wait_for() -> None:
     world = World(min_size=0, max_size=1)
-    before: list[Item] = [*world.submit(world.text()), world.acquire()]
+    before: list[Request] = [*world.submit(world.query()), world.acquire()]
     world.turn()
     world.advance(0.001)
-    after: list[Item] = [*world.run(world.text()), world.lend()]
+    after: list[Request] = [*world.run(world.query()), world.lend()]
     world.open_failed()
     assert world.outcome(before) == {"connect_failed"}
     assert world.outcome(after) == {None}, "a call waits for one attempt that began after it did"
@@ -154,7 +154,7 @@ def test_a_failed_connect_answers_nobody_while_another_is_under_way() -> None:
 def test_a_failed_connect_answers_nobody_while_there_is_a_connection_to_wait_for() -> None:
     """The server has no slots left for more: everybody is served by those that there are."""
     world = World.ready(1, max_size=5)
-    calls = [world.run(world.text(OTHER))[0] for _ in range(20)]
+    calls = [world.run(world.query(OTHER))[0] for _ in range(20)]
     for _ in range(30):
         while world.opening:
             world.open_failed()
@@ -166,7 +166,7 @@ def test_a_failed_connect_answers_nobody_while_there_is_a_connection_to_wait_for
 # rule 5.7
 def test_a_permanent_failure_is_told_to_everybody_at_once() -> None:
     world = World(min_size=0, max_size=1)
-    before = world.run(world.text(), 3)
+    before = world.run(world.query(), 3)
     world.advance(0.001)
     after = [world.lend()]
     world.open_failed(permanent=True)
@@ -181,7 +181,7 @@ def test_after_a_permanent_failure_nothing_is_tried_until_somebody_asks() -> Non
         world.open_failed(conn, permanent=True)
     world.advance(60.0)
     assert world.count(Open) == 2, "a wrong password is not repeated for ever"
-    call = world.run(world.text())
+    call = world.run(world.query())
     assert len(world.opening) == 1
     world.opened()
     world.behave()
@@ -215,9 +215,9 @@ def test_idle_connections_above_min_size_are_closed_after_idle_timeout() -> None
 
 def test_idle_timeout_closes_the_longest_idle_and_spares_what_is_used() -> None:
     world = World.ready(3, min_size=0, idle_timeout=10.0)
-    text = world.text()
+    query = world.query()
     for _ in range(30):
-        world.run(text)
+        world.run(query)
         used = world.sends[0].conn
         world.finished(used)
         world.advance(1.0)
@@ -320,7 +320,7 @@ def test_a_pool_at_rest_needs_no_clock() -> None:
 
 def test_waiting_for_a_connect_needs_no_clock() -> None:
     world = World(min_size=0)
-    world.run(world.text(), 50)
+    world.run(world.query(), 50)
     ticks = []
     world.recorder = lambda name, now, arguments, actions: ticks.append(name)
     world.advance(20.0)

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from db_pool_rs.drivers.base import STATUS
-from db_pool_rs.scheduler.cost import Text
-from db_pool_rs.scheduler.model import Conn, Deliver, Limits, Open, Send, Statement
+from db_pool_rs.scheduler.cost import Query
+from db_pool_rs.scheduler.model import ConnectionState, Deliver, Limits, Open, Send, StatementRequest
 from db_pool_rs.scheduler.scheduler import Scheduler
 from db_pool_rs.scheduler.write_lanes import GROUPS, INTERVAL, MEMORY, TRIAL, WriteLanes
 from db_pool_rs.sql import Lexical, StatementClass
@@ -34,9 +34,9 @@ class Model:
         #: How long the rule said so, by number of lanes.
         self.spent = {1: 0.0, 2: 0.0}
         self.answered = 0
-        self._coming: list[tuple[float, int, Conn, float]] = []
+        self._coming: list[tuple[float, int, ConnectionState, float]] = []
         lexical = Lexical(StatementClass.WRITE, "INSERT", False, 1)
-        self._text = Text("INSERT", lexical, groupable=True)
+        self._text = Query("INSERT", lexical, groupable=True)
         self._text.observe(3, 0.0, 0.0, limits.cost)
         self._carry_out(self.scheduler.start(self.now))
         self._ask(tasks)
@@ -57,7 +57,7 @@ class Model:
 
     def _ask(self, count: int) -> None:
         for _ in range(count):
-            self.scheduler.submit([Statement(self._text, (), STATUS, None)], self.now)
+            self.scheduler.submit([StatementRequest(self._text, (), STATUS, None)], self.now)
         self._carry_out(self.scheduler.turn(self.now, self.scheduler.delivered))
 
     def _carry_out(self, actions: list[object]) -> None:

@@ -8,8 +8,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from db_pool_rs.drivers.base import ROWS
-from db_pool_rs.scheduler.cost import CostLimits, Text
-from db_pool_rs.scheduler.model import NEVER, Action, Conn, Deliver, Fail, Item, Lend, Limits, Send, Statement, Waiter
+from db_pool_rs.scheduler.cost import CostLimits, Query
+from db_pool_rs.scheduler.model import (
+    NEVER,
+    AcquireRequest,
+    Action,
+    ConnectionState,
+    Deliver,
+    Fail,
+    Lend,
+    Limits,
+    Request,
+    Send,
+    StatementRequest,
+)
 from db_pool_rs.scheduler.scheduler import Scheduler
 from db_pool_rs.sql import Lexical, StatementClass
 
@@ -24,74 +36,74 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[str] = []
         self.scheduler: Scheduler | None = None
-        self.texts: list[Text] = []
-        self._items = Items()
+        self.queries: list[Query] = []
+        self._requests = Requests()
 
     def header(self, seed: int, observed: Sequence[Any]) -> str:
         """The first line."""
         assert self.scheduler is not None
-        texts = [
+        queries = [
             {
-                "kind": text.kind.value,
-                "groupable": text.groupable,
-                "dirties": text.lexical.dirties,
-                "observed": list(observed) if text.seen else None,
+                "kind": query.kind.value,
+                "groupable": query.groupable,
+                "dirties": query.lexical.dirties,
+                "observed": list(observed) if query.seen else None,
             }
-            for text in self.texts
+            for query in self.queries
         ]
         limits = dataclasses.asdict(self.scheduler.limits)
-        return json.dumps({"format": FORMAT, "seed": seed, "limits": limits, "texts": texts})
+        return json.dumps({"format": FORMAT, "seed": seed, "limits": limits, "texts": queries})
 
     def __call__(self, name: str, now: float, arguments: dict[str, Any], actions: Sequence[Action]) -> None:
         assert self.scheduler is not None
         line: dict[str, Any] = {"at": now, "event": name}
         for key, given in arguments.items():
             value = given[0] if key == "statements" else given  # recorded one by one
-            if isinstance(value, (Statement, Waiter)):
-                line["item"] = self._items.number(value)
+            if isinstance(value, (StatementRequest, AcquireRequest)):
+                line["item"] = self._requests.number(value)
                 if name in ("submit", "acquire"):
                     line["deadline"] = value.deadline
-                if isinstance(value, Statement) and name == "submit":
-                    line["text"] = self.texts.index(value.text)
-            elif isinstance(value, Conn):
+                if isinstance(value, StatementRequest) and name == "submit":
+                    line["text"] = self.queries.index(value.query)
+            elif isinstance(value, ConnectionState):
                 line["conn"] = value.id
             elif key != "now":
                 line[key] = value
-        line.update(outcome(self._items, self.scheduler, actions))
+        line.update(outcome(self._requests, self.scheduler, actions))
         self.events.append(json.dumps(line))
 
 
-class Items:
+class Requests:
     """Statements and waiters by number, in the order of their arrival."""
 
     def __init__(self) -> None:
-        self.all: list[Item] = []
+        self.all: list[Request] = []
         self._numbers: dict[int, int] = {}
 
-    def number(self, item: Item) -> int:
+    def number(self, request: Request) -> int:
         """The number of an item; a new one gets the next."""
-        if id(item) not in self._numbers:
-            self._numbers[id(item)] = len(self.all)
-            self.all.append(item)
-        return self._numbers[id(item)]
+        if id(request) not in self._numbers:
+            self._numbers[id(request)] = len(self.all)
+            self.all.append(request)
+        return self._numbers[id(request)]
 
 
-def outcome(items: Items, scheduler: Scheduler, actions: Iterable[Action]) -> dict[str, Any]:
+def outcome(requests: Requests, scheduler: Scheduler, actions: Iterable[Action]) -> dict[str, Any]:
     """What an event caused, as it stands in its line."""
     wake = scheduler.timeouts.next_timeout()
-    return {"do": [_action(items, action) for action in actions], "wake": None if wake == NEVER else wake}
+    return {"do": [_action(requests, action) for action in actions], "wake": None if wake == NEVER else wake}
 
 
-def _action(items: Items, action: Action) -> list[Any]:
+def _action(requests: Requests, action: Action) -> list[Any]:
     name = type(action).__name__.lower()
     if isinstance(action, Send):
-        return [name, action.conn.id, [items.number(s) for s in action.group]]
+        return [name, action.conn.id, [requests.number(s) for s in action.group]]
     if isinstance(action, Lend):
-        return [name, action.conn.id, items.number(action.waiter)]
+        return [name, action.conn.id, requests.number(action.waiter)]
     if isinstance(action, Deliver):
-        return [name, [items.number(s) for s in action.group]]
+        return [name, [requests.number(s) for s in action.group]]
     if isinstance(action, Fail):
-        return [name, items.number(action.item), action.reason.value, action.sent]
+        return [name, requests.number(action.request), action.reason.value, action.sent]
     return [name, action.conn.id]
 
 
@@ -103,18 +115,18 @@ class Replay:
         assert header["format"] == FORMAT
         limits = {**header["limits"], "cost": CostLimits(**header["limits"]["cost"])}
         self.scheduler = Scheduler(Limits(**limits))
-        self.texts = [self._text(number, entry) for number, entry in enumerate(header["texts"])]
-        self.items = Items()
-        self.conns: dict[int, Conn] = {}
+        self.queries = [self._text(number, entry) for number, entry in enumerate(header["texts"])]
+        self.items = Requests()
+        self.conns: dict[int, ConnectionState] = {}
         self._lines = lines[1:]
 
-    def _text(self, number: int, entry: dict[str, Any]) -> Text:
+    def _text(self, number: int, entry: dict[str, Any]) -> Query:
         kind = StatementClass(entry["kind"])
-        text = Text(f"text {number}", Lexical(kind, kind.name, entry["dirties"], 1), entry["groupable"])
+        query = Query(f"text {number}", Lexical(kind, kind.name, entry["dirties"], 1), entry["groupable"])
         if entry["observed"] is not None:
             count, seconds, size = entry["observed"]
-            text.observe(count, seconds, size, self.scheduler.limits.cost)
-        return text
+            query.observe(count, seconds, size, self.scheduler.limits.cost)
+        return query
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Each event as recorded, and what this scheduler does about it."""
@@ -130,24 +142,24 @@ class Replay:
         if "conn" in arguments:
             arguments["conn"] = self.conns[arguments["conn"]]
         if "item" in event:
-            item = self._item(event)
+            request = self._request(event)
             if name == "submit":
-                arguments["statements"] = [item]
+                arguments["statements"] = [request]
             else:
-                arguments["waiter" if name == "acquire" else "item"] = item
+                arguments["waiter" if name == "acquire" else "item"] = request
         if name not in ("measured", "terminate"):
             arguments["now"] = event["at"]
         actions: Sequence[Action] = getattr(self.scheduler, name)(**arguments)
         return actions
 
-    def _item(self, event: dict[str, Any]) -> Item:
+    def _request(self, event: dict[str, Any]) -> Request:
         if event["event"] == "cancel":
             return self.items.all[int(event["item"])]
-        item: Item
+        request: Request
         if event["event"] == "submit":
-            item = Statement(self.texts[event["text"]], (), ROWS, None)
-            item.deadline = event["deadline"]
+            request = StatementRequest(self.queries[event["text"]], (), ROWS, None)
+            request.deadline = event["deadline"]
         else:
-            item = Waiter(None, event["deadline"])
-        assert self.items.number(item) == event["item"]
-        return item
+            request = AcquireRequest(None, event["deadline"])
+        assert self.items.number(request) == event["item"]
+        return request

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from db_pool_rs.config import pool_config
-from db_pool_rs.drivers.base import ROWS, STATUS, Link
+from db_pool_rs.drivers.base import ROWS, STATUS, ServerConnection
 from db_pool_rs.drivers.sqlite.driver import SqliteDriver, SqliteLink
-from db_pool_rs.scheduler.cost import Text
-from db_pool_rs.scheduler.model import Statement
+from db_pool_rs.scheduler.cost import Query
+from db_pool_rs.scheduler.model import StatementRequest
 from db_pool_rs.sql import classify
 
 #: A statement that never ends by itself.
@@ -29,20 +29,20 @@ class Listener:
         self.lost: list[Exception] = []
         self.notices: list[Exception] = []
 
-    def on_lost(self, link: Link, error: Exception, sent: bool, retire: bool) -> None:
+    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, retire: bool) -> None:
         self.lost.append(error)
 
-    def on_round_trip(self, link: Link, seconds: float) -> None:
+    def on_round_trip(self, link: ServerConnection, seconds: float) -> None:
         raise AssertionError("there is no round trip without work")
 
-    def on_notice(self, link: Link, error: Exception) -> None:
+    def on_notice(self, link: ServerConnection, error: Exception) -> None:
         self.notices.append(error)
 
 
 class Group:
     """A group on a link: its statements, and a future of whether all of it counts."""
 
-    def __init__(self, link: SqliteLink, statements: Sequence[Statement]) -> None:
+    def __init__(self, link: SqliteLink, statements: Sequence[StatementRequest]) -> None:
         self.statements = statements
         self.ok: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         link.start(statements, lambda ok, seconds, size: self.ok.set_result(ok))
@@ -63,12 +63,12 @@ class Harness:
     async def connect(self) -> SqliteLink:
         return await self.driver.connect(self.listener)
 
-    def statement(self, call: Call, *, want: bool = STATUS, session: bool = False) -> Statement:
+    def statement(self, call: Call, *, want: bool = STATUS, session: bool = False) -> StatementRequest:
         """A statement as the pool makes it: of a caller of its own, or of a session."""
         sql, *args = call
-        text = Text(sql, classify(sql, "sqlite"), groupable=True)
+        text = Query(sql, classify(sql, "sqlite"), groupable=True)
         future = None if session else asyncio.get_running_loop().create_future()
-        statement = Statement(text, tuple(args), want, future)
+        statement = StatementRequest(text, tuple(args), want, future)
         self.driver.describe(text)
         statement.params = text.description.encode(statement.args)
         statement.described = text.description

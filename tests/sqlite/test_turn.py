@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.drivers.sqlite.write_lock import Turn
+from db_pool_rs.drivers.sqlite.write_lock import WriteLock
 
 
 class Someone:
@@ -63,7 +63,7 @@ class Timer:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time that `Turn` sees."""
+    """The time that `WriteLock` sees."""
     made = Clock()
     monkeypatch.setattr("db_pool_rs.drivers.sqlite.write_lock.get_running_loop", lambda: made)
     return made
@@ -76,7 +76,7 @@ def people(names: str) -> tuple[list[str], list[Someone]]:
 
 def test_writers_one_at_a_time_in_the_order_they_came() -> None:
     story, (a, b, c) = people("abc")
-    turn = Turn(60)
+    turn = WriteLock(60)
     assert turn.take(a, True)
     assert turn.take(a, True), "whoever has it may ask again"
     assert not turn.take(b, True)
@@ -93,7 +93,7 @@ def test_writers_one_at_a_time_in_the_order_they_came() -> None:
 
 def test_readers_together_and_no_writer_beside_them() -> None:
     story, (a, b, writer, late, c) = people("abwlc")
-    turn = Turn(60)
+    turn = WriteLock(60)
     assert turn.take(a, False)
     assert turn.take(b, False)
     assert not turn.take(writer, True)
@@ -109,7 +109,7 @@ def test_readers_together_and_no_writer_beside_them() -> None:
 
 def test_who_withdraws_makes_way() -> None:
     story, (a, writer, b) = people("awb")
-    turn = Turn(60)
+    turn = WriteLock(60)
     turn.take(a, False)
     turn.take(writer, True)
     turn.take(b, False)
@@ -124,7 +124,7 @@ def test_who_withdraws_makes_way() -> None:
 
 def test_who_is_kept_waiting_by_one_holder_is_refused(clock: Clock) -> None:
     story, (a, b, c) = people("abc")
-    turn = Turn(5)
+    turn = WriteLock(5)
     turn.take(a, True)
     turn.take(b, True)
     clock.advance(3)
@@ -142,7 +142,7 @@ def test_who_is_kept_waiting_by_one_holder_is_refused(clock: Clock) -> None:
 def test_a_queue_that_moves_is_waited_for(clock: Clock) -> None:
     """Each holder has less than the patience of those who wait, all together have more."""
     story, crowd = people("abcdefgh")
-    turn = Turn(5)
+    turn = WriteLock(5)
     assert [turn.take(one, True) for one in crowd] == [True] + [False] * 7
     for holder in crowd:
         clock.advance(4)
@@ -153,7 +153,7 @@ def test_a_queue_that_moves_is_waited_for(clock: Clock) -> None:
 
 def test_a_reader_behind_a_refused_writer_goes_on(clock: Clock) -> None:
     story, (a, writer, b) = people("awb")
-    turn = Turn(5)
+    turn = WriteLock(5)
     turn.take(a, False)
     turn.take(writer, True)
     clock.advance(1)
@@ -166,7 +166,7 @@ class World:
     """A turn, who holds it and who waits for it, as they know themselves."""
 
     def __init__(self) -> None:
-        self.turn = Turn(60)
+        self.turn = WriteLock(60)
         self.holding: dict[int, str] = {}
         self.waiting: list[tuple[int, str]] = []
         self.people = [Neighbour(self, number) for number in range(6)]

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.aio import Answer
+from db_pool_rs.aio import ResultFuture
 
-Kind = type[Answer[int]]
+Kind = type[ResultFuture[int]]
 
 
 @pytest.fixture(params=["simple", "balanced"])
@@ -26,12 +26,12 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 def answers_of(mode: str) -> Kind:
     if mode == "simple":
-        return Answer
-    kind: Kind = pytest.importorskip("db_pool_rs_balanced").Answer
+        return ResultFuture
+    kind: Kind = pytest.importorskip("db_pool_rs_balanced").ResultFuture
     return kind
 
 
-async def waiting(log: list[Any], answer: Answer[int]) -> None:
+async def waiting(log: list[Any], answer: ResultFuture[int]) -> None:
     try:
         log.append(await answer)
     except BaseException as error:
@@ -39,7 +39,7 @@ async def waiting(log: list[Any], answer: Answer[int]) -> None:
         raise
 
 
-async def started(kind: Kind, log: list[Any]) -> tuple[Answer[int], asyncio.Task[None]]:
+async def started(kind: Kind, log: list[Any]) -> tuple[ResultFuture[int], asyncio.Task[None]]:
     """An answer, and the task that waits for it."""
     answer = kind(asyncio.get_running_loop())
     task = asyncio.create_task(waiting(log, answer))
@@ -167,7 +167,7 @@ async def test_many_go_on_one_after_the_other(kind: Kind) -> None:
     await asyncio.gather(*(task for _, task in pairs))
 
 
-def statement(answer: Answer[int], value: Any = None, error: Exception | None = None) -> Any:
+def statement(answer: ResultFuture[int], value: Any = None, error: Exception | None = None) -> Any:
     """What `hand_out` looks at of a statement."""
     return SimpleNamespace(future=answer, value=value, error=error)
 
@@ -228,9 +228,13 @@ async def test_a_callback_for_what_is_done_comes_in_the_next_turn(kind: Kind) ->
 
 async def test_it_says_how_it_stands(kind: Kind) -> None:
     answer = kind(asyncio.get_running_loop())
-    assert (repr(answer), answer.done(), answer.get_loop()) == ("<Answer pending>", False, asyncio.get_running_loop())
+    assert (repr(answer), answer.done(), answer.get_loop()) == (
+        "<ResultFuture pending>",
+        False,
+        asyncio.get_running_loop(),
+    )
     answer.set_result(1)
-    assert (repr(answer), answer.done()) == ("<Answer done>", True)
+    assert (repr(answer), answer.done()) == ("<ResultFuture done>", True)
 
 
 async def test_a_task_that_waits_for_ever_can_be_collected(kind: Kind) -> None:
@@ -284,7 +288,7 @@ MOVES = st.lists(
 
 @given(moves=MOVES)
 def test_both_do_the_same(moves: list[tuple[str, int]]) -> None:
-    assert asyncio.run(history(answers_of("balanced"), moves)) == asyncio.run(history(Answer, moves))
+    assert asyncio.run(history(answers_of("balanced"), moves)) == asyncio.run(history(ResultFuture, moves))
 
 
 async def history(kind: Kind, moves: list[tuple[str, int]]) -> list[str]:

@@ -55,7 +55,7 @@ _NOT_CONFORMING = (
 )
 
 
-class Failure(Exception):
+class ConnectAttemptError(Exception):
     """Why an attempt failed.
 
     `asked`: the server asked for a secret; `encrypted`: over TLS; `reached`: it got as far as the startup message.
@@ -95,7 +95,7 @@ async def open_session(libpq: Libpq, conninfo: str, deadline: float | None) -> P
     attempt = _Attempt(libpq, pgconn, deadline)
     try:
         await attempt.run()
-        _settle(libpq, pgconn)
+        _configure(libpq, pgconn)
     except BaseException:
         attempt.close()
         raise
@@ -127,7 +127,7 @@ class _Attempt:
             await wait_ready(pgconn.socket, status == POLLING_WRITING, self._deadline)
             self._said += _waiting(pgconn.socket)
             if self._said > MOST_SAID:
-                raise Failure(f"the server sent more than {MOST_SAID:,} bytes before the session began")
+                raise ConnectAttemptError(f"the server sent more than {MOST_SAID:,} bytes before the session began")
             self._step = offload(lambda: libpq.poll(pgconn), pgconn.finish, most=MOST_GIVEN_UP)
             status = await until(self._step, self._deadline)
             if status == POLLING_FAILED or self._is_refused():
@@ -142,8 +142,8 @@ class _Attempt:
         codes = _SQLSTATE.findall(_text(self._pgconn))
         return bool(codes) and codes[-1] != NO_HBA_ENTRY
 
-    def _failure(self) -> Failure:
-        return Failure(_text(self._pgconn) or "connection failed", self._pgconn, reached=self._reached)
+    def _failure(self) -> ConnectAttemptError:
+        return ConnectAttemptError(_text(self._pgconn) or "connection failed", self._pgconn, reached=self._reached)
 
     def held(self) -> int:
         """The socket, which a child process must not use."""
@@ -166,20 +166,22 @@ def _waiting(socket: int) -> int:
     return int.from_bytes(fcntl.ioctl(socket, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
-def _settle(libpq: Libpq, pgconn: PGconn) -> None:
+def _configure(libpq: Libpq, pgconn: PGconn) -> None:
     """From the connection phase to the state that callers expect."""
     if pgconn.status != CONNECTION_OK:
-        raise Failure(_text(pgconn) or "connection failed", pgconn)
+        raise ConnectAttemptError(_text(pgconn) or "connection failed", pgconn)
     encoding = pgconn.parameter_status(b"client_encoding")
     if encoding not in (b"UTF8", b"UNICODE", None):
-        raise Failure(f"the server insists on client_encoding {encoding.decode(errors='replace')}, UTF8 was asked for")
+        raise ConnectAttemptError(
+            f"the server insists on client_encoding {encoding.decode(errors='replace')}, UTF8 was asked for"
+        )
     if pgconn.parameter_status(b"standard_conforming_strings") == b"off":
-        raise Failure(_NOT_CONFORMING, permanent=True)
+        raise ConnectAttemptError(_NOT_CONFORMING, permanent=True)
     libpq.set_verbose(pgconn, False)
     try:
         pgconn.nonblocking = 1
     except libpq.error as error:
-        raise Failure(str(error)) from None
+        raise ConnectAttemptError(str(error)) from None
 
 
 def _text(pgconn: PGconn) -> str:

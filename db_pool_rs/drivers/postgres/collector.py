@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def may_age() -> bool:
+def can_freeze() -> bool:
     """Whether rows can be put into the oldest generation: whoever has frozen objects wants them to stay frozen."""
     return not gc.get_freeze_count()
 
 
 @contextmanager
-def uncollected(age: bool) -> Iterator[None]:
+def gc_paused(age: bool) -> Iterator[None]:
     """Without the collector; at the end it works again, if it did, and with `age` takes all there is for old.
 
     (The frozen are a generation of their own, which is merged with the oldest when they are thawed.)

@@ -29,7 +29,7 @@ from ...conninfo import REQUIRE_AUTH, ConnectConfig, HostSpec
 from ...conninfo.password import ask_password
 from ...errors import ConnectFailed
 from ...errors.conditions import TELLING
-from .attempt import MOST_GIVEN_UP, Failure, open_session
+from .attempt import MOST_GIVEN_UP, ConnectAttemptError, open_session
 from .libpq import Libpq, psycopg_libpq
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class _Connector:
         self._clock = asyncio.get_running_loop().time
         self._end = math.inf if timeout is None else self._clock() + timeout
         self._password: str | None = None
-        self._failures: list[tuple[str, Failure]] = []
+        self._failures: list[tuple[str, ConnectAttemptError]] = []
         #: Where there is a server, whatever it said: without SQLSTATE, it was not the kind of session asked for.
         self._reached: list[tuple[HostSpec, str | None]] = []
 
@@ -100,11 +100,11 @@ class _Connector:
         try:
             addresses = await self._addresses(host)
         except Expired:
-            self._failures.append((str(host), Failure("the name was not resolved in time")))
+            self._failures.append((str(host), ConnectAttemptError("the name was not resolved in time")))
             return None
         except (OSError, UnicodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a host name"
-            self._failures.append((str(host), Failure(f"the name cannot be resolved: {reason}")))
+            self._failures.append((str(host), ConnectAttemptError(f"the name cannot be resolved: {reason}")))
             return None
         for address in self._shuffled(addresses):
             found = await self._try_address(host, address, attrs)
@@ -123,10 +123,10 @@ class _Connector:
         try:
             return await self._open(host, address, attrs, deadline)
         except Expired:
-            failure = Failure(f"no answer within {round(max(0.0, (deadline or started) - started), 2):g} s")
+            failure = ConnectAttemptError(f"no answer within {round(max(0.0, (deadline or started) - started), 2):g} s")
         except (OSError, self._libpq.error) as error:  # no thread or descriptor to be had
-            failure = Failure(str(error))
-        except Failure as refusal:
+            failure = ConnectAttemptError(str(error))
+        except ConnectAttemptError as refusal:
             failure = refusal
             if failure.reached and failure.sqlstate is None:
                 self._reached.append((host, address))
@@ -147,7 +147,7 @@ class _Connector:
             conninfo = config.to_libpq(host, address, password=self._password, libpq_version=version, **replaced)
             try:
                 return await open_session(self._libpq, conninfo, deadline)
-            except Failure as failure:
+            except ConnectAttemptError as failure:
                 # libpq quotes the rule that was broken, in every language.
                 if not rule or f'"{rule}"' not in failure.message or failure.asked:
                     raise

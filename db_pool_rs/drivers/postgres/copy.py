@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from ...record import Status
-from ...scheduler.model import Statement
+from ...scheduler.model import StatementRequest
 from ..base import Sink, Source, as_piece
 from .libpq import COMMAND_OK, COPY_IN, COPY_OUT, Libpq
 from .servererrors import server_error
@@ -39,7 +39,7 @@ class Copy:
         self,
         pgconn: Any,
         libpq: Libpq,
-        statement: Statement,
+        statement: StatementRequest,
         stream: Source | Sink,
         ended: Callable[[Exception | None], None],
         cancel: Callable[[], object],
@@ -80,7 +80,7 @@ class Copy:
     async def _run(self) -> None:
         try:
             self._pgconn.exit_pipeline_mode()
-            self._pgconn.send_query(self._statement.text.sql.encode())
+            self._pgconn.send_query(self._statement.query.sql.encode())
             await self._flush()
             await self._converse()
             self._pgconn.enter_pipeline_mode()
@@ -101,7 +101,7 @@ class Copy:
             elif result.status == COMMAND_OK:
                 self._statement.value = Status((result.command_status or b"").decode())
             elif self._statement.error is None:
-                self._statement.error = server_error(result, self._statement.text.sql)
+                self._statement.error = server_error(result, self._statement.query.sql)
 
     async def _send(self) -> None:
         try:

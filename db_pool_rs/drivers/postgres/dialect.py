@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...aio import Answer, no_callback
+from ...aio import ResultFuture, no_callback
 from ...config import PoolConfig
 from ...errors import InterfaceError
 from ...sql import StatementClass
 
 if TYPE_CHECKING:
-    from ...scheduler.cost import Text
-    from ...scheduler.model import Statement
+    from ...scheduler.cost import Query
+    from ...scheduler.model import StatementRequest
 
 _ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT"))
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
@@ -29,21 +29,21 @@ QUESTION = "SELECT " + ", ".join(
 CHECK_KEYS = "DO $$BEGIN SET CONSTRAINTS ALL IMMEDIATE; END$$"
 
 
-def alters_schema(text: Text) -> bool:
+def alters_schema(query: Query) -> bool:
     """Whether a text that succeeds may change types, or what the guard has found. What is temporary does not."""
-    return text.lexical.command in _ALTERING and text.kind is StatementClass.OTHER
+    return query.lexical.command in _ALTERING and query.kind is StatementClass.OTHER
 
 
-def is_shared(group: Sequence[Statement]) -> bool:
+def is_shared(group: Sequence[StatementRequest]) -> bool:
     """Whether a group is the pool's, of several callers; else it is a session's."""
     return len(group) > 1 and group[0].conn is not None
 
 
-def checks_keys(group: Sequence[Statement]) -> bool:
+def checks_keys(group: Sequence[StatementRequest]) -> bool:
     """Whether a group begins with :data:`CHECK_KEYS`."""
-    if len(group) < 2 or group[0].text.kind is not StatementClass.WRITE or not is_shared(group):
+    if len(group) < 2 or group[0].query.kind is not StatementClass.WRITE or not is_shared(group):
         return False
-    return any(statement.text.keys for statement in group)
+    return any(statement.query.keys for statement in group)
 
 
 class PostgresDialect:
@@ -53,7 +53,7 @@ class PostgresDialect:
     read_lanes = 2
     max_write_lanes = 1_000_000
     breaks_stalls = True
-    answer: type[Answer[Any]] = Answer
+    answer: type[ResultFuture[Any]] = ResultFuture
 
     def __init__(self, config: PoolConfig) -> None:
         #: Called when DDL was executed.

@@ -10,13 +10,13 @@ from random import getrandbits
 from typing import TYPE_CHECKING
 
 from ...conninfo import ConnectConfig
-from ...scheduler.cost import Text
+from ...scheduler.cost import Query
 from ...types.catalog import Catalog
-from ..base import LinkListener
+from ..base import ConnectionListener
 from .connect import connect
 from .dialect import PREPARABLE, PostgresDialect
 from .libpq import Libpq, psycopg_libpq
-from .link import PostgresLink
+from .link import PostgresConnection
 from .staleness import CONFIRM_AFTER
 from .statements import Description
 
@@ -47,46 +47,46 @@ class PostgresDriver(PostgresDialect):
         self.version = 0
         self._altered = 0.0
 
-    async def connect(self, listener: LinkListener) -> PostgresLink:
+    async def connect(self, listener: ConnectionListener) -> PostgresConnection:
         """Open a connection; ConnectFailed lists every attempt."""
-        return PostgresLink(await connect(self._target, libpq=self.libpq), self, listener)
+        return PostgresConnection(await connect(self._target, libpq=self.libpq), self, listener)
 
-    def describe(self, text: Text) -> None:
+    def describe(self, query: Query) -> None:
         """Only the server knows the types."""
 
-    def described(self, text: Text, result: PGresult) -> Description:
+    def described(self, query: Query, result: PGresult) -> Description:
         """What a result tells of a text."""
-        described = self.description_type.of_result(text.sql, result, self.version, self.catalog)
-        if text.own:  # a name would be that of the text under the search path of the others
+        described = self.description_type.of_result(query.sql, result, self.version, self.catalog)
+        if query.own:  # a name would be that of the text under the search path of the others
             described.name = b""
         return described
 
-    def learn(self, text: Text, result: PGresult) -> None:
+    def learn(self, query: Query, result: PGresult) -> None:
         """The server answered a Describe. What was known of the text stays if it is still right."""
-        known: Description | None = text.description
-        found = self.described(text, result)
+        known: Description | None = query.description
+        found = self.described(query, result)
         if known is not None and known.agrees(found) and not known.is_outdated():
             known.learned = found.learned
             return
         if known is not None:
-            self.forget(text, known)
-            found = self.described(text, result)
-        text.description = found
+            self.forget(query, known)
+            found = self.described(query, result)
+        query.description = found
 
-    def direct(self, text: Text, result: PGresult) -> Description:
+    def direct(self, query: Query, result: PGresult) -> Description:
         """Rows of a text that was run without asking first; if it is worth preparing, the pool knows it from now on."""
-        if text.lexical.command in PREPARABLE and text.description is None:
-            text.description = self.described(text, result)
-        described = self.described(text, result)
+        if query.lexical.command in PREPARABLE and query.description is None:
+            query.description = self.described(query, result)
+        described = self.described(query, result)
         described.result_format = int(result.fformat(0)) if described.oids else 0
         return described
 
-    def forget(self, text: Text, described: Description) -> None:
+    def forget(self, query: Query, described: Description) -> None:
         """What was known of a text is out of date; its next name is another one."""
         if described.foreign is not None:
             self.catalog.forget(described.foreign.oids)
-        if text.description is described:
-            text.description = None
+        if query.description is described:
+            query.description = None
             self.version += 1
 
     def doubt_names(self) -> None:
@@ -99,9 +99,9 @@ class PostgresDriver(PostgresDialect):
         """Whether a connection leads to the process that it was opened to. If not, names mean nothing there."""
         self.named, self.doubted = self.doubted and direct, False
 
-    def doubts(self, text: Text) -> bool:
+    def may_be_stale(self, query: Query) -> bool:
         """Whether the types of a text may have changed; then they are forgotten, and the server is asked again."""
-        described: Description | None = text.description
+        described: Description | None = query.description
         if described is None:
             return False
         if described.types_missing():
@@ -109,7 +109,7 @@ class PostgresDriver(PostgresDialect):
         confirmed = described.learned > max(self._altered, time.monotonic() - CONFIRM_AFTER)
         if confirmed and described.foreign is None:
             return False
-        self.forget(text, described)
+        self.forget(query, described)
         return True
 
     def alter(self) -> None:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import ConnectionLost, Error
 from ...record import Status
-from ...scheduler.model import Statement
+from ...scheduler.model import StatementRequest
 from ...types.catalog import catalog_query
-from ..base import Done, LinkListener
+from ..base import ConnectionListener, Done
 from .dialect import CHECK_KEYS, checks_keys, is_shared
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
@@ -37,20 +37,20 @@ if TYPE_CHECKING:
 CHECK_AFTER = 1.0
 
 
-class PostgresLink(Wire):
-    """A :class:`~db_pool_rs.drivers.base.Link` over ``psycopg.pq``."""
+class PostgresConnection(Wire):
+    """A :class:`~db_pool_rs.drivers.base.ServerConnection` over ``psycopg.pq``."""
 
-    def __init__(self, pgconn: PGconn, driver: PostgresDriver, listener: LinkListener) -> None:
+    def __init__(self, pgconn: PGconn, driver: PostgresDriver, listener: ConnectionListener) -> None:
         self._driver = driver
         self._prepared = Prepared(driver.max_statements)
-        self._group: Sequence[Statement] = ()
+        self._group: Sequence[StatementRequest] = ()
         self._done: Done | None = None
         #: What the server answers next, in order: statements, or what is sent in front of them: the text that is being
         #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
         self._steps: list[Any] = []
         self._step = self._sent = self._earlier = 0  # earlier: statements done in other round trips of the group
         #: The statement whose types the server is being asked for, whether nothing is run, types it is asked about.
-        self._asked: Statement | None = None
+        self._asked: StatementRequest | None = None
         self._describing = False
         self._unknown: tuple[int, ...] = ()
         #: What was prepared in front of statements of this group; what is being prepared now, whether with a name.
@@ -65,23 +65,23 @@ class PostgresLink(Wire):
 
     # -- sending -------------------------------------------------------------------------------------------------
 
-    def start(self, group: Sequence[Statement], done: Done) -> None:
-        """Send `group` and one Sync; see :class:`~db_pool_rs.drivers.base.Link`."""
+    def start(self, group: Sequence[StatementRequest], done: Done) -> None:
+        """Send `group` and one Sync; see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
         self._begin(group, done)
         self._continue()
 
-    def _begin(self, group: Sequence[Statement], done: Done) -> None:
+    def _begin(self, group: Sequence[StatementRequest], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
         assert self._cancelling is None, "bug: a cancel request is under way"
         self._group, self._done, self._sent, self._earlier = group, done, 0, 0
-        if not group[0].text.groupable:
+        if not group[0].query.groupable:
             self.settings.heard(group, self.in_transaction())
         if self._fresh or self._healing.tried:
             self._fresh = []
             self._healing.forget()
 
-    def describe(self, statement: Statement, done: Done) -> None:
-        """Ask for its types; see :class:`~db_pool_rs.drivers.base.Link`."""
+    def describe(self, statement: StatementRequest, done: Done) -> None:
+        """Ask for its types; see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
         self._describing = True
         self.start((statement,), done)
 
@@ -113,14 +113,14 @@ class PostgresLink(Wire):
         except self._libpq_error as error:
             self._broke(error)
 
-    def _write(self, group: Sequence[Statement], steps: list[Any]) -> None:
+    def _write(self, group: Sequence[StatementRequest], steps: list[Any]) -> None:
         """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
         send, prepared, last, named = self._pgconn.send_query_prepared, self._prepared, None, self._named
         if not self._sent and checks_keys(group):
             self._pgconn.send_query_params(CHECK_KEYS.encode(), None)
             steps.append(b"")
         for statement in group[self._sent :] if self._sent else group:
-            described = statement.text.description
+            described = statement.query.description
             if described is None or self._describing:
                 if self._write_unknown(statement, steps):
                     break
@@ -141,23 +141,23 @@ class PostgresLink(Wire):
         self._pgconn.send_query_params(catalog_query(self._unknown).encode(), None)
         steps.append(TYPES)
 
-    def _write_unknown(self, statement: Statement, steps: list[Any]) -> bool:
+    def _write_unknown(self, statement: StatementRequest, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
-        text = statement.text
+        query = statement.query
         if not self._must_ask(statement):
-            given = None if is_kept(text) else statement.described  # of this execution, or seen by its cursor
+            given = None if is_kept(query) else statement.described  # of this execution, or seen by its cursor
             best = 0 if given is None else given.best_format()
-            self._pgconn.send_query_params(text.sql.encode(), None, result_format=best)
+            self._pgconn.send_query_params(query.sql.encode(), None, result_format=best)
             statement.described = given if given is not None and given.result_format == best else None
             steps.append(statement)
             return False
         self._asked = statement
-        self._pgconn.send_prepare(b"", text.sql.encode())
+        self._pgconn.send_prepare(b"", query.sql.encode())
         self._pgconn.send_describe_prepared(b"")
-        steps += (b"", text)
+        steps += (b"", query)
         return True
 
-    def _must_ask(self, statement: Statement) -> bool:
+    def _must_ask(self, statement: StatementRequest) -> bool:
         """Whether a text without a description cannot just be run, its rows coming as text."""
         return self._describing or self._healing.suspect is not None or self.settings.must_ask(statement)
 
@@ -186,7 +186,7 @@ class PostgresLink(Wire):
         self._prepared.add(name)
         steps.append(described)
 
-    def _format(self, statement: Statement, described: Description) -> int:
+    def _format(self, statement: StatementRequest, described: Description) -> int:
         fresh = described in self._parsed and described.result_format and self.settings.is_plain()
         return first_format(statement) if fresh else described.result_format
 
@@ -226,7 +226,7 @@ class PostgresLink(Wire):
             # Beyond the last step it is the commit itself that failed, as with a deferred constraint.
             target = steps[step] if step < len(steps) else self._group[-1]
             if status in ANSWERS and target is not None:
-                if type(target) is Statement:
+                if type(target) is StatementRequest:
                     target.value = result
                 else:
                     self._learn(target, result)
@@ -267,8 +267,8 @@ class PostgresLink(Wire):
             self._step = step
             self._die(ConnectionLost("the server's answers are out of order", sent=True), sent=True)
             return False
-        culprit = target if type(target) is Statement else self._owner(step)
-        error = server_error(result, None if target is None else culprit.text.sql)
+        culprit = target if type(target) is StatementRequest else self._owner(step)
+        error = server_error(result, None if target is None else culprit.query.sql)
         if target is None or error.severity in ("FATAL", "PANIC"):  # an error at the sign of life is no statement's
             self._step = step
             self._die(error, sent=True)
@@ -284,10 +284,10 @@ class PostgresLink(Wire):
         self._healing.failed = target
         return True
 
-    def _owner(self, step: int) -> Statement:
+    def _owner(self, step: int) -> StatementRequest:
         """The statement that a step was sent for: the next one, or the one that is being described."""
         for target in self._steps[step:]:
-            if type(target) is Statement:
+            if type(target) is StatementRequest:
                 return target
         assert self._asked is not None, "bug: a step for nobody's sake"
         return self._asked
@@ -332,7 +332,7 @@ class PostgresLink(Wire):
         if done is not None:
             done(ok, monotonic() - self._started, size)
 
-    def _decode(self, group: Sequence[Statement]) -> int:
+    def _decode(self, group: Sequence[StatementRequest]) -> int:
         """Turn results into what callers want; the size of the largest in bytes."""
         largest, session, known = 0, self._pgconn, None
         for statement in group:
@@ -340,7 +340,7 @@ class PostgresLink(Wire):
             if statement.want:
                 try:
                     if described is None:
-                        described = self._driver.direct(statement.text, result)
+                        described = self._driver.direct(statement.query, result)
                     size = described.size(result)
                     if size > largest:
                         largest = size

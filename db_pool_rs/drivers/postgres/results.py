@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import Error
 from ...record import Record
-from ...scheduler.model import Statement
-from .collector import may_age, uncollected
+from ...scheduler.model import StatementRequest
+from .collector import can_freeze, gc_paused
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -88,7 +88,7 @@ class LongResults:
         self._task: asyncio.Task[None] | None = None
         self._gone = False
         #: The statements whose ``value`` is a result still to be decoded.
-        self.todo: list[tuple[Statement, RowDecoder]] = []
+        self.todo: list[tuple[StatementRequest, RowDecoder]] = []
 
     @property
     def running(self) -> bool:
@@ -101,7 +101,7 @@ class LongResults:
         watch(False)
         self._task = self._loop.create_task(self._decode(watch, done))
 
-    def give_up(self, group: Sequence[Statement]) -> bool:
+    def give_up(self, group: Sequence[StatementRequest]) -> bool:
         """Stop decoding if nobody of the group waits any more (a session asks only then)."""
         self._gone = self.running and all(one.future is None or one.future.done() for one in group)
         return self._gone
@@ -121,7 +121,7 @@ class LongResults:
 
     async def _rows(self, decoder: RowDecoder, result: PGresult) -> list[Record]:
         rows: list[Record] = []
-        step, age = max(1, CELLS // max(1, result.nfields)), may_age()
+        step, age = max(1, CELLS // max(1, result.nfields)), can_freeze()
         while len(rows) < result.ntuples and not self._gone:
             step = fitting(result, decoder.dear, len(rows), step)
             if step == 0:
@@ -129,7 +129,7 @@ class LongResults:
                 step = 1
                 continue
             began = monotonic()
-            with uncollected(age):
+            with gc_paused(age):
                 rows += decoder.decode(result, len(rows), len(rows) + step)
             step = _next(step, monotonic() - began)
             await asyncio.sleep(0)

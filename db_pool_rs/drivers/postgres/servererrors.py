@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ... import errors
 from ...errors import ConnectionLost, DatabaseError
 from ...errors.conditions import LEAVING, WAS_IDLE
-from ...scheduler.model import Statement
+from ...scheduler.model import StatementRequest
 from ...sql import DATA
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def server_is_leaving(error: Exception) -> bool:
     return isinstance(error, DatabaseError) and error.sqlstate in LEAVING
 
 
-def was_not_executed(error: Exception, group: Sequence[Statement]) -> bool:
+def was_not_executed(error: Exception, group: Sequence[StatementRequest]) -> bool:
     """Whether a session that ended with `error` cannot have executed what of `group` is unanswered.
 
     A session that idled for too long took in nothing more. A server that was told to stop gives up what runs: what
@@ -41,7 +41,7 @@ def was_not_executed(error: Exception, group: Sequence[Statement]) -> bool:
     """
     if not isinstance(error, DatabaseError):
         return False
-    stopped = error.sqlstate in LEAVING and all(one.text.kind in DATA for one in group)
+    stopped = error.sqlstate in LEAVING and all(one.query.kind in DATA for one in group)
     return stopped or error.sqlstate in WAS_IDLE
 
 

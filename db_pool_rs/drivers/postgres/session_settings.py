@@ -19,8 +19,8 @@ from .dialect import PREPARABLE
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
 
-    from ...scheduler.cost import Text
-    from ...scheduler.model import Statement
+    from ...scheduler.cost import Query
+    from ...scheduler.model import StatementRequest
     from .statements import Description
 
 _NAME = "extra_float_digits"
@@ -69,19 +69,19 @@ class SessionSettings:
         """The session is as it began."""
         self._digits = self._told
 
-    def heard(self, group: Sequence[Statement], in_transaction: bool) -> None:
+    def heard(self, group: Sequence[StatementRequest], in_transaction: bool) -> None:
         """These statements are about to be sent."""
         for statement in group:
-            digits = _digits(statement.text.sql)
+            digits = _digits(statement.query.sql)
             if digits is not None:
                 lasting = digits is not _UNCERTAIN and len(group) == 1 and not in_transaction
                 self._digits = digits > 0 and (lasting or self._digits)
 
-    def must_ask(self, statement: Statement) -> bool:
+    def must_ask(self, statement: StatementRequest) -> bool:
         """Whether a text without a description cannot just be run, its rows coming as text."""
-        if statement.args or "$" in statement.text.sql:
+        if statement.args or "$" in statement.query.sql:
             return True
-        unseen = statement.described is None or is_kept(statement.text)
+        unseen = statement.described is None or is_kept(statement.query)
         return statement.want and unseen and not self.is_plain()
 
     def is_plain(self) -> bool:
@@ -114,7 +114,7 @@ class SessionSettings:
         return "IntervalStyle" if oid in _INTERVALS and not self._postgres() else None
 
 
-def is_kept(text: Text) -> bool:
+def is_kept(text: Query) -> bool:
     """Whether a description is good for later executions of the text; what FETCH returns changes every time."""
     return text.lexical.command in PREPARABLE or "$" in text.sql
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ... import forks
 from ...errors import ConnectionLost, Error
-from ...scheduler.model import Statement
-from ..base import CANCEL_UNDER_WAY, Done, LinkListener
+from ...scheduler.model import StatementRequest
+from ..base import CANCEL_UNDER_WAY, ConnectionListener, Done
 from .libpq import FATAL_ERROR, INERROR, INTRANS
 from .servererrors import SQLSTATE, lost_error, server_error
 from .session_settings import SessionSettings
@@ -32,10 +32,10 @@ _OPEN_BLOCK = frozenset((INTRANS, INERROR))
 class Wire(ABC):
     """A connection in pipeline mode, watched by the event loop. What it carries is the business of the class above."""
 
-    def __init__(self, pgconn: PGconn, listener: LinkListener, libpq: Libpq) -> None:
+    def __init__(self, pgconn: PGconn, listener: ConnectionListener, libpq: Libpq) -> None:
         self._libpq = libpq
         self._libpq_error = libpq.error
-        self.listener: LinkListener = listener
+        self.listener: ConnectionListener = listener
         self.pid = pgconn.backend_pid
         self._pgconn = pgconn
         self._loop = asyncio.get_running_loop()
@@ -111,8 +111,8 @@ class Wire(ABC):
             channel, payload = (part.decode("utf-8", "replace") for part in (found.relname, found.extra))
             self.listener.on_notification(self, found.be_pid, channel, payload)  # type: ignore[arg-type]
 
-    def copy(self, statement: Statement, stream: Source | Sink, done: Done) -> None:
-        """Run one COPY; see :class:`~db_pool_rs.drivers.base.CopyLink`."""
+    def copy(self, statement: StatementRequest, stream: Source | Sink, done: Done) -> None:
+        """Run one COPY; see :class:`~db_pool_rs.drivers.base.CopyConnection`."""
         from .copy import Copy
 
         self._watch(False)
@@ -157,7 +157,7 @@ class Wire(ABC):
         return ("DISCARD ALL",)
 
     def told(self, digits: int) -> None:
-        """See :class:`~db_pool_rs.drivers.base.Link`."""
+        """See :class:`~db_pool_rs.drivers.base.ServerConnection`."""
         self.settings.told(digits)
 
     def in_transaction(self) -> bool:
@@ -166,7 +166,7 @@ class Wire(ABC):
         return status in _OPEN_BLOCK
 
     async def cancel(self, timeout: float) -> bool:
-        """Send a CancelRequest, or wait for the one under way; see :class:`~db_pool_rs.drivers.base.Link`."""
+        """Send a CancelRequest, or wait for the one under way; see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
         if self._copy is not None:
             self._copy.stop()
         return await asyncio.shield(self._request(timeout))

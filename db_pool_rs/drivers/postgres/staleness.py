@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DatabaseError, DecodeError
 from ...errors.conditions import MISTYPED, NAME_TAKEN, TYPE_GONE, UNKNOWN_STATEMENT
-from ...scheduler.model import Statement
+from ...scheduler.model import StatementRequest
 from ...sql import DATA, StatementClass
 from .dialect import PREPARABLE, alters_schema
 from .statements import Description, columns_of
 
 if TYPE_CHECKING:
     from .driver import PostgresDriver
-    from .link import PostgresLink
+    from .link import PostgresConnection
     from .prepared import Prepared
 
 #: Seconds after which an argument that does not fit is a reason to ask the server again.
@@ -68,13 +68,13 @@ class Healing:
         self.tried.clear()
         self.suspect = None
 
-    def note_altering(self, group: Sequence[Statement], link: PostgresLink) -> None:
+    def note_altering(self, group: Sequence[StatementRequest], link: PostgresConnection) -> None:
         """A group succeeded: tables may have changed by it. Others see that when it is committed."""
         if self._altered or alters(group):
             self._driver.alter()
             self._altered = link.in_transaction()
 
-    def heal(self, statement: Statement) -> bool:
+    def heal(self, statement: StatementRequest) -> bool:
         """Forget what the statement's error proves to be out of date; True if it may be sent again."""
         error, self.suspect = statement.error, None
         if not isinstance(error, DatabaseError) or (cause := self._cause(statement, error)) is None:
@@ -90,27 +90,27 @@ class Healing:
             return False
         self.tried.add(cause)
         if not isinstance(cause, bytes):
-            self._driver.forget(statement.text, described)
+            self._driver.forget(statement.query, described)
         if cause == _TYPES:
             self.suspect = described, error
         return True
 
-    def acquits(self, statement: Statement | None) -> bool:
+    def acquits(self, statement: StatementRequest | None) -> bool:
         """The server told the types again: True if they are the same, so that the error was the statement's own."""
         if self.suspect is None or statement is None:
             return False
         (old, error), self.suspect = self.suspect, None
-        new: Description = statement.text.description
+        new: Description = statement.query.description
         if (new.param_oids, new.oids, new.names) != (old.param_oids, old.oids, old.names):
             return False
-        statement.text.description, statement.error = old, error
+        statement.query.description, statement.error = old, error
         return True
 
-    def _cause(self, statement: Statement, error: DatabaseError) -> object:
+    def _cause(self, statement: StatementRequest, error: DatabaseError) -> object:
         """What is out of date, as far as it is certain that it is ours; None if it is not."""
         step, code = self.failed, error.sqlstate
         described: Description | None = statement.described
-        if described is None or statement.text.lexical.command not in PREPARABLE or _raised_inside(error.where):
+        if described is None or statement.query.lexical.command not in PREPARABLE or _raised_inside(error.where):
             return None
         if code == UNKNOWN_STATEMENT:
             name = step if isinstance(step, bytes) else described.name
@@ -119,7 +119,7 @@ class Healing:
             return code if step is described and described.name.decode() in error.message else None
         if code == "0A000":  # feature_not_supported is many things; this is the one function that we mean
             return code if error.__dict__.get("routine") == "RevalidateCachedQuery" else None
-        unexecuted = error.where is not None or statement.text.kind in DATA
+        unexecuted = error.where is not None or statement.query.kind in DATA
         return _TYPES if unexecuted and described.param_oids and code in (*MISTYPED, *TYPE_GONE) else None
 
 
@@ -128,20 +128,20 @@ def _raised_inside(where: str | None) -> bool:
     return where is not None and not _PARAMETER.fullmatch(where)
 
 
-def alters(group: Sequence[Statement]) -> bool:
+def alters(group: Sequence[StatementRequest]) -> bool:
     """Whether a group that succeeded may have changed types of parameters, or what the guard has found."""
-    return not group[0].text.groupable and any(alters_schema(one.text) for one in group)
+    return not group[0].query.groupable and any(alters_schema(one.query) for one in group)
 
 
-def first_format(statement: Statement) -> int:
+def first_format(statement: StatementRequest) -> int:
     """The format of the rows of what is prepared just now: text if it changes data.
 
     The columns may turn out to be others than were described when the change is committed: text can be read then.
     """
-    return int(statement.text.kind is StatementClass.READ)
+    return int(statement.query.kind is StatementClass.READ)
 
 
-def check_columns(group: Sequence[Statement], fresh: Sequence[Description], driver: PostgresDriver) -> None:
+def check_columns(group: Sequence[StatementRequest], fresh: Sequence[Description], driver: PostgresDriver) -> None:
     """Hold the results against the descriptions, where these were prepared on the connection just now."""
     suspects, seen = set(fresh), dict[tuple[Description, int], Description]()
     for statement in group:
@@ -155,7 +155,7 @@ def check_columns(group: Sequence[Statement], fresh: Sequence[Description], driv
             seen[key] = _as_it_is(described, statement.value, driver)
         actual = statement.described = seen[key]
         if (actual.oids, actual.names) != (described.oids, described.names):
-            driver.forget(statement.text, described)
+            driver.forget(statement.query, described)
             if actual.result_format and not actual.best_format():
                 statement.error = DecodeError("the columns are of other types than when the statement was described")
 

@@ -16,7 +16,7 @@ from .session_settings import SessionSettings, is_sensitive
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
-    from ...scheduler.model import Statement
+    from ...scheduler.model import StatementRequest
     from ...types.decode import RowDecoder
     from .driver import PostgresDriver
 
@@ -104,18 +104,18 @@ class Description:
 class Unfit(Exception):
     """Arguments of a statement do not fit."""
 
-    def __init__(self, statement: Statement, cause: Error) -> None:
+    def __init__(self, statement: StatementRequest, cause: Error) -> None:
         super().__init__(str(cause))
         self.statement, self.cause = statement, cause
 
 
 def encode_arguments(
-    group: Sequence[Statement],
+    group: Sequence[StatementRequest],
     driver: PostgresDriver,
     settings: SessionSettings,
-    must_ask: Callable[[Statement], bool],
+    must_ask: Callable[[StatementRequest], bool],
     several: bool,
-) -> tuple[Statement | None, tuple[int, ...]]:
+) -> tuple[StatementRequest | None, tuple[int, ...]]:
     """Encode the arguments whose types became known, or changed, since the call; Unfit if one does not fit.
 
     All of them before the first message is written: half a group must not lie in libpq's buffer. Nor must half a group

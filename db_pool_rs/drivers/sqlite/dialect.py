@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...aio import Answer
+from ...aio import ResultFuture
 from ...conninfo import SqliteConfig
 from ...errors import InterfaceError
-from ...scheduler.cost import Text
+from ...scheduler.cost import Query
 from .database import Settings
 from .plan import BEGIN_READ_ONLY, BEGIN_READ_WRITE
 
@@ -32,7 +32,7 @@ class SqliteDialect:
     max_write_lanes = 1
     #: Only the links can tell a group that waits for its turn from one that runs: they break up what stalls themselves.
     breaks_stalls = False
-    answer: type[Answer[Any]] = Answer
+    answer: type[ResultFuture[Any]] = ResultFuture
 
     def __init__(self, config: PoolConfig) -> None:
         self.on_altered: Callable[[], None]
@@ -45,7 +45,7 @@ class SqliteDialect:
         """Nothing is asked."""
         return True
 
-    def doubts(self, text: Text) -> bool:
+    def may_be_stale(self, query: Query) -> bool:
         """The text itself never changes."""
         return False
 

@@ -22,17 +22,17 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError
-from ...scheduler.cost import Text
-from ...scheduler.model import Statement
+from ...scheduler.cost import Query
+from ...scheduler.model import StatementRequest
 from ...sql import StatementClass
-from ..base import Done, LinkListener
+from ..base import ConnectionListener, Done
 from .database import Database, Stop
 from .dialect import SqliteDialect
 from .errors import lock_not_available
 from .plan import RESET, Description, Lock, Role, describe_command
 from .threads import Threads
 from .worker import Job, carry_out, check, run_reads, run_session, run_writes, stopped
-from .write_lock import Turn
+from .write_lock import WriteLock
 
 if TYPE_CHECKING:
     from ...config import PoolConfig
@@ -53,11 +53,11 @@ class SqliteDriver(SqliteDialect):
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
-        self.turn = Turn(self.patience)
+        self.turn = WriteLock(self.patience)
         #: Whether readers take turns too; known when the first connection is open.
         self.one_lock = self.settings.memory
         #: A deferred foreign key was seen: WRITEs do not share transactions.
-        self.apart = False
+        self.no_grouping = False
         self._most_threads = config.thread_pool_size
         self._thread_name = f"db_pool_rs-{config.name}"
         self._threads: Threads | None = None
@@ -66,7 +66,7 @@ class SqliteDriver(SqliteDialect):
         #: Keeps an in-memory database alive while no link is open.
         self._anchor: Database | None = None
 
-    async def connect(self, listener: LinkListener) -> SqliteLink:
+    async def connect(self, listener: ConnectionListener) -> SqliteLink:
         """Open a connection; ConnectFailed says what is wrong with the file."""
         async with self._opening:  # the first one may have to convert the file to WAL, which wants it alone
             if self.settings.memory and self._anchor is None:
@@ -105,17 +105,17 @@ class SqliteDriver(SqliteDialect):
             self._threads = Threads(self._most_threads, self._thread_name)
         self._threads.run(work, back)
 
-    def describe(self, text: Text) -> None:
+    def describe(self, query: Query) -> None:
         """What the text says itself: SQLite has no types to ask for."""
-        text.description = Description(text.sql)
-        if self.apart and text.kind is StatementClass.WRITE:
-            text.groupable = False
+        query.description = Description(query.sql)
+        if self.no_grouping and query.kind is StatementClass.WRITE:
+            query.groupable = False
 
-    def keep_apart(self, group: Sequence[Statement]) -> None:
+    def keep_apart(self, group: Sequence[StatementRequest]) -> None:
         """Deferred foreign keys are declared: WRITEs are not grouped from now on."""
-        self.apart = True
+        self.no_grouping = True
         for statement in group:
-            statement.text.groupable = False
+            statement.query.groupable = False
 
     def forget(self, link: SqliteLink) -> None:
         """A link is closed."""
@@ -152,7 +152,7 @@ class SqliteLink:
 
     pid = 0
 
-    def __init__(self, driver: SqliteDriver, listener: LinkListener, database: Database) -> None:
+    def __init__(self, driver: SqliteDriver, listener: ConnectionListener, database: Database) -> None:
         self.listener = listener
         self._driver = driver
         self._loop = asyncio.get_running_loop()
@@ -165,10 +165,10 @@ class SqliteLink:
 
     # -- a group there and back ----------------------------------------------------------------------------------
 
-    def start(self, group: Sequence[Statement], done: Done) -> None:
+    def start(self, group: Sequence[StatementRequest], done: Done) -> None:
         """Carry the group to a thread when it is this link's turn. Statements without a future are a session's."""
         first = group[0]
-        work = run_session if first.future is None else _POOL_WORK.get(first.text.kind, run_session)
+        work = run_session if first.future is None else _POOL_WORK.get(first.query.kind, run_session)
         job = self._job = Job(work, group, done, self._in_block)
         lock = _POOL_LOCKS.get(work)
         if lock is None:
@@ -181,9 +181,9 @@ class SqliteLink:
         if self._claim(lock):
             self._go(job)
 
-    def describe(self, statement: Statement, done: Done) -> None:
-        """Compile it on a thread; see :class:`~db_pool_rs.drivers.base.Link`."""
-        statement.described = statement.text.description
+    def describe(self, statement: StatementRequest, done: Done) -> None:
+        """Compile it on a thread; see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
+        statement.described = statement.query.description
         job = self._job = Job(check, (statement,), done, self._in_block)
         if self._claim(Lock.READ):
             self._go(job)
@@ -192,7 +192,7 @@ class SqliteLink:
         """Describe and encode what the pool did not; the lock that a session's statements need."""
         lock, read_only = Lock.NONE, self._database.read_only
         for statement in job.group:
-            description: Description = statement.text.description or describe_command(statement.text.sql)
+            description: Description = statement.query.description or describe_command(statement.query.sql)
             if statement.described is not description:
                 statement.params = description.encode(statement.args)
                 statement.described = description
@@ -225,7 +225,7 @@ class SqliteLink:
         job = self._job
         assert job is not None, "bug: a turn for nothing"
         for statement in job.group:
-            statement.error = lock_not_available(self._driver.turn.patience, statement.text.sql)
+            statement.error = lock_not_available(self._driver.turn.patience, statement.query.sql)
         job.ok = len(job.group) > 1
         job.in_block = self._in_block
         self._finished(job)
@@ -273,7 +273,7 @@ class SqliteLink:
             self.close()
             self.listener.on_lost(self, job.failure, sent=True, retire=False)
             return
-        if job.apart:
+        if job.no_grouping:
             self._driver.keep_apart(job.group)
         for notice in job.notices:
             self.listener.on_notice(self, notice)

@@ -26,7 +26,7 @@ from time import perf_counter
 from typing import Any
 
 from ...record import Record, Status, record_class
-from ...scheduler.model import Statement
+from ...scheduler.model import StatementRequest
 from ..base import Done
 from .database import Database, Stop
 from .errors import (
@@ -48,12 +48,22 @@ class Job(Stop):
     """A group on its way: what is to be done, and what came of it."""
 
     __slots__ = (
-        "apart", "done", "failure", "group", "in_block", "notices", "ok", "running", "seconds", "size", "waiting",
+        "done",
+        "failure",
+        "group",
+        "in_block",
+        "no_grouping",
+        "notices",
+        "ok",
+        "running",
+        "seconds",
+        "size",
+        "waiting",
         "work",
     )  # fmt: skip
 
     def __init__(
-        self, work: Callable[[Database, Job], None], group: Sequence[Statement], done: Done, in_block: bool
+        self, work: Callable[[Database, Job], None], group: Sequence[StatementRequest], done: Done, in_block: bool
     ) -> None:
         super().__init__()
         self.work = work
@@ -64,7 +74,7 @@ class Job(Stop):
         self.waiting = False
         self.ok = True
         #: The statements must not share a transaction, now and later.
-        self.apart = False
+        self.no_grouping = False
         #: Time on the thread, without waiting for it and for the turn.
         self.seconds = 0.0
         self.size = 0.0
@@ -94,7 +104,7 @@ def stopped(job: Job) -> None:
     """Nothing of the group counts: each statement is to be sent again; one that is alone hears of the cancel."""
     job.ok = False
     for statement in job.group:
-        statement.value, statement.error = None, canceled(statement.text.sql)
+        statement.value, statement.error = None, canceled(statement.query.sql)
 
 
 @lru_cache(maxsize=1024)
@@ -142,9 +152,9 @@ def run_reads(database: Database, job: Job) -> None:
         database.surely("COMMIT")
 
 
-def _failed(statement: Statement, error: Exception, job: Job) -> bool:
+def _failed(statement: StatementRequest, error: Exception, job: Job) -> bool:
     """A statement failed: whether that concerns nobody else."""
-    statement.error = statement_error(error, statement.text.sql)
+    statement.error = statement_error(error, statement.query.sql)
     if is_interrupted(error) or (job.cancelled and is_busy(error)):
         job.ok = False
     return job.ok
@@ -171,7 +181,7 @@ def run_writes(database: Database, job: Job) -> None:
         database.roll_back()
         job.ok = False
         for statement in job.group:
-            statement.value, statement.error = None, statement_error(error, statement.text.sql)
+            statement.value, statement.error = None, statement_error(error, statement.query.sql)
 
 
 def _begin_writes(database: Database, job: Job) -> bool:
@@ -192,11 +202,11 @@ def _begin_writes(database: Database, job: Job) -> bool:
         return False
     if several and database.defers():
         database.roll_back()
-        job.apart, job.ok = True, False
+        job.no_grouping, job.ok = True, False
     return job.ok
 
 
-def _write(database: Database, statement: Statement, job: Job) -> None:
+def _write(database: Database, statement: StatementRequest, job: Job) -> None:
     """Execute one; ``job.ok`` tells whether the transaction goes on."""
     try:
         _carry_out(database, statement, job)
@@ -206,7 +216,7 @@ def _write(database: Database, statement: Statement, job: Job) -> None:
             job.ok = False
 
 
-def _carry_out(database: Database, statement: Statement, job: Job) -> None:
+def _carry_out(database: Database, statement: StatementRequest, job: Job) -> None:
     """Execute one and take its result.
 
     SQLite writes everything before it gives the first row. If that cannot be read, for the name of a column or for a
@@ -224,7 +234,7 @@ def _carry_out(database: Database, statement: Statement, job: Job) -> None:
         raise
 
 
-def _answer(database: Database, statement: Statement, cursor: sqlite3.Cursor, job: Job) -> None:
+def _answer(database: Database, statement: StatementRequest, cursor: sqlite3.Cursor, job: Job) -> None:
     """Take the result from the cursor."""
     description: Description = statement.described
     if cursor.description is None:
@@ -256,12 +266,12 @@ def run_session(database: Database, job: Job) -> None:
             database.execute(BEGIN_READ_WRITE if writes else "BEGIN", (), job)
         for statement in group:
             if job.cancelled:
-                raise canceled(statement.text.sql)
+                raise canceled(statement.query.sql)
             _step(database, statement, job)
         if script:
             database.execute("COMMIT", (), job)
     except Exception as error:
-        statement.value, statement.error = None, statement_error(error, statement.text.sql)
+        statement.value, statement.error = None, statement_error(error, statement.query.sql)
         job.ok = False
         if script:
             database.roll_back()
@@ -282,17 +292,17 @@ def check(database: Database, job: Job) -> None:
             nulls = description.encode((None,) * description.count)
             database.execute(f"EXPLAIN /* {next(_checks)} */ {description.sql}", nulls, job).fetchall()
         except Exception as error:
-            statement.error, job.ok = statement_error(error, statement.text.sql), False
+            statement.error, job.ok = statement_error(error, statement.query.sql), False
 
 
-def _step(database: Database, statement: Statement, job: Job) -> None:
+def _step(database: Database, statement: StatementRequest, job: Job) -> None:
     role = statement.described.role
     if role is Role.RESET:
         database.reopen(job)
         statement.value = Status("DISCARD ALL")
     elif database.failed:
         if role is not Role.COMMIT and role is not Role.ROLLBACK:
-            raise failed_transaction(statement.text.sql)
+            raise failed_transaction(statement.query.sql)
         database.failed = False
         database.close_cursors()
         statement.value = Status("ROLLBACK")
@@ -309,7 +319,7 @@ def _step(database: Database, statement: Statement, job: Job) -> None:
         _execute(database, statement, job)
 
 
-def _use_cursor(database: Database, statement: Statement, job: Job) -> None:
+def _use_cursor(database: Database, statement: StatementRequest, job: Job) -> None:
     """What PostgreSQL does for DECLARE, FETCH and CLOSE."""
     description: Description = statement.described
     name, cursors = description.cursor, database.cursors
@@ -318,7 +328,7 @@ def _use_cursor(database: Database, statement: Statement, job: Job) -> None:
         statement.value = Status(description.tag)
         return
     if name not in cursors:
-        raise no_cursor(name, statement.text.sql)
+        raise no_cursor(name, statement.query.sql)
     if description.role is Role.CLOSE:
         cursors.pop(name).close()
         statement.value = Status("CLOSE CURSOR")
@@ -332,7 +342,7 @@ def _use_cursor(database: Database, statement: Statement, job: Job) -> None:
         statement.value = Status(f"FETCH {len(rows)}")
 
 
-def _end(database: Database, statement: Statement, job: Job) -> None:
+def _end(database: Database, statement: StatementRequest, job: Job) -> None:
     """COMMIT or ROLLBACK: as in PostgreSQL, the block has ended afterwards, whatever comes of it."""
     description: Description = statement.described
     database.close_cursors()
@@ -352,11 +362,11 @@ def _commit(database: Database, sql: str, job: Job) -> None:
         raise
 
 
-def _execute(database: Database, statement: Statement, job: Job) -> None:
+def _execute(database: Database, statement: StatementRequest, job: Job) -> None:
     connection, description = database.connection, statement.described
     before = connection.in_transaction
-    apart = description.returns and not before  # a transaction of its own, that can be rolled back
-    if apart:
+    no_grouping = description.returns and not before  # a transaction of its own, that can be rolled back
+    if no_grouping:
         database.execute(BEGIN_READ_WRITE, (), job)
     try:
         _carry_out(database, statement, job)
@@ -364,5 +374,5 @@ def _execute(database: Database, statement: Statement, job: Job) -> None:
         database.failed = before and not connection.in_transaction
         raise
     finally:
-        if apart and connection.in_transaction:
+        if no_grouping and connection.in_transaction:
             _commit(database, "COMMIT", job)

@@ -40,7 +40,7 @@ class _Request:
         self.since = since
 
 
-class Turn:
+class WriteLock:
     """Fair shared and exclusive access; all calls on the event loop's thread. `patience` in seconds."""
 
     def __init__(self, patience: float) -> None:
