@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import re
+import sys
+import termios
 from typing import TYPE_CHECKING
 
 from ... import forks
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 #: Threads of attempts that were given up but are not over, such as those that compute a hostile server's SCRAM: while
 #: so many run, no other attempt begins.
 MOST_GIVEN_UP = 16
+#: Bytes that a server may send before the session begins; libpq keeps all notifications and settings among them.
+MOST_SAID = 2**21
 
 #: `FATAL:  28P01: ...`: the severity may be translated, the code is not.
 _SQLSTATE = re.compile(r"[^:\n]+:  ([0-9A-Z]{5}): ")
@@ -106,6 +111,7 @@ class _Attempt:
         self._deadline = deadline
         self._step: asyncio.Future[int] | None = None
         self._reached = False
+        self._said = 0
         forks.hold(self)
 
     async def run(self) -> None:
@@ -119,6 +125,9 @@ class _Attempt:
         while status != POLLING_OK:
             # The descriptor may be another one after each step.
             await wait_ready(pgconn.socket, status == POLLING_WRITING, self._deadline)
+            self._said += _waiting(pgconn.socket)
+            if self._said > MOST_SAID:
+                raise ConnectAttemptError(f"the server sent more than {MOST_SAID:,} bytes before the session began")
             self._step = offload(lambda: libpq.poll(pgconn), pgconn.finish, most=MOST_GIVEN_UP)
             status = await until(self._step, self._deadline)
             if status == POLLING_FAILED or self._is_refused():
@@ -150,6 +159,11 @@ class _Attempt:
         """Close the connection, unless a thread has it in hand and will."""
         if self._step is None or not was_abandoned(self._step):
             self._pgconn.finish()
+
+
+def _waiting(socket: int) -> int:
+    """Bytes that have arrived and are not read yet."""
+    return int.from_bytes(fcntl.ioctl(socket, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _configure(libpq: Libpq, pgconn: PGconn) -> None:

@@ -2,11 +2,12 @@
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use db_pool_engine::pool::{self, Command};
 use db_pool_engine::scheduler::QueryId;
+use pyo3::{Py, PyAny};
 
 use crate::threads::Thread;
 
@@ -19,6 +20,8 @@ pub struct Handle {
     began: Instant,
     /// When tables were last changed, in nanoseconds after `began`.
     altered: AtomicU64,
+    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`.
+    pub catalog: OnceLock<Py<PyAny>>,
     /// Queries to be forgotten after what was asked for before: that may still name them.
     forgotten: Mutex<Vec<QueryId>>,
 }
@@ -27,7 +30,19 @@ impl Handle {
     pub fn new(pool: pool::Pool, thread: Arc<Thread>) -> Arc<Self> {
         let (pool, thread) = (ManuallyDrop::new(pool), ManuallyDrop::new(Mutex::new(Some(thread))));
         let (process, began, altered) = (std::process::id(), Instant::now(), AtomicU64::new(0));
-        Arc::new(Handle { pool, thread, process, began, altered, forgotten: Mutex::default() })
+        Arc::new(Handle {
+            pool,
+            thread,
+            process,
+            began,
+            altered,
+            catalog: OnceLock::new(),
+            forgotten: Mutex::default(),
+        })
+    }
+
+    pub fn catalog(&self) -> Option<&Py<PyAny>> {
+        self.catalog.get()
     }
 
     pub fn is_here(&self) -> bool {
@@ -64,6 +79,7 @@ impl Handle {
 
     pub fn alter(&self) {
         self.altered.store(self.began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        self.call(Command::ForgetTypes);
     }
 }
 

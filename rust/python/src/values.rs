@@ -8,10 +8,15 @@ use crate::chunks::Place;
 use crate::{codec, sqlite};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
-pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
+pub fn encode(
+    py: Python<'_>,
+    text: &Described,
+    args: &Bound<'_, PyTuple>,
+    catalog: Option<&Py<PyAny>>,
+) -> PyResult<Short> {
     match text.sqlite_plan() {
         Some(plan) => sqlite::encode(plan, args),
-        None => codec::encode(py, text, args),
+        None => codec::encode(py, text, args, catalog.map(|catalog| catalog.bind(py))),
     }
 }
 
