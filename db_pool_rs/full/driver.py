@@ -10,7 +10,6 @@ from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schem
 from ..errors import ConnectFailed, Error, server_error
 from ..guard.verdicts import REASONS
 from ..sql import StatementClass
-from ..types.catalog import Catalog
 from . import options
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ class Driver(Database, Protocol):
     """What a pool of the engine's must know of a database; `native` is set when the pool is opened."""
 
     native: Native
-    #: What is known of types that are not built in; None where there are none.
-    catalog: Catalog | None
 
     def target(self) -> dict[str, Any]:
         """What the engine connects to."""
@@ -64,7 +61,6 @@ class FullDriver(PostgresDialect):
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
         self._config = config
-        self.catalog: Catalog | None = Catalog()
 
     def target(self) -> dict[str, Any]:
         """What the engine connects to."""

@@ -75,8 +75,8 @@ class RustExecutor(Executor):
 
     def start(self) -> None:
         """Hear what the engine tells; it has begun."""
-        known, timeout, catalog = self.context.queries.known, self.config.command_timeout, self.driver.catalog
-        self.native.attach(self, self.loop.call_soon, self.native.flush, known, timeout, catalog)
+        timeout = self.config.command_timeout
+        self.native.attach(self, self.loop.call_soon, self.native.flush, self.context.queries.known, timeout)
         self._descriptor = self.native.fileno()
         self.loop.add_reader(self._descriptor, self.native.drain)
 

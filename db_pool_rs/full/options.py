@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..conninfo import ConnectConfig
+from ..drivers.postgres.types_query import TYPES_QUERY
 from ..errors import ConfigError
-from ..types.catalog import catalog_query
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -104,5 +104,5 @@ def options(config: PoolConfig, greets: bool, clean_timeout: float | None) -> di
         "asks_password": isinstance(known, ConnectConfig) and known.password_provider is not None,
         "slow": None if config.slow_query_ms is None else config.slow_query_ms / 1000,
         "patience": clean_timeout,
-        "types_query": catalog_query() if isinstance(known, ConnectConfig) else None,
+        "types_query": TYPES_QUERY if isinstance(known, ConnectConfig) else None,
     }

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Query as Known
 
     from ..config import PoolConfig
-    from ..types.catalog import Catalog
 
 #: Texts of sessions that are kept: BEGIN, COMMIT, the parts of scripts.
 _MOST_COMMANDS = 512
@@ -64,7 +63,6 @@ class FullSqliteDriver(SqliteDialect):
     """A :class:`~db_pool_rs.full.driver.Driver`; `native` is set when the pool is opened."""
 
     native: Native
-    catalog: Catalog | None = None
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)

@@ -10,7 +10,6 @@ from asyncio import _get_running_loop as running_loop  # None where there is non
 from typing import TYPE_CHECKING
 
 from ..errors import ArgumentError, InterfaceError, PoolClosed
-from ..types.catalog import TypesUnknown
 from .queries import QueryCache
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ class Context:
         described = statement.query.description
         try:
             statement.params = described.encode(statement.args)
-        except (ArgumentError, TypesUnknown):
+        except ArgumentError:
             if not self.database.may_be_stale(statement.query):
                 raise
         else:

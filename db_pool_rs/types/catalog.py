@@ -1,9 +1,9 @@
 """The types that are not built in, as far as a pool had to ask for them: what they are made of, and how they are sent.
 
 The server names the type of a parameter by its OID. One that `oids` does not have is an enum, a domain, a composite, a
-range, a type of an extension, or an array of these: `catalog.sql` says which, and what it is made of. An engine asks
-where a description names such a type for the first time in the pool: once, in front of the statement. Programs that use
-built-in types only never ask.
+range, a type of an extension, or an array of these: `drivers.postgres.types_query` asks which, and what it is made of.
+An engine asks where a description names such a type for the first time in the pool: once, in front of the statement.
+Programs that use built-in types only never ask.
 
     domain       as its base type: the same Python values are accepted
     composite    a tuple with a value for each field, by the field's type
@@ -21,10 +21,9 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from ..errors import DecodeError
+from ..errors import ArgumentError, DecodeError
 from . import foreign, oids
 from .arrays import text_array
 from .encode import TEXT, Encoder, encoder
@@ -36,13 +35,13 @@ from .scalars import encode_text
 Encode = Callable[[Any], bytes]
 
 
-class TypesUnknown(Exception):
+class TypesUnknown(ArgumentError):
     """Arguments cannot be encoded before the server was asked for their types (again)."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserType:
-    """One row of `catalog.sql`."""
+    """One row of the answer to `drivers.postgres.types_query`."""
 
     oid: int
     name: str
@@ -50,20 +49,6 @@ class UserType:
     part: int
     delimiter: str
     fields: tuple[tuple[str, int], ...]
-
-
-@cache
-def _sql() -> str:
-    from importlib.resources import files  # takes a while to import
-
-    text = files(__package__).joinpath("catalog.sql").read_text("utf-8")
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("--")]
-    return " ".join(" ".join(lines).split())
-
-
-def catalog_query(asked: Iterable[int] | None = None) -> str:
-    """The query for these types; without them it has the placeholder `$1`."""
-    return _sql() if asked is None else _sql().replace("$1", "'{" + ",".join(map(str, asked)) + "}'")
 
 
 def foreign_oids(found: Iterable[int]) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ LAYERS: dict[str, str] = {
     "modes": CONTRACT,
     "simple": f"facade pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "balanced": f"facade simple pool scheduler drivers drivers.postgres types {CONTRACT}",
-    "full": f"facade guard pool scheduler drivers drivers.postgres drivers.sqlite types {CONTRACT}",
+    "full": f"facade guard pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "pool": f"guard scheduler drivers types {CONTRACT}",
     "drivers": f"scheduler {BASE}",
     "drivers.postgres": f"scheduler drivers types config conninfo {BASE}",

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConnectionLost, Error
 from ...record import Status
 from ...scheduler.model import StatementRequest
-from ...types.catalog import catalog_query
 from ..base import ConnectionListener, Done
 from .dialect import CHECK_KEYS, checks_keys, is_shared
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
@@ -27,6 +26,7 @@ from .session_settings import is_kept
 from .socket import Wire
 from .staleness import PID, Healing, check_columns, first_format
 from .statements import TYPES, Description, Unfit, encode_arguments, texts_of
+from .types_query import types_query
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -138,7 +138,7 @@ class PostgresConnection(Wire):
 
     def _write_types(self, steps: list[Any]) -> None:
         """Ask for what is unknown of the types of parameters."""
-        self._pgconn.send_query_params(catalog_query(self._unknown).encode(), None)
+        self._pgconn.send_query_params(types_query(self._unknown).encode(), None)
         steps.append(TYPES)
 
     def _write_unknown(self, statement: StatementRequest, steps: list[Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ...errors import ArgumentError, Error
 from ...types import oids as pg
@@ -16,9 +16,10 @@ from .session_settings import SessionSettings, is_sensitive
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
+    from ...scheduler.cost import Query
     from ...scheduler.model import StatementRequest
     from ...types.decode import RowDecoder
-    from .driver import PostgresDriver
+    from .libpq import Libpq
 
 #: What stands for the question about types, in the list of what is asked.
 TYPES = b"types"
@@ -101,6 +102,15 @@ class Description:
         return rows * (self.row_bytes + first)
 
 
+class _Driver(Protocol):
+    """What is needed of the driver."""
+
+    libpq: Libpq
+
+    def forget(self, query: Query, described: Description) -> None:
+        """What was known of a text is out of date."""
+
+
 class Unfit(Exception):
     """Arguments of a statement do not fit."""
 
@@ -111,7 +121,7 @@ class Unfit(Exception):
 
 def encode_arguments(
     group: Sequence[StatementRequest],
-    driver: PostgresDriver,
+    driver: _Driver,
     settings: SessionSettings,
     must_ask: Callable[[StatementRequest], bool],
     several: bool,

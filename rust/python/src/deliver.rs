@@ -227,7 +227,7 @@ fn needs_params(pool: &Bound<'_, Pool>, item: RequestId, described: &Arc<Describ
     if let Some(text) = text {
         text.bind(py).get().describe(described);
     }
-    match values::encode(py, described, args.bind(py), this.handle.catalog()) {
+    match values::encode(py, described, args.bind(py), &this.handle) {
         Ok(bytes) => this.ask(py, Command::Provide(item, Some((described.clone(), bytes)))),
         Err(error) => {
             let told = crate::query::is_unknown(py, &error)?; // but nothing that could be read
@@ -247,8 +247,10 @@ fn learn_types(pool: &Bound<'_, Pool>, asked: Vec<u32>, rows: &Rows) -> PyResult
     let mut texts: Vec<Vec<Option<String>>> = vec![Vec::new(); rows.count];
     let read =
         rows.read(|row, _, value| texts[row].push(value.map(|bytes| String::from_utf8_lossy(bytes).into_owned())));
-    let (Some(catalog), Ok(())) = (pool.get().handle.catalog(), read) else { return Ok(()) };
-    match catalog.bind(py).call_method1(intern!(py, "learn"), (asked, texts)) {
+    if read.is_err() {
+        return Ok(());
+    }
+    match pool.get().handle.catalog(py)?.call_method1(intern!(py, "learn"), (asked, texts)) {
         Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
         _ => Ok(()),
     }

@@ -2,12 +2,13 @@
 
 use std::mem::ManuallyDrop;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use db_pool_engine::pool::{self, Command};
 use db_pool_engine::scheduler::QueryId;
-use pyo3::{Py, PyAny};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use crate::threads::Thread;
 
@@ -20,8 +21,8 @@ pub struct Handle {
     began: Instant,
     /// When tables were last changed, in nanoseconds after `began`.
     altered: AtomicU64,
-    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`.
-    pub catalog: OnceLock<Py<PyAny>>,
+    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`, made for the first of them.
+    catalog: PyOnceLock<Py<PyAny>>,
     /// Queries to be forgotten after what was asked for before: that may still name them.
     forgotten: Mutex<Vec<QueryId>>,
 }
@@ -36,13 +37,15 @@ impl Handle {
             process,
             began,
             altered,
-            catalog: OnceLock::new(),
+            catalog: PyOnceLock::new(),
             forgotten: Mutex::default(),
         })
     }
 
-    pub fn catalog(&self) -> Option<&Py<PyAny>> {
-        self.catalog.get()
+    /// What is known of types that are not built in.
+    pub fn catalog<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        let make = || Ok(py.import("db_pool_rs.types.catalog")?.getattr("Catalog")?.call0()?.unbind());
+        self.catalog.get_or_try_init(py, make).map(|catalog| catalog.bind(py))
     }
 
     pub fn is_here(&self) -> bool {

@@ -171,7 +171,7 @@ impl Pool {
         Ok(Pool { handle, completions, event_loop, terms, open, done, delivering_thread, group_max, last, inner })
     }
 
-    /// `handler` receives completions; `call_soon(flush)` has `flush` called at the end of a tick; see `Terms`, `Handle`.
+    /// `handler` receives completions; `call_soon(flush)` has `flush` called at the end of a tick; see `Terms`.
     fn attach(
         &self,
         handler: Py<PyAny>,
@@ -179,9 +179,7 @@ impl Pool {
         flush: Py<PyAny>,
         known: Py<PyDict>,
         timeout: Option<f64>,
-        catalog: Option<Py<PyAny>>,
     ) {
-        catalog.map(|catalog| self.handle.catalog.set(catalog));
         self.open.store(self.terms.set(Terms { known, timeout }).is_ok(), Ordering::Relaxed);
         let mut inner = self.inner();
         inner.handler = Some(handler);

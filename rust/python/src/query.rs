@@ -98,7 +98,7 @@ impl Query {
         };
         let foreign = !described.foreign.is_empty();
         if !foreign || learned > self.handle.altered() {
-            match values::encode(py, &described, args, self.handle.catalog()) {
+            match values::encode(py, &described, args, &self.handle) {
                 Ok(bytes) => return Ok(Some((described, bytes))),
                 Err(error) if foreign && is_unknown(py, &error)? => return Ok(None), // the engine asks
                 Err(error) => {

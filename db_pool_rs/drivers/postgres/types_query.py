@@ -1,17 +1,24 @@
--- What types are made of that are not built in: the types asked for, and all that these are made of.
---
--- One row for each type that exists:
---
---   oid        of the type
---   name       in SQL, under the search path of the session
---   kind       pg_type.typtype: b (base), c (composite), d (domain), e (enum), r (range), m (multirange), p (pseudo);
---              a for an array
---   part       of a domain its base type, of an array its element, of a range its subtype; else 0
---   delimiter  what stands between the elements of an array of it
---   fields     of a composite: JSON, [[name, type], ...] in order, without dropped columns; else NULL
---
--- $1 stands for the types asked for, as '{16385,16390}'.
+"""The question what types are made of that are not built in: those asked for, and all that these are made of.
 
+One row for each type that exists:
+
+    oid        of the type
+    name       in SQL, under the search path of the session
+    kind       pg_type.typtype: b (base), c (composite), d (domain), e (enum), r (range), m (multirange), p (pseudo);
+               a for an array
+    part       of a domain its base type, of an array its element, of a range its subtype; else 0
+    delimiter  what stands between the elements of an array of it
+    fields     of a composite: JSON, [[name, type], ...] in order, without dropped columns; else NULL
+
+Some types of fixed length have elements too, point among them; an array is what its element says is its array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+#: `$1` stands for the types asked for.
+TYPES_QUERY = """
 WITH RECURSIVE wanted (oid) AS (
     SELECT pg_catalog.unnest($1::pg_catalog.oid[])
     UNION
@@ -42,6 +49,11 @@ SELECT
      WHERE a.attrelid = t.typrelid AND t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped) AS fields
 FROM wanted w
 JOIN pg_catalog.pg_type t ON t.oid = w.oid
--- Some types of fixed length have elements too, point among them; an array is what its element says is its array.
 LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
 LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
+"""
+
+
+def types_query(asked: Iterable[int]) -> str:
+    """The query for these types."""
+    return TYPES_QUERY.replace("$1", "'{" + ",".join(map(str, asked)) + "}'")
