@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import CANCEL_UNDER_WAY, as_piece
-from ..drivers.postgres.staleness import alters
+from ..drivers.postgres.dialect import alters
 from ..errors import ArgumentError, ConnectionLost, Error, server_error
 
 if TYPE_CHECKING:

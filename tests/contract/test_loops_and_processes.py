@@ -18,7 +18,7 @@ import pytest
 
 from db_pool_rs import create_pool
 from db_pool_rs.errors import InterfaceError
-from tests.contract.waiting import in_thread
+from tests.contract.waiting import in_thread, until
 from tests.plugins.runner import open_files
 
 LIMIT = 20
@@ -104,6 +104,27 @@ def test_the_loop_was_closed_before_the_pool(engine: Any, backend: Any) -> None:
     pool.terminate()
     assert pool.closed
     del pool, results
+    deadline = time.monotonic() + LIMIT
+    while open_files() > files or threading.active_count() > threads:
+        assert time.monotonic() < deadline, (open_files() - files, threading.enumerate())
+        gc.collect()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_the_loop_was_closed_under_a_call(engine: Any, pg_database: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The call is never answered: what knows of it is garbage together with the pool."""
+    files, threads = open_files(), threading.active_count()
+
+    async def begin() -> Any:
+        pool = await create_pool(pg_database, mode=engine.name, max_size=2)
+        call = asyncio.ensure_future(pool.fetchval("SELECT 1 FROM pg_sleep(60)"))
+        await until(lambda: pool.stats().alone > 0)
+        return pool, call
+
+    pool, call = _on_a_loop_of_its_own(begin)
+    pool.terminate()
+    assert not call.done()
+    del pool, call
     deadline = time.monotonic() + LIMIT
     while open_files() > files or threading.active_count() > threads:
         assert time.monotonic() < deadline, (open_files() - files, threading.enumerate())

@@ -105,7 +105,7 @@ async def test_a_server_that_falls_silent_at_any_byte_holds_nothing(
     open_pool: Any, pg_server: Any, pg_database: str, init: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The guard's reading would come in between at any time, and lives must be alike.
-    monkeypatch.setattr(Keeper, "start", lambda self, spawn: None)
+    monkeypatch.setattr(Keeper, "want", lambda self: None)
     pg_server.sql("CREATE TABLE numbers (n int)", pg_database.rpartition("/")[2])
     async with FaultProxy("127.0.0.1", pg_server.port) as proxy:
         life = Life(open_pool, proxy.dsn(pg_database), init)

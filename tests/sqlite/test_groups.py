@@ -155,8 +155,8 @@ async def test_deferred_violation_is_not_cured_by_a_neighbour() -> None:
         pair = [("INSERT INTO parent VALUES (1, 2)",), ("INSERT INTO parent VALUES (2, 1)",)]
         group = desk.pool(link, *pair)
         assert not await group.ok
-        assert not group.statements[0].text.groupable, "not tried again with every group"
-        assert desk.statement(pair[0]).text.groupable is False
+        assert not group.statements[0].query.groupable, "not tried again with every group"
+        assert desk.statement(pair[0]).query.groupable is False
         outcomes = [(await desk.pool(link, call).outcomes())[0] for call in pair]
         assert [one.sqlstate for one in outcomes] == ["23503", "23503"]
         assert await desk.fetch(link, "SELECT * FROM parent") == []

@@ -42,6 +42,13 @@ def alters_schema(query: Query) -> bool | None:
     return True if command in _ALTERING else False if command == "CALL" else None
 
 
+def alters(group: Sequence[StatementRequest], before: bool | None) -> bool | None:
+    """Whether a group that succeeded, or what came before it, has changed the schema, as `alters_schema` has it."""
+    if not group or group[0].query.groupable:
+        return before
+    return max((one for one in (before, *(alters_schema(one.query) for one in group)) if one is not None), default=None)
+
+
 def is_shared(group: Sequence[StatementRequest]) -> bool:
     """Whether a group is the pool's, of several callers; else it is a session's."""
     return len(group) > 1 and group[0].conn is not None

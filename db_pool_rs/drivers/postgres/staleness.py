@@ -22,7 +22,7 @@ from ...errors import DatabaseError, DecodeError
 from ...errors.conditions import MISTYPED, NAME_TAKEN, TYPE_GONE, UNKNOWN_STATEMENT
 from ...scheduler.model import StatementRequest
 from ...sql import DATA, StatementClass
-from .dialect import PREPARABLE, alters_schema
+from .dialect import PREPARABLE, alters
 from .statements import Description, columns_of
 
 if TYPE_CHECKING:
@@ -127,13 +127,6 @@ class Healing:
 def _raised_inside(where: str | None) -> bool:
     """Whether an error came from inside a function or block: what the server adds about a parameter is one line."""
     return where is not None and not _PARAMETER.fullmatch(where)
-
-
-def alters(group: Sequence[StatementRequest], before: bool | None) -> bool | None:
-    """Whether a group that succeeded, or what came before it, has changed the schema, as `alters_schema` has it."""
-    if not group or group[0].query.groupable:
-        return before
-    return max((one for one in (before, *(alters_schema(one.query) for one in group)) if one is not None), default=None)
 
 
 def first_format(statement: StatementRequest) -> int:

@@ -326,6 +326,10 @@ impl Pool {
         self.terms.get().map_or(Ok(()), |terms| visit.call(&terms.known))?;
         let Ok(inner) = self.inner.try_lock() else { return Ok(()) };
         visit.call(&inner.handler)?;
+        for pending in inner.pending.values() {
+            visit.call(&pending.answer)?;
+            visit.call(&pending.args)?;
+        }
         if let Some((call_soon, flush)) = &inner.plan {
             visit.call(call_soon)?;
             visit.call(flush)?;
@@ -335,7 +339,7 @@ impl Pool {
 
     fn __clear__(&self) {
         let mut inner = self.inner();
-        let gone = (inner.handler.take(), inner.plan.take());
+        let gone = (inner.handler.take(), inner.plan.take(), std::mem::take(&mut inner.pending));
         drop(inner); // what is dropped may run code that comes back here
         drop(gone);
     }
