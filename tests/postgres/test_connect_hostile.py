@@ -145,7 +145,8 @@ async def test_servers_that_never_come_to_an_end(script: Script, limit: str) -> 
     async with fake(script, connect_timeout=0.1 if limit == "connect_timeout" else 30) as (_, config):
         caught = await failure(config, timeout=0.1 if limit == "timeout" else None)
         assert (caught.permanent, caught.sqlstate) == (False, None)
-        assert "no answer within 0" in caught.attempts[0]
+        reasons = ["no answer within 0"] + ["before the session began"] * (script is flood)  # what comes first
+        assert any(reason in caught.attempts[0] for reason in reasons)
 
 
 async def test_the_whole_timeout_ends_the_list_of_hosts() -> None:

@@ -14,7 +14,6 @@ from ...sql import DATA
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
-#: Statements that cannot commit before the Sync.
 #: The field of the code, as libpq wants it to be named.
 SQLSTATE = ord("C")
 
