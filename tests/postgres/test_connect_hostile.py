@@ -15,8 +15,8 @@ from psycopg import pq
 
 from db_pool_rs.conninfo import ConnectConfig, parse_dsn
 from db_pool_rs.drivers.postgres import psycopg_libpq as offload
-from db_pool_rs.drivers.postgres.cancel import cancel
 from db_pool_rs.drivers.postgres.connect import connect
+from db_pool_rs.drivers.postgres.psycopg_libpq import cancel
 from db_pool_rs.errors import ConnectFailed
 
 Reader = asyncio.StreamReader
@@ -331,7 +331,7 @@ async def test_connect_cancelled_at_any_step_leaves_nothing() -> None:
 
 async def test_cancel_request_without_libpq_17(monkeypatch: pytest.MonkeyPatch) -> None:
     """The older way: on a thread, True once the server has closed the connection."""
-    import db_pool_rs.drivers.postgres.cancel as module
+    import db_pool_rs.drivers.postgres.psycopg_libpq as module
 
     monkeypatch.setattr(module, "_CANCEL_CONN", 10**9)
     close = asyncio.Event()
