@@ -80,11 +80,16 @@ def sanitizers(session: nox.Session) -> None:
 def fuzz(session: nox.Session) -> None:
     """Feed damaged values and broken protocol to an engine: `nox -s fuzz -- balanced [INPUTS [SEED]]`.
 
+    `nox -s fuzz -- engine [SECONDS]` does so to each target of rust/fuzz, for so many seconds (default 1200).
+
     What the decoders are given is made of the good values in tests/faults/hostile_values.py; those that were found to
     do harm stay there. It fails if an engine reads one otherwise than `simple`. The C code alone runs under the
-    sanitizers in the session of that name.
+    sanitizers in the session of that name, and what the engine in Rust takes apart under cargo-fuzz (rust/fuzz).
     """
     mode, inputs, seed = [*session.posargs, *("simple", "1000000", "1")[len(session.posargs) :]]
+    if mode == "engine":
+        _fuzz_engine(session, session.posargs[1] if session.posargs[1:] else "1200")
+        return
     install(session, "test", extra=mode)
     values = ("python", "-X", "faulthandler", "-m", "tests.faults.hostile_values", mode, seed, inputs, "direct")
     session.run(*values)
@@ -92,6 +97,21 @@ def fuzz(session: nox.Session) -> None:
     session.run(
         "pytest", lies, "tests/faults/test_hostile_values.py", "--hypothesis-profile=thorough", "-k", "not slices"
     )
+
+
+#: The targets of rust/fuzz.
+FUZZ_TARGETS = ("messages", "sessions", "sqlite_values")
+
+
+def _fuzz_engine(session: nox.Session, seconds: str) -> None:
+    """Run cargo-fuzz (`cargo install cargo-fuzz`), also where there is no nightly compiler; what it found is kept."""
+    session.env["RUSTC_BOOTSTRAP"] = "1"
+    limits = (f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=1500")
+    for target in FUZZ_TARGETS:
+        corpus = Path("rust/fuzz/corpus", target)
+        corpus.mkdir(parents=True, exist_ok=True)
+        folders = (str(corpus), f"rust/fuzz/seeds/{target}")
+        session.run("cargo", "fuzz", "run", "--fuzz-dir=rust/fuzz", target, *folders, "--", *limits, external=True)
 
 
 @nox.session

@@ -12,6 +12,7 @@ from db_pool_rs_balanced import ffi
 
 from ..drivers.postgres.statements import Description
 from ..types import oids as pg
+from ..types.catalog import Catalog
 from ..types.layout import FIXED_SIZES
 from .columns import Plan, kinds
 
@@ -33,9 +34,10 @@ class KernelDescription(Description):
     __slots__ = ("_texts", "nparams", "plan", "widths")
 
     def __init__(
-        self, sql: str, param_oids: Sequence[int], names: Sequence[str], oids: Sequence[int], version: int
-    ) -> None:
-        super().__init__(sql, param_oids, names, oids, version)
+        self, sql: str, param_oids: Sequence[int], names: Sequence[str], oids: Sequence[int], version: int,
+        catalog: Catalog,
+    ) -> None:  # fmt: skip
+        super().__init__(sql, param_oids, names, oids, version, catalog)
         self.nparams = len(self.param_oids)
         self.plan: Plan | None = None
         self.widths: list[int] | None = None

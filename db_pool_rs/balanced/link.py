@@ -84,6 +84,8 @@ class KernelConnection(PostgresConnection):
             return None
         if described.is_sensitive and not self.settings.is_plain():
             return None
+        if self._describing or described.is_outdated():
+            return None
         rows = [one.params for one in group if one.described is described and one.want is want]
         return rows if len(rows) == len(group) else None
 
@@ -129,6 +131,10 @@ class KernelConnection(PostgresConnection):
             self._kernel.ahead = ahead
         elif ahead:
             steps.insert(at, b"")
+
+    def _write_types(self, steps: list[Any]) -> None:
+        self._plain = False
+        super()._write_types(steps)
 
     def _run(self, group: Sequence[StatementRequest], described: KernelDescription) -> Sequence[StatementRequest]:
         """The statements from here on that have this description."""

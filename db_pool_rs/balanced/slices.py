@@ -5,7 +5,7 @@ waits, no other call does. Rows whose values are long are made value by value. W
 takes a small part of what the making of its rows takes, so that it is done on the spot; of a result so large that this
 would add up, the kernel decodes all slices before, in one call without the GIL on one of the driver's threads.
 
-The garbage collector is spared the rows: see :mod:`~db_pool_rs.drivers.postgres.collector`.
+The garbage collector is spared the rows: see :mod:`~db_pool_rs.drivers.postgres.results`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Any
 
 from db_pool_rs_balanced import ffi, lib
 
-from ..drivers.postgres.collector import can_freeze, gc_paused
-from ..drivers.postgres.results import cells, fitting
+from ..drivers.postgres.results import can_freeze, cells, fitting, gc_paused
 from ..errors import DecodeError
 from ..record import Record
 from .columns import LOADERS, LoadersMissing, Plan

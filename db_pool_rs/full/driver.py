@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 _KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
 
 
+def kind_of(query: Query) -> str:
+    """The class of a text by its name in the engine."""
+    return _KINDS.get(query.kind, "other")
+
+
 class Driver(Database, Protocol):
     """What a pool of the engine's must know of a database; `native` is set when the pool is opened."""
 
@@ -63,7 +68,7 @@ class FullDriver(PostgresDialect):
 
     def describe(self, query: Query) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
-        kind, lexical = _KINDS.get(query.kind, "other"), query.lexical
+        kind, lexical = kind_of(query), query.lexical
         preparable, asks, alters = lexical.command in PREPARABLE, "$" in query.sql, alters_schema(query)
         query.description = self.native.learn(
             query.sql,
@@ -80,7 +85,7 @@ class FullDriver(PostgresDialect):
     def regroup(self, query: Query) -> None:
         """Tell the engine, if it knows the text."""
         if query.description is not None:
-            kind = _KINDS.get(query.kind, "other")
+            kind = kind_of(query)
             why = REASONS.index(query.why)
             self.native.regroup(query.description, kind, query.groupable, why, query.dirties, query.keys)
 

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..conninfo import ConnectConfig
+from ..drivers.postgres.types_query import TYPES_QUERY
 from ..errors import ConfigError
 
 if TYPE_CHECKING:
@@ -103,4 +104,5 @@ def options(config: PoolConfig, greets: bool, clean_timeout: float | None) -> di
         "asks_password": isinstance(known, ConnectConfig) and known.password_provider is not None,
         "slow": None if config.slow_query_ms is None else config.slow_query_ms / 1000,
         "patience": clean_timeout,
+        "types_query": TYPES_QUERY if isinstance(known, ConnectConfig) else None,
     }

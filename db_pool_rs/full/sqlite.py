@@ -19,7 +19,8 @@ from ..drivers.sqlite.plan import Description, Lock, Role
 from ..errors import ConnectFailed, Error, ModeUnavailableError, server_error
 from ..guard.verdicts import REASONS
 from ..scheduler.cost import Query
-from ..sql import StatementClass, classify
+from ..sql import classify
+from .driver import kind_of
 from .sqlite_library import REMEDY, problem
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ _RAISED: dict[int, type[sqlite3.Error]] = {
     25: sqlite3.InterfaceError,
 }
 
-_KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
-
 
 class FullSqliteDriver(SqliteDialect):
     """A :class:`~db_pool_rs.full.driver.Driver`; `native` is set when the pool is opened."""
@@ -91,7 +90,7 @@ class FullSqliteDriver(SqliteDialect):
 
     def describe(self, query: Query) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
-        kind = _KINDS.get(query.kind, "other")
+        kind = kind_of(query)
         description = Description(query.sql)
         why = REASONS.index(query.why)
         query.description = self.native.learn_sqlite(

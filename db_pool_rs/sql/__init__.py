@@ -52,6 +52,10 @@ class StatementClass(enum.Enum):
     EMPTY = "empty"
 
 
+#: Classes of statements that read or change data, and nothing else: they can be grouped, and undone.
+DATA = frozenset((StatementClass.READ, StatementClass.WRITE))
+
+
 @dataclass(frozen=True, slots=True)
 class Lexical:
     """What the words of a text tell.

@@ -29,7 +29,7 @@ def binary_array(encode: Encode, oid: int, expected: str, *, nested: bool = True
     """
 
     def encode_array(value: Sequence[Any]) -> bytes:
-        sizes, items = _flatten(value, nested)
+        sizes, items = _flatten(value, (list, tuple) if nested else ())
         if not items:
             return _HEAD.pack(0, 0, oid)
         parts = [b""]
@@ -42,7 +42,7 @@ def binary_array(encode: Encode, oid: int, expected: str, *, nested: bool = True
                     parts.append(_pack_length(len(data)))
                     parts.append(data)
         except Exception as error:
-            raise _rejected_element(items, encode, expected) from error
+            raise _rejected_element(items, encode, expected, (list, tuple) if nested else ()) from error
         has_null = any(item is None for item in items)
         parts[0] = _HEAD.pack(len(sizes), has_null, oid) + b"".join([_pack_dimension(size, 1) for size in sizes])
         return b"".join(parts)
@@ -50,8 +50,11 @@ def binary_array(encode: Encode, oid: int, expected: str, *, nested: bool = True
     return encode_array
 
 
-def text_array(encode: Encode, delimiter: str, expected: str) -> Encode:
-    """The encode function for arrays whose elements `encode` turns into text: the literal `{"a","b",NULL}`."""
+def text_array(encode: Encode, delimiter: str, expected: str, lists: tuple[type[Any], ...] = (list, tuple)) -> Encode:
+    """The encode function for arrays whose elements `encode` turns into text: the literal `{"a","b",NULL}`.
+
+    `lists` are the classes of inner lists: a tuple may be an element, and a list, too, where elements are documents.
+    """
     comma = delimiter.encode()
 
     def literal(items: Sequence[Any], depth: int) -> bytes:
@@ -60,11 +63,11 @@ def text_array(encode: Encode, delimiter: str, expected: str) -> Encode:
         return b"{" + comma.join([b"NULL" if item is None else quoted(encode(item)) for item in items]) + b"}"
 
     def encode_array(value: Sequence[Any]) -> bytes:
-        sizes, items = _flatten(value, True)
+        sizes, items = _flatten(value, lists)
         try:
             return literal(value, len(sizes))
         except Exception as error:
-            raise _rejected_element(items, encode, expected) from error
+            raise _rejected_element(items, encode, expected, lists) from error
 
     return encode_array
 
@@ -74,17 +77,17 @@ def quoted(data: bytes) -> bytes:
     return b'"' + data.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
-def _flatten(value: Sequence[Any], nested: bool) -> tuple[list[int], Sequence[Any]]:
-    """The length of each dimension, and all elements in row order."""
+def _flatten(value: Sequence[Any], lists: tuple[type[Any], ...]) -> tuple[list[int], Sequence[Any]]:
+    """The length of each dimension, and all elements in row order; `lists` are the classes of inner lists."""
     if not isinstance(value, (list, tuple)):
         raise TypeError
     items: Sequence[Any] = value
     sizes = [len(value)]
-    while nested and items and isinstance(items[0], (list, tuple)):
+    while items and isinstance(items[0], lists):
         size = len(items[0])
         if size == 0:
             raise Rejected("an inner list is empty")
-        if any(not isinstance(inner, (list, tuple)) or len(inner) != size for inner in items):
+        if any(not isinstance(inner, lists) or len(inner) != size for inner in items):
             raise Rejected("the inner lists differ in length or depth")
         sizes.append(size)
         if len(sizes) > _MAX_DIMENSIONS:
@@ -93,12 +96,12 @@ def _flatten(value: Sequence[Any], nested: bool) -> tuple[list[int], Sequence[An
     return sizes, items
 
 
-def _rejected_element(items: Sequence[Any], encode: Encode, expected: str) -> Rejected:
+def _rejected_element(items: Sequence[Any], encode: Encode, expected: str, lists: tuple[type[Any], ...]) -> Rejected:
     """Name the element that cannot be encoded, by its position in row order from 1."""
     for position, item in enumerate(items, 1):
         if item is None:
             continue
-        if isinstance(item, (list, tuple)) and not expected.startswith("json"):
+        if isinstance(item, lists):
             return Rejected("the inner lists differ in length or depth")
         try:
             encode(item)

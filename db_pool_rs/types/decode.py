@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import repeat
 from types import SimpleNamespace
@@ -142,7 +142,7 @@ class RowDecoder:
         self._oids = tuple(oids)
         self._format = Format(format)
         self._settings = self._depends_on()
-        #: Columns that are walked before they are loaded: number, width (0: not fixed), walk.
+        #: Columns that are walked before they are loaded: number, width (-1: not fixed), walk.
         self._checks = _checks(self._oids) if self._format is Format.BINARY else ()
         self._values = _values(session, self._settings)
         #: Columns whose values take time by their length.
@@ -172,8 +172,12 @@ class RowDecoder:
         try:
             count = result.ntuples
             last = count if end is None else min(end, count)
-            for column, width, check in self._checks:
-                _walk(result, range(first, last), column, width, check)
+            if last - first == 1:
+                _walk_row(result, first, self._checks)
+            else:
+                rows = range(first, last)
+                for column, width, check in self._checks:
+                    _walk(result, rows, column, width, check)
             return transformer.load_rows(first, last, self.record)
         except Exception as error:
             explained = self._explain(result, first)
@@ -208,24 +212,32 @@ class RowDecoder:
 
 
 def _checks(oids: Sequence[int]) -> tuple[tuple[int, int, Check], ...]:
-    found = [(column, FIXED_SIZES.get(oid, 0), check_for(oid)) for column, oid in enumerate(oids)]
+    found = [(column, FIXED_SIZES.get(oid, -1), check_for(oid)) for column, oid in enumerate(oids)]
     return tuple((column, width, check) for column, width, check in found if check is not None)
 
 
-def _walk(result: PGresult, rows: range, column: int, width: int, check: Callable[[bytes], None]) -> None:
+def _walk(result: PGresult, rows: range, column: int, width: int, check: Check) -> None:
     """ValueError if a value of a column is malformed."""
-    if width and len(rows) > 1:
-        values = map(result.get_value, rows, repeat(column))
-        try:
-            widths = set(map(len, values))  # type: ignore[arg-type]  # there may be NULLs
-        except TypeError:
-            widths = {len(data) for data in map(result.get_value, rows, repeat(column)) if data is not None}
-        if not widths <= {width}:
-            raise ValueError("a value of the wrong width")
+    values = map(result.get_value, rows, repeat(column))
+    if width < 0:
+        for data in values:
+            if data is not None:
+                check(data)
         return
-    for row in rows:
-        data = result.get_value(row, column)
-        if data is not None:
+    try:
+        widths = set(map(len, values))  # type: ignore[arg-type]  # there may be NULLs
+    except TypeError:
+        widths = {len(data) for data in map(result.get_value, rows, repeat(column)) if data is not None}
+    if not widths <= {width}:
+        raise ValueError("a value of the wrong width")
+
+
+def _walk_row(result: PGresult, row: int, checks: Sequence[tuple[int, int, Check]]) -> None:
+    """ValueError if a value of a row is malformed."""
+    get = result.get_value
+    for column, width, check in checks:
+        data = get(row, column)
+        if data is not None and len(data) != width:
             check(data)
 
 

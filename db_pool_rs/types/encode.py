@@ -18,7 +18,7 @@
 | inet, cidr | str, or an object of `ipaddress` |
 | arrays | list or tuple, nested for more dimensions; None is NULL |
 | other built-in types (ranges, bit, point ...) | str as PostgreSQL reads it |
-| enums, domains, types of extensions | str as PostgreSQL reads it, plain numbers and the like (see `foreign`) |
+| domains, composites and other types that are not built in | what they are made of says, see `catalog` |
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Arguments for types that are not built in, such as enums, domains and types of extensions: their text.
+"""Arguments for types of which nothing is known but that they are not built in, such as enums and types of extensions.
 
-The server names such a parameter by an OID that means something in its own database only. For a column of a domain it
-announces the domain, not its base type, so more than `str` must be accepted here: a value whose text is the same
-whatever the base type, read by the input function of the type, which refuses what does not fit. A datetime has no such
-text (whether its time zone counts depends on the type); nor have bytes, timedelta and JSON objects.
+What they take is up to their input functions, which refuse what does not fit. So more than `str` is accepted here: a
+value whose text is the same whatever the type. A datetime has no such text (whether its time zone counts depends on the
+type); nor have bytes, timedelta and JSON objects. Domains, composites and arrays are known: see `catalog`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -37,8 +37,12 @@ def _with_rows(items: list[Any]) -> list[Any]:
 
 
 def _encode_row(fields: tuple[Any, ...]) -> bytes:
+    return row([None if field is None else encode_foreign(field) for field in fields])
+
+
+def row(fields: Sequence[bytes | None]) -> bytes:
     """The literal of a composite: `(1,"x y",)`; nothing at all is NULL."""
-    return b"(" + b",".join([b"" if field is None else quoted(encode_foreign(field)) for field in fields]) + b")"
+    return b"(" + b",".join([b"" if field is None else quoted(field) for field in fields]) + b")"
 
 
 def _encode_item(value: Any) -> bytes:

@@ -8,6 +8,7 @@ over. Source of the layouts: PostgreSQL's `*_send` functions (arrayfuncs.c, rang
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from struct import Struct
@@ -17,6 +18,10 @@ from . import oids as pg
 
 #: What raises ValueError for a malformed value.
 Check = Callable[[bytes], None]
+
+_whole = int.from_bytes
+#: Fits no value: none has all its bits in nothing.
+_NEVER = (0, 1)
 
 #: Bytes of one value of the types whose values all have the same size.
 FIXED_SIZES = {
@@ -33,13 +38,28 @@ _BOUNDS = {
     "ts": pg.TIMESTAMP.oid, "tstz": pg.TIMESTAMPTZ.oid,
 }  # fmt: skip
 _MAX_DIMENSIONS = 6  # src/include/utils/array.h, MAXDIM
-_EMPTY, _NO_LOWER, _NO_UPPER, _RANGE_FLAGS = 0x01, 0x08, 0x10, 0x1F  # src/include/utils/rangetypes.h
+_EMPTY, _INCLUSIVE, _NO_LOWER, _NO_UPPER, _RANGE_FLAGS = 0x01, 0x06, 0x08, 0x10, 0x1F  # src/include/utils/rangetypes.h
 _ADDRESS_BYTES = {2: 4, 3: 16}  # by family: src/include/utils/inet.h
-#: Elements whose lengths are read in one call.
-_FEW = 128
-_one_dimension = Struct(">iiIii").unpack_from
+#: Elements of arrays that are looked at in one comparison; of such with elements of any width, and bytes of these.
+_FEW, _FEW_TEXTS, _SHORT = 64, 8, 24
+_one_dimension = Struct(">iiIii").pack
 _array_head = Struct(">iiI").unpack_from
 _number = Struct(">i").unpack_from
+_pack_number = Struct(">i").pack
+
+
+def _masked(good: bytes, mask: bytes) -> tuple[int, int]:
+    """A mask, and what every well-formed value of this length has under it."""
+    bits = _whole(mask, "big")
+    return bits, _whole(good, "big") & bits
+
+
+#: By length: the number of digits, and the upper bits of the scale and of each digit.
+_NUMERICS = [
+    _NEVER if size < 8 or size % 2 else
+    _masked(bytes([0, (size - 8) // 2]) + bytes(size - 2), b"\xff\xff\0\0\0\0\xc0\0" + b"\xe0\0" * ((size - 8) // 2))
+    for size in range(64)
+]  # fmt: skip
 
 
 @lru_cache(maxsize=256)
@@ -71,6 +91,9 @@ def _fixed(size: int) -> Check:
 
 def _check_numeric(data: bytes) -> None:
     size = len(data)
+    mask, expected = _NUMERICS[size] if size < len(_NUMERICS) else _NEVER
+    if _whole(data, "big") & mask == expected:
+        return  # what it announces is there, and no digit has its upper bits set
     if size < 8 or data[0] << 9 | data[1] << 1 != size - 8:
         _wrong_width(size, 8 + 2 * int.from_bytes(data[:2], "big"))
     # A digit is at most 9999, 0x270F, and a scale 0x3FFF: psycopg's loaders would carry what is more.
@@ -91,18 +114,49 @@ def _check_network(data: bytes) -> None:
 
 def _array_of(element: int) -> Check:
     width = FIXED_SIZES.get(element)
-    check_elements = _varying(check_for(element)) if width is None else _equal(width)
+    check_element = check_for(element)
+    check_elements = _varying(check_element if width is None else _fixed(width))
+    usual = _usual_texts(element) if check_element is None else _usual_arrays(element, width)
 
     def check(data: bytes) -> None:
-        if len(data) >= 20:
-            dimensions, _, oid, count, _ = _one_dimension(data)
-            if dimensions == 1 and oid == element and 0 < count <= len(data) >> 2:
-                check_elements(data, 20, count)
-                return
-        count, at = _array_start(data, element)
-        check_elements(data, at, count)
+        if not usual(data):
+            count, at = _array_start(data, element)
+            check_elements(data, at, count)
 
     return check
+
+
+def _usual_arrays(element: int, width: int | None) -> Callable[[bytes], bool]:
+    """Whether an array is surely well-formed: short, of one dimension, from 1, without NULLs, its elements of a width.
+
+    All its lengths are looked at in one comparison.
+    """
+    if width is None:
+        return lambda data: False
+    masks: dict[int, tuple[int, int]] = {}
+    for count in range(1, _FEW + 1):
+        good = _one_dimension(1, 0, element, count, 1) + (_pack_number(width) + bytes(width)) * count
+        masks[len(good)] = _masked(good, b"\xff" * 20 + (b"\xff" * 4 + bytes(width)) * count)
+    find = masks.get
+
+    def is_usual(data: bytes) -> bool:
+        mask, expected = find(len(data), _NEVER)
+        return _whole(data, "big") & mask == expected
+
+    return is_usual
+
+
+def _usual_texts(element: int) -> Callable[[bytes], bool]:
+    """The same for elements of any width, of which any bytes will do: each is short."""
+    lengths = b"|".join(re.escape(bytes([length])) + b".{%d}" % length for length in range(_SHORT))
+    head = _one_dimension(1, 0, element, 0, 1)
+    start = re.escape(head[:15]) + b"(?:"
+    counts = b"|".join(
+        re.escape(bytes([count])) + re.escape(head[16:]) + b"(?:\\x00{3}(?:" + lengths + b")){%d}" % count
+        for count in range(1, _FEW_TEXTS + 1)
+    )
+    whole = re.compile(start + counts + b")", re.DOTALL).fullmatch
+    return lambda data: whole(data) is not None
 
 
 def _array_start(data: bytes, element: int) -> tuple[int, int]:
@@ -145,27 +199,6 @@ def _varying(check_element: Check | None) -> Callable[[bytes, int, int], None]:
     return check
 
 
-def _equal(width: int) -> Callable[[bytes, int, int], None]:
-    """The same for elements of a fixed width: all their lengths are read in one call, unless there are NULLs."""
-    slowly = _varying(_fixed(width))
-
-    def check(data: bytes, at: int, count: int) -> None:
-        if len(data) - at != count * (4 + width) or count > _FEW:
-            slowly(data, at, count)
-        else:
-            lengths, expected = _lengths(width, count)
-            if lengths(data, at) != expected:
-                slowly(data, at, count)
-
-    return check
-
-
-@lru_cache(maxsize=1024)
-def _lengths(width: int, count: int) -> tuple[Callable[[bytes, int], tuple[int, ...]], tuple[int, ...]]:
-    """What reads the lengths of so many elements of this width, and what they must be."""
-    return Struct(">" + f"i{width}x" * count).unpack_from, (width,) * count
-
-
 def _part(data: bytes, at: int, size: int) -> tuple[int, int]:
     """Where the part begins whose length stands at `at`, and its end: -1 for NULL."""
     start = at + 4
@@ -180,10 +213,17 @@ def _part(data: bytes, at: int, size: int) -> tuple[int, int]:
 
 
 def _range_of(name: str) -> Check:
-    check_bound = check_for(_BOUNDS[name.removesuffix("range")])
+    bound = _BOUNDS[name.removesuffix("range")]
+    check_bound = check_for(bound)
     assert check_bound is not None, "bug: bounds of any width"
+    width = FIXED_SIZES.get(bound, 0)
+    part = _pack_number(width) + bytes(width)
+    usual, both = 1 + 2 * len(part) if width else -1, b"\xff" * 4 + bytes(width)
+    mask, expected = _masked(b"\0" + part * 2, bytes([0xFF & ~_INCLUSIVE]) + both * 2)
 
     def check(data: bytes) -> None:
+        if len(data) == usual and _whole(data, "big") & mask == expected:
+            return  # two bounds of the right width
         flags = data[0] if data else 0xFF
         if flags & ~_RANGE_FLAGS:
             raise ValueError(f"a range of {len(data)} bytes and flags {flags:#x}")

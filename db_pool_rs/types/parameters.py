@@ -28,15 +28,15 @@ class ParameterCodec:
 
     `formats` holds 0 (text) or 1 (binary) for each parameter; `encode(args)` gives the bytes for each argument, None
     for NULL, or raises `ArgumentError` naming the argument, the expected type and the value's type. `sql` only serves
-    these messages.
+    these messages. `find` gives the encoder of a type: by default that of the built-in ones.
     """
 
     __slots__ = ("encode", "encoders", "formats", "sql")
 
     encode: Callable[[Sequence[Any]], Encoded]
 
-    def __init__(self, oids: Sequence[int], sql: str = "") -> None:
-        self.encoders: tuple[Encoder, ...] = tuple(encoder(oid) for oid in oids)
+    def __init__(self, oids: Sequence[int], sql: str = "", find: Callable[[int], Encoder] = encoder) -> None:
+        self.encoders: tuple[Encoder, ...] = tuple(find(oid) for oid in oids)
         self.formats: list[int] = [one.format for one in self.encoders]  # psycopg 3.2 takes nothing but a list
         self.sql = sql
         encode = self._make_encode()

@@ -20,8 +20,6 @@ from .wire import ASK, Lie, LyingServer, Messages, data_row, error, message
 
 #: Longer than an answer can take, however busy the machine is.
 HANGS = 20
-#: What is said of a value whose length is not that of its type, by those who look.
-WRONG_WIDTH = "a value of the wrong width"
 #: Calls of one turn are one group, however slow the answers are.
 PATIENT = {"fast_ms": 60_000, "stall_ms": 60_000}
 
@@ -160,5 +158,5 @@ def described(found: Any) -> str:
     """Rows with the types of their values; of an error its class."""
     if isinstance(found, BaseException):
         assert isinstance(found, db_pool_rs.Error), found
-        return WRONG_WIDTH if "are expected" in str(found) else type(found).__name__
+        return type(found).__name__
     return repr([tuple(row) for row in found])

@@ -9,6 +9,7 @@ import pytest
 
 from db_pool_rs.errors import ConnectionLost, DatabaseError, InterfaceError
 from tests.contract.test_notifications import Heard
+from tests.contract.waiting import until
 
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, name text)"
 #: Nothing here waits for it to pass, unless something is broken.
@@ -88,6 +89,41 @@ async def test_the_end_of_the_server_process_is_told_while_the_source_is_slow(pg
         with pytest.raises(ConnectionLost):
             await connection.fetchval("SELECT 1")
     assert await pg_pool.fetchval("SELECT count(*) FROM t") == 0
+
+
+@pytest.mark.parametrize("how", ["the source waits", "the source gives", "the server does not read"])
+async def test_last_words_that_come_together_with_the_end_are_told(pg_pool: Any, pg_server: Any, how: str) -> None:
+    """The loop has no turn between them: the server is asked on its thread until the process is gone."""
+    await pg_pool.execute(TABLE)
+    if how == "the server does not read":
+        await pg_pool.execute(
+            "CREATE FUNCTION sleeps() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN PERFORM pg_sleep(60); RETURN NEW; END$$"
+        )
+        await pg_pool.execute("CREATE TRIGGER s BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION sleeps()")
+    waits, go_on = asyncio.Event(), asyncio.Event()
+
+    async def source() -> Any:
+        yield b"1\tone\n" * 10_000
+        waits.set()
+        await go_on.wait()
+        while True:
+            yield b"2\ttwo\n" * 10_000
+
+    async with pg_pool.acquire() as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        copy = asyncio.ensure_future(connection.copy_to_table("t", source=source()))
+        await asyncio.wait_for(waits.wait(), PATIENCE)
+        if how != "the source waits":
+            go_on.set()
+        if how == "the server does not read":
+            await until(
+                lambda: pg_server.sql(f"SELECT FROM pg_stat_activity WHERE pid = {pid} AND wait_event = 'PgSleep'")
+            )
+        while pg_server.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = {pid}"):
+            pass
+        with pytest.raises(ConnectionLost, match=r"57P01|administrator"):
+            await asyncio.wait_for(copy, PATIENCE)
 
 
 async def test_the_end_of_the_server_process_is_told_while_the_sink_is_slow(pg_pool: Any) -> None:

@@ -28,7 +28,6 @@ ALONE = {
     "simple.engine": "an engine, loaded by its mode's name",
     "balanced.engine": "an engine, loaded by its mode's name",
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",
-    "drivers.postgres.cancel": "to be a part of psycopg_libpq, whose cancelling it is",
     "exporters._querytext": "a grammar, tested by itself with Hypothesis",
 }
 

@@ -8,7 +8,7 @@ import pytest
 from psycopg import pq
 from psycopg.pq.abc import PGconn
 
-from db_pool_rs.drivers.postgres.cancel import cancel
+from db_pool_rs.drivers.postgres.psycopg_libpq import cancel
 from tests.plugins.proxy import TO_SERVER, FaultProxy
 from tests.plugins.server import PostgresServer
 from tests.postgres.sessions import Config, session

@@ -15,8 +15,8 @@ from psycopg import pq
 
 from db_pool_rs.conninfo import ConnectConfig, parse_dsn
 from db_pool_rs.drivers.postgres import psycopg_libpq as offload
-from db_pool_rs.drivers.postgres.cancel import cancel
 from db_pool_rs.drivers.postgres.connect import connect
+from db_pool_rs.drivers.postgres.psycopg_libpq import cancel
 from db_pool_rs.errors import ConnectFailed
 
 Reader = asyncio.StreamReader
@@ -145,7 +145,8 @@ async def test_servers_that_never_come_to_an_end(script: Script, limit: str) -> 
     async with fake(script, connect_timeout=0.1 if limit == "connect_timeout" else 30) as (_, config):
         caught = await failure(config, timeout=0.1 if limit == "timeout" else None)
         assert (caught.permanent, caught.sqlstate) == (False, None)
-        assert "no answer within 0" in caught.attempts[0]
+        reasons = ["no answer within 0"] + ["before the session began"] * (script is flood)  # what comes first
+        assert any(reason in caught.attempts[0] for reason in reasons)
 
 
 async def test_the_whole_timeout_ends_the_list_of_hosts() -> None:
@@ -330,7 +331,7 @@ async def test_connect_cancelled_at_any_step_leaves_nothing() -> None:
 
 async def test_cancel_request_without_libpq_17(monkeypatch: pytest.MonkeyPatch) -> None:
     """The older way: on a thread, True once the server has closed the connection."""
-    import db_pool_rs.drivers.postgres.cancel as module
+    import db_pool_rs.drivers.postgres.psycopg_libpq as module
 
     monkeypatch.setattr(module, "_CANCEL_CONN", 10**9)
     close = asyncio.Event()

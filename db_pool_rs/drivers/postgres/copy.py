@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from ...record import Status
@@ -136,7 +137,13 @@ class Copy:
         except self._libpq_error as error:
             watcher(self._loop).remove_reader(self._fd)
             self._broken = error
+            self._end_data()
             self._end_user()
+
+    def _end_data(self) -> None:
+        """libpq takes in what the server said last only when the data have ended."""
+        with suppress(self._libpq_error):
+            self._pgconn.put_copy_end(b"the connection is lost")
 
     def _was_refused(self) -> None:
         self._refused = True

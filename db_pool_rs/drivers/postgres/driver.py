@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...conninfo import ConnectConfig
 from ...scheduler.cost import Query
+from ...types.catalog import Catalog
 from ..base import ConnectionListener
 from .connect import connect
 from .dialect import PREPARABLE, PostgresDialect
@@ -41,6 +42,7 @@ class PostgresDriver(PostgresDialect):
         #: A name was taken: until it is known whether a proxy deals statements out to other connections, none is used.
         self.doubted = False
         self._target = config.target
+        self.catalog = Catalog()
         #: Of descriptions: part of their names, so that a text described anew has another one.
         self.version = 0
         self._altered = 0.0
@@ -54,7 +56,7 @@ class PostgresDriver(PostgresDialect):
 
     def described(self, query: Query, result: PGresult) -> Description:
         """What a result tells of a text."""
-        described = self.description_type.of_result(query.sql, result, self.version)
+        described = self.description_type.of_result(query.sql, result, self.version, self.catalog)
         if query.own:  # a name would be that of the text under the search path of the others
             described.name = b""
         return described
@@ -63,7 +65,7 @@ class PostgresDriver(PostgresDialect):
         """The server answered a Describe. What was known of the text stays if it is still right."""
         known: Description | None = query.description
         found = self.described(query, result)
-        if known is not None and known.agrees(found):
+        if known is not None and known.agrees(found) and not known.is_outdated():
             known.learned = found.learned
             return
         if known is not None:
@@ -81,6 +83,8 @@ class PostgresDriver(PostgresDialect):
 
     def forget(self, query: Query, described: Description) -> None:
         """What was known of a text is out of date; its next name is another one."""
+        if described.foreign is not None:
+            self.catalog.forget(described.foreign.oids)
         if query.description is described:
             query.description = None
             self.version += 1
@@ -98,12 +102,18 @@ class PostgresDriver(PostgresDialect):
     def may_be_stale(self, query: Query) -> bool:
         """Whether the types of a text may have changed; then they are forgotten, and the server is asked again."""
         described: Description | None = query.description
-        if described is None or described.learned > max(self._altered, time.monotonic() - CONFIRM_AFTER):
+        if described is None:
+            return False
+        if described.types_missing():
+            return True
+        confirmed = described.learned > max(self._altered, time.monotonic() - CONFIRM_AFTER)
+        if confirmed and described.foreign is None:
             return False
         self.forget(query, described)
         return True
 
     def alter(self, certain: bool) -> None:
         """Tables were changed, or may have been: what was learned before may be out of date."""
-        self._altered = time.monotonic()
+        self.catalog.alter()
+        self._altered = self.catalog.altered
         self.on_altered(certain)

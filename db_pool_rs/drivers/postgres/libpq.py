@@ -1,4 +1,4 @@
-"""What the driver needs of libpq, bound by psycopg (:mod:`.offload`) or the C kernel of mode balanced.
+"""What the driver needs of libpq, whichever binds it: psycopg (:mod:`.psycopg_libpq`) or the C kernel of mode balanced.
 
 A connection is an object with the methods of ``psycopg.pq.abc.PGconn``, a result one with those of ``PGresult``. Their
 constants are plain numbers here, libpq's own, which never change: so that modules which need them do not need psycopg.

@@ -25,7 +25,8 @@ from .servererrors import server_error, server_is_leaving, was_not_executed
 from .session_settings import is_kept
 from .socket import Wire
 from .staleness import PID, Healing, check_columns, first_format
-from .statements import Description, check_count, most_described
+from .statements import TYPES, Description, Unfit, encode_arguments, texts_of
+from .types_query import types_query
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -42,16 +43,16 @@ class PostgresConnection(Wire):
     def __init__(self, pgconn: PGconn, driver: PostgresDriver, listener: ConnectionListener) -> None:
         self._driver = driver
         self._prepared = Prepared(driver.max_statements)
-        self._most_described = most_described(driver.libpq.version())
         self._group: Sequence[StatementRequest] = ()
         self._done: Done | None = None
         #: What the server answers next, in order: statements, or what is sent in front of them: the text that is being
         #: described, a description that is being prepared, a name that is being dropped; None is a sign of life.
         self._steps: list[Any] = []
         self._step = self._sent = self._earlier = 0  # earlier: statements done in other round trips of the group
-        #: The statement whose types the server is being asked for, and whether nothing is run.
+        #: The statement whose types the server is being asked for, whether nothing is run, types it is asked about.
         self._asked: StatementRequest | None = None
         self._describing = False
+        self._unknown: tuple[int, ...] = ()
         #: What was prepared in front of statements of this group; what is being prepared now, whether with a name.
         self._fresh: list[Description] = []
         self._parsed: set[Description] = set()
@@ -103,7 +104,10 @@ class PostgresConnection(Wire):
                 self._pgconn.pipeline_sync()
                 steps.append(None)
             self._started = now
-            self._write(self._group if self._asked is None else (self._asked,), steps)
+            if self._unknown:  # rule 4.7
+                self._write_types(steps)
+            else:
+                self._write(self._group if self._asked is None else (self._asked,), steps)
             self._pgconn.pipeline_sync()
             self._flush()
         except self._libpq_error as error:
@@ -132,6 +136,11 @@ class PostgresConnection(Wire):
                 steps.append(statement)
             self._sent += 1
 
+    def _write_types(self, steps: list[Any]) -> None:
+        """Ask for what is unknown of the types of parameters."""
+        self._pgconn.send_query_params(types_query(self._unknown).encode(), None)
+        steps.append(TYPES)
+
     def _write_unknown(self, statement: StatementRequest, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         query = statement.query
@@ -153,32 +162,17 @@ class PostgresConnection(Wire):
         return self._describing or self._healing.suspect is not None or self.settings.must_ask(statement)
 
     def _encode_rest(self) -> bool:
-        """Encode the arguments whose types became known, or changed, since the call; False if one does not fit.
-
-        All of them before the first message is written: half a group must not lie in libpq's buffer. Nor must half a
-        group be committed: if types are missing in a group of the pool's, they are asked for before all else.
-        """
-        self._asked = self._group[0] if self._describing else None
+        """Encode what is left to send, as far as its types are known; False if an argument does not fit."""
+        self._asked, self._unknown = self._group[0] if self._describing else None, ()
         if self._asked is not None:
             return True
-        several = is_shared(self._group)
-        for statement in self._group[self._sent :] if self._sent else self._group:
-            described = statement.query.description
-            try:
-                if described is None:
-                    check_count(statement.args, self._most_described)
-                    if several and self._must_ask(statement):
-                        self._asked = statement
-                        return True
-                    described = statement.described
-                elif statement.described is not described:
-                    statement.params = described.encode(statement.args)
-                    statement.described = described
-                if described is not None and described.is_sensitive and statement.want:
-                    self.settings.check(described)
-            except Error as error:
-                statement.error = error
-                return False
+        rest = self._group[self._sent :] if self._sent else self._group
+        try:
+            several = is_shared(self._group)
+            self._asked, self._unknown = encode_arguments(rest, self._driver, self.settings, self._must_ask, several)
+        except Unfit as error:
+            error.statement.error = error.cause
+            return False
         return True
 
     def _parse(self, described: Description, steps: list[Any]) -> None:
@@ -252,6 +246,12 @@ class PostgresConnection(Wire):
             self._fresh.append(target)
         elif target is PID:
             self._driver.judge_names(result.get_value(0, 0) == b"%d" % self.pid)
+        elif target is TYPES:
+            try:
+                self._driver.catalog.learn(self._unknown, texts_of(result))
+            except Error as error:
+                assert self._asked is not None, "bug: types of no statement's"
+                self._ok, self._asked.error = False, error
         elif isinstance(target, bytes):
             self._prepared.was_dropped(target)
         elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe

@@ -1,4 +1,4 @@
-"""psycopg's libpq without the GIL: the calls of the connection phase that must not hold up the event loop.
+"""psycopg's libpq without the GIL: the calls of the connection phase, and cancelling, must not hold up the event loop.
 
 The steps of libpq's connection phase can hold their thread: SCRAM costs what the server says (20 million iterations
 are 10 seconds), certificates and keys are read and checked, and psycopg makes these calls with the GIL held. Here they
@@ -12,6 +12,7 @@ A connection takes about 6 steps; all of it takes 0.5 to 1 ms longer than libpq'
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import importlib
@@ -21,10 +22,15 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Error, pq
 
+from ...aio import Expired, offload, until
+from .watch import wait_ready
+
 if TYPE_CHECKING:
-    from psycopg.pq.abc import PGconn
+    from psycopg.pq.abc import PGcancelConn, PGconn
 
 _CANCEL_MESSAGE = 256
+#: The first libpq whose CancelRequest does not block and uses the session's own TLS settings.
+_CANCEL_CONN = 170000
 
 
 def _load() -> ctypes.CDLL | None:
@@ -73,6 +79,37 @@ def copy_rows(pgconn: PGconn) -> tuple[bytes, bool]:
         rows.append(row)
         size, row = pgconn.get_copy_data(1)
     return b"".join(rows), size == 0
+
+
+async def cancel(pgconn: PGconn, *, timeout: float | None = 5.0) -> bool:
+    """Send a CancelRequest; True once it can hit nothing more: its connection is closed, or there never was one.
+
+    The server's answer is the statement's own: it may still end well if the request came too late. Never raises for a
+    server that is gone (True) or silent: False, after `timeout` seconds: the request may still hit what runs then.
+    `pgconn` must stay open meanwhile. A libpq before 17 sends it unencrypted, on a thread that may outlive a time-out.
+    """
+    deadline = None if timeout is None else asyncio.get_running_loop().time() + timeout
+    try:
+        if pq.version() < _CANCEL_CONN:
+            await until(offload(blocking_cancel(pgconn)), deadline)
+        else:
+            await _drive(pgconn.cancel_conn(), deadline)
+    except Expired:
+        return False
+    except (Error, OSError, ValueError):
+        return True
+    return True
+
+
+async def _drive(request: PGcancelConn, deadline: float | None) -> None:
+    try:
+        request.start()
+        status = int(pq.PollingStatus.WRITING)
+        while status not in (pq.PollingStatus.OK, pq.PollingStatus.FAILED):
+            await wait_ready(request.socket, status == pq.PollingStatus.WRITING, deadline)
+            status = request.poll()
+    finally:
+        request.finish()
 
 
 def blocking_cancel(pgconn: PGconn) -> Callable[[], bool]:

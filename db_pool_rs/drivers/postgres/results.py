@@ -4,12 +4,19 @@ The rows of 500,000 statements and those of one statement cost the same time, bu
 and again. So a result of more than :data:`LONG` bytes is decoded a slice at a time. The clock decides how many rows
 that are, since some values take a hundred times longer than others. A row whose values are that long is decoded value
 by value. Its caller waits, no other does.
+
+Rows have no cycles, but thousands of new ones make Python's garbage collector look for some: at first through the
+youngest objects, and again and again through all objects of the process, which holds the event loop for longer than any
+slice. So it is off while a slice is made, and what is alive then joins the oldest generation; docs/adr/0006 has the
+reasons and figures.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import repeat
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,7 +24,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...errors import Error
 from ...record import Record
 from ...scheduler.model import StatementRequest
-from .collector import can_freeze, gc_paused
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -139,3 +145,29 @@ class LongResults:
 def _next(step: int, seconds: float) -> int:
     """How many rows the next slice has, after one of `step` rows that took so long."""
     return max(1, min(2 * step, int(step * SLICE / max(seconds, 1e-6))))
+
+
+# -- Python's garbage collector ----------------------------------------------------------------------------------------
+
+
+def can_freeze() -> bool:
+    """Whether rows can be put into the oldest generation: objects that a program has frozen are to stay frozen."""
+    return not gc.get_freeze_count()
+
+
+@contextmanager
+def gc_paused(age: bool) -> Iterator[None]:
+    """Without the collector; at the end it works again, if it did, and with `age` takes all there is for old.
+
+    (The frozen are a generation of their own, which is merged with the oldest when they are thawed.)
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            if age:
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()

@@ -9,13 +9,11 @@ from ... import errors
 from ...errors import ConnectionLost, DatabaseError
 from ...errors.conditions import LEAVING, WAS_IDLE
 from ...scheduler.model import StatementRequest
-from ...sql import StatementClass
+from ...sql import DATA
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
-#: Statements that cannot commit before the Sync.
-REVOCABLE = frozenset((StatementClass.READ, StatementClass.WRITE))
 #: The field of the code, as libpq wants it to be named.
 SQLSTATE = ord("C")
 
@@ -42,7 +40,7 @@ def was_not_executed(error: Exception, group: Sequence[StatementRequest]) -> boo
     """
     if not isinstance(error, DatabaseError):
         return False
-    stopped = error.sqlstate in LEAVING and all(one.query.kind in REVOCABLE for one in group)
+    stopped = error.sqlstate in LEAVING and all(one.query.kind in DATA for one in group)
     return stopped or error.sqlstate in WAS_IDLE
 
 

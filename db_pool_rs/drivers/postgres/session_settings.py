@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ...errors import InterfaceError
@@ -24,6 +25,19 @@ if TYPE_CHECKING:
 
 _NAME = "extra_float_digits"
 _SET = re.compile(rf"\s*SET\s+(?:SESSION\s+)?{_NAME}\s*(?:=|\sTO\s)\s*'?(-?\d+)'?\s*;?\s*", re.IGNORECASE)
+
+
+#: A statement that may set it, but is no plain SET.
+_UNCERTAIN = float("-inf")
+
+
+@lru_cache(maxsize=1024)
+def _digits(sql: str) -> float | None:
+    """What a text sets `extra_float_digits` to; None: it does not name it."""
+    if _NAME not in sql.lower():
+        return None
+    found = _SET.fullmatch(sql)
+    return _UNCERTAIN if found is None else int(found[1])
 
 
 def _with_arrays(*rows: pg.PgType) -> frozenset[int]:
@@ -58,11 +72,10 @@ class SessionSettings:
     def observe(self, group: Sequence[StatementRequest], in_transaction: bool) -> None:
         """These statements are about to be sent."""
         for statement in group:
-            if _NAME in statement.query.sql.lower():
-                found = _SET.fullmatch(statement.query.sql)
-                lasting = found is not None and len(group) == 1 and not in_transaction
-                exact = found is not None and int(found[1]) > 0
-                self._digits = exact and (lasting or self._digits)
+            digits = _digits(statement.query.sql)
+            if digits is not None:
+                lasting = digits is not _UNCERTAIN and len(group) == 1 and not in_transaction
+                self._digits = digits > 0 and (lasting or self._digits)
 
     def must_ask(self, statement: StatementRequest) -> bool:
         """Whether a text without a description cannot just be run, its rows coming as text."""

@@ -182,7 +182,7 @@ class Wire(ABC):
         self._cancelling = None
 
     async def _request_cancel(self, timeout: float) -> bool:
-        from .cancel import cancel
+        from .psycopg_libpq import cancel
 
         return await cancel(self._pgconn, timeout=timeout)
 

@@ -21,9 +21,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import DatabaseError, DecodeError
 from ...errors.conditions import MISTYPED, NAME_TAKEN, TYPE_GONE, UNKNOWN_STATEMENT
 from ...scheduler.model import StatementRequest
-from ...sql import StatementClass
+from ...sql import DATA, StatementClass
 from .dialect import PREPARABLE, alters
-from .servererrors import REVOCABLE
 from .statements import Description, columns_of
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ class Healing:
             return code if step is described and described.name.decode() in error.message else None
         if code == "0A000":  # feature_not_supported is many things; this is the one function that we mean
             return code if error.__dict__.get("routine") == "RevalidateCachedQuery" else None
-        unexecuted = error.where is not None or statement.query.kind in REVOCABLE
+        unexecuted = error.where is not None or statement.query.kind in DATA
         return _TYPES if unexecuted and described.param_oids and code in (*MISTYPED, *TYPE_GONE) else None
 
 
@@ -162,6 +161,6 @@ def _as_it_is(described: Description, result: Any, driver: PostgresDriver) -> De
     format = int(result.fformat(0)) if oids else described.result_format
     if tuple(oids) == described.oids and tuple(names) == described.names and format == described.result_format:
         return described
-    actual = driver.description_type(described.sql.decode(), (), names, oids, driver.version)
+    actual = driver.description_type(described.sql.decode(), (), names, oids, driver.version, driver.catalog)
     actual.result_format = format  # it was asked for
     return actual

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from ...errors import ArgumentError
+from ...errors import ArgumentError, Error
 from ...types import oids as pg
+from ...types.catalog import Catalog, ForeignCodec, foreign_oids
 from ...types.layout import FIXED_SIZES
 from ...types.parameters import MAX_PARAMETERS, ParameterCodec
-from .session_settings import is_sensitive
+from .session_settings import SessionSettings, is_sensitive
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
+    from ...scheduler.cost import Query
+    from ...scheduler.model import StatementRequest
     from ...types.decode import RowDecoder
+    from .libpq import Libpq
 
+#: What stands for the question about types, in the list of what is asked.
+TYPES = b"types"
 #: Of the 64 bits of a hash, which has a sign.
 _WORD = 2**64 - 1
 
@@ -30,19 +36,22 @@ class Description:
     """
 
     __slots__ = (
-        "decoder", "encode", "formats", "is_sensitive", "learned", "name", "names", "oids", "param_oids",
+        "decoder", "encode", "foreign", "formats", "is_sensitive", "learned", "name", "names", "oids", "param_oids",
         "result_format", "row_bytes", "sql", "wide",
     )  # fmt: skip
 
     def __init__(
-        self, sql: str, param_oids: Sequence[int], names: Sequence[str], oids: Sequence[int], version: int
-    ) -> None:
+        self, sql: str, param_oids: Sequence[int], names: Sequence[str], oids: Sequence[int], version: int,
+        catalog: Catalog,
+    ) -> None:  # fmt: skip
         self.sql = sql.encode()
         self.learned = time.monotonic()
         self.name = f"dbp_{hash(sql) & _WORD:016x}_{version}".encode()
         codec = ParameterCodec(param_oids, sql)
         self.param_oids = tuple(param_oids)
-        self.encode = codec.encode
+        #: Of parameters whose types are not built in.
+        self.foreign = ForeignCodec(param_oids, sql, catalog) if foreign_oids(param_oids) else None
+        self.encode = codec.encode if self.foreign is None else self.foreign.encode
         self.formats = codec.formats
         self.names = tuple(names)
         self.oids = tuple(oids)
@@ -54,14 +63,22 @@ class Description:
         self.wide = tuple(i for i, oid in enumerate(self.oids) if oid not in FIXED_SIZES)
 
     @classmethod
-    def of_result(cls, sql: str, result: PGresult, version: int) -> Description:
+    def of_result(cls, sql: str, result: PGresult, version: int, catalog: Catalog) -> Description:
         """From the answer to Describe, or from rows (then without parameters)."""
         params = [result.param_type(i) for i in range(result.nparams)]
-        return cls(sql, params, *columns_of(result), version)
+        return cls(sql, params, *columns_of(result), version, catalog)
 
     def agrees(self, other: Description) -> bool:
         """Whether the other one tells the same of the same text."""
         return (self.param_oids, self.names, self.oids) == (other.param_oids, other.names, other.oids)
+
+    def is_outdated(self) -> bool:
+        """Whether types of parameters may have changed since."""
+        return self.foreign is not None and self.foreign.is_outdated()
+
+    def types_missing(self) -> tuple[int, ...]:
+        """Types of parameters that the server must be asked about before arguments can be encoded."""
+        return () if self.foreign is None else self.foreign.missing()
 
     def best_format(self) -> int:
         """The format to ask for: 1 (binary) where every column can be read so."""
@@ -85,6 +102,62 @@ class Description:
         return rows * (self.row_bytes + first)
 
 
+class _Driver(Protocol):
+    """What is needed of the driver."""
+
+    libpq: Libpq
+
+    def forget(self, query: Query, described: Description) -> None:
+        """What was known of a text is out of date."""
+
+
+class Unfit(Exception):
+    """Arguments of a statement do not fit."""
+
+    def __init__(self, statement: StatementRequest, cause: Error) -> None:
+        super().__init__(str(cause))
+        self.statement, self.cause = statement, cause
+
+
+def encode_arguments(
+    group: Sequence[StatementRequest],
+    driver: _Driver,
+    settings: SessionSettings,
+    must_ask: Callable[[StatementRequest], bool],
+    several: bool,
+) -> tuple[StatementRequest | None, tuple[int, ...]]:
+    """Encode the arguments whose types became known, or changed, since the call; Unfit if one does not fit.
+
+    All of them before the first message is written: half a group must not lie in libpq's buffer. Nor must half a group
+    be committed: if types are missing in one of `several` callers, they are asked for before all else. Returns the
+    statement that the server must be asked about first, and, where its parameters are described, types that must be
+    looked up.
+    """
+    for statement in group:
+        described: Description | None = statement.query.description
+        try:
+            if described is not None and described.is_outdated():
+                driver.forget(statement.query, described)
+                described = None
+            if described is None:
+                check_count(statement.args, most_described(driver.libpq.version()))
+                if several and must_ask(statement):
+                    return statement, ()
+                described = statement.described
+            elif statement.described is not described:
+                if unknown := described.types_missing():
+                    return statement, unknown
+                statement.params = described.encode(statement.args)
+                statement.described = described
+            if described is not None and described.is_sensitive and statement.want:
+                settings.check(described)
+        except Error as error:
+            if described is not None and described.foreign is not None and described.foreign.may_be_stale():
+                return statement, described.types_missing()
+            raise Unfit(statement, error) from error
+    return None, ()
+
+
 def most_described(libpq_version: int) -> int:
     """How many parameters a statement may have whose types must be asked for.
 
@@ -98,6 +171,13 @@ def check_count(args: Sequence[object], most: int) -> None:
     if len(args) > most:
         why = "" if most == MAX_PARAMETERS else " with a libpq before 18"
         raise ArgumentError(f"at most {most} arguments are possible{why}, got {len(args)}")
+
+
+def texts_of(result: PGresult) -> list[list[str | None]]:
+    """The values of a result in text."""
+    rows, columns = range(result.ntuples), range(result.nfields)
+    values = [[result.get_value(row, column) for column in columns] for row in rows]
+    return [[None if value is None else bytes(value).decode("utf-8", "replace") for value in row] for row in values]
 
 
 def columns_of(result: PGresult) -> tuple[list[str], list[int]]:

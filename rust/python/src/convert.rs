@@ -115,6 +115,7 @@ pub fn options(dict: &Bound<'_, PyDict>) -> PyResult<Options> {
         asks_password: get(dict, "asks_password")?,
         slow: get(dict, "slow")?,
         patience: get(dict, "patience")?,
+        types_query: get::<Option<String>>(dict, "types_query")?.map(Into::into),
     })
 }
 

@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use db_pool_engine::link::{Described, Lost, Settings};
+use db_pool_engine::link::{Described, Lost, Rows, Settings};
 use db_pool_engine::pool::{Command, Completion, Ran};
 use db_pool_engine::scheduler::RequestId;
 use pyo3::call::PyCallArgs;
+use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
-use crate::codec::loaders;
+use crate::codec::{decode_error, loaders};
 use crate::convert;
 use crate::pending_results::{self, Reading, Results, Run, Whose};
 use crate::pool::{Pending, Pool};
@@ -71,6 +72,7 @@ fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             this.inner().acknowledged = groups;
             Ok(())
         }
+        Completion::Types(asked, rows) => learn_types(pool, asked, &rows),
         Completion::NeedsParams(item, described) => needs_params(pool, item, &described),
         Completion::Refused { request: item, reason, sent, waited, running } => {
             let pending = take(pool, item);
@@ -225,14 +227,32 @@ fn needs_params(pool: &Bound<'_, Pool>, item: RequestId, described: &Arc<Describ
     if let Some(text) = text {
         text.bind(py).get().describe(described);
     }
-    match values::encode(py, described, args.bind(py)) {
+    match values::encode(py, described, args.bind(py), &this.handle) {
         Ok(bytes) => this.ask(py, Command::Provide(item, Some((described.clone(), bytes)))),
         Err(error) => {
+            let told = crate::query::is_unknown(py, &error)?; // but nothing that could be read
+            let unreadable = || decode_error(py, "the server's answer about types cannot be read".into());
+            let error = if told { unreadable() } else { error };
             if let Some(pending) = this.inner().pending.get_mut(&item.0) {
                 pending.error = Some(error);
             }
             this.ask(py, Command::Provide(item, None))
         }
+    }
+}
+
+/// What the server told of types. If it cannot be read, the arguments of them do not fit.
+fn learn_types(pool: &Bound<'_, Pool>, asked: Vec<u32>, rows: &Rows) -> PyResult<()> {
+    let py = pool.py();
+    let mut texts: Vec<Vec<Option<String>>> = vec![Vec::new(); rows.count];
+    let read =
+        rows.read(|row, _, value| texts[row].push(value.map(|bytes| String::from_utf8_lossy(bytes).into_owned())));
+    if read.is_err() {
+        return Ok(());
+    }
+    match pool.get().handle.catalog(py)?.call_method1(intern!(py, "learn"), (asked, texts)) {
+        Err(error) if !error.is_instance_of::<PyException>(py) => Err(error),
+        _ => Ok(()),
     }
 }
 

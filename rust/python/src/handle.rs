@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use db_pool_engine::pool::{self, Command};
 use db_pool_engine::scheduler::QueryId;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use crate::threads::Thread;
 
@@ -19,6 +21,8 @@ pub struct Handle {
     began: Instant,
     /// When tables were last changed, in nanoseconds after `began`.
     altered: AtomicU64,
+    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`, made for the first of them.
+    catalog: PyOnceLock<Py<PyAny>>,
     /// Queries to be forgotten after what was asked for before: that may still name them.
     forgotten: Mutex<Vec<QueryId>>,
 }
@@ -27,7 +31,21 @@ impl Handle {
     pub fn new(pool: pool::Pool, thread: Arc<Thread>) -> Arc<Self> {
         let (pool, thread) = (ManuallyDrop::new(pool), ManuallyDrop::new(Mutex::new(Some(thread))));
         let (process, began, altered) = (std::process::id(), Instant::now(), AtomicU64::new(0));
-        Arc::new(Handle { pool, thread, process, began, altered, forgotten: Mutex::default() })
+        Arc::new(Handle {
+            pool,
+            thread,
+            process,
+            began,
+            altered,
+            catalog: PyOnceLock::new(),
+            forgotten: Mutex::default(),
+        })
+    }
+
+    /// What is known of types that are not built in.
+    pub fn catalog<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        let make = || Ok(py.import("db_pool_rs.types.catalog")?.getattr("Catalog")?.call0()?.unbind());
+        self.catalog.get_or_try_init(py, make).map(|catalog| catalog.bind(py))
     }
 
     pub fn is_here(&self) -> bool {
@@ -64,6 +82,7 @@ impl Handle {
 
     pub fn alter(&self) {
         self.altered.store(self.began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        self.call(Command::ForgetTypes);
     }
 }
 

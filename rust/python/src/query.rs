@@ -26,6 +26,11 @@ fn too_many(py: Python<'_>, given: usize) -> PyErr {
     class.and_then(|class| class.call1((message,))).map_or_else(|error| error, PyErr::from_value)
 }
 
+/// Whether a type is not known yet.
+pub fn is_unknown(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
+    Ok(error.is_instance(py, &py.import("db_pool_rs.types.catalog")?.getattr("TypesUnknown")?))
+}
+
 struct Shaped {
     described: Arc<Described>,
     settings: Arc<Settings>,
@@ -91,18 +96,22 @@ impl Query {
         let Some((described, learned)) = self.known().described.clone() else {
             return if args.len() > MOST_ARGUMENTS { Err(too_many(py, args.len())) } else { Ok(None) };
         };
-        match values::encode(py, &described, args) {
-            Ok(bytes) => Ok(Some((described, bytes))),
-            Err(error) => {
-                let confirmed = Instant::now().checked_sub(CONFIRM_AFTER).is_none_or(|limit| learned > limit);
-                if self.planned || (confirmed && learned > self.handle.altered()) {
-                    return Err(error);
+        let foreign = !described.foreign.is_empty();
+        if !foreign || learned > self.handle.altered() {
+            match values::encode(py, &described, args, &self.handle) {
+                Ok(bytes) => return Ok(Some((described, bytes))),
+                Err(error) if foreign && is_unknown(py, &error)? => return Ok(None), // the engine asks
+                Err(error) => {
+                    let confirmed = Instant::now().checked_sub(CONFIRM_AFTER).is_none_or(|limit| learned > limit);
+                    if self.planned || (confirmed && !foreign && learned > self.handle.altered()) {
+                        return Err(error);
+                    }
                 }
-                self.known().described = None;
-                self.handle.call(Command::MayBeStale(self.id, described));
-                Ok(None)
             }
         }
+        self.known().described = None;
+        self.handle.call(Command::MayBeStale(self.id, described));
+        Ok(None)
     }
 
     /// The decoders for rows that came under this description, from a session with these settings.

@@ -5,13 +5,17 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::chunks::Place;
+use crate::handle::Handle;
 use crate::{codec, sqlite};
 
 /// Write the arguments of a statement; ArgumentError if they do not fit.
-pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
+pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>, handle: &Handle) -> PyResult<Short> {
     match text.sqlite_plan() {
         Some(plan) => sqlite::encode(plan, args),
-        None => codec::encode(py, text, args),
+        None => {
+            let catalog = if text.foreign.is_empty() { None } else { Some(handle.catalog(py)?) };
+            codec::encode(py, text, args, catalog)
+        }
     }
 }
 

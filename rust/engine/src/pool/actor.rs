@@ -1,6 +1,6 @@
 //! The one task that decides: it owns the scheduler, turns what happens into events, and carries the actions out.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,9 @@ pub(super) struct ConnectionTask {
     pub(super) suspect: Option<Suspect>,
     /// The server is asked which process it is.
     pub(super) probing: bool,
+    /// Types that the server is asked about, and whether it was for this group.
+    pub(super) looking_up: Vec<u32>,
+    pub(super) looked_up: bool,
     /// The token of the command that its caller waits for.
     pub(super) token: Option<u64>,
     /// Its types are asked for, and nothing is run.
@@ -110,6 +113,8 @@ impl ConnectionTask {
             tried: Vec::new(),
             suspect: None,
             probing: false,
+            looking_up: Vec::new(),
+            looked_up: false,
             token: None,
             describing: false,
             feed: None,
@@ -125,7 +130,7 @@ impl ConnectionTask {
     pub(super) fn begin(&mut self, group: Vec<RequestId>) {
         (self.group, self.at, self.run, self.sent, self.asked, self.suspect) = (group, 0, 0, false, None, None);
         self.tried.clear();
-        (self.describing, self.feed) = (false, None);
+        (self.describing, self.looked_up, self.feed) = (false, false, None);
     }
 
     /// A task that has ended has reported so: the loss is on its way.
@@ -145,6 +150,8 @@ pub(super) struct Actor {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) scheduler: Scheduler<Payload, KnownQuery>,
     pub(super) names: Names,
+    /// Types that are not built in and that the caller was told of.
+    pub(super) types: HashSet<u32>,
     pub(super) events: Events,
     pub(super) options: Options,
     /// WRITEs must not share transactions.
@@ -166,6 +173,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
     let (events, mut arrived) = mpsc::unbounded_channel();
     let mut actor = Actor {
         names: Names::new(backend.names_statements()),
+        types: HashSet::new(),
         connector: Connector::new(backend),
         scheduler: Scheduler::new(limits),
         tasks: ById::default(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::actor::{Actor, ConnectionTask, Payload, Phase};
 use super::connection_task::Job;
 use super::descriptions::KnownQuery;
+use super::requests::names_digits;
 use super::{Command, Completion, Experience, Params, QueryInfo};
 use crate::link::Lost;
 use crate::scheduler::{Action, ConnId, Kind, Query, REASONS, RequestId};
@@ -29,14 +30,19 @@ impl Actor {
         match command {
             Command::AddQuery(id, info) => {
                 let QueryInfo { sql, kind, groupable, why, dirties, keys, preparable, asks } = info;
-                let known = KnownQuery { sql, keys, preparable, asks, described: None };
+                let known =
+                    KnownQuery { names_digits: names_digits(&sql), sql, keys, preparable, asks, described: None };
                 let groupable = groupable && !(self.no_grouping && kind == Kind::Write);
                 let mut query = Query::new(kind, groupable, dirties, known);
                 query.why = why.min(REASONS - 1);
                 self.scheduler.requests.add_query(id, query);
             }
             Command::ForgetQuery(id) => self.scheduler.requests.forget_query(id),
-            Command::MayBeStale(id, described) => self.outdated(id, &described),
+            Command::MayBeStale(id, described) => {
+                self.outdated(id, &described);
+                self.forget_types(&described);
+            }
+            Command::ForgetTypes => self.types.clear(),
             Command::Regroup(id, verdict, keys) => {
                 if let Some(query) = self.scheduler.requests.find_query(id) {
                     query.info.keys = keys;
@@ -91,8 +97,11 @@ impl Actor {
         let Some(payload) = self.scheduler.requests.find_payload(request) else { return };
         let Some(conn) = payload.awaiting.take() else { return };
         if params.is_none() {
-            payload.result = Some(Completion::Unfit(request));
-            return self.finish(conn, false, 0.0, 0);
+            if !self.looks_up_again(conn, request) {
+                self.payload(request).result = Some(Completion::Unfit(request));
+                self.finish(conn, false, 0.0, 0);
+            }
+            return;
         }
         payload.params = params;
         let task = self.task(conn);

@@ -18,6 +18,8 @@ pub(super) struct KnownQuery {
     pub(super) preparable: bool,
     /// Whether its types must be asked for even where it comes without arguments.
     pub(super) asks: bool,
+    /// Whether it may change how floats are written.
+    pub(super) names_digits: bool,
     /// Its types, if they are known.
     pub(super) described: Option<Arc<Described>>,
 }

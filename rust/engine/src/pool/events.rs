@@ -108,6 +108,10 @@ impl Actor {
         if std::mem::take(&mut task.probing) {
             return self.probed(conn, &outcomes);
         }
+        let asked = std::mem::take(&mut task.looking_up);
+        if !asked.is_empty() {
+            return self.looked_up(conn, asked, outcomes);
+        }
         if task.group.is_empty() {
             return self.was_reset(conn, ok, now);
         }

@@ -50,6 +50,7 @@ impl Actor {
         }
         task.tried.push(cause);
         self.outdated(text, &under);
+        self.forget_types(&under);
         let task = self.task(conn);
         if task.group.len() > 1 || task.in_transaction {
             return false;

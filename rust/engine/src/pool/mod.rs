@@ -21,6 +21,7 @@ mod measures;
 mod mobc_pool;
 mod protocol;
 mod requests;
+mod types;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

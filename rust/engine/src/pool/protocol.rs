@@ -70,6 +70,9 @@ pub struct Options {
     pub slow: Option<f64>,
     /// How many seconds the server may take to bring a session back to its initial state.
     pub patience: Option<f64>,
+    /// The query that tells what types are made of that are not built in, which `$1` stands for
+    /// ([`Completion::Types`]). None: the caller does not need to know.
+    pub types_query: Option<Arc<str>>,
 }
 
 impl Default for Options {
@@ -81,6 +84,7 @@ impl Default for Options {
             asks_password: false,
             slow: None,
             patience: None,
+            types_query: None,
         }
     }
 }
@@ -106,6 +110,8 @@ pub enum Command {
     ForgetQuery(QueryId),
     /// The types of a query may be out of date: an argument does not fit them.
     MayBeStale(QueryId, Arc<Described>),
+    /// Types may have changed: what the caller was told of them is out of date.
+    ForgetTypes,
     /// What the guard says of a query now, and whether a group with it checks deferred keys at once.
     Regroup(QueryId, Verdict, bool),
     /// What is known of a query from its executions?
@@ -206,6 +212,8 @@ pub enum Completion {
     },
     /// The types are known now: answer with [`Command::Provide`].
     NeedsParams(RequestId, Arc<Described>),
+    /// What the server told of types that are not built in, before the caller is asked for arguments of them.
+    Types(Vec<u32>, Rows),
     /// A connection is acquired.
     Acquired(RequestId, ConnId),
     /// What was run on an acquired connection.

@@ -57,6 +57,9 @@ impl Actor {
                 ..Job::default()
             });
         }
+        if self.looks_up(conn, &plan.missing) {
+            return;
+        }
         for (request, text) in plan.missing {
             self.payload(request).awaiting = Some(conn);
             self.batch.push(Completion::NeedsParams(request, text));
@@ -95,7 +98,12 @@ impl Actor {
                 }
                 (None, None) => unreachable!("bug: a statement without SQL"),
             };
-            plan.exact = plan.exact && !((acquired || kind == Kind::Other) && names_digits(sql));
+            let digits = match query {
+                _ if !acquired && kind != Kind::Other => false,
+                Some(query) if payload.raw_sql.is_none() => query.info.names_digits,
+                _ => names_digits(sql),
+            };
+            plan.exact = plan.exact && !digits;
             plan.revocable = plan.revocable && kind != Kind::Other;
             last = payload.under.clone().filter(|_| payload.raw_sql.is_some());
             match &payload.under {

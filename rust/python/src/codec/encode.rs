@@ -30,20 +30,28 @@ thread_local! {
     static BUFFER: Cell<BytesMut> = Cell::default();
 }
 
-/// Write the arguments of a statement, a length and a value for each. ArgumentError names the one that does not fit.
-pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
+/// Write the arguments of a statement, a length and a value for each. ArgumentError names the one that does not fit;
+/// it is TypesUnknown if the server must be asked about a type first. `catalog` knows the types that are not built in.
+pub fn encode(
+    py: Python<'_>,
+    text: &Described,
+    args: &Bound<'_, PyTuple>,
+    catalog: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Short> {
     if args.len() != text.param_oids.len() {
-        return Err(explained(py, text, args));
+        return Err(explained(py, text, args, catalog));
     }
     let most = LONGEST - BESIDES - 2 * args.len();
     let mut out = BUFFER.take();
     out.clear();
     for (oid, value) in text.param_oids.iter().zip(args.iter_borrowed()) {
-        if let Err(error) = put(py, *oid, &value, &mut out) {
-            return Err(if error.is_instance_of::<PyException>(py) { explained(py, text, args) } else { error });
+        let of_its_own = catalog.filter(|_| text.foreign.contains(oid));
+        if let Err(error) = put(py, *oid, &value, &mut out, of_its_own) {
+            let explains = error.is_instance_of::<PyException>(py);
+            return Err(if explains { explained(py, text, args, catalog) } else { error });
         }
         if out.len() > most {
-            return Err(explained(py, text, args));
+            return Err(explained(py, text, args, catalog));
         }
     }
     let kept = out.len() <= KEPT;
@@ -55,11 +63,15 @@ pub fn encode(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> Py
 }
 
 /// What the codecs of Python say about arguments that do not fit.
-fn explained(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>) -> PyErr {
+fn explained(py: Python<'_>, text: &Described, args: &Bound<'_, PyTuple>, catalog: Option<&Bound<'_, PyAny>>) -> PyErr {
+    let find = || match catalog {
+        Some(catalog) => catalog.getattr(intern!(py, "encoder")),
+        None => py.import("db_pool_rs.types.encode")?.getattr(intern!(py, "encoder")),
+    };
     let refused = py
         .import("db_pool_rs.types.parameters")
         .and_then(|module| module.getattr("ParameterCodec"))
-        .and_then(|class| class.call1((PyTuple::new(py, &text.param_oids)?, &*text.sql)))
+        .and_then(|class| class.call1((PyTuple::new(py, &text.param_oids)?, &*text.sql, find()?)))
         .and_then(|codec| codec.call_method1("encode", (args,)));
     match refused {
         Err(error) => error,
@@ -72,13 +84,20 @@ fn argument_error(py: Python<'_>, message: String) -> PyErr {
     class.and_then(|class| class.call1((message,))).map_or_else(|error| error, PyErr::from_value)
 }
 
-fn put(py: Python<'_>, oid: u32, value: &Bound<'_, PyAny>, out: &mut BytesMut) -> PyResult<()> {
+fn put(
+    py: Python<'_>,
+    oid: u32,
+    value: &Bound<'_, PyAny>,
+    out: &mut BytesMut,
+    catalog: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
     if value.is_none() {
         put_value(out, None);
         return Ok(());
     }
     let start = out.len();
     let done = match form(oid) {
+        _ if catalog.is_some() => None,
         Form::Single(kind) => put_usual(py, kind, value, out),
         form @ Form::Array { kind, element, .. } if form.sent() == 1 => put_list(py, kind, element, value, out),
         Form::Array { .. } => None, // a literal
@@ -87,7 +106,11 @@ fn put(py: Python<'_>, oid: u32, value: &Bound<'_, PyAny>, out: &mut BytesMut) -
         return Ok(());
     }
     out.truncate(start);
-    let bytes = encoder(py, oid)?.call1((value,))?.cast_into::<PyBytes>()?;
+    let encode = match catalog {
+        Some(catalog) => catalog.call_method1(intern!(py, "encoder"), (oid,))?.getattr(intern!(py, "encode"))?,
+        None => encoder(py, oid)?,
+    };
+    let bytes = encode.call1((value,))?.cast_into::<PyBytes>()?;
     if bytes.as_bytes().len() > LONGEST {
         return Err(argument_error(py, "an argument of more than 1 GiB".into()));
     }

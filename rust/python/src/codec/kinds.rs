@@ -157,6 +157,10 @@ pub fn form(oid: u32) -> Form {
     Form::Single(Kind::Other)
 }
 
+fn is_built_in(oid: u32) -> bool {
+    TYPES.iter().any(|&(own, array, ..)| own == oid || (array == oid && oid != 0))
+}
+
 impl Form {
     /// What its values are, or its elements.
     pub fn kind(self) -> Kind {
@@ -194,5 +198,6 @@ impl Form {
 /// Decide which parameters and columns travel in binary.
 pub fn formats(text: &mut Described) {
     text.param_formats = text.param_oids.iter().map(|oid| form(*oid).sent()).collect();
+    text.foreign = text.param_oids.iter().copied().filter(|oid| !is_built_in(*oid)).collect();
     text.result_formats = text.columns.iter().map(|column| form(column.oid).received()).collect();
 }

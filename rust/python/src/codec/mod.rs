@@ -1,7 +1,7 @@
 //! Python values to PostgreSQL's bytes and back; the canonical mapping is that of `db_pool_rs/types`.
 //!
 //! * `formats(&mut Described)` decides, without Python, which values travel in binary.
-//! * `encode(py, &Described, &Bound<PyTuple>) -> PyResult<Short>` writes the arguments of a statement.
+//! * `encode(py, &Described, &Bound<PyTuple>, catalog) -> PyResult<Short>` writes the arguments of a statement.
 //! * `shape(py, &Described, &Settings) -> PyResult<RowDecoder>` makes the decoders of a description for sessions with
 //!   these settings (time zone, styles), once. Results of statements that were run without being described come in
 //!   text.
@@ -31,5 +31,6 @@ mod text;
 mod uuid;
 
 pub use encode::encode;
+pub use fault::decode_error;
 pub use kinds::formats;
 pub use shape::{RowDecoder, record, records, shape};

@@ -25,7 +25,7 @@ pub fn encode<'py>(
     args: &Bound<'py, PyTuple>,
 ) -> PyResult<Bound<'py, PyList>> {
     let text = described(sql, oids, Vec::new());
-    let data = super::encode(py, &text, args)?;
+    let data = super::encode(py, &text, args, None)?;
     let mut fields = Fields(&data);
     let mut values = Vec::new();
     for format in &text.param_formats {

@@ -1,4 +1,4 @@
-"""Servers that send without end what was not asked for: the engine in Rust takes in no more than it has bounds for."""
+"""Servers that send without end what was not asked for: an engine takes in no more than it has bounds for."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ import contextlib
 import itertools
 import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-
-pytest.importorskip("db_pool_rs_full")
 
 import db_pool_rs
 from tests.cext.wire import message
@@ -40,7 +39,7 @@ FLOODS = [notifications, settings, one_notice]
 
 @pytest.mark.parametrize("before", [b"", OK], ids=["before the login", "during the login"])
 @pytest.mark.parametrize("flood", FLOODS, ids=lambda flood: str(flood.__name__))
-async def test_a_flood_ends_the_attempt(flood: object, before: bytes) -> None:
+async def test_a_flood_ends_the_attempt(engine: Any, flood: object, before: bytes) -> None:
     sent = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -63,11 +62,12 @@ async def test_a_flood_ends_the_attempt(flood: object, before: bytes) -> None:
         with pytest.raises(db_pool_rs.ConnectFailed):
             await db_pool_rs.create_pool(
                 f"postgresql://u@127.0.0.1:{port}/d?sslmode=disable",
-                mode="full",
+                mode=engine.name,
                 connect_timeout=30,
                 acquire_timeout=60,
             )
-        assert sent < MOST
+        # libpq takes one message in whole, however long it is said to be, before anything can be said about it
+        assert sent < MOST or (flood is one_notice and engine.name != "full")
     finally:
         server.close()
         await server.wait_closed()
