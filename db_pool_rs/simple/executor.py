@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import CANCEL_UNDER_WAY, Driver, ServerConnection
@@ -34,6 +34,8 @@ logger = logging.getLogger("db_pool_rs")
 
 #: How many waiters hear in one turn of the event loop that they are not served: the others must not wait for all.
 SLICE = 256
+#: The program's own random numbers, which it may have seeded, are not used up.
+_chance = SystemRandom()
 
 
 class PythonExecutor(Executor):
@@ -252,7 +254,7 @@ class PythonExecutor(Executor):
             self._connect_failed(conn, error)
             return
         conn.done = partial(self._finished, conn)
-        lifetime = self.config.max_lifetime * random.uniform(0.9, 1.1)
+        lifetime = self.config.max_lifetime * _chance.uniform(0.9, 1.1)
         self.connected()
         self.perform(self.scheduler.opened(conn, self.loop.time(), lifetime, round_trip))
         self._changed.set()
@@ -260,7 +262,7 @@ class PythonExecutor(Executor):
     def _connect_failed(self, conn: ConnectionState, error: Exception) -> None:
         self.metrics.connect_failures += 1
         permanent = self.not_connected(error)
-        self.perform(self.scheduler.open_failed(conn, self.loop.time(), permanent, random.random()))
+        self.perform(self.scheduler.open_failed(conn, self.loop.time(), permanent, _chance.random()))
         self._changed.set()
 
     def _cancel(self, action: act.Cancel) -> None:
@@ -329,7 +331,7 @@ class PythonExecutor(Executor):
             session.lost(error, sent)
         if conn.state is not State.OPENING:  # else the failed `init` reports it
             self.lost(error)
-            self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, random.random()))
+            self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, _chance.random()))
         self._changed.set()
 
     def on_notification(self, link: ServerConnection, pid: int, channel: str, payload: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import DatabaseError, LockNotAvailable
-from tests.contract.guarding import guarded
+from tests.contract.guarding import QUICK, guarded
 from tests.contract.waiting import until_async
 
 MANY = 20
@@ -27,7 +27,7 @@ async def _together(pool: Any, sql: str, *more: Any) -> list[Any]:
 @pytest.fixture
 async def pool(open_pool: Any, pg_database: str) -> Any:
     """A pool of one connection, and twenty items."""
-    pool = await open_pool(pg_database, max_size=1, stall_ms=60_000)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     async with pool.acquire() as connection:
         await connection.execute(
             "CREATE TABLE item (id serial PRIMARY KEY, v int, updated_at timestamptz, version int DEFAULT 0);"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import _thread
 import asyncio
-import random
 import socket
 import threading
+from random import SystemRandom
 from typing import Any
 
 import pytest
@@ -161,7 +161,7 @@ async def test_a_refused_login_is_not_repeated_at_other_addresses(
 
 async def test_load_balancing_shuffles_hosts_and_addresses(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", Names("127.0.0.2", "127.0.0.3"))
-    monkeypatch.setattr(random, "sample", lambda items, _: list(items)[::-1])
+    monkeypatch.setattr(SystemRandom, "sample", lambda self, items, _: list(items)[::-1])
     error = await failure(config(host="one.test,two.test", load_balance_hosts="random"))
     where = [attempt.split(":")[0] + attempt.split(": ")[0].split()[-1] for attempt in error.attempts]
     assert where == ["two.test(127.0.0.3)", "two.test(127.0.0.2)", "one.test(127.0.0.3)", "one.test(127.0.0.2)"]

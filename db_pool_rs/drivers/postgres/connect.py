@@ -20,12 +20,12 @@ import asyncio
 import fcntl
 import ipaddress
 import math
-import random
 import re
 import socket
 import sys
 import termios
 from collections.abc import Sequence
+from random import SystemRandom
 from typing import TYPE_CHECKING, TypeVar
 
 from ... import forks
@@ -197,7 +197,7 @@ class _Connector:
         return bool(self._failures) and self._clock() >= self._end
 
     def _shuffled(self, items: Sequence[T]) -> Sequence[T]:
-        return random.sample(items, len(items)) if self._config.load_balance_hosts else items
+        return SystemRandom().sample(items, len(items)) if self._config.load_balance_hosts else items
 
     def _failed(self) -> ConnectFailed:
         failures = [failure for _, failure in self._failures]

@@ -6,7 +6,7 @@ Mode balanced inherits from it, with another binding of libpq; psycopg is import
 from __future__ import annotations
 
 import time
-from random import getrandbits
+from random import SystemRandom
 from typing import TYPE_CHECKING
 
 from ...conninfo import ConnectConfig
@@ -93,7 +93,7 @@ class PostgresDriver(PostgresDialect):
         """A name was taken on a connection. The next names are none that another client can have guessed."""
         if self.named:
             self.named, self.doubted = False, True
-        self.version += getrandbits(48)
+        self.version += SystemRandom().getrandbits(48)
 
     def judge_names(self, direct: bool) -> None:
         """Whether a connection leads to the process that it was opened to. If not, names mean nothing there."""
