@@ -11,8 +11,9 @@ from db_pool_rs import create_pool
 from db_pool_rs.guard import CATALOG, Findings, findings, parameters
 from db_pool_rs.guard.words import HARMLESS
 
-#: What was looked at, in the source of PostgreSQL 15: every VOLATILE function in C of the extensions that count as
-#: harmless. None runs SQL, keeps anything on the session, or can tell what else is in its transaction.
+#: What was judged, by name and by what the documentation of PostgreSQL 15 says: every VOLATILE function in C of the
+#: extensions that count as harmless. None runs SQL, keeps anything on the session, or can tell what else is in its
+#: transaction.
 LOOKED_AT = {
     "autoinc": {"autoinc"},  # a trigger that calls nextval
     "insert_username": {"insert_username"},  # a trigger that sets a column
