@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import DatabaseError
+from tests.contract.guarding import at_rest
 
 #: The codes that a stale prepared statement leads to, and others that one could take for such.
 CODES = ("26000", "42P05", "0A000", "08P01", "42804", "42883", "42846", "42725", "42704", "XX000", "42P01")
@@ -167,6 +168,7 @@ async def test_names_dropped_behind_the_pool_s_back_cost_nothing_for_good(open_p
             for _ in range(2):
                 assert await pool.fetchval(f"SELECT $1::int + {i}", 1) == 1 + i
         await pool.execute("DO $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$")
+        await at_rest(pool)  # a block may change the schema: the catalogue is read again, on this connection
         for i in range(8, 16):
             for _ in range(2):
                 assert await pool.fetchval(f"SELECT $1::int + {i}", turn) == turn + i
