@@ -12,6 +12,9 @@ from tests.contract.guarding import QUICK, guarded
 from tests.contract.waiting import until_async
 
 MANY = 20
+#: Sessions of this database that wait for a lock: those of an earlier test may still do so in theirs.
+WAITING = """SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+    WHERE NOT l.granted AND a.datname = current_database()"""
 
 
 async def _together(pool: Any, sql: str, *more: Any) -> list[Any]:
@@ -67,7 +70,7 @@ async def test_sequences_skip_values_when_a_group_is_broken_up(pool: Any) -> Non
 async def test_row_locks_are_held_until_the_group_ends(pool: Any, open_pool: Any, pg_database: str) -> None:
     """`stall_ms` ends the wait; here it is set so high that it does not."""
     sql = "UPDATE item SET v = v + 1 WHERE id = $1 RETURNING v"
-    for _ in range(4):
+    while not (await guarded(pool, sql)).grouped:
         await pool.fetchval(sql, 3)
     others = await open_pool(pg_database, max_size=2)
     async with others.acquire() as watching:
@@ -88,7 +91,7 @@ async def test_row_locks_are_held_until_the_group_ends(pool: Any, open_pool: Any
 async def test_a_group_that_locks_rows_in_another_order_gives_way(pool: Any, open_pool: Any, pg_database: str) -> None:
     """A statement alone takes part in no deadlock, a group may; but it is the group that is rolled back for it."""
     sql = "UPDATE item SET v = v + 1 WHERE id = $1 RETURNING v"
-    for _ in range(4):
+    while not (await guarded(pool, sql)).grouped:
         await pool.fetchval(sql, 3)
     others = await open_pool(pg_database, max_size=2)
     async with others.acquire() as watching:
@@ -98,7 +101,7 @@ async def test_a_group_that_locks_rows_in_another_order_gives_way(pool: Any, ope
             calls = [asyncio.ensure_future(pool.fetchval(sql, number)) for number in (1, 2)]
 
             async def waits() -> bool:
-                return bool(await watching.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+                return bool(await watching.fetchval(WAITING))
 
             await until_async(waits)
             await holding.execute("UPDATE item SET v = 5 WHERE id = 1")  # which the group has locked
