@@ -1,6 +1,6 @@
 """Drives the scheduler: turns what happens into events, carries the actions out, and keeps its clock.
 
-The scheduler decides, the runner does. It owns the event loop's handles (one call at the end of a turn in which
+The scheduler decides, the executor does. It owns the event loop's handles (one call at the end of a turn in which
 statements came, one timer) and the tasks for what takes several steps (opening, cancelling, resetting).
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -77,11 +78,7 @@ async def test_row_locks_are_held_until_the_group_ends(pool: Any, open_pool: Any
         async with others.transaction() as holding:
             await holding.execute("UPDATE item SET v = 9 WHERE id = 2")
             calls = [asyncio.ensure_future(pool.fetchval(sql, number)) for number in (1, 2)]
-
-            async def waits() -> bool:
-                return bool(await watching.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
-
-            await until_async(waits)
+            await until_async(partial(watching.fetchval, WAITING))
             with pytest.raises(LockNotAvailable):  # of a statement that, alone, would have been committed long ago
                 await watching.execute("SELECT FROM item WHERE id = 1 FOR UPDATE NOWAIT")
         assert await asyncio.gather(*calls) == [1, 10]
@@ -99,11 +96,7 @@ async def test_a_group_that_locks_rows_in_another_order_gives_way(pool: Any, ope
             await holding.execute("SET LOCAL deadlock_timeout = '1h'")  # who looks first is the one that gives way
             await holding.execute("UPDATE item SET v = 9 WHERE id = 2")
             calls = [asyncio.ensure_future(pool.fetchval(sql, number)) for number in (1, 2)]
-
-            async def waits() -> bool:
-                return bool(await watching.fetchval(WAITING))
-
-            await until_async(waits)
+            await until_async(partial(watching.fetchval, WAITING))
             await holding.execute("UPDATE item SET v = 5 WHERE id = 1")  # which the group has locked
         assert await asyncio.gather(*calls) == [6, 10]
     assert pool.stats().broken_up > 0
