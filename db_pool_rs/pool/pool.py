@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..guard import Explanation
     from ..metrics import PoolStats
+    from ..rows import Row
     from .connection import Connection
 
 #: Pools of this process; a forked child must not touch the connections it inherited.
@@ -63,21 +64,28 @@ class Pool:
         self.config = config
         self._context = Context(config, database)
         self._known = self._context.queries.known
+        self._unmade = self._context.unmade
         self._new_answer = database.answer
         #: The engine makes the executor when the pool is opened; until then there is none.
         self._make_executor = executor
-        self._guarding = Guarding(self._context, self.fetch)
+        self._guarding = Guarding(self._context, self._records)
         self._borrowings = Acquired(self._context)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
         """Run one statement and return its rows.
 
-        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running.
+        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running; `row` says what
+        the rows are made into (:mod:`~db_pool_rs.rows`).
         Raises DatabaseError with the server's SQLSTATE, ArgumentError before anything is sent, PoolTimeout while
         waiting for a connection, StatementTimeout while running, ConnectionLost if the outcome is unknown.
         """
+        if row is not self._unmade:
+            make = self._context.maker(row)
+            return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
         statement = self._submit(sql, args, ROWS, timeout)
         try:
             rows: list[Record] = await statement.future
@@ -96,14 +104,17 @@ class Pool:
             raise
         return status
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        rows = await self.fetch(sql, *args, timeout=timeout)
-        return rows[0] if rows else None
+        make = None if row is self._unmade else self._context.maker(row)
+        rows = await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
+        if not rows:
+            return None
+        return rows[0] if make is None else make(rows[:1])[0]
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        rows = await self.fetch(sql, *args, timeout=timeout)
+        rows = await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
         return rows[0][column] if rows else None
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
@@ -257,6 +268,10 @@ class Pool:
         if self._context.state == "new":
             await self.open()
         return self
+
+    async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+        """`fetch` as the pool itself needs it."""
+        return await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
 
     def _attach(self, executor: Executor) -> None:
         """The executor is there: calls reach it from now on."""
