@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .facade import DatabasePool
     from .metrics import Metrics, PoolStats
     from .modes import Decision
+    from .ranges import Range
     from .record import Record, Status
 
 __version__ = "0.1.0"
@@ -84,6 +85,7 @@ __all__ = [
     "PoolOverloaded",
     "PoolStats",
     "PoolTimeout",
+    "Range",
     "Record",
     "StatementTimeout",
     "Status",
@@ -101,6 +103,7 @@ _HOMES = {
     "facade": ("DatabasePool",),
     "metrics": ("Metrics", "PoolStats"),
     "modes": ("Decision",),
+    "ranges": ("Range",),
     "record": ("Record", "Status"),
 }
 
