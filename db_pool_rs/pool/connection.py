@@ -28,10 +28,12 @@ class Connection:
     Calls from several tasks are executed in call order. A handle that was given back raises InterfaceError.
     """
 
-    __slots__ = ("__weakref__", "_lease", "_notifications")
+    __slots__ = ("__weakref__", "_lease", "_notifications", "attempt")
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
+        #: Which attempt of ``pool.run`` this is, from 1 on.
+        self.attempt = 1
         self._notifications: Notifications | None = None
 
     # -- statements ----------------------------------------------------------------------------------------------
