@@ -11,7 +11,7 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
@@ -35,6 +35,9 @@ __all__ = [
     "Queries",
     "Transaction",
 ]
+
+
+T = TypeVar("T")
 
 
 class Queries(Protocol):
@@ -151,6 +154,10 @@ class Connection(Queries, Protocol):
     Calls from several tasks queue in the order they were made. Without arguments `execute` accepts several statements
     in one text. After its release every call is an InterfaceError.
     """
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of `Pool.run` this is, from 1 on."""
 
     def transaction(
         self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
@@ -317,6 +324,24 @@ class Pool(Queries, Protocol):
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
+
+    async def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        retries: int = 5,
+        retry_for: float = 30.0,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> T:
+        """The result of `await function(connection, *args)` in a transaction, repeated after 40001 and 40P01 only.
+
+        `retries` repetitions at most, none later than `retry_for` seconds after the call, each after a growing, random
+        pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
+        """
 
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""

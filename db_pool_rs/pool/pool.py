@@ -6,8 +6,9 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
 from ..drivers.base import ROWS, STATUS, Database
@@ -20,6 +21,7 @@ from .context import Context
 from .executor import Executor, connect_failed
 from .guarding import Guarding
 from .queries import empty_result
+from .retry import run_again
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from ..metrics import PoolStats
     from ..rows import Row
     from .connection import Connection
+
+T = TypeVar("T")
 
 #: Pools of this process; a forked child must not touch the connections it inherited.
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -150,6 +154,30 @@ class Pool:
     ) -> PoolTransaction:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
+
+    async def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        retries: int = 5,
+        retry_for: float = 30.0,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> T:
+        """The result of ``await function(connection, *args)`` in a transaction, repeated where the server asks for it.
+
+        After a serialization failure (40001) or a deadlock (40P01), also of the COMMIT, all of it begins anew in a new
+        transaction, after a growing, random pause: `retries` times at most, the last time `retry_for` seconds after the
+        call. Then, and after any other error, the error is raised; a COMMIT whose outcome is unknown is never repeated.
+        ``connection.attempt`` is 1, 2, ...; the function leaves COMMIT to the block. `timeout` is that of `acquire`.
+        """
+        block = partial(
+            self.transaction, isolation=isolation, readonly=readonly, deferrable=deferrable, timeout=timeout
+        )
+        return await run_again(self._context, block, function, args, retries, retry_for)
 
     # -- the pool itself -----------------------------------------------------------------------------------------
 
