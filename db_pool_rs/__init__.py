@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from .facade import DatabasePool
     from .metrics import Metrics, PoolStats
     from .modes import Decision
+    from .options import PoolOptions
     from .record import Record, Status
 
 __version__ = "0.1.0"
@@ -81,6 +82,7 @@ __all__ = [
     "PoolClosed",
     "PoolConfig",
     "PoolError",
+    "PoolOptions",
     "PoolOverloaded",
     "PoolStats",
     "PoolTimeout",
@@ -101,6 +103,7 @@ _HOMES = {
     "facade": ("DatabasePool",),
     "metrics": ("Metrics", "PoolStats"),
     "modes": ("Decision",),
+    "options": ("PoolOptions",),
     "record": ("Record", "Status"),
 }
 

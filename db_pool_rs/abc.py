@@ -11,10 +11,10 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from collections.abc import AsyncIterable, Awaitable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from .config import PoolConfig
@@ -27,11 +27,18 @@ __all__ = [
     "Connection",
     "Cursor",
     "Engine",
+    "Isolation",
+    "NotificationListener",
     "Pool",
     "PreparedStatement",
     "Queries",
+    "SessionHook",
+    "TerminationListener",
     "Transaction",
 ]
+
+#: The isolation levels of a transaction.
+Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
 
 
 class Queries(Protocol):
@@ -130,7 +137,7 @@ class Connection(Queries, Protocol):
     """
 
     def transaction(
-        self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+        self, *, isolation: Isolation | None = None, readonly: bool = False, deferrable: bool = False
     ) -> Transaction:
         """A block to use with `async with`; nested blocks are savepoints.
 
@@ -197,24 +204,42 @@ class Connection(Queries, Protocol):
     ) -> Status:
         """PostgreSQL: write the rows of a query in the same way. Its arguments become constants of its text."""
 
-    async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def add_listener(self, channel: str, callback: NotificationListener) -> None:
         """PostgreSQL: `callback(connection, pid, channel, payload)` is called for each notification on `channel`.
 
         It may be a coroutine function; what it raises goes to the event loop's exception handler. Inside a transaction
         listening begins with the commit. The release of the session ends it.
         """
 
-    async def remove_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def remove_listener(self, channel: str, callback: NotificationListener) -> None:
         """End what `add_listener` began."""
 
-    def add_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def add_termination_listener(self, callback: TerminationListener) -> None:
         """PostgreSQL: `callback(connection)` is called if the connection is lost while it is held."""
 
-    def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def remove_termination_listener(self, callback: TerminationListener) -> None:
         """End what `add_termination_listener` began."""
 
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
+
+
+class SessionHook(Protocol):
+    """What the options `init` and `reset` of a pool may be: called with a connection, and awaited."""
+
+    def __call__(self, connection: Connection, /) -> Awaitable[object]: ...
+
+
+class NotificationListener(Protocol):
+    """What :meth:`Connection.add_listener` calls: a function or a coroutine function."""
+
+    def __call__(self, connection: Connection, pid: int, channel: str, payload: str, /) -> object: ...
+
+
+class TerminationListener(Protocol):
+    """What :meth:`Connection.add_termination_listener` calls: a function."""
+
+    def __call__(self, connection: Connection, /) -> object: ...
 
 
 class Acquisition(Protocol):
@@ -266,7 +291,7 @@ class Pool(Queries, Protocol):
     def transaction(
         self,
         *,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,

@@ -9,7 +9,7 @@ that arrive together share round trips and commits; what belongs together is a t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS users (id integer PRIMARY KEY, name text NO
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open the pool; the application serves while it is open."""
     async with db_pool_rs.create_pool(max_size=10, command_timeout=5) as pool:
         await pool.execute(SCHEMA)
