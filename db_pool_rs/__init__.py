@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         StatementTimeout,
     )
     from .facade import DatabasePool
-    from .metrics import Metrics, PoolStats
+    from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
     from .options import PoolOptions
     from .record import Record, Status
@@ -76,6 +76,7 @@ __all__ = [
     "DecodeError",
     "DeploymentConfig",
     "Error",
+    "Health",
     "InterfaceError",
     "Metrics",
     "ModeUnavailableError",
@@ -101,7 +102,7 @@ _HOMES = {
     "api": ("create_database_pool", "create_pool", "detect_best_mode"),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
-    "metrics": ("Metrics", "PoolStats"),
+    "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
     "options": ("PoolOptions",),
     "record": ("Record", "Status"),

@@ -24,7 +24,7 @@ from .config import load_config, named_pool, pool_config
 from .config.deployment import DEFAULT_POOL
 from .config.options import discreet
 from .errors import ConfigError, InterfaceError, PoolClosed
-from .metrics import Metrics, PoolStats, measure
+from .metrics import Health, Metrics, PoolStats, measure
 from .modes import load_engine, pool_defaults, resolve_mode
 
 if TYPE_CHECKING:
@@ -139,6 +139,12 @@ class DatabasePool:
     async def get_pool_status(self, pool_id: str) -> PoolStats:
         """Sizes, queues, health, last error, counters and latencies of a pool, as attributes and as a mapping."""
         return (await self.pool(pool_id)).stats()
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> dict[str, Health]:
+        """The :class:`~db_pool_rs.metrics.Health` of each open pool, by name; see `Pool.health`."""
+        pools = dict(self._pools)
+        found = await asyncio.gather(*(pool.health(probe=probe, timeout=timeout) for pool in pools.values()))
+        return dict(zip(pools, found, strict=True))
 
     def get_metrics(self) -> Metrics:
         """Mode, statements per second, resident memory and uptime, and the `PoolStats` of every open pool."""

@@ -63,10 +63,10 @@ async def visit(id: int, request: Request) -> dict[str, Any]:
 
 
 @app.get("/health")
-async def health(request: Request) -> dict[str, Any]:
-    """How the pool stands."""
-    stats = pool_of(request).stats()
-    return {"healthy": stats.healthy, "size": stats.size, "waiting": stats.waiting, "statements": stats.statements}
+async def health(request: Request) -> JSONResponse:
+    """Whether the pool can serve, for a readiness probe: 503 if not."""
+    found = await pool_of(request).health()
+    return JSONResponse(found.to_dict(), 200 if found else 503)
 
 
 @app.exception_handler(db_pool_rs.Error)

@@ -7,6 +7,7 @@ import os
 import weakref
 from asyncio import get_running_loop
 from collections.abc import Callable, Generator, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..aio import remaining
@@ -24,7 +25,7 @@ from .queries import empty_result
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..guard import Explanation
-    from ..metrics import PoolStats
+    from ..metrics import Health, PoolStats
     from .connection import Connection
 
 #: Pools of this process; a forked child must not touch the connections it inherited.
@@ -225,6 +226,18 @@ class Pool:
         if self._context.loop is None:
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
         return self._executor.stats()
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
+        """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
+
+        Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
+        from ..metrics.health import examine
+
+        context = self._context
+        usable = context.loop is not None and context.state == "open"
+        ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
+        return await examine(context.state, self._executor.gauges() if usable else None, ask)
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.

@@ -203,7 +203,7 @@ API = (
     ("Pools by name", "db_pool_rs.facade", ("DatabasePool",)),
     ("Rows and statuses", "db_pool_rs.record", ("Record", "Status")),
     ("Modes", "db_pool_rs.modes", ("detect_best_mode", "Decision", "unavailable", "load_figures", "save_figures")),
-    ("Figures", "db_pool_rs.metrics", ("PoolStats", "PoolGauges", "Metrics")),
+    ("Figures", "db_pool_rs.metrics", ("PoolStats", "PoolGauges", "Health", "Metrics")),
     ("Prometheus", "db_pool_rs.exporters.prometheus", ("Collector", "serve")),
     ("OpenTelemetry", "db_pool_rs.exporters.opentelemetry", ("instrument",)),
     ("Options", "db_pool_rs.config", ("PoolConfig", "DeploymentConfig", "load_config")),
