@@ -26,7 +26,7 @@ from .retry import run_again
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..guard import Explanation
-    from ..metrics import PoolStats
+    from ..metrics import Health, PoolStats
     from ..rows import Row
     from .connection import Connection
 
@@ -264,6 +264,18 @@ class Pool:
         if self._context.loop is None:
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
         return self._executor.stats()
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
+        """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
+
+        Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
+        from ..metrics.health import examine
+
+        context = self._context
+        usable = context.loop is not None and context.state == "open"
+        ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
+        return await examine(context.state, self._executor.gauges() if usable else None, ask)
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.
