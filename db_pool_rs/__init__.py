@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from .facade import DatabasePool
     from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
-    from .ranges import Range
     from .options import PoolOptions
+    from .ranges import Range
     from .record import Record, Status
 
 __version__ = "0.1.0"

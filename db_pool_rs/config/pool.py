@@ -37,6 +37,10 @@ def _seconds(milliseconds: float) -> float:
     return milliseconds / 1000
 
 
+#: The type of the option `row`.
+ROW = "Callable[..., Any] | None"
+
+
 def _usable_row(row: Any) -> Any:
     if row is not None:
         from ..rows import maker
@@ -113,7 +117,7 @@ class PoolConfig:
     )
     row: Callable[..., Any] | None = option(  # noqa: RUF009 -- a dataclass field
         None,
-        Rule("a class, dict, tuple or a callable that takes a Record, or None", _usable_row),
+        Rule("a class, dict, tuple or a callable that takes a Record, or None", _usable_row, ROW),
         "What rows are made into where a call has no `row` of its own; None leaves them Records.",
     )
     slow_query_ms: float | None = option(
