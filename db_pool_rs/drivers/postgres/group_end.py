@@ -9,40 +9,29 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ...errors import Error
 from ...record import Status
 from ...scheduler.model import StatementRequest
 from ..base import Done
+from .dialect import executed
 from .prepared import Prepared
 from .results import LONG, LongResults
 from .socket import Wire
-from .statements import TYPES, Description
+from .statements import TYPES, Host
 from .types_query import types_query
 
 if TYPE_CHECKING:
-    from psycopg.pq.abc import PGconn, PGresult
-
-    from ...scheduler.cost import Query
-    from ...types.catalog import Catalog
+    from psycopg.pq.abc import PGconn
 
 logger = logging.getLogger("db_pool_rs")
-
-
-class _Driver(Protocol):
-    """What is needed of the driver."""
-
-    catalog: Catalog
-
-    def direct(self, query: Query, result: PGresult) -> Description:
-        """What rows tell of a text that was run without asking first."""
 
 
 class GroupEnd(Wire):
     """What a link does when all of a group has been answered. Its fields are those of `PostgresConnection`."""
 
-    _driver: _Driver
+    _driver: Host
     _prepared: Prepared
     _pgconn: PGconn
     _group: Sequence[StatementRequest]
@@ -105,9 +94,9 @@ class GroupEnd(Wire):
             return
         if self._ok and self._looks_up():
             return
-        size = self._decode(self._group) if self._ok else 0
+        size = self._decode(self._group if self._ok else executed(self._group, self.in_transaction()))
         if self._long.todo:  # the group is answered, whatever happens to the connection now
-            self._long.start(self._watch, lambda: self._report(True, size))
+            self._long.start(self._watch, lambda: self._report(self._ok, size))
         else:
             self._report(self._ok, size)
 
