@@ -59,6 +59,8 @@ class PoolOptions(TypedDict, total=False):
     """What rows are made into where a call has no `row` of its own; None leaves them Records."""
     codecs: Iterable[Codec]
     """How values of types are read and written in another way than usual; see set_type_codec."""
+    infinity: Literal["error", "clamp"]
+    """What infinite dates and timestamps are, which Python lacks: a DecodeError, or the first or last that it has."""
     slow_query_ms: float | None
     """Statements that take longer than this are logged (logger `db_pool_rs`)."""
     leak_after: float | None

@@ -133,6 +133,11 @@ class PoolConfig:
         Rule("an iterable of db_pool_rs.Codec", _codecs, "Iterable[Codec]"),
         "How values of types are read and written in another way than usual; see set_type_codec.",
     )
+    infinity: str = option(
+        "error",
+        choice("error", "clamp"),
+        "What infinite dates and timestamps are, which Python lacks: a DecodeError, or the first or last that it has.",
+    )
     slow_query_ms: float | None = option(
         None,
         number("milliseconds", none="off", zero=True),

@@ -25,6 +25,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
 from typing import Any
 
 from ..codecs import Codec
@@ -43,6 +44,14 @@ from .structures import array_from_text, record_from_text
 
 Encode = Callable[[Any], bytes]
 Load = Callable[[bytes], Any]
+
+
+#: What the infinite values of a type are read as, where they are clamped.
+_ENDS: dict[int, tuple[Any, Any]] = {
+    oids.DATE.oid: (date.min, date.max),
+    oids.TIMESTAMP.oid: (datetime.min, datetime.max),
+    oids.TIMESTAMPTZ.oid: (datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)),
+}
 
 
 class TypesUnknown(ArgumentError):
@@ -66,7 +75,7 @@ class UserType:
 class Catalog:
     """The types that the server has told a pool of; one that does not exist is known as well."""
 
-    __slots__ = ("_codecs", "_encoders", "_learned", "_types", "altered", "overridden", "version")
+    __slots__ = ("_clamps", "_codecs", "_encoders", "_learned", "_types", "altered", "overridden", "version")
 
     def __init__(self) -> None:
         self._types: dict[int, UserType | None] = {}
@@ -77,6 +86,7 @@ class Catalog:
         #: Counts what has changed: loaders that were made before may be out of date.
         self.version = 0
         self._codecs: dict[tuple[str | None, str], Codec] = {}
+        self._clamps = False
         #: Built-in types that codecs, or codecs of their parts, make like those that are not built in.
         self.overridden: frozenset[int] = frozenset()
 
@@ -84,12 +94,18 @@ class Catalog:
         """Read and write a type in another way from now on; texts must be described again."""
         self._codecs[codec.schema, codec.name] = codec
         if codec.schema in (None, "pg_catalog"):
-            own = {row.oid for row in oids.BUILTIN if row.name == codec.name}
-            own |= {oid for bounds in (oids.RANGES, oids.MULTIRANGES) for oid, bound in bounds.items() if bound in own}
-            arrays = {oid for oid, row in oids.ARRAYS.items() if row.oid in own}
-            self.overridden |= own | arrays
+            self._override({row.oid for row in oids.BUILTIN if row.name == codec.name})
         self.version += 1
         self._encoders.clear()
+
+    def clamp(self) -> None:
+        """Read infinite dates and timestamps as the first and the last that Python has, not as errors."""
+        self._clamps = True
+        self._override(set(_ENDS))
+
+    def _override(self, own: set[int]) -> None:
+        own |= {oid for bounds in (oids.RANGES, oids.MULTIRANGES) for oid, bound in bounds.items() if bound in own}
+        self.overridden |= own | {oid for oid, row in oids.ARRAYS.items() if row.oid in own}
 
     def _codec(self, found: UserType) -> Codec | None:
         return self._codecs.get((found.schema, found.plain_name)) or self._codecs.get((None, found.plain_name))
@@ -231,6 +247,8 @@ class Catalog:
         codec = self._codec(found)
         if codec is not None and codec.decoder is not None:
             return _decode_by(codec.decoder)
+        if self._clamps and oid in _ENDS:
+            return _clamping(built_in(oid), *_ENDS[oid])
         if found.oid in oids.SCALARS and found.oid not in oids.RANGES and found.oid not in oids.MULTIRANGES:
             return built_in(oid)
         match found.kind:
@@ -265,6 +283,11 @@ def _encode_by(encoder: Callable[[Any], str]) -> Encode:
         return encode_text(text)
 
     return encode
+
+
+def _clamping(load: Load, first: Any, last: Any) -> Load:
+    ends = {b"-infinity": first, b"infinity": last}
+    return lambda data: ends[data] if data in ends else load(data)
 
 
 def _decode_by(decoder: Callable[[str], Any]) -> Load:

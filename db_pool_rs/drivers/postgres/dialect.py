@@ -88,6 +88,8 @@ class PostgresDialect:
         self.startup_query: str | None = QUESTION
         #: What is known of types that are not built in, and codecs of the caller's.
         self.catalog = Catalog()
+        if config.infinity == "clamp":
+            self.catalog.clamp()
         for codec in config.codecs:
             self.catalog.set_codec(codec)
 
