@@ -178,6 +178,15 @@ def equivalence(session: nox.Session) -> None:
 
 
 @nox.session
+def bare(session: nox.Session) -> None:
+    """The contract suite on an event loop that watches no descriptors, as asyncio's on Windows."""
+    install(session, "test", extra=ENGINES)
+    names = ("statements", "transactions", "copy", "notifications", "outages", "timeouts", "lending", "forks")
+    files = [f"tests/contract/test_{name}.py" for name in names]
+    session.run("pytest", "-q", "-n2", "--loop", "bare", *files, *session.posargs)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Check style and generated files; every complaint is shown before the session fails."""
     install(session, "dev")
