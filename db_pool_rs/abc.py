@@ -374,6 +374,12 @@ class Pool(Queries, Protocol):
         Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
         """
 
+    async def top(self) -> str:
+        """Let `python -m db_pool_rs top` of the same user look at the pool until it is closed; the path of the socket.
+
+        DB_POOL_TOP=1 does so for each pool that is opened. InterfaceError where there are no unix sockets.
+        """
+
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..metrics import Health, PoolStats
     from ..rows import Row
     from .connection import Connection
+    from .top import Top
 
 T = TypeVar("T")
 
@@ -74,6 +75,7 @@ class Pool:
         self._make_executor = executor
         self._guarding = Guarding(self._context, self._records)
         self._borrowings = Acquired(self._context)
+        self._top: Top | None = None
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -205,6 +207,8 @@ class Pool:
             await executor.until_stopped()
             raise connect_failed(executor.last_error)
         executor.outages.reported = True
+        if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
+            await self.top()
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""
@@ -240,6 +244,8 @@ class Pool:
             self._end(self._executor)
 
     def _end(self, executor: Executor) -> None:
+        if self._top is not None:
+            self._top.close()
         self._context.become("closed")
         executor.terminate()
         executor.stop_soon()
@@ -276,6 +282,18 @@ class Pool:
         usable = context.loop is not None and context.state == "open"
         ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
         return await examine(context.state, self._executor.gauges() if usable else None, ask)
+
+    async def top(self) -> str:
+        """Let `python -m db_pool_rs top` of the same user look at the pool until it is closed; the path of the socket.
+
+        DB_POOL_TOP=1 does so for each pool that is opened. InterfaceError where there are no unix sockets.
+        """
+        from .top import Top
+
+        self._context.check_open()
+        if self._top is None:
+            self._top = Top(self._context, self._executor)
+        return await self._top.start()
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.
