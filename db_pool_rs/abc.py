@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Acquisition",
+    "Batch",
+    "BatchResult",
     "Connection",
     "Cursor",
     "Engine",
@@ -35,6 +37,7 @@ __all__ = [
 
 
 T = TypeVar("T")
+R = TypeVar("R", covariant=True)
 
 
 class Queries(Protocol):
@@ -236,6 +239,35 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
+class BatchResult(Protocol[R]):
+    """What one statement of a batch comes to; it is there when the block of the batch has ended."""
+
+    def done(self) -> bool:
+        """Whether it is there."""
+
+    def result(self) -> R:
+        """The rows or the tag; raises the statement's error. InterfaceError before the block has ended."""
+
+    def exception(self) -> Exception | None:
+        """The statement's error, None if it has none. InterfaceError before the block has ended."""
+
+
+class Batch(Protocol):
+    """Statements that are sent together at the end of its block, from `Pool.batch`. Its calls are not awaited."""
+
+    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+        """Add a statement whose result is every row."""
+
+    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+        """Add a statement whose result is the first row, None if there is none."""
+
+    def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
+        """Add a statement whose result is one value of the first row, None if there is none."""
+
+    def execute(self, sql: str, /, *args: Any) -> BatchResult[Status]:
+        """Add a statement whose result is the command tag."""
+
+
 class Pool(Queries, Protocol):
     """A pool of one database. A statement on the pool is a transaction of its own, and may share a connection.
 
@@ -279,6 +311,13 @@ class Pool(Queries, Protocol):
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
+
+    def batch(self, *, atomic: bool = True, timeout: float | None = None) -> AbstractAsyncContextManager[Batch]:
+        """Statements sent together: `async with pool.batch() as batch: a = batch.fetch(sql, x)`, then `a.result()`.
+
+        In order, on one connection. `atomic`: one transaction, whose error the block raises, and each result. Else each
+        has an outcome of its own, and the block raises only what ends them all: a lost connection, a passed deadline.
+        """
 
     async def run(
         self,

@@ -17,6 +17,7 @@ from ..record import Record, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction
+from .batch import Batch
 from .context import Context
 from .executor import Executor, connect_failed
 from .guarding import Guarding
@@ -143,6 +144,14 @@ class Pool:
     ) -> PoolTransaction:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
+
+    def batch(self, *, atomic: bool = True, timeout: float | None = None) -> Batch:
+        """Statements sent together: ``async with pool.batch() as batch: a = batch.fetch(sql, x)``, then ``a.result()``.
+
+        They leave when the block ends, in order, on one connection. `atomic`: as one transaction, whose error is raised
+        there; else each has an outcome of its own, which its result tells. `timeout` (seconds) is for all of them.
+        """
+        return Batch(self._context, lambda seconds: self.acquire(timeout=seconds), atomic, timeout)
 
     async def run(
         self,
