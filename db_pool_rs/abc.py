@@ -11,7 +11,7 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -32,6 +32,7 @@ __all__ = [
     "Pool",
     "PreparedStatement",
     "Queries",
+    "Stream",
     "Transaction",
 ]
 
@@ -61,6 +62,17 @@ class Queries(Protocol):
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run the statement once for each element of `args`, in one transaction: all of it or nothing."""
+
+    def copy_out(
+        self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
+    ) -> AsyncGenerator[bytes, None]:
+        """PostgreSQL: the rows of a query, or a table, as COPY sends them, as they arrive and no faster than taken.
+
+        `options`: `columns` and `schema_name` of a table, and those of `Connection.copy_from_table`.
+        """
+
+    async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
+        """PostgreSQL: insert records as `copy_records_to_table`, or data as `copy_to_table`; the source decides."""
 
 
 class Transaction(Protocol):
@@ -239,6 +251,18 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
+class Stream(Protocol):
+    """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
+
+    async def __aenter__(self) -> AsyncIterator[list[Record]]: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Record]: ...
+
+
 class BatchResult(Protocol[R]):
     """What one statement of a batch comes to; it is there when the block of the batch has ended."""
 
@@ -335,6 +359,12 @@ class Pool(Queries, Protocol):
 
         `retries` repetitions at most, none later than `retry_for` seconds after the call, each after a growing, random
         pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
+        """
+
+    def stream(self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None) -> Stream:
+        """The rows of a query a few at a time, in constant memory, on a connection of their own.
+
+        `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.
         """
 
     def stats(self) -> PoolStats:
