@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ from .lease import Lease
 from .listen import Notifications
 from .queries import empty_result
 from .session import Session
+from .stream import pieces
 
 #: How many executions `executemany` sends before it waits for answers.
 CHUNK = 500
@@ -192,6 +194,42 @@ class Connection:
     ) -> Status:
         """Write the rows of a query, which may have arguments, as `copy_from_table` does those of a table."""
         return await copy.from_query(self._lease, query, args, output, options, timeout)
+
+    def copy_out(
+        self,
+        what: str,
+        /,
+        *args: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[bytes, None]:
+        """The rows of a query, or a table, as COPY sends them: ``async for data in connection.copy_out(what)``.
+
+        As many rows at a time as have arrived, no more than are taken. To leave it early stops the server. `timeout` is
+        for all of it; `options` are those of `copy_from_table`.
+        """
+        out = partial(copy.out, columns=columns, schema=schema_name, given=options, timeout=timeout)
+        return pieces(lambda sink: out(self._lease, what, args, sink))
+
+    async def copy_in(
+        self,
+        table_name: str,
+        *,
+        source: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        where: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Status:
+        """Insert rows: records as for `copy_records_to_table`, or data as for `copy_to_table`, bytes included.
+
+        An iterable of bytes, asynchronous or not, is data, any other is records. `options` belong to data.
+        """
+        into = partial(copy.into, columns=columns, schema=schema_name, where=where, given=options, timeout=timeout)
+        return await into(self._lease, table_name, source)
 
     # -- what the session is told unasked ------------------------------------------------------------------------
 

@@ -6,7 +6,8 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,11 +18,13 @@ from ..record import Record, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction
+from .batch import Batch
 from .context import Context
 from .executor import Executor, connect_failed
 from .guarding import Guarding
 from .queries import empty_result
 from .retry import run_again
+from .stream import BATCH, Stream
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -157,6 +160,14 @@ class Pool:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
 
+    def batch(self, *, atomic: bool = True, timeout: float | None = None) -> Batch:
+        """Statements sent together: ``async with pool.batch() as batch: a = batch.fetch(sql, x)``, then ``a.result()``.
+
+        They leave when the block ends, in order, on one connection. `atomic`: as one transaction, whose error is raised
+        there; else each has an outcome of its own, which its result tells. `timeout` (seconds) is for all of them.
+        """
+        return Batch(self._context, lambda seconds: self.acquire(timeout=seconds), atomic, timeout)
+
     async def run(
         self,
         function: Callable[..., Awaitable[T]],
@@ -180,6 +191,36 @@ class Pool:
             self.transaction, isolation=isolation, readonly=readonly, deferrable=deferrable, timeout=timeout
         )
         return await run_again(self._context, block, function, args, retries, retry_for)
+
+    # -- what is too large for memory ----------------------------------------------------------------------------
+
+    def stream(self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None) -> Stream:
+        """The rows of a query a few at a time, on a connection of their own, inside a transaction.
+
+        ``async with pool.stream(sql) as batches: async for rows in batches`` gives lists of up to `batch` rows, ``async
+        for row in pool.stream(sql)`` single ones. `timeout` (seconds) is that of `acquire` and of each list.
+        """
+        readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
+        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout)
+
+    async def copy_out(
+        self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
+    ) -> AsyncGenerator[bytes, None]:
+        """The rows of a query, or a table, as COPY sends them; see :meth:`Connection.copy_out`."""
+        async with (
+            self.acquire(timeout=timeout) as connection,
+            aclosing(connection.copy_out(what, *args, timeout=timeout, **options)) as pieces,
+        ):
+            async for piece in pieces:
+                yield piece
+
+    async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
+        """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
+        context = self._context
+        context.check_open()
+        deadline = context.deadline(timeout)
+        async with self.acquire(timeout=context.timeout(timeout)) as connection:
+            return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
 
     # -- the pool itself -----------------------------------------------------------------------------------------
 
