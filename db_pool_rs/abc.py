@@ -42,6 +42,7 @@ class Queries(Protocol):
 
     Wrong use (a wrong number of arguments, two statements in one text, a NUL in the text) is an InterfaceError, what
     the database refuses a DatabaseError, a passed deadline a StatementTimeout or PoolTimeout.
+    Arguments are those of `$1, $2, ...`, or one mapping with the values of `:name`.
     """
 
     @overload

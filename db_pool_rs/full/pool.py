@@ -118,6 +118,7 @@ class Pool(specification.Pool):
         self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
     ) -> ResultFuture | asyncio.Future[Any]:
         """A text that was not met before."""
+        sql, args = self._context.by_number(sql, args)
         query = self._context.lookup(sql, shared=True)
         answer = self._native.submit(query.sql, args, want, seconds)
         if answer is not None:

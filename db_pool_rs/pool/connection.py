@@ -16,6 +16,7 @@ from . import copy
 from .cursor import PREFETCH, Cursor
 from .lease import Lease
 from .listen import Notifications
+from .named import many_by_number, text_by_number
 from .queries import empty_result
 from .session import Session
 
@@ -68,8 +69,9 @@ class Connection:
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
-        _, query = self._lease.taken(sql)
         context = self._lease.context
+        sql, args = many_by_number(sql, args, context.database.dialect)
+        _, query = self._lease.taken(sql)
         deadline = context.deadline(timeout)
         todo = iter(args)
         if query.kind is StatementClass.EMPTY:
@@ -92,8 +94,9 @@ class Connection:
 
         `row` is that of its fetches and cursors.
         """
-        self._lease.context.maker(row)
-        await self._lease.describe(sql, timeout)
+        context = self._lease.context
+        context.maker(row)
+        await self._lease.describe(text_by_number(sql, context.database.dialect), timeout)
         return PreparedStatement(self, sql, row)
 
     def cursor(
@@ -189,6 +192,7 @@ class Connection:
         self, query: str, /, *args: Any, output: Any, timeout: float | None = None, **options: Any
     ) -> Status:
         """Write the rows of a query, which may have arguments, as `copy_from_table` does those of a table."""
+        query, args = self._lease.context.by_number(query, args)
         return await copy.from_query(self._lease, query, args, output, options, timeout)
 
     # -- what the session is told unasked ------------------------------------------------------------------------

@@ -59,6 +59,7 @@ class Cursor:
     ) -> None:
         if not _is_count(prefetch, 1):
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
+        sql, args = lease.context.by_number(sql, args)
         query = lease.lookup(sql)
         writes = query.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
         if query.lexical.count > 1 or query.lexical.command not in _QUERIES or writes:

@@ -85,6 +85,7 @@ class Lease:
 
     async def run(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Any:
         """Run one statement; its rows or its tag."""
+        sql, args = self.context.by_number(sql, args)
         session, text = self.taken(sql)
         if text.kind is StatementClass.EMPTY:
             return empty_result(args, want)

@@ -19,6 +19,7 @@ from .acquire import Acquire, Acquired, PoolTransaction
 from .context import Context
 from .executor import Executor, connect_failed
 from .guarding import Guarding
+from .named import many_by_number, text_by_number
 from .queries import empty_result
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class Pool:
     ) -> list[Any]:
         """Run one statement and return its rows.
 
-        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running; `row` says what
-        the rows are made into (:mod:`~db_pool_rs.rows`).
+        `args` stand for ``$1, $2, ...``, or are one mapping with the values of ``:name``; `timeout` (seconds) covers
+        waiting, connecting and running; `row` says what the rows are made into (:mod:`~db_pool_rs.rows`).
         Raises DatabaseError with the server's SQLSTATE, ArgumentError before anything is sent, PoolTimeout while
         waiting for a connection, StatementTimeout while running, ConnectionLost if the outcome is unknown.
         """
@@ -121,6 +122,7 @@ class Pool:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
         context = self._context
         context.check_open()
+        sql, args = many_by_number(sql, args, context.database.dialect)
         context.lookup(sql, shared=True)
         deadline = context.deadline(timeout)
         async with self.acquire(timeout=context.timeout(timeout)) as connection:
@@ -243,7 +245,8 @@ class Pool:
         Nothing is sent. The reason names the way through the database: docs/guard.md.
         """
         self._context.check_open()
-        return self._guarding.explain(self._context.queries.peek(sql))
+        text = text_by_number(sql, self._context.database.dialect)
+        return self._guarding.explain(self._context.queries.peek(text))
 
     @property
     def closed(self) -> bool:
@@ -285,6 +288,7 @@ class Pool:
             context.check_open()
         query = self._known.get(sql) if sql.__class__ is str else None
         if query is None:
+            sql, args = context.by_number(sql, args)
             query = context.lookup(sql, shared=True)
         future = self._new_answer(loop)
         statement = StatementRequest(query, args, want, future)
