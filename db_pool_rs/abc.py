@@ -80,6 +80,21 @@ class Queries(Protocol):
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run the statement once for each element of `args`, in one transaction: all of it or nothing."""
 
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: None = None
+    ) -> list[Record]: ...
+
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[T]
+    ) -> list[T]: ...
+
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """`executemany` with its rows: those of all executions, one after the other, in the order of `args`."""
+
 
 class Transaction(Protocol):
     """A transaction block, or a savepoint if it is inside another: committed on leaving, rolled back by an exception.
@@ -141,6 +156,9 @@ class PreparedStatement(Protocol[T]):
 
     async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Once for each element of `args`, in one transaction."""
+
+    async def fetchmany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> list[T]:
+        """The same with the rows of all executions."""
 
     def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor[T]:
         """Its rows a few at a time."""

@@ -17,6 +17,7 @@ from .cursor import PREFETCH, Cursor
 from .lease import Lease
 from .listen import Notifications
 from .named import many_by_number, text_by_number
+from .prepared import PreparedStatement
 from .queries import empty_result
 from .session import Session
 
@@ -69,6 +70,22 @@ class Connection:
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
+        await self._many(sql, args, STATUS, timeout)
+
+    async def fetchmany(
+        self,
+        sql: str,
+        args: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> list[Any]:
+        """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
+        make = self._lease.context.maker(row)
+        return make(await self._many(sql, args, ROWS, timeout))
+
+    async def _many(self, sql: str, args: Iterable[Iterable[Any]], want: bool, timeout: float | None) -> list[Record]:
         context = self._lease.context
         sql, args = many_by_number(sql, args, context.database.dialect)
         _, query = self._lease.taken(sql)
@@ -76,16 +93,17 @@ class Connection:
         todo = iter(args)
         if query.kind is StatementClass.EMPTY:
             for none in todo:
-                empty_result(tuple(none), STATUS)
-            return
+                empty_result(tuple(none), want)
+            return []
         chunk, first = list(islice(todo, CHUNK)), 0
         if len(chunk) < CHUNK and context.database.atomic_groups:
-            await self._lease.run_many(query, chunk, first, deadline)
-            return
+            return await self._lease.run_many(query, chunk, first, want, deadline)
+        rows: list[Record] = []
         async with self.transaction():
             while chunk:
-                await self._lease.run_many(query, chunk, first, deadline)
+                rows += await self._lease.run_many(query, chunk, first, want, deadline)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
+        return rows
 
     async def prepare(
         self, sql: str, /, *, timeout: float | None = None, row: Row[Any] | None = None
@@ -309,53 +327,6 @@ class Transaction:
         if self._name:
             return (f"ROLLBACK TO SAVEPOINT {self._name}", f"RELEASE SAVEPOINT {self._name}")
         return ("ROLLBACK",)
-
-
-class PreparedStatement:
-    """Made by :meth:`Connection.prepare`. Its calls are those of the connection, without the text.
-
-    Every text that is run is prepared anyway, where that helps: this handle adds that a mistake in the text is found
-    when it is made.
-    """
-
-    __slots__ = ("_connection", "_row", "_sql")
-
-    def __init__(self, connection: Connection, sql: str, row: Row[Any] | None) -> None:
-        self._connection = connection
-        self._sql = sql
-        self._row = row
-
-    @property
-    def query(self) -> str:
-        """The text."""
-        return self._sql
-
-    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Any]:
-        """Every row."""
-        return await self._connection.fetch(self._sql, *args, timeout=timeout, row=self._row)
-
-    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Any:
-        """The first row, or None."""
-        return await self._connection.fetchrow(self._sql, *args, timeout=timeout, row=self._row)
-
-    async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
-        """One value of the first row, or None if there is no row."""
-        return await self._connection.fetchval(self._sql, *args, column=column, timeout=timeout)
-
-    async def execute(self, /, *args: Any, timeout: float | None = None) -> Status:
-        """The command tag."""
-        return await self._connection.execute(self._sql, *args, timeout=timeout)
-
-    async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
-        """Once for each element of `args`, in one transaction."""
-        await self._connection.executemany(self._sql, args, timeout=timeout)
-
-    def cursor(self, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
-        """Its rows a few at a time; see :meth:`Connection.cursor`."""
-        return self._connection.cursor(self._sql, *args, prefetch=prefetch, timeout=timeout, row=self._row)
-
-    def __repr__(self) -> str:
-        return f"<PreparedStatement {self._sql[:60]!r}>"
 
 
 def _rolled_back() -> DatabaseError:

@@ -6,7 +6,8 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..aio import remaining
@@ -19,7 +20,7 @@ from .acquire import Acquire, Acquired, PoolTransaction
 from .context import Context
 from .executor import Executor, connect_failed
 from .guarding import Guarding
-from .named import many_by_number, text_by_number
+from .named import text_by_number
 from .queries import empty_result
 
 if TYPE_CHECKING:
@@ -120,13 +121,32 @@ class Pool:
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
+        async with self._for_many(sql, timeout) as (connection, deadline):
+            await connection.executemany(sql, args, timeout=remaining(deadline))
+
+    async def fetchmany(
+        self,
+        sql: str,
+        args: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> list[Any]:
+        """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
+        self._context.maker(row)
+        async with self._for_many(sql, timeout) as (connection, deadline):
+            return await connection.fetchmany(sql, args, timeout=remaining(deadline), row=row)
+
+    @asynccontextmanager
+    async def _for_many(self, sql: str, timeout: float | None) -> AsyncIterator[tuple[Connection, float | None]]:
+        """A connection for many executions of a text that may run on the pool, and their deadline."""
         context = self._context
         context.check_open()
-        sql, args = many_by_number(sql, args, context.database.dialect)
-        context.lookup(sql, shared=True)
+        context.lookup(text_by_number(sql, context.database.dialect), shared=True)
         deadline = context.deadline(timeout)
         async with self.acquire(timeout=context.timeout(timeout)) as connection:
-            await connection.executemany(sql, args, timeout=remaining(deadline))
+            yield connection, deadline
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
