@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from ..drivers.base import ROWS, STATUS
-from ..errors import DatabaseError, InterfaceError, StatementTimeout, database_error
+from ..errors import DatabaseError, Error, InterfaceError, StatementTimeout, database_error
 from ..record import Record, Status
 from ..rows import Row
 from ..sql import StatementClass
@@ -43,19 +43,30 @@ class Connection:
         self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
     ) -> list[Any]:
         """Run one statement; its rows, made into what `row` says. `timeout` in seconds, like everywhere else."""
-        make = self._lease.context.maker(row)
-        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return make(rows)
+        try:
+            make = self._lease.context.maker(row)
+            return make(await self._lease.run(sql, args, ROWS, timeout))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        make = self._lease.context.maker(row)
-        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return make(rows[:1])[0] if rows else None
+        try:
+            make = self._lease.context.maker(row)
+            rows = await self._lease.run(sql, args, ROWS, timeout)
+            return make(rows[:1])[0] if rows else None
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        rows = await self._lease.run(sql, args, ROWS, timeout)
+        try:
+            rows = await self._lease.run(sql, args, ROWS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return rows[0][column] if rows else None
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
@@ -63,14 +74,22 @@ class Connection:
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        if not args and self._lease.lookup(sql).lexical.count > 1:
-            return await self._lease.script(sql, timeout)
-        status: Status = await self._lease.run(sql, args, STATUS, timeout)
+        try:
+            if not args and self._lease.lookup(sql).lexical.count > 1:
+                return await self._lease.script(sql, timeout)
+            status: Status = await self._lease.run(sql, args, STATUS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return status
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
-        await self._many(sql, args, STATUS, timeout)
+        try:
+            await self._many(sql, args, STATUS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def fetchmany(
         self,
@@ -82,8 +101,12 @@ class Connection:
         row: Row[Any] | None = None,
     ) -> list[Any]:
         """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
-        make = self._lease.context.maker(row)
-        return make(await self._many(sql, args, ROWS, timeout))
+        try:
+            make = self._lease.context.maker(row)
+            return make(await self._many(sql, args, ROWS, timeout))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def _many(self, sql: str, args: Iterable[Iterable[Any]], want: bool, timeout: float | None) -> list[Record]:
         context = self._lease.context
@@ -113,8 +136,12 @@ class Connection:
         `row` is that of its fetches and cursors.
         """
         context = self._lease.context
-        context.maker(row)
-        await self._lease.describe(text_by_number(sql, context.database.dialect), timeout)
+        try:
+            context.maker(row)
+            await self._lease.describe(text_by_number(sql, context.database.dialect), timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return PreparedStatement(self, sql, row)
 
     def cursor(
@@ -294,7 +321,11 @@ class Transaction:
         if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
             del session.pending_commands[session.pending_commands.index(self._start) :]
         elif error is None:
-            await self._commit(session)
+            try:
+                await self._commit(session)
+            except Error as refused:
+                refused.__traceback__ = None
+                raise refused
         elif not session.can_send:  # a call was cancelled or timed out: the caller is not kept waiting
             session.defer(*self._undo())
         elif session.in_transaction():  # else the holder has ended it, or the connection is lost

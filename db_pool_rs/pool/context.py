@@ -93,7 +93,11 @@ class Context:
 
     def maker(self, row: Row[T] | None) -> Make[T]:
         """What makes the rows that a call wants, or the pool where the call says nothing."""
-        return maker(self.config.row if row is None else row)
+        try:
+            return maker(self.config.row if row is None else row)
+        except InterfaceError as error:
+            error.__traceback__ = None
+            raise error
 
     # -- statements ----------------------------------------------------------------------------------------------
 

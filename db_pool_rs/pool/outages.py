@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, DatabaseError
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -23,7 +23,7 @@ READ_ONLY = "25006"
 
 def reason_of(error: BaseException | None) -> str:
     """What an error says, but for the statement, which may be another one's; its class if it says nothing."""
-    said = error.reason if isinstance(error, ConnectionLost) else str(error)
+    said = error.reason if isinstance(error, (ConnectionLost, DatabaseError)) else str(error)
     return said or type(error).__name__
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio import remaining
 from ..drivers.base import ROWS, STATUS, Database
-from ..errors import InterfaceError, PoolClosed
+from ..errors import Error, InterfaceError, PoolClosed
 from ..record import Record, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
@@ -52,7 +52,8 @@ class Pool:
 
     ``fetch*`` and ``execute`` outside a transaction are auto-commit statements: each is committed, alone, when its call
     returns. Many of them share a few connections and travel in groups; docs/pool.md tells what that changes.
-    All calls belong to the event loop on which the pool was opened.
+    All calls belong to the event loop on which the pool was opened. Errors of theirs leave the package's own frames out
+    of their tracebacks.
     """
 
     _executor: Executor
@@ -88,9 +89,12 @@ class Pool:
         if row is not self._unmade:
             make = self._context.maker(row)
             return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
-        statement = self._submit(sql, args, ROWS, timeout)
         try:
+            statement = self._submit(sql, args, ROWS, timeout)
             rows: list[Record] = await statement.future
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(statement)
             raise
@@ -98,9 +102,12 @@ class Pool:
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """Run one statement and return its command tag, e.g. ``'UPDATE 3'`` (``.rows`` is 3)."""
-        statement = self._submit(sql, args, STATUS, timeout)
         try:
+            statement = self._submit(sql, args, STATUS, timeout)
             status: Status = await statement.future
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(statement)
             raise
@@ -121,8 +128,12 @@ class Pool:
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
-        async with self._for_many(sql, timeout) as (connection, deadline):
-            await connection.executemany(sql, args, timeout=remaining(deadline))
+        try:
+            async with self._for_many(sql, timeout) as (connection, deadline):
+                await connection.executemany(sql, args, timeout=remaining(deadline))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def fetchmany(
         self,
@@ -135,8 +146,12 @@ class Pool:
     ) -> list[Any]:
         """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
         self._context.maker(row)
-        async with self._for_many(sql, timeout) as (connection, deadline):
-            return await connection.fetchmany(sql, args, timeout=remaining(deadline), row=row)
+        try:
+            async with self._for_many(sql, timeout) as (connection, deadline):
+                return await connection.fetchmany(sql, args, timeout=remaining(deadline), row=row)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     @asynccontextmanager
     async def _for_many(self, sql: str, timeout: float | None) -> AsyncIterator[tuple[Connection, float | None]]:
@@ -288,8 +303,12 @@ class Pool:
     # -- inner workings ------------------------------------------------------------------------------------------
 
     async def _opened(self) -> Pool:
-        if self._context.state == "new":
-            await self.open()
+        try:
+            if self._context.state == "new":
+                await self.open()
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return self
 
     async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
