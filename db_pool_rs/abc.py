@@ -54,6 +54,7 @@ class Queries(Protocol):
 
     Wrong use (a wrong number of arguments, two statements in one text, a NUL in the text) is an InterfaceError, what
     the database refuses a DatabaseError, a passed deadline a StatementTimeout or PoolTimeout.
+    Arguments are those of `$1, $2, ...`, or one mapping with the values of `:name`.
     """
 
     @overload
@@ -101,6 +102,20 @@ class Queries(Protocol):
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """PostgreSQL: insert records as `copy_records_to_table`, or data as `copy_to_table`; the source decides."""
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: None = None
+    ) -> list[Record]: ...
+
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[T]
+    ) -> list[T]: ...
+
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """`executemany` with its rows: those of all executions, one after the other, in the order of `args`."""
 
 
 class Transaction(Protocol):
@@ -163,6 +178,9 @@ class PreparedStatement(Protocol[T]):
 
     async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Once for each element of `args`, in one transaction."""
+
+    async def fetchmany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> list[T]:
+        """The same with the rows of all executions."""
 
     def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor[T]:
         """Its rows a few at a time."""

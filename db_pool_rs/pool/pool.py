@@ -6,14 +6,14 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
 from ..drivers.base import ROWS, STATUS, Database
-from ..errors import InterfaceError, PoolClosed
+from ..errors import Error, InterfaceError, PoolClosed
 from ..record import Record, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
@@ -22,6 +22,7 @@ from .batch import Batch
 from .context import Context
 from .executor import Executor, connect_failed
 from .guarding import Guarding
+from .named import text_by_number
 from .queries import empty_result
 from .retry import run_again
 from .stream import BATCH, Stream
@@ -58,7 +59,8 @@ class Pool:
 
     ``fetch*`` and ``execute`` outside a transaction are auto-commit statements: each is committed, alone, when its call
     returns. Many of them share a few connections and travel in groups; docs/pool.md tells what that changes.
-    All calls belong to the event loop on which the pool was opened.
+    All calls belong to the event loop on which the pool was opened. Errors of theirs leave the package's own frames out
+    of their tracebacks.
     """
 
     _executor: Executor
@@ -87,17 +89,20 @@ class Pool:
     ) -> list[Any]:
         """Run one statement and return its rows.
 
-        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running; `row` says what
-        the rows are made into (:mod:`~db_pool_rs.rows`).
+        `args` stand for ``$1, $2, ...``, or are one mapping with the values of ``:name``; `timeout` (seconds) covers
+        waiting, connecting and running; `row` says what the rows are made into (:mod:`~db_pool_rs.rows`).
         Raises DatabaseError with the server's SQLSTATE, ArgumentError before anything is sent, PoolTimeout while
         waiting for a connection, StatementTimeout while running, ConnectionLost if the outcome is unknown.
         """
         if row is not self._unmade:
             make = self._context.maker(row)
             return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
-        statement = self._submit(sql, args, ROWS, timeout)
         try:
+            statement = self._submit(sql, args, ROWS, timeout)
             rows: list[Record] = await statement.future
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(statement)
             raise
@@ -105,9 +110,12 @@ class Pool:
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """Run one statement and return its command tag, e.g. ``'UPDATE 3'`` (``.rows`` is 3)."""
-        statement = self._submit(sql, args, STATUS, timeout)
         try:
+            statement = self._submit(sql, args, STATUS, timeout)
             status: Status = await statement.future
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(statement)
             raise
@@ -128,12 +136,40 @@ class Pool:
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
+        try:
+            async with self._for_many(sql, timeout) as (connection, deadline):
+                await connection.executemany(sql, args, timeout=remaining(deadline))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def fetchmany(
+        self,
+        sql: str,
+        args: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> list[Any]:
+        """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
+        self._context.maker(row)
+        try:
+            async with self._for_many(sql, timeout) as (connection, deadline):
+                return await connection.fetchmany(sql, args, timeout=remaining(deadline), row=row)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    @asynccontextmanager
+    async def _for_many(self, sql: str, timeout: float | None) -> AsyncIterator[tuple[Connection, float | None]]:
+        """A connection for many executions of a text that may run on the pool, and their deadline."""
         context = self._context
         context.check_open()
-        context.lookup(sql, shared=True)
+        context.lookup(text_by_number(sql, context.database.dialect), shared=True)
         deadline = context.deadline(timeout)
         async with self.acquire(timeout=context.timeout(timeout)) as connection:
-            await connection.executemany(sql, args, timeout=remaining(deadline))
+            yield connection, deadline
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
@@ -342,7 +378,8 @@ class Pool:
         Nothing is sent. The reason names the way through the database: docs/guard.md.
         """
         self._context.check_open()
-        return self._guarding.explain(self._context.queries.peek(sql))
+        text = text_by_number(sql, self._context.database.dialect)
+        return self._guarding.explain(self._context.queries.peek(text))
 
     @property
     def closed(self) -> bool:
@@ -364,8 +401,12 @@ class Pool:
     # -- inner workings ------------------------------------------------------------------------------------------
 
     async def _opened(self) -> Pool:
-        if self._context.state == "new":
-            await self.open()
+        try:
+            if self._context.state == "new":
+                await self.open()
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return self
 
     async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
@@ -384,6 +425,7 @@ class Pool:
             context.check_open()
         query = self._known.get(sql) if sql.__class__ is str else None
         if query is None:
+            sql, args = context.by_number(sql, args)
             query = context.lookup(sql, shared=True)
         future = self._new_answer(loop)
         statement = StatementRequest(query, args, want, future)

@@ -322,3 +322,10 @@ async def test_groups_of_reads_do_not_wait_for_a_writer_of_sqlite(open_pool: Any
         async with pool.batch(timeout=10) as batch:
             counts = [batch.fetchval(COUNT) for _ in range(3)]
         assert [one.result() for one in counts] == [0, 0, 0]
+
+
+async def test_named_parameters(items: Any) -> None:
+    async with items.batch() as batch:
+        batch.execute(INSERT.replace("$1", ":id").replace("$2", ":name"), {"id": 1, "name": "one"})
+        found = batch.fetchval("SELECT name FROM items WHERE id = :id", {"id": 1})
+    assert found.result() == "one"
