@@ -327,5 +327,5 @@ async def test_groups_of_reads_do_not_wait_for_a_writer_of_sqlite(open_pool: Any
 async def test_named_parameters(items: Any) -> None:
     async with items.batch() as batch:
         batch.execute(INSERT.replace("$1", ":id").replace("$2", ":name"), {"id": 1, "name": "one"})
-        found = batch.fetchval("SELECT name FROM items WHERE id = :id", {"id": 1})
+        found = batch.fetchval("SELECT name FROM item WHERE id = :id", {"id": 1})
     assert found.result() == "one"
