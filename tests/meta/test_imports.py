@@ -22,7 +22,6 @@ ALONE = {
     "balanced.engine": "an engine, loaded by its mode's name",
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",
     "types.psycopg_codec": "for callers, who have psycopg",
-    "exporters._querytext": "a grammar, tested by itself with Hypothesis",
 }
 
 MODULES = package_modules()
