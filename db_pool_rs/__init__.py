@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
     from .options import PoolOptions
+    from .ranges import Range
     from .record import Record, Status
 
 __version__ = "0.1.0"
@@ -87,6 +88,7 @@ __all__ = [
     "PoolOverloaded",
     "PoolStats",
     "PoolTimeout",
+    "Range",
     "Record",
     "StatementTimeout",
     "Status",
@@ -104,6 +106,7 @@ _HOMES = {
     "facade": ("DatabasePool",),
     "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
+    "ranges": ("Range",),
     "options": ("PoolOptions",),
     "record": ("Record", "Status"),
 }

@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from .config import load_config, named_pool, pool_config
 from .config.deployment import DEFAULT_POOL
@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from .config.deployment import ConfigSource
     from .options import ModeName, PoolOptions
     from .record import Record
+    from .rows import Row
 
 __all__ = ["DatabasePool"]
+
+T = TypeVar("T")
 
 
 class DatabasePool:
@@ -102,10 +105,23 @@ class DatabasePool:
             self._abandon(pool_id)
             raise
 
-    async def query(self, pool_id: str, sql: str, *args: Any, timeout: float | None = None) -> list[Record]:
-        """Every row of one statement. `timeout` in seconds covers the whole call, opening the pool excepted."""
+    @overload
+    async def query(
+        self, pool_id: str, sql: str, *args: Any, timeout: float | None = None, row: None = None
+    ) -> list[Record]: ...
+
+    @overload
+    async def query(self, pool_id: str, sql: str, *args: Any, timeout: float | None = None, row: Row[T]) -> list[T]: ...
+
+    async def query(
+        self, pool_id: str, sql: str, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """Every row of one statement, made into what `row` says, as in `Pool.fetch`.
+
+        `timeout` in seconds covers the whole call, opening the pool excepted.
+        """
         pool = self._pools.get(pool_id) or await self.pool(pool_id)
-        return await pool.fetch(sql, *args, timeout=timeout)
+        return await pool.fetch(sql, *args, timeout=timeout, row=row)
 
     async def execute(self, pool_id: str, sql: str, *args: Any, timeout: float | None = None) -> int:
         """Run one statement and return the number of affected rows, 0 for statements that have none."""

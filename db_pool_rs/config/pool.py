@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, InterfaceError
 from .options import (
+    Rule,
     apply,
     choice,
     discreet,
@@ -34,6 +35,21 @@ Hook = Callable[[Any], Awaitable[Any]]
 
 def _seconds(milliseconds: float) -> float:
     return milliseconds / 1000
+
+
+#: The type of the option `row`.
+ROW = "Callable[..., Any] | None"
+
+
+def _usable_row(row: Any) -> Any:
+    if row is not None:
+        from ..rows import maker
+
+        try:
+            maker(row)
+        except InterfaceError:
+            raise TypeError from None
+    return row
 
 
 def _repeats_reads(retry: str) -> bool:
@@ -98,6 +114,11 @@ class PoolConfig:
         None,
         function("an async callable", "SessionHook"),
         "Called with each new connection before it is used for the first time.",
+    )
+    row: Callable[..., Any] | None = option(  # noqa: RUF009 -- a dataclass field
+        None,
+        Rule("a class, dict, tuple or a callable that takes a Record, or None", _usable_row, ROW),
+        "What rows are made into where a call has no `row` of its own; None leaves them Records.",
     )
     slow_query_ms: float | None = option(
         None,

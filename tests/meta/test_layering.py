@@ -11,7 +11,7 @@ import pytest
 
 from tests.meta.source import external_imports, internal_imports, package_modules
 
-BASE = "errors sql sql.quoting record aio forks"
+BASE = "errors sql sql.quoting ranges record rows aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
@@ -42,7 +42,9 @@ LAYERS: dict[str, str] = {
     "errors": "sql",
     "sql": "",
     "sql.quoting": "errors",
+    "ranges": "",
     "record": "",
+    "rows": "errors record",
     "aio": "",
     "forks": "",
 }

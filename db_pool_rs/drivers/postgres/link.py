@@ -17,7 +17,7 @@ from ...errors import ConnectionLost, Error
 from ...record import Status
 from ...scheduler.model import StatementRequest
 from ..base import ConnectionListener, Done
-from .dialect import CHECK_KEYS, checks_keys, is_shared
+from .dialect import CHECK_KEYS, checks_keys, executed, is_shared
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
 from .results import LONG, LongResults
@@ -319,9 +319,9 @@ class PostgresConnection(Wire):
         """Decode and report the group."""
         if self._done is None:  # the connection was lost meanwhile
             return
-        size = self._decode(self._group) if self._ok else 0
+        size = self._decode(self._group if self._ok else executed(self._group, self.in_transaction()))
         if self._long.todo:  # the group is answered, whatever happens to the connection now
-            self._long.start(self._watch, lambda: self._report(True, size))
+            self._long.start(self._watch, lambda: self._report(self._ok, size))
         else:
             self._report(self._ok, size)
 

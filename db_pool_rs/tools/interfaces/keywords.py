@@ -27,9 +27,9 @@ HEADER = f'''\
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from .abc import SessionHook
 from .conninfo import PasswordProvider
