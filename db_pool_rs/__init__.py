@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from .facade import DatabasePool
     from .metrics import Metrics, PoolStats
     from .modes import Decision
-    from .record import Record, Status
+    from .record import Event, Record, Status
 
 __version__ = "0.1.0"
 
@@ -75,6 +75,7 @@ __all__ = [
     "DecodeError",
     "DeploymentConfig",
     "Error",
+    "Event",
     "InterfaceError",
     "Metrics",
     "ModeUnavailableError",
@@ -101,7 +102,7 @@ _HOMES = {
     "facade": ("DatabasePool",),
     "metrics": ("Metrics", "PoolStats"),
     "modes": ("Decision",),
-    "record": ("Record", "Status"),
+    "record": ("Event", "Record", "Status"),
 }
 
 
