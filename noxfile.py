@@ -137,6 +137,16 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session
+def restarts(session: nox.Session) -> None:
+    """End the connection of `pool.listen` 1,000 times on each engine: `nox -s restarts -- [TIMES]`."""
+    install(session, "test", extra=ENGINES)
+    environment = {"DB_POOL_RESTARTS": [*session.posargs, "1000"][0]}
+    session.run(
+        "pytest", "-q", "--timeout", "3600", "tests/contract/test_listen.py", "-k", "between_two_gaps", env=environment
+    )
+
+
+@nox.session
 def stress(session: nox.Session) -> None:
     """Run the whole suite again and again and count the red tests: `nox -s stress -- [RUNS [ARGUMENTS]]`.
 

@@ -26,6 +26,7 @@ from .named import text_by_number
 from .queries import empty_result
 from .retry import run_again
 from .stream import BATCH, Stream
+from .subscription import MAX_QUEUE, Listener, Subscription, listening
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -70,6 +71,7 @@ class Pool:
         config: PoolConfig,
         database: Database,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        sibling: Callable[[PoolConfig], Pool],
     ) -> None:
         self.config = config
         self._context = Context(config, database)
@@ -81,6 +83,7 @@ class Pool:
         self._guarding = Guarding(self._context, self._records)
         self._borrowings = Acquired(self._context)
         self._top: Top | None = None
+        self._listener = Listener(self._context, lambda: sibling(listening(config)))
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -258,6 +261,18 @@ class Pool:
         async with self.acquire(timeout=context.timeout(timeout)) as connection:
             return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
 
+    # -- notifications -------------------------------------------------------------------------------------------
+
+    def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
+        """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
+
+        They come on a connection besides `max_size`, one for all subscriptions of the pool, which is opened again when
+        it is lost. An :class:`Event` has ``channel``, ``payload`` and the sender's ``pid``; one whose ``gap`` is true
+        says that notifications may be missing there, or that ``dropped`` of them did not fit into `max_queue`.
+        Raises ConnectFailed, PoolTimeout after `timeout` seconds (default: `acquire_timeout`), when it is entered.
+        """
+        return Subscription(self._listener, channels, max_queue, timeout)
+
     # -- the pool itself -----------------------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -300,6 +315,7 @@ class Pool:
         if context.state != "closed":
             context.become("closing")
             self._guarding.stop()
+            await self._listener.close()
             executor.shut_down()
             try:
                 await asyncio.wait_for(executor.until(executor.drained), timeout)
@@ -318,6 +334,7 @@ class Pool:
             context.check_loop()
         context.become("closed")
         if context.loop is not None and not context.loop.is_closed():
+            self._listener.terminate()
             self._end(self._executor)
 
     def _end(self, executor: Executor) -> None:
