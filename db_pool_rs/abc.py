@@ -11,15 +11,15 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from .config import PoolConfig
     from .guard import Explanation
-    from .metrics import PoolStats
+    from .metrics import Health, PoolStats
     from .record import Record, Status
     from .rows import Row
 
@@ -30,11 +30,18 @@ __all__ = [
     "Connection",
     "Cursor",
     "Engine",
+    "Isolation",
+    "NotificationListener",
     "Pool",
     "PreparedStatement",
     "Queries",
+    "SessionHook",
+    "TerminationListener",
     "Transaction",
 ]
+
+#: The isolation levels of a transaction.
+Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
 
 
 class Queries(Protocol):
@@ -171,8 +178,12 @@ class Connection(Queries, Protocol):
     in one text. After its release every call is an InterfaceError.
     """
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt of `Pool.run` this is, from 1 on."""
+
     def transaction(
-        self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+        self, *, isolation: Isolation | None = None, readonly: bool = False, deferrable: bool = False
     ) -> Transaction:
         """A block to use with `async with`; nested blocks are savepoints.
 
@@ -261,24 +272,42 @@ class Connection(Queries, Protocol):
     ) -> Status:
         """PostgreSQL: write the rows of a query in the same way. Its arguments become constants of its text."""
 
-    async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def add_listener(self, channel: str, callback: NotificationListener) -> None:
         """PostgreSQL: `callback(connection, pid, channel, payload)` is called for each notification on `channel`.
 
         It may be a coroutine function; what it raises goes to the event loop's exception handler. Inside a transaction
         listening begins with the commit. The release of the session ends it.
         """
 
-    async def remove_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def remove_listener(self, channel: str, callback: NotificationListener) -> None:
         """End what `add_listener` began."""
 
-    def add_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def add_termination_listener(self, callback: TerminationListener) -> None:
         """PostgreSQL: `callback(connection)` is called if the connection is lost while it is held."""
 
-    def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def remove_termination_listener(self, callback: TerminationListener) -> None:
         """End what `add_termination_listener` began."""
 
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
+
+
+class SessionHook(Protocol):
+    """What the options `init` and `reset` of a pool may be: called with a connection, and awaited."""
+
+    def __call__(self, connection: Connection, /) -> Awaitable[object]: ...
+
+
+class NotificationListener(Protocol):
+    """What :meth:`Connection.add_listener` calls: a function or a coroutine function."""
+
+    def __call__(self, connection: Connection, pid: int, channel: str, payload: str, /) -> object: ...
+
+
+class TerminationListener(Protocol):
+    """What :meth:`Connection.add_termination_listener` calls: a function."""
+
+    def __call__(self, connection: Connection, /) -> object: ...
 
 
 class Acquisition(Protocol):
@@ -330,15 +359,39 @@ class Pool(Queries, Protocol):
     def transaction(
         self,
         *,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
 
+    async def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        retries: int = 5,
+        retry_for: float = 30.0,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> T:
+        """The result of `await function(connection, *args)` in a transaction, repeated after 40001 and 40P01 only.
+
+        `retries` repetitions at most, none later than `retry_for` seconds after the call, each after a growing, random
+        pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
+        """
+
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
+        """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
+
+        Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""

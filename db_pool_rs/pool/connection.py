@@ -31,10 +31,12 @@ class Connection:
     Calls from several tasks are executed in call order. A handle that was given back raises InterfaceError.
     """
 
-    __slots__ = ("__weakref__", "_lease", "_notifications")
+    __slots__ = ("__weakref__", "_lease", "_notifications", "attempt")
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
+        #: Which attempt of ``pool.run`` this is, from 1 on.
+        self.attempt = 1
         self._notifications: Notifications | None = None
 
     # -- statements ----------------------------------------------------------------------------------------------
@@ -326,7 +328,7 @@ class Transaction:
             except Error as refused:
                 refused.__traceback__ = None
                 raise refused
-        elif not session.can_send:  # a call was cancelled or timed out: the caller is not kept waiting
+        elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
             session.defer(*self._undo())
         elif session.in_transaction():  # else the holder has ended it, or the connection is lost
             await self._roll_back(session)

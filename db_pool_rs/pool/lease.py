@@ -90,7 +90,7 @@ class Lease:
         if text.kind is StatementClass.EMPTY:
             return empty_result(args, want)
         statement = self.statement(text, args, want)
-        await session.run((statement,), self.context.timeout(timeout))
+        await session.call(statement, self.context.timeout(timeout))
         return statement.value
 
     async def run_many(

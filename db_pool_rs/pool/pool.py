@@ -6,9 +6,10 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Callable, Generator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
 from ..drivers.base import ROWS, STATUS, Database
@@ -22,13 +23,16 @@ from .executor import Executor, connect_failed
 from .guarding import Guarding
 from .named import text_by_number
 from .queries import empty_result
+from .retry import run_again
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..guard import Explanation
-    from ..metrics import PoolStats
+    from ..metrics import Health, PoolStats
     from ..rows import Row
     from .connection import Connection
+
+T = TypeVar("T")
 
 #: Pools of this process; a forked child must not touch the connections it inherited.
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -188,6 +192,30 @@ class Pool:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
 
+    async def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        retries: int = 5,
+        retry_for: float = 30.0,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> T:
+        """The result of ``await function(connection, *args)`` in a transaction, repeated where the server asks for it.
+
+        After a serialization failure (40001) or a deadlock (40P01), also of the COMMIT, all of it begins anew in a new
+        transaction, after a growing, random pause: `retries` times at most, the last time `retry_for` seconds after the
+        call. Then, and after any other error, the error is raised; a COMMIT whose outcome is unknown is never repeated.
+        ``connection.attempt`` is 1, 2, ...; the function leaves COMMIT to the block. `timeout` is that of `acquire`.
+        """
+        block = partial(
+            self.transaction, isolation=isolation, readonly=readonly, deferrable=deferrable, timeout=timeout
+        )
+        return await run_again(self._context, block, function, args, retries, retry_for)
+
     # -- the pool itself -----------------------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -273,6 +301,18 @@ class Pool:
         if self._context.loop is None:
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
         return self._executor.stats()
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
+        """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
+
+        Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
+        from ..metrics.health import examine
+
+        context = self._context
+        usable = context.loop is not None and context.state == "open"
+        ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
+        return await examine(context.state, self._executor.gauges() if usable else None, ask)
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.
