@@ -67,8 +67,10 @@ class Pool:
         config: PoolConfig,
         database: Database,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        mode: str,
     ) -> None:
         self.config = config
+        self._mode = mode
         self._context = Context(config, database)
         self._known = self._context.queries.known
         self._unmade = self._context.unmade
@@ -324,6 +326,16 @@ class Pool:
         return self._guarding.explain(self._context.queries.peek(text))
 
     @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
+        return self._mode
+
+    @property
+    def name(self) -> str:
+        """What messages, logs and metrics call the pool: its option `name`."""
+        return self.config.name
+
+    @property
     def closed(self) -> bool:
         """Whether `close` or `terminate` was called."""
         return self._context.state in ("closing", "closed")
@@ -338,7 +350,7 @@ class Pool:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<Pool {self._context.state}>"
+        return f"<Pool {self.name!r} of mode {self._mode}, {self._context.state}>"
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
