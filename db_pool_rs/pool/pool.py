@@ -77,7 +77,7 @@ class Pool:
         self._new_answer = database.answer
         #: The engine makes the executor when the pool is opened; until then there is none.
         self._make_executor = executor
-        self._guarding = Guarding(self._context, self._records)
+        self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
 
     # -- statements ----------------------------------------------------------------------------------------------
@@ -362,10 +362,6 @@ class Pool:
             error.__traceback__ = None
             raise error
         return self
-
-    async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """`fetch` as the pool itself needs it."""
-        return await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
 
     def _attach(self, executor: Executor) -> None:
         """The executor is there: calls reach it from now on."""
