@@ -385,6 +385,14 @@ class Pool(Queries, Protocol):
         """Its options."""
 
     @property
+    def name(self) -> str:
+        """What messages, logs and metrics call it: its option `name`."""
+
+    @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
+
+    @property
     def closed(self) -> bool:
         """Whether `close` or `terminate` was called."""
 

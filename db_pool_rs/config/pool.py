@@ -142,7 +142,7 @@ class PoolConfig:
     )
     listen_dsn: ConnectConfig | None = option(  # noqa: RUF009 -- a dataclass field
         None,
-        Rule("a connection string of PostgreSQL", _listen_target),
+        Rule("a connection string of PostgreSQL", _listen_target, "str | None"),
         "Where the connection of `pool.listen` goes, if not where the others do: past a PgBouncer that shares them.",
     )
     retry: str = option(

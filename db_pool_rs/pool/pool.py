@@ -71,16 +71,18 @@ class Pool:
         config: PoolConfig,
         database: Database,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        mode: str,
         sibling: Callable[[PoolConfig], Pool],
     ) -> None:
         self.config = config
+        self._mode = mode
         self._context = Context(config, database)
         self._known = self._context.queries.known
         self._unmade = self._context.unmade
         self._new_answer = database.answer
         #: The engine makes the executor when the pool is opened; until then there is none.
         self._make_executor = executor
-        self._guarding = Guarding(self._context, self._records)
+        self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
         self._top: Top | None = None
         self._listener = Listener(self._context, lambda: sibling(listening(config)))
@@ -399,6 +401,16 @@ class Pool:
         return self._guarding.explain(self._context.queries.peek(text))
 
     @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
+        return self._mode
+
+    @property
+    def name(self) -> str:
+        """What messages, logs and metrics call the pool: its option `name`."""
+        return self.config.name
+
+    @property
     def closed(self) -> bool:
         """Whether `close` or `terminate` was called."""
         return self._context.state in ("closing", "closed")
@@ -413,7 +425,7 @@ class Pool:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<Pool {self._context.state}>"
+        return f"<Pool {self.name!r} of mode {self._mode}, {self._context.state}>"
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
@@ -425,10 +437,6 @@ class Pool:
             error.__traceback__ = None
             raise error
         return self
-
-    async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """`fetch` as the pool itself needs it."""
-        return await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
 
     def _attach(self, executor: Executor) -> None:
         """The executor is there: calls reach it from now on."""
