@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from .modes import Decision
     from .options import PoolOptions
     from .ranges import Range
-    from .record import Record, Status
+    from .record import Event, Record, Status
 
 __version__ = "0.1.0"
 
@@ -79,6 +79,7 @@ __all__ = [
     "DecodeError",
     "DeploymentConfig",
     "Error",
+    "Event",
     "Health",
     "InterfaceError",
     "Metrics",
@@ -111,7 +112,7 @@ _HOMES = {
     "modes": ("Decision",),
     "ranges": ("Range",),
     "options": ("PoolOptions",),
-    "record": ("Record", "Status"),
+    "record": ("Event", "Record", "Status"),
 }
 
 
