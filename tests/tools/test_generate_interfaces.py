@@ -86,7 +86,7 @@ def test_a_wrong_description_is_refused(line: str, said: str) -> None:
 
 #: A text of each kind.
 TEXTS = {
-    "bool": "t", "bytea": "\\x00", "date": "2024-05-01", "time": "12:30", "timetz": "12:30:00+02",
+    "bool": "t", "bytea": "\\x00", "date": "2024-05-01", "time": "12:30:00", "timetz": "12:30:00+02",
     "timestamp": "2024-05-01 12:30:00", "timestamptz": "2024-05-01 12:30:00+02", "interval": "1 day",
     "uuid": "00000000-0000-0000-0000-000000000001", "composite": "(a,b)", "inet": "10.0.0.1", "cidr": "10.0.0.0/8",
     **dict.fromkeys(("int2", "int4", "int8", "oid", "float4", "float8", "numeric"), "1"),
