@@ -248,3 +248,37 @@ async def test_a_part_that_is_forgotten_is_asked_for_with_the_whole(typed: Any) 
         with pytest.raises(DecodeError, match="infinity"):
             await typed.fetchval("SELECT '(infinity)'::day AS v")
         assert await typed.fetchval("SELECT $1::days AS other", ([(date(2024, 1, 1),)],)) == ([(date(2024, 1, 1),)],)
+
+
+@pytest.fixture
+def blind(pg_database: str, pg_server: Any) -> Any:
+    """The name of a role that may not read what types are made of."""
+    grants = "ON pg_catalog.pg_range {} PUBLIC"
+    pg_server.sql("DROP ROLE IF EXISTS blind", "contract")
+    pg_server.sql(f"CREATE ROLE blind LOGIN; REVOKE SELECT {grants.format('FROM')}", "contract")
+    pg_server.sql(SCHEMA.partition("CREATE TYPE deep")[0], "contract")
+    pg_server.sql("CREATE TABLE kept (id int, m mood); GRANT ALL ON kept TO blind", "contract")
+    yield "blind"
+    pg_server.sql(f"GRANT SELECT {grants.format('TO')}; DROP OWNED BY blind; DROP ROLE blind", "contract")
+
+
+# rule 4.7
+async def test_rows_that_cannot_be_read_are_no_failure_of_the_statement(
+    open_pool: Any, pg_database: str, pg_server: Any, blind: str
+) -> None:
+    """What is committed is told as a DecodeError, which is never safe to retry, and others are answered."""
+    pool = await open_pool(pg_database, user=blind, max_size=1)
+    sql = "INSERT INTO kept VALUES (1, 'sad') RETURNING m"
+    for _ in range(2):
+        with pytest.raises(DecodeError, match="the server did not tell what type") as caught:
+            await pool.fetch(sql)
+        assert not caught.value.safe_to_retry
+    assert await pool.fetchval("SELECT count(*) FROM kept") == 2
+    answers = await asyncio.gather(
+        *[pool.fetch(f"SELECT m AS m{i} FROM kept" if i % 2 else f"SELECT {i} AS i") for i in range(6)],
+        return_exceptions=True,
+    )
+    assert [type(answer) for answer in answers] == [list, DecodeError] * 3
+    assert pool.stats().lost == 0
+    await asyncio.to_thread(pg_server.sql, "GRANT SELECT ON pg_catalog.pg_range TO PUBLIC", "contract")
+    assert await pool.fetch("SELECT m FROM kept") == [("sad",), ("sad",)]

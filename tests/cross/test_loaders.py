@@ -80,12 +80,13 @@ def test_they_are_imported_off_the_loop(pg_dsn: str, mode: str, sql: str, args: 
 #: What `full` reads itself, and `balanced` does not.
 RANGES = [
     "SELECT int4range(1, 5), '{[1,2),[4,)}'::int4multirange FROM generate_series(1, $1)",
-    "SELECT ARRAY['[0001-01-01,infinity)'::daterange] AS a WHERE $1 > 0",
+    "SELECT ARRAY['[0001-01-01,2024-05-01)'::daterange] AS a WHERE $1 > 0",
+    "SELECT n, ARRAY[n] FROM pg_catalog.pg_namespace n WHERE $1 > 0",
 ]
 
 
 @pytest.mark.parametrize("sql", RANGES)
-def test_full_needs_none_for_ranges(pg_dsn: str, sql: str) -> None:
+def test_full_needs_none_for_ranges_and_composites(pg_dsn: str, sql: str) -> None:
     assert run("full", pg_dsn, sql, 3000)[1] == []
 
 
