@@ -223,7 +223,7 @@ def test_a_server_that_is_further_away(pg_database: str, tmp_path: Path) -> None
     near, far, start, far_start = json.loads(file.read_text())["measurements"]
     assert [m["delay_ms"] for m in (near, far, start, far_start)] == [0.0, 20.0, 0.0, 20.0]
     assert far["medians"]["simple"]["p50_ms"] >= 20.0
-    assert 0.06 < far_start["medians"]["simple"]["start_s"], "login alone takes more than three round trips"
+    assert far_start["medians"]["simple"]["start_s"] > 0.06, "login alone takes more than three round trips"
 
 
 @pytest.mark.parametrize(
