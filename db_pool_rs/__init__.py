@@ -57,8 +57,10 @@ if TYPE_CHECKING:
         StatementTimeout,
     )
     from .facade import DatabasePool
-    from .metrics import Metrics, PoolStats
+    from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
+    from .options import PoolOptions
+    from .ranges import Range
     from .record import Record, Status
 
 __version__ = "0.1.0"
@@ -75,15 +77,18 @@ __all__ = [
     "DecodeError",
     "DeploymentConfig",
     "Error",
+    "Health",
     "InterfaceError",
     "Metrics",
     "ModeUnavailableError",
     "PoolClosed",
     "PoolConfig",
     "PoolError",
+    "PoolOptions",
     "PoolOverloaded",
     "PoolStats",
     "PoolTimeout",
+    "Range",
     "Record",
     "StatementTimeout",
     "Status",
@@ -99,8 +104,10 @@ _HOMES = {
     "api": ("create_database_pool", "create_pool", "detect_best_mode"),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
-    "metrics": ("Metrics", "PoolStats"),
+    "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
+    "ranges": ("Range",),
+    "options": ("PoolOptions",),
     "record": ("Record", "Status"),
 }
 

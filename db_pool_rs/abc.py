@@ -11,27 +11,42 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from .config import PoolConfig
     from .guard import Explanation
-    from .metrics import PoolStats
+    from .metrics import Health, PoolStats
     from .record import Record, Status
+    from .rows import Row
+
+T = TypeVar("T")
 
 __all__ = [
     "Acquisition",
+    "Batch",
+    "BatchResult",
     "Connection",
     "Cursor",
     "Engine",
+    "Isolation",
+    "NotificationListener",
     "Pool",
     "PreparedStatement",
     "Queries",
+    "SessionHook",
+    "Stream",
+    "TerminationListener",
     "Transaction",
 ]
+
+#: The isolation levels of a transaction.
+Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
+
+R = TypeVar("R", covariant=True)
 
 
 class Queries(Protocol):
@@ -39,12 +54,33 @@ class Queries(Protocol):
 
     Wrong use (a wrong number of arguments, two statements in one text, a NUL in the text) is an InterfaceError, what
     the database refuses a DatabaseError, a passed deadline a StatementTimeout or PoolTimeout.
+    Arguments are those of `$1, $2, ...`, or one mapping with the values of `:name`.
     """
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """Every row. A statement without rows gives an empty list."""
+    @overload
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None, row: None = None) -> list[Record]: ...
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    @overload
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[T]) -> list[T]: ...
+
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """Every row. A statement without rows gives an empty list.
+
+        `row` makes something else of them than Records: a class whose parameters are the columns, `dict`, `tuple`, or a
+        callable that takes a Record (:mod:`~db_pool_rs.rows`).
+        """
+
+    @overload
+    async def fetchrow(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: None = None
+    ) -> Record | None: ...
+
+    @overload
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[T]) -> T | None: ...
+
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """The first row, None if there is none."""
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
@@ -55,6 +91,31 @@ class Queries(Protocol):
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run the statement once for each element of `args`, in one transaction: all of it or nothing."""
+
+    def copy_out(
+        self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
+    ) -> AsyncGenerator[bytes, None]:
+        """PostgreSQL: the rows of a query, or a table, as COPY sends them, as they arrive and no faster than taken.
+
+        `options`: `columns` and `schema_name` of a table, and those of `Connection.copy_from_table`.
+        """
+
+    async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
+        """PostgreSQL: insert records as `copy_records_to_table`, or data as `copy_to_table`; the source decides."""
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: None = None
+    ) -> list[Record]: ...
+
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[T]
+    ) -> list[T]: ...
+
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """`executemany` with its rows: those of all executions, one after the other, in the order of `args`."""
 
 
 class Transaction(Protocol):
@@ -72,28 +133,28 @@ class Transaction(Protocol):
         """Commit, or roll back if there is an exception, which goes on."""
 
 
-class Cursor(Protocol):
+class Cursor(Protocol[T]):
     """The rows of a query a few at a time, from `Connection.cursor`: `async for`, or `fetch` and `fetchrow`.
 
     All go on from the same position. It ends with its last row, with `close`, or with the transaction; a DatabaseError
     (34000) says that the transaction had ended.
     """
 
-    def __aiter__(self) -> Cursor: ...
+    def __aiter__(self) -> Cursor[T]: ...
 
-    async def __anext__(self) -> Record: ...
+    async def __anext__(self) -> T: ...
 
-    async def fetch(self, count: int) -> list[Record]:
+    async def fetch(self, count: int) -> list[T]:
         """The next `count` rows; fewer, or none, at the end."""
 
-    async def fetchrow(self) -> Record | None:
+    async def fetchrow(self) -> T | None:
         """The next row, None at the end."""
 
     async def close(self) -> None:
         """Give up the rest. It may be called again."""
 
 
-class PreparedStatement(Protocol):
+class PreparedStatement(Protocol[T]):
     """A statement that the database has checked, from `Connection.prepare`; its calls are the connection's.
 
     It belongs to the session: after its release every call is an InterfaceError.
@@ -103,10 +164,10 @@ class PreparedStatement(Protocol):
     def query(self) -> str:
         """The text."""
 
-    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[T]:
         """Every row."""
 
-    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> T | None:
         """The first row, None if there is none."""
 
     async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
@@ -118,7 +179,10 @@ class PreparedStatement(Protocol):
     async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Once for each element of `args`, in one transaction."""
 
-    def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor:
+    async def fetchmany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> list[T]:
+        """The same with the rows of all executions."""
+
+    def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor[T]:
         """Its rows a few at a time."""
 
 
@@ -129,8 +193,12 @@ class Connection(Queries, Protocol):
     in one text. After its release every call is an InterfaceError.
     """
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt of `Pool.run` this is, from 1 on."""
+
     def transaction(
-        self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+        self, *, isolation: Isolation | None = None, readonly: bool = False, deferrable: bool = False
     ) -> Transaction:
         """A block to use with `async with`; nested blocks are savepoints.
 
@@ -138,14 +206,36 @@ class Connection(Queries, Protocol):
         default. A savepoint takes no options. InterfaceError for anything else.
         """
 
-    def cursor(self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor:
+    @overload
+    def cursor(
+        self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None, row: None = None
+    ) -> Cursor[Record]: ...
+
+    @overload
+    def cursor(
+        self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None, row: Row[T]
+    ) -> Cursor[T]: ...
+
+    def cursor(
+        self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None, row: Any = None
+    ) -> Cursor[Any]:
         """The rows of one SELECT, VALUES, TABLE or WITH a few at a time: `async for row in connection.cursor(sql)`.
 
         Inside a transaction only (InterfaceError). `prefetch` rows come in one round trip, each of which may take
         `timeout` seconds. The query begins with the first row that is asked for.
         """
 
-    async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
+    @overload
+    async def prepare(
+        self, sql: str, /, *, timeout: float | None = None, row: None = None
+    ) -> PreparedStatement[Record]: ...
+
+    @overload
+    async def prepare(self, sql: str, /, *, timeout: float | None = None, row: Row[T]) -> PreparedStatement[T]: ...
+
+    async def prepare(
+        self, sql: str, /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> PreparedStatement[Any]:
         """Have the database check one statement, to be run many times. Raises what is wrong with it."""
 
     async def copy_records_to_table(
@@ -197,24 +287,42 @@ class Connection(Queries, Protocol):
     ) -> Status:
         """PostgreSQL: write the rows of a query in the same way. Its arguments become constants of its text."""
 
-    async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def add_listener(self, channel: str, callback: NotificationListener) -> None:
         """PostgreSQL: `callback(connection, pid, channel, payload)` is called for each notification on `channel`.
 
         It may be a coroutine function; what it raises goes to the event loop's exception handler. Inside a transaction
         listening begins with the commit. The release of the session ends it.
         """
 
-    async def remove_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def remove_listener(self, channel: str, callback: NotificationListener) -> None:
         """End what `add_listener` began."""
 
-    def add_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def add_termination_listener(self, callback: TerminationListener) -> None:
         """PostgreSQL: `callback(connection)` is called if the connection is lost while it is held."""
 
-    def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def remove_termination_listener(self, callback: TerminationListener) -> None:
         """End what `add_termination_listener` began."""
 
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
+
+
+class SessionHook(Protocol):
+    """What the options `init` and `reset` of a pool may be: called with a connection, and awaited."""
+
+    def __call__(self, connection: Connection, /) -> Awaitable[object]: ...
+
+
+class NotificationListener(Protocol):
+    """What :meth:`Connection.add_listener` calls: a function or a coroutine function."""
+
+    def __call__(self, connection: Connection, pid: int, channel: str, payload: str, /) -> object: ...
+
+
+class TerminationListener(Protocol):
+    """What :meth:`Connection.add_termination_listener` calls: a function."""
+
+    def __call__(self, connection: Connection, /) -> object: ...
 
 
 class Acquisition(Protocol):
@@ -227,6 +335,47 @@ class Acquisition(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None: ...
+
+
+class Stream(Protocol):
+    """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
+
+    async def __aenter__(self) -> AsyncIterator[list[Record]]: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Record]: ...
+
+
+class BatchResult(Protocol[R]):
+    """What one statement of a batch comes to; it is there when the block of the batch has ended."""
+
+    def done(self) -> bool:
+        """Whether it is there."""
+
+    def result(self) -> R:
+        """The rows or the tag; raises the statement's error. InterfaceError before the block has ended."""
+
+    def exception(self) -> Exception | None:
+        """The statement's error, None if it has none. InterfaceError before the block has ended."""
+
+
+class Batch(Protocol):
+    """Statements that are sent together at the end of its block, from `Pool.batch`. Its calls are not awaited."""
+
+    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+        """Add a statement whose result is every row."""
+
+    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+        """Add a statement whose result is the first row, None if there is none."""
+
+    def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
+        """Add a statement whose result is one value of the first row, None if there is none."""
+
+    def execute(self, sql: str, /, *args: Any) -> BatchResult[Status]:
+        """Add a statement whose result is the command tag."""
 
 
 class Pool(Queries, Protocol):
@@ -266,15 +415,58 @@ class Pool(Queries, Protocol):
     def transaction(
         self,
         *,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
 
+    def batch(self, *, atomic: bool = True, timeout: float | None = None) -> AbstractAsyncContextManager[Batch]:
+        """Statements sent together: `async with pool.batch() as batch: a = batch.fetch(sql, x)`, then `a.result()`.
+
+        In order, on one connection. `atomic`: one transaction, whose error the block raises, and each result. Else each
+        has an outcome of its own, and the block raises only what ends them all: a lost connection, a passed deadline.
+        """
+
+    async def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        retries: int = 5,
+        retry_for: float = 30.0,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> T:
+        """The result of `await function(connection, *args)` in a transaction, repeated after 40001 and 40P01 only.
+
+        `retries` repetitions at most, none later than `retry_for` seconds after the call, each after a growing, random
+        pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
+        """
+
+    def stream(self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None) -> Stream:
+        """The rows of a query a few at a time, in constant memory, on a connection of their own.
+
+        `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.
+        """
+
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
+        """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
+
+        Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
+
+    async def top(self) -> str:
+        """Let `python -m db_pool_rs top` of the same user look at the pool until it is closed; the path of the socket.
+
+        DB_POOL_TOP=1 does so for each pool that is opened. InterfaceError where there are no unix sockets.
+        """
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""

@@ -9,12 +9,15 @@ that arrive together share round trips and commits; what belongs together is a t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import csv
+import io
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.types import Send
 
 import db_pool_rs
 from db_pool_rs.abc import Pool
@@ -24,7 +27,7 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS users (id integer PRIMARY KEY, name text NO
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open the pool; the application serves while it is open."""
     async with db_pool_rs.create_pool(max_size=10, command_timeout=5) as pool:
         await pool.execute(SCHEMA)
@@ -62,11 +65,37 @@ async def visit(id: int, request: Request) -> dict[str, Any]:
     return dict(row)
 
 
+@app.get("/users.csv")
+async def export(request: Request) -> StreamingResponse:
+    """Every user, however many there are: a batch is read when the client has taken the one before."""
+    return ClosingResponse(lines(pool_of(request)), media_type="text/csv")
+
+
+class ClosingResponse(StreamingResponse):
+    """Closes what it streams, also when the client goes away in the middle of it: the connection is free at once."""
+
+    body_iterator: AsyncGenerator[str, None]
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the pieces."""
+        async with aclosing(self.body_iterator):
+            await super().stream_response(send)
+
+
+async def lines(pool: Pool) -> AsyncGenerator[str, None]:
+    """The users as CSV."""
+    async with pool.stream("SELECT id, name FROM users ORDER BY id", batch=1000) as batches:
+        async for rows in batches:
+            text = io.StringIO()
+            csv.writer(text).writerows(rows)
+            yield text.getvalue()
+
+
 @app.get("/health")
-async def health(request: Request) -> dict[str, Any]:
-    """How the pool stands."""
-    stats = pool_of(request).stats()
-    return {"healthy": stats.healthy, "size": stats.size, "waiting": stats.waiting, "statements": stats.statements}
+async def health(request: Request) -> JSONResponse:
+    """Whether the pool can serve, for a readiness probe: 503 if not."""
+    found = await pool_of(request).health()
+    return JSONResponse(found.to_dict(), 200 if found else 503)
 
 
 @app.exception_handler(db_pool_rs.Error)

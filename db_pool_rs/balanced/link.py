@@ -20,7 +20,7 @@ from db_pool_rs_balanced import ffi, lib
 
 from ..aio import Expired, offload, until
 from ..drivers.base import ConnectionListener, Done
-from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys
+from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys, executed
 from ..drivers.postgres.libpq import CONNECTION_BAD
 from ..drivers.postgres.link import CHECK_AFTER, PostgresConnection
 from ..errors import ConnectionLost, DecodeError
@@ -133,6 +133,8 @@ class KernelConnection(PostgresConnection):
             steps.insert(at, b"")
 
     def _write_types(self, steps: list[Any]) -> None:
+        if self._plain and self._reading:  # the kernel is used for the answer
+            self._take_apart(range(len(self._group)))
         self._plain = False
         super()._write_types(steps)
 
@@ -191,8 +193,12 @@ class KernelConnection(PostgresConnection):
     def _answer(self) -> None:
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
+        if group[0].described.foreign_columns and self._unknown_columns():
+            self._step = len(self._steps)
+            self._ended()
+            return
         self._take_notifications()
-        self._healing.note_altering(group, self)
+        self._healing.note_altering(group, self.in_transaction())
         try:
             self._deal_out(group[0].described.plan_for(self._conn), group)
         except DecodeError:
@@ -224,7 +230,9 @@ class KernelConnection(PostgresConnection):
 
     def _finish(self) -> None:
         if not self._ok or self._done is None:
-            super()._finish()
+            self._finish_failed()
+            return
+        if self._looks_up():
             return
         slow, size = self._is_long(), 0
         if not slow:
@@ -237,6 +245,15 @@ class KernelConnection(PostgresConnection):
             self._slow = self._loop.create_task(self._finish_slowly(self._group if slow else (), size))
         else:
             self._report(True, size)
+
+    def _finish_failed(self) -> None:
+        """Decode what was executed before the failure, if it stays."""
+        done = () if self._done is None else executed(self._group, self.in_transaction())
+        if done:
+            self._watch(False)
+            self._slow = self._loop.create_task(self._finish_slowly(done, 0))
+        elif self._done is not None:
+            self._report(False, 0)
 
     def _is_long(self) -> bool:
         if self._plain:
@@ -345,7 +362,7 @@ class KernelConnection(PostgresConnection):
         self._slow = None
         if self._done is not None:  # else it was closed meanwhile
             self._watch(True)
-            self._report(True, size)
+            self._report(self._ok, size)
 
     async def _decode_long(self, statement: StatementRequest) -> int:
         try:

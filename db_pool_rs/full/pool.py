@@ -7,6 +7,7 @@ from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import ROWS, STATUS
+from ..errors import Error
 from ..pool import pool as specification
 from ..pool.queries import empty_result
 from ..record import Record, Status
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..pool.context import Context
     from ..pool.executor import Executor
+    from ..rows import Row
     from .driver import Driver
 
 
@@ -45,21 +47,34 @@ class Pool(specification.Pool):
         self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
         """Run one statement and return its rows."""
-        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
+        if row is not self._unmade:
+            make = self._context.maker(row)
+            return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
         try:
+            answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
         return rows
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
+        if row is not self._unmade:
+            return await super().fetchrow(sql, *args, timeout=timeout, row=row)
         try:
+            answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -67,9 +82,12 @@ class Pool(specification.Pool):
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
+            answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -77,9 +95,12 @@ class Pool(specification.Pool):
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """Run one statement and return its command tag, e.g. ``'UPDATE 3'`` (``.rows`` is 3)."""
-        answer = self._run_known(sql, args, STATUS, timeout) or self._call(sql, args, STATUS, timeout)
         try:
+            answer = self._run_known(sql, args, STATUS, timeout) or self._call(sql, args, STATUS, timeout)
             status: Status = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -110,6 +131,7 @@ class Pool(specification.Pool):
         self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
     ) -> ResultFuture | asyncio.Future[Any]:
         """A text that was not met before."""
+        sql, args = self._context.by_number(sql, args)
         query = self._context.lookup(sql, shared=True)
         answer = self._native.submit(query.sql, args, want, seconds)
         if answer is not None:

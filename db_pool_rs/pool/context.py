@@ -7,16 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import _get_running_loop as running_loop  # None where there is none
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ArgumentError, InterfaceError, PoolClosed
+from ..record import Record
+from ..rows import maker
+from .named import by_number
 from .queries import QueryCache
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..drivers.base import Database
+    from ..rows import Make, Row
     from ..scheduler.cost import Query
     from ..scheduler.model import StatementRequest
+
+T = TypeVar("T")
 
 
 class Context:
@@ -26,6 +32,8 @@ class Context:
         self.config = config
         self.database = database
         self.queries = QueryCache(config, database)
+        #: What a call's `row` is if its rows stay the Records that they are.
+        self.unmade = None if config.row is None else Record
         self.state = "new"
         #: The event loop on which the pool was opened.
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -81,11 +89,25 @@ class Context:
         seconds = self.timeout(timeout)
         return None if seconds is None else asyncio.get_running_loop().time() + seconds
 
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def maker(self, row: Row[T] | None) -> Make[T]:
+        """What makes the rows that a call wants, or the pool where the call says nothing."""
+        try:
+            return maker(self.config.row if row is None else row)
+        except InterfaceError as error:
+            error.__traceback__ = None
+            raise error
+
     # -- statements ----------------------------------------------------------------------------------------------
 
     def lookup(self, sql: str, *, shared: bool = False) -> Query:
         """What is known of an SQL text; `shared` refuses what would end a transaction of another caller's."""
         return self.queries.lookup(sql, shared)
+
+    def by_number(self, sql: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+        """A text and its arguments as the database takes them, where they came by name."""
+        return by_number(sql, args, self.database.dialect)
 
     def encode(self, statement: StatementRequest) -> None:
         """Encode the arguments now where their types are known: an error is raised before anything is sent."""

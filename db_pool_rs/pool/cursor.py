@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import ROWS, STATUS
-from ..errors import InterfaceError
+from ..errors import Error, InterfaceError
 from ..record import Record
 from ..sql import StatementClass
 from .queries import single
 
 if TYPE_CHECKING:
+    from ..rows import Row
     from ..scheduler.model import StatementRequest
     from .lease import Lease
 
@@ -38,6 +39,7 @@ class Cursor:
         "_described",
         "_fetched",
         "_lease",
+        "_make",
         "_name",
         "_number",
         "_prefetch",
@@ -46,9 +48,18 @@ class Cursor:
         "_timeout",
     )
 
-    def __init__(self, lease: Lease, sql: str, args: tuple[Any, ...], prefetch: int, timeout: float | None) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        sql: str,
+        args: tuple[Any, ...],
+        prefetch: int,
+        timeout: float | None,
+        row: Row[Any] | None = None,
+    ) -> None:
         if not _is_count(prefetch, 1):
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
+        sql, args = lease.context.by_number(sql, args)
         query = lease.lookup(sql)
         writes = query.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
         if query.lexical.count > 1 or query.lexical.command not in _QUERIES or writes:
@@ -58,6 +69,7 @@ class Cursor:
         self._lease = lease
         self._sql = sql
         self._args = args
+        self._make = lease.context.maker(row)
         self._prefetch = prefetch
         self._timeout = timeout
         self._state = "new"
@@ -65,30 +77,38 @@ class Cursor:
         self._name = ""
         #: What the driver knows of the rows since it has seen some.
         self._described: Any = None
-        self._fetched: list[Record] = []
+        self._fetched: list[Any] = []
 
     def __aiter__(self) -> Cursor:
         return self
 
-    async def __anext__(self) -> Record:
+    async def __anext__(self) -> Any:
         if not self._fetched:
-            self._fetched = await self._more(self._prefetch)
+            try:
+                self._fetched = await self._more(self._prefetch)
+            except Error as error:
+                error.__traceback__ = None
+                raise error
             self._fetched.reverse()
             if not self._fetched:
                 raise StopAsyncIteration
         return self._fetched.pop()
 
-    async def fetch(self, count: int) -> list[Record]:
+    async def fetch(self, count: int) -> list[Any]:
         """The next `count` rows, fewer at the end."""
         if not _is_count(count, 0):
             raise InterfaceError(f"count: a number of rows >= 0 expected, got {count!r}")
         rows = self._fetched[: -count - 1 : -1]
         del self._fetched[len(self._fetched) - len(rows) :]
-        if len(rows) < count:
-            rows += await self._more(count - len(rows))
+        try:
+            if len(rows) < count:
+                rows += await self._more(count - len(rows))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return rows
 
-    async def fetchrow(self) -> Record | None:
+    async def fetchrow(self) -> Any:
         """The next row, or None."""
         rows = await self.fetch(1)
         return rows[0] if rows else None
@@ -102,7 +122,7 @@ class Cursor:
             self._lease.session().cursors.discard(self._number)
         self._state = "ended"
 
-    async def _more(self, count: int) -> list[Record]:
+    async def _more(self, count: int) -> list[Any]:
         if self._state == "ended" or not count:
             return []
         commands = [] if self._state == "open" else [await self._declaration()]
@@ -116,7 +136,7 @@ class Cursor:
             kept, self._fetched = self._fetched, []
             await self.close()
             self._fetched = kept
-        return rows
+        return self._make(rows)
 
     async def _declaration(self) -> StatementRequest:
         session = self._lease.session()

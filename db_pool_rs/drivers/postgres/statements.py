@@ -36,8 +36,8 @@ class Description:
     """
 
     __slots__ = (
-        "decoder", "encode", "foreign", "formats", "is_sensitive", "learned", "name", "names", "oids", "param_oids",
-        "result_format", "row_bytes", "sql", "wide",
+        "catalog", "decoder", "encode", "foreign", "foreign_columns", "formats", "is_sensitive", "learned", "name",
+        "names", "oids", "param_oids", "result_format", "row_bytes", "sql", "wide",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,9 @@ class Description:
         self.formats = codec.formats
         self.names = tuple(names)
         self.oids = tuple(oids)
+        #: Types of columns that are not built in.
+        self.foreign_columns = foreign_oids(oids)
+        self.catalog = catalog
         self.result_format = self.best_format()
         self.is_sensitive = not self.result_format and is_sensitive(self.oids)
         self.decoder: RowDecoder | None = None
@@ -90,7 +93,8 @@ class Description:
         if decoder is None or not decoder.fits(session):
             from ...types.decode import RowDecoder
 
-            decoder = self.decoder = RowDecoder(self.names, self.oids, self.result_format, session)
+            catalog = self.catalog if self.foreign_columns else None
+            decoder = self.decoder = RowDecoder(self.names, self.oids, self.result_format, session, catalog)
         return decoder
 
     def size(self, result: PGresult) -> int:
@@ -102,13 +106,38 @@ class Description:
         return rows * (self.row_bytes + first)
 
 
-class _Driver(Protocol):
-    """What is needed of the driver."""
+class Host(Protocol):
+    """What connections need of their driver, which keeps what is known of statement texts for all of them."""
 
     libpq: Libpq
+    catalog: Catalog
+    description_type: type[Description]
+    max_statements: int
+    #: See :class:`~db_pool_rs.drivers.postgres.driver.PostgresDriver`.
+    named: bool
+    doubted: bool
+    version: int
+
+    def described(self, query: Query, result: PGresult) -> Description:
+        """What a result tells of a text."""
+
+    def learn(self, query: Query, result: PGresult) -> None:
+        """The server answered a Describe."""
+
+    def direct(self, query: Query, result: PGresult) -> Description:
+        """What rows tell of a text that was run without asking first."""
 
     def forget(self, query: Query, described: Description) -> None:
         """What was known of a text is out of date."""
+
+    def alter(self, certain: bool) -> None:
+        """Tables were changed, or may have been."""
+
+    def doubt_names(self) -> None:
+        """A name was taken on a connection."""
+
+    def judge_names(self, direct: bool) -> None:
+        """Whether a connection leads to the process that it was opened to."""
 
 
 class Unfit(Exception):
@@ -121,7 +150,7 @@ class Unfit(Exception):
 
 def encode_arguments(
     group: Sequence[StatementRequest],
-    driver: _Driver,
+    driver: Host,
     settings: SessionSettings,
     must_ask: Callable[[StatementRequest], bool],
     several: bool,
