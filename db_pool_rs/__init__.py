@@ -57,6 +57,7 @@ if TYPE_CHECKING:
         StatementTimeout,
     )
     from .facade import DatabasePool
+    from .interface import DatabasePoolInterface
     from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
     from .options import PoolOptions
@@ -73,6 +74,7 @@ __all__ = [
     "DatabaseConnectionError",
     "DatabaseError",
     "DatabasePool",
+    "DatabasePoolInterface",
     "Decision",
     "DecodeError",
     "DeploymentConfig",
@@ -104,6 +106,7 @@ _HOMES = {
     "api": ("create_database_pool", "create_pool", "detect_best_mode"),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
+    "interface": ("DatabasePoolInterface",),
     "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
     "ranges": ("Range",),
