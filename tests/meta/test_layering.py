@@ -15,14 +15,15 @@ BASE = "errors sql sql.quoting codecs ranges record rows aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
-    "": f"api facade modes options {CONTRACT}",
+    "": f"api facade interface modes options {CONTRACT}",
     "__main__": "cli",
     "cli": f"guard pool api facade modes {CONTRACT}",
     "tools": f"cli api facade modes options {CONTRACT}",
     "exporters": CONTRACT,
-    "api": f"facade modes options {CONTRACT}",
+    "api": f"facade interface modes options {CONTRACT}",
     "facade": f"modes options {CONTRACT}",
     "modes": CONTRACT,
+    "interface": f"options {CONTRACT}",
     "options": "abc codecs conninfo",
     "simple": f"facade pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "balanced": f"facade simple pool scheduler drivers drivers.postgres types {CONTRACT}",
