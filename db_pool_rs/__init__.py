@@ -57,8 +57,10 @@ if TYPE_CHECKING:
         StatementTimeout,
     )
     from .facade import DatabasePool
-    from .metrics import Metrics, PoolStats
+    from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
+    from .options import PoolOptions
+    from .ranges import Range
     from .record import Event, Record, Status
 
 __version__ = "0.1.0"
@@ -76,15 +78,18 @@ __all__ = [
     "DeploymentConfig",
     "Error",
     "Event",
+    "Health",
     "InterfaceError",
     "Metrics",
     "ModeUnavailableError",
     "PoolClosed",
     "PoolConfig",
     "PoolError",
+    "PoolOptions",
     "PoolOverloaded",
     "PoolStats",
     "PoolTimeout",
+    "Range",
     "Record",
     "StatementTimeout",
     "Status",
@@ -100,8 +105,10 @@ _HOMES = {
     "api": ("create_database_pool", "create_pool", "detect_best_mode"),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
-    "metrics": ("Metrics", "PoolStats"),
+    "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
+    "ranges": ("Range",),
+    "options": ("PoolOptions",),
     "record": ("Event", "Record", "Status"),
 }
 

@@ -14,13 +14,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from .config import PoolConfig
     from .guard import Explanation
-    from .metrics import PoolStats
+    from .metrics import Health, PoolStats
     from .record import Event, Record, Status
+    from .rows import Row
+
+T = TypeVar("T")
+R = TypeVar("R", covariant=True)
 
 __all__ = [
     "Acquisition",
@@ -29,16 +33,19 @@ __all__ = [
     "Connection",
     "Cursor",
     "Engine",
+    "Isolation",
+    "NotificationListener",
     "Pool",
     "PreparedStatement",
     "Queries",
+    "SessionHook",
     "Stream",
+    "TerminationListener",
     "Transaction",
 ]
 
-
-T = TypeVar("T")
-R = TypeVar("R", covariant=True)
+#: The isolation levels of a transaction.
+Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
 
 
 class Queries(Protocol):
@@ -48,10 +55,30 @@ class Queries(Protocol):
     the database refuses a DatabaseError, a passed deadline a StatementTimeout or PoolTimeout.
     """
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """Every row. A statement without rows gives an empty list."""
+    @overload
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None, row: None = None) -> list[Record]: ...
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    @overload
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[T]) -> list[T]: ...
+
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """Every row. A statement without rows gives an empty list.
+
+        `row` makes something else of them than Records: a class whose parameters are the columns, `dict`, `tuple`, or a
+        callable that takes a Record (:mod:`~db_pool_rs.rows`).
+        """
+
+    @overload
+    async def fetchrow(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: None = None
+    ) -> Record | None: ...
+
+    @overload
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[T]) -> T | None: ...
+
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """The first row, None if there is none."""
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
@@ -90,28 +117,28 @@ class Transaction(Protocol):
         """Commit, or roll back if there is an exception, which goes on."""
 
 
-class Cursor(Protocol):
+class Cursor(Protocol[T]):
     """The rows of a query a few at a time, from `Connection.cursor`: `async for`, or `fetch` and `fetchrow`.
 
     All go on from the same position. It ends with its last row, with `close`, or with the transaction; a DatabaseError
     (34000) says that the transaction had ended.
     """
 
-    def __aiter__(self) -> Cursor: ...
+    def __aiter__(self) -> Cursor[T]: ...
 
-    async def __anext__(self) -> Record: ...
+    async def __anext__(self) -> T: ...
 
-    async def fetch(self, count: int) -> list[Record]:
+    async def fetch(self, count: int) -> list[T]:
         """The next `count` rows; fewer, or none, at the end."""
 
-    async def fetchrow(self) -> Record | None:
+    async def fetchrow(self) -> T | None:
         """The next row, None at the end."""
 
     async def close(self) -> None:
         """Give up the rest. It may be called again."""
 
 
-class PreparedStatement(Protocol):
+class PreparedStatement(Protocol[T]):
     """A statement that the database has checked, from `Connection.prepare`; its calls are the connection's.
 
     It belongs to the session: after its release every call is an InterfaceError.
@@ -121,10 +148,10 @@ class PreparedStatement(Protocol):
     def query(self) -> str:
         """The text."""
 
-    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[T]:
         """Every row."""
 
-    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> T | None:
         """The first row, None if there is none."""
 
     async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
@@ -136,7 +163,7 @@ class PreparedStatement(Protocol):
     async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Once for each element of `args`, in one transaction."""
 
-    def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor:
+    def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor[T]:
         """Its rows a few at a time."""
 
 
@@ -152,7 +179,7 @@ class Connection(Queries, Protocol):
         """Which attempt of `Pool.run` this is, from 1 on."""
 
     def transaction(
-        self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+        self, *, isolation: Isolation | None = None, readonly: bool = False, deferrable: bool = False
     ) -> Transaction:
         """A block to use with `async with`; nested blocks are savepoints.
 
@@ -160,14 +187,36 @@ class Connection(Queries, Protocol):
         default. A savepoint takes no options. InterfaceError for anything else.
         """
 
-    def cursor(self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor:
+    @overload
+    def cursor(
+        self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None, row: None = None
+    ) -> Cursor[Record]: ...
+
+    @overload
+    def cursor(
+        self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None, row: Row[T]
+    ) -> Cursor[T]: ...
+
+    def cursor(
+        self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None, row: Any = None
+    ) -> Cursor[Any]:
         """The rows of one SELECT, VALUES, TABLE or WITH a few at a time: `async for row in connection.cursor(sql)`.
 
         Inside a transaction only (InterfaceError). `prefetch` rows come in one round trip, each of which may take
         `timeout` seconds. The query begins with the first row that is asked for.
         """
 
-    async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
+    @overload
+    async def prepare(
+        self, sql: str, /, *, timeout: float | None = None, row: None = None
+    ) -> PreparedStatement[Record]: ...
+
+    @overload
+    async def prepare(self, sql: str, /, *, timeout: float | None = None, row: Row[T]) -> PreparedStatement[T]: ...
+
+    async def prepare(
+        self, sql: str, /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> PreparedStatement[Any]:
         """Have the database check one statement, to be run many times. Raises what is wrong with it."""
 
     async def copy_records_to_table(
@@ -219,24 +268,42 @@ class Connection(Queries, Protocol):
     ) -> Status:
         """PostgreSQL: write the rows of a query in the same way. Its arguments become constants of its text."""
 
-    async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def add_listener(self, channel: str, callback: NotificationListener) -> None:
         """PostgreSQL: `callback(connection, pid, channel, payload)` is called for each notification on `channel`.
 
         It may be a coroutine function; what it raises goes to the event loop's exception handler. Inside a transaction
         listening begins with the commit. The release of the session ends it.
         """
 
-    async def remove_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def remove_listener(self, channel: str, callback: NotificationListener) -> None:
         """End what `add_listener` began."""
 
-    def add_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def add_termination_listener(self, callback: TerminationListener) -> None:
         """PostgreSQL: `callback(connection)` is called if the connection is lost while it is held."""
 
-    def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def remove_termination_listener(self, callback: TerminationListener) -> None:
         """End what `add_termination_listener` began."""
 
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
+
+
+class SessionHook(Protocol):
+    """What the options `init` and `reset` of a pool may be: called with a connection, and awaited."""
+
+    def __call__(self, connection: Connection, /) -> Awaitable[object]: ...
+
+
+class NotificationListener(Protocol):
+    """What :meth:`Connection.add_listener` calls: a function or a coroutine function."""
+
+    def __call__(self, connection: Connection, pid: int, channel: str, payload: str, /) -> object: ...
+
+
+class TerminationListener(Protocol):
+    """What :meth:`Connection.add_termination_listener` calls: a function."""
+
+    def __call__(self, connection: Connection, /) -> object: ...
 
 
 class Acquisition(Protocol):
@@ -251,10 +318,16 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
-class Stream(AbstractAsyncContextManager["AsyncIterator[list[Record]]"], Protocol):
+class Stream(Protocol[T]):
     """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
 
-    def __aiter__(self) -> AsyncIterator[Record]: ...
+    async def __aenter__(self) -> AsyncIterator[list[T]]: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[T]: ...
 
 
 class BatchResult(Protocol[R]):
@@ -273,10 +346,22 @@ class BatchResult(Protocol[R]):
 class Batch(Protocol):
     """Statements that are sent together at the end of its block, from `Pool.batch`. Its calls are not awaited."""
 
-    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+    @overload
+    def fetch(self, sql: str, /, *args: Any, row: None = None) -> BatchResult[list[Record]]: ...
+
+    @overload
+    def fetch(self, sql: str, /, *args: Any, row: Row[T]) -> BatchResult[list[T]]: ...
+
+    def fetch(self, sql: str, /, *args: Any, row: Any = None) -> BatchResult[list[Any]]:
         """Add a statement whose result is every row."""
 
-    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+    @overload
+    def fetchrow(self, sql: str, /, *args: Any, row: None = None) -> BatchResult[Record | None]: ...
+
+    @overload
+    def fetchrow(self, sql: str, /, *args: Any, row: Row[T]) -> BatchResult[T | None]: ...
+
+    def fetchrow(self, sql: str, /, *args: Any, row: Any = None) -> BatchResult[Any]:
         """Add a statement whose result is the first row, None if there is none."""
 
     def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
@@ -323,7 +408,7 @@ class Pool(Queries, Protocol):
     def transaction(
         self,
         *,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
@@ -344,7 +429,7 @@ class Pool(Queries, Protocol):
         *args: Any,
         retries: int = 5,
         retry_for: float = 30.0,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
@@ -355,7 +440,19 @@ class Pool(Queries, Protocol):
         pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
         """
 
-    def stream(self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None) -> Stream:
+    @overload
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: None = None
+    ) -> Stream[Record]: ...
+
+    @overload
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Row[T]
+    ) -> Stream[T]: ...
+
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Any = None
+    ) -> Stream[Any]:
         """The rows of a query a few at a time, in constant memory, on a connection of their own.
 
         `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.
@@ -368,6 +465,12 @@ class Pool(Queries, Protocol):
 
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
+        """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
+
+        Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""

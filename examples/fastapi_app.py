@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
@@ -27,7 +27,7 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS users (id integer PRIMARY KEY, name text NO
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open the pool; the application serves while it is open."""
     async with db_pool_rs.create_pool(max_size=10, command_timeout=5) as pool:
         await pool.execute(SCHEMA)
@@ -92,10 +92,10 @@ async def lines(pool: Pool) -> AsyncGenerator[str, None]:
 
 
 @app.get("/health")
-async def health(request: Request) -> dict[str, Any]:
-    """How the pool stands."""
-    stats = pool_of(request).stats()
-    return {"healthy": stats.healthy, "size": stats.size, "waiting": stats.waiting, "statements": stats.statements}
+async def health(request: Request) -> JSONResponse:
+    """Whether the pool can serve, for a readiness probe: 503 if not."""
+    found = await pool_of(request).health()
+    return JSONResponse(found.to_dict(), 200 if found else 503)
 
 
 @app.exception_handler(db_pool_rs.Error)

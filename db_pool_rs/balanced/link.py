@@ -192,7 +192,7 @@ class KernelConnection(PostgresConnection):
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
         self._take_notifications()
-        self._healing.note_altering(group, self)
+        self._healing.note_altering(group, self.in_transaction())
         try:
             self._deal_out(group[0].described.plan_for(self._conn), group)
         except DecodeError:

@@ -334,7 +334,8 @@ class RustExecutor(Executor):
 
     def broken(self) -> None:
         """The engine panicked: no call will be answered any more."""
-        logger.error("the engine of this pool has failed, which is a bug in db_pool_rs; the pool is of no use any more")
+        said = "pool %r: the engine has failed, which is a bug in db_pool_rs; it is of no use any more"
+        logger.error(said, self.config.name)
         for request in list(self._waiters):
             self.not_lent(request, self.lost_to_a_bug())
         for conn in list(self._links):

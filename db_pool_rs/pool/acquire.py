@@ -129,8 +129,9 @@ class Acquired:
             holder.warning = executor.loop.call_later(leak_after, self._warn, session)
 
     def _warn(self, session: Session) -> None:
-        leak_after = self._context.config.leak_after
-        logger.warning("a connection is held for more than %s s; %s", leak_after, session.holding())
+        config = self._context.config
+        held = session.holding()
+        logger.warning("pool %r: a connection is held for more than %s s; %s", config.name, config.leak_after, held)
 
     def release(self, connection: Connection) -> None:
         """Take a connection back; without effect if it was given back already."""
@@ -184,7 +185,8 @@ class Acquired:
         await session.wait_idle()
         if session.in_transaction():
             if holding:
-                logger.warning("released inside a transaction, which is rolled back: %s", holding)
+                name = self._context.config.name
+                logger.warning("pool %r: released inside a transaction, which is rolled back: %s", name, holding)
             await session.command("ROLLBACK")
         if callable(reset):
             await call_with(reset, self._context, session)

@@ -11,6 +11,7 @@ from typing import Any
 from ..drivers.base import ROWS, STATUS
 from ..errors import DatabaseError, InterfaceError, StatementTimeout, database_error
 from ..record import Record, Status
+from ..rows import Row
 from ..sql import StatementClass
 from . import copy
 from .cursor import PREFETCH, Cursor
@@ -40,15 +41,19 @@ class Connection:
 
     # -- statements ----------------------------------------------------------------------------------------------
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """Run one statement; its rows. `timeout` in seconds, like everywhere else."""
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """Run one statement; its rows, made into what `row` says. `timeout` in seconds, like everywhere else."""
+        make = self._lease.context.maker(row)
         rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return rows
+        return make(rows)
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        rows = await self._lease.run(sql, args, ROWS, timeout)
-        return rows[0] if rows else None
+        make = self._lease.context.maker(row)
+        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
+        return make(rows[:1])[0] if rows else None
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
@@ -84,17 +89,31 @@ class Connection:
                 await self._lease.run_many(query, chunk, first, deadline)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
 
-    async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
-        """Have the database check one statement; it can then be run many times. Raises what is wrong with it."""
-        await self._lease.describe(sql, timeout)
-        return PreparedStatement(self, sql)
+    async def prepare(
+        self, sql: str, /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> PreparedStatement:
+        """Have the database check one statement; it can then be run many times. Raises what is wrong with it.
 
-    def cursor(self, sql: str, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
+        `row` is that of its fetches and cursors.
+        """
+        self._lease.context.maker(row)
+        await self._lease.describe(sql, timeout)
+        return PreparedStatement(self, sql, row)
+
+    def cursor(
+        self,
+        sql: str,
+        /,
+        *args: Any,
+        prefetch: int = PREFETCH,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> Cursor:
         """The rows of a query a few at a time, inside a transaction: ``async for row in connection.cursor(...)``.
 
         `prefetch` rows are fetched at a time; `timeout` is that of each round trip. It begins with its first row.
         """
-        return Cursor(self._lease, sql, args, prefetch, timeout)
+        return Cursor(self._lease, sql, args, prefetch, timeout, row)
 
     # -- transactions --------------------------------------------------------------------------------------------
 
@@ -335,24 +354,25 @@ class PreparedStatement:
     when it is made.
     """
 
-    __slots__ = ("_connection", "_sql")
+    __slots__ = ("_connection", "_row", "_sql")
 
-    def __init__(self, connection: Connection, sql: str) -> None:
+    def __init__(self, connection: Connection, sql: str, row: Row[Any] | None) -> None:
         self._connection = connection
         self._sql = sql
+        self._row = row
 
     @property
     def query(self) -> str:
         """The text."""
         return self._sql
 
-    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Any]:
         """Every row."""
-        return await self._connection.fetch(self._sql, *args, timeout=timeout)
+        return await self._connection.fetch(self._sql, *args, timeout=timeout, row=self._row)
 
-    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Any:
         """The first row, or None."""
-        return await self._connection.fetchrow(self._sql, *args, timeout=timeout)
+        return await self._connection.fetchrow(self._sql, *args, timeout=timeout, row=self._row)
 
     async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """One value of the first row, or None if there is no row."""
@@ -368,7 +388,7 @@ class PreparedStatement:
 
     def cursor(self, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
         """Its rows a few at a time; see :meth:`Connection.cursor`."""
-        return self._connection.cursor(self._sql, *args, prefetch=prefetch, timeout=timeout)
+        return self._connection.cursor(self._sql, *args, prefetch=prefetch, timeout=timeout, row=self._row)
 
     def __repr__(self) -> str:
         return f"<PreparedStatement {self._sql[:60]!r}>"

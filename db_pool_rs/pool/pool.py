@@ -30,7 +30,8 @@ from .subscription import MAX_QUEUE, Listener, Subscription, listening
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..guard import Explanation
-    from ..metrics import PoolStats
+    from ..metrics import Health, PoolStats
+    from ..rows import Row
     from .connection import Connection
 
 T = TypeVar("T")
@@ -46,10 +47,6 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and number >= 0
 
 
 class Pool:
@@ -72,22 +69,29 @@ class Pool:
         self.config = config
         self._context = Context(config, database)
         self._known = self._context.queries.known
+        self._unmade = self._context.unmade
         self._new_answer = database.answer
         #: The engine makes the executor when the pool is opened; until then there is none.
         self._make_executor = executor
-        self._guarding = Guarding(self._context, self.fetch)
+        self._guarding = Guarding(self._context, self._records)
         self._borrowings = Acquired(self._context)
         self._listener = Listener(self._context, lambda: sibling(listening(config)))
 
     # -- statements ----------------------------------------------------------------------------------------------
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
         """Run one statement and return its rows.
 
-        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running.
+        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running; `row` says what
+        the rows are made into (:mod:`~db_pool_rs.rows`).
         Raises DatabaseError with the server's SQLSTATE, ArgumentError before anything is sent, PoolTimeout while
         waiting for a connection, StatementTimeout while running, ConnectionLost if the outcome is unknown.
         """
+        if row is not self._unmade:
+            make = self._context.maker(row)
+            return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
         statement = self._submit(sql, args, ROWS, timeout)
         try:
             rows: list[Record] = await statement.future
@@ -106,14 +110,17 @@ class Pool:
             raise
         return status
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        rows = await self.fetch(sql, *args, timeout=timeout)
-        return rows[0] if rows else None
+        make = None if row is self._unmade else self._context.maker(row)
+        rows = await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
+        if not rows:
+            return None
+        return rows[0] if make is None else make(rows[:1])[0]
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        rows = await self.fetch(sql, *args, timeout=timeout)
+        rows = await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
         return rows[0][column] if rows else None
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
@@ -182,16 +189,18 @@ class Pool:
         )
         return await run_again(self._context, block, function, args, retries, retry_for)
 
-    # -- what is too large for memory ----------------------------------------------------------------------------
+    # -- streams -------------------------------------------------------------------------------------------------
 
-    def stream(self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None) -> Stream:
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> Stream:
         """The rows of a query a few at a time, on a connection of their own, inside a transaction.
 
         ``async with pool.stream(sql) as batches: async for rows in batches`` gives lists of up to `batch` rows, ``async
         for row in pool.stream(sql)`` single ones. `timeout` (seconds) is that of `acquire` and of each list.
         """
         readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
-        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout)
+        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout, row)
 
     async def copy_out(
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
@@ -206,13 +215,9 @@ class Pool:
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
-        context = self._context
-        context.check_open()
-        deadline = context.deadline(timeout)
-        async with self.acquire(timeout=context.timeout(timeout)) as connection:
+        deadline = self._context.deadline(timeout)
+        async with self.acquire(timeout=timeout) as connection:
             return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
-
-    # -- notifications -------------------------------------------------------------------------------------------
 
     def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
         """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
@@ -297,7 +302,7 @@ class Pool:
         now = self._executor.gauges()
         low = now.min_size if min_size is None else min_size
         high = now.max_size if max_size is None else max_size
-        if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
+        if {type(low), type(high)} != {int} or not (0 <= low <= high and high >= 1):
             raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
         self._executor.resize(low, high)
 
@@ -311,6 +316,18 @@ class Pool:
         if self._context.loop is None:
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
         return self._executor.stats()
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
+        """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
+
+        Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
+        from ..metrics.health import examine
+
+        context = self._context
+        usable = context.loop is not None and context.state == "open"
+        ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
+        return await examine(context.state, self._executor.gauges() if usable else None, ask)
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.
@@ -343,6 +360,10 @@ class Pool:
         if self._context.state == "new":
             await self.open()
         return self
+
+    async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+        """`fetch` as the pool itself needs it."""
+        return await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
 
     def _attach(self, executor: Executor) -> None:
         """The executor is there: calls reach it from now on."""

@@ -11,18 +11,19 @@ import pytest
 
 from tests.meta.source import external_imports, internal_imports, package_modules
 
-BASE = "errors sql sql.quoting record aio forks"
+BASE = "errors sql sql.quoting ranges record rows aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
-    "": f"api facade modes {CONTRACT}",
+    "": f"api facade modes options {CONTRACT}",
     "__main__": "cli",
     "cli": f"guard api facade modes {CONTRACT}",
-    "tools": f"cli api facade modes {CONTRACT}",
+    "tools": f"cli api facade modes options {CONTRACT}",
     "exporters": CONTRACT,
-    "api": f"facade modes {CONTRACT}",
-    "facade": f"modes {CONTRACT}",
+    "api": f"facade modes options {CONTRACT}",
+    "facade": f"modes options {CONTRACT}",
     "modes": CONTRACT,
+    "options": "abc conninfo",
     "simple": f"facade pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "balanced": f"facade simple pool scheduler drivers drivers.postgres types {CONTRACT}",
     "full": f"facade guard pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
@@ -41,7 +42,9 @@ LAYERS: dict[str, str] = {
     "errors": "sql",
     "sql": "",
     "sql.quoting": "errors",
+    "ranges": "",
     "record": "",
+    "rows": "errors record",
     "aio": "",
     "forks": "",
 }
