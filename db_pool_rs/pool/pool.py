@@ -52,10 +52,6 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
 
 
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and number >= 0
-
-
 class Pool:
     """A pool of connections to one database. ``await pool`` or ``async with pool`` opens it.
 
@@ -234,16 +230,18 @@ class Pool:
         )
         return await run_again(self._context, block, function, args, retries, retry_for)
 
-    # -- what is too large for memory ----------------------------------------------------------------------------
+    # -- streams -------------------------------------------------------------------------------------------------
 
-    def stream(self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None) -> Stream:
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> Stream:
         """The rows of a query a few at a time, on a connection of their own, inside a transaction.
 
         ``async with pool.stream(sql) as batches: async for rows in batches`` gives lists of up to `batch` rows, ``async
         for row in pool.stream(sql)`` single ones. `timeout` (seconds) is that of `acquire` and of each list.
         """
         readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
-        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout)
+        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout, row)
 
     async def copy_out(
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
@@ -258,13 +256,9 @@ class Pool:
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
-        context = self._context
-        context.check_open()
-        deadline = context.deadline(timeout)
-        async with self.acquire(timeout=context.timeout(timeout)) as connection:
+        deadline = self._context.deadline(timeout)
+        async with self.acquire(timeout=timeout) as connection:
             return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
-
-    # -- notifications -------------------------------------------------------------------------------------------
 
     def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
         """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
@@ -353,7 +347,7 @@ class Pool:
         now = self._executor.gauges()
         low = now.min_size if min_size is None else min_size
         high = now.max_size if max_size is None else max_size
-        if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
+        if {type(low), type(high)} != {int} or not (0 <= low <= high and high >= 1):
             raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
         self._executor.resize(low, high)
 
