@@ -59,12 +59,14 @@ if TYPE_CHECKING:
     from .facade import DatabasePool
     from .metrics import Metrics, PoolStats
     from .modes import Decision
-    from .record import Record, Status
+    from .record import Column, Record, Result, Status
+    from .standalone import connect
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
+    "Column",
     "ConfigError",
     "ConnectFailed",
     "ConnectionLost",
@@ -85,9 +87,11 @@ __all__ = [
     "PoolStats",
     "PoolTimeout",
     "Record",
+    "Result",
     "StatementTimeout",
     "Status",
     "__version__",
+    "connect",
     "create_database_pool",
     "create_pool",
     "detect_best_mode",
@@ -101,7 +105,8 @@ _HOMES = {
     "facade": ("DatabasePool",),
     "metrics": ("Metrics", "PoolStats"),
     "modes": ("Decision",),
-    "record": ("Record", "Status"),
+    "record": ("Column", "Record", "Result", "Status"),
+    "standalone": ("connect",),
 }
 
 

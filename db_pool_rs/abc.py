@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from .config import PoolConfig
+    from .described import Attribute, ServerVersion, Type
     from .guard import Explanation
     from .metrics import PoolStats
-    from .record import Record, Status
+    from .record import Record, Result, Status
 
 __all__ = [
     "Acquisition",
@@ -50,6 +51,9 @@ class Queries(Protocol):
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """One value of the first row, by 0-based `column`; None if there is no row, IndexError if no such column."""
 
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns (also where there is no row) and the command tag, in one answer."""
+
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """The command tag, a str like 'UPDATE 3' whose `.rows` is 3."""
 
@@ -70,6 +74,15 @@ class Transaction(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         """Commit, or roll back if there is an exception, which goes on."""
+
+    async def start(self) -> None:
+        """Begin it without `async with`; `commit` or `rollback` ends it."""
+
+    async def commit(self) -> None:
+        """End what `start` began, and keep what was done. InterfaceError if it has ended."""
+
+    async def rollback(self) -> None:
+        """End what `start` began, and undo what was done. InterfaceError if it has ended."""
 
 
 class Cursor(Protocol):
@@ -102,6 +115,15 @@ class PreparedStatement(Protocol):
     @property
     def query(self) -> str:
         """The text."""
+
+    def get_parameters(self) -> tuple[Type, ...]:
+        """PostgreSQL: the types of its parameters."""
+
+    def get_attributes(self) -> tuple[Attribute, ...]:
+        """PostgreSQL: its columns, none for a statement without rows."""
+
+    async def fetch_result(self, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns and the command tag."""
 
     async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Record]:
         """Every row."""
@@ -216,6 +238,30 @@ class Connection(Queries, Protocol):
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip, always."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close the connection instead of giving it back, after what was called; after `timeout` seconds at once."""
+
+    def terminate(self) -> None:
+        """Close the connection at once; what runs on it gets ConnectionLost."""
+
+    def is_closed(self) -> bool:
+        """Whether it was closed, lost, or given back."""
+
+    def get_server_pid(self) -> int:
+        """PostgreSQL: the process of the server that serves this session."""
+
+    def get_settings(self) -> dict[str, str]:
+        """PostgreSQL: the settings that the server reports without being asked, as it reported them last."""
+
+    def get_server_version(self) -> ServerVersion:
+        """PostgreSQL: the version of the server."""
+
+    async def reload_schema_state(self) -> None:
+        """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
+
 
 class Acquisition(Protocol):
     """A session being waited for: `async with` releases it at the end; after `await`, `Pool.release` does."""
@@ -272,6 +318,9 @@ class Pool(Queries, Protocol):
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
+
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip on a connection of the pool."""
 
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""

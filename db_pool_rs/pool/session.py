@@ -42,6 +42,9 @@ class Owner(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` on the pool's account."""
 
+    def release(self, conn: Any, healthy: bool = True) -> None:
+        """A session comes back; if not `healthy`, its connection is closed."""
+
     def abort(self, conn: Any, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more."""
 
@@ -129,6 +132,24 @@ class Session:
         sql = f", last statement: {self.last_sql[:200]}" if self.last_sql else ""
         held = self.holder
         return f"acquired by task {held.task!r} at {held.site}{sql}" if held is not None else f"the pool's own{sql}"
+
+    def end_holding(self) -> None:
+        """Its holder has no more to do with it."""
+        holder, executor = self.holder, self.executor
+        if holder is not None:
+            executor.metrics.hold.record(executor.loop.time() - holder.since)
+            if holder.warning is not None:
+                holder.warning.cancel()
+        self.on_notification = self.on_lost = None
+
+    def close(self) -> None:
+        """Its holder wants the connection closed, now."""
+        self.end_holding()
+        if self.error is None:
+            if self.busy:
+                self.executor.abort(self.conn, "its holder has closed the connection", retire=False)
+            else:
+                self.executor.release(self.conn, healthy=False)
 
     def lookup(self, query: Query) -> Query:
         """The pool's text, or, where the same words may mean other tables or types here, one of this call's own."""

@@ -24,7 +24,7 @@ ALONE = {
     "__main__": "a program: python -m db_pool_rs",
     "tools._contender": "a program: a rival of the benchmark in a process of its own",
     "tools.generate_interfaces": "a program",
-    "api": "the functions of the package; db_pool_rs imports it when one is used",
+    "standalone": "public: a connection without a pool; the pool that it is made of is above connections",
     "simple.engine": "an engine, loaded by its mode's name",
     "balanced.engine": "an engine, loaded by its mode's name",
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",

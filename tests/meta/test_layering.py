@@ -11,16 +11,17 @@ import pytest
 
 from tests.meta.source import external_imports, internal_imports, package_modules
 
-BASE = "errors sql sql.quoting record aio forks"
+BASE = "errors sql sql.quoting record described aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
-    "": f"api facade modes {CONTRACT}",
+    "": f"standalone api facade modes {CONTRACT}",
     "__main__": "cli",
     "cli": f"guard api facade modes {CONTRACT}",
     "tools": f"cli api facade modes {CONTRACT}",
     "exporters": CONTRACT,
     "api": f"facade modes {CONTRACT}",
+    "standalone": f"api pool {CONTRACT}",
     "facade": f"modes {CONTRACT}",
     "modes": CONTRACT,
     "simple": f"facade pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
@@ -42,6 +43,7 @@ LAYERS: dict[str, str] = {
     "sql": "",
     "sql.quoting": "errors",
     "record": "",
+    "described": "",
     "aio": "",
     "forks": "",
 }

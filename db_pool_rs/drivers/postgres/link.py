@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import ConnectionLost, Error
 from ...record import Status
 from ...scheduler.model import StatementRequest
-from ..base import ConnectionListener, Done
+from ..base import RESULT, ConnectionListener, Done
 from .dialect import CHECK_KEYS, checks_keys, is_shared
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
@@ -25,7 +25,7 @@ from .servererrors import server_error, server_is_leaving, was_not_executed
 from .session_settings import is_kept
 from .socket import Wire
 from .staleness import PID, Healing, check_columns, first_format
-from .statements import TYPES, Description, Unfit, encode_arguments, texts_of
+from .statements import TYPES, Description, Unfit, details_of, encode_arguments, texts_of, types_of
 from .types_query import types_query
 
 if TYPE_CHECKING:
@@ -56,12 +56,10 @@ class PostgresConnection(Wire):
         #: What was prepared in front of statements of this group; what is being prepared now, whether with a name.
         self._fresh: list[Description] = []
         self._parsed: set[Description] = set()
-        self._named = driver.named
-        self._ok, self._started = True, 0.0
+        self._ok, self._started, self._named = True, 0.0, driver.named
         self._healing = Healing(driver, self._prepared)
         super().__init__(pgconn, listener, driver.libpq)
-        self._used = monotonic()
-        self._long = LongResults(self._loop)
+        self._used, self._long = monotonic(), LongResults(self._loop)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -256,6 +254,8 @@ class PostgresConnection(Wire):
             self._prepared.was_dropped(target)
         elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
             self._driver.learn(target, result)
+            if self._describing:
+                self._group[0].details = types_of(result)
         else:
             self._asked.described = self._driver.described(target, result)
 
@@ -296,8 +296,7 @@ class PostgresConnection(Wire):
 
     def _ended(self) -> None:
         """ReadyForQuery: what the group did is final, unless a part of it is still to be sent."""
-        now = monotonic()
-        self._used = now
+        now = self._used = monotonic()
         group = self._group
         self._take_notifications()
         if self._describing:
@@ -339,8 +338,9 @@ class PostgresConnection(Wire):
             result, described = statement.value, statement.described
             if statement.want:
                 try:
-                    if described is None:
-                        described = self._driver.direct(statement.query, result)
+                    if statement.want is RESULT:
+                        statement.details = details_of(result)
+                    described = described or self._driver.direct(statement.query, result)
                     size = described.size(result)
                     if size > largest:
                         largest = size

@@ -51,6 +51,9 @@ class SqliteDialect:
         """The text itself never changes."""
         return False
 
+    def alter(self, certain: bool) -> None:
+        """Nothing is known of tables."""
+
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The BEGIN for these options. All transactions are serializable; `deferrable` has no meaning here."""
         if isolation is not None and str(isolation).lower().replace(" ", "_") not in ISOLATION:
