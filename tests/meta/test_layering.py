@@ -21,6 +21,8 @@ LAYERS: dict[str, str] = {
     "tools": f"cli api facade modes {CONTRACT}",
     "exporters": CONTRACT,
     "api": f"facade modes {CONTRACT}",
+    "sqlalchemy": f"api facade modes {CONTRACT}",
+    "testing": f"api facade modes {CONTRACT}",
     "standalone": f"api pool {CONTRACT}",
     "facade": f"modes {CONTRACT}",
     "modes": CONTRACT,
@@ -55,10 +57,13 @@ PROGRAMS = {"cli", "tools"}
 OUTSIDE = {
     # cli and tools only report what is installed
     "psycopg": {"drivers.postgres", "balanced", "types", "cli", "tools"},
-    "sqlite3": {"drivers.sqlite", "full", "errors", "cli", "tools"},
+    "sqlite3": {"drivers.sqlite", "full", "errors", "cli", "tools", "sqlalchemy"},
     "yaml": {"config"},
     "prometheus_client": {"exporters"},
     "opentelemetry": {"exporters"},
+    "sqlalchemy": {"sqlalchemy"},
+    "pytest": {"testing"},
+    "pytest_asyncio": {"testing"},
 }
 # The scheduler is a pure state machine: no I/O, no clock, no randomness of its own.
 IMPURE = {"asyncio", "socket", "select", "selectors", "ssl", "time", "threading", "random", "os"}
