@@ -8,11 +8,16 @@ and the loops asyncio and uvloop. An interpreter that is not installed is skippe
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import io
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+import urllib.request
 import xml.etree.ElementTree
 from collections import Counter
 from collections.abc import Iterator
@@ -186,6 +191,27 @@ def equivalence(session: nox.Session) -> None:
     os.environ.setdefault("DB_POOL_EQUIVALENCE_SECONDS", "1200")
     tests = ("tests/contract/test_equivalence.py", "-k", f"long_time and {mode}", "-s")
     session.run("pytest", *tests, env={"DB_POOL_REQUIRE_ENGINES": mode})
+
+
+@nox.session
+def grammar(session: nox.Session) -> None:
+    """Compare the class of each statement in PostgreSQL's own regression tests with the opinion of its grammar.
+
+    The source distribution of pglast, of the version in uv.lock, carries their SQL; it is downloaded.
+    """
+    install(session, "test")
+    text = Path("uv.lock").read_text(encoding="utf-8")
+    found = re.search(r'sdist = \{ url = "([^"]+/pglast-[^"]+\.tar\.gz)", hash = "sha256:([0-9a-f]{64})"', text)
+    assert found is not None, "uv.lock names no source distribution of pglast"
+    with urllib.request.urlopen(found[1]) as answer:
+        packed = answer.read()
+    assert hashlib.sha256(packed).hexdigest() == found[2], "it is not the file that uv.lock names"
+    folder = Path(session.create_tmp()).resolve() / "pglast"
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        texts = [one for one in archive.getmembers() if "/postgres_regress/" in one.name and one.isfile()]
+        archive.extractall(folder, texts, filter="data")
+    tests = ("tests/unit/test_statement_grammar.py", "-k", "regression", "-s")
+    session.run("pytest", "-q", *tests, env={"DB_POOL_REGRESS_SQL": str(folder)})
 
 
 @nox.session

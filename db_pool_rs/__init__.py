@@ -57,8 +57,10 @@ if TYPE_CHECKING:
         StatementTimeout,
     )
     from .facade import DatabasePool
-    from .metrics import Metrics, PoolStats
+    from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
+    from .options import PoolOptions
+    from .ranges import Range
     from .record import Column, Record, Result, Status
     from .standalone import connect
 
@@ -77,15 +79,18 @@ __all__ = [
     "DecodeError",
     "DeploymentConfig",
     "Error",
+    "Health",
     "InterfaceError",
     "Metrics",
     "ModeUnavailableError",
     "PoolClosed",
     "PoolConfig",
     "PoolError",
+    "PoolOptions",
     "PoolOverloaded",
     "PoolStats",
     "PoolTimeout",
+    "Range",
     "Record",
     "Result",
     "StatementTimeout",
@@ -103,8 +108,10 @@ _HOMES = {
     "api": ("create_database_pool", "create_pool", "detect_best_mode"),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
-    "metrics": ("Metrics", "PoolStats"),
+    "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
+    "ranges": ("Range",),
+    "options": ("PoolOptions",),
     "record": ("Column", "Record", "Result", "Status"),
     "standalone": ("connect",),
 }

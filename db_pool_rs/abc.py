@@ -11,28 +11,38 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Generator, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from .config import PoolConfig
     from .described import Attribute, ServerVersion, Type
     from .guard import Explanation
-    from .metrics import PoolStats
+    from .metrics import Health, PoolStats
     from .record import Record, Result, Status
+    from .rows import Row
+
+T = TypeVar("T")
 
 __all__ = [
     "Acquisition",
     "Connection",
     "Cursor",
     "Engine",
+    "Isolation",
+    "NotificationListener",
     "Pool",
     "PreparedStatement",
     "Queries",
+    "SessionHook",
+    "TerminationListener",
     "Transaction",
 ]
+
+#: The isolation levels of a transaction.
+Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
 
 
 class Queries(Protocol):
@@ -42,10 +52,30 @@ class Queries(Protocol):
     the database refuses a DatabaseError, a passed deadline a StatementTimeout or PoolTimeout.
     """
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """Every row. A statement without rows gives an empty list."""
+    @overload
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None, row: None = None) -> list[Record]: ...
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    @overload
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[T]) -> list[T]: ...
+
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """Every row. A statement without rows gives an empty list.
+
+        `row` makes something else of them than Records: a class whose parameters are the columns, `dict`, `tuple`, or a
+        callable that takes a Record (:mod:`~db_pool_rs.rows`).
+        """
+
+    @overload
+    async def fetchrow(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: None = None
+    ) -> Record | None: ...
+
+    @overload
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[T]) -> T | None: ...
+
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """The first row, None if there is none."""
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
@@ -85,28 +115,28 @@ class Transaction(Protocol):
         """End what `start` began, and undo what was done. InterfaceError if it has ended."""
 
 
-class Cursor(Protocol):
+class Cursor(Protocol[T]):
     """The rows of a query a few at a time, from `Connection.cursor`: `async for`, or `fetch` and `fetchrow`.
 
     All go on from the same position. It ends with its last row, with `close`, or with the transaction; a DatabaseError
     (34000) says that the transaction had ended.
     """
 
-    def __aiter__(self) -> Cursor: ...
+    def __aiter__(self) -> Cursor[T]: ...
 
-    async def __anext__(self) -> Record: ...
+    async def __anext__(self) -> T: ...
 
-    async def fetch(self, count: int) -> list[Record]:
+    async def fetch(self, count: int) -> list[T]:
         """The next `count` rows; fewer, or none, at the end."""
 
-    async def fetchrow(self) -> Record | None:
+    async def fetchrow(self) -> T | None:
         """The next row, None at the end."""
 
     async def close(self) -> None:
         """Give up the rest. It may be called again."""
 
 
-class PreparedStatement(Protocol):
+class PreparedStatement(Protocol[T]):
     """A statement that the database has checked, from `Connection.prepare`; its calls are the connection's.
 
     It belongs to the session: after its release every call is an InterfaceError.
@@ -125,10 +155,10 @@ class PreparedStatement(Protocol):
     async def fetch_result(self, /, *args: Any, timeout: float | None = None) -> Result:
         """Every row, the columns and the command tag."""
 
-    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[T]:
         """Every row."""
 
-    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> T | None:
         """The first row, None if there is none."""
 
     async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
@@ -140,7 +170,7 @@ class PreparedStatement(Protocol):
     async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Once for each element of `args`, in one transaction."""
 
-    def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor:
+    def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor[T]:
         """Its rows a few at a time."""
 
 
@@ -151,8 +181,12 @@ class Connection(Queries, Protocol):
     in one text. After its release every call is an InterfaceError.
     """
 
+    @property
+    def attempt(self) -> int:
+        """Which attempt of `Pool.run` this is, from 1 on."""
+
     def transaction(
-        self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
+        self, *, isolation: Isolation | None = None, readonly: bool = False, deferrable: bool = False
     ) -> Transaction:
         """A block to use with `async with`; nested blocks are savepoints.
 
@@ -160,14 +194,36 @@ class Connection(Queries, Protocol):
         default. A savepoint takes no options. InterfaceError for anything else.
         """
 
-    def cursor(self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor:
+    @overload
+    def cursor(
+        self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None, row: None = None
+    ) -> Cursor[Record]: ...
+
+    @overload
+    def cursor(
+        self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None, row: Row[T]
+    ) -> Cursor[T]: ...
+
+    def cursor(
+        self, sql: str, /, *args: Any, prefetch: int = 500, timeout: float | None = None, row: Any = None
+    ) -> Cursor[Any]:
         """The rows of one SELECT, VALUES, TABLE or WITH a few at a time: `async for row in connection.cursor(sql)`.
 
         Inside a transaction only (InterfaceError). `prefetch` rows come in one round trip, each of which may take
         `timeout` seconds. The query begins with the first row that is asked for.
         """
 
-    async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
+    @overload
+    async def prepare(
+        self, sql: str, /, *, timeout: float | None = None, row: None = None
+    ) -> PreparedStatement[Record]: ...
+
+    @overload
+    async def prepare(self, sql: str, /, *, timeout: float | None = None, row: Row[T]) -> PreparedStatement[T]: ...
+
+    async def prepare(
+        self, sql: str, /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> PreparedStatement[Any]:
         """Have the database check one statement, to be run many times. Raises what is wrong with it."""
 
     async def copy_records_to_table(
@@ -219,20 +275,20 @@ class Connection(Queries, Protocol):
     ) -> Status:
         """PostgreSQL: write the rows of a query in the same way. Its arguments become constants of its text."""
 
-    async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def add_listener(self, channel: str, callback: NotificationListener) -> None:
         """PostgreSQL: `callback(connection, pid, channel, payload)` is called for each notification on `channel`.
 
         It may be a coroutine function; what it raises goes to the event loop's exception handler. Inside a transaction
         listening begins with the commit. The release of the session ends it.
         """
 
-    async def remove_listener(self, channel: str, callback: Callable[..., Any]) -> None:
+    async def remove_listener(self, channel: str, callback: NotificationListener) -> None:
         """End what `add_listener` began."""
 
-    def add_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def add_termination_listener(self, callback: TerminationListener) -> None:
         """PostgreSQL: `callback(connection)` is called if the connection is lost while it is held."""
 
-    def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
+    def remove_termination_listener(self, callback: TerminationListener) -> None:
         """End what `add_termination_listener` began."""
 
     def is_in_transaction(self) -> bool:
@@ -261,6 +317,24 @@ class Connection(Queries, Protocol):
 
     async def reload_schema_state(self) -> None:
         """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
+
+
+class SessionHook(Protocol):
+    """What the options `init` and `reset` of a pool may be: called with a connection, and awaited."""
+
+    def __call__(self, connection: Connection, /) -> Awaitable[object]: ...
+
+
+class NotificationListener(Protocol):
+    """What :meth:`Connection.add_listener` calls: a function or a coroutine function."""
+
+    def __call__(self, connection: Connection, pid: int, channel: str, payload: str, /) -> object: ...
+
+
+class TerminationListener(Protocol):
+    """What :meth:`Connection.add_termination_listener` calls: a function."""
+
+    def __call__(self, connection: Connection, /) -> object: ...
 
 
 class Acquisition(Protocol):
@@ -312,7 +386,7 @@ class Pool(Queries, Protocol):
     def transaction(
         self,
         *,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
@@ -322,8 +396,32 @@ class Pool(Queries, Protocol):
     async def ping(self, *, timeout: float | None = None) -> None:
         """A sign of life from the server: one round trip on a connection of the pool."""
 
+    async def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        retries: int = 5,
+        retry_for: float = 30.0,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> T:
+        """The result of `await function(connection, *args)` in a transaction, repeated after 40001 and 40P01 only.
+
+        `retries` repetitions at most, none later than `retry_for` seconds after the call, each after a growing, random
+        pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
+        """
+
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
+        """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
+
+        Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""

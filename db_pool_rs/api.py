@@ -12,16 +12,21 @@ from .config.pool import says_where
 from .modes import detect_best_mode, load_engine, pool_defaults, resolve_mode
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .abc import Pool
     from .config import PoolConfig
     from .config.deployment import ConfigSource
     from .facade import DatabasePool
+    from .options import ModeName, PoolOptions
 
 __all__ = ["create_database_pool", "create_pool", "detect_best_mode"]
 
 
 @discreet
-def create_pool(dsn: str | None = None, *, mode: str = "auto", config: ConfigSource = None, **options: Any) -> Pool:
+def create_pool(
+    dsn: str | None = None, *, mode: ModeName = "auto", config: ConfigSource = None, **options: Unpack[PoolOptions]
+) -> Pool:
     """A pool of one database, not yet opened: `async with create_pool() as pool`, or `pool = await create_pool()`.
 
     `dsn`: "postgresql://user@host/database", "host=... dbname=...", "sqlite:///file" or "sqlite://" (in memory);
@@ -29,7 +34,7 @@ def create_pool(dsn: str | None = None, *, mode: str = "auto", config: ConfigSou
     `default` of config.yaml, else DATABASE_URL, else an in-memory SQLite database.
     `mode`: "auto", "simple", "balanced" or "full", see :mod:`~db_pool_rs.modes`. `config`: a config.yaml, its content
     as a mapping, or a DeploymentConfig; without it DB_POOL_CONFIG or ./config.yaml is read if it is there. `options`:
-    see :class:`~db_pool_rs.config.PoolConfig`.
+    see :class:`~db_pool_rs.config.PoolConfig`; :class:`~db_pool_rs.options.PoolOptions` is their type.
 
     Raises ConfigError for a wrong option, ModeUnavailableError for a mode that is not installed; nothing is connected
     before the pool is opened.
@@ -47,7 +52,7 @@ def create_pool(dsn: str | None = None, *, mode: str = "auto", config: ConfigSou
 
 
 def create_database_pool(
-    mode: str = "auto", *, config: ConfigSource = None, instrument: Callable[[Pool], Pool] | None = None
+    mode: ModeName = "auto", *, config: ConfigSource = None, instrument: Callable[[Pool], Pool] | None = None
 ) -> DatabasePool:
     """A :class:`~db_pool_rs.facade.DatabasePool` whose engine is that of `mode`; see there."""
     from .facade import DatabasePool

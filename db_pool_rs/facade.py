@@ -15,25 +15,31 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from .config import load_config, named_pool, pool_config
 from .config.deployment import DEFAULT_POOL
 from .config.options import discreet
 from .errors import ConfigError, InterfaceError, PoolClosed
-from .metrics import Metrics, PoolStats, measure
+from .metrics import Health, Metrics, PoolStats, measure
 from .modes import load_engine, pool_defaults, resolve_mode
 
 if TYPE_CHECKING:
-    from .abc import Connection, Pool
+    from typing_extensions import Unpack
+
+    from .abc import Connection, Isolation, Pool
     from .config import PoolConfig
     from .config.deployment import ConfigSource
+    from .options import ModeName, PoolOptions
     from .record import Record
+    from .rows import Row
 
 __all__ = ["DatabasePool"]
+
+T = TypeVar("T")
 
 
 class DatabasePool:
@@ -50,7 +56,7 @@ class DatabasePool:
 
     @discreet
     def __init__(
-        self, mode: str = "auto", *, config: ConfigSource = None, instrument: Callable[[Pool], Pool] | None = None
+        self, mode: ModeName = "auto", *, config: ConfigSource = None, instrument: Callable[[Pool], Pool] | None = None
     ) -> None:
         self._deployment = load_config(config)
         self._mode = resolve_mode(self._mode_asked(mode), self._deployment).mode
@@ -75,7 +81,9 @@ class DatabasePool:
         """The names that can be used: of the open pools, of those in config.yaml, and "default"."""
         return tuple(dict.fromkeys((*self._pools, *self._opening, *self._deployment.pools, DEFAULT_POOL)))
 
-    async def create_pool(self, pool_id: str = DEFAULT_POOL, dsn: str | None = None, **options: Any) -> Pool:
+    async def create_pool(
+        self, pool_id: str = DEFAULT_POOL, dsn: str | None = None, **options: Unpack[PoolOptions]
+    ) -> Pool:
         """Open a pool and call it `pool_id`.
 
         `dsn` and `options` are those of :func:`db_pool_rs.create_pool`. Without a `dsn`, a pool of that name in
@@ -97,10 +105,23 @@ class DatabasePool:
             self._abandon(pool_id)
             raise
 
-    async def query(self, pool_id: str, sql: str, *args: Any, timeout: float | None = None) -> list[Record]:
-        """Every row of one statement. `timeout` in seconds covers the whole call, opening the pool excepted."""
+    @overload
+    async def query(
+        self, pool_id: str, sql: str, *args: Any, timeout: float | None = None, row: None = None
+    ) -> list[Record]: ...
+
+    @overload
+    async def query(self, pool_id: str, sql: str, *args: Any, timeout: float | None = None, row: Row[T]) -> list[T]: ...
+
+    async def query(
+        self, pool_id: str, sql: str, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """Every row of one statement, made into what `row` says, as in `Pool.fetch`.
+
+        `timeout` in seconds covers the whole call, opening the pool excepted.
+        """
         pool = self._pools.get(pool_id) or await self.pool(pool_id)
-        return await pool.fetch(sql, *args, timeout=timeout)
+        return await pool.fetch(sql, *args, timeout=timeout, row=row)
 
     async def execute(self, pool_id: str, sql: str, *args: Any, timeout: float | None = None) -> int:
         """Run one statement and return the number of affected rows, 0 for statements that have none."""
@@ -112,7 +133,7 @@ class DatabasePool:
         self,
         pool_id: str,
         *,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
@@ -134,6 +155,12 @@ class DatabasePool:
     async def get_pool_status(self, pool_id: str) -> PoolStats:
         """Sizes, queues, health, last error, counters and latencies of a pool, as attributes and as a mapping."""
         return (await self.pool(pool_id)).stats()
+
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> dict[str, Health]:
+        """The :class:`~db_pool_rs.metrics.Health` of each open pool, by name; see `Pool.health`."""
+        pools = dict(self._pools)
+        found = await asyncio.gather(*(pool.health(probe=probe, timeout=timeout) for pool in pools.values()))
+        return dict(zip(pools, found, strict=True))
 
     def get_metrics(self) -> Metrics:
         """Mode, statements per second, resident memory and uptime, and the `PoolStats` of every open pool."""
@@ -193,7 +220,7 @@ class DatabasePool:
         return InterfaceError(f"there is no pool {pool_id[:50]!r}; known: {', '.join(self.pool_ids)}")
 
     @discreet
-    def _describe(self, pool_id: str, dsn: str | None, options: dict[str, Any]) -> PoolConfig:
+    def _describe(self, pool_id: str, dsn: str | None, options: Mapping[str, Any]) -> PoolConfig:
         """The options of a pool: those of the call, else of config.yaml, else of the environment."""
         defaults = {"name": pool_id, **pool_defaults(self._mode, self._deployment)}
         if dsn is None and pool_id in self._deployment.pools:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from .api import create_pool
 from .pool.connection import Connection
 from .pool.lease import Lease
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from . import abc
     from .config.deployment import ConfigSource
+    from .options import ModeName, PoolOptions
 
 
 class StandaloneConnection(Connection):
@@ -40,14 +43,15 @@ class StandaloneConnection(Connection):
 
 
 async def connect(
-    dsn: str | None = None, *, mode: str = "auto", config: ConfigSource = None, **options: Any
+    dsn: str | None = None, *, mode: ModeName = "auto", config: ConfigSource = None, **options: Unpack[PoolOptions]
 ) -> StandaloneConnection:
     """Open one connection, for its caller alone; `dsn`, `mode`, `config` and `options` are those of `create_pool`.
 
     ConnectFailed says why there is none. What a statement knows of others is nothing: it is for scripts and for what
     must not share a pool.
     """
-    pool = await create_pool(dsn, mode=mode, config=config, **{**options, "min_size": 1, "max_size": 1})
+    options["min_size"] = options["max_size"] = 1
+    pool = await create_pool(dsn, mode=mode, config=config, **options)
     try:
         lent = cast("Connection", await pool.acquire())
     except BaseException:

@@ -9,7 +9,7 @@ that arrive together share round trips and commits; what belongs together is a t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -24,7 +24,7 @@ SCHEMA = "CREATE TABLE IF NOT EXISTS users (id integer PRIMARY KEY, name text NO
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncGenerator[None, None]:
     """Open the pool; the application serves while it is open."""
     async with db_pool_rs.create_pool(max_size=10, command_timeout=5) as pool:
         await pool.execute(SCHEMA)
@@ -63,10 +63,10 @@ async def visit(id: int, request: Request) -> dict[str, Any]:
 
 
 @app.get("/health")
-async def health(request: Request) -> dict[str, Any]:
-    """How the pool stands."""
-    stats = pool_of(request).stats()
-    return {"healthy": stats.healthy, "size": stats.size, "waiting": stats.waiting, "statements": stats.statements}
+async def health(request: Request) -> JSONResponse:
+    """Whether the pool can serve, for a readiness probe: 503 if not."""
+    found = await pool_of(request).health()
+    return JSONResponse(found.to_dict(), 200 if found else 503)
 
 
 @app.exception_handler(db_pool_rs.Error)

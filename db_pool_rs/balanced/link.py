@@ -20,7 +20,7 @@ from db_pool_rs_balanced import ffi, lib
 
 from ..aio import Expired, offload, until
 from ..drivers.base import RESULT, ConnectionListener, Done
-from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys
+from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys, executed
 from ..drivers.postgres.libpq import CONNECTION_BAD
 from ..drivers.postgres.link import CHECK_AFTER, PostgresConnection
 from ..drivers.postgres.statements import details_of
@@ -193,7 +193,7 @@ class KernelConnection(PostgresConnection):
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
         self._take_notifications()
-        self._healing.note_altering(group, self)
+        self._healing.note_altering(group, self.in_transaction())
         try:
             self._deal_out(group[0].described.plan_for(self._conn), group)
         except DecodeError:
@@ -225,7 +225,7 @@ class KernelConnection(PostgresConnection):
 
     def _finish(self) -> None:
         if not self._ok or self._done is None:
-            super()._finish()
+            self._finish_failed()
             return
         slow, size = self._is_long(), 0
         if not slow:
@@ -238,6 +238,15 @@ class KernelConnection(PostgresConnection):
             self._slow = self._loop.create_task(self._finish_slowly(self._group if slow else (), size))
         else:
             self._report(True, size)
+
+    def _finish_failed(self) -> None:
+        """Decode what was executed before the failure, if it stays."""
+        done = () if self._done is None else executed(self._group, self.in_transaction())
+        if done:
+            self._watch(False)
+            self._slow = self._loop.create_task(self._finish_slowly(done, 0))
+        elif self._done is not None:
+            self._report(False, 0)
 
     def _is_long(self) -> bool:
         if self._plain:
@@ -350,7 +359,7 @@ class KernelConnection(PostgresConnection):
         self._slow = None
         if self._done is not None:  # else it was closed meanwhile
             self._watch(True)
-            self._report(True, size)
+            self._report(self._ok, size)
 
     async def _decode_long(self, statement: StatementRequest) -> int:
         try:

@@ -121,13 +121,13 @@ async def examine_database(options: argparse.Namespace) -> dict[str, Any]:
         started = time.perf_counter()
         async with pool:
             findings["connected_in_ms"] = _milliseconds(started)
-            findings["round_trip_ms"] = await _round_trip(pool)
+            findings["round_trip_ms"] = await round_trip(pool)
             findings.update(await (_postgresql(pool) if database_of(pool) == "postgresql" else _sqlite(pool)))
     except ConnectFailed as error:
         first_line, *_ = str(error).splitlines()
         findings["error"] = first_line if error.sqlstate is None else f"{first_line} (SQLSTATE {error.sqlstate})"
         findings["attempts"] = list(error.attempts)
-        findings["hint"] = _hint(error)
+        findings["hint"] = connect_hint(error)
     except Error as error:
         findings["error"] = one_line(error)
     return findings
@@ -142,7 +142,7 @@ def _who_named_it(dsn: str | None) -> str:
     return "DATABASE_URL" if os.environ.get("DATABASE_URL") else "nothing: the default"
 
 
-async def _round_trip(pool: Pool) -> float:
+async def round_trip(pool: Pool) -> float:
     """The median of a few round trips, after one that prepares the statement."""
     times = []
     for _ in range(PINGS + 1):
@@ -195,7 +195,8 @@ async def _sqlite(pool: Pool) -> dict[str, Any]:
     return {"server": f"SQLite {await pool.fetchval('SELECT sqlite_version()')}", "journal_mode": journal}
 
 
-def _hint(error: ConnectFailed) -> str:
+def connect_hint(error: ConnectFailed) -> str:
+    """What to look at when a connection fails."""
     if error.sqlstate in _HINTS_BY_SQLSTATE:
         return _HINTS_BY_SQLSTATE[error.sqlstate]
     text = str(error).lower()

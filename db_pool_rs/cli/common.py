@@ -42,6 +42,14 @@ def positive(text: str) -> float:
     return value
 
 
+def count(text: str) -> int:
+    """For argparse: a whole number above zero."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a whole number above 0")
+    return value
+
+
 def make_pool(options: argparse.Namespace, **pool_options: Any) -> Pool:
     """The pool that `--dsn` and `--mode` ask for, not yet opened; without a DSN the default pool of the library."""
     return create_pool(options.dsn, mode=options.mode, **pool_options)

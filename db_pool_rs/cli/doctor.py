@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .checkup import examine_configuration, examine_database, examine_environment, examine_installation, examine_modes
-from .common import add_database_options
+from .common import add_database_options, count, positive
 from .terminal import Terminal, printable
+from .watch import watch
 
 NAME_WIDTH = 18
 
@@ -28,12 +29,24 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_database_options(parser)
-    parser.add_argument("--json", action="store_true", help="the findings as one JSON object")
+    parser.add_argument("--json", action="store_true", help="the findings as one JSON object, with --watch one a line")
+    parser.add_argument(
+        "--watch",
+        type=positive,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+        help="look at the database again and again instead, every 2 seconds if nothing is said: round trips, "
+        "connections, who waits for whose lock",
+    )
+    parser.add_argument("--times", type=count, help="with --watch: so many times, then end (default: until Ctrl-C)")
     parser.set_defaults(run=run)
 
 
 async def run(options: argparse.Namespace) -> int:
     """Carry out `doctor`."""
+    if options.watch is not None:
+        return await watch(options)
     findings = {
         "installation": examine_installation(),
         "environment": examine_environment(),

@@ -21,10 +21,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What an option accepts, in words and as a function; `numeric` options may come as text from the environment."""
+    """What an option accepts: in words, as a function, and as the type that a caller's type checker holds it to.
+
+    `numeric` options may come as text from the environment.
+    """
 
     allowed: str
     accept: Callable[[Any], Any]
+    type: str
     numeric: bool = False
 
     def __call__(self, key: str, value: Any) -> Any:
@@ -130,7 +134,7 @@ def integer(least: int, most: int = 1_000_000, *, none: str = "", stored_none: i
             raise ValueError
         return value
 
-    return Rule(f"an int from {least} to {most}{_or_none(none)}", accept, numeric=True)
+    return Rule(f"an int from {least} to {most}{_or_none(none)}", accept, _optional("int", none), numeric=True)
 
 
 def number(unit: str, *, none: str = "", stored_none: float | None = None, zero: bool = False) -> Rule:
@@ -147,18 +151,26 @@ def number(unit: str, *, none: str = "", stored_none: float | None = None, zero:
             raise ValueError
         return float(value)
 
-    return Rule(f"{unit}, a number {'from' if zero else 'above'} 0{_or_none(none)}", accept, numeric=True)
+    allowed = f"{unit}, a number {'from' if zero else 'above'} 0{_or_none(none)}"
+    return Rule(allowed, accept, _optional("float", none), numeric=True)
 
 
-def choice(*names: str, or_callable: bool = False) -> Rule:
-    """One of `names`, or with `or_callable` any callable."""
+def choice(*names: str, or_callable: str = "") -> Rule:
+    """One of `names`, or any callable if `or_callable` names the type of one."""
 
     def accept(value: Any) -> Any:
         if not (isinstance(value, str) and value in names) and not (or_callable and callable(value)):
             raise ValueError
         return value
 
-    return Rule(" | ".join(names) + (" | an async callable" if or_callable else ""), accept)
+    if or_callable:
+        return Rule(f"{' | '.join(names)} | an async callable", accept, f"{literal(*names)} | {or_callable}")
+    return Rule(" | ".join(names), accept, literal(*names))
+
+
+def literal(*names: str) -> str:
+    """The type of these texts."""
+    return f"Literal[{', '.join(chr(34) + name + chr(34) for name in names)}]"
 
 
 def text(what: str) -> Rule:
@@ -169,7 +181,7 @@ def text(what: str) -> Rule:
             raise ValueError
         return value
 
-    return Rule(f"{what}, 1 to 200 printable characters", accept)
+    return Rule(f"{what}, 1 to 200 printable characters", accept, "str")
 
 
 def names(what: str) -> Rule:
@@ -183,23 +195,30 @@ def names(what: str) -> Rule:
             raise ValueError
         return frozenset(item.lower() for item in items)
 
-    return Rule(f"{what}, a collection of non-empty str", accept)
+    return Rule(f"{what}, a collection of non-empty str", accept, "list[str] | tuple[str, ...] | AbstractSet[str]")
 
 
-def function(what: str) -> Rule:
-    """A callable or None."""
+def function(what: str, kind: str) -> Rule:
+    """A callable of the type `kind`, or None."""
 
     def accept(value: Any) -> Any:
         if value is not None and not callable(value):
             raise TypeError
         return value
 
-    return Rule(f"{what}, or None", accept)
+    return Rule(f"{what}, or None", accept, f"{kind} | None")
 
 
 def either(word: str, rule: Rule) -> Rule:
     """The word itself, or what `rule` accepts."""
-    return Rule(f"{word} | {rule.allowed}", lambda value: value if value == word else rule.accept(value), rule.numeric)
+    type = f"{literal(word)} | {rule.type}"
+    return Rule(
+        f"{word} | {rule.allowed}", lambda value: value if value == word else rule.accept(value), type, rule.numeric
+    )
+
+
+def _optional(type: str, none: str) -> str:
+    return f"{type} | None" if none else type
 
 
 def _or_none(meaning: str) -> str:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConfigError
+from ..errors import ConfigError, InterfaceError
 from .options import (
+    Rule,
     apply,
     choice,
     discreet,
@@ -34,6 +35,21 @@ Hook = Callable[[Any], Awaitable[Any]]
 
 def _seconds(milliseconds: float) -> float:
     return milliseconds / 1000
+
+
+#: The type of the option `row`.
+ROW = "Callable[..., Any] | None"
+
+
+def _usable_row(row: Any) -> Any:
+    if row is not None:
+        from ..rows import maker
+
+        try:
+            maker(row)
+        except InterfaceError:
+            raise TypeError from None
+    return row
 
 
 def _repeats_reads(retry: str) -> bool:
@@ -90,12 +106,19 @@ class PoolConfig:
     )
     reset: str | Hook = option(  # noqa: RUF009 -- a dataclass field
         "dirty",
-        choice("dirty", "always", "off", or_callable=True),
+        choice("dirty", "always", "off", or_callable="SessionHook"),
         "When a released session is reset: only if it may have left something behind, always, never; "
         "or an async callable that is given the connection and does it.",
     )
     init: Hook | None = option(  # noqa: RUF009 -- a dataclass field
-        None, function("an async callable"), "Called with each new connection before it is used for the first time."
+        None,
+        function("an async callable", "SessionHook"),
+        "Called with each new connection before it is used for the first time.",
+    )
+    row: Callable[..., Any] | None = option(  # noqa: RUF009 -- a dataclass field
+        None,
+        Rule("a class, dict, tuple or a callable that takes a Record, or None", _usable_row, ROW),
+        "What rows are made into where a call has no `row` of its own; None leaves them Records.",
     )
     slow_query_ms: float | None = option(
         None,
@@ -189,12 +212,12 @@ def pool_config(dsn: str | None = None, **options: Any) -> PoolConfig:
 
 
 #: Names in common use for options of ours; those for options of the connection are conninfo's.
-_ALIASES = MappingProxyType({"min_connections": "min_size", "max_connections": "max_size"})
+ALIASES = MappingProxyType({"min_connections": "min_size", "max_connections": "max_size"})
 
 
 def pool_options() -> frozenset[str]:
     """The options of a pool that do not say where to connect, other names in common use included."""
-    return frozenset((*rules(PoolConfig), *_ALIASES))
+    return frozenset((*rules(PoolConfig), *ALIASES))
 
 
 def connect_options() -> frozenset[str]:
@@ -215,7 +238,7 @@ def _sort(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     own: dict[str, Any] = {}
     connect: dict[str, Any] = {}
     for given, value in options.items():
-        name = _ALIASES.get(given, given)
+        name = ALIASES.get(given, given)
         if given not in pool_names and given not in connect_names:
             raise unknown(given, ("dsn", *pool_names, *connect_names))
         if name != given and name in options:
@@ -228,7 +251,7 @@ def _target(dsn: str | None, db_type: str | None = None, **options: Any) -> Conn
     from ..conninfo import parse_dsn
 
     if db_type is not None:
-        _DB_TYPE("db_type", db_type)
+        DB_TYPE("db_type", db_type)
         if dsn is None and db_type == "sqlite":
             dsn = "sqlite://"
     target = parse_dsn(dsn, **options)
@@ -238,7 +261,8 @@ def _target(dsn: str | None, db_type: str | None = None, **options: Any) -> Conn
 
 
 _WHERE = ("db_type", "host", "hostaddr", "port", "database", "dbname", "service")
-_DB_TYPE = choice("postgresql", "sqlite")
+#: What the option `db_type` accepts.
+DB_TYPE = choice("postgresql", "sqlite")
 
 
 def _fallback(connect: Mapping[str, Any]) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..config.options import Shown, unknown
+from ..config.options import Shown, literal, unknown
 from ..errors import ConfigError
 
 _INTEGER = re.compile(r"\s*[+-]?[0-9]{1,9}\s*\Z")
@@ -21,7 +21,10 @@ _AUTH_METHODS = ("password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "no
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter. `since` is the libpq version that learned it, 0 for all that are in use."""
+    """One parameter. `since` is the libpq version that learned it, 0 for all that are in use.
+
+    `type` is what a caller's type checker holds it to.
+    """
 
     name: str
     env: str | None = None
@@ -29,6 +32,7 @@ class Parameter:
     since: int = 0
     allowed: str = "text without NUL"
     accepts: Callable[[str], object] = lambda _: True
+    type: str = "str"
 
     def check(self, value: Any) -> str:
         """`value` as text; ConfigError if it cannot be."""
@@ -42,21 +46,22 @@ class Parameter:
 
 
 def _choice(name: str, env: str | None, default: str, *choices: str, since: int = 0) -> Parameter:
-    return Parameter(name, env, default, since, " | ".join(choices), lambda text: text in choices)
+    return Parameter(name, env, default, since, " | ".join(choices), lambda text: text in choices, literal(*choices))
 
 
 def _integer(name: str, env: str | None = None, since: int = 0) -> Parameter:
-    return Parameter(name, env, "", since, "a whole number", _INTEGER.match)
+    return Parameter(name, env, "", since, "a whole number", _INTEGER.match, "int | str")
 
 
 def _flag(name: str, env: str | None, default: str, since: int = 0) -> Parameter:
-    return _choice(name, env, default, "0", "1", since=since)
+    return Parameter(name, env, default, since, "0 | 1", lambda text: text in ("0", "1"), "bool")
 
 
 def _tls_version(name: str, env: str, default: str) -> Parameter:
     versions = ("TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
     lower = [version.lower() for version in versions]
-    return Parameter(name, env, default, 130000, " | ".join(versions), lambda text: text.lower() in lower)
+    allowed, accepts = " | ".join(versions), lambda text: text.lower() in lower
+    return Parameter(name, env, default, 130000, allowed, accepts, literal(*versions))
 
 
 def _is_timeout(text: str) -> bool:
@@ -84,16 +89,19 @@ _AUTH_LIST = f"methods with commas between them, all or none of them with '!': {
 _ENCODING = "UTF8: it is the only encoding of the connection that is supported"
 _PROTOCOLS = ("3.0", "3.2", "latest")
 
+#: One for each host, in a text with commas or as a list.
+_SEVERAL = "str | list[str] | tuple[str, ...]"
+
 _TABLE = (
-    Parameter("host", "PGHOST"),
-    Parameter("hostaddr", "PGHOSTADDR"),
-    Parameter("port", "PGPORT"),
+    Parameter("host", "PGHOST", type=_SEVERAL),
+    Parameter("hostaddr", "PGHOSTADDR", type=_SEVERAL),
+    Parameter("port", "PGPORT", type=f"int | {_SEVERAL} | list[int] | tuple[int, ...]"),
     Parameter("dbname", "PGDATABASE"),
     Parameter("user", "PGUSER"),
-    Parameter("password", "PGPASSWORD"),
+    Parameter("password", "PGPASSWORD", type="str | PasswordProvider"),
     Parameter("passfile", "PGPASSFILE"),
     Parameter("service", "PGSERVICE"),
-    Parameter("connect_timeout", "PGCONNECT_TIMEOUT", "10", 0, _TIMEOUT, _is_timeout),  # libpq: no limit
+    Parameter("connect_timeout", "PGCONNECT_TIMEOUT", "10", 0, _TIMEOUT, _is_timeout, "float"),  # libpq: no limit
     Parameter("client_encoding", "PGCLIENTENCODING", "", 0, _ENCODING, _is_utf8),
     Parameter("options", "PGOPTIONS"),
     Parameter("application_name", "PGAPPNAME"),
@@ -144,8 +152,12 @@ PARAMETERS = {parameter.name: parameter for parameter in _TABLE}
 SETTING_VARIABLES = {"PGTZ": "TimeZone", "PGDATESTYLE": "DateStyle", "PGGEQO": "geqo"}
 #: What a Python caller may say besides, and the parameter it stands for.
 ALIASES = {"database": "dbname", "username": "user"}
-#: What exists only for Python callers, or is also understood in a connection string.
-OWN = ("ssl", "server_settings", "allow_cleartext_password")
+#: What exists only for Python callers, or is also understood in a connection string, with its type.
+OWN = {
+    "ssl": f"bool | {PARAMETERS['sslmode'].type}",
+    "server_settings": "Mapping[str, str | float]",
+    "allow_cleartext_password": "bool",
+}
 _UNSUPPORTED = re.compile(r"(replication|oauth_\w+|scram_\w+_key|sslkeylogfile|tty|authtype)\Z")
 
 

@@ -21,14 +21,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..config.options import Shown, unknown
+from ..config.options import Shown, literal, unknown
 from ..errors import ConfigError
 from .dsn import decode
 from .params import boolean
 
-SQLITE_OPTIONS = ("mode", "busy_timeout", "foreign_keys", "synchronous")
 _MODES = ("rwc", "rw", "ro")
 _SYNCHRONOUS = ("full", "normal")
+#: The options, with their types.
+SQLITE_OPTIONS = {
+    "mode": literal(*_MODES),
+    "busy_timeout": "int",
+    "foreign_keys": "bool",
+    "synchronous": literal(*_SYNCHRONOUS),
+}
 _FORM = "sqlite:///relative.db, sqlite:////absolute.db or sqlite:// (memory)"
 
 

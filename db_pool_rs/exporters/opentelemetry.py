@@ -25,7 +25,7 @@ from ._telemetry import Telemetry, Watched
 
 if TYPE_CHECKING:
     from ..abc import Connection, Pool
-    from ..record import Record, Status
+    from ..record import Status
 
 __all__ = ["Telemetry", "instrument"]
 
@@ -53,15 +53,15 @@ class _Queries:
     def __repr__(self) -> str:
         return f"<instrumented {self._inner!r}>"
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None, row: Any = None) -> list[Any]:
         with self._watched.telemetry.call(self._watched, sql) as span:
-            rows: list[Record] = await self._inner.fetch(sql, *args, timeout=timeout)
+            rows: list[Any] = await self._inner.fetch(sql, *args, timeout=timeout, row=row)
             span.set_attribute("db.response.returned_rows", len(rows))
             return rows
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Any = None) -> Any:
         with self._watched.telemetry.call(self._watched, sql):
-            return cast("Record | None", await self._inner.fetchrow(sql, *args, timeout=timeout))
+            return await self._inner.fetchrow(sql, *args, timeout=timeout, row=row)
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         with self._watched.telemetry.call(self._watched, sql):

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_full import Pool as Native
+from db_pool_rs_full import SessionInfo
 
 from ..conninfo import ConnectConfig
 from ..conninfo.password import ask_password
@@ -29,8 +30,6 @@ from . import options
 from .link import FullLink, Loss, lost_error
 
 if TYPE_CHECKING:
-    from db_pool_rs_full import SessionInfo
-
     from ..metrics import PoolGauges, PoolStats
     from ..pool.context import Context
     from ..scheduler.cost import Query
@@ -336,7 +335,8 @@ class RustExecutor(Executor):
 
     def broken(self) -> None:
         """The engine panicked: no call will be answered any more."""
-        logger.error("the engine of this pool has failed, which is a bug in db_pool_rs; the pool is of no use any more")
+        said = "pool %r: the engine has failed, which is a bug in db_pool_rs; it is of no use any more"
+        logger.error(said, self.config.name)
         for request in list(self._waiters):
             self.not_lent(request, self.lost_to_a_bug())
         for conn in list(self._links):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..pool.context import Context
     from ..pool.executor import Executor
+    from ..rows import Row
     from .driver import Driver
 
 
@@ -46,8 +47,13 @@ class Pool(specification.Pool):
         self._run_known: Callable[[str, tuple[Any, ...], int, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
         """Run one statement and return its rows."""
+        if row is not self._unmade:
+            make = self._context.maker(row)
+            return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
         answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
             rows: list[Record] = await answer
@@ -66,8 +72,10 @@ class Pool(specification.Pool):
             raise
         return result_of(value)
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
+        if row is not self._unmade:
+            return await super().fetchrow(sql, *args, timeout=timeout, row=row)
         answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
             rows: list[Record] = await answer

@@ -95,6 +95,7 @@ class Keeper:
 
     def __init__(self, config: PoolConfig, verdicts: Verdicts) -> None:
         self._verdicts = verdicts
+        self._name = config.name
         self._refresh = config.guard_refresh
         self._shared = config.shared_functions
         self._task: asyncio.Task[None] | None = None
@@ -198,7 +199,7 @@ class Keeper:
         if not self._told:
             self._told = True
             reads = "only reads are grouped that call no function of the database's users"
-            logger.warning("the catalogue cannot be read, so %s: %s", reads, error)
+            logger.warning("pool %r: the catalogue cannot be read, so %s: %s", self._name, reads, error)
         self._verdicts.found = None
         self._host.judge_again()
 

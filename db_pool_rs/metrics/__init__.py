@@ -1,6 +1,7 @@
 """What a pool measures: counters and histograms while it works (:mod:`.counters`), snapshots of them (:mod:`.stats`).
 
-:mod:`.process` adds the figures of the process, :mod:`.prometheus` writes all of them for a scraper.
+:mod:`.health` judges whether a pool can serve, :mod:`.process` adds the figures of the process, :mod:`.prometheus`
+writes all of them for a scraper.
 
 Names are imported when they are first used: a pool that is never asked for figures does not load the snapshots.
 """
@@ -12,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .counters import PoolMetrics
+    from .health import Health
     from .histogram import Histogram, HistogramSummary, SlidingRate
     from .process import Metrics, measure, resident_memory_mb
     from .stats import PoolGauges, PoolStats
 
 __all__ = [
+    "Health",
     "Histogram",
     "HistogramSummary",
     "Metrics",
@@ -30,6 +33,7 @@ __all__ = [
 
 #: Where the names live; the others are snapshots.
 _HOMES = {
+    "Health": "health",
     "Histogram": "histogram",
     "HistogramSummary": "histogram",
     "Metrics": "process",

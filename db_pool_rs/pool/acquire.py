@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..aio import Expired
 from ..errors import InterfaceError
 from ..scheduler.model import AcquireRequest
-from .lease import Lease
+from .lease import Lease, end_holding
 from .lifecycle import call_with, clean
 from .outages import reason_of
 from .session import Holder, Session
@@ -131,8 +131,9 @@ class Acquired:
             holder.warning = executor.loop.call_later(leak_after, self._warn, session)
 
     def _warn(self, session: Session) -> None:
-        leak_after = self._context.config.leak_after
-        logger.warning("a connection is held for more than %s s; %s", leak_after, session.holding())
+        config = self._context.config
+        held = session.holding()
+        logger.warning("pool %r: a connection is held for more than %s s; %s", config.name, config.leak_after, held)
 
     def release(self, connection: Connection) -> None:
         """Take a connection back; without effect if it was given back already."""
@@ -152,7 +153,7 @@ class Acquired:
     def _give_back(self, session: Session) -> None:
         """Take a session back; if something is left to clean up, that is done in the background."""
         executor = self._executor
-        session.end_holding()
+        end_holding(session)
         ending = "ROLLBACK" in session.pending_commands
         session.pending_commands.clear()
         if session.error is not None:
@@ -182,7 +183,8 @@ class Acquired:
         await session.wait_idle()
         if session.in_transaction():
             if holding:
-                logger.warning("released inside a transaction, which is rolled back: %s", holding)
+                name = self._context.config.name
+                logger.warning("pool %r: released inside a transaction, which is rolled back: %s", name, holding)
             await session.command("ROLLBACK")
         if callable(reset):
             await call_with(reset, self._context, session)

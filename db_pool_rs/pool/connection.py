@@ -12,10 +12,11 @@ from ..described import ServerVersion
 from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import InterfaceError
 from ..record import Record, Result, Status
+from ..rows import Row
 from ..sql import StatementClass
 from . import copy
 from .cursor import PREFETCH, Cursor
-from .lease import Lease
+from .lease import Lease, close
 from .listen import Notifications
 from .prepared import PreparedStatement, types_of
 from .queries import empty_result
@@ -31,28 +32,34 @@ class Connection:
     Calls from several tasks are executed in call order. A handle that was given back raises InterfaceError.
     """
 
-    __slots__ = ("__weakref__", "_lease", "_notifications")
+    __slots__ = ("__weakref__", "_lease", "_notifications", "attempt")
 
     def __init__(self, lease: Lease) -> None:
         self._lease = lease
+        #: Which attempt of ``pool.run`` this is, from 1 on.
+        self.attempt = 1
         self._notifications: Notifications | None = None
 
     # -- statements ----------------------------------------------------------------------------------------------
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """Run one statement; its rows. `timeout` in seconds, like everywhere else."""
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """Run one statement; its rows, made into what `row` says. `timeout` in seconds, like everywhere else."""
+        make = self._lease.context.maker(row)
         rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return rows
+        return make(rows)
 
     async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
         """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
         result: Result = await self._lease.run(sql, args, RESULT, timeout)
         return result
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        rows = await self._lease.run(sql, args, ROWS, timeout)
-        return rows[0] if rows else None
+        make = self._lease.context.maker(row)
+        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
+        return make(rows[:1])[0] if rows else None
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
@@ -88,24 +95,37 @@ class Connection:
                 await self._lease.run_many(query, chunk, first, deadline)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
 
-    async def prepare(self, sql: str, /, *, timeout: float | None = None) -> PreparedStatement:
+    async def prepare(
+        self, sql: str, /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> PreparedStatement:
         """Have the database check one statement; it can then be run many times. Raises what is wrong with it.
 
         What is told of it, columns among it, is asked for once: types that are not built in cost a round trip more.
+
+        `row` is that of its fetches and cursors.
         """
+        self._lease.context.maker(row)
         deadline = self._lease.context.deadline(timeout)
         told = await self._lease.describe(sql, remaining(deadline))
         if told is None:
-            return PreparedStatement(self, sql, None, {})
+            return PreparedStatement(self, sql, row, None, {})
         types = await types_of(self._lease, (*told[0], *(column.type_oid for column in told[1])), remaining(deadline))
-        return PreparedStatement(self, sql, told, types)
+        return PreparedStatement(self, sql, row, told, types)
 
-    def cursor(self, sql: str, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
+    def cursor(
+        self,
+        sql: str,
+        /,
+        *args: Any,
+        prefetch: int = PREFETCH,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> Cursor:
         """The rows of a query a few at a time, inside a transaction: ``async for row in connection.cursor(...)``.
 
         `prefetch` rows are fetched at a time; `timeout` is that of each round trip. It begins with its first row.
         """
-        return Cursor(self._lease, sql, args, prefetch, timeout)
+        return Cursor(self._lease, sql, args, prefetch, timeout, row)
 
     # -- transactions --------------------------------------------------------------------------------------------
 
@@ -142,13 +162,13 @@ class Connection:
         except (asyncio.TimeoutError, TimeoutError):
             pass
         finally:
-            session.close()
+            close(session)
 
     def terminate(self) -> None:
         """Close the connection at once; what runs on it gets ConnectionLost."""
         session = self._lease.end()
         if session is not None:
-            session.close()
+            close(session)
 
     def is_closed(self) -> bool:
         """Whether it was closed, lost, or given back."""

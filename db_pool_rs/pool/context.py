@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import _get_running_loop as running_loop  # None where there is none
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..errors import ArgumentError, InterfaceError, PoolClosed
+from ..record import Record
+from ..rows import maker
 from .queries import QueryCache
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..drivers.base import Database
+    from ..rows import Make, Row
     from ..scheduler.cost import Query
     from ..scheduler.model import StatementRequest
+
+T = TypeVar("T")
 
 
 class Context:
@@ -26,6 +31,8 @@ class Context:
         self.config = config
         self.database = database
         self.queries = QueryCache(config, database)
+        #: What a call's `row` is if its rows stay the Records that they are.
+        self.unmade = None if config.row is None else Record
         self.state = "new"
         #: The event loop on which the pool was opened.
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -80,6 +87,12 @@ class Context:
         """When the time-out of a call that begins now will be over, by the loop's clock."""
         seconds = self.timeout(timeout)
         return None if seconds is None else asyncio.get_running_loop().time() + seconds
+
+    # -- rows ----------------------------------------------------------------------------------------------------
+
+    def maker(self, row: Row[T] | None) -> Make[T]:
+        """What makes the rows that a call wants, or the pool where the call says nothing."""
+        return maker(self.config.row if row is None else row)
 
     # -- statements ----------------------------------------------------------------------------------------------
 

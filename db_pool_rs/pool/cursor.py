@@ -14,6 +14,7 @@ from ..sql import StatementClass
 from .queries import single
 
 if TYPE_CHECKING:
+    from ..rows import Row
     from ..scheduler.model import StatementRequest
     from .lease import Lease
 
@@ -38,6 +39,7 @@ class Cursor:
         "_described",
         "_fetched",
         "_lease",
+        "_make",
         "_name",
         "_number",
         "_prefetch",
@@ -46,7 +48,15 @@ class Cursor:
         "_timeout",
     )
 
-    def __init__(self, lease: Lease, sql: str, args: tuple[Any, ...], prefetch: int, timeout: float | None) -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        sql: str,
+        args: tuple[Any, ...],
+        prefetch: int,
+        timeout: float | None,
+        row: Row[Any] | None = None,
+    ) -> None:
         if not _is_count(prefetch, 1):
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
         query = lease.lookup(sql)
@@ -58,6 +68,7 @@ class Cursor:
         self._lease = lease
         self._sql = sql
         self._args = args
+        self._make = lease.context.maker(row)
         self._prefetch = prefetch
         self._timeout = timeout
         self._state = "new"
@@ -65,12 +76,12 @@ class Cursor:
         self._name = ""
         #: What the driver knows of the rows since it has seen some.
         self._described: Any = None
-        self._fetched: list[Record] = []
+        self._fetched: list[Any] = []
 
     def __aiter__(self) -> Cursor:
         return self
 
-    async def __anext__(self) -> Record:
+    async def __anext__(self) -> Any:
         if not self._fetched:
             self._fetched = await self._more(self._prefetch)
             self._fetched.reverse()
@@ -78,7 +89,7 @@ class Cursor:
                 raise StopAsyncIteration
         return self._fetched.pop()
 
-    async def fetch(self, count: int) -> list[Record]:
+    async def fetch(self, count: int) -> list[Any]:
         """The next `count` rows, fewer at the end."""
         if not _is_count(count, 0):
             raise InterfaceError(f"count: a number of rows >= 0 expected, got {count!r}")
@@ -88,7 +99,7 @@ class Cursor:
             rows += await self._more(count - len(rows))
         return rows
 
-    async def fetchrow(self) -> Record | None:
+    async def fetchrow(self) -> Any:
         """The next row, or None."""
         rows = await self.fetch(1)
         return rows[0] if rows else None
@@ -102,7 +113,7 @@ class Cursor:
             self._lease.session().cursors.discard(self._number)
         self._state = "ended"
 
-    async def _more(self, count: int) -> list[Record]:
+    async def _more(self, count: int) -> list[Any]:
         if self._state == "ended" or not count:
             return []
         commands = [] if self._state == "open" else [await self._declaration()]
@@ -116,7 +127,7 @@ class Cursor:
             kept, self._fetched = self._fetched, []
             await self.close()
             self._fetched = kept
-        return rows
+        return self._make(rows)
 
     async def _declaration(self) -> StatementRequest:
         session = self._lease.session()

@@ -270,7 +270,8 @@ class Executor(ABC):
         self.last_error = error
         self.outages.failed(error)
         if not isinstance(error, Error):
-            logger.error("opening a connection failed: %s", type(error).__name__, exc_info=error)
+            kind = type(error).__name__
+            logger.error("pool %r: opening a connection failed: %s", self.config.name, kind, exc_info=error)
         return is_permanent(error)
 
     def connected(self) -> None:
@@ -315,7 +316,7 @@ class Executor(ABC):
 
     def slow(self, sql: str, seconds: float) -> None:
         """A statement took so long that it is logged."""
-        logger.warning("slow statement: %.0f ms: %s", seconds * 1000, sql[:500])
+        logger.warning("pool %r: slow statement: %.0f ms: %s", self.config.name, seconds * 1000, sql[:500])
 
     def on_notice(self, link: ServerConnection | None, error: Exception) -> None:
         """A notice or warning of the server."""

@@ -97,7 +97,7 @@ class Lease:
         if text.kind is StatementClass.EMPTY:
             return empty_result(args, want)
         statement = self.statement(text, args, want)
-        await session.run((statement,), self.context.timeout(timeout))
+        await session.call(statement, self.context.timeout(timeout))
         return Result(statement.value, *statement.details) if want is RESULT else statement.value
 
     async def run_many(self, text: Query, chunk: list[Any], first: int, deadline: float | None) -> None:
@@ -153,3 +153,23 @@ class Lease:
                     "cannot be divided into its statements: set it on, or write E'...'"
                 )
         return split_statements(sql, database.dialect)
+
+
+def end_holding(session: Session) -> None:
+    """The holder of a session has no more to do with it."""
+    holder, executor = session.holder, session.executor
+    if holder is not None:
+        executor.metrics.hold.record(executor.loop.time() - holder.since)
+        if holder.warning is not None:
+            holder.warning.cancel()
+    session.on_notification = session.on_lost = None
+
+
+def close(session: Session) -> None:
+    """The holder of a session wants its connection closed, now."""
+    end_holding(session)
+    if session.error is None:
+        if session.busy:
+            session.executor.abort(session.conn, "its holder has closed the connection", retire=False)
+        else:
+            session.executor.release(session.conn, healthy=False)

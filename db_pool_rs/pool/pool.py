@@ -6,8 +6,9 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Generator, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
 from ..drivers.base import RESULT, ROWS, STATUS, Database
@@ -20,12 +21,16 @@ from .context import Context
 from .executor import Executor, connect_failed
 from .guarding import Guarding
 from .queries import empty_result
+from .retry import run_again
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
     from ..guard import Explanation
-    from ..metrics import PoolStats
+    from ..metrics import Health, PoolStats
+    from ..rows import Row
     from .connection import Connection
+
+T = TypeVar("T")
 
 #: Pools of this process; a forked child must not touch the connections it inherited.
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()
@@ -63,21 +68,28 @@ class Pool:
         self.config = config
         self._context = Context(config, database)
         self._known = self._context.queries.known
+        self._unmade = self._context.unmade
         self._new_answer = database.answer
         #: The engine makes the executor when the pool is opened; until then there is none.
         self._make_executor = executor
-        self._guarding = Guarding(self._context, self.fetch)
+        self._guarding = Guarding(self._context, self._records)
         self._borrowings = Acquired(self._context)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
-    async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(
+        self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
         """Run one statement and return its rows.
 
-        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running.
+        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running; `row` says what
+        the rows are made into (:mod:`~db_pool_rs.rows`).
         Raises DatabaseError with the server's SQLSTATE, ArgumentError before anything is sent, PoolTimeout while
         waiting for a connection, StatementTimeout while running, ConnectionLost if the outcome is unknown.
         """
+        if row is not self._unmade:
+            make = self._context.maker(row)
+            return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
         statement = self._submit(sql, args, ROWS, timeout)
         try:
             rows: list[Record] = await statement.future
@@ -106,14 +118,17 @@ class Pool:
             raise
         return value if isinstance(value, Result) else Result(value, *statement.details)
 
-    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        rows = await self.fetch(sql, *args, timeout=timeout)
-        return rows[0] if rows else None
+        make = None if row is self._unmade else self._context.maker(row)
+        rows = await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
+        if not rows:
+            return None
+        return rows[0] if make is None else make(rows[:1])[0]
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        rows = await self.fetch(sql, *args, timeout=timeout)
+        rows = await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
         return rows[0][column] if rows else None
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
@@ -153,6 +168,30 @@ class Pool:
     async def ping(self, *, timeout: float | None = None) -> None:
         """Ask the server for a sign of life: one round trip on a connection of the pool."""
         await self.fetch("SELECT 1", timeout=timeout)
+
+    async def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        retries: int = 5,
+        retry_for: float = 30.0,
+        isolation: str | None = None,
+        readonly: bool = False,
+        deferrable: bool = False,
+        timeout: float | None = None,
+    ) -> T:
+        """The result of ``await function(connection, *args)`` in a transaction, repeated where the server asks for it.
+
+        After a serialization failure (40001) or a deadlock (40P01), also of the COMMIT, all of it begins anew in a new
+        transaction, after a growing, random pause: `retries` times at most, the last time `retry_for` seconds after the
+        call. Then, and after any other error, the error is raised; a COMMIT whose outcome is unknown is never repeated.
+        ``connection.attempt`` is 1, 2, ...; the function leaves COMMIT to the block. `timeout` is that of `acquire`.
+        """
+        block = partial(
+            self.transaction, isolation=isolation, readonly=readonly, deferrable=deferrable, timeout=timeout
+        )
+        return await run_again(self._context, block, function, args, retries, retry_for)
 
     # -- the pool itself -----------------------------------------------------------------------------------------
 
@@ -240,6 +279,18 @@ class Pool:
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
         return self._executor.stats()
 
+    async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
+        """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
+
+        Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
+        from ..metrics.health import examine
+
+        context = self._context
+        usable = context.loop is not None and context.state == "open"
+        ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
+        return await examine(context.state, self._executor.gauges() if usable else None, ask)
+
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.
 
@@ -271,6 +322,10 @@ class Pool:
         if self._context.state == "new":
             await self.open()
         return self
+
+    async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
+        """`fetch` as the pool itself needs it."""
+        return await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
 
     def _attach(self, executor: Executor) -> None:
         """The executor is there: calls reach it from now on."""

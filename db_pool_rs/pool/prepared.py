@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ..described import Attribute, Type
 from ..drivers.base import ROWS
 from ..errors import InterfaceError
-from ..record import Record, Result, Status
+from ..record import Result, Status
+from ..rows import Row
 from .cursor import PREFETCH
 from .lease import Lease, Types
 
@@ -53,11 +54,14 @@ class PreparedStatement:
     when it is made.
     """
 
-    __slots__ = ("_connection", "_sql", "_told", "_types")
+    __slots__ = ("_connection", "_row", "_sql", "_told", "_types")
 
-    def __init__(self, connection: abc.Connection, sql: str, told: Types | None, types: dict[int, Type]) -> None:
+    def __init__(
+        self, connection: abc.Connection, sql: str, row: Row[Any] | None, told: Types | None, types: dict[int, Type]
+    ) -> None:
         self._connection = connection
         self._sql = sql
+        self._row = row
         self._told = told
         self._types = types
 
@@ -85,17 +89,17 @@ class PreparedStatement:
             raise InterfaceError("SQLite tells nothing of a statement before it is run: fetch_result() has its columns")
         return self._told
 
-    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Record]:
+    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Any]:
         """Every row."""
-        return await self._connection.fetch(self._sql, *args, timeout=timeout)
+        return await self._connection.fetch(self._sql, *args, timeout=timeout, row=self._row)
 
     async def fetch_result(self, /, *args: Any, timeout: float | None = None) -> Result:
         """Its rows, its columns and its command tag."""
         return await self._connection.fetch_result(self._sql, *args, timeout=timeout)
 
-    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Record | None:
+    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Any:
         """The first row, or None."""
-        return await self._connection.fetchrow(self._sql, *args, timeout=timeout)
+        return await self._connection.fetchrow(self._sql, *args, timeout=timeout, row=self._row)
 
     async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """One value of the first row, or None if there is no row."""
@@ -109,9 +113,9 @@ class PreparedStatement:
         """Once for each element of `args`, in one transaction."""
         await self._connection.executemany(self._sql, args, timeout=timeout)
 
-    def cursor(self, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> abc.Cursor:
+    def cursor(self, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> abc.Cursor[Any]:
         """Its rows a few at a time; see :meth:`Connection.cursor`."""
-        return self._connection.cursor(self._sql, *args, prefetch=prefetch, timeout=timeout)
+        return self._connection.cursor(self._sql, *args, prefetch=prefetch, timeout=timeout, row=self._row)
 
     def __repr__(self) -> str:
         return f"<PreparedStatement {self._sql[:60]!r}>"

@@ -1,8 +1,9 @@
 """A session: one connection, had by one user, and the order of what is asked of it.
 
-Calls of several tasks queue in call order. What begins a transaction or a savepoint travels with the next statement, so
-it costs no round trip of its own. A call that is cancelled or times out returns at once: the server is asked to stop in
-the background, and the next call waits for that.
+Calls of several tasks queue in call order; inside a transaction block those of one turn of the loop leave together (see
+:mod:`.together`). What begins a transaction or a savepoint travels with the next statement, so it costs no round trip
+of its own. A call that is cancelled or times out returns at once: the server is asked to stop in the background, and
+the next call waits for that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import Expired, ResultFuture, remaining, until
@@ -19,6 +21,7 @@ from ..scheduler.model import Limits, StatementRequest
 from ..sql import StatementClass
 from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
+from .together import Gate, Turn, can_join, join, out_of_block
 
 if TYPE_CHECKING:
     from ..metrics import PoolMetrics
@@ -80,7 +83,7 @@ class Session:
     def __init__(self, executor: Owner, conn: Lent, database: Database) -> None:
         self.conn = conn
         self.link: ServerConnection = conn.link
-        self.executor = executor
+        self.executor, self.loop = executor, executor.loop
         self.database = database
         #: Why the connection is gone, if it is.
         self.error: Exception | None = None
@@ -93,6 +96,8 @@ class Session:
         self.on_lost: Callable[[], None] | None = None
         #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
         self.pending_commands: list[str] = []
+        #: Whether those that open a block are on their way.
+        self._opens = False
         self.savepoints = 0
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
@@ -103,10 +108,15 @@ class Session:
         self.strays: Stray | None = None
         self.holder: Holder | None = None
         self.last_sql = ""
-        self._answer: ResultFuture[None] | None = None
+        #: Who may send; the calls that will leave together next; what stops a group that no caller waits for.
+        self.gate = Gate()
+        self.turn: Turn | None = None
+        self.winding: asyncio.Task[None] | None = None
+        #: The calls that run together, and how many blocks have ended while something ran.
+        self.running: Turn | None = None
+        self.broken_off = 0
+        self._ended: Callable[[ConnectionLost | None], None] | None = None
         self._unanswered: asyncio.Future[None] | None = None
-        self._lock = asyncio.Lock()
-        self._winding: asyncio.Task[None] | None = None
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
@@ -114,42 +124,29 @@ class Session:
     def is_clean(self) -> bool:
         """Nothing runs, nothing is queued and nothing is left to clean up."""
         open_transaction = self.error is None and self.link.in_transaction()
-        return not (self.dirty or self.busy or self._winding or self._lock.locked() or open_transaction)
+        return not (self.dirty or self.busy or self.winding or self.gate.taken or open_transaction)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether everything that was sent is answered, and nothing is being stopped in the background."""
+        return self.winding is None and not self.busy
 
     @property
     def can_send(self) -> bool:
-        """Whether a command sent now would be executed at once: nothing is being stopped in the background."""
-        return self._winding is None and not self.busy
+        """Whether a command sent now would be executed at once: no call that was made earlier is to be waited for."""
+        return self.is_answered and not self.gate.taken
 
     def in_transaction(self) -> bool:
         """Whether statements sent now run inside a transaction block."""
         if "ROLLBACK" in self.pending_commands:
             return self.pending_commands[-1] != "ROLLBACK"
-        return bool(self.pending_commands) or (self.error is None and self.link.in_transaction())
+        return bool(self.pending_commands) or self._opens or (self.error is None and self.link.in_transaction())
 
     def holding(self) -> str:
         """By whom it is held, for messages."""
         sql = f", last statement: {self.last_sql[:200]}" if self.last_sql else ""
         held = self.holder
         return f"acquired by task {held.task!r} at {held.site}{sql}" if held is not None else f"the pool's own{sql}"
-
-    def end_holding(self) -> None:
-        """Its holder has no more to do with it."""
-        holder, executor = self.holder, self.executor
-        if holder is not None:
-            executor.metrics.hold.record(executor.loop.time() - holder.since)
-            if holder.warning is not None:
-                holder.warning.cancel()
-        self.on_notification = self.on_lost = None
-
-    def close(self) -> None:
-        """Its holder wants the connection closed, now."""
-        self.end_holding()
-        if self.error is None:
-            if self.busy:
-                self.executor.abort(self.conn, "its holder has closed the connection", retire=False)
-            else:
-                self.executor.release(self.conn, healthy=False)
 
     def lookup(self, query: Query) -> Query:
         """The pool's text, or, where the same words may mean other tables or types here, one of this call's own."""
@@ -172,6 +169,14 @@ class Session:
     async def run(self, statements: Sequence[StatementRequest], timeout: float | None = None) -> None:
         """Run `statements` in one round trip, after the pending commands; raises the first error among them."""
         await self._run(statements, self._deadline(timeout))
+
+    async def call(self, statement: StatementRequest, timeout: float | None = None) -> None:
+        """Run one statement, inside a transaction block together with others; raises its error."""
+        if not (can_join(statement) and self.in_transaction()):
+            await self.run((statement,), timeout)
+            return
+        await join(self, statement, self._deadline(timeout))
+        self._raise_first((statement,))
 
     async def describe(self, statement: StatementRequest, timeout: float | None = None) -> None:
         """Have the database check a statement without running it; raises what is wrong with it."""
@@ -197,14 +202,24 @@ class Session:
         return str(group[-1].value)
 
     def defer(self, *queries: str) -> None:
-        """Have commands run before whatever is called next; no caller waits for them now."""
+        """Have commands that end a block run before whatever is called next; no caller waits for them now.
+
+        What was called inside of the block, and is not sent, is not sent any more.
+        """
         self.pending_commands.extend(queries)
+        self.broken_off += 1
+        self.turn = None
+        if self.running is not None:
+            self.running.block_ended()
 
     async def wait_idle(self) -> None:
         """Wait until everything that was called has ended."""
-        async with self._lock:
-            if self._winding is not None:
-                await self._winding
+        await self.gate.enter(None)
+        try:
+            if self.winding is not None:
+                await self.winding
+        finally:
+            self.gate.leave()
 
     def _deadline(self, timeout: float | None) -> float | None:
         """One for all that a call does."""
@@ -216,19 +231,27 @@ class Session:
         def start() -> ResultFuture[None]:
             nonlocal group
             if self.pending_commands:
-                group = [*self._pending(), *statements]
+                group = [*self.take_pending(), *statements]
             return self.start(group)
 
         await self._exchange(start, deadline)
-        if statements and statements[0].query.kind is not StatementClass.CONTROL:
-            self.executor.executed(statements, self.seconds)
+        self.counted(statements)
         self._raise_first(group)
 
-    def _pending(self) -> list[StatementRequest]:
+    def counted(self, statements: Sequence[StatementRequest]) -> None:
+        """They were answered together."""
+        if statements and statements[0].query.kind is not StatementClass.CONTROL:
+            self.executor.executed(statements, self.seconds)
+
+    def take_pending(self) -> list[StatementRequest]:
+        """The commands that travel with the next statement."""
+        if not self.pending_commands:
+            return []
         commands = [
             StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None)
             for sql in self.pending_commands
         ]
+        self._opens = self.pending_commands[-1] != "ROLLBACK"
         self.pending_commands.clear()
         return commands
 
@@ -242,32 +265,34 @@ class Session:
 
     async def _exchange(self, start: Callable[[], ResultFuture[None]], deadline: float | None) -> None:
         """Wait for the calls that were made earlier, then for what `start` sends."""
-        if self._lock.locked():
+        self.turn, broken_off = None, self.broken_off  # what is called after this comes behind it
+        if not self.gate.take():
             await self._enter(deadline)
-        else:
-            await self._lock.acquire()
         try:
-            if self._winding is not None:
-                await self._wound_up(self._winding, deadline)
+            if self.winding is not None:
+                await self._wound_up(self.winding, deadline)
+            if broken_off != self.broken_off:
+                raise out_of_block()
             answer = start()
             try:  # a caller that gives up abandons this answer; `busy` tells what still runs
                 await (answer if deadline is None else until(answer, deadline))
             except Expired:
-                raise self._too_late(sent=True) from None
+                raise self.too_late(sent=True) from None
             finally:
                 if self.busy:
-                    self._winding = self.executor.spawn(self._wind_up())
+                    self.wind_up()
         finally:
-            self._lock.release()
+            self.gate.leave()
 
     async def _enter(self, deadline: float | None) -> None:
         """Wait for the calls that were made earlier."""
         try:
-            await asyncio.wait_for(self._lock.acquire(), remaining(deadline))
-        except (asyncio.TimeoutError, TimeoutError):
-            raise self._too_late(sent=False) from None
+            await self.gate.enter(deadline)
+        except Expired:
+            raise self.too_late(sent=False) from None
 
-    def _too_late(self, sent: bool) -> StatementTimeout:
+    def too_late(self, sent: bool) -> StatementTimeout:
+        """The error of a call whose deadline has passed."""
         self.executor.metrics.timeouts += 1
         what = "the server was asked to stop" if sent else "the statement was not sent"
         return StatementTimeout(f"the deadline passed; {what}", sent=sent)
@@ -278,8 +303,13 @@ class Session:
         """Wait for it without ever cancelling it."""
         done, _ = await asyncio.wait((winding,), timeout=remaining(deadline))
         if not done:
-            raise self._too_late(sent=False)
+            raise self.too_late(sent=False)
         winding.result()
+
+    def wind_up(self) -> None:
+        """Have the server stop what no caller waits for, in the background."""
+        if self.winding is None:
+            self.winding = self.executor.spawn(self._wind_up())
 
     async def _wind_up(self) -> None:
         """Have the server stop what no caller waits for; a server that does not react has lost the connection.
@@ -303,7 +333,7 @@ class Session:
                     await asyncio.wait_for(self._until_answered(), min(pause, max(0.0, end - clock())))
                 pause *= 2
         finally:
-            self._winding = None
+            self.winding = None
 
     async def _until_answered(self) -> None:
         """Wait until what runs is answered, or the link is lost; its outcome is of no interest."""
@@ -321,15 +351,22 @@ class Session:
         """
         return self._ask(self.link.start, group)
 
+    def send(self, group: Sequence[StatementRequest], ended: Callable[[ConnectionLost | None], None]) -> None:
+        """The same; `ended` is called instead, with what has become of the connection if it is lost."""
+        self._begin(ended, self.link.start, group)
+
     def _ask(self, ask: Callable[..., None], *what: Any) -> ResultFuture[None]:
-        assert not self.busy, "bug: two groups on one session"
         answer = self.database.answer(self.executor.loop)
-        if self.error is not None:
-            answer.set_exception(ConnectionLost(f"the connection is gone: {reason_of(self.error)}", sent=False))
-        else:
-            self._answer, self.busy = answer, True
-            ask(*what, self._answered)
+        self._begin(partial(_settle, answer), ask, *what)
         return answer
+
+    def _begin(self, ended: Callable[[ConnectionLost | None], None], ask: Callable[..., None], *what: Any) -> None:
+        assert not self.busy, "bug: two groups on one session"
+        if self.error is not None:
+            ended(ConnectionLost(f"the connection is gone: {reason_of(self.error)}", sent=False))
+        else:
+            self._ended, self.busy = ended, True
+            ask(*what, self._answered)
 
     def lost(self, error: Exception, sent: bool) -> None:
         """The link is gone: the caller that waits is told, and every call that is made later."""
@@ -345,13 +382,19 @@ class Session:
         self._end(None)
 
     def _end(self, error: ConnectionLost | None) -> None:
-        answer, unanswered, self._answer, self._unanswered = self._answer, self._unanswered, None, None
-        self.busy = False
+        ended, unanswered, self._ended, self._unanswered = self._ended, self._unanswered, None, None
+        self.busy = self._opens = False
         if unanswered is not None and not unanswered.done():
             unanswered.set_result(None)
-        if answer is None or answer.done():  # the caller may have gone
-            return
-        if error is None:
-            answer.set_result(None)
-        else:
-            answer.set_exception(error)
+        if ended is not None:
+            ended(error)
+
+
+def _settle(answer: ResultFuture[None], error: ConnectionLost | None) -> None:
+    """Answer the caller, who may have gone."""
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)

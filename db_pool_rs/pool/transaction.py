@@ -85,7 +85,7 @@ class Transaction:
             del session.pending_commands[session.pending_commands.index(self._start) :]
         elif commit:
             await self._commit(session)
-        elif not session.can_send:  # a call was cancelled or timed out: the caller is not kept waiting
+        elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
             session.defer(*self._undo())
         elif session.in_transaction():  # else the holder has ended it, or the connection is lost
             await self._roll_back(session, quietly)

@@ -197,7 +197,7 @@ class PythonExecutor(Executor):
         try:
             conn.link.start(action.group, conn.done)
         except Exception as error:  # a bug, or out of memory: what became of the group is unknown
-            logger.exception("sending failed; the connection is closed")
+            logger.exception("pool %r: sending failed; the connection is closed", self.config.name)
             conn.link.close()
             self.on_lost(conn.link, error, sent=True, retire=False)
 

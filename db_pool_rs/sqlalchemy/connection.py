@@ -99,7 +99,7 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         if self._connection is None:
             self._connection = await self._pool.acquire()
         if self._transaction is None:
-            isolation = None if self.autocommit else self.isolation
+            isolation: Any = None if self.autocommit else self.isolation
             transaction = self._connection.transaction(
                 isolation=isolation, readonly=self.readonly, deferrable=self.deferrable
             )
@@ -275,7 +275,7 @@ class ServerCursor(BufferedCursor):
 
     def __init__(self, connection: AdaptedSession) -> None:
         super().__init__(connection)
-        self._cursor: Cursor | None = None
+        self._cursor: Cursor[Any] | None = None
 
     async def _execute(self, sql: str, args: tuple[Any, ...]) -> None:
         connection = self._connection

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ._workloads import PREFETCH, Job, Run
+
+if TYPE_CHECKING:
+    from ..options import ModeName
 
 Body = Callable[[Run, Run], Awaitable[None]]
 
@@ -67,7 +70,9 @@ def why_not(contender: str, database: str) -> str | None:
 async def _ours(job: Job) -> Client:
     from .. import create_pool
 
-    pool = await create_pool(job.dsn, mode=job.contender, config={}, min_size=1, max_size=job.max_size)
+    pool = await create_pool(
+        job.dsn, mode=cast("ModeName", job.contender), config={}, min_size=1, max_size=job.max_size
+    )
 
     async def transaction(body: Body) -> None:
         async with pool.transaction() as connection:

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from .. import create_pool
 from ..cli.embedded import embedded_postgres
@@ -26,6 +26,7 @@ from ._workloads import ACCOUNTS, BRANCHES, SQLITE_ROWS, TELLERS
 
 if TYPE_CHECKING:
     from ..conninfo import ConnectConfig
+    from ..options import ModeName
 
 _TABLES = """
     CREATE SCHEMA {schema};
@@ -90,7 +91,7 @@ async def tables(dsn: str, mode: str, scale: int) -> AsyncIterator[Tables]:
     """Make the tables in a schema of their own; dropped at the end of the block."""
     schema = f"db_pool_rs_benchmark_{secrets.token_hex(4)}"
     sizes = {"branches": BRANCHES * scale, "tellers": TELLERS * scale, "accounts": ACCOUNTS * scale}
-    async with create_pool(dsn, mode=mode, config={}, max_size=2) as pool:
+    async with create_pool(dsn, mode=cast("ModeName", mode), config={}, max_size=2) as pool:
         try:
             async with pool.acquire() as connection:
                 await connection.execute(_TABLES.format(schema=schema, **sizes))

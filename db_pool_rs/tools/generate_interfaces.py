@@ -5,7 +5,8 @@
 
 From one description each, in db_pool_rs/_data: the exception classes of SQLSTATEs, the SQLSTATEs that Python's and
 Rust's engines treat alike, and the tables of built-in types of both.
-From the code: the references of the documentation, docs/configuration.md and docs/api.md. It works in a checkout of the
+From the code: the options as type checkers see them, and the references of the documentation, docs/configuration.md
+and docs/api.md. It works in a checkout of the
 project; a change is made in the description, or in the option or docstring that the words come from.
 """
 
@@ -16,10 +17,10 @@ import sys
 from collections.abc import Sequence
 
 from ._files import write_file
-from .interfaces import conditions, reference, sqlstates, types
+from .interfaces import conditions, keywords, reference, sqlstates, types
 from .interfaces.target import ROOT, read
 
-GENERATORS = (sqlstates, conditions, types, reference)
+GENERATORS = (sqlstates, conditions, types, keywords, reference)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,6 +14,8 @@ from typing import Any
 from .explain import Rejected, describe
 
 Encode = Callable[[Any], bytes]
+#: Whether a member of a list is a list of the next dimension, and not an element.
+IsInner = Callable[[Any], bool]
 
 _MAX_DIMENSIONS = 6  # src/include/utils/array.h, MAXDIM
 _HEAD = struct.Struct(">iiI")  # dimensions, 1 if there are NULLs, OID of the element
@@ -22,14 +24,24 @@ _pack_length = struct.Struct(">i").pack
 _NULL = _pack_length(-1)
 
 
-def binary_array(encode: Encode, oid: int, expected: str, *, nested: bool = True) -> Encode:
+def is_list(value: Any) -> bool:
+    """Whether it is an inner list, for elements that are neither lists nor tuples."""
+    return isinstance(value, (list, tuple))
+
+
+def never(value: Any) -> bool:
+    """Whether it is an inner list, for elements that may be anything: their arrays have one dimension."""
+    return False
+
+
+def binary_array(encode: Encode, oid: int, expected: str, is_inner: IsInner = is_list) -> Encode:
     """The encode function for arrays of the type `oid`, whose elements `encode` turns into their binary form.
 
     `expected` is what the message says about an element that is refused.
     """
 
     def encode_array(value: Sequence[Any]) -> bytes:
-        sizes, items = _flatten(value, (list, tuple) if nested else ())
+        sizes, items = _flatten(value, is_inner)
         if not items:
             return _HEAD.pack(0, 0, oid)
         parts = [b""]
@@ -42,7 +54,7 @@ def binary_array(encode: Encode, oid: int, expected: str, *, nested: bool = True
                     parts.append(_pack_length(len(data)))
                     parts.append(data)
         except Exception as error:
-            raise _rejected_element(items, encode, expected, (list, tuple) if nested else ()) from error
+            raise _rejected_element(items, encode, expected, is_inner) from error
         has_null = any(item is None for item in items)
         parts[0] = _HEAD.pack(len(sizes), has_null, oid) + b"".join([_pack_dimension(size, 1) for size in sizes])
         return b"".join(parts)
@@ -50,10 +62,10 @@ def binary_array(encode: Encode, oid: int, expected: str, *, nested: bool = True
     return encode_array
 
 
-def text_array(encode: Encode, delimiter: str, expected: str, lists: tuple[type[Any], ...] = (list, tuple)) -> Encode:
+def text_array(encode: Encode, delimiter: str, expected: str, is_inner: IsInner = is_list) -> Encode:
     """The encode function for arrays whose elements `encode` turns into text: the literal `{"a","b",NULL}`.
 
-    `lists` are the classes of inner lists: a tuple may be an element, and a list, too, where elements are documents.
+    `is_inner` tells inner lists from elements: a tuple may be an element, and a list, where elements are documents.
     """
     comma = delimiter.encode()
 
@@ -63,11 +75,11 @@ def text_array(encode: Encode, delimiter: str, expected: str, lists: tuple[type[
         return b"{" + comma.join([b"NULL" if item is None else quoted(encode(item)) for item in items]) + b"}"
 
     def encode_array(value: Sequence[Any]) -> bytes:
-        sizes, items = _flatten(value, lists)
+        sizes, items = _flatten(value, is_inner)
         try:
             return literal(value, len(sizes))
         except Exception as error:
-            raise _rejected_element(items, encode, expected, lists) from error
+            raise _rejected_element(items, encode, expected, is_inner) from error
 
     return encode_array
 
@@ -77,17 +89,17 @@ def quoted(data: bytes) -> bytes:
     return b'"' + data.replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
-def _flatten(value: Sequence[Any], lists: tuple[type[Any], ...]) -> tuple[list[int], Sequence[Any]]:
-    """The length of each dimension, and all elements in row order; `lists` are the classes of inner lists."""
+def _flatten(value: Sequence[Any], is_inner: IsInner) -> tuple[list[int], Sequence[Any]]:
+    """The length of each dimension, and all elements in row order."""
     if not isinstance(value, (list, tuple)):
         raise TypeError
     items: Sequence[Any] = value
     sizes = [len(value)]
-    while items and isinstance(items[0], lists):
+    while items and is_inner(items[0]):
         size = len(items[0])
         if size == 0:
             raise Rejected("an inner list is empty")
-        if any(not isinstance(inner, lists) or len(inner) != size for inner in items):
+        if any(not is_inner(inner) or len(inner) != size for inner in items):
             raise Rejected("the inner lists differ in length or depth")
         sizes.append(size)
         if len(sizes) > _MAX_DIMENSIONS:
@@ -96,12 +108,12 @@ def _flatten(value: Sequence[Any], lists: tuple[type[Any], ...]) -> tuple[list[i
     return sizes, items
 
 
-def _rejected_element(items: Sequence[Any], encode: Encode, expected: str, lists: tuple[type[Any], ...]) -> Rejected:
+def _rejected_element(items: Sequence[Any], encode: Encode, expected: str, is_inner: IsInner) -> Rejected:
     """Name the element that cannot be encoded, by its position in row order from 1."""
     for position, item in enumerate(items, 1):
         if item is None:
             continue
-        if isinstance(item, lists):
+        if is_inner(item):
             return Rejected("the inner lists differ in length or depth")
         try:
             encode(item)

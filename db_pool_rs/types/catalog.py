@@ -25,10 +25,10 @@ from typing import Any
 
 from ..errors import ArgumentError, DecodeError
 from . import foreign, oids
-from .arrays import text_array
+from .arrays import IsInner, text_array
 from .encode import TEXT, Encoder, encoder
 from .explain import Rejected
-from .literals import literal
+from .literals import is_inner_of, literal
 from .parameters import Encoded, ParameterCodec
 from .scalars import encode_text
 
@@ -128,25 +128,25 @@ class Catalog:
         return Encoder(found.name, TEXT, foreign.encode_foreign, foreign.ACCEPTS)
 
     def _array(self, found: UserType) -> Encoder:
-        encode, accepts, lists = self._text(found.part)
+        encode, accepts, is_inner = self._text(found.part)
         element = self._types.get(found.part)
         delimiter = "," if element is None else element.delimiter
-        whole = text_array(encode, delimiter, accepts, lists)
+        whole = text_array(encode, delimiter, accepts, is_inner)
 
         def encode_array(value: Any) -> bytes:
             return encode_text(value) if isinstance(value, str) else whole(value)
 
         return Encoder(found.name, TEXT, encode_array, f"list of {accepts}")
 
-    def _text(self, oid: int) -> tuple[Encode, str, tuple[type[Any], ...]]:
-        """The encode function of a type in text, what it accepts, and what is a dimension of an array of it."""
+    def _text(self, oid: int) -> tuple[Encode, str, IsInner]:
+        """The encode function of a type in text, what it accepts, and what tells inner lists in an array of it."""
         if oid in oids.SCALARS or oid in oids.ARRAYS:
-            return literal(oid), encoder(oid).accepts, () if oid in (oids.JSON.oid, oids.JSONB.oid) else (list, tuple)
+            return literal(oid), encoder(oid).accepts, is_inner_of(oid)
         found = self._types.get(oid)
         if found is not None and found.kind == "d":
             return self._text(found.part)
         made = self.encoder(oid)
-        return made.encode, made.name, (list,)
+        return made.encode, made.name, _is_plain_list
 
 
 def _user_type(
@@ -156,6 +156,10 @@ def _user_type(
         raise ValueError("a value is missing")
     made = tuple((str(field), int(of)) for field, of in json.loads(fields or "[]"))
     return UserType(int(oid), name, kind, int(part), delimiter, made)
+
+
+def _is_plain_list(value: Any) -> bool:
+    return isinstance(value, list)
 
 
 def _composite(parts: Sequence[tuple[str, Encode, str, Any]]) -> Encode:

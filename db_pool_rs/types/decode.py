@@ -1,6 +1,6 @@
 """Results -> rows, by psycopg's own loaders: the one module of this package that needs psycopg.
 
-psycopg's default mapping is the canonical one (json as objects, inet as `ipaddress`, ranges as `Range` ...). Its
+psycopg's default mapping is the canonical one (json as objects, inet as `ipaddress` ...), but for ranges. Its
 `Transformer` does the work, in C where psycopg has its C implementation.
 
 libpq has one result format for all columns of a statement; `oids.result_format` decides once per statement: binary if
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import repeat
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import DataError, adapters, pq
 from psycopg.abc import Buffer
-from psycopg.adapt import AdaptersMap, Loader, Transformer
+from psycopg.adapt import AdaptersMap, Loader, RecursiveLoader, Transformer
 from psycopg.pq import Format
 from psycopg.types.array import ArrayLoader
 from psycopg.types.datetime import IntervalBinaryLoader, IntervalLoader
@@ -41,6 +41,7 @@ from ..errors import DecodeError
 from ..record import Record, record_class
 from . import oids as pg
 from .layout import CHEAP, FIXED_SIZES, Check, check_for
+from .ranges import multirange_from_binary, multirange_from_text, range_from_binary, range_from_text
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -109,7 +110,34 @@ class _ArrayTextLoader(ArrayLoader):
         return rows
 
 
+class _RangeLoader(RecursiveLoader):
+    """A range or multirange: `read` takes it apart, the loader of its bounds' type reads these."""
+
+    bound: int
+    read: Callable[[bytes, Callable[[bytes], Any]], Any]
+
+    def __init__(self, oid: int, context: Any = None) -> None:
+        super().__init__(oid, context)
+        self._load = self._tx.get_loader(self.bound, self.format).load
+
+    def load(self, data: Buffer) -> Any:
+        return type(self).read(bytes(data), self._load)
+
+
+def register_ranges(adapters: AdaptersMap) -> None:
+    """Have ranges read as ours, not as psycopg's."""
+    for bounds, text, binary in (
+        (pg.RANGES, range_from_text, range_from_binary),
+        (pg.MULTIRANGES, multirange_from_text, multirange_from_binary),
+    ):
+        for oid, bound in bounds.items():
+            for format, read in ((Format.TEXT, text), (Format.BINARY, binary)):
+                members = {"bound": bound, "read": staticmethod(read), "format": format}
+                adapters.register_loader(oid, type(f"{pg.type_name(oid)}Loader", (_RangeLoader,), members))
+
+
 _adapters = AdaptersMap(adapters)
+register_ranges(_adapters)
 _adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
 _adapters.register_loader(pg.BYTEA.oid, _ByteaTextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)

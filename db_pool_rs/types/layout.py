@@ -33,10 +33,6 @@ FIXED_SIZES = {
 #: Types of which a long value takes no longer than it takes to copy it.
 CHEAP = frozenset((*FIXED_SIZES, *(row.oid for row in pg.BUILTIN if row.kind in ("str", "bytea"))))
 
-_BOUNDS = {
-    "int4": pg.INT4.oid, "int8": pg.INT8.oid, "num": pg.NUMERIC.oid, "date": pg.DATE.oid,
-    "ts": pg.TIMESTAMP.oid, "tstz": pg.TIMESTAMPTZ.oid,
-}  # fmt: skip
 _MAX_DIMENSIONS = 6  # src/include/utils/array.h, MAXDIM
 _EMPTY, _INCLUSIVE, _NO_LOWER, _NO_UPPER, _RANGE_FLAGS = 0x01, 0x06, 0x08, 0x10, 0x1F  # src/include/utils/rangetypes.h
 _ADDRESS_BYTES = {2: 4, 3: 16}  # by family: src/include/utils/inet.h
@@ -72,8 +68,10 @@ def check_for(oid: int) -> Check | None:
         return None
     if row.oid in FIXED_SIZES:
         return _fixed(FIXED_SIZES[row.oid])
-    if row.kind in ("range", "zoned_range"):
-        return _multirange_of(row.name) if row.name.endswith("multirange") else _range_of(row.name)
+    if oid in pg.RANGES:
+        return _range_of(pg.RANGES[oid])
+    if oid in pg.MULTIRANGES:
+        return _multirange_of(pg.MULTIRANGES[oid])
     return {"numeric": _check_numeric, "inet": _check_network, "cidr": _check_network}.get(row.kind)
 
 
@@ -212,8 +210,7 @@ def _part(data: bytes, at: int, size: int) -> tuple[int, int]:
     return start, start + length
 
 
-def _range_of(name: str) -> Check:
-    bound = _BOUNDS[name.removesuffix("range")]
+def _range_of(bound: int) -> Check:
     check_bound = check_for(bound)
     assert check_bound is not None, "bug: bounds of any width"
     width = FIXED_SIZES.get(bound, 0)
@@ -238,8 +235,8 @@ def _range_of(name: str) -> Check:
     return check
 
 
-def _multirange_of(name: str) -> Check:
-    check_range = _range_of(name.replace("multirange", "range"))
+def _multirange_of(bound: int) -> Check:
+    check_range = _range_of(bound)
 
     def check(data: bytes) -> None:
         if len(data) < 4:

@@ -16,9 +16,10 @@ from typing import Any
 from uuid import UUID
 
 from . import oids
-from .arrays import text_array
-from .encode import TEXT, encoder
-from .scalars import encode_json
+from .arrays import IsInner, is_list, never, text_array
+from .ranges import is_list_of_multiranges, multirange_literal, range_literal
+from .scalars import encode_json, encode_text
+from .table import SCALARS, TEXT
 
 Literal = Callable[[Any], bytes]
 
@@ -67,7 +68,13 @@ def literal(oid: int) -> Literal:
     """What writes a value of a built-in type as text; it raises as the type's encoder does."""
     if oid in oids.ARRAYS:
         return _array(oids.ARRAYS[oid])
-    known, kind = encoder(oid), oids.SCALARS[oid].kind
+    if oid in oids.RANGES:
+        return _range(oids.RANGES[oid])
+    if oid in oids.MULTIRANGES:
+        return multirange_literal(_range(oids.MULTIRANGES[oid]))
+    if oid not in SCALARS:
+        return encode_text
+    known, kind = SCALARS[oid], oids.SCALARS[oid].kind
     if kind in ("json", "jsonb"):
         return encode_json
     if known.format == TEXT or kind == "str":
@@ -83,7 +90,26 @@ def literal(oid: int) -> Literal:
     return write
 
 
+def accepts(oid: int) -> str:
+    """What a built-in type that is no array accepts."""
+    if oid in SCALARS:
+        return SCALARS[oid].accepts
+    if oid in oids.RANGES:
+        return f"Range of {accepts(oids.RANGES[oid])}, or str"
+    return f"list of Range of {accepts(oids.MULTIRANGES[oid])}, or str" if oid in oids.MULTIRANGES else "str"
+
+
+def is_inner_of(oid: int) -> IsInner:
+    """What tells inner lists from elements in an array of a built-in type."""
+    if oid in (oids.JSON.oid, oids.JSONB.oid):
+        return never
+    return is_list_of_multiranges if oid in oids.MULTIRANGES else is_list
+
+
+def _range(bound: int) -> Literal:
+    return range_literal(literal(bound), accepts(bound))
+
+
 def _array(row: oids.PgType) -> Literal:
-    element = encoder(row.oid)
-    lists = () if row in (oids.JSON, oids.JSONB) else (list, tuple)
-    return text_array(literal(row.oid), row.delimiter, f"{element.name} ({element.accepts})", lists)
+    expected = f"{row.name} ({accepts(row.oid)})"
+    return text_array(literal(row.oid), row.delimiter, expected, is_inner_of(row.oid))

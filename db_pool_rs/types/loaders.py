@@ -18,7 +18,7 @@ from psycopg.pq import Format
 from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
-from .decode import _adapters, _ByteaTextLoader, _Float4TextLoader, _IntervalTextLoader
+from .decode import _adapters, _ByteaTextLoader, _Float4TextLoader, _IntervalTextLoader, register_ranges
 from .layout import check_for
 
 Settings = Mapping[bytes, bytes | None]
@@ -39,6 +39,7 @@ def _python_adapters() -> AdaptersMap:
     adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
     adapters.register_loader(pg.BYTEA.oid, _ByteaTextLoader)
     adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
+    register_ranges(adapters)
     for oid, row in pg.ARRAYS.items():
         members = {"base_oid": row.oid, "delimiter": row.delimiter.encode()}
         adapters.register_loader(oid, type(f"{row.name}ArrayLoader", (ArrayLoader,), members))

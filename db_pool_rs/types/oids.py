@@ -149,6 +149,11 @@ BUILTIN: tuple[PgType, ...] = (
 
 SCALARS: dict[int, PgType] = {row.oid: row for row in BUILTIN}
 ARRAYS: dict[int, PgType] = {row.array_oid: row for row in BUILTIN if row.array_oid}
+_BY_NAME = {row.name: row for row in BUILTIN}
+_BOUNDS = {"int4": INT4, "int8": INT8, "num": NUMERIC, "ts": TIMESTAMP, "tstz": TIMESTAMPTZ, "date": DATE}
+#: The OIDs of range types, and of multirange types, with that of their bounds.
+RANGES = {_BY_NAME[f"{name}range"].oid: bound.oid for name, bound in _BOUNDS.items()}
+MULTIRANGES = {_BY_NAME[f"{name}multirange"].oid: bound.oid for name, bound in _BOUNDS.items()}
 
 
 def result_format(oids: Sequence[int]) -> int:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+from collections import deque
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 
 from db_pool_rs import __version__, detect_best_mode
+from db_pool_rs.cli.watch import _unusual
 from tests.cli.conftest import Cli
 from tests.plugins.postgresql import OwnServer
 
@@ -115,3 +120,56 @@ def test_psycopg_is_missing(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     assert findings["modes"]["simple"] == "psycopg is not installed"
     assert findings["modes"]["hint"] == 'pip install "psycopg[binary]"'
     assert cli("doctor").code == 0
+
+
+def test_watching_says_who_waits_for_whom(cli: Cli, pg_server: Any, pg_database: str) -> None:
+    """The application's own sessions show: one holds a lock, another waits for it."""
+    holder, waiter = (psycopg.connect(pg_database, application_name=name) for name in ("holder", "waiter"))
+    try:
+        holder.execute("CREATE TABLE t (id int)")
+        holder.commit()
+        holder.execute("LOCK TABLE t")
+        pid = holder.info.backend_pid
+        waiting = threading.Thread(target=lambda: waiter.execute("SELECT FROM t"))
+        waiting.start()
+        while not holder.execute("SELECT pg_blocking_pids(%s) <> '{}'", [waiter.info.backend_pid]).fetchone()[0]:  # type: ignore[index]
+            pass
+        ran = cli("doctor", "--watch", "0.01", "--times", "2", "--json", "--dsn", pg_database)
+        told = cli("doctor", "--watch", "0.01", "--times", "1", "--dsn", pg_database)
+    finally:
+        holder.close()
+        waiting.join()
+        waiter.close()
+    first, second = map(json.loads, ran.lines)
+    assert ran.code == told.code == 0
+    for look in (first, second):
+        assert look["connections"] >= 3
+        assert look["waiting_for_locks"] >= 1
+        assert 0 < look["round_trip_ms"] < 1000
+        assert any(one["pid"] == pid and one["application_name"] == "holder" for one in look["blockers"])
+    assert f"wait for a lock that pid {pid} (holder, idle in transaction" in told.out
+
+
+def test_watching_a_database_that_is_gone(cli: Cli) -> None:
+    ran = cli("doctor", "--watch", "0.01", "--times", "2", "--dsn", f"postgresql://u:{SECRET}@127.0.0.1:1/x")
+    assert ran.code == 1
+    assert ran.out.count("is the server running") == 2
+    assert SECRET not in ran.out + ran.err
+
+
+def test_watching_sqlite(cli: Cli) -> None:
+    ran = cli("doctor", "--watch", "0.01", "--times", "2")
+    assert ran.code == 0
+    assert len(ran.lines) == 2
+    assert all("round trip" in line for line in ran.lines)
+
+
+def test_what_is_unusual_is_told() -> None:
+    usual = deque([1.0, 1.0, 1.0], maxlen=20)
+    assert _unusual({"round_trip_ms": 1.2, "connections": 10, "max_connections": 100, "longest_idle_s": 1}, usual) == []
+    hints = _unusual({"round_trip_ms": 30.0, "connections": 97, "max_connections": 100, "longest_idle_s": 12}, usual)
+    assert [hint.split(":")[0] for hint in hints] == [
+        "a round trip takes 30.0 ms, before it was 1.0",
+        "the server's connections are nearly used up",
+        "a transaction has done nothing for 12 s",
+    ]

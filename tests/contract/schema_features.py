@@ -269,6 +269,25 @@ VEHICLES = {
         "CREATE TABLE t{n} (id int PRIMARY KEY, v y{n});",
         ("INSERT INTO t{n} VALUES ($1, y{n}($2, 90))",),
     ),
+    "difference of a range": Vehicle(
+        "CREATE FUNCTION f{n}(a int, b int) RETURNS float8 IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN {effect}"
+        " RETURN a - b; END $$; CREATE TYPE y{n} AS RANGE (subtype = int, subtype_diff = f{n});"
+        "CREATE TABLE t{n} (id int PRIMARY KEY, v y{n}); CREATE INDEX ON t{n} USING gist (v);"
+        "INSERT INTO t{n} SELECT i, y{n}(i, i + 1) FROM generate_series(-900, -200) i;",
+        ("INSERT INTO t{n} VALUES ($1, y{n}($2, 90))",),
+    ),
+    "rule with a condition": Vehicle(
+        f"{TABLE}{FUNCTION}CREATE RULE r{{n}} AS ON INSERT TO t{{n}} WHERE f{{n}}(NEW.v) > 90 DO ALSO SELECT 1;",
+    ),
+    "trigger with a condition that calls": Vehicle(
+        f"{TABLE}{FUNCTION}CREATE FUNCTION g{{n}}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;"
+        "CREATE TRIGGER r{n} BEFORE INSERT ON t{n} FOR EACH ROW WHEN (f{n}(NEW.v) > 0) EXECUTE FUNCTION g{n}();",
+    ),
+    "call by a body that is kept parsed": Vehicle(
+        f"{FUNCTION}CREATE FUNCTION h{{n}}(a int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT f{{n}}(a); END;",
+        ("SELECT h{n}($1) + $2::int - $2::int",),
+        "SELECT 1",
+    ),
     "identity and serial": Vehicle(
         "CREATE TABLE t{n} (id int PRIMARY KEY, v int CHECK (v < 90), w int GENERATED ALWAYS AS IDENTITY, x serial);",
         ("INSERT INTO t{n} (id, v) VALUES ($1, $2)",),
@@ -277,6 +296,51 @@ VEHICLES = {
         f"{TABLE}CREATE MATERIALIZED VIEW w{{n}} AS SELECT count(*) AS v FROM t{{n}};",
         (INSERT, "SELECT v FROM w{n} WHERE $1::int <> $2::int OR true"),
     ),
+}  # fmt: skip
+
+#: Every place in PostgreSQL's catalogue that names a function, or holds an expression that may: the vehicle that goes
+#: this way, or why none can. Functions of C are no statement's text, and only superusers make them.
+_C = "only functions of C take or return its types"
+_PARSER = "a text search parser's functions take `internal`: only C has it"
+CODE_COLUMNS = {
+    **{f"pg_aggregate.{name}": "aggregate" for name in (
+        "aggcombinefn", "aggfinalfn", "aggfnoid", "aggmfinalfn", "aggminvtransfn", "aggmtransfn", "aggtransfn",
+    )},
+    **dict.fromkeys(("pg_aggregate.aggdeserialfn", "pg_aggregate.aggserialfn", "pg_am.amhandler"), _C),
+    "pg_amproc.amproc": "operator class of an index",
+    "pg_attrdef.adbin": "default",
+    "pg_cast.castfunc": "cast",
+    "pg_class.relpartbound": "bounds are computed once, when the partition is made",
+    "pg_constraint.conbin": "CHECK of a table",
+    "pg_conversion.conproc": _C,
+    "pg_event_trigger.evtfoid": "event trigger",
+    **dict.fromkeys(("pg_foreign_data_wrapper.fdwhandler", "pg_foreign_data_wrapper.fdwvalidator"), _C),
+    "pg_index.indexprs": "index on an expression",
+    "pg_index.indpred": "index on an expression",
+    **dict.fromkeys(("pg_language.laninline", "pg_language.lanplcallfoid", "pg_language.lanvalidator"), _C),
+    "pg_operator.oprcode": "operator",
+    **dict.fromkeys(("pg_operator.oprjoin", "pg_operator.oprrest"), _C),
+    "pg_partitioned_table.partexprs": "partition key",
+    "pg_policy.polqual": "row policy for reads",
+    "pg_policy.polwithcheck": "row policy",
+    "pg_proc.proargdefaults": "default of an argument",
+    "pg_proc.prosqlbody": "call by a body that is kept parsed",
+    "pg_proc.prosupport": _C,
+    "pg_publication_rel.prqual": "functions of users are refused in it, and it runs where changes are sent",
+    "pg_range.rngcanonical": _C,
+    "pg_range.rngsubdiff": "difference of a range",
+    "pg_rewrite.ev_action": "rule, instead",
+    "pg_rewrite.ev_qual": "rule with a condition",
+    "pg_statistic_ext.stxexprs": "evaluated by ANALYZE, which no group has",
+    **dict.fromkeys(("pg_transform.trffromsql", "pg_transform.trftosql"), _C),
+    "pg_trigger.tgfoid": "AFTER ROW trigger",
+    "pg_trigger.tgqual": "trigger with a condition that calls",
+    **dict.fromkeys((f"pg_ts_parser.prs{name}" for name in ("end", "headline", "lextype", "start", "token")), _PARSER),
+    **dict.fromkeys(("pg_ts_template.tmplinit", "pg_ts_template.tmpllexize"), _PARSER),
+    **dict.fromkeys((f"pg_type.typ{name}" for name in (
+        "analyze", "input", "modin", "modout", "output", "receive", "send", "subscript",
+    )), _C),
+    "pg_type.typdefaultbin": "default of a domain",
 }  # fmt: skip
 
 

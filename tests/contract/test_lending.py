@@ -154,10 +154,10 @@ async def test_close_is_not_held_up_by_a_connection_that_nobody_releases(open_po
 
 
 async def test_leak_after_tells_who_holds(open_pool: Any, backend: Any, caplog: Any) -> None:
-    pool = await open_pool(backend.dsn, max_size=1, leak_after=0.02)
+    pool = await open_pool(backend.dsn, name="shop", max_size=1, leak_after=0.02)
     async with pool.acquire() as conn:
         await conn.fetchval("SELECT 42")
-        await until(lambda: "held for more than" in caplog.text)
+        await until(lambda: "pool 'shop': a connection is held for more than" in caplog.text)
     assert re.search(r"test_lending\.py:\d+", caplog.text)
     assert "SELECT 42" in caplog.text
     caplog.clear()
@@ -286,12 +286,13 @@ async def test_a_bad_timeout_is_refused(single: Any, timeout: Any) -> None:
 
 async def test_slow_statements_are_logged(open_pool: Any, backend: Any, caplog: Any) -> None:
     caplog.set_level(logging.INFO)
-    pool = await open_pool(backend.dsn, max_size=2, slow_query_ms=5)
+    pool = await open_pool(backend.dsn, name="shop", max_size=2, slow_query_ms=5)
     slow = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT max(i) AS slow FROM n"
     )
     await pool.fetchval(slow)
     assert "AS slow" in caplog.text
+    assert all(record.getMessage().startswith("pool 'shop': slow statement: ") for record in caplog.records)
     caplog.clear()
     async with pool.acquire() as conn:
         await conn.fetchval(slow)

@@ -9,12 +9,6 @@ from tests.meta.source import internal_imports, package_modules
 #: Circles of imports, those for type checkers and those within functions counted. The list shrinks; it does not grow.
 CIRCLES = {
     frozenset({"errors", "errors.sqlite"}): "`errors.sqlite_error` needs sqlite3: it is imported when it is used",
-    frozenset({"drivers.postgres.driver", "drivers.postgres.link", "drivers.postgres.staleness"}): (
-        "what a link needs of its driver, and what both need of stale plans, is to be taken out of them"
-    ),
-    frozenset({"drivers.postgres.session_settings", "drivers.postgres.statements"}): (
-        "which values a description shows exactly depends on a setting of the session"
-    ),
 }
 
 #: Lines below which a module with a single importer is part of that.
@@ -24,7 +18,6 @@ ALONE = {
     "__main__": "a program: python -m db_pool_rs",
     "tools._contender": "a program: a rival of the benchmark in a process of its own",
     "tools.generate_interfaces": "a program",
-    "standalone": "public: a connection without a pool; the pool that it is made of is above connections",
     "simple.engine": "an engine, loaded by its mode's name",
     "balanced.engine": "an engine, loaded by its mode's name",
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",

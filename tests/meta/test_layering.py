@@ -11,21 +11,22 @@ import pytest
 
 from tests.meta.source import external_imports, internal_imports, package_modules
 
-BASE = "errors sql sql.quoting record described aio forks"
+BASE = "errors sql sql.quoting ranges record described rows aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
-    "": f"standalone api facade modes {CONTRACT}",
+    "": f"standalone api facade modes options {CONTRACT}",
     "__main__": "cli",
     "cli": f"guard api facade modes {CONTRACT}",
-    "tools": f"cli api facade modes {CONTRACT}",
+    "tools": f"cli api facade modes options {CONTRACT}",
     "exporters": CONTRACT,
-    "api": f"facade modes {CONTRACT}",
+    "api": f"facade modes options {CONTRACT}",
     "sqlalchemy": f"api facade modes {CONTRACT}",
     "testing": f"api facade modes {CONTRACT}",
-    "standalone": f"api pool {CONTRACT}",
-    "facade": f"modes {CONTRACT}",
+    "standalone": f"api pool options {CONTRACT}",
+    "facade": f"modes options {CONTRACT}",
     "modes": CONTRACT,
+    "options": "abc conninfo",
     "simple": f"facade pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "balanced": f"facade simple pool scheduler drivers drivers.postgres types {CONTRACT}",
     "full": f"facade guard pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
@@ -44,8 +45,10 @@ LAYERS: dict[str, str] = {
     "errors": "sql",
     "sql": "",
     "sql.quoting": "errors",
+    "ranges": "",
     "record": "",
     "described": "",
+    "rows": "errors record",
     "aio": "",
     "forks": "",
 }

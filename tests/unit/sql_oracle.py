@@ -68,7 +68,7 @@ def _of_kind(statement: Any, nodes: list[Any]) -> Opinion:
     if isinstance(statement, _STAYS):
         return SESSION, True
     if isinstance(statement, ast.VariableSetStmt):
-        ends = statement.is_local or statement.name == "TRANSACTION"
+        ends = statement.is_local or statement.name in ("TRANSACTION", "TRANSACTION SNAPSHOT")
         return SESSION, not ends
     if isinstance(statement, (ast.ConstraintsSetStmt, ast.CopyStmt)):
         return SESSION, False

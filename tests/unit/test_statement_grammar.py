@@ -98,7 +98,7 @@ def test_no_form_of_statement_is_left_out() -> None:
 
 @pytest.mark.skipif("DB_POOL_REGRESS_SQL" not in os.environ, reason="DB_POOL_REGRESS_SQL: a folder of .sql files")
 def test_statements_of_the_regression_tests() -> None:
-    """PostgreSQL's own regression tests (src/test/regress/sql of its source), as far as the parser takes them."""
+    """PostgreSQL's own regression tests, as far as the parser takes them: `nox -s grammar` has their SQL."""
     judged: Counter[str] = Counter()
     for path in sorted(Path(os.environ["DB_POOL_REGRESS_SQL"]).rglob("*.sql")):
         for sql in split_statements(_without_psql(path.read_text("utf-8", "replace"))):

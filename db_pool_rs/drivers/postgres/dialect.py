@@ -54,6 +54,11 @@ def is_shared(group: Sequence[StatementRequest]) -> bool:
     return len(group) > 1 and group[0].conn is not None
 
 
+def executed(group: Sequence[StatementRequest], in_block: bool) -> Sequence[StatementRequest]:
+    """Of a group that failed, what was executed: nothing, unless it is inside a transaction block."""
+    return [one for one in group if one.value is not None and one.error is None] if in_block else ()
+
+
 def checks_keys(group: Sequence[StatementRequest]) -> bool:
     """Whether a group begins with :data:`CHECK_KEYS`."""
     if len(group) < 2 or group[0].query.kind is not StatementClass.WRITE or not is_shared(group):

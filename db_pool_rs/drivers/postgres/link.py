@@ -17,7 +17,7 @@ from ...errors import ConnectionLost, Error
 from ...record import Status
 from ...scheduler.model import StatementRequest
 from ..base import RESULT, ConnectionListener, Done
-from .dialect import CHECK_KEYS, checks_keys, is_shared
+from .dialect import CHECK_KEYS, checks_keys, executed, is_shared
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
 from .results import LONG, LongResults
@@ -25,13 +25,11 @@ from .servererrors import server_error, server_is_leaving, was_not_executed
 from .session_settings import is_kept
 from .socket import Wire
 from .staleness import PID, Healing, check_columns, first_format
-from .statements import TYPES, Description, Unfit, details_of, encode_arguments, texts_of, types_of
+from .statements import TYPES, Description, Host, Unfit, details_of, encode_arguments, texts_of, types_of
 from .types_query import types_query
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
-
-    from .driver import PostgresDriver
 
 #: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 CHECK_AFTER = 1.0
@@ -40,7 +38,7 @@ CHECK_AFTER = 1.0
 class PostgresConnection(Wire):
     """A :class:`~db_pool_rs.drivers.base.ServerConnection` over ``psycopg.pq``."""
 
-    def __init__(self, pgconn: PGconn, driver: PostgresDriver, listener: ConnectionListener) -> None:
+    def __init__(self, pgconn: PGconn, driver: Host, listener: ConnectionListener) -> None:
         self._driver = driver
         self._prepared = Prepared(driver.max_statements)
         self._group: Sequence[StatementRequest] = ()
@@ -309,7 +307,7 @@ class PostgresConnection(Wire):
         elif self._ok:
             if self._fresh:
                 check_columns(group, self._fresh, self._driver)
-            self._healing.note_altering(group, self)
+            self._healing.note_altering(group, self.in_transaction())
             self._finish()
         else:
             self._prepared.rollback()
@@ -320,9 +318,9 @@ class PostgresConnection(Wire):
         """Decode and report the group."""
         if self._done is None:  # the connection was lost meanwhile
             return
-        size = self._decode(self._group) if self._ok else 0
+        size = self._decode(self._group if self._ok else executed(self._group, self.in_transaction()))
         if self._long.todo:  # the group is answered, whatever happens to the connection now
-            self._long.start(self._watch, lambda: self._report(True, size))
+            self._long.start(self._watch, lambda: self._report(self._ok, size))
         else:
             self._report(self._ok, size)
 

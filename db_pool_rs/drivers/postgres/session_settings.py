@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ...errors import InterfaceError
 from ...types import oids as pg
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from ...scheduler.cost import Query
     from ...scheduler.model import StatementRequest
-    from .statements import Description
 
 _NAME = "extra_float_digits"
 _SET = re.compile(rf"\s*SET\s+(?:SESSION\s+)?{_NAME}\s*(?:=|\sTO\s)\s*'?(-?\d+)'?\s*;?\s*", re.IGNORECASE)
@@ -49,6 +48,14 @@ _FLOATS = _with_arrays(pg.FLOAT4, pg.FLOAT8)
 _ZONED = _with_arrays(pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE)
 _INTERVALS = _with_arrays(pg.INTERVAL)
 _ALL = _FLOATS | _ZONED | _INTERVALS
+
+
+class Columns(Protocol):
+    """What a result holds (:class:`~db_pool_rs.drivers.postgres.statements.Description`)."""
+
+    names: tuple[str, ...]
+    oids: tuple[int, ...]
+    result_format: int
 
 
 class SessionSettings:
@@ -94,7 +101,7 @@ class SessionSettings:
     def _postgres(self) -> bool:
         return self._status(b"IntervalStyle") in (b"postgres", None)
 
-    def check(self, described: Description) -> None:
+    def check(self, described: Columns) -> None:
         """InterfaceError for columns that come as text and cannot be read so; nothing was sent yet."""
         if described.result_format or self.is_plain():
             return

@@ -23,11 +23,9 @@ from ...errors.conditions import MISTYPED, NAME_TAKEN, TYPE_GONE, UNKNOWN_STATEM
 from ...scheduler.model import StatementRequest
 from ...sql import DATA, StatementClass
 from .dialect import PREPARABLE, alters
-from .statements import Description, columns_of
+from .statements import Description, Host, columns_of
 
 if TYPE_CHECKING:
-    from .driver import PostgresDriver
-    from .link import PostgresConnection
     from .prepared import Prepared
 
 #: Seconds after which an argument that does not fit is a reason to ask the server again.
@@ -51,7 +49,7 @@ class Healing:
 
     __slots__ = ("_altered", "_driver", "_prepared", "failed", "suspect", "tried")
 
-    def __init__(self, driver: PostgresDriver, prepared: Prepared) -> None:
+    def __init__(self, driver: Host, prepared: Prepared) -> None:
         self._driver = driver
         self._prepared = prepared
         #: Whether DDL is not committed yet, as `alters_schema` has it.
@@ -68,12 +66,12 @@ class Healing:
         self.tried.clear()
         self.suspect = None
 
-    def note_altering(self, group: Sequence[StatementRequest], link: PostgresConnection) -> None:
+    def note_altering(self, group: Sequence[StatementRequest], in_transaction: bool) -> None:
         """A group succeeded: tables may have changed by it. Others see that when it is committed."""
         altered = alters(group, self._altered)
         if altered is not None:
             self._driver.alter(altered)
-            self._altered = altered if link.in_transaction() else None
+            self._altered = altered if in_transaction else None
 
     def heal(self, statement: StatementRequest) -> bool:
         """Forget what the statement's error proves to be out of date; True if it may be sent again."""
@@ -137,7 +135,7 @@ def first_format(statement: StatementRequest) -> int:
     return int(statement.query.kind is StatementClass.READ)
 
 
-def check_columns(group: Sequence[StatementRequest], fresh: Sequence[Description], driver: PostgresDriver) -> None:
+def check_columns(group: Sequence[StatementRequest], fresh: Sequence[Description], driver: Host) -> None:
     """Hold the results against the descriptions, where these were prepared on the connection just now."""
     suspects, seen = set(fresh), dict[tuple[Description, int], Description]()
     for statement in group:
@@ -156,7 +154,7 @@ def check_columns(group: Sequence[StatementRequest], fresh: Sequence[Description
                 statement.error = DecodeError("the columns are of other types than when the statement was described")
 
 
-def _as_it_is(described: Description, result: Any, driver: PostgresDriver) -> Description:
+def _as_it_is(described: Description, result: Any, driver: Host) -> Description:
     names, oids = columns_of(result)
     format = int(result.fformat(0)) if oids else described.result_format
     if tuple(oids) == described.oids and tuple(names) == described.names and format == described.result_format:

@@ -103,13 +103,38 @@ class Description:
         return rows * (self.row_bytes + first)
 
 
-class _Driver(Protocol):
-    """What is needed of the driver."""
+class Host(Protocol):
+    """What connections need of their driver, which keeps what is known of statement texts for all of them."""
 
     libpq: Libpq
+    catalog: Catalog
+    description_type: type[Description]
+    max_statements: int
+    #: See :class:`~db_pool_rs.drivers.postgres.driver.PostgresDriver`.
+    named: bool
+    doubted: bool
+    version: int
+
+    def described(self, query: Query, result: PGresult) -> Description:
+        """What a result tells of a text."""
+
+    def learn(self, query: Query, result: PGresult) -> None:
+        """The server answered a Describe."""
+
+    def direct(self, query: Query, result: PGresult) -> Description:
+        """What rows tell of a text that was run without asking first."""
 
     def forget(self, query: Query, described: Description) -> None:
         """What was known of a text is out of date."""
+
+    def alter(self, certain: bool) -> None:
+        """Tables were changed, or may have been."""
+
+    def doubt_names(self) -> None:
+        """A name was taken on a connection."""
+
+    def judge_names(self, direct: bool) -> None:
+        """Whether a connection leads to the process that it was opened to."""
 
 
 class Unfit(Exception):
@@ -122,7 +147,7 @@ class Unfit(Exception):
 
 def encode_arguments(
     group: Sequence[StatementRequest],
-    driver: _Driver,
+    driver: Host,
     settings: SessionSettings,
     must_ask: Callable[[StatementRequest], bool],
     several: bool,

@@ -34,6 +34,19 @@ not known, and a value that an option does not accept, is a `ConfigError`, which
 hidden) and what is allowed. An option that exists has been checked: nothing is found out later.
 """
 
+TYPES = """
+Type checkers know the options as well: mypy, pyright and editors refuse a name or a value that does not exist, as in
+`create_pool(dsn, pipelining="writes")`. Options that are gathered first are a `PoolOptions`:
+
+```python
+from db_pool_rs import PoolOptions, create_pool
+
+options: PoolOptions = {"max_size": 20, "command_timeout": 5}
+async with create_pool("sqlite://", **options) as small:
+    assert small.config.max_size == 20
+```
+"""
+
 POOL = """
 ## Options of a pool
 
@@ -122,7 +135,7 @@ pools:
 
 def render() -> str:
     """The whole page."""
-    parts = [HEAD, POOL, *_options(config.PoolConfig, ""), WHERE, *_parameters(), OWN, *_sqlite(), *_file()]
+    parts = [HEAD, TYPES, POOL, *_options(config.PoolConfig, ""), WHERE, *_parameters(), OWN, *_sqlite(), *_file()]
     return "\n".join(part.strip("\n") if part.startswith("|") else part.rstrip("\n") for part in parts) + "\n"
 
 
@@ -186,11 +199,12 @@ Everything that is public. Errors are in [Errors](errors.md), options in [Config
 API = (
     ("Opening", "db_pool_rs.api", ("create_pool", "create_database_pool")),
     ("Pools and sessions", "db_pool_rs.abc", ("Queries", "Pool", "Acquisition", "Connection", "Transaction")),
+    ("Callbacks", "db_pool_rs.abc", ("SessionHook", "NotificationListener", "TerminationListener")),
     ("Pools by name", "db_pool_rs.facade", ("DatabasePool",)),
     ("Rows and statuses", "db_pool_rs.record", ("Record", "Status", "Result", "Column")),
     ("What is told of statements", "db_pool_rs.described", ("Type", "Attribute", "ServerVersion")),
     ("Modes", "db_pool_rs.modes", ("detect_best_mode", "Decision", "unavailable", "load_figures", "save_figures")),
-    ("Figures", "db_pool_rs.metrics", ("PoolStats", "PoolGauges", "Metrics")),
+    ("Figures", "db_pool_rs.metrics", ("PoolStats", "PoolGauges", "Health", "Metrics")),
     ("Prometheus", "db_pool_rs.exporters.prometheus", ("Collector", "serve")),
     ("OpenTelemetry", "db_pool_rs.exporters.opentelemetry", ("instrument",)),
     ("Options", "db_pool_rs.config", ("PoolConfig", "DeploymentConfig", "load_config")),

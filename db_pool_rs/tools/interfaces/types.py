@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,9 @@ RUST = ROOT / "rust" / "python" / "src" / "codec" / "kinds.rs"
 REGION = "built-in types"
 
 #: Kinds whose variant in Rust is not simply their name.
-RUST_KINDS = {"range": "Range(false)", "zoned_range": "Range(true)", "text": "Other", "text_only": "Opaque"}
+RUST_KINDS = {"text": "Other", "text_only": "Opaque"}
+#: What the bounds of a range are in Rust, by what its name begins with.
+RUST_BOUNDS = {"num": "Numeric", "ts": "Timestamp", "tstz": "Timestamptz"}
 
 
 class Row(NamedTuple):
@@ -54,9 +57,7 @@ def python_table(rows: list[Row]) -> str:
 def rust_table(rows: list[Row]) -> str:
     """Type, array, kind and separator of all of them."""
     entries = [
-        f"    ({row.oid}, {row.array}, Kind::{RUST_KINDS.get(row.kind) or row.kind.capitalize()}, b'{row.delimiter}'),"
-        f" // {row.name}"
-        for row in rows
+        f"    ({row.oid}, {row.array}, Kind::{_rust_kind(row)}, b'{row.delimiter}'), // {row.name}" for row in rows
     ]
     return "\n".join(["const TYPES: &[(u32, u32, Kind, u8)] = &[", *entries, "];"])
 
@@ -68,6 +69,13 @@ def outputs() -> dict[Path, str]:
         PYTHON: with_region(read(PYTHON), REGION, python_table(rows)),
         RUST: with_region(read(RUST), REGION, rust_table(rows)),
     }
+
+
+def _rust_kind(row: Row) -> str:
+    found = re.fullmatch("(.*?)(multi)?range", row.name)
+    if found is None or "range" not in row.kind:
+        return RUST_KINDS.get(row.kind) or row.kind.capitalize()
+    return f"{'Multirange' if found[2] else 'Range'}(Bound::{RUST_BOUNDS.get(found[1]) or found[1].capitalize()})"
 
 
 def _call(row: Row) -> str:

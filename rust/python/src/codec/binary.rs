@@ -8,9 +8,8 @@ use pyo3::types::{PyBool, PyBytes, PyDate, PyDelta, PyFloat, PyString, PyTime, P
 use super::calendar::{FIRST, civil, clock};
 use super::fault::{Fault, Read, bad};
 use super::kinds::Kind;
-use super::network;
 use super::session::{Session, beyond, datetime, fixed_offset};
-use super::{json, uuid};
+use super::{json, network, ranges, uuid};
 
 /// Read a value of this kind.
 pub fn load<'py>(py: Python<'py>, kind: Kind, session: &Session, data: &[u8]) -> Read<'py> {
@@ -36,7 +35,9 @@ pub fn load<'py>(py: Python<'py>, kind: Kind, session: &Session, data: &[u8]) ->
         Kind::Jsonb => return jsonb(py, data),
         Kind::Inet => return network::inet(py, data),
         Kind::Cidr => return network::cidr(py, data),
-        Kind::Range(_) | Kind::Composite => return bad("bug: psycopg reads this type"),
+        Kind::Range(bound) => return ranges::binary(py, bound, session, data),
+        Kind::Multirange(bound) => return ranges::multi_binary(py, bound, session, data),
+        Kind::Composite => return bad("bug: psycopg reads this type"),
     })
 }
 

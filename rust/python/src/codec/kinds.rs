@@ -28,8 +28,10 @@ pub enum Kind {
     Jsonb,
     Inet,
     Cidr,
-    /// Read by psycopg's loaders; `true` if the session's time zone counts.
-    Range(bool),
+    /// A range with bounds of this type.
+    Range(Bound),
+    /// A list of such.
+    Multirange(Bound),
     /// Read by psycopg's loaders, in text.
     Composite,
     /// Text both ways, its array as one text: psycopg does not know pg_snapshot[] for an array.
@@ -38,6 +40,32 @@ pub enum Kind {
     Literal,
     /// Text both ways; also types that are not built in.
     Other,
+}
+
+/// What the bounds of a range are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // the names are PostgreSQL's
+pub enum Bound {
+    Int4,
+    Int8,
+    Numeric,
+    Date,
+    Timestamp,
+    Timestamptz,
+}
+
+impl Bound {
+    /// How one of them is read.
+    pub fn kind(self) -> Kind {
+        match self {
+            Bound::Int4 => Kind::Int4,
+            Bound::Int8 => Kind::Int8,
+            Bound::Numeric => Kind::Numeric,
+            Bound::Date => Kind::Date,
+            Bound::Timestamp => Kind::Timestamp,
+            Bound::Timestamptz => Kind::Timestamptz,
+        }
+    }
 }
 
 /// Type, its array (0: it has none), kind, what stands between the elements of its array in text.
@@ -105,22 +133,22 @@ const TYPES: &[(u32, u32, Kind, u8)] = &[
     (3734, 3735, Kind::Other, b','), // regconfig
     (3769, 3770, Kind::Other, b','), // regdictionary
     (3802, 3807, Kind::Jsonb, b','), // jsonb
-    (3904, 3905, Kind::Range(false), b','), // int4range
-    (3906, 3907, Kind::Range(false), b','), // numrange
-    (3908, 3909, Kind::Range(false), b','), // tsrange
-    (3910, 3911, Kind::Range(true), b','), // tstzrange
-    (3912, 3913, Kind::Range(false), b','), // daterange
-    (3926, 3927, Kind::Range(false), b','), // int8range
+    (3904, 3905, Kind::Range(Bound::Int4), b','), // int4range
+    (3906, 3907, Kind::Range(Bound::Numeric), b','), // numrange
+    (3908, 3909, Kind::Range(Bound::Timestamp), b','), // tsrange
+    (3910, 3911, Kind::Range(Bound::Timestamptz), b','), // tstzrange
+    (3912, 3913, Kind::Range(Bound::Date), b','), // daterange
+    (3926, 3927, Kind::Range(Bound::Int8), b','), // int8range
     (4072, 4073, Kind::Other, b','), // jsonpath
     (4089, 4090, Kind::Other, b','), // regnamespace
     (4096, 4097, Kind::Other, b','), // regrole
     (4191, 4192, Kind::Other, b','), // regcollation
-    (4451, 6150, Kind::Range(false), b','), // int4multirange
-    (4532, 6151, Kind::Range(false), b','), // nummultirange
-    (4533, 6152, Kind::Range(false), b','), // tsmultirange
-    (4534, 6153, Kind::Range(true), b','), // tstzmultirange
-    (4535, 6155, Kind::Range(false), b','), // datemultirange
-    (4536, 6157, Kind::Range(false), b','), // int8multirange
+    (4451, 6150, Kind::Multirange(Bound::Int4), b','), // int4multirange
+    (4532, 6151, Kind::Multirange(Bound::Numeric), b','), // nummultirange
+    (4533, 6152, Kind::Multirange(Bound::Timestamp), b','), // tsmultirange
+    (4534, 6153, Kind::Multirange(Bound::Timestamptz), b','), // tstzmultirange
+    (4535, 6155, Kind::Multirange(Bound::Date), b','), // datemultirange
+    (4536, 6157, Kind::Multirange(Bound::Int8), b','), // int8multirange
     (5038, 5039, Kind::Opaque, b','), // pg_snapshot
     (5069, 271, Kind::Other, b','), // xid8
 ];
@@ -173,7 +201,13 @@ impl Form {
     pub fn sent(self) -> i16 {
         let text = matches!(
             self.kind(),
-            Kind::Inet | Kind::Cidr | Kind::Range(_) | Kind::Composite | Kind::Opaque | Kind::Other
+            Kind::Inet
+                | Kind::Cidr
+                | Kind::Range(_)
+                | Kind::Multirange(_)
+                | Kind::Composite
+                | Kind::Opaque
+                | Kind::Other
         );
         i16::from(!text)
     }
@@ -185,13 +219,15 @@ impl Form {
 
     /// Whether the session's time zone counts.
     pub fn is_zoned(self) -> bool {
-        matches!(self.kind(), Kind::Timestamptz | Kind::Range(true))
+        let zoned = Bound::Timestamptz;
+        let kind = self.kind();
+        kind == Kind::Timestamptz || kind == Kind::Range(zoned) || kind == Kind::Multirange(zoned)
     }
 
     /// Whether a value in text depends on the session's styles.
     pub fn is_styled(self) -> bool {
         use Kind::*;
-        matches!(self.kind(), Date | Time | Timetz | Timestamp | Timestamptz | Interval | Range(_))
+        matches!(self.kind(), Date | Time | Timetz | Timestamp | Timestamptz | Interval | Range(_) | Multirange(_))
     }
 }
 

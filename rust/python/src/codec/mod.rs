@@ -8,8 +8,8 @@
 //! * `records(py, &RowDecoder, &Rows, &mut Place) -> PyResult<Vec<Bound<PyAny>>>` reads rows, a slice at a time.
 //!
 //! The usual types are read and written here. An argument of an unusual class (a subclass, `numpy`'s numbers ...) is
-//! written by the Python codec of its type, and what does not fit is explained by it; types that only psycopg knows
-//! (ranges, records, dates in other styles than ISO) are read by psycopg, which is imported then, by a thread.
+//! written by the Python codec of its type, and what does not fit is explained by it; what only psycopg knows
+//! (records, dates in other styles than ISO) is read by psycopg, which is imported then, by a thread.
 //!
 //! Built for each version of CPython rather than with the stable ABI: there, datetime objects can only be made by
 //! calling their classes, and the items of a tuple only be set by a function.
@@ -24,6 +24,7 @@ mod kinds;
 pub mod loaders;
 mod network;
 pub mod probe;
+mod ranges;
 mod session;
 mod shape;
 mod styles;

@@ -59,7 +59,7 @@ impl Column {
     fn new(oid: u32, format: i16, settings: &Settings) -> Self {
         let form = form(oid);
         let reader = match (form, format) {
-            _ if matches!(form.kind(), Kind::Range(_) | Kind::Composite) => Reader::Canonical(PyOnceLock::new()),
+            _ if form.kind() == Kind::Composite => Reader::Canonical(PyOnceLock::new()),
             (Form::Single(kind), 1) => Reader::Binary(kind),
             (Form::Array { kind, element, .. }, 1) => Reader::BinaryArray(kind, element),
             _ if form.is_styled() && !settings.iso_styles() => Reader::Canonical(PyOnceLock::new()),

@@ -9,7 +9,7 @@ use super::binary::{decimal, integer};
 use super::fault::{Fault, Read, bad};
 use super::kinds::Kind;
 use super::session::Session;
-use super::{json, network, styles, uuid};
+use super::{json, network, ranges, styles, uuid};
 
 /// Read a value of this kind.
 pub fn load<'py>(py: Python<'py>, kind: Kind, session: &Session, data: &[u8]) -> Read<'py> {
@@ -31,7 +31,9 @@ pub fn load<'py>(py: Python<'py>, kind: Kind, session: &Session, data: &[u8]) ->
         Kind::Json | Kind::Jsonb => return json::load(py, data),
         Kind::Inet => return network::inet_text(py, data),
         Kind::Cidr => return network::cidr_text(py, data),
-        Kind::Range(_) | Kind::Composite => return bad("bug: psycopg reads this type"),
+        Kind::Range(bound) => return ranges::text(py, bound, session, data),
+        Kind::Multirange(bound) => return ranges::multi_text(py, bound, session, data),
+        Kind::Composite => return bad("bug: psycopg reads this type"),
     })
 }
 
