@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import create_database_pool, create_pool, detect_best_mode
+    from .codecs import Codec
     from .config import DeploymentConfig, PoolConfig, load_config
     from .errors import (
         ArgumentError,
@@ -68,6 +69,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
+    "Codec",
     "Column",
     "ConfigError",
     "ConnectFailed",
@@ -106,6 +108,7 @@ __all__ = [
 #: Where the public names live; what is not here is an error.
 _HOMES = {
     "api": ("create_database_pool", "create_pool", "detect_best_mode"),
+    "codecs": ("Codec",),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
     "metrics": ("Health", "Metrics", "PoolStats"),

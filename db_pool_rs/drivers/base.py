@@ -9,11 +9,12 @@ All methods are called on the event loop's thread, and all callbacks are made th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
 from ..aio import ResultFuture
+from ..codecs import Codec
 from ..errors import InterfaceError
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
@@ -169,6 +170,9 @@ class Database(Protocol):
 
     def alter(self, certain: bool) -> None:
         """Tables and types were changed, or (False) may have been: what is known of them may be out of date."""
+
+    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+        """Values of a type are read and written in another way from now on, also in `queries`, which are known."""
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
+from ..codecs import Codec
 from ..drivers.base import RESULT, ROWS, STATUS, Database
 from ..errors import InterfaceError, PoolClosed
 from ..record import Record, Result, Status
@@ -298,6 +299,22 @@ class Pool:
         """
         self._context.check_open()
         return self._guarding.explain(self._context.queries.peek(sql))
+
+    def set_type_codec(
+        self,
+        name: str,
+        *,
+        encoder: Callable[[Any], str] | None = None,
+        decoder: Callable[[str], Any] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Read and write values of a type in another way from now on, on all connections of the pool.
+
+        See :class:`~db_pool_rs.Codec`; texts that are known take it at once. Arrays, domains, ranges and composites of
+        the type follow. InterfaceError for SQLite.
+        """
+        context = self._context
+        context.database.set_codec(Codec(name, encoder, decoder, schema), context.queries.everything())
 
     @property
     def closed(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from sqlalchemy import exc
 
 from .. import errors
+from ..ranges import Range
 
 
 class Error(Exception):
@@ -107,6 +108,7 @@ class Dbapi:
     InternalError = InternalError
     ProgrammingError = ProgrammingError
     NotSupportedError = NotSupportedError
+    Range = Range
     #: Of the library that Python has.
     sqlite_version_info = sqlite3.sqlite_version_info
     STRING, NUMBER, DATETIME, BINARY, ROWID = str, float, object, bytes, int

@@ -203,6 +203,8 @@ async def test_values_of_postgresql(make: Any, pg_database: str) -> None:
         (pg.ARRAY(sa.Text), ["a", None]),
         (sa.LargeBinary(), b"\0\1"),
         (sa.Uuid(), None),
+        (pg.INT4RANGE(), pg.Range(1, 5)),
+        (pg.TSTZMULTIRANGE(), [pg.Range(datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc), None)]),
     ]
     table = sa.Table("v", sa.MetaData(), *(sa.Column(f"c{at}", kind) for at, (kind, _) in enumerate(columns)))
     values = {f"c{at}": value for at, (_, value) in enumerate(columns)}

@@ -11,7 +11,7 @@ import pytest
 
 from tests.meta.source import external_imports, internal_imports, package_modules
 
-BASE = "errors sql sql.quoting ranges record described rows aio forks"
+BASE = "errors sql sql.quoting codecs ranges record described rows aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
@@ -21,12 +21,13 @@ LAYERS: dict[str, str] = {
     "tools": f"cli api facade modes options {CONTRACT}",
     "exporters": CONTRACT,
     "api": f"facade modes options {CONTRACT}",
+    "asyncpg": f"api facade modes {CONTRACT}",
     "sqlalchemy": f"api facade modes {CONTRACT}",
     "testing": f"api facade modes {CONTRACT}",
     "standalone": f"api pool options {CONTRACT}",
     "facade": f"modes options {CONTRACT}",
     "modes": CONTRACT,
-    "options": "abc conninfo",
+    "options": "abc codecs conninfo",
     "simple": f"facade pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "balanced": f"facade simple pool scheduler drivers drivers.postgres types {CONTRACT}",
     "full": f"facade guard pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
@@ -45,6 +46,7 @@ LAYERS: dict[str, str] = {
     "errors": "sql",
     "sql": "",
     "sql.quoting": "errors",
+    "codecs": "errors",
     "ranges": "",
     "record": "",
     "described": "",

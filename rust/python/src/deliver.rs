@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use crate::acquired::SessionInfo;
 use crate::codec::{decode_error, loaders};
 use crate::convert;
+use crate::handle::Handle;
 use crate::pending_results::{self, Details, Reading, Results, Run, Whose};
 use crate::pool::{Pending, Pool, Want};
 use crate::result_future::ResultFuture;
@@ -169,8 +170,8 @@ fn outcome(
                 Want::Result => Some(details(py, shape.as_ref(), &tag)?),
                 _ => None,
             };
-            let reading =
-                shaped(py, text, shape.as_ref(), &settings).and_then(|shape| Reading::begin(py, rows, shape, details));
+            let reading = shaped(py, &pool.get().handle, text, shape.as_ref(), &settings)
+                .and_then(|shape| Reading::begin(py, rows, shape, details));
             match reading {
                 Ok(reading) if reading.is_done() => Outcome::Value(reading.value(py)?),
                 Ok(reading) => Outcome::Rows(reading),
@@ -200,16 +201,17 @@ fn details(py: Python<'_>, described: Option<&Arc<Described>>, tag: &str) -> PyR
 /// How to read rows of a text; they may have no columns.
 fn shaped(
     py: Python<'_>,
+    handle: &Arc<Handle>,
     text: Option<&crate::query::Query>,
     described: Option<&Arc<Described>>,
     settings: &Arc<Settings>,
 ) -> PyResult<Arc<RowDecoder>> {
     match (described, text) {
         (Some(described), Some(text)) => text.shape(py, described, settings),
-        (Some(described), None) => RowDecoder::new(py, described, settings).map(Arc::new),
+        (Some(described), None) => RowDecoder::new(py, described, settings, Some(handle)).map(Arc::new),
         (None, _) => {
             let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
-            RowDecoder::new(py, &nothing, settings).map(Arc::new)
+            RowDecoder::new(py, &nothing, settings, None).map(Arc::new)
         }
     }
 }
