@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 from itertools import islice
 from typing import Any
 
 from ..aio import remaining
 from ..described import ServerVersion
 from ..drivers.base import RESULT, ROWS, STATUS
-from ..errors import InterfaceError
+from ..errors import Error, InterfaceError
 from ..record import Record, Result, Status
 from ..rows import Row
 from ..sql import StatementClass
@@ -18,8 +19,10 @@ from . import copy
 from .cursor import PREFETCH, Cursor
 from .lease import Lease, close
 from .listen import Notifications
+from .named import many_by_number, text_by_number
 from .prepared import PreparedStatement, types_of
 from .queries import empty_result
+from .stream import pieces
 from .transaction import Transaction
 
 #: How many executions `executemany` sends before it waits for answers.
@@ -46,9 +49,12 @@ class Connection:
         self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
     ) -> list[Any]:
         """Run one statement; its rows, made into what `row` says. `timeout` in seconds, like everywhere else."""
-        make = self._lease.context.maker(row)
-        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return make(rows)
+        try:
+            make = self._lease.context.maker(row)
+            return make(await self._lease.run(sql, args, ROWS, timeout))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
         """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
@@ -57,13 +63,21 @@ class Connection:
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        make = self._lease.context.maker(row)
-        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return make(rows[:1])[0] if rows else None
+        try:
+            make = self._lease.context.maker(row)
+            rows = await self._lease.run(sql, args, ROWS, timeout)
+            return make(rows[:1])[0] if rows else None
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        rows = await self._lease.run(sql, args, ROWS, timeout)
+        try:
+            rows = await self._lease.run(sql, args, ROWS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return rows[0][column] if rows else None
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
@@ -71,29 +85,59 @@ class Connection:
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        if not args and self._lease.lookup(sql).lexical.count > 1:
-            return await self._lease.script(sql, timeout)
-        status: Status = await self._lease.run(sql, args, STATUS, timeout)
+        try:
+            if not args and self._lease.lookup(sql).lexical.count > 1:
+                return await self._lease.script(sql, timeout)
+            status: Status = await self._lease.run(sql, args, STATUS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return status
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
-        _, query = self._lease.taken(sql)
+        try:
+            await self._many(sql, args, STATUS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def fetchmany(
+        self,
+        sql: str,
+        args: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> list[Any]:
+        """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
+        try:
+            make = self._lease.context.maker(row)
+            return make(await self._many(sql, args, ROWS, timeout))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def _many(self, sql: str, args: Iterable[Iterable[Any]], want: bool, timeout: float | None) -> list[Record]:
         context = self._lease.context
+        sql, args = many_by_number(sql, args, context.database.dialect)
+        _, query = self._lease.taken(sql)
         deadline = context.deadline(timeout)
         todo = iter(args)
         if query.kind is StatementClass.EMPTY:
             for none in todo:
-                empty_result(tuple(none), STATUS)
-            return
+                empty_result(tuple(none), want)
+            return []
         chunk, first = list(islice(todo, CHUNK)), 0
         if len(chunk) < CHUNK and context.database.atomic_groups:
-            await self._lease.run_many(query, chunk, first, deadline)
-            return
+            return await self._lease.run_many(query, chunk, first, want, deadline)
+        rows: list[Record] = []
         async with self.transaction():
             while chunk:
-                await self._lease.run_many(query, chunk, first, deadline)
+                rows += await self._lease.run_many(query, chunk, first, want, deadline)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
+        return rows
 
     async def prepare(
         self, sql: str, /, *, timeout: float | None = None, row: Row[Any] | None = None
@@ -104,12 +148,15 @@ class Connection:
 
         `row` is that of its fetches and cursors.
         """
-        self._lease.context.maker(row)
-        deadline = self._lease.context.deadline(timeout)
-        told = await self._lease.describe(sql, remaining(deadline))
-        if told is None:
-            return PreparedStatement(self, sql, row, None, {})
-        types = await types_of(self._lease, (*told[0], *(column.type_oid for column in told[1])), remaining(deadline))
+        context = self._lease.context
+        try:
+            context.maker(row)
+            deadline = context.deadline(timeout)
+            told = await self._lease.describe(text_by_number(sql, context.database.dialect), remaining(deadline))
+            types = await types_of(self._lease, told, remaining(deadline))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return PreparedStatement(self, sql, row, told, types)
 
     def cursor(
@@ -258,7 +305,44 @@ class Connection:
         self, query: str, /, *args: Any, output: Any, timeout: float | None = None, **options: Any
     ) -> Status:
         """Write the rows of a query, which may have arguments, as `copy_from_table` does those of a table."""
+        query, args = self._lease.context.by_number(query, args)
         return await copy.from_query(self._lease, query, args, output, options, timeout)
+
+    def copy_out(
+        self,
+        what: str,
+        /,
+        *args: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[bytes, None]:
+        """The rows of a query, or a table, as COPY sends them: ``async for data in connection.copy_out(what)``.
+
+        As many rows at a time as have arrived, no more than are taken. To leave it early stops the server. `timeout` is
+        for all of it; `options` are those of `copy_from_table`.
+        """
+        out = partial(copy.out, columns=columns, schema=schema_name, given=options, timeout=timeout)
+        return pieces(lambda sink: out(self._lease, what, args, sink))
+
+    async def copy_in(
+        self,
+        table_name: str,
+        *,
+        source: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        where: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Status:
+        """Insert rows: records as for `copy_records_to_table`, or data as for `copy_to_table`, bytes included.
+
+        An iterable of bytes, asynchronous or not, is data, any other is records. `options` belong to data.
+        """
+        into = partial(copy.into, columns=columns, schema=schema_name, where=where, given=options, timeout=timeout)
+        return await into(self._lease, table_name, source)
 
     # -- what the session is told unasked ------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..aio import remaining
 from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import ArgumentError, InterfaceError
-from ..record import Column, Result, Status
+from ..record import Column, Record, Result, Status
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass, split_statements
@@ -93,6 +93,7 @@ class Lease:
 
     async def run(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> Any:
         """Run one statement; its rows, its tag, or its result."""
+        sql, args = self.context.by_number(sql, args)
         session, text = self.taken(sql)
         if text.kind is StatementClass.EMPTY:
             return empty_result(args, want)
@@ -100,9 +101,14 @@ class Lease:
         await session.call(statement, self.context.timeout(timeout))
         return Result(statement.value, *statement.details) if want is RESULT else statement.value
 
-    async def run_many(self, text: Query, chunk: list[Any], first: int, deadline: float | None) -> None:
-        """Run a text once for each element of `chunk`, as one group; errors number them from `first`."""
-        group = [StatementRequest(text, tuple(args), STATUS, None) for args in chunk]
+    async def run_many(
+        self, text: Query, chunk: list[Any], first: int, want: int, deadline: float | None
+    ) -> list[Record]:
+        """Run a text once for each element of `chunk`, as one group; errors number them from `first`.
+
+        The rows of all of them, none where only their tags are wanted.
+        """
+        group = [StatementRequest(text, tuple(args), want, None) for args in chunk]
         number = 0
         try:
             for statement in group:
@@ -115,6 +121,7 @@ class Lease:
             if number == len(group):  # found when the server had told the types
                 number = [statement.error is error for statement in group].index(True)
             raise ArgumentError(f"element {first + number}: {error}") from None
+        return [row for statement in group for row in statement.value] if want is ROWS else []
 
     async def describe(self, sql: str, timeout: float | None) -> Types | None:
         """Have the database check one statement; raises what is wrong with it.
@@ -168,8 +175,8 @@ def end_holding(session: Session) -> None:
 def close(session: Session) -> None:
     """The holder of a session wants its connection closed, now."""
     end_holding(session)
-    if session.error is None:
-        if session.busy:
-            session.executor.abort(session.conn, "its holder has closed the connection", retire=False)
-        else:
-            session.executor.release(session.conn, healthy=False)
+    executor: Any = session.executor  # a session needs a part of it only
+    if session.error is None and session.busy:
+        executor.abort(session.conn, "its holder has closed the connection", retire=False)
+    elif session.error is None:
+        executor.release(session.conn, healthy=False)

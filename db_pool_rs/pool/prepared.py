@@ -26,10 +26,11 @@ WHERE t.oid = ANY ($1::pg_catalog.oid[])"""
 _KINDS = {"b": "scalar", "c": "composite", "d": "domain", "e": "enum", "p": "pseudo", "r": "range", "m": "multirange"}
 
 
-async def types_of(lease: Lease, oids: Iterable[int], timeout: float | None) -> dict[int, Type]:
-    """What these types are called; the ones that are not built in are asked for."""
+async def types_of(lease: Lease, told: Types | None, timeout: float | None) -> dict[int, Type]:
+    """What the types of a statement are called; the ones that are not built in are asked for."""
     from ..types import oids as built_in
 
+    oids = () if told is None else (*told[0], *(column.type_oid for column in told[1]))
     found: dict[int, Type] = {}
     asked = []
     for oid in dict.fromkeys(oids):
@@ -112,6 +113,10 @@ class PreparedStatement:
     async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Once for each element of `args`, in one transaction."""
         await self._connection.executemany(self._sql, args, timeout=timeout)
+
+    async def fetchmany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> list[Any]:
+        """The same with the rows of all executions."""
+        return await self._connection.fetchmany(self._sql, args, timeout=timeout, row=self._row)
 
     def cursor(self, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> abc.Cursor[Any]:
         """Its rows a few at a time; see :meth:`Connection.cursor`."""

@@ -24,7 +24,9 @@ from ..record import Result, Status
 from ..scheduler.cost import CostLimits, Query
 from ..scheduler.model import Limits
 from ..sql import StatementClass, classify, split_statements
+from ..sql.named import named
 from ..sql.names import Names, names_in
+from .named import without_mapping
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -119,6 +121,8 @@ class QueryCache:
 
     def _read(self, sql: str) -> Query:
         _check(sql)
+        if (with_names := named(sql, self._driver.dialect)) is not None:
+            raise without_mapping(with_names)
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.streams:
             raise InterfaceError(

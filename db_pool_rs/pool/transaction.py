@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..errors import DatabaseError, InterfaceError, StatementTimeout, database_error
+from ..errors import DatabaseError, Error, InterfaceError, StatementTimeout, database_error
 from .lease import Lease
 from .session import Session
 
@@ -84,7 +84,11 @@ class Transaction:
         if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
             del session.pending_commands[session.pending_commands.index(self._start) :]
         elif commit:
-            await self._commit(session)
+            try:
+                await self._commit(session)
+            except Error as refused:
+                refused.__traceback__ = None
+                raise refused
         elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
             session.defer(*self._undo())
         elif session.in_transaction():  # else the holder has ended it, or the connection is lost

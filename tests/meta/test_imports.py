@@ -25,7 +25,6 @@ ALONE = {
     "testing.for_anyio": "a plugin of pytest, of which a program loads one",
     "testing.for_asyncio": "a plugin of pytest, of which a program loads one",
     "types.psycopg_codec": "for callers, who have psycopg",
-    "exporters._querytext": "a grammar, tested by itself with Hypothesis",
 }
 
 MODULES = package_modules()
