@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from .config import PoolConfig
+    from .described import Attribute, ServerVersion, Type
     from .guard import Explanation
     from .metrics import Health, PoolStats
-    from .record import Event, Record, Status
+    from .record import Event, Record, Result, Status
     from .rows import Row
 
 T = TypeVar("T")
@@ -85,6 +86,9 @@ class Queries(Protocol):
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """One value of the first row, by 0-based `column`; None if there is no row, IndexError if no such column."""
 
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns (also where there is no row) and the command tag, in one answer."""
+
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """The command tag, a str like 'UPDATE 3' whose `.rows` is 3."""
 
@@ -101,6 +105,7 @@ class Queries(Protocol):
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """PostgreSQL: insert records as `copy_records_to_table`, or data as `copy_to_table`; the source decides."""
+
     @overload
     async def fetchmany(
         self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: None = None
@@ -130,6 +135,15 @@ class Transaction(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         """Commit, or roll back if there is an exception, which goes on."""
+
+    async def start(self) -> None:
+        """Begin it without `async with`; `commit` or `rollback` ends it."""
+
+    async def commit(self) -> None:
+        """End what `start` began, and keep what was done. InterfaceError if it has ended."""
+
+    async def rollback(self) -> None:
+        """End what `start` began, and undo what was done. InterfaceError if it has ended."""
 
 
 class Cursor(Protocol[T]):
@@ -162,6 +176,15 @@ class PreparedStatement(Protocol[T]):
     @property
     def query(self) -> str:
         """The text."""
+
+    def get_parameters(self) -> tuple[Type, ...]:
+        """PostgreSQL: the types of its parameters."""
+
+    def get_attributes(self) -> tuple[Attribute, ...]:
+        """PostgreSQL: its columns, none for a statement without rows."""
+
+    async def fetch_result(self, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns and the command tag."""
 
     async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[T]:
         """Every row."""
@@ -305,6 +328,30 @@ class Connection(Queries, Protocol):
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip, always."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close the connection instead of giving it back, after what was called; after `timeout` seconds at once."""
+
+    def terminate(self) -> None:
+        """Close the connection at once; what runs on it gets ConnectionLost."""
+
+    def is_closed(self) -> bool:
+        """Whether it was closed, lost, or given back."""
+
+    def get_server_pid(self) -> int:
+        """PostgreSQL: the process of the server that serves this session."""
+
+    def get_settings(self) -> dict[str, str]:
+        """PostgreSQL: the settings that the server reports without being asked, as it reported them last."""
+
+    def get_server_version(self) -> ServerVersion:
+        """PostgreSQL: the version of the server."""
+
+    async def reload_schema_state(self) -> None:
+        """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
+
 
 class SessionHook(Protocol):
     """What the options `init` and `reset` of a pool may be: called with a connection, and awaited."""
@@ -440,6 +487,9 @@ class Pool(Queries, Protocol):
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
+
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip on a connection of the pool."""
 
     def batch(self, *, atomic: bool = True, timeout: float | None = None) -> AbstractAsyncContextManager[Batch]:
         """Statements sent together: `async with pool.batch() as batch: a = batch.fetch(sql, x)`, then `a.result()`.

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
 from ..codecs import Codec
-from ..drivers.base import ROWS, STATUS, Database
+from ..drivers.base import RESULT, ROWS, STATUS, Database
 from ..errors import Error, InterfaceError, PoolClosed
-from ..record import Record, Status
+from ..record import Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction
@@ -123,6 +123,16 @@ class Pool:
             raise
         return status
 
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
+        statement = self._submit(sql, args, RESULT, timeout)
+        try:
+            value = await statement.future
+        except asyncio.CancelledError:
+            self._abandon(statement)
+            raise
+        return value if isinstance(value, Result) else Result(value, *statement.details)
+
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
         make = None if row is self._unmade else self._context.maker(row)
@@ -197,6 +207,10 @@ class Pool:
     ) -> PoolTransaction:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
+
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """Ask the server for a sign of life: one round trip on a connection of the pool."""
+        await self.fetch("SELECT 1", timeout=timeout)
 
     def batch(self, *, atomic: bool = True, timeout: float | None = None) -> Batch:
         """Statements sent together: ``async with pool.batch() as batch: a = batch.fetch(sql, x)``, then ``a.result()``.
@@ -455,7 +469,7 @@ class Pool:
         self._borrowings.attach(executor)
         self._guarding.attach(executor)
 
-    def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> StatementRequest:
+    def _submit(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> StatementRequest:
         context, loop = self._context, get_running_loop()
         if loop is not context.serving:
             context.check_open()
