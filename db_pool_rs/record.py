@@ -1,4 +1,4 @@
-"""What statements return: `Record`, a row, `Status`, a command tag, `Result`, both with the columns; `Event`, for LISTEN.
+"""What statements return: `Record`, a row, `Status`, a tag, `Result`, both with the columns; and `Event`, of LISTEN.
 
 A `Record` is a tuple of the row's values that can also be asked by column name:
 
