@@ -183,6 +183,15 @@ def equivalence(session: nox.Session) -> None:
 
 
 @nox.session
+def bare(session: nox.Session) -> None:
+    """The contract suite on an event loop that watches no descriptors, as asyncio's on Windows."""
+    install(session, "test", extra=ENGINES)
+    names = ("statements", "transactions", "copy", "notifications", "outages", "timeouts", "lending", "forks")
+    files = [f"tests/contract/test_{name}.py" for name in names]
+    session.run("pytest", "-q", "-n2", "--loop", "bare", *files, *session.posargs)
+
+
+@nox.session
 def grammar(session: nox.Session) -> None:
     """Compare the class of each statement in PostgreSQL's own regression tests with the opinion of its grammar.
 

@@ -11,7 +11,7 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
@@ -27,6 +27,8 @@ T = TypeVar("T")
 
 __all__ = [
     "Acquisition",
+    "Batch",
+    "BatchResult",
     "Connection",
     "Cursor",
     "Engine",
@@ -36,12 +38,15 @@ __all__ = [
     "PreparedStatement",
     "Queries",
     "SessionHook",
+    "Stream",
     "TerminationListener",
     "Transaction",
 ]
 
 #: The isolation levels of a transaction.
 Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
+
+R = TypeVar("R", covariant=True)
 
 
 class Queries(Protocol):
@@ -86,6 +91,17 @@ class Queries(Protocol):
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run the statement once for each element of `args`, in one transaction: all of it or nothing."""
+
+    def copy_out(
+        self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
+    ) -> AsyncGenerator[bytes, None]:
+        """PostgreSQL: the rows of a query, or a table, as COPY sends them, as they arrive and no faster than taken.
+
+        `options`: `columns` and `schema_name` of a table, and those of `Connection.copy_from_table`.
+        """
+
+    async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
+        """PostgreSQL: insert records as `copy_records_to_table`, or data as `copy_to_table`; the source decides."""
 
     @overload
     async def fetchmany(
@@ -322,6 +338,47 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
+class Stream(Protocol):
+    """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
+
+    async def __aenter__(self) -> AsyncIterator[list[Record]]: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[Record]: ...
+
+
+class BatchResult(Protocol[R]):
+    """What one statement of a batch comes to; it is there when the block of the batch has ended."""
+
+    def done(self) -> bool:
+        """Whether it is there."""
+
+    def result(self) -> R:
+        """The rows or the tag; raises the statement's error. InterfaceError before the block has ended."""
+
+    def exception(self) -> Exception | None:
+        """The statement's error, None if it has none. InterfaceError before the block has ended."""
+
+
+class Batch(Protocol):
+    """Statements that are sent together at the end of its block, from `Pool.batch`. Its calls are not awaited."""
+
+    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+        """Add a statement whose result is every row."""
+
+    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+        """Add a statement whose result is the first row, None if there is none."""
+
+    def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
+        """Add a statement whose result is one value of the first row, None if there is none."""
+
+    def execute(self, sql: str, /, *args: Any) -> BatchResult[Status]:
+        """Add a statement whose result is the command tag."""
+
+
 class Pool(Queries, Protocol):
     """A pool of one database. A statement on the pool is a transaction of its own, and may share a connection.
 
@@ -374,6 +431,13 @@ class Pool(Queries, Protocol):
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
 
+    def batch(self, *, atomic: bool = True, timeout: float | None = None) -> AbstractAsyncContextManager[Batch]:
+        """Statements sent together: `async with pool.batch() as batch: a = batch.fetch(sql, x)`, then `a.result()`.
+
+        In order, on one connection. `atomic`: one transaction, whose error the block raises, and each result. Else each
+        has an outcome of its own, and the block raises only what ends them all: a lost connection, a passed deadline.
+        """
+
     async def run(
         self,
         function: Callable[..., Awaitable[T]],
@@ -392,6 +456,12 @@ class Pool(Queries, Protocol):
         pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
         """
 
+    def stream(self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None) -> Stream:
+        """The rows of a query a few at a time, in constant memory, on a connection of their own.
+
+        `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.
+        """
+
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""
 
@@ -399,6 +469,12 @@ class Pool(Queries, Protocol):
         """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
 
         Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
+        """
+
+    async def top(self) -> str:
+        """Let `python -m db_pool_rs top` of the same user look at the pool until it is closed; the path of the socket.
+
+        DB_POOL_TOP=1 does so for each pool that is opened. InterfaceError where there are no unix sockets.
         """
 
     def explain(self, sql: str) -> Explanation:

@@ -24,6 +24,7 @@ from db_pool_rs_balanced import ffi, lib, make_records, make_values
 from ..errors import DecodeError
 from ..record import Record, record_class
 from ..types import oids as pg
+from ..types.catalog import Catalog, foreign_oids
 from ..types.layout import CHEAP
 
 logger = logging.getLogger("db_pool_rs")
@@ -94,11 +95,15 @@ class Plan:
     """How the columns of one statement are decoded, in one format and under one session's settings."""
 
     __slots__ = (
-        "_convert", "_format", "_loaders", "_names", "_oids", "_settings", "_zones",
+        "_catalog", "_convert", "_format", "_loaders", "_names", "_oids", "_settings", "_version", "_zones",
         "count", "dear", "kinds", "record", "values",
     )  # fmt: skip
 
-    def __init__(self, names: Sequence[str], oids: Sequence[int], format: int, session: Any) -> None:
+    def __init__(
+        self, names: Sequence[str], oids: Sequence[int], format: int, session: Any, catalog: Catalog | None = None
+    ) -> None:
+        #: Knows the types that are not built in, if there are any.
+        self._catalog, self._version = catalog, 0 if catalog is None else catalog.version
         self._names = tuple(names)
         self._oids = tuple(oids)
         self._format = format
@@ -122,6 +127,8 @@ class Plan:
 
     def fits(self, session: Any) -> bool:
         """Whether the session's settings, where they matter, are those that this was made with."""
+        if self._catalog is not None and self._catalog.version != self._version:
+            return False
         return not self._settings or self.values == [session.parameter_status(name) for name in self._settings]
 
     def _set_zone(self, number: int, zone: tzinfo) -> None:
@@ -166,6 +173,8 @@ class Plan:
             return None if data is None else load(data)
         except Exception as error:
             where = f'column "{self._names[number]}" ({pg.type_name(self._oids[number])}) of row {row + 1}'
+            if self._catalog is not None:  # a type may have changed
+                self._catalog.forget(foreign_oids(self._oids))
             raise DecodeError(f"{where}: {error}") from error
 
     def _loader(self, number: int) -> Convert:
@@ -175,5 +184,7 @@ class Plan:
         oid = self._oids[number]
         matters = self._settings if not self._format or oid in _ZONED else ()
         values = dict(zip(self._settings, self.values, strict=True)) if matters else {}
+        if self._catalog is not None and not self._format:
+            return self._catalog.loader(oid, lambda part: value_loader(part, 0, values))
         load: Convert = value_loader(oid, self._format, values)
         return load

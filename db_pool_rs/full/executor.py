@@ -17,6 +17,7 @@ from db_pool_rs_full import Pool as Native
 
 from ..conninfo import ConnectConfig
 from ..conninfo.password import ask_password
+from ..drivers.postgres.watch import descriptors
 from ..errors import ConnectionLost, DecodeError, Error
 from ..guard.verdicts import REASONS
 from ..metrics.counters import PoolMetrics
@@ -77,8 +78,8 @@ class RustExecutor(Executor):
         """Hear what the engine tells; it has begun."""
         timeout = self.config.command_timeout
         self.native.attach(self, self.loop.call_soon, self.native.flush, self.context.queries.known, timeout)
-        self._descriptor = self.native.fileno()
-        self.loop.add_reader(self._descriptor, self.native.drain)
+        self._watcher, self._descriptor = descriptors(self.loop), self.native.fileno()
+        self._watcher.add_reader(self._descriptor, self.native.drain)
 
     def acquire(self, waiter: AcquireRequest) -> None:
         """Take in a request for a connection."""
@@ -128,7 +129,7 @@ class RustExecutor(Executor):
         """This is a child process, in which the engine's threads do not exist."""
         super().leave()
         if self._descriptor >= 0 and not self.loop.is_closed():
-            self.loop.remove_reader(self._descriptor)
+            self._watcher.remove_reader(self._descriptor)
 
     def held(self) -> int:
         """The descriptor on which the engine tells that something has happened."""
@@ -148,7 +149,7 @@ class RustExecutor(Executor):
                     logger.error("the engine does not end")
                     break
         await super().stop()
-        self.loop.remove_reader(self._descriptor)
+        self._watcher.remove_reader(self._descriptor)
         self._descriptor = -1
         self.native.close()
 

@@ -19,9 +19,10 @@ from .outages import reason_of
 from .session import Holder, Session
 
 if TYPE_CHECKING:
-    from .connection import Connection, Transaction
+    from .connection import Connection
     from .context import Context
     from .executor import Executor
+    from .transaction import Transaction
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -66,10 +67,11 @@ class PoolTransaction:
         connection = await self._acquire.__aenter__()
         try:
             self._block = connection.transaction(**self._options)
-            return await self._block.__aenter__()
+            await self._block.__aenter__()
         except BaseException:
             await self._acquire.__aexit__()
             raise
+        return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 from itertools import islice
-from types import TracebackType
 from typing import Any
 
 from ..drivers.base import ROWS, STATUS
-from ..errors import DatabaseError, Error, InterfaceError, StatementTimeout, database_error
+from ..errors import Error, InterfaceError
 from ..record import Record, Status
 from ..rows import Row
 from ..sql import StatementClass
@@ -19,7 +19,8 @@ from .listen import Notifications
 from .named import many_by_number, text_by_number
 from .prepared import PreparedStatement
 from .queries import empty_result
-from .session import Session
+from .stream import pieces
+from .transaction import Transaction
 
 #: How many executions `executemany` sends before it waits for answers.
 CHUNK = 500
@@ -242,6 +243,42 @@ class Connection:
         query, args = self._lease.context.by_number(query, args)
         return await copy.from_query(self._lease, query, args, output, options, timeout)
 
+    def copy_out(
+        self,
+        what: str,
+        /,
+        *args: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[bytes, None]:
+        """The rows of a query, or a table, as COPY sends them: ``async for data in connection.copy_out(what)``.
+
+        As many rows at a time as have arrived, no more than are taken. To leave it early stops the server. `timeout` is
+        for all of it; `options` are those of `copy_from_table`.
+        """
+        out = partial(copy.out, columns=columns, schema=schema_name, given=options, timeout=timeout)
+        return pieces(lambda sink: out(self._lease, what, args, sink))
+
+    async def copy_in(
+        self,
+        table_name: str,
+        *,
+        source: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        where: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Status:
+        """Insert rows: records as for `copy_records_to_table`, or data as for `copy_to_table`, bytes included.
+
+        An iterable of bytes, asynchronous or not, is data, any other is records. `options` belong to data.
+        """
+        into = partial(copy.into, columns=columns, schema=schema_name, where=where, given=options, timeout=timeout)
+        return await into(self._lease, table_name, source)
+
     # -- what the session is told unasked ------------------------------------------------------------------------
 
     async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
@@ -275,93 +312,3 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {'returned' if self._lease.ended else 'held'}>"
-
-
-class Transaction:
-    """``async with`` block made by :meth:`Connection.transaction`."""
-
-    __slots__ = ("_connection", "_lease", "_name", "_options", "_session", "_start")
-
-    def __init__(
-        self, connection: Connection, lease: Lease, isolation: str | None, readonly: bool, deferrable: bool
-    ) -> None:
-        self._connection = connection
-        self._lease = lease
-        self._options = (isolation, readonly, deferrable)
-        self._session: Session
-        self._name = ""
-        self._start = ""
-
-    async def __aenter__(self) -> Connection:
-        session = self._lease.session()
-        if self._start:
-            raise InterfaceError("this transaction block was used already; make a new one")
-        if not session.can_send:
-            await session.wait_idle()
-        if session.in_transaction():
-            if any(self._options):
-                raise InterfaceError("isolation, readonly and deferrable belong to the outermost transaction")
-            session.savepoints += 1
-            self._name = f"db_pool_rs_{session.savepoints}"
-            self._start = f"SAVEPOINT {self._name}"
-        else:
-            self._start = session.database.begin(*self._options)
-            session.readonly = self._options[1]
-        session.pending_commands.append(self._start)
-        self._session = session
-        return self._connection
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._lease.ended:
-            return  # the holder gave the connection back inside the block: it was rolled back there
-        session = self._session
-        if not self._name:
-            session.cursors.clear()  # they end with the transaction
-            session.readonly = False
-        if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
-            del session.pending_commands[session.pending_commands.index(self._start) :]
-        elif error is None:
-            try:
-                await self._commit(session)
-            except Error as refused:
-                refused.__traceback__ = None
-                raise refused
-        elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
-            session.defer(*self._undo())
-        elif session.in_transaction():  # else the holder has ended it, or the connection is lost
-            await self._roll_back(session)
-
-    async def _commit(self, session: Session) -> None:
-        timeout = self._lease.context.timeout(None)
-        if self._name:
-            await session.command(f"RELEASE SAVEPOINT {self._name}", timeout=timeout)
-            return
-        try:
-            tag = await session.command("COMMIT", timeout=timeout)
-        except StatementTimeout as error:
-            if not error.sent:
-                raise
-            why = "the deadline passed during COMMIT: the outcome of the transaction is unknown"
-            raise StatementTimeout(why, sent=True) from None
-        if tag == "ROLLBACK":
-            raise _rolled_back()
-
-    async def _roll_back(self, session: Session) -> None:
-        """The pool asks for it, so it has a deadline where calls have none (rule 5.9)."""
-        timeouts = (self._lease.context.timeout(None), session.executor.clean_timeout)
-        try:
-            await session.command(*self._undo(), timeout=min((t for t in timeouts if t is not None), default=None))
-        except Exception as error:  # the block's own error is what the caller wants to see
-            session.executor.last_error = error
-
-    def _undo(self) -> tuple[str, ...]:
-        if self._name:
-            return (f"ROLLBACK TO SAVEPOINT {self._name}", f"RELEASE SAVEPOINT {self._name}")
-        return ("ROLLBACK",)
-
-
-def _rolled_back() -> DatabaseError:
-    message = "the transaction was rolled back, not committed: a statement in it had failed"
-    return database_error({"severity": "ERROR", "sqlstate": "25P02", "message": message})

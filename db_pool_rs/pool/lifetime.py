@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Lifetime:
     """Makes the executor, and says what becomes of it.
 
-    `attach` is called with the executor when there is one, `left` in a child process: the connections are the parent's.
+    `attach` is called with the executor when there is one, `ended` when it ends, and `left` in a child process, where
+    the connections are the parent's.
     """
 
     def __init__(
@@ -25,11 +26,13 @@ class Lifetime:
         context: Context,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
         attach: Callable[[Executor], None],
+        ended: Callable[[], None],
         left: Callable[[], None],
     ) -> None:
         self._context = context
         self._make_executor = executor
         self._attach = attach
+        self._ended = ended
         self._left = left
         self._executor: Executor
 
@@ -91,6 +94,7 @@ class Lifetime:
             self._end(self._executor)
 
     def _end(self, executor: Executor) -> None:
+        self._ended()
         self._context.become("closed")
         executor.terminate()
         executor.stop_soon()

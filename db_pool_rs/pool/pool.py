@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from asyncio import get_running_loop
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,7 @@ from ..record import Record, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction
+from .batch import Batch
 from .context import Context
 from .executor import Executor
 from .guarding import Guarding
@@ -23,6 +25,7 @@ from .lifetime import Lifetime
 from .named import text_by_number
 from .queries import empty_result
 from .retry import run_again
+from .stream import BATCH, Stream
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from ..metrics import Health, PoolStats
     from ..rows import Row
     from .connection import Connection
+    from .top import Top
 
 T = TypeVar("T")
 
@@ -64,8 +68,9 @@ class Pool:
         self._new_answer = database.answer
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
+        self._top: Top | None = None
         #: The engine makes the executor when the pool is opened; until then there is none.
-        self._lifetime = Lifetime(self._context, executor, self._attach, self._leave)
+        self._lifetime = Lifetime(self._context, executor, self._attach, self._ended, self._leave)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -181,6 +186,14 @@ class Pool:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
 
+    def batch(self, *, atomic: bool = True, timeout: float | None = None) -> Batch:
+        """Statements sent together: ``async with pool.batch() as batch: a = batch.fetch(sql, x)``, then ``a.result()``.
+
+        They leave when the block ends, in order, on one connection. `atomic`: as one transaction, whose error is raised
+        there; else each has an outcome of its own, which its result tells. `timeout` (seconds) is for all of them.
+        """
+        return Batch(self._context, lambda seconds: self.acquire(timeout=seconds), atomic, timeout)
+
     async def run(
         self,
         function: Callable[..., Awaitable[T]],
@@ -205,11 +218,43 @@ class Pool:
         )
         return await run_again(self._context, block, function, args, retries, retry_for)
 
+    # -- what is too large for memory ----------------------------------------------------------------------------
+
+    def stream(self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None) -> Stream:
+        """The rows of a query a few at a time, on a connection of their own, inside a transaction.
+
+        ``async with pool.stream(sql) as batches: async for rows in batches`` gives lists of up to `batch` rows, ``async
+        for row in pool.stream(sql)`` single ones. `timeout` (seconds) is that of `acquire` and of each list.
+        """
+        readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
+        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout)
+
+    async def copy_out(
+        self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
+    ) -> AsyncGenerator[bytes, None]:
+        """The rows of a query, or a table, as COPY sends them; see :meth:`Connection.copy_out`."""
+        async with (
+            self.acquire(timeout=timeout) as connection,
+            aclosing(connection.copy_out(what, *args, timeout=timeout, **options)) as pieces,
+        ):
+            async for piece in pieces:
+                yield piece
+
+    async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
+        """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
+        context = self._context
+        context.check_open()
+        deadline = context.deadline(timeout)
+        async with self.acquire(timeout=context.timeout(timeout)) as connection:
+            return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
+
     # -- the pool itself -----------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Open the first `min_size` connections; raises ConnectFailed with the cause if none can be had."""
         await self._lifetime.open(get_running_loop())
+        if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
+            await self.top()
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""
@@ -251,6 +296,18 @@ class Pool:
         usable = context.loop is not None and context.state == "open"
         ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
         return await examine(context.state, self._executor.gauges() if usable else None, ask)
+
+    async def top(self) -> str:
+        """Let `python -m db_pool_rs top` of the same user look at the pool until it is closed; the path of the socket.
+
+        DB_POOL_TOP=1 does so for each pool that is opened. InterfaceError where there are no unix sockets.
+        """
+        from .top import Top
+
+        self._context.check_open()
+        if self._top is None:
+            self._top = Top(self._context, self._executor)
+        return await self._top.start()
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.
@@ -329,6 +386,11 @@ class Pool:
         self._executor = executor
         self._borrowings.attach(executor)
         self._guarding.attach(executor)
+
+    def _ended(self) -> None:
+        """The pool is closed, or about to be."""
+        if self._top is not None:
+            self._top.close()
 
     def _leave(self) -> None:
         """This is a child process: the connections belong to the parent."""

@@ -237,7 +237,9 @@ class Session:
 
     def counted(self, statements: Sequence[StatementRequest]) -> None:
         """They were answered together."""
-        if statements and statements[0].query.kind is not StatementClass.CONTROL:
+        if statements and statements[-1].query.kind is StatementClass.CONTROL:
+            statements = [one for one in statements if one.query.kind is not StatementClass.CONTROL]
+        if statements:
             self.executor.executed(statements, self.seconds)
 
     def take_pending(self) -> list[StatementRequest]:

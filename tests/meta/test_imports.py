@@ -21,7 +21,6 @@ ALONE = {
     "simple.engine": "an engine, loaded by its mode's name",
     "balanced.engine": "an engine, loaded by its mode's name",
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",
-    "exporters._querytext": "a grammar, tested by itself with Hypothesis",
 }
 
 MODULES = package_modules()

@@ -17,7 +17,7 @@ CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 LAYERS: dict[str, str] = {
     "": f"api facade modes options {CONTRACT}",
     "__main__": "cli",
-    "cli": f"guard api facade modes {CONTRACT}",
+    "cli": f"guard pool api facade modes {CONTRACT}",
     "tools": f"cli api facade modes options {CONTRACT}",
     "exporters": CONTRACT,
     "api": f"facade modes options {CONTRACT}",

@@ -36,8 +36,8 @@ class Description:
     """
 
     __slots__ = (
-        "decoder", "encode", "foreign", "formats", "is_sensitive", "learned", "name", "names", "oids", "param_oids",
-        "result_format", "row_bytes", "sql", "wide",
+        "catalog", "decoder", "encode", "foreign", "foreign_columns", "formats", "is_sensitive", "learned", "name",
+        "names", "oids", "param_oids", "result_format", "row_bytes", "sql", "wide",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,9 @@ class Description:
         self.formats = codec.formats
         self.names = tuple(names)
         self.oids = tuple(oids)
+        #: Types of columns that are not built in.
+        self.foreign_columns = foreign_oids(oids)
+        self.catalog = catalog
         self.result_format = self.best_format()
         self.is_sensitive = not self.result_format and is_sensitive(self.oids)
         self.decoder: RowDecoder | None = None
@@ -90,7 +93,8 @@ class Description:
         if decoder is None or not decoder.fits(session):
             from ...types.decode import RowDecoder
 
-            decoder = self.decoder = RowDecoder(self.names, self.oids, self.result_format, session)
+            catalog = self.catalog if self.foreign_columns else None
+            decoder = self.decoder = RowDecoder(self.names, self.oids, self.result_format, session, catalog)
         return decoder
 
     def size(self, result: PGresult) -> int:

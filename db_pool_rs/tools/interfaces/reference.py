@@ -128,6 +128,7 @@ pools:
 | `DATABASE_URL` | where the pool `default` connects if nothing else says so |
 | `DB_POOL_CONFIG` | the configuration file |
 | `DB_POOL_MODE` | the mode, before `deployment.mode` of the file; an argument `mode=` other than auto comes first |
+| `DB_POOL_TOP` | 1: `python -m db_pool_rs top` of the same user may look at each pool |
 | `DB_POOL_FIGURES` | the file with the figures that mode `auto` compares |
 | `PGHOST`, `PGUSER`, `PGPASSWORD`, ... | libpq's, in the table of connection options |
 """

@@ -231,9 +231,10 @@ impl Form {
     }
 }
 
-/// Decide which parameters and columns travel in binary.
+/// Decide which parameters and columns travel in binary, and which are of types that are not built in.
 pub fn formats(text: &mut Described) {
     text.param_formats = text.param_oids.iter().map(|oid| form(*oid).sent()).collect();
     text.foreign = text.param_oids.iter().copied().filter(|oid| !is_built_in(*oid)).collect();
+    text.foreign_columns = text.columns.iter().map(|column| column.oid).filter(|oid| !is_built_in(*oid)).collect();
     text.result_formats = text.columns.iter().map(|column| form(column.oid).received()).collect();
 }
