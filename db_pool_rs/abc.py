@@ -11,7 +11,7 @@ the pool's `command_timeout` (for `acquire` and `transaction`: its `acquire_time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     from .config import PoolConfig
     from .guard import Explanation
     from .metrics import Health, PoolStats
-    from .record import Record, Status
+    from .record import Event, Record, Status
     from .rows import Row
 
 T = TypeVar("T")
 
 __all__ = [
     "Acquisition",
+    "Batch",
+    "BatchResult",
     "Connection",
     "Cursor",
     "Engine",
@@ -36,6 +38,7 @@ __all__ = [
     "PreparedStatement",
     "Queries",
     "SessionHook",
+    "Stream",
     "TerminationListener",
     "Transaction",
 ]
@@ -43,12 +46,15 @@ __all__ = [
 #: The isolation levels of a transaction.
 Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
 
+R = TypeVar("R", covariant=True)
+
 
 class Queries(Protocol):
     """What a pool and a connection have in common: running statements.
 
     Wrong use (a wrong number of arguments, two statements in one text, a NUL in the text) is an InterfaceError, what
     the database refuses a DatabaseError, a passed deadline a StatementTimeout or PoolTimeout.
+    Arguments are those of `$1, $2, ...`, or one mapping with the values of `:name`.
     """
 
     @overload
@@ -85,6 +91,32 @@ class Queries(Protocol):
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run the statement once for each element of `args`, in one transaction: all of it or nothing."""
+
+    def copy_out(
+        self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
+    ) -> AsyncGenerator[bytes, None]:
+        """PostgreSQL: the rows of a query, or a table, as COPY sends them, as they arrive and no faster than taken.
+
+        `options`: `columns` and `schema_name` of a table, and those of `Connection.copy_from_table`.
+        """
+
+    async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
+        """PostgreSQL: insert records as `copy_records_to_table`, or data as `copy_to_table`; the source decides."""
+
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: None = None
+    ) -> list[Record]: ...
+
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[T]
+    ) -> list[T]: ...
+
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """`executemany` with its rows: those of all executions, one after the other, in the order of `args`."""
 
 
 class Transaction(Protocol):
@@ -147,6 +179,9 @@ class PreparedStatement(Protocol[T]):
 
     async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Once for each element of `args`, in one transaction."""
+
+    async def fetchmany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> list[T]:
+        """The same with the rows of all executions."""
 
     def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor[T]:
         """Its rows a few at a time."""
@@ -303,6 +338,41 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
+class Stream(AbstractAsyncContextManager["AsyncIterator[list[Record]]"], Protocol):
+    """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
+
+    def __aiter__(self) -> AsyncIterator[Record]: ...
+
+
+class BatchResult(Protocol[R]):
+    """What one statement of a batch comes to; it is there when the block of the batch has ended."""
+
+    def done(self) -> bool:
+        """Whether it is there."""
+
+    def result(self) -> R:
+        """The rows or the tag; raises the statement's error. InterfaceError before the block has ended."""
+
+    def exception(self) -> Exception | None:
+        """The statement's error, None if it has none. InterfaceError before the block has ended."""
+
+
+class Batch(Protocol):
+    """Statements that are sent together at the end of its block, from `Pool.batch`. Its calls are not awaited."""
+
+    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+        """Add a statement whose result is every row."""
+
+    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+        """Add a statement whose result is the first row, None if there is none."""
+
+    def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
+        """Add a statement whose result is one value of the first row, None if there is none."""
+
+    def execute(self, sql: str, /, *args: Any) -> BatchResult[Status]:
+        """Add a statement whose result is the command tag."""
+
+
 class Pool(Queries, Protocol):
     """A pool of one database. A statement on the pool is a transaction of its own, and may share a connection.
 
@@ -314,6 +384,14 @@ class Pool(Queries, Protocol):
     @property
     def config(self) -> PoolConfig:
         """Its options."""
+
+    @property
+    def name(self) -> str:
+        """What messages, logs and metrics call it: its option `name`."""
+
+    @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
 
     @property
     def closed(self) -> bool:
@@ -347,6 +425,13 @@ class Pool(Queries, Protocol):
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
 
+    def batch(self, *, atomic: bool = True, timeout: float | None = None) -> AbstractAsyncContextManager[Batch]:
+        """Statements sent together: `async with pool.batch() as batch: a = batch.fetch(sql, x)`, then `a.result()`.
+
+        In order, on one connection. `atomic`: one transaction, whose error the block raises, and each result. Else each
+        has an outcome of its own, and the block raises only what ends them all: a lost connection, a passed deadline.
+        """
+
     async def run(
         self,
         function: Callable[..., Awaitable[T]],
@@ -365,6 +450,17 @@ class Pool(Queries, Protocol):
         pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
         """
 
+    def stream(self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None) -> Stream:
+        """The rows of a query a few at a time, in constant memory, on a connection of their own.
+
+        `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.
+        """
+
+    def listen(
+        self, *channels: str, max_queue: int = 10_000, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """PostgreSQL: notifications, on a connection that is opened again when it is lost; `event.gap` tells that."""
+
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""
 
@@ -382,6 +478,16 @@ class Pool(Queries, Protocol):
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""
+
+    def set_type_codec(
+        self,
+        name: str,
+        *,
+        encoder: Callable[[Any], str] | None = None,
+        decoder: Callable[[str], Any] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Read and write values of a type in another way from now on; see :class:`~db_pool_rs.Codec`."""
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the limits of a running pool; sessions in use are never cut off."""

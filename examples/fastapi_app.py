@@ -9,12 +9,15 @@ that arrive together share round trips and commits; what belongs together is a t
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.types import Send
 
 import db_pool_rs
 from db_pool_rs.abc import Pool
@@ -60,6 +63,34 @@ async def visit(id: int, request: Request) -> dict[str, Any]:
     if row is None:
         raise HTTPException(404, f"there is no user {id}")
     return dict(row)
+
+
+@app.get("/users.csv")
+async def export(request: Request) -> StreamingResponse:
+    """Every user, however many there are: a batch is read when the client has taken the one before."""
+    return ClosingResponse(lines(pool_of(request)), media_type="text/csv")
+
+
+class ClosingResponse(StreamingResponse):
+    """Closes what it streams, also when the client goes away in the middle of it: the connection is free at once."""
+
+    def __init__(self, pieces: AsyncGenerator[str, None], media_type: str) -> None:
+        super().__init__(pieces, media_type=media_type)
+        self._pieces = pieces
+
+    async def stream_response(self, send: Send) -> None:
+        """Send the pieces."""
+        async with aclosing(self._pieces):
+            await super().stream_response(send)
+
+
+async def lines(pool: Pool) -> AsyncGenerator[str, None]:
+    """The users as CSV."""
+    async with pool.stream("SELECT id, name FROM users ORDER BY id", batch=1000) as batches:
+        async for rows in batches:
+            text = io.StringIO()
+            csv.writer(text).writerows(rows)
+            yield text.getvalue()
 
 
 @app.get("/health")

@@ -133,6 +133,8 @@ class KernelConnection(PostgresConnection):
             steps.insert(at, b"")
 
     def _write_types(self, steps: list[Any]) -> None:
+        if self._plain and self._reading:  # the kernel is used for the answer
+            self._take_apart(range(len(self._group)))
         self._plain = False
         super()._write_types(steps)
 
@@ -191,6 +193,10 @@ class KernelConnection(PostgresConnection):
     def _answer(self) -> None:
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
+        if group[0].described.foreign_columns and self._unknown_columns():
+            self._step = len(self._steps)
+            self._ended()
+            return
         self._take_notifications()
         self._healing.note_altering(group, self.in_transaction())
         try:
@@ -225,6 +231,8 @@ class KernelConnection(PostgresConnection):
     def _finish(self) -> None:
         if not self._ok or self._done is None:
             self._finish_failed()
+            return
+        if self._looks_up():
             return
         slow, size = self._is_long(), 0
         if not slow:

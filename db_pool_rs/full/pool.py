@@ -7,6 +7,7 @@ from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import ROWS, STATUS
+from ..errors import Error
 from ..pool import pool as specification
 from ..pool.queries import empty_result
 from ..record import Record, Status
@@ -40,8 +41,10 @@ class Pool(specification.Pool):
         config: PoolConfig,
         driver: Driver,
         executor: Callable[[Context, asyncio.AbstractEventLoop], RustExecutor],
+        mode: str,
+        sibling: Callable[[PoolConfig], specification.Pool],
     ) -> None:
-        super().__init__(config, driver, executor)
+        super().__init__(config, driver, executor, mode, sibling)
         #: The short way into the engine; None where there is something to look at first (see `_call`).
         self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout
@@ -53,9 +56,12 @@ class Pool(specification.Pool):
         if row is not self._unmade:
             make = self._context.maker(row)
             return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
-        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
+            answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -65,9 +71,12 @@ class Pool(specification.Pool):
         """Run one statement; its first row, or None."""
         if row is not self._unmade:
             return await super().fetchrow(sql, *args, timeout=timeout, row=row)
-        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
+            answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -75,9 +84,12 @@ class Pool(specification.Pool):
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
+            answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -85,9 +97,12 @@ class Pool(specification.Pool):
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """Run one statement and return its command tag, e.g. ``'UPDATE 3'`` (``.rows`` is 3)."""
-        answer = self._run_known(sql, args, STATUS, timeout) or self._call(sql, args, STATUS, timeout)
         try:
+            answer = self._run_known(sql, args, STATUS, timeout) or self._call(sql, args, STATUS, timeout)
             status: Status = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -118,6 +133,7 @@ class Pool(specification.Pool):
         self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
     ) -> ResultFuture | asyncio.Future[Any]:
         """A text that was not met before."""
+        sql, args = self._context.by_number(sql, args)
         query = self._context.lookup(sql, shared=True)
         answer = self._native.submit(query.sql, args, want, seconds)
         if answer is not None:

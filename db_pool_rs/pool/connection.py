@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import partial
 from itertools import islice
 from types import TracebackType
 from typing import Any
 
 from ..drivers.base import ROWS, STATUS
-from ..errors import DatabaseError, InterfaceError, StatementTimeout, database_error
+from ..errors import DatabaseError, Error, InterfaceError, StatementTimeout, database_error
 from ..record import Record, Status
 from ..rows import Row
 from ..sql import StatementClass
@@ -16,8 +17,11 @@ from . import copy
 from .cursor import PREFETCH, Cursor
 from .lease import Lease
 from .listen import Notifications
+from .named import many_by_number, text_by_number
+from .prepared import PreparedStatement
 from .queries import empty_result
 from .session import Session
+from .stream import pieces
 
 #: How many executions `executemany` sends before it waits for answers.
 CHUNK = 500
@@ -43,19 +47,30 @@ class Connection:
         self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
     ) -> list[Any]:
         """Run one statement; its rows, made into what `row` says. `timeout` in seconds, like everywhere else."""
-        make = self._lease.context.maker(row)
-        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return make(rows)
+        try:
+            make = self._lease.context.maker(row)
+            return make(await self._lease.run(sql, args, ROWS, timeout))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        make = self._lease.context.maker(row)
-        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return make(rows[:1])[0] if rows else None
+        try:
+            make = self._lease.context.maker(row)
+            rows = await self._lease.run(sql, args, ROWS, timeout)
+            return make(rows[:1])[0] if rows else None
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        rows = await self._lease.run(sql, args, ROWS, timeout)
+        try:
+            rows = await self._lease.run(sql, args, ROWS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return rows[0][column] if rows else None
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
@@ -63,29 +78,59 @@ class Connection:
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        if not args and self._lease.lookup(sql).lexical.count > 1:
-            return await self._lease.script(sql, timeout)
-        status: Status = await self._lease.run(sql, args, STATUS, timeout)
+        try:
+            if not args and self._lease.lookup(sql).lexical.count > 1:
+                return await self._lease.script(sql, timeout)
+            status: Status = await self._lease.run(sql, args, STATUS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return status
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
-        _, query = self._lease.taken(sql)
+        try:
+            await self._many(sql, args, STATUS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def fetchmany(
+        self,
+        sql: str,
+        args: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> list[Any]:
+        """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
+        try:
+            make = self._lease.context.maker(row)
+            return make(await self._many(sql, args, ROWS, timeout))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def _many(self, sql: str, args: Iterable[Iterable[Any]], want: bool, timeout: float | None) -> list[Record]:
         context = self._lease.context
+        sql, args = many_by_number(sql, args, context.database.dialect)
+        _, query = self._lease.taken(sql)
         deadline = context.deadline(timeout)
         todo = iter(args)
         if query.kind is StatementClass.EMPTY:
             for none in todo:
-                empty_result(tuple(none), STATUS)
-            return
+                empty_result(tuple(none), want)
+            return []
         chunk, first = list(islice(todo, CHUNK)), 0
         if len(chunk) < CHUNK and context.database.atomic_groups:
-            await self._lease.run_many(query, chunk, first, deadline)
-            return
+            return await self._lease.run_many(query, chunk, first, want, deadline)
+        rows: list[Record] = []
         async with self.transaction():
             while chunk:
-                await self._lease.run_many(query, chunk, first, deadline)
+                rows += await self._lease.run_many(query, chunk, first, want, deadline)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
+        return rows
 
     async def prepare(
         self, sql: str, /, *, timeout: float | None = None, row: Row[Any] | None = None
@@ -94,8 +139,13 @@ class Connection:
 
         `row` is that of its fetches and cursors.
         """
-        self._lease.context.maker(row)
-        await self._lease.describe(sql, timeout)
+        context = self._lease.context
+        try:
+            context.maker(row)
+            await self._lease.describe(text_by_number(sql, context.database.dialect), timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return PreparedStatement(self, sql, row)
 
     def cursor(
@@ -191,7 +241,44 @@ class Connection:
         self, query: str, /, *args: Any, output: Any, timeout: float | None = None, **options: Any
     ) -> Status:
         """Write the rows of a query, which may have arguments, as `copy_from_table` does those of a table."""
+        query, args = self._lease.context.by_number(query, args)
         return await copy.from_query(self._lease, query, args, output, options, timeout)
+
+    def copy_out(
+        self,
+        what: str,
+        /,
+        *args: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> AsyncGenerator[bytes, None]:
+        """The rows of a query, or a table, as COPY sends them: ``async for data in connection.copy_out(what)``.
+
+        As many rows at a time as have arrived, no more than are taken. To leave it early stops the server. `timeout` is
+        for all of it; `options` are those of `copy_from_table`.
+        """
+        out = partial(copy.out, columns=columns, schema=schema_name, given=options, timeout=timeout)
+        return pieces(lambda sink: out(self._lease, what, args, sink))
+
+    async def copy_in(
+        self,
+        table_name: str,
+        *,
+        source: Any,
+        columns: Any = None,
+        schema_name: str | None = None,
+        where: str | None = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Status:
+        """Insert rows: records as for `copy_records_to_table`, or data as for `copy_to_table`, bytes included.
+
+        An iterable of bytes, asynchronous or not, is data, any other is records. `options` belong to data.
+        """
+        into = partial(copy.into, columns=columns, schema=schema_name, where=where, given=options, timeout=timeout)
+        return await into(self._lease, table_name, source)
 
     # -- what the session is told unasked ------------------------------------------------------------------------
 
@@ -274,7 +361,11 @@ class Transaction:
         if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
             del session.pending_commands[session.pending_commands.index(self._start) :]
         elif error is None:
-            await self._commit(session)
+            try:
+                await self._commit(session)
+            except Error as refused:
+                refused.__traceback__ = None
+                raise refused
         elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
             session.defer(*self._undo())
         elif session.in_transaction():  # else the holder has ended it, or the connection is lost
@@ -307,53 +398,6 @@ class Transaction:
         if self._name:
             return (f"ROLLBACK TO SAVEPOINT {self._name}", f"RELEASE SAVEPOINT {self._name}")
         return ("ROLLBACK",)
-
-
-class PreparedStatement:
-    """Made by :meth:`Connection.prepare`. Its calls are those of the connection, without the text.
-
-    Every text that is run is prepared anyway, where that helps: this handle adds that a mistake in the text is found
-    when it is made.
-    """
-
-    __slots__ = ("_connection", "_row", "_sql")
-
-    def __init__(self, connection: Connection, sql: str, row: Row[Any] | None) -> None:
-        self._connection = connection
-        self._sql = sql
-        self._row = row
-
-    @property
-    def query(self) -> str:
-        """The text."""
-        return self._sql
-
-    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Any]:
-        """Every row."""
-        return await self._connection.fetch(self._sql, *args, timeout=timeout, row=self._row)
-
-    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Any:
-        """The first row, or None."""
-        return await self._connection.fetchrow(self._sql, *args, timeout=timeout, row=self._row)
-
-    async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
-        """One value of the first row, or None if there is no row."""
-        return await self._connection.fetchval(self._sql, *args, column=column, timeout=timeout)
-
-    async def execute(self, /, *args: Any, timeout: float | None = None) -> Status:
-        """The command tag."""
-        return await self._connection.execute(self._sql, *args, timeout=timeout)
-
-    async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
-        """Once for each element of `args`, in one transaction."""
-        await self._connection.executemany(self._sql, args, timeout=timeout)
-
-    def cursor(self, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
-        """Its rows a few at a time; see :meth:`Connection.cursor`."""
-        return self._connection.cursor(self._sql, *args, prefetch=prefetch, timeout=timeout, row=self._row)
-
-    def __repr__(self) -> str:
-        return f"<PreparedStatement {self._sql[:60]!r}>"
 
 
 def _rolled_back() -> DatabaseError:

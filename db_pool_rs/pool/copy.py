@@ -6,15 +6,17 @@ writes the constant.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..aio import remaining
 from ..drivers.base import ROWS, STATUS, Sink, Source
-from ..errors import InterfaceError
+from ..errors import InterfaceError, StatementTimeout
 from ..record import Status
 from ..scheduler.model import StatementRequest
+from ..sql import classify
 from ..sql.quoting import literal, quoted
 from .queries import session_text, single
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from .lease import Lease
 
 FORMATS = ("text", "csv", "binary")
+#: How the statements begin whose rows can be copied.
+_QUERIES = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
 
 
 async def records_to_table(
@@ -70,6 +74,64 @@ async def from_query(
     deadline = lease.context.deadline(timeout)
     sql = f"COPY ({await _with_literals(lease, query, args, deadline)}\n) TO STDOUT{options(given)}"
     return await _copy_out(lease, sql, output, remaining(deadline))
+
+
+async def out(
+    lease: Lease,
+    what: str,
+    args: tuple[Any, ...],
+    output: Sink,
+    *,
+    columns: Any,
+    schema: str | None,
+    given: dict[str, Any],
+    timeout: float | None,
+) -> Status:
+    """Write a table, or the rows of a query; see :meth:`Connection.copy_out`."""
+    if not _is_query(what, lease.context.database.dialect):
+        if args:
+            raise InterfaceError(f"arguments belong to a query; {what!r} is taken for the name of a table")
+        return await from_table(lease, table(what, schema, columns), output, given, timeout)
+    if columns is not None or schema is not None:
+        raise InterfaceError("columns and schema_name belong to a table, not to a query")
+    return await from_query(lease, what, args, output, given, timeout)
+
+
+async def into(
+    lease: Lease,
+    name: str,
+    source: Any,
+    *,
+    columns: Any,
+    schema: str | None,
+    where: str | None,
+    given: dict[str, Any],
+    timeout: float | None,
+) -> Status:
+    """Insert records, or rows from a file or stream; see :meth:`Connection.copy_in`."""
+    from .copy_data import told_apart
+
+    _check(lease)
+    deadline = lease.context.deadline(timeout)
+    try:
+        data, records = await asyncio.wait_for(told_apart(source), remaining(deadline))
+    except (asyncio.TimeoutError, TimeoutError):
+        raise StatementTimeout(
+            "the deadline passed before the source gave something; nothing was sent", sent=False
+        ) from None
+    if data is not None:
+        return await to_table(lease, table(name, schema, columns), data, where, given, remaining(deadline))
+    if set_options := [option for option, value in given.items() if value is not None]:
+        raise InterfaceError(f"{set_options[0]}: options are for data in bytes; records are sent as they are")
+    rest = remaining(deadline)
+    return await records_to_table(lease, name, records, columns=columns, schema=schema, where=where, timeout=rest)
+
+
+def _is_query(what: Any, dialect: str) -> bool:
+    """Whether it is a statement, and not the name of a table."""
+    if not isinstance(what, str):
+        raise InterfaceError(f"a query or the name of a table expected, got {type(what).__name__}")
+    return classify(what, dialect).command in _QUERIES and what.strip().upper() not in _QUERIES
 
 
 def _check(lease: Lease) -> None:

@@ -147,6 +147,37 @@ def source_of(given: Any) -> AsyncIterator[bytes]:
     raise InterfaceError(f"source: {_SOURCES} expected, got {type(given).__name__}")
 
 
+async def told_apart(given: Any) -> tuple[Any, Any]:
+    """What `copy_in` was given: a source of data, else None, and records, else None. The first piece of it decides."""
+    if isinstance(given, (bytes, bytearray, memoryview)):
+        return _each((given,)), None
+    if isinstance(given, (str, os.PathLike)) or callable(getattr(given, "read", None)):
+        return given, None
+    if not hasattr(given, "__aiter__") and not isinstance(given, Iterable):
+        raise InterfaceError(f"source: {_SOURCES}, or records expected, got {type(given).__name__}")
+    iterator = given.__aiter__() if hasattr(given, "__aiter__") else _each(given)
+    first = [one async for one in _first(iterator)]
+    whole = _chained(first, iterator)
+    return (whole, None) if first and isinstance(first[0], (bytes, bytearray, memoryview)) else (None, whole)
+
+
+async def _first(iterator: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    with contextlib.suppress(StopAsyncIteration):
+        yield await iterator.__anext__()
+
+
+async def _chained(first: list[Any], rest: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    close = getattr(rest, "aclose", None)
+    try:
+        for one in first:
+            yield one
+        async for one in rest:
+            yield one
+    finally:
+        if close is not None:
+            await close()
+
+
 async def _read_path(path: Any) -> AsyncIterator[bytes]:
     file = await asyncio.to_thread(open, path, "rb")
     try:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..aio import remaining
 from ..drivers.base import ROWS, STATUS
 from ..errors import ArgumentError, InterfaceError
-from ..record import Status
+from ..record import Record, Status
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass, split_statements
@@ -85,6 +85,7 @@ class Lease:
 
     async def run(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Any:
         """Run one statement; its rows or its tag."""
+        sql, args = self.context.by_number(sql, args)
         session, text = self.taken(sql)
         if text.kind is StatementClass.EMPTY:
             return empty_result(args, want)
@@ -92,9 +93,14 @@ class Lease:
         await session.call(statement, self.context.timeout(timeout))
         return statement.value
 
-    async def run_many(self, text: Query, chunk: list[Any], first: int, deadline: float | None) -> None:
-        """Run a text once for each element of `chunk`, as one group; errors number them from `first`."""
-        group = [StatementRequest(text, tuple(args), STATUS, None) for args in chunk]
+    async def run_many(
+        self, text: Query, chunk: list[Any], first: int, want: bool, deadline: float | None
+    ) -> list[Record]:
+        """Run a text once for each element of `chunk`, as one group; errors number them from `first`.
+
+        The rows of all of them, none where only their tags are wanted.
+        """
+        group = [StatementRequest(text, tuple(args), want, None) for args in chunk]
         number = 0
         try:
             for statement in group:
@@ -107,6 +113,7 @@ class Lease:
             if number == len(group):  # found when the server had told the types
                 number = [statement.error is error for statement in group].index(True)
             raise ArgumentError(f"element {first + number}: {error}") from None
+        return [row for statement in group for row in statement.value] if want is ROWS else []
 
     async def describe(self, sql: str, timeout: float | None) -> None:
         """Have the database check one statement; raises what is wrong with it."""

@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, DatabaseError
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -27,7 +27,7 @@ KEPT = 20
 
 def reason_of(error: BaseException | None) -> str:
     """What an error says, but for the statement, which may be another one's; its class if it says nothing."""
-    said = error.reason if isinstance(error, ConnectionLost) else str(error)
+    said = error.reason if isinstance(error, (ConnectionLost, DatabaseError)) else str(error)
     return said or type(error).__name__
 
 

@@ -6,22 +6,28 @@ import asyncio
 import os
 import weakref
 from asyncio import get_running_loop
-from collections.abc import Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
+from ..codecs import Codec
 from ..drivers.base import ROWS, STATUS, Database
-from ..errors import InterfaceError, PoolClosed
+from ..errors import Error, InterfaceError, PoolClosed
 from ..record import Record, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction
+from .batch import Batch
 from .context import Context
 from .executor import Executor, connect_failed
 from .guarding import Guarding
+from .named import text_by_number
 from .queries import empty_result
 from .retry import run_again
+from .stream import BATCH, Stream
+from .subscription import MAX_QUEUE, Listener, Subscription, listening
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -55,7 +61,8 @@ class Pool:
 
     ``fetch*`` and ``execute`` outside a transaction are auto-commit statements: each is committed, alone, when its call
     returns. Many of them share a few connections and travel in groups; docs/pool.md tells what that changes.
-    All calls belong to the event loop on which the pool was opened.
+    All calls belong to the event loop on which the pool was opened. Errors of theirs leave the package's own frames out
+    of their tracebacks.
     """
 
     _executor: Executor
@@ -65,17 +72,21 @@ class Pool:
         config: PoolConfig,
         database: Database,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        mode: str,
+        sibling: Callable[[PoolConfig], Pool],
     ) -> None:
         self.config = config
+        self._mode = mode
         self._context = Context(config, database)
         self._known = self._context.queries.known
         self._unmade = self._context.unmade
         self._new_answer = database.answer
         #: The engine makes the executor when the pool is opened; until then there is none.
         self._make_executor = executor
-        self._guarding = Guarding(self._context, self._records)
+        self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
         self._top: Top | None = None
+        self._listener = Listener(self._context, lambda: sibling(listening(config)))
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -84,17 +95,20 @@ class Pool:
     ) -> list[Any]:
         """Run one statement and return its rows.
 
-        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running; `row` says what
-        the rows are made into (:mod:`~db_pool_rs.rows`).
+        `args` stand for ``$1, $2, ...``, or are one mapping with the values of ``:name``; `timeout` (seconds) covers
+        waiting, connecting and running; `row` says what the rows are made into (:mod:`~db_pool_rs.rows`).
         Raises DatabaseError with the server's SQLSTATE, ArgumentError before anything is sent, PoolTimeout while
         waiting for a connection, StatementTimeout while running, ConnectionLost if the outcome is unknown.
         """
         if row is not self._unmade:
             make = self._context.maker(row)
             return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
-        statement = self._submit(sql, args, ROWS, timeout)
         try:
+            statement = self._submit(sql, args, ROWS, timeout)
             rows: list[Record] = await statement.future
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(statement)
             raise
@@ -102,9 +116,12 @@ class Pool:
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """Run one statement and return its command tag, e.g. ``'UPDATE 3'`` (``.rows`` is 3)."""
-        statement = self._submit(sql, args, STATUS, timeout)
         try:
+            statement = self._submit(sql, args, STATUS, timeout)
             status: Status = await statement.future
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(statement)
             raise
@@ -125,12 +142,40 @@ class Pool:
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
+        try:
+            async with self._for_many(sql, timeout) as (connection, deadline):
+                await connection.executemany(sql, args, timeout=remaining(deadline))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def fetchmany(
+        self,
+        sql: str,
+        args: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> list[Any]:
+        """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
+        self._context.maker(row)
+        try:
+            async with self._for_many(sql, timeout) as (connection, deadline):
+                return await connection.fetchmany(sql, args, timeout=remaining(deadline), row=row)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    @asynccontextmanager
+    async def _for_many(self, sql: str, timeout: float | None) -> AsyncIterator[tuple[Connection, float | None]]:
+        """A connection for many executions of a text that may run on the pool, and their deadline."""
         context = self._context
         context.check_open()
-        context.lookup(sql, shared=True)
+        context.lookup(text_by_number(sql, context.database.dialect), shared=True)
         deadline = context.deadline(timeout)
         async with self.acquire(timeout=context.timeout(timeout)) as connection:
-            await connection.executemany(sql, args, timeout=remaining(deadline))
+            yield connection, deadline
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
@@ -157,6 +202,14 @@ class Pool:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
 
+    def batch(self, *, atomic: bool = True, timeout: float | None = None) -> Batch:
+        """Statements sent together: ``async with pool.batch() as batch: a = batch.fetch(sql, x)``, then ``a.result()``.
+
+        They leave when the block ends, in order, on one connection. `atomic`: as one transaction, whose error is raised
+        there; else each has an outcome of its own, which its result tells. `timeout` (seconds) is for all of them.
+        """
+        return Batch(self._context, lambda seconds: self.acquire(timeout=seconds), atomic, timeout)
+
     async def run(
         self,
         function: Callable[..., Awaitable[T]],
@@ -180,6 +233,48 @@ class Pool:
             self.transaction, isolation=isolation, readonly=readonly, deferrable=deferrable, timeout=timeout
         )
         return await run_again(self._context, block, function, args, retries, retry_for)
+
+    # -- what is too large for memory ----------------------------------------------------------------------------
+
+    def stream(self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None) -> Stream:
+        """The rows of a query a few at a time, on a connection of their own, inside a transaction.
+
+        ``async with pool.stream(sql) as batches: async for rows in batches`` gives lists of up to `batch` rows, ``async
+        for row in pool.stream(sql)`` single ones. `timeout` (seconds) is that of `acquire` and of each list.
+        """
+        readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
+        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout)
+
+    async def copy_out(
+        self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
+    ) -> AsyncGenerator[bytes, None]:
+        """The rows of a query, or a table, as COPY sends them; see :meth:`Connection.copy_out`."""
+        async with (
+            self.acquire(timeout=timeout) as connection,
+            aclosing(connection.copy_out(what, *args, timeout=timeout, **options)) as pieces,
+        ):
+            async for piece in pieces:
+                yield piece
+
+    async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
+        """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
+        context = self._context
+        context.check_open()
+        deadline = context.deadline(timeout)
+        async with self.acquire(timeout=context.timeout(timeout)) as connection:
+            return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
+
+    # -- notifications -------------------------------------------------------------------------------------------
+
+    def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
+        """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
+
+        They come on a connection besides `max_size`, one for all subscriptions of the pool, which is opened again when
+        it is lost. An :class:`Event` has ``channel``, ``payload`` and the sender's ``pid``; one whose ``gap`` is true
+        says that notifications may be missing there, or that ``dropped`` of them did not fit into `max_queue`.
+        Raises ConnectFailed, PoolTimeout after `timeout` seconds (default: `acquire_timeout`), when it is entered.
+        """
+        return Subscription(self._listener, channels, max_queue, timeout)
 
     # -- the pool itself -----------------------------------------------------------------------------------------
 
@@ -223,6 +318,7 @@ class Pool:
         if context.state != "closed":
             context.become("closing")
             self._guarding.stop()
+            await self._listener.close()
             executor.shut_down()
             try:
                 await asyncio.wait_for(executor.until(executor.drained), timeout)
@@ -241,6 +337,7 @@ class Pool:
             context.check_loop()
         context.become("closed")
         if context.loop is not None and not context.loop.is_closed():
+            self._listener.terminate()
             self._end(self._executor)
 
     def _end(self, executor: Executor) -> None:
@@ -301,7 +398,34 @@ class Pool:
         Nothing is sent. The reason names the way through the database: docs/guard.md.
         """
         self._context.check_open()
-        return self._guarding.explain(self._context.queries.peek(sql))
+        text = text_by_number(sql, self._context.database.dialect)
+        return self._guarding.explain(self._context.queries.peek(text))
+
+    @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
+        return self._mode
+
+    @property
+    def name(self) -> str:
+        """What messages, logs and metrics call the pool: its option `name`."""
+        return self.config.name
+
+    def set_type_codec(
+        self,
+        name: str,
+        *,
+        encoder: Callable[[Any], str] | None = None,
+        decoder: Callable[[str], Any] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Read and write values of a type in another way from now on, on all connections of the pool.
+
+        See :class:`~db_pool_rs.Codec`; texts that are known take it at once. Arrays, domains, ranges and composites of
+        the type follow. InterfaceError for SQLite.
+        """
+        context = self._context
+        context.database.set_codec(Codec(name, encoder, decoder, schema), context.queries.everything())
 
     @property
     def closed(self) -> bool:
@@ -318,18 +442,18 @@ class Pool:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<Pool {self._context.state}>"
+        return f"<Pool {self.name!r} of mode {self._mode}, {self._context.state}>"
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
     async def _opened(self) -> Pool:
-        if self._context.state == "new":
-            await self.open()
+        try:
+            if self._context.state == "new":
+                await self.open()
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return self
-
-    async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """`fetch` as the pool itself needs it."""
-        return await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
 
     def _attach(self, executor: Executor) -> None:
         """The executor is there: calls reach it from now on."""
@@ -343,6 +467,7 @@ class Pool:
             context.check_open()
         query = self._known.get(sql) if sql.__class__ is str else None
         if query is None:
+            sql, args = context.by_number(sql, args)
             query = context.lookup(sql, shared=True)
         future = self._new_answer(loop)
         statement = StatementRequest(query, args, want, future)

@@ -24,7 +24,9 @@ from ..record import Record, Status
 from ..scheduler.cost import CostLimits, Query
 from ..scheduler.model import Limits
 from ..sql import StatementClass, classify, split_statements
+from ..sql.named import named
 from ..sql.names import Names, names_in
+from .named import without_mapping
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -63,6 +65,10 @@ class QueryCache:
         self._alone = config.alone_functions
         self.verdicts = Verdicts(config, driver.has_catalog)
         self.keeper = Keeper(config, self.verdicts)
+
+    def everything(self) -> list[Query]:
+        """All texts that are known."""
+        return [*self.known.values(), *self._others.values()]
 
     def judge(self, query: Query) -> Verdict:
         """What may be done with a text, as far as the guard knows."""
@@ -115,6 +121,8 @@ class QueryCache:
 
     def _read(self, sql: str) -> Query:
         _check(sql)
+        if (with_names := named(sql, self._driver.dialect)) is not None:
+            raise without_mapping(with_names)
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.streams:
             raise InterfaceError(

@@ -237,7 +237,9 @@ class Session:
 
     def counted(self, statements: Sequence[StatementRequest]) -> None:
         """They were answered together."""
-        if statements and statements[0].query.kind is not StatementClass.CONTROL:
+        if statements and statements[-1].query.kind is StatementClass.CONTROL:
+            statements = [one for one in statements if one.query.kind is not StatementClass.CONTROL]
+        if statements:
             self.executor.executed(statements, self.seconds)
 
     def take_pending(self) -> list[StatementRequest]:
@@ -368,7 +370,7 @@ class Session:
     def lost(self, error: Exception, sent: bool) -> None:
         """The link is gone: the caller that waits is told, and every call that is made later."""
         self.error = error
-        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error), sent=sent)
+        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(reason_of(error), sent=sent)
         lost.__cause__ = None if lost is error else error
         self._end(lost)
         if self.on_lost is not None:

@@ -15,6 +15,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::codec::{decode_error, loaders};
 use crate::convert;
+use crate::handle::Handle;
 use crate::pending_results::{self, Reading, Results, Run, Whose};
 use crate::pool::{Pending, Pool};
 use crate::result_future::ResultFuture;
@@ -158,7 +159,9 @@ fn outcome(
         Completion::Done { tag, .. } if !want_rows => Outcome::Value(status(py, &tag)?),
         Completion::Done { rows, shape, settings, .. } => {
             let text = text.as_ref().map(|text| text.bind(py).get());
-            match shaped(py, text, shape.as_ref(), &settings).and_then(|shape| Reading::begin(py, rows, shape)) {
+            match shaped(py, &pool.get().handle, text, shape.as_ref(), &settings)
+                .and_then(|shape| Reading::begin(py, rows, shape))
+            {
                 Ok(reading) if reading.is_done() => Outcome::Value(reading.records.into_any()),
                 Ok(reading) => Outcome::Rows(reading),
                 Err(error) => Outcome::Error(error.into_value(py).into_any()),
@@ -181,16 +184,17 @@ fn outcome(
 /// How to read rows of a text; they may have no columns.
 fn shaped(
     py: Python<'_>,
+    handle: &Arc<Handle>,
     text: Option<&crate::query::Query>,
     described: Option<&Arc<Described>>,
     settings: &Arc<Settings>,
 ) -> PyResult<Arc<RowDecoder>> {
     match (described, text) {
         (Some(described), Some(text)) => text.shape(py, described, settings),
-        (Some(described), None) => RowDecoder::new(py, described, settings).map(Arc::new),
+        (Some(described), None) => RowDecoder::new(py, described, settings, Some(handle)).map(Arc::new),
         (None, _) => {
             let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
-            RowDecoder::new(py, &nothing, settings).map(Arc::new)
+            RowDecoder::new(py, &nothing, settings, None).map(Arc::new)
         }
     }
 }

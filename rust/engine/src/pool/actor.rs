@@ -78,6 +78,8 @@ pub(super) struct ConnectionTask {
     /// Types that the server is asked about, and whether it was for this group.
     pub(super) looking_up: Vec<u32>,
     pub(super) looked_up: bool,
+    /// They are those of columns: the group is answered, in so many seconds and with so many bytes in its largest result.
+    pub(super) reading: Option<(f64, usize)>,
     /// The token of the command that its caller waits for.
     pub(super) token: Option<u64>,
     /// Its types are asked for, and nothing is run.
@@ -115,6 +117,7 @@ impl ConnectionTask {
             probing: false,
             looking_up: Vec::new(),
             looked_up: false,
+            reading: None,
             token: None,
             describing: false,
             feed: None,

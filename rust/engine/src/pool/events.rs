@@ -132,8 +132,12 @@ impl Actor {
         if ok && !describing && (asked.is_some() || task.at < task.group.len()) {
             self.scheduler.measured(conn, elapsed.as_secs_f64());
             self.start(conn);
-        } else if ok || !self.heal(conn) {
-            self.finish(conn, ok, elapsed.as_secs_f64(), largest);
+        } else {
+            let goes_on =
+                if ok { self.looks_up_columns(conn, elapsed.as_secs_f64(), largest) } else { self.heal(conn) };
+            if !goes_on {
+                self.finish(conn, ok, elapsed.as_secs_f64(), largest);
+            }
         }
     }
 
@@ -230,7 +234,10 @@ impl Actor {
                 self.describe_as(query, Vec::new(), columns.clone());
             }
         }
-        Described::new(String::new(), self.sql(request), Vec::new(), columns)
+        let mut described = Described::new(String::new(), self.sql(request), Vec::new(), columns);
+        self.sink.formats(&mut described);
+        described.result_formats.fill(0);
+        described
     }
 
     /// The result has other columns, or another format, than when the text was described; an error if its columns

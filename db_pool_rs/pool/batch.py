@@ -1,0 +1,236 @@
+"""Statements that are written down first and sent together: `pool.batch`.
+
+BEGIN, the statements and COMMIT are one group, so one round trip. (A text whose parameters the pool does not know yet
+takes one more: what comes before it is sent first.) If anything fails, nothing is committed. With `atomic` that is the
+answer; without it each statement is then sent alone, in order, and only what it does alone is reported. So statements
+that could notice company (:mod:`db_pool_rs.guard`) are sent alone from the start there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from ..aio import remaining
+from ..drivers.base import ROWS, STATUS
+from ..errors import ConnectionLost, Error, InterfaceError, StatementTimeout
+from ..record import Record, Status
+from ..scheduler.model import StatementRequest
+from ..sql import StatementClass
+from .queries import command_text, empty_result
+from .together import can_join
+
+if TYPE_CHECKING:
+    from .acquire import Acquire
+    from .context import Context
+    from .session import Session
+
+T = TypeVar("T")
+
+_NOT_SENT = "the statement was not sent"
+
+
+class BatchResult(Generic[T]):
+    """What one statement of a batch comes to; it is there when the block has ended."""
+
+    __slots__ = ("_error", "_made", "_take", "_value")
+
+    def __init__(self, take: Callable[[Any], T]) -> None:
+        self._take = take
+        self._made = False
+        self._value: Any = None
+        self._error: Exception | None = None
+
+    def done(self) -> bool:
+        """Whether it is there."""
+        return self._made
+
+    def result(self) -> T:
+        """The rows or the tag; raises the error of the statement. InterfaceError before the block has ended."""
+        error = self.exception()
+        if error is not None:
+            raise error
+        return self._take(self._value)
+
+    def exception(self) -> Exception | None:
+        """The error of the statement, None if it has none. InterfaceError before the block has ended."""
+        if not self._made:
+            raise InterfaceError("the results of a batch are there when its block has ended")
+        return self._error
+
+    def _settle(self, value: Any, error: Exception | None) -> None:
+        self._made, self._value, self._error = True, value, error
+
+    def __repr__(self) -> str:
+        state = "pending" if not self._made else "done" if self._error is None else repr(self._error)
+        return f"<BatchResult {state}>"
+
+
+class Batch:
+    """Made by ``pool.batch()``: ``async with`` it, and call it like a pool, without ``await``."""
+
+    __slots__ = ("_acquire", "_atomic", "_context", "_entered", "_results", "_statements", "_timeout")
+
+    def __init__(
+        self, context: Context, acquire: Callable[[float | None], Acquire], atomic: bool, timeout: float | None
+    ) -> None:
+        self._context = context
+        self._acquire = acquire
+        self._atomic = atomic
+        self._timeout = timeout
+        self._entered: bool | None = None
+        self._statements: list[StatementRequest] = []
+        self._results: list[BatchResult[Any]] = []
+
+    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+        """Add a statement; its result is its rows. ArgumentError at once where the types of its arguments are known."""
+        return self._add(sql, args, ROWS, _as_it_is)
+
+    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+        """Add a statement; its result is its first row, or None."""
+        return self._add(sql, args, ROWS, lambda rows: rows[0] if rows else None)
+
+    def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
+        """Add a statement; its result is one value of its first row, or None if there is no row."""
+        return self._add(sql, args, ROWS, lambda rows: rows[0][column] if rows else None)
+
+    def execute(self, sql: str, /, *args: Any) -> BatchResult[Status]:
+        """Add a statement; its result is its command tag."""
+        return self._add(sql, args, STATUS, _as_it_is)
+
+    def _add(self, sql: str, args: tuple[Any, ...], want: bool, take: Callable[[Any], T]) -> BatchResult[T]:
+        if not self._entered:
+            raise InterfaceError("statements are added inside of the block: `async with pool.batch() as batch`")
+        context = self._context
+        context.check_open()
+        sql, args = context.by_number(sql, args)
+        query = context.lookup(sql, shared=True)
+        result = BatchResult(take)
+        if query.kind is StatementClass.EMPTY:
+            result._settle(empty_result(args, want), None)
+            return result
+        statement = StatementRequest(query, args, want, None)
+        if query.description is not None:
+            context.encode(statement)
+        self._statements.append(statement)
+        self._results.append(result)
+        return result
+
+    async def __aenter__(self) -> Batch:
+        if self._entered is not None:
+            raise InterfaceError("this batch was used already; call batch() again")
+        self._context.check_open()
+        self._entered = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._entered = False
+        try:
+            if error is None and self._statements:
+                await self._run()
+        except asyncio.CancelledError:
+            _fail(self._statements, InterfaceError("the batch was cancelled: the outcome of the statement is unknown"))
+            raise
+        finally:
+            for statement, result in zip(self._statements, self._results, strict=True):
+                nothing = statement.error is None and statement.value is None
+                result._settle(statement.value, InterfaceError(_NOT_SENT) if nothing else statement.error)
+
+    async def _run(self) -> None:
+        context, statements = self._context, self._statements
+        deadline = context.deadline(self._timeout)
+        try:
+            async with self._acquire(context.timeout(self._timeout)) as connection:
+                session = connection._lease.session()
+                for statement in statements:
+                    session.note(statement.query)
+                if self._atomic:
+                    await _atomically(session, statements, deadline)
+                else:
+                    await _each(session, statements, deadline)
+        except Exception as error:
+            left = [one for one in statements if one.error is None and (self._atomic or one.value is None)]
+            _fail(left, error if self._atomic else _unsent(error))
+            raise
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _fail(statements: Iterable[StatementRequest], error: Exception) -> None:
+    for statement in statements:
+        statement.value, statement.error = None, error
+
+
+def _unsent(error: Exception) -> Exception:
+    """What a statement is told that was not sent, where the one before it has met this."""
+    if isinstance(error, ConnectionLost):
+        return ConnectionLost(error.reason, sent=False, sqlstate=error.sqlstate)
+    if isinstance(error, StatementTimeout):
+        return StatementTimeout(f"the deadline passed; {_NOT_SENT}", sent=False)
+    return error
+
+
+async def _atomically(session: Session, statements: Sequence[StatementRequest], deadline: float | None) -> None:
+    """BEGIN, `statements`, COMMIT in one round trip; raises what kept them from being committed."""
+    database = session.database
+    # Where no function can hide that it writes, those that read need not wait for those that write.
+    readonly = not database.has_catalog and all(one.query.kind is StatementClass.READ for one in statements)
+    session.pending_commands.append(database.begin(None, readonly, False))
+    commit = StatementRequest(command_text("COMMIT", database.dialect), (), STATUS, None)
+    try:
+        await session.run([*statements, commit], remaining(deadline))
+    except BaseException as error:
+        unknown = not isinstance(error, Exception) or isinstance(error, (ConnectionLost, StatementTimeout))
+        if commit.value is not None and not unknown:
+            return  # what was committed cannot be read: its statement tells
+        if not session.is_answered:
+            session.defer("ROLLBACK")
+        elif session.in_transaction():
+            session.pending_commands.clear()
+            await session.command("ROLLBACK", timeout=session.executor.clean_timeout)
+        raise
+
+
+async def _each(session: Session, statements: Sequence[StatementRequest], deadline: float | None) -> None:
+    """Each has an outcome of its own; raises what ends them all."""
+    at = 0
+    while at < len(statements):
+        group = _company(statements[at:])
+        at += len(group)
+        if len(group) > 1:
+            try:
+                await _atomically(session, group, deadline)
+                continue
+            except (ConnectionLost, StatementTimeout) as error:
+                _fail(group, error)
+                raise
+            except Error:  # nothing was committed
+                for statement in group:
+                    statement.reset()
+        for statement in group:
+            await _alone(session, statement, deadline)
+
+
+def _company(statements: Sequence[StatementRequest]) -> Sequence[StatementRequest]:
+    """The first, and those behind it that may share its transaction unnoticed."""
+    count = 0
+    for statement in statements:
+        if not (statement.query.groupable and not statement.query.keys and can_join(statement)):
+            break
+        count += 1
+    return statements[: max(1, count)]
+
+
+async def _alone(session: Session, statement: StatementRequest, deadline: float | None) -> None:
+    try:
+        await session.run((statement,), remaining(deadline))
+    except Error as error:
+        if statement.error is None:
+            _fail((statement,), error)
+            raise

@@ -1,0 +1,123 @@
+"""What is too large for memory, a piece at a time and no faster than it is taken: rows, and the data of a COPY.
+
+A stream has a connection to itself, never a lane, from its first piece until it ends or is left. Rows come from a
+cursor, so that the server waits as well. COPY sends by itself: one piece is kept here, what follows waits on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any
+
+from ..drivers.base import Sink
+from ..errors import InterfaceError
+from ..record import Record
+from .cursor import Cursor
+
+#: Rows that are taken at a time where nothing else is said.
+BATCH = 1000
+
+
+class Stream:
+    """Made by ``pool.stream()``: ``async with`` it gives lists of rows, ``async for`` single ones."""
+
+    __slots__ = ("_batches", "_block", "_query", "_used")
+
+    def __init__(
+        self,
+        block: AbstractAsyncContextManager[Any],
+        sql: str,
+        args: tuple[Any, ...],
+        batch: int,
+        timeout: float | None,
+    ) -> None:
+        self._block = block
+        self._query = (sql, args, batch, timeout)
+        self._used = False
+        self._batches: AsyncGenerator[list[Record], None]
+
+    async def __aenter__(self) -> AsyncIterator[list[Record]]:
+        if self._used:
+            raise InterfaceError("this stream was used already; call stream() again")
+        self._used = True
+        connection = await self._block.__aenter__()
+        try:
+            self._batches = _batches(Cursor(connection._lease, *self._query), self._query[2])
+        except BaseException as error:
+            await self._block.__aexit__(type(error), error, error.__traceback__)
+            raise
+        return self._batches
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            await self._batches.aclose()
+        finally:
+            await self._block.__aexit__(kind, error, traceback)
+
+    async def __aiter__(self) -> AsyncGenerator[Record, None]:
+        async with self as batches:
+            async for rows in batches:
+                for row in rows:
+                    yield row
+
+
+async def _batches(cursor: Cursor, count: int) -> AsyncGenerator[list[Record], None]:
+    while rows := await cursor.fetch(count):
+        yield rows
+        if len(rows) < count:
+            return
+
+
+async def pieces(copy: Callable[[Sink], Awaitable[Any]]) -> AsyncGenerator[bytes, None]:
+    """What `copy` hands to its sink, as it is taken. When it is left early, `copy` is cancelled."""
+    handed = _Handed()
+    task = asyncio.ensure_future(copy(handed.put))
+    task.add_done_callback(handed.ended)
+    try:
+        while (piece := await handed.get()) is not None:
+            yield piece
+        task.result()
+    finally:
+        task.cancel()
+        await asyncio.wait((task,))
+        if not task.cancelled():
+            task.exception()  # seen; it was raised, or is of no interest
+
+
+class _Handed:
+    """One piece on its way: the giver waits until it is taken."""
+
+    __slots__ = ("_arrived", "_done", "_piece", "_taken")
+
+    def __init__(self) -> None:
+        self._piece: bytes | None = None
+        self._arrived, self._taken = asyncio.Event(), asyncio.Event()
+        self._done = False
+
+    async def put(self, piece: bytes) -> None:
+        """Give a piece; returns when it was taken."""
+        self._piece = piece
+        self._taken.clear()
+        self._arrived.set()
+        await self._taken.wait()
+
+    async def get(self) -> bytes | None:
+        """Take the next one, None when there will be none."""
+        while self._piece is None:
+            if self._done:
+                return None
+            self._arrived.clear()
+            await self._arrived.wait()
+        piece, self._piece = self._piece, None
+        self._taken.set()
+        return piece
+
+    def ended(self, _: object) -> None:
+        """The giver has ended."""
+        self._done = True
+        self._arrived.set()
