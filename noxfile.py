@@ -104,6 +104,17 @@ def fuzz(session: nox.Session) -> None:
     )
 
 
+@nox.session
+def sqlalchemy(session: nox.Session) -> None:
+    """SQLAlchemy's compliance suite on a dialect of the package: `nox -s sqlalchemy -- URL [arguments of pytest]`.
+
+    URL is SQLAlchemy's: `postgresql+db_pool_rs://user@host/database?mode=full` (with schemas `test_schema` and
+    `test_schema_2`), or `sqlite+db_pool_rs:////tmp/file.db`.
+    """
+    install(session, "test", extra="full")
+    session.run("python", "-m", "tests.dropin.compliance", *session.posargs)
+
+
 #: The targets of rust/fuzz.
 FUZZ_TARGETS = ("messages", "sessions", "sqlite_values")
 

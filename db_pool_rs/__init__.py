@@ -63,13 +63,15 @@ if TYPE_CHECKING:
     from .modes import Decision
     from .options import PoolOptions
     from .ranges import Range
-    from .record import Event, Record, Status
+    from .record import Column, Event, Record, Result, Status
+    from .standalone import connect
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
     "Codec",
+    "Column",
     "ConfigError",
     "ConnectFailed",
     "ConnectionLost",
@@ -95,9 +97,11 @@ __all__ = [
     "PoolTimeout",
     "Range",
     "Record",
+    "Result",
     "StatementTimeout",
     "Status",
     "__version__",
+    "connect",
     "create_database_pool",
     "create_pool",
     "detect_best_mode",
@@ -115,7 +119,8 @@ _HOMES = {
     "modes": ("Decision",),
     "ranges": ("Range",),
     "options": ("PoolOptions",),
-    "record": ("Event", "Record", "Status"),
+    "record": ("Column", "Event", "Record", "Result", "Status"),
+    "standalone": ("connect",),
 }
 
 
