@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 _item = tuple.__getitem__
 
@@ -100,3 +100,16 @@ class Status(str):
     def command(self) -> str:
         """The tag without its numbers: `UPDATE`, `CREATE TABLE`."""
         return self.rstrip(" 0123456789")
+
+
+class LoggedQuery(NamedTuple):
+    """A statement that the database has answered, as a query logger is told of it.
+
+    `seconds` are those from its call to its answer; for one on a connection, from its being sent. `error` is None where
+    it succeeded.
+    """
+
+    query: str
+    args: tuple[Any, ...]
+    seconds: float
+    error: Exception | None
