@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from .modes import Decision
     from .options import PoolOptions
     from .ranges import Range
-    from .record import Column, Record, Result, Status
+    from .record import Column, Event, Record, Result, Status
     from .standalone import connect
 
 __version__ = "0.1.0"
@@ -81,6 +81,7 @@ __all__ = [
     "DecodeError",
     "DeploymentConfig",
     "Error",
+    "Event",
     "Health",
     "InterfaceError",
     "Metrics",
@@ -115,7 +116,7 @@ _HOMES = {
     "modes": ("Decision",),
     "ranges": ("Range",),
     "options": ("PoolOptions",),
-    "record": ("Column", "Record", "Result", "Status"),
+    "record": ("Column", "Event", "Record", "Result", "Status"),
     "standalone": ("connect",),
 }
 

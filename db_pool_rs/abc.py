@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .described import Attribute, ServerVersion, Type
     from .guard import Explanation
     from .metrics import Health, PoolStats
-    from .record import Record, Result, Status
+    from .record import Event, Record, Result, Status
     from .rows import Row
 
 T = TypeVar("T")
@@ -384,14 +384,8 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
-class Stream(Protocol):
+class Stream(AbstractAsyncContextManager["AsyncIterator[list[Record]]"], Protocol):
     """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
-
-    async def __aenter__(self) -> AsyncIterator[list[Record]]: ...
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None: ...
 
     def __aiter__(self) -> AsyncIterator[Record]: ...
 
@@ -436,6 +430,14 @@ class Pool(Queries, Protocol):
     @property
     def config(self) -> PoolConfig:
         """Its options."""
+
+    @property
+    def name(self) -> str:
+        """What messages, logs and metrics call it: its option `name`."""
+
+    @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
 
     @property
     def closed(self) -> bool:
@@ -502,6 +504,11 @@ class Pool(Queries, Protocol):
 
         `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.
         """
+
+    def listen(
+        self, *channels: str, max_queue: int = 10_000, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """PostgreSQL: notifications, on a connection that is opened again when it is lost; `event.gap` tells that."""
 
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""

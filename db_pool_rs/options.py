@@ -65,6 +65,8 @@ class PoolOptions(TypedDict, total=False):
     """Statements that take longer than this are logged (logger `db_pool_rs`)."""
     leak_after: float | None
     """Warn, with the place of the acquire, of a session held longer than this."""
+    listen_dsn: str | None
+    """Where the connection of `pool.listen` goes, if not where the others do: past a PgBouncer that shares them."""
     retry: Literal["off", "reads"]
     """Whether reads outside transactions are sent again when their connection is lost."""
     alone_functions: list[str] | tuple[str, ...] | AbstractSet[str]

@@ -1,5 +1,7 @@
 """What statements return: `Record`, a row, `Status`, a command tag, and `Result`, both with the columns.
 
+`Event` is what a subscription gives.
+
 A `Record` is a tuple of the row's values that can also be asked by column name:
 
     row = await pool.fetchrow("SELECT id, name FROM users")
@@ -19,6 +21,7 @@ class.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -120,3 +123,18 @@ class Result(NamedTuple):
     rows: list[Record]
     columns: tuple[Column, ...]
     status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A notification of `channel`, sent with `payload` by the session of the server process `pid`.
+
+    Where `gap` is true it is none: notifications may be missing here, because the connection was lost, or, if `dropped`
+    is above 0, because so many did not fit into the queue.
+    """
+
+    channel: str
+    payload: str
+    pid: int
+    gap: bool = False
+    dropped: int = 0

@@ -64,6 +64,18 @@ def _repeats_reads(retry: str) -> bool:
     return retry == "reads"
 
 
+def _listen_target(given: Any) -> ConnectConfig | None:
+    """A connection string, or what one was stored as."""
+    from ..conninfo import ConnectConfig, parse_dsn
+
+    if given is None or isinstance(given, ConnectConfig):
+        return given
+    target = parse_dsn(given) if isinstance(given, str) else None
+    if not isinstance(target, ConnectConfig):
+        raise TypeError
+    return target
+
+
 _LIMITLESS = math.inf
 _LIMITLESS_COUNT = 2**63 - 1
 
@@ -145,6 +157,11 @@ class PoolConfig:
     )
     leak_after: float | None = option(
         None, number("seconds", none="off"), "Warn, with the place of the acquire, of a session held longer than this."
+    )
+    listen_dsn: ConnectConfig | None = option(  # noqa: RUF009 -- a dataclass field
+        None,
+        Rule("a connection string of PostgreSQL", _listen_target, "str | None"),
+        "Where the connection of `pool.listen` goes, if not where the others do: past a PgBouncer that shares them.",
     )
     retry: str = option(
         "off",

@@ -42,8 +42,10 @@ class Pool(specification.Pool):
         config: PoolConfig,
         driver: Driver,
         executor: Callable[[Context, asyncio.AbstractEventLoop], RustExecutor],
+        mode: str,
+        sibling: Callable[[PoolConfig], specification.Pool],
     ) -> None:
-        super().__init__(config, driver, executor)
+        super().__init__(config, driver, executor, mode, sibling)
         #: The short way into the engine; None where there is something to look at first (see `_call`).
         self._run_known: Callable[[str, tuple[Any, ...], int, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout

@@ -27,6 +27,7 @@ from .named import text_by_number
 from .queries import empty_result
 from .retry import run_again
 from .stream import BATCH, Stream
+from .subscription import MAX_QUEUE, Listener, Subscription, listening
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -71,17 +72,21 @@ class Pool:
         config: PoolConfig,
         database: Database,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        mode: str,
+        sibling: Callable[[PoolConfig], Pool],
     ) -> None:
         self.config = config
+        self._mode = mode
         self._context = Context(config, database)
         self._known = self._context.queries.known
         self._unmade = self._context.unmade
         self._new_answer = database.answer
         #: The engine makes the executor when the pool is opened; until then there is none.
         self._make_executor = executor
-        self._guarding = Guarding(self._context, self._records)
+        self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
         self._top: Top | None = None
+        self._listener = Listener(self._context, lambda: sibling(listening(config)))
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -273,6 +278,18 @@ class Pool:
         async with self.acquire(timeout=context.timeout(timeout)) as connection:
             return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
 
+    # -- notifications -------------------------------------------------------------------------------------------
+
+    def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
+        """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
+
+        They come on a connection besides `max_size`, one for all subscriptions of the pool, which is opened again when
+        it is lost. An :class:`Event` has ``channel``, ``payload`` and the sender's ``pid``; one whose ``gap`` is true
+        says that notifications may be missing there, or that ``dropped`` of them did not fit into `max_queue`.
+        Raises ConnectFailed, PoolTimeout after `timeout` seconds (default: `acquire_timeout`), when it is entered.
+        """
+        return Subscription(self._listener, channels, max_queue, timeout)
+
     # -- the pool itself -----------------------------------------------------------------------------------------
 
     async def open(self) -> None:
@@ -315,6 +332,7 @@ class Pool:
         if context.state != "closed":
             context.become("closing")
             self._guarding.stop()
+            await self._listener.close()
             executor.shut_down()
             try:
                 await asyncio.wait_for(executor.until(executor.drained), timeout)
@@ -333,6 +351,7 @@ class Pool:
             context.check_loop()
         context.become("closed")
         if context.loop is not None and not context.loop.is_closed():
+            self._listener.terminate()
             self._end(self._executor)
 
     def _end(self, executor: Executor) -> None:
@@ -396,6 +415,16 @@ class Pool:
         text = text_by_number(sql, self._context.database.dialect)
         return self._guarding.explain(self._context.queries.peek(text))
 
+    @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
+        return self._mode
+
+    @property
+    def name(self) -> str:
+        """What messages, logs and metrics call the pool: its option `name`."""
+        return self.config.name
+
     def set_type_codec(
         self,
         name: str,
@@ -427,7 +456,7 @@ class Pool:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<Pool {self._context.state}>"
+        return f"<Pool {self.name!r} of mode {self._mode}, {self._context.state}>"
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
@@ -439,10 +468,6 @@ class Pool:
             error.__traceback__ = None
             raise error
         return self
-
-    async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """`fetch` as the pool itself needs it."""
-        return await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
 
     def _attach(self, executor: Executor) -> None:
         """The executor is there: calls reach it from now on."""

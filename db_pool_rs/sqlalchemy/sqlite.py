@@ -23,6 +23,7 @@ class SqliteDialect(PoolDialect, SQLiteDialect_pysqlite):
 
     default_paramstyle = "numeric_dollar"
     supports_statement_cache = True
+    supports_sane_multi_rowcount = False
     execution_ctx_cls = _Context
     isolation_levels: ClassVar[dict[str, str | None]] = {"AUTOCOMMIT": "autocommit", "SERIALIZABLE": None}
     scheme = "sqlite"

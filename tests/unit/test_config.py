@@ -308,6 +308,7 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "codecs": st.sampled_from([(), (CODEC,)]),
     "slow_query_ms": st.none() | seconds,
     "leak_after": st.none() | seconds,
+    "listen_dsn": st.none() | st.just("postgresql://one@two:3/four"),
     "retry": st.sampled_from(["off", "reads"]),
     "alone_functions": st.lists(st.text(min_size=1)),
     "shared_functions": st.lists(st.text(min_size=1)),
@@ -332,7 +333,7 @@ def test_a_config_can_be_made_of_another_ones_fields(options: dict[str, Any]) ->
     again = make(**{name: getattr(config, name) for name in rules(PoolConfig)})
     assert again == config
     for name, value in options.items():
-        if value is not None and name not in ("alone_functions", "shared_functions"):
+        if value is not None and name not in ("alone_functions", "shared_functions", "listen_dsn"):
             assert getattr(config, name) == value
 
 
