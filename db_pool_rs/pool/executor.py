@@ -108,8 +108,8 @@ class Executor(ABC):
         """The caller no longer waits for `request`."""
 
     @abstractmethod
-    def release(self, conn: Any) -> None:
-        """A clean session comes back."""
+    def release(self, conn: Any, healthy: bool = True) -> None:
+        """A clean session comes back; if not `healthy`, its connection is closed."""
 
     @abstractmethod
     def abort(self, conn: Any, reason: str, retire: bool) -> None:
@@ -313,6 +313,7 @@ class Executor(ABC):
         slow = self.config.slow_query_ms
         if slow is not None and count == 1 and seconds * 1000 >= slow:
             self.slow(statements[0].query.sql, seconds)
+        self.context.observers.answered(statements, seconds, self.loop)
 
     def slow(self, sql: str, seconds: float) -> None:
         """A statement took so long that it is logged."""
@@ -320,7 +321,7 @@ class Executor(ABC):
 
     def on_notice(self, link: ServerConnection | None, error: Exception) -> None:
         """A notice or warning of the server."""
-        logger.info("%s", error)
+        self.context.observers.notice(error, self.loop)
 
 
 def _shorter(timeout: float | None, other: float) -> float | None:
