@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from .config import PoolConfig
+    from .described import Attribute, ServerVersion, Type
     from .guard import Explanation
     from .metrics import Health, PoolStats
-    from .record import Record, Status
+    from .record import Event, Record, Result, Status
     from .rows import Row
 
 T = TypeVar("T")
+R = TypeVar("R", covariant=True)
 
 __all__ = [
     "Acquisition",
@@ -45,8 +47,6 @@ __all__ = [
 
 #: The isolation levels of a transaction.
 Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
-
-R = TypeVar("R", covariant=True)
 
 
 class Queries(Protocol):
@@ -86,6 +86,9 @@ class Queries(Protocol):
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """One value of the first row, by 0-based `column`; None if there is no row, IndexError if no such column."""
 
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns (also where there is no row) and the command tag, in one answer."""
+
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """The command tag, a str like 'UPDATE 3' whose `.rows` is 3."""
 
@@ -102,6 +105,7 @@ class Queries(Protocol):
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """PostgreSQL: insert records as `copy_records_to_table`, or data as `copy_to_table`; the source decides."""
+
     @overload
     async def fetchmany(
         self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: None = None
@@ -131,6 +135,15 @@ class Transaction(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         """Commit, or roll back if there is an exception, which goes on."""
+
+    async def start(self) -> None:
+        """Begin it without `async with`; `commit` or `rollback` ends it."""
+
+    async def commit(self) -> None:
+        """End what `start` began, and keep what was done. InterfaceError if it has ended."""
+
+    async def rollback(self) -> None:
+        """End what `start` began, and undo what was done. InterfaceError if it has ended."""
 
 
 class Cursor(Protocol[T]):
@@ -163,6 +176,15 @@ class PreparedStatement(Protocol[T]):
     @property
     def query(self) -> str:
         """The text."""
+
+    def get_parameters(self) -> tuple[Type, ...]:
+        """PostgreSQL: the types of its parameters."""
+
+    def get_attributes(self) -> tuple[Attribute, ...]:
+        """PostgreSQL: its columns, none for a statement without rows."""
+
+    async def fetch_result(self, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns and the command tag."""
 
     async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[T]:
         """Every row."""
@@ -306,6 +328,30 @@ class Connection(Queries, Protocol):
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip, always."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close the connection instead of giving it back, after what was called; after `timeout` seconds at once."""
+
+    def terminate(self) -> None:
+        """Close the connection at once; what runs on it gets ConnectionLost."""
+
+    def is_closed(self) -> bool:
+        """Whether it was closed, lost, or given back."""
+
+    def get_server_pid(self) -> int:
+        """PostgreSQL: the process of the server that serves this session."""
+
+    def get_settings(self) -> dict[str, str]:
+        """PostgreSQL: the settings that the server reports without being asked, as it reported them last."""
+
+    def get_server_version(self) -> ServerVersion:
+        """PostgreSQL: the version of the server."""
+
+    async def reload_schema_state(self) -> None:
+        """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
+
 
 class SessionHook(Protocol):
     """What the options `init` and `reset` of a pool may be: called with a connection, and awaited."""
@@ -337,16 +383,16 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
-class Stream(Protocol):
+class Stream(Protocol[T]):
     """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
 
-    async def __aenter__(self) -> AsyncIterator[list[Record]]: ...
+    async def __aenter__(self) -> AsyncIterator[list[T]]: ...
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None: ...
 
-    def __aiter__(self) -> AsyncIterator[Record]: ...
+    def __aiter__(self) -> AsyncIterator[T]: ...
 
 
 class BatchResult(Protocol[R]):
@@ -365,10 +411,22 @@ class BatchResult(Protocol[R]):
 class Batch(Protocol):
     """Statements that are sent together at the end of its block, from `Pool.batch`. Its calls are not awaited."""
 
-    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+    @overload
+    def fetch(self, sql: str, /, *args: Any, row: None = None) -> BatchResult[list[Record]]: ...
+
+    @overload
+    def fetch(self, sql: str, /, *args: Any, row: Row[T]) -> BatchResult[list[T]]: ...
+
+    def fetch(self, sql: str, /, *args: Any, row: Any = None) -> BatchResult[list[Any]]:
         """Add a statement whose result is every row."""
 
-    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+    @overload
+    def fetchrow(self, sql: str, /, *args: Any, row: None = None) -> BatchResult[Record | None]: ...
+
+    @overload
+    def fetchrow(self, sql: str, /, *args: Any, row: Row[T]) -> BatchResult[T | None]: ...
+
+    def fetchrow(self, sql: str, /, *args: Any, row: Any = None) -> BatchResult[Any]:
         """Add a statement whose result is the first row, None if there is none."""
 
     def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
@@ -389,6 +447,14 @@ class Pool(Queries, Protocol):
     @property
     def config(self) -> PoolConfig:
         """Its options."""
+
+    @property
+    def name(self) -> str:
+        """What messages, logs and metrics call it: its option `name`."""
+
+    @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
 
     @property
     def closed(self) -> bool:
@@ -422,6 +488,9 @@ class Pool(Queries, Protocol):
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip on a connection of the pool."""
+
     def batch(self, *, atomic: bool = True, timeout: float | None = None) -> AbstractAsyncContextManager[Batch]:
         """Statements sent together: `async with pool.batch() as batch: a = batch.fetch(sql, x)`, then `a.result()`.
 
@@ -436,7 +505,7 @@ class Pool(Queries, Protocol):
         *args: Any,
         retries: int = 5,
         retry_for: float = 30.0,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
@@ -447,11 +516,28 @@ class Pool(Queries, Protocol):
         pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
         """
 
-    def stream(self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None) -> Stream:
+    @overload
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: None = None
+    ) -> Stream[Record]: ...
+
+    @overload
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Row[T]
+    ) -> Stream[T]: ...
+
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Any = None
+    ) -> Stream[Any]:
         """The rows of a query a few at a time, in constant memory, on a connection of their own.
 
         `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.
         """
+
+    def listen(
+        self, *channels: str, max_queue: int = 10_000, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """PostgreSQL: notifications, on a connection that is opened again when it is lost; `event.gap` tells that."""
 
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""
@@ -470,6 +556,16 @@ class Pool(Queries, Protocol):
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""
+
+    def set_type_codec(
+        self,
+        name: str,
+        *,
+        encoder: Callable[[Any], str] | None = None,
+        decoder: Callable[[str], Any] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Read and write values of a type in another way from now on; see :class:`~db_pool_rs.Codec`."""
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the limits of a running pool; sessions in use are never cut off."""

@@ -1,4 +1,4 @@
-"""What statements return: `Record`, a row, and `Status`, a command tag.
+"""What statements return: `Record`, a row, `Status`, a tag, `Result`, both with the columns; and `Event`, of LISTEN.
 
 A `Record` is a tuple of the row's values that can also be asked by column name:
 
@@ -19,8 +19,9 @@ class.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 _item = tuple.__getitem__
 
@@ -100,3 +101,38 @@ class Status(str):
     def command(self) -> str:
         """The tag without its numbers: `UPDATE`, `CREATE TABLE`."""
         return self.rstrip(" 0123456789")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A notification of `channel`, sent with `payload` by the session of the server process `pid`.
+
+    Where `gap` is true it is none: notifications may be missing here, because the connection was lost, or, if `dropped`
+    is above 0, because so many did not fit into the queue.
+    """
+
+    channel: str
+    payload: str
+    pid: int
+    gap: bool = False
+    dropped: int = 0
+
+
+class Column(NamedTuple):
+    """One column of a result: its name, and of PostgreSQL's the OID of its type and the type modifier.
+
+    The modifier is that of `pg_attribute.atttypmod`, -1 where there is none. SQLite's values have types, its columns
+    have none: there the OID is 0.
+    """
+
+    name: str
+    type_oid: int
+    type_modifier: int
+
+
+class Result(NamedTuple):
+    """What one execution has told: its rows, its columns, which are there without a row too, and its command tag."""
+
+    rows: list[Record]
+    columns: tuple[Column, ...]
+    status: Status

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from itertools import islice
-from types import TracebackType
 from typing import Any
 
-from ..drivers.base import ROWS, STATUS
-from ..errors import DatabaseError, Error, InterfaceError, StatementTimeout, database_error
-from ..record import Record, Status
+from ..aio import remaining
+from ..described import ServerVersion
+from ..drivers.base import RESULT, ROWS, STATUS
+from ..errors import Error, InterfaceError
+from ..record import Record, Result, Status
 from ..rows import Row
 from ..sql import StatementClass
 from . import copy
 from .cursor import PREFETCH, Cursor
-from .lease import Lease
+from .lease import Lease, close
 from .listen import Notifications
 from .named import many_by_number, text_by_number
-from .prepared import PreparedStatement
+from .prepared import PreparedStatement, types_of
 from .queries import empty_result
-from .session import Session
 from .stream import pieces
+from .transaction import Transaction
 
 #: How many executions `executemany` sends before it waits for answers.
 CHUNK = 500
@@ -53,6 +55,11 @@ class Connection:
         except Error as error:
             error.__traceback__ = None
             raise error
+
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
+        result: Result = await self._lease.run(sql, args, RESULT, timeout)
+        return result
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
@@ -137,16 +144,20 @@ class Connection:
     ) -> PreparedStatement:
         """Have the database check one statement; it can then be run many times. Raises what is wrong with it.
 
+        What is told of it, columns among it, is asked for once: types that are not built in cost a round trip more.
+
         `row` is that of its fetches and cursors.
         """
         context = self._lease.context
         try:
             context.maker(row)
-            await self._lease.describe(text_by_number(sql, context.database.dialect), timeout)
+            deadline = context.deadline(timeout)
+            told = await self._lease.describe(text_by_number(sql, context.database.dialect), remaining(deadline))
+            types = await types_of(self._lease, told, remaining(deadline))
         except Error as error:
             error.__traceback__ = None
             raise error
-        return PreparedStatement(self, sql, row)
+        return PreparedStatement(self, sql, row, told, types)
 
     def cursor(
         self,
@@ -178,6 +189,59 @@ class Connection:
     def is_in_transaction(self) -> bool:
         """Whether a transaction block is open."""
         return self._lease.session().in_transaction()
+
+    # -- the session itself --------------------------------------------------------------------------------------
+
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """Ask the server for a sign of life: one round trip, always."""
+        await self._lease.run("SELECT 1", (), ROWS, timeout)
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close the connection instead of giving it back: what was called is finished first.
+
+        After `timeout` seconds it is cut off. The pool opens another one when it needs it.
+        """
+        session = self._lease.end()
+        if session is None:
+            return
+        try:
+            await asyncio.wait_for(session.wait_idle(), timeout)
+        except (asyncio.TimeoutError, TimeoutError):
+            pass
+        finally:
+            close(session)
+
+    def terminate(self) -> None:
+        """Close the connection at once; what runs on it gets ConnectionLost."""
+        session = self._lease.end()
+        if session is not None:
+            close(session)
+
+    def is_closed(self) -> bool:
+        """Whether it was closed, lost, or given back."""
+        return self._lease.is_over()
+
+    def get_server_pid(self) -> int:
+        """The process of the server that serves this session; InterfaceError where there is no server (SQLite)."""
+        return int(self._server().pid)
+
+    def get_settings(self) -> dict[str, str]:
+        """The settings that the server reports without being asked, as it reported them last."""
+        return dict(self._server().parameters())
+
+    def get_server_version(self) -> ServerVersion:
+        """The version of the server."""
+        return ServerVersion.parse(self.get_settings().get("server_version", ""))
+
+    def _server(self) -> Any:
+        session = self._lease.session()
+        if not session.database.has_settings:
+            raise InterfaceError("SQLite has no server, and its connections have no settings of a session")
+        return session.link
+
+    async def reload_schema_state(self) -> None:
+        """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
+        self._lease.session().database.alter(True)
 
     # -- COPY (named and used as asyncpg's) ----------------------------------------------------------------------
 
@@ -313,93 +377,3 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {'returned' if self._lease.ended else 'held'}>"
-
-
-class Transaction:
-    """``async with`` block made by :meth:`Connection.transaction`."""
-
-    __slots__ = ("_connection", "_lease", "_name", "_options", "_session", "_start")
-
-    def __init__(
-        self, connection: Connection, lease: Lease, isolation: str | None, readonly: bool, deferrable: bool
-    ) -> None:
-        self._connection = connection
-        self._lease = lease
-        self._options = (isolation, readonly, deferrable)
-        self._session: Session
-        self._name = ""
-        self._start = ""
-
-    async def __aenter__(self) -> Connection:
-        session = self._lease.session()
-        if self._start:
-            raise InterfaceError("this transaction block was used already; make a new one")
-        if not session.can_send:
-            await session.wait_idle()
-        if session.in_transaction():
-            if any(self._options):
-                raise InterfaceError("isolation, readonly and deferrable belong to the outermost transaction")
-            session.savepoints += 1
-            self._name = f"db_pool_rs_{session.savepoints}"
-            self._start = f"SAVEPOINT {self._name}"
-        else:
-            self._start = session.database.begin(*self._options)
-            session.readonly = self._options[1]
-        session.pending_commands.append(self._start)
-        self._session = session
-        return self._connection
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._lease.ended:
-            return  # the holder gave the connection back inside the block: it was rolled back there
-        session = self._session
-        if not self._name:
-            session.cursors.clear()  # they end with the transaction
-            session.readonly = False
-        if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
-            del session.pending_commands[session.pending_commands.index(self._start) :]
-        elif error is None:
-            try:
-                await self._commit(session)
-            except Error as refused:
-                refused.__traceback__ = None
-                raise refused
-        elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
-            session.defer(*self._undo())
-        elif session.in_transaction():  # else the holder has ended it, or the connection is lost
-            await self._roll_back(session)
-
-    async def _commit(self, session: Session) -> None:
-        timeout = self._lease.context.timeout(None)
-        if self._name:
-            await session.command(f"RELEASE SAVEPOINT {self._name}", timeout=timeout)
-            return
-        try:
-            tag = await session.command("COMMIT", timeout=timeout)
-        except StatementTimeout as error:
-            if not error.sent:
-                raise
-            why = "the deadline passed during COMMIT: the outcome of the transaction is unknown"
-            raise StatementTimeout(why, sent=True) from None
-        if tag == "ROLLBACK":
-            raise _rolled_back()
-
-    async def _roll_back(self, session: Session) -> None:
-        """The pool asks for it, so it has a deadline where calls have none (rule 5.9)."""
-        timeouts = (self._lease.context.timeout(None), session.executor.clean_timeout)
-        try:
-            await session.command(*self._undo(), timeout=min((t for t in timeouts if t is not None), default=None))
-        except Exception as error:  # the block's own error is what the caller wants to see
-            session.executor.last_error = error
-
-    def _undo(self) -> tuple[str, ...]:
-        if self._name:
-            return (f"ROLLBACK TO SAVEPOINT {self._name}", f"RELEASE SAVEPOINT {self._name}")
-        return ("ROLLBACK",)
-
-
-def _rolled_back() -> DatabaseError:
-    message = "the transaction was rolled back, not committed: a statement in it had failed"
-    return database_error({"severity": "ERROR", "sqlstate": "25P02", "message": message})

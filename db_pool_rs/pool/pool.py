@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import weakref
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -12,20 +11,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
-from ..drivers.base import ROWS, STATUS, Database
-from ..errors import Error, InterfaceError, PoolClosed
-from ..record import Record, Status
+from ..codecs import Codec
+from ..drivers.base import RESULT, ROWS, STATUS, Database
+from ..errors import Error, InterfaceError
+from ..record import Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction
 from .batch import Batch
 from .context import Context
-from .executor import Executor, connect_failed
+from .executor import Executor
 from .guarding import Guarding
+from .lifetime import Lifetime
 from .named import text_by_number
 from .queries import empty_result
 from .retry import run_again
 from .stream import BATCH, Stream
+from .subscription import MAX_QUEUE, Listener, Subscription, listening
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -36,22 +38,6 @@ if TYPE_CHECKING:
     from .top import Top
 
 T = TypeVar("T")
-
-#: Pools of this process; a forked child must not touch the connections it inherited.
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-
-
-def _forked() -> None:
-    for pool in _pools:
-        pool._leave()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and number >= 0
 
 
 class Pool:
@@ -70,17 +56,21 @@ class Pool:
         config: PoolConfig,
         database: Database,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        mode: str,
+        sibling: Callable[[PoolConfig], Pool],
     ) -> None:
         self.config = config
+        self._mode = mode
         self._context = Context(config, database)
         self._known = self._context.queries.known
         self._unmade = self._context.unmade
         self._new_answer = database.answer
-        #: The engine makes the executor when the pool is opened; until then there is none.
-        self._make_executor = executor
-        self._guarding = Guarding(self._context, self._records)
+        self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
         self._top: Top | None = None
+        self._listener = Listener(self._context, lambda: sibling(listening(config)))
+        #: The engine makes the executor when the pool is opened; until then there is none.
+        self._lifetime = Lifetime(self._context, executor, self._attach, self._listener.close, self._ended, self._leave)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -120,6 +110,16 @@ class Pool:
             self._abandon(statement)
             raise
         return status
+
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
+        statement = self._submit(sql, args, RESULT, timeout)
+        try:
+            value = await statement.future
+        except asyncio.CancelledError:
+            self._abandon(statement)
+            raise
+        return value if isinstance(value, Result) else Result(value, *statement.details)
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
@@ -196,6 +196,10 @@ class Pool:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """Ask the server for a sign of life: one round trip on a connection of the pool."""
+        await self.fetch("SELECT 1", timeout=timeout)
+
     def batch(self, *, atomic: bool = True, timeout: float | None = None) -> Batch:
         """Statements sent together: ``async with pool.batch() as batch: a = batch.fetch(sql, x)``, then ``a.result()``.
 
@@ -228,16 +232,18 @@ class Pool:
         )
         return await run_again(self._context, block, function, args, retries, retry_for)
 
-    # -- what is too large for memory ----------------------------------------------------------------------------
+    # -- streams -------------------------------------------------------------------------------------------------
 
-    def stream(self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None) -> Stream:
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> Stream:
         """The rows of a query a few at a time, on a connection of their own, inside a transaction.
 
         ``async with pool.stream(sql) as batches: async for rows in batches`` gives lists of up to `batch` rows, ``async
         for row in pool.stream(sql)`` single ones. `timeout` (seconds) is that of `acquire` and of each list.
         """
         readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
-        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout)
+        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout, row)
 
     async def copy_out(
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
@@ -252,80 +258,35 @@ class Pool:
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
-        context = self._context
-        context.check_open()
-        deadline = context.deadline(timeout)
-        async with self.acquire(timeout=context.timeout(timeout)) as connection:
+        deadline = self._context.deadline(timeout)
+        async with self.acquire(timeout=timeout) as connection:
             return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
+
+    def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
+        """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
+
+        They come on a connection besides `max_size`, one for all subscriptions of the pool, which is opened again when
+        it is lost. An :class:`Event` has ``channel``, ``payload`` and the sender's ``pid``; one whose ``gap`` is true
+        says that notifications may be missing there, or that ``dropped`` of them did not fit into `max_queue`.
+        Raises ConnectFailed, PoolTimeout after `timeout` seconds (default: `acquire_timeout`), when it is entered.
+        """
+        return Subscription(self._listener, channels, max_queue, timeout)
 
     # -- the pool itself -----------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """Open the first `min_size` connections; raises ConnectFailed with the cause if none can be had."""
-        context = self._context
-        if context.state != "new":
-            raise InterfaceError(f"the pool is {context.state} already; make a new one")
-        loop = get_running_loop()
-        executor = self._make_executor(context, loop)
-        self._attach(executor)
-        context.loop = loop
-        context.become("open")
-        _pools.add(self)
-        executor.start()
-        try:
-            await executor.until(lambda: context.state != "open" or not executor.opening())
-        except asyncio.CancelledError:
-            self.terminate()
-            raise
-        if self.closed:
-            raise PoolClosed("the pool was closed while it was being opened")
-        if self.config.min_size and executor.last_error is not None and not executor.gauges().size:
-            self._end(executor)
-            await executor.until_stopped()
-            raise connect_failed(executor.last_error)
-        executor.outages.reported = True
+        await self._lifetime.open(get_running_loop())
         if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
             await self.top()
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""
-        context = self._context
-        if context.state == "forked":
-            return  # the connections are the parent's, to close them as well
-        if context.loop is None or (context.state == "closed" and not context.is_on_loop()):
-            context.become("closed")
-            return
-        executor = self._executor
-        context.check_loop()
-        if context.state != "closed":
-            context.become("closing")
-            self._guarding.stop()
-            executor.shut_down()
-            try:
-                await asyncio.wait_for(executor.until(executor.drained), timeout)
-            except (asyncio.TimeoutError, TimeoutError):
-                pass
-            finally:
-                self._end(executor)
-        await executor.until_stopped()
+        await self._lifetime.close(timeout)
 
     def terminate(self) -> None:
         """Close every connection now. Calls that wait get PoolClosed, what runs gets ConnectionLost."""
-        context = self._context
-        if context.state == "forked":
-            return
-        if context.loop is not None and context.loop.is_running():
-            context.check_loop()
-        context.become("closed")
-        if context.loop is not None and not context.loop.is_closed():
-            self._end(self._executor)
-
-    def _end(self, executor: Executor) -> None:
-        if self._top is not None:
-            self._top.close()
-        self._context.become("closed")
-        executor.terminate()
-        executor.stop_soon()
+        self._lifetime.terminate()
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the bounds. A smaller pool closes idle connections now and busy ones when they are free."""
@@ -333,7 +294,7 @@ class Pool:
         now = self._executor.gauges()
         low = now.min_size if min_size is None else min_size
         high = now.max_size if max_size is None else max_size
-        if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
+        if {type(low), type(high)} != {int} or not (0 <= low <= high and high >= 1):
             raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
         self._executor.resize(low, high)
 
@@ -382,6 +343,32 @@ class Pool:
         return self._guarding.explain(self._context.queries.peek(text))
 
     @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
+        return self._mode
+
+    @property
+    def name(self) -> str:
+        """What messages, logs and metrics call the pool: its option `name`."""
+        return self.config.name
+
+    def set_type_codec(
+        self,
+        name: str,
+        *,
+        encoder: Callable[[Any], str] | None = None,
+        decoder: Callable[[str], Any] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Read and write values of a type in another way from now on, on all connections of the pool.
+
+        See :class:`~db_pool_rs.Codec`; texts that are known take it at once. Arrays, domains, ranges and composites of
+        the type follow. InterfaceError for SQLite.
+        """
+        context = self._context
+        context.database.set_codec(Codec(name, encoder, decoder, schema), context.queries.everything())
+
+    @property
     def closed(self) -> bool:
         """Whether `close` or `terminate` was called."""
         return self._context.state in ("closing", "closed")
@@ -396,7 +383,7 @@ class Pool:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<Pool {self._context.state}>"
+        return f"<Pool {self.name!r} of mode {self._mode}, {self._context.state}>"
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
@@ -409,17 +396,7 @@ class Pool:
             raise error
         return self
 
-    async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """`fetch` as the pool itself needs it."""
-        return await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
-
-    def _attach(self, executor: Executor) -> None:
-        """The executor is there: calls reach it from now on."""
-        self._executor = executor
-        self._borrowings.attach(executor)
-        self._guarding.attach(executor)
-
-    def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> StatementRequest:
+    def _submit(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> StatementRequest:
         context, loop = self._context, get_running_loop()
         if loop is not context.serving:
             context.check_open()
@@ -442,6 +419,19 @@ class Pool:
     def _abandon(self, statement: StatementRequest) -> None:
         self._executor.abandon(statement)
 
+    # -- what its Lifetime tells ---------------------------------------------------------------------------------
+
+    def _attach(self, executor: Executor) -> None:
+        """The executor is there: calls reach it from now on."""
+        self._executor = executor
+        self._borrowings.attach(executor)
+        self._guarding.attach(executor)
+
+    def _ended(self) -> None:
+        """The pool is closed, or about to be."""
+        if self._top is not None:
+            self._top.close()
+        self._listener.terminate()
+
     def _leave(self) -> None:
         """This is a child process: the connections belong to the parent."""
-        self._context.become("forked")
