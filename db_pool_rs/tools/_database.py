@@ -127,22 +127,26 @@ def sqlite_file() -> Iterator[str]:
         yield f"sqlite:///{path}"
 
 
-def run_pgbench(where: Tables, clients: int, seconds: float) -> float | None:
-    """Statements per second of `pgbench -S -M prepared -j 1` on the same tables; None where it is missing or fails.
+def run_pgbench(where: Tables, clients: int, seconds: float, pipeline: int = 1) -> float | None:
+    """Point selects per second of `pgbench -M prepared -j 1` on the same tables; None where it is missing or fails.
 
     It is written in C and sends one statement at a time on each connection: what the server gives one thread without
-    groups.
+    groups; or so many in a `pipeline`, with one Sync behind them: what it gives one that always has so many to send.
     """
     program = shutil.which("pgbench")
     if program is None:
         return None
-    options = ("-n", "-S", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(max(1, round(seconds))))
+    last = ACCOUNTS * where.scale
+    select = f"\\set aid random(1, {last})\nSELECT abalance FROM pgbench_accounts WHERE aid = :aid;\n" * pipeline
+    script = select if pipeline == 1 else f"\\startpipeline\n{select}\\endpipeline\n"
+    options = ("-n", "-f", "-", "-M", "prepared", "-c", str(clients), "-j", "1", "-T", str(max(1, round(seconds))))
     # By the environment: every user of a machine can read command lines.
     found = dict(_libpq_environment(where.dsn))
     environment = {**os.environ, **found, "PGOPTIONS": f"-c search_path={where.schema}"}
-    done = subprocess.run([program, *options], env=environment, capture_output=True, text=True, check=False)
+    command = [program, *options]
+    done = subprocess.run(command, input=script, env=environment, capture_output=True, text=True, check=False)
     rate = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
-    return float(rate[1]) if rate else None
+    return float(rate[1]) * pipeline if rate else None
 
 
 def _libpq_environment(dsn: str) -> Iterator[tuple[str, str]]:

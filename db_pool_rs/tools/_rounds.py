@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from ..errors import redact
+from ._programs import command
 from ._results import Measurement
 from ._workloads import Job
 
@@ -23,10 +23,9 @@ class RunError(Exception):
 
 def run_job(job: Job) -> dict[str, float]:
     """The figures of one run in a new process."""
-    command = [sys.executable, "-m", "db_pool_rs.tools._contender"]
     try:
         done = subprocess.run(
-            command,
+            command(job.contender),
             input=json.dumps(asdict(job)),
             capture_output=True,
             text=True,

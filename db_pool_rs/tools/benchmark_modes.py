@@ -35,17 +35,20 @@ from ..cli.common import UsageError, positive, run_until_interrupted
 from ..cli.guard import guarded
 from ..cli.terminal import Progress, Terminal
 from ..modes import MODES, save_figures
-from ._clients import RIVALS, why_not
+from ._clients import RIVALS
 from ._database import Tables, postgresql, run_pgbench, sqlite_file, tables
 from ._delay import delayed
 from ._files import write_file
 from ._html import html
 from ._markdown import markdown, write_markdown
+from ._programs import PROGRAMS, why_not
+from ._programs import WORKLOADS as PROGRAM_WORKLOADS
 from ._results import Measurement, Report
 from ._rounds import run_rounds
 from ._workloads import WORKLOADS, Job
 
 PGBENCH_CLIENTS = 16
+PGBENCH_PIPELINE = 10
 #: What `--refresh-figures` is made of.
 REFRESHED_BY = ("point", 64)
 
@@ -70,7 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         "--dsn", help="postgresql://...; leave a password to PGPASSWORD or ~/.pgpass (default: a new server)"
     )
     add.add_argument("--modes", type=_names(MODES), default=list(MODES), help="default: every mode that is installed")
-    add.add_argument("--rivals", type=_names(RIVALS), default=list(RIVALS), help="default: every rival installed; none")
+    add.add_argument(
+        "--rivals",
+        type=_names([*RIVALS, *PROGRAMS]),
+        default=list(RIVALS),
+        help=f"default: those for Python, {', '.join(RIVALS)}, where installed; also {', '.join(PROGRAMS)}; none",
+    )
     add.add_argument("--workloads", type=_names(WORKLOADS), default=list(WORKLOADS), help=f"of {','.join(WORKLOADS)}")
     add.add_argument("--tasks", type=_counts, help="numbers of tasks, 1,64 (default: what suits each workload)")
     add.add_argument(
@@ -188,7 +196,8 @@ class _Benchmark:
         for name in self._options.workloads:
             if WORKLOADS[name].database not in databases:
                 continue
-            who = [contender for contender in contenders if contender not in WORKLOADS[name].without]
+            without = (*WORKLOADS[name].without, *(PROGRAMS if name not in PROGRAM_WORKLOADS else ()))
+            who = [contender for contender in contenders if contender not in without]
             for tasks, template in product(self._tasks(name), templates):
                 size = WORKLOADS[name].max_size or template.max_size
                 job = replace(template, workload=name, tasks=tasks, max_size=size)
@@ -205,12 +214,16 @@ class _Benchmark:
         self._progress.show((len(self._report.measurements) + part) / self._jobs, f"{job.workload} {job.tasks}: {who}")
 
     def _pgbench(self, where: Tables) -> None:
-        rate = run_pgbench(where, PGBENCH_CLIENTS, self._options.seconds)
-        if rate is not None:
-            self._report.pgbench = {f"pgbench -S -M prepared -c {PGBENCH_CLIENTS} -j 1": rate}
+        kinds = {"": 1, f", {PGBENCH_PIPELINE} in a pipeline": PGBENCH_PIPELINE}
+        rates = {said: run_pgbench(where, PGBENCH_CLIENTS, self._options.seconds, n) for said, n in kinds.items()}
+        self._report.pgbench = {
+            f"pgbench -M prepared -c {PGBENCH_CLIENTS} -j 1, point selects{said}": rate
+            for said, rate in rates.items()
+            if rate is not None
+        }
 
     def _contenders(self, database: str) -> list[str]:
-        rivals = [name for name in self._options.rivals if RIVALS[name].database == database]
+        rivals = [name for name in self._options.rivals if _database(name) == database]
         return [name for name in (*self._options.modes, *rivals) if why_not(name, database) is None]
 
     def _tasks(self, workload: str) -> Sequence[int]:
@@ -237,13 +250,20 @@ def _circumstances(options: argparse.Namespace) -> dict[str, str]:
 
 
 def _left_out(options: argparse.Namespace) -> dict[str, str]:
-    databases = {**dict.fromkeys(options.modes, "postgresql"), **{r: RIVALS[r].database for r in options.rivals}}
+    databases = {name: _database(name) for name in (*options.modes, *options.rivals)}
     return {name: reason for name, database in databases.items() if (reason := why_not(name, database)) is not None}
+
+
+def _database(name: str) -> str:
+    """The database on which a contender is measured with most workloads."""
+    return RIVALS[name].database if name in RIVALS else "postgresql"
 
 
 def _versions(options: argparse.Namespace) -> dict[str, str]:
     found = {"db-pool-rs": __version__}
-    for name in ("psycopg", *(RIVALS[rival].distribution for rival in options.rivals)):
+    named = [rival for rival in options.rivals if rival in PROGRAMS and why_not(rival, "postgresql") is None]
+    found.update((name, said) for name in named if (said := PROGRAMS[name].version()) is not None)
+    for name in ("psycopg", *(RIVALS[rival].distribution for rival in options.rivals if rival in RIVALS)):
         with contextlib.suppress(PackageNotFoundError):
             found[name] = version(name)
     return found
