@@ -137,6 +137,16 @@ def chaos(session: nox.Session) -> None:
 
 
 @nox.session
+def restarts(session: nox.Session) -> None:
+    """End the connection of `pool.listen` 1,000 times on each engine: `nox -s restarts -- [TIMES]`."""
+    install(session, "test", extra=ENGINES)
+    environment = {"DB_POOL_RESTARTS": [*session.posargs, "1000"][0]}
+    session.run(
+        "pytest", "-q", "--timeout", "3600", "tests/contract/test_listen.py", "-k", "between_two_gaps", env=environment
+    )
+
+
+@nox.session
 def stress(session: nox.Session) -> None:
     """Run the whole suite again and again and count the red tests: `nox -s stress -- [RUNS [ARGUMENTS]]`.
 
@@ -235,6 +245,15 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def workflows(session: nox.Session) -> None:
+    """Check the workflows of .github: their form, and what makes them unsafe."""
+    install(session, "dev")
+    files = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
+    session.run("zizmor", "--offline", "--quiet", ".github")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation; a broken link is an error."""
     install(session, "docs")
@@ -258,6 +277,32 @@ def wheels(session: nox.Session) -> None:
         for extra in extras:
             session.log(f"extra {extra or 'none'} from {built['db-pool-rs'].name}")
             _try(session, built, extra)
+
+
+@nox.session
+def reproducible(session: nox.Session) -> None:
+    """Build every distribution twice, from two copies of the sources; the bytes must be equal.
+
+    `nox -s reproducible -- full` builds what is named only: db-pool-rs, balanced, full (default: what can be built).
+    """
+    given = session.posargs or ["db-pool-rs", "balanced", *(["full"] if shutil.which("cargo") else [])]
+    folder = Path(session.create_tmp()).resolve()
+    epoch = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True) or "0"
+    hashes: list[dict[str, str]] = []
+    for copy in ("first", "second"):
+        sources, dist = folder / copy, folder / f"{copy}-dist"
+        shutil.rmtree(dist, ignore_errors=True)
+        shutil.rmtree(sources, ignore_errors=True)
+        session.run("git", "clone", "--quiet", "--no-hardlinks", ".", str(sources), external=True)
+        for name in given:
+            with session.chdir(sources):
+                command = ("uv", "build", "--quiet", f"--package={NATIVE.get(name, name)}", f"--out-dir={dist}")
+                session.run(*command, external=True, env={"SOURCE_DATE_EPOCH": epoch.strip()})
+        hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in dist.glob("db_pool_rs*")})
+    for name, digest in sorted(hashes[0].items()):
+        session.log(f"{'equal' if hashes[1].get(name) == digest else 'DIFFERENT'}  {digest[:16]}  {name}")
+    if hashes[0] != hashes[1]:
+        session.error("two builds differ")
 
 
 #: Distributions of extras that have one of their own.

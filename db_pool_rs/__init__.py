@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import create_database_pool, create_pool, detect_best_mode
+    from .codecs import Codec
     from .config import DeploymentConfig, PoolConfig, load_config
     from .errors import (
         ArgumentError,
@@ -61,12 +62,13 @@ if TYPE_CHECKING:
     from .modes import Decision
     from .options import PoolOptions
     from .ranges import Range
-    from .record import Record, Status
+    from .record import Event, Record, Status
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
+    "Codec",
     "ConfigError",
     "ConnectFailed",
     "ConnectionLost",
@@ -77,6 +79,7 @@ __all__ = [
     "DecodeError",
     "DeploymentConfig",
     "Error",
+    "Event",
     "Health",
     "InterfaceError",
     "Metrics",
@@ -102,13 +105,14 @@ __all__ = [
 #: Where the public names live; what is not here is an error.
 _HOMES = {
     "api": ("create_database_pool", "create_pool", "detect_best_mode"),
+    "codecs": ("Codec",),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
     "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
     "ranges": ("Range",),
     "options": ("PoolOptions",),
-    "record": ("Record", "Status"),
+    "record": ("Event", "Record", "Status"),
 }
 
 

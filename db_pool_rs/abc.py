@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .errors import DatabaseError
     from .guard import Explanation
     from .metrics import Health, PoolStats
-    from .record import LoggedQuery, Record, Status
+    from .record import Event, LoggedQuery, Record, Status
     from .rows import Row
 
 T = TypeVar("T")
@@ -339,14 +339,8 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
-class Stream(Protocol):
+class Stream(AbstractAsyncContextManager["AsyncIterator[list[Record]]"], Protocol):
     """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
-
-    async def __aenter__(self) -> AsyncIterator[list[Record]]: ...
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
-    ) -> None: ...
 
     def __aiter__(self) -> AsyncIterator[Record]: ...
 
@@ -463,6 +457,11 @@ class Pool(Queries, Protocol):
         `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.
         """
 
+    def listen(
+        self, *channels: str, max_queue: int = 10_000, timeout: float | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """PostgreSQL: notifications, on a connection that is opened again when it is lost; `event.gap` tells that."""
+
     def stats(self) -> PoolStats:
         """A snapshot of sizes, queues, counters and latencies."""
 
@@ -480,6 +479,16 @@ class Pool(Queries, Protocol):
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""
+
+    def set_type_codec(
+        self,
+        name: str,
+        *,
+        encoder: Callable[[Any], str] | None = None,
+        decoder: Callable[[str], Any] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Read and write values of a type in another way from now on; see :class:`~db_pool_rs.Codec`."""
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the limits of a running pool; sessions in use are never cut off."""

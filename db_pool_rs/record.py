@@ -1,4 +1,4 @@
-"""What statements return: `Record`, a row, and `Status`, a command tag.
+"""What statements return: `Record`, a row, and `Status`, a command tag; `Event`, what a subscription gives.
 
 A `Record` is a tuple of the row's values that can also be asked by column name:
 
@@ -19,6 +19,7 @@ class.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -100,6 +101,21 @@ class Status(str):
     def command(self) -> str:
         """The tag without its numbers: `UPDATE`, `CREATE TABLE`."""
         return self.rstrip(" 0123456789")
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A notification of `channel`, sent with `payload` by the session of the server process `pid`.
+
+    Where `gap` is true it is none: notifications may be missing here, because the connection was lost, or, if `dropped`
+    is above 0, because so many did not fit into the queue.
+    """
+
+    channel: str
+    payload: str
+    pid: int
+    gap: bool = False
+    dropped: int = 0
 
 
 class LoggedQuery(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timezone, tzinfo
 from decimal import Decimal
 from functools import lru_cache
@@ -24,7 +24,7 @@ from db_pool_rs_balanced import ffi, lib, make_records, make_values
 from ..errors import DecodeError
 from ..record import Record, record_class
 from ..types import oids as pg
-from ..types.catalog import Catalog, foreign_oids
+from ..types.catalog import Catalog
 from ..types.layout import CHEAP
 
 logger = logging.getLogger("db_pool_rs")
@@ -53,10 +53,13 @@ class LoadersMissing(DecodeError):
     """There is something for psycopg's loaders, and :data:`LOADERS` is not imported yet."""
 
 
-def kinds(oids: Sequence[int], format: int) -> Any:
-    """What the kernel does with columns of these types in this format, as it wants to be told."""
+def kinds(oids: Sequence[int], format: int, foreign: Collection[int]) -> Any:
+    """What the kernel does with columns of these types in this format, as it wants to be told.
+
+    `foreign` are those that the catalogue reads.
+    """
     known = KINDS if format else _KINDS_TEXT
-    return ffi.new("int32_t[]", [known.get(oid, lib.DBP_OTHER) for oid in oids])
+    return ffi.new("int32_t[]", [lib.DBP_OTHER if oid in foreign else known.get(oid, lib.DBP_OTHER) for oid in oids])
 
 
 def _float4(text: str) -> float:
@@ -118,9 +121,12 @@ class Plan:
         #: Columns whose values take time by their length.
         self.dear = tuple(number for number, oid in enumerate(oids) if oid not in CHEAP)
         self._loaders: list[Convert | None] = [None] * self.count
-        self.kinds = kinds(oids, format)
+        foreign = () if catalog is None else catalog.foreign(oids)
+        self.kinds = kinds(oids, format, foreign)
         self._zones: list[tzinfo | None] = [None] * self.count
-        self._convert: list[Convert | None] = [None if format else _FROM_TEXT.get(oid) for oid in oids]
+        self._convert: list[Convert | None] = [
+            None if format or oid in foreign else _FROM_TEXT.get(oid) for oid in oids
+        ]
         for number, oid in enumerate(oids):
             if format and oid == pg.TIMESTAMPTZ.oid:
                 self._set_zone(number, _zone(self.values[0]))
@@ -174,7 +180,7 @@ class Plan:
         except Exception as error:
             where = f'column "{self._names[number]}" ({pg.type_name(self._oids[number])}) of row {row + 1}'
             if self._catalog is not None:  # a type may have changed
-                self._catalog.forget(foreign_oids(self._oids))
+                self._catalog.forget(self._catalog.foreign(self._oids))
             raise DecodeError(f"{where}: {error}") from error
 
     def _loader(self, number: int) -> Convert:

@@ -38,7 +38,7 @@ class BalancedEngine:
         from .driver import KernelDriver
 
         driver = KernelDriver(config, self.native_workers)
-        return Pool(config, driver, partial(PythonExecutor, driver), self.name)
+        return Pool(config, driver, partial(PythonExecutor, driver), self.name, self.pool)
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

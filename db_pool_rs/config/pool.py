@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..codecs import Codec
 from ..errors import ConfigError, InterfaceError
 from .options import (
     Rule,
@@ -52,8 +53,27 @@ def _usable_row(row: Any) -> Any:
     return row
 
 
+def _codecs(codecs: Any) -> tuple[Codec, ...]:
+    made = tuple(codecs)
+    if not all(isinstance(codec, Codec) for codec in made):
+        raise TypeError
+    return made
+
+
 def _repeats_reads(retry: str) -> bool:
     return retry == "reads"
+
+
+def _listen_target(given: Any) -> ConnectConfig | None:
+    """A connection string, or what one was stored as."""
+    from ..conninfo import ConnectConfig, parse_dsn
+
+    if given is None or isinstance(given, ConnectConfig):
+        return given
+    target = parse_dsn(given) if isinstance(given, str) else None
+    if not isinstance(target, ConnectConfig):
+        raise TypeError
+    return target
 
 
 _LIMITLESS = math.inf
@@ -120,6 +140,16 @@ class PoolConfig:
         Rule("a class, dict, tuple or a callable that takes a Record, or None", _usable_row, ROW),
         "What rows are made into where a call has no `row` of its own; None leaves them Records.",
     )
+    codecs: tuple[Codec, ...] = option(
+        (),
+        Rule("an iterable of db_pool_rs.Codec", _codecs, "Iterable[Codec]"),
+        "How values of types are read and written in another way than usual; see set_type_codec.",
+    )
+    infinity: str = option(
+        "error",
+        choice("error", "clamp"),
+        "What infinite dates and timestamps are, which Python lacks: a DecodeError, or the first or last that it has.",
+    )
     slow_query_ms: float | None = option(
         None,
         number("milliseconds", none="off", zero=True),
@@ -127,6 +157,11 @@ class PoolConfig:
     )
     leak_after: float | None = option(
         None, number("seconds", none="off"), "Warn, with the place of the acquire, of a session held longer than this."
+    )
+    listen_dsn: ConnectConfig | None = option(  # noqa: RUF009 -- a dataclass field
+        None,
+        Rule("a connection string of PostgreSQL", _listen_target, "str | None"),
+        "Where the connection of `pool.listen` goes, if not where the others do: past a PgBouncer that shares them.",
     )
     retry: str = option(
         "off",

@@ -9,11 +9,12 @@ All methods are called on the event loop's thread, and all callbacks are made th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
 from ..aio import ResultFuture
+from ..codecs import Codec
 from ..errors import InterfaceError
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
@@ -158,6 +159,9 @@ class Database(Protocol):
 
     def may_be_stale(self, query: Query) -> bool:
         """An argument does not fit `query.description`: True if that may be out of date, and was forgotten."""
+
+    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+        """Values of a type are read and written in another way from now on, also in `queries`, which are known."""
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""

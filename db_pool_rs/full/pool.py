@@ -47,8 +47,9 @@ class Pool(specification.Pool):
         driver: Driver,
         executor: Callable[[Context, asyncio.AbstractEventLoop], RustExecutor],
         mode: str,
+        sibling: Callable[[PoolConfig], specification.Pool],
     ) -> None:
-        super().__init__(config, driver, executor, mode)
+        super().__init__(config, driver, executor, mode, sibling)
         #: The short way into the engine; None where there is something to look at first (see `_call`).
         self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout

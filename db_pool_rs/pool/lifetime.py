@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
 
 from .. import forks
 from ..errors import InterfaceError, PoolClosed
 from .executor import Executor, connect_failed
 
 if TYPE_CHECKING:
+    from ..metrics import Health
     from .context import Context
+    from .subscription import Listener
     from .top import Top
 
 
@@ -30,11 +32,13 @@ class Lifetime:
         self,
         context: Context,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        listener: Listener,
         attach: Callable[[Executor], None],
         left: Callable[[], None],
     ) -> None:
         self._context = context
         self._make_executor = executor
+        self._listener = listener
         self._attach = attach
         self._left = left
         self._executor: Executor
@@ -65,6 +69,14 @@ class Lifetime:
         executor.outages.reported = True
         if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
             await self.top()
+
+    async def health(self, probe: Callable[[], Awaitable[Any]] | None) -> Health:
+        """Whether the pool can serve; `probe` makes a round trip."""
+        from ..metrics.health import examine
+
+        context = self._context
+        usable = context.loop is not None and context.state == "open"
+        return await examine(context.state, self._executor.gauges() if usable else None, probe)
 
     async def top(self) -> str:
         """Let others look at the pool while it lasts; the path of the socket."""
@@ -98,6 +110,7 @@ class Lifetime:
         if context.state != "closed":
             context.become("closing")
             context.queries.keeper.stop()  # the catalogue is not waited for
+            await self._listener.close()
             executor.shut_down()
             try:
                 await asyncio.wait_for(executor.until(executor.drained), timeout)
@@ -116,6 +129,7 @@ class Lifetime:
             context.check_loop()
         context.become("closed")
         if context.loop is not None and not context.loop.is_closed():
+            self._listener.terminate()
             self._end(self._executor)
 
     def _end(self, executor: Executor) -> None:

@@ -33,7 +33,7 @@ class Notifications:
 
     async def add(self, channel: str, callback: Callable[..., Any]) -> None:
         """Call `callback` for notifications of `channel`."""
-        command = f"LISTEN {_quoted(channel)}"
+        command = f"LISTEN {quoted_channel(channel)}"
         _check(callback)
         known = self._listeners.setdefault(channel, [])
         new = callback not in known
@@ -49,7 +49,7 @@ class Notifications:
 
     async def remove(self, channel: str, callback: Callable[..., Any]) -> None:
         """Do not call it any more. Without effect if it was not called."""
-        command = f"UNLISTEN {_quoted(channel)}"
+        command = f"UNLISTEN {quoted_channel(channel)}"
         if self._forget(channel, callback):
             await self._session.command(command, timeout=self._timeout)
 
@@ -108,7 +108,8 @@ def _check(callback: object) -> None:
         raise InterfaceError(f"callback: a function expected, got {callback!r}")
 
 
-def _quoted(channel: str) -> str:
+def quoted_channel(channel: str) -> str:
+    """The name in a command; InterfaceError if it is none."""
     name = quoted(channel, "channel")
     if len(channel.encode("utf-8", "replace")) > MOST_BYTES:
         raise InterfaceError(f"channel: a name has at most {MOST_BYTES} bytes, got {channel!r}")

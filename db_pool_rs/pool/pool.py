@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
+from ..codecs import Codec
 from ..drivers.base import ROWS, STATUS, Database
 from ..errors import DatabaseError, Error, InterfaceError
 from ..record import LoggedQuery, Record, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
-from .acquire import Acquire, Acquired, PoolTransaction
+from .acquire import Acquire, Acquired, PoolTransaction, copy_in, copy_out, for_many
 from .batch import Batch
 from .context import Context
 from .executor import Executor
@@ -25,6 +25,7 @@ from .named import text_by_number
 from .queries import empty_result
 from .retry import run_again
 from .stream import BATCH, Stream
+from .subscription import MAX_QUEUE, Listener, Subscription, listening
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -53,6 +54,7 @@ class Pool:
         database: Database,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
         mode: str,
+        sibling: Callable[[PoolConfig], Pool],
     ) -> None:
         self.config = config
         self._mode = mode
@@ -62,8 +64,9 @@ class Pool:
         self._new_answer = database.answer
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
+        self._listener = Listener(self._context, lambda: sibling(listening(config)))
         #: The engine makes the executor when the pool is opened; until then there is none.
-        self._lifetime = Lifetime(self._context, executor, self._attach, self._leave)
+        self._lifetime = Lifetime(self._context, executor, self._listener, self._attach, self._leave)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -120,7 +123,7 @@ class Pool:
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
         try:
-            async with self._for_many(sql, timeout) as (connection, deadline):
+            async with for_many(self._context, self._borrow, sql, timeout) as (connection, deadline):
                 await connection.executemany(sql, args, timeout=remaining(deadline))
         except Error as error:
             error.__traceback__ = None
@@ -138,21 +141,14 @@ class Pool:
         """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
         self._context.maker(row)
         try:
-            async with self._for_many(sql, timeout) as (connection, deadline):
+            async with for_many(self._context, self._borrow, sql, timeout) as (connection, deadline):
                 return await connection.fetchmany(sql, args, timeout=remaining(deadline), row=row)
         except Error as error:
             error.__traceback__ = None
             raise error
 
-    @asynccontextmanager
-    async def _for_many(self, sql: str, timeout: float | None) -> AsyncIterator[tuple[Connection, float | None]]:
-        """A connection for many executions of a text that may run on the pool, and their deadline."""
-        context = self._context
-        context.check_open()
-        context.lookup(text_by_number(sql, context.database.dialect), shared=True)
-        deadline = context.deadline(timeout)
-        async with self.acquire(timeout=context.timeout(timeout)) as connection:
-            yield connection, deadline
+    def _borrow(self, timeout: float | None) -> Acquire:
+        return self.acquire(timeout=timeout)
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
@@ -185,7 +181,7 @@ class Pool:
         They leave when the block ends, in order, on one connection. `atomic`: as one transaction, whose error is raised
         there; else each has an outcome of its own, which its result tells. `timeout` (seconds) is for all of them.
         """
-        return Batch(self._context, lambda seconds: self.acquire(timeout=seconds), atomic, timeout)
+        return Batch(self._context, self._borrow, atomic, timeout)
 
     async def run(
         self,
@@ -222,24 +218,27 @@ class Pool:
         readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
         return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout)
 
-    async def copy_out(
+    def copy_out(
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
     ) -> AsyncGenerator[bytes, None]:
         """The rows of a query, or a table, as COPY sends them; see :meth:`Connection.copy_out`."""
-        async with (
-            self.acquire(timeout=timeout) as connection,
-            aclosing(connection.copy_out(what, *args, timeout=timeout, **options)) as pieces,
-        ):
-            async for piece in pieces:
-                yield piece
+        return copy_out(self._borrow, what, args, timeout, options)
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
-        context = self._context
-        context.check_open()
-        deadline = context.deadline(timeout)
-        async with self.acquire(timeout=context.timeout(timeout)) as connection:
-            return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
+        return await copy_in(self._context, self._borrow, table_name, timeout, {"source": source, **options})
+
+    # -- notifications -------------------------------------------------------------------------------------------
+
+    def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
+        """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
+
+        They come on a connection besides `max_size`, one for all subscriptions of the pool, which is opened again when
+        it is lost. An :class:`Event` has ``channel``, ``payload`` and the sender's ``pid``; one whose ``gap`` is true
+        says that notifications may be missing there, or that ``dropped`` of them did not fit into `max_queue`.
+        Raises ConnectFailed, PoolTimeout after `timeout` seconds (default: `acquire_timeout`), when it is entered.
+        """
+        return Subscription(self._listener, channels, max_queue, timeout)
 
     # -- the pool itself -----------------------------------------------------------------------------------------
 
@@ -275,12 +274,7 @@ class Pool:
 
         Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
         """
-        from ..metrics.health import examine
-
-        context = self._context
-        usable = context.loop is not None and context.state == "open"
-        ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
-        return await examine(context.state, self._executor.gauges() if usable else None, ask)
+        return await self._lifetime.health(partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None)
 
     async def top(self) -> str:
         """Let `python -m db_pool_rs top` of the same user look at the pool until it is closed; the path of the socket.
@@ -325,6 +319,22 @@ class Pool:
     def name(self) -> str:
         """What messages, logs and metrics call the pool: its option `name`."""
         return self.config.name
+
+    def set_type_codec(
+        self,
+        name: str,
+        *,
+        encoder: Callable[[Any], str] | None = None,
+        decoder: Callable[[str], Any] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Read and write values of a type in another way from now on, on all connections of the pool.
+
+        See :class:`~db_pool_rs.Codec`; texts that are known take it at once. Arrays, domains, ranges and composites of
+        the type follow. InterfaceError for SQLite.
+        """
+        context = self._context
+        context.database.set_codec(Codec(name, encoder, decoder, schema), context.queries.everything())
 
     @property
     def closed(self) -> bool:

@@ -66,6 +66,10 @@ class QueryCache:
         self.verdicts = Verdicts(config, driver.has_catalog)
         self.keeper = Keeper(config, self.verdicts)
 
+    def everything(self) -> list[Query]:
+        """All texts that are known."""
+        return [*self.known.values(), *self._others.values()]
+
     def judge(self, query: Query) -> Verdict:
         """What may be done with a text, as far as the guard knows."""
         names: Names | None = query.names

@@ -49,6 +49,15 @@ class Connections:
             found[conn.state] += 1
         return found
 
+    def farther(self, seconds: float) -> bool:
+        """Whether a round trip takes longer than `seconds`, on every connection where it is known."""
+        known = False
+        for conn in self.all.values():
+            if conn.round_trip <= seconds:
+                return False
+            known = known or conn.round_trip != NEVER
+        return known
+
     # -- opening -------------------------------------------------------------------------------------------------
 
     def grow(self, missing_connections: int, kept: int, now: float) -> float:

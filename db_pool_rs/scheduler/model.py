@@ -250,6 +250,8 @@ class Limits:
     lane_wait: float = 0.001
     write_lane_wait: float = 0.005
     read_lanes: int = 2
+    #: A server with a longer round trip is far away: all connections are lanes from the start.
+    far: float = 0.00025
     max_write_lanes: int = 10
     breaks_stalls: bool = True
     retry_reads: bool = False

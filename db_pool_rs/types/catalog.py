@@ -25,13 +25,16 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
 from typing import Any
 
+from ..codecs import Codec
 from ..errors import ArgumentError, DecodeError
 from . import foreign, oids
 from .arrays import IsInner, is_list_of_lists, is_plain_list, never, text_array
 from .composites import Field, composite_literal
 from .encode import TEXT, Encoder, encoder
+from .explain import Rejected
 from .extensions import EXTENSIONS
 from .literals import is_inner_of, literal
 from .parameters import Encoded, ParameterCodec
@@ -41,6 +44,14 @@ from .structures import array_from_text, record_from_text
 
 Encode = Callable[[Any], bytes]
 Load = Callable[[bytes], Any]
+
+
+#: What the infinite values of a type are read as, where they are clamped.
+_ENDS: dict[int, tuple[Any, Any]] = {
+    oids.DATE.oid: (date.min, date.max),
+    oids.TIMESTAMP.oid: (datetime.min, datetime.max),
+    oids.TIMESTAMPTZ.oid: (datetime.min.replace(tzinfo=timezone.utc), datetime.max.replace(tzinfo=timezone.utc)),
+}
 
 
 class TypesUnknown(ArgumentError):
@@ -61,15 +72,10 @@ class UserType:
     fields: tuple[tuple[str, int], ...]
 
 
-def foreign_oids(found: Iterable[int]) -> tuple[int, ...]:
-    """Those of the types that are not built in, each once. (A column of no type at all has 0.)"""
-    return tuple(dict.fromkeys(oid for oid in found if oid not in oids.SCALARS and oid not in oids.ARRAYS))
-
-
 class Catalog:
     """The types that the server has told a pool of; one that does not exist is known as well."""
 
-    __slots__ = ("_encoders", "_learned", "_types", "altered", "version")
+    __slots__ = ("_clamps", "_codecs", "_encoders", "_learned", "_types", "altered", "overridden", "version")
 
     def __init__(self) -> None:
         self._types: dict[int, UserType | None] = {}
@@ -79,6 +85,38 @@ class Catalog:
         self.altered = float("-inf")
         #: Counts what has changed: loaders that were made before may be out of date.
         self.version = 0
+        self._codecs: dict[tuple[str | None, str], Codec] = {}
+        self._clamps = False
+        #: Built-in types that codecs, or codecs of their parts, make like those that are not built in.
+        self.overridden: frozenset[int] = frozenset()
+
+    def set_codec(self, codec: Codec) -> None:
+        """Read and write a type in another way from now on; texts must be described again."""
+        self._codecs[codec.schema, codec.name] = codec
+        if codec.schema in (None, "pg_catalog"):
+            self._override({row.oid for row in oids.BUILTIN if row.name == codec.name})
+        self.version += 1
+        self._encoders.clear()
+
+    def clamp(self) -> None:
+        """Read infinite dates and timestamps as the first and the last that Python has, not as errors."""
+        self._clamps = True
+        self._override(set(_ENDS))
+
+    def _override(self, own: set[int]) -> None:
+        own |= {oid for bounds in (oids.RANGES, oids.MULTIRANGES) for oid, bound in bounds.items() if bound in own}
+        self.overridden |= own | {oid for oid, row in oids.ARRAYS.items() if row.oid in own}
+
+    def _codec(self, found: UserType) -> Codec | None:
+        return self._codecs.get((found.schema, found.plain_name)) or self._codecs.get((None, found.plain_name))
+
+    def is_foreign(self, oid: int) -> bool:
+        """Whether a type is not built in, or a codec has it."""
+        return (oid not in oids.SCALARS and oid not in oids.ARRAYS) or oid in self.overridden
+
+    def foreign(self, found: Iterable[int]) -> tuple[int, ...]:
+        """Those of the types that are, each once."""
+        return tuple(dict.fromkeys(oid for oid in found if self.is_foreign(oid)))
 
     def missing(self, asked: Iterable[int]) -> tuple[int, ...]:
         """Those that are not known."""
@@ -119,7 +157,7 @@ class Catalog:
 
     def encoder(self, oid: int) -> Encoder:
         """How a parameter of any type is sent; TypesUnknown if the server must be asked first."""
-        if oid in oids.SCALARS or oid in oids.ARRAYS:
+        if not self.is_foreign(oid):
             return encoder(oid)
         made = self._encoders.get(oid)
         if made is None:
@@ -137,6 +175,9 @@ class Catalog:
 
     def _encode(self, found: UserType) -> tuple[Encode, str]:
         """What writes a type as text, and what it accepts."""
+        codec = self._codec(found)
+        if codec is not None and codec.encoder is not None:
+            return _encode_by(codec.encoder), "what its codec takes"
         match found.kind:
             case "d":
                 encode, accepts, _ = self._text(found.part)
@@ -155,6 +196,8 @@ class Catalog:
                 return multirange_literal(encode), f"list of {accepts}, or str"
             case _ if found.plain_name in EXTENSIONS and found.kind == "b":
                 return EXTENSIONS[found.plain_name][:2]
+            case _ if found.oid in oids.SCALARS:
+                return literal(found.oid), encoder(found.oid).accepts
             case _:
                 return foreign.encode_foreign, foreign.ACCEPTS
 
@@ -173,9 +216,9 @@ class Catalog:
 
     def _text(self, oid: int) -> tuple[Encode, str, IsInner]:
         """The encode function of a type in text, what it accepts, and what tells inner lists in an array of it."""
-        if oid in oids.ARRAYS:  # elements of a domain over an array
+        if oid in oids.ARRAYS and not self.is_foreign(oid):  # elements of a domain over an array
             return literal(oid), encoder(oid).accepts, never
-        if oid in oids.SCALARS:
+        if not self.is_foreign(oid):
             return literal(oid), encoder(oid).accepts, is_inner_of(oid)
         found = self._types.get(oid)
         if found is not None and found.kind == "d":
@@ -183,6 +226,8 @@ class Catalog:
         made = self.encoder(oid)
         if found is not None and (found.kind in ("a", "m") or found.plain_name in EXTENSIONS):
             return made.encode, made.name, never if found.kind == "a" else is_list_of_lists
+        if oid in oids.SCALARS:
+            return made.encode, made.name, is_inner_of(oid)
         return made.encode, made.name, is_plain_list
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -192,13 +237,20 @@ class Catalog:
 
         DecodeError if the server was not asked for the type, or did not tell it.
         """
-        if oid in oids.SCALARS or oid in oids.ARRAYS:
+        if not self.is_foreign(oid):
             return built_in(oid)
         if oid not in self._types:
             raise DecodeError(f"the server did not tell what type {oid} is")
         found = self._types[oid]
         if found is None:
             return bytes.decode
+        codec = self._codec(found)
+        if codec is not None and codec.decoder is not None:
+            return _decode_by(codec.decoder)
+        if self._clamps and oid in _ENDS:
+            return _clamping(built_in(oid), *_ENDS[oid])
+        if found.oid in oids.SCALARS and found.oid not in oids.RANGES and found.oid not in oids.MULTIRANGES:
+            return built_in(oid)
         match found.kind:
             case "d":
                 return self.loader(found.part, built_in)
@@ -218,6 +270,28 @@ class Catalog:
                 return EXTENSIONS[found.plain_name].load
             case _:
                 return bytes.decode
+
+
+def _encode_by(encoder: Callable[[Any], str]) -> Encode:
+    def encode(value: Any) -> bytes:
+        try:
+            text = encoder(value)
+        except Exception as error:
+            raise Rejected(str(error) or type(error).__name__) from error
+        if not isinstance(text, str):
+            raise Rejected(f"the encoder of its codec must return str, got {type(text).__name__}")
+        return encode_text(text)
+
+    return encode
+
+
+def _clamping(load: Load, first: Any, last: Any) -> Load:
+    ends = {b"-infinity": first, b"infinity": last}
+    return lambda data: ends[data] if data in ends else load(data)
+
+
+def _decode_by(decoder: Callable[[str], Any]) -> Load:
+    return lambda data: decoder(data.decode())
 
 
 def _user_type(
@@ -241,7 +315,7 @@ class ForeignCodec:
         self._catalog = catalog
         self._codec: ParameterCodec | None = None
         #: Those that are not built in.
-        self.oids = foreign_oids(param_oids)
+        self.oids = catalog.foreign(param_oids)
         self.learned = time.monotonic()
 
     def is_outdated(self) -> bool:

@@ -40,7 +40,7 @@ from psycopg.types.uuid import UUIDLoader
 from ..errors import DecodeError
 from ..record import Record, record_class
 from . import oids as pg
-from .catalog import Catalog, foreign_oids
+from .catalog import Catalog
 from .layout import CHEAP, FIXED_SIZES, Check, check_for
 from .ranges import multirange_from_binary, multirange_from_text, range_from_binary, range_from_text
 
@@ -95,14 +95,15 @@ class _UUIDTextLoader(UUIDLoader):
     """psycopg's loader in Python: the one in C (3.3) takes bytes from 128 on for negative numbers of its table."""
 
 
-class _ForeignLoader(RecursiveLoader):
+class _ForeignLoader(Loader):
     """A type that is not built in, as the pool's catalogue reads it."""
 
     catalog: Catalog
 
     def __init__(self, oid: int, context: Any = None) -> None:
         super().__init__(oid, context)
-        self._load = self.catalog.loader(oid, lambda part: self._tx.get_loader(part, Format.TEXT).load)
+        built_in = Transformer(SimpleNamespace(adapters=_adapters, connection=self.connection))
+        self._load = self.catalog.loader(oid, lambda part: built_in.get_loader(part, Format.TEXT).load)
 
     def load(self, data: Buffer) -> Any:
         return self._load(bytes(data))
@@ -172,7 +173,7 @@ _TEXT_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
 def foreign_adapters(oids: Sequence[int], catalog: Catalog) -> AdaptersMap:
     """Those of the built-in types, and of these."""
     own = AdaptersMap(_adapters)
-    for oid in foreign_oids(oids):
+    for oid in catalog.foreign(oids):
         own.register_loader(oid, type("ForeignLoader", (_ForeignLoader,), {"catalog": catalog}))
     return own
 
@@ -264,7 +265,7 @@ class RowDecoder:
         except Exception as error:
             where = f'column "{self._names[column]}" ({pg.type_name(oid)}) of row {row + 1}'
             if self._catalog is not None:  # a type may have changed
-                self._catalog.forget(foreign_oids(self._oids))
+                self._catalog.forget(self._catalog.foreign(self._oids))
             raise DecodeError(f"{where}: {error}") from error
 
     def _explain(self, result: PGresult, first: int) -> DecodeError | None:

@@ -42,6 +42,9 @@ class Query:
     def encode(self, args: tuple[Any, ...]) -> Params | None:
         """Encode arguments; None if the types are not known yet. ArgumentError if they do not fit."""
 
+    def describe_again(self) -> None:
+        """A codec is another one: the server tells its types again."""
+
 @final
 class Params:
     """Arguments, encoded under a description that was current then."""
@@ -67,6 +70,7 @@ class Pool:
         known: dict[str, Any],
         timeout: float | None,
     ) -> None: ...
+    def use_catalog(self, catalog: object, overridden: list[int]) -> None: ...
     def close(self) -> None: ...
     def fileno(self) -> int: ...
     def flush(self) -> None: ...

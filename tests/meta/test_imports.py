@@ -21,6 +21,7 @@ ALONE = {
     "simple.engine": "an engine, loaded by its mode's name",
     "balanced.engine": "an engine, loaded by its mode's name",
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",
+    "types.psycopg_codec": "for callers, who have psycopg",
 }
 
 MODULES = package_modules()

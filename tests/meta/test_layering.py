@@ -11,7 +11,7 @@ import pytest
 
 from tests.meta.source import external_imports, internal_imports, package_modules
 
-BASE = "errors sql sql.quoting ranges record rows aio forks"
+BASE = "errors sql sql.quoting codecs ranges record rows aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
@@ -23,7 +23,7 @@ LAYERS: dict[str, str] = {
     "api": f"facade modes options {CONTRACT}",
     "facade": f"modes options {CONTRACT}",
     "modes": CONTRACT,
-    "options": "abc conninfo",
+    "options": "abc codecs conninfo",
     "simple": f"facade pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "balanced": f"facade simple pool scheduler drivers drivers.postgres types {CONTRACT}",
     "full": f"facade guard pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
@@ -42,6 +42,7 @@ LAYERS: dict[str, str] = {
     "errors": "sql",
     "sql": "",
     "sql.quoting": "errors",
+    "codecs": "errors",
     "ranges": "",
     "record": "",
     "rows": "errors record",

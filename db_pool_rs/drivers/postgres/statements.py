@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...errors import ArgumentError, Error
 from ...types import oids as pg
-from ...types.catalog import Catalog, ForeignCodec, foreign_oids
+from ...types.catalog import Catalog, ForeignCodec
+from ...types.encode import TEXT
 from ...types.layout import FIXED_SIZES
 from ...types.parameters import MAX_PARAMETERS, ParameterCodec
 from .session_settings import SessionSettings, is_sensitive
@@ -47,16 +48,19 @@ class Description:
         self.sql = sql.encode()
         self.learned = time.monotonic()
         self.name = f"dbp_{hash(sql) & _WORD:016x}_{version}".encode()
+        is_foreign = catalog.is_foreign
         codec = ParameterCodec(param_oids, sql)
         self.param_oids = tuple(param_oids)
         #: Of parameters whose types are not built in.
-        self.foreign = ForeignCodec(param_oids, sql, catalog) if foreign_oids(param_oids) else None
+        self.foreign = ForeignCodec(param_oids, sql, catalog) if catalog.foreign(param_oids) else None
         self.encode = codec.encode if self.foreign is None else self.foreign.encode
-        self.formats = codec.formats
+        self.formats = [
+            TEXT if is_foreign(oid) else format for oid, format in zip(param_oids, codec.formats, strict=True)
+        ]
         self.names = tuple(names)
         self.oids = tuple(oids)
         #: Types of columns that are not built in.
-        self.foreign_columns = foreign_oids(oids)
+        self.foreign_columns = catalog.foreign(oids)
         self.catalog = catalog
         self.result_format = self.best_format()
         self.is_sensitive = not self.result_format and is_sensitive(self.oids)
@@ -85,7 +89,7 @@ class Description:
 
     def best_format(self) -> int:
         """The format to ask for: 1 (binary) where every column can be read so."""
-        return pg.result_format(self.oids)
+        return 0 if self.foreign_columns else pg.result_format(self.oids)
 
     def decoder_for(self, session: PGconn) -> RowDecoder:
         """What decodes results of this session: its settings count."""

@@ -180,7 +180,7 @@ def _default(value: Any) -> str:
         return "`None`"
     if isinstance(value, str):
         return f'`"{value}"`'
-    if isinstance(value, frozenset):
+    if isinstance(value, (frozenset, tuple)):
         return "none"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value:_}`"
 

@@ -49,6 +49,11 @@ impl Handle {
         self.catalog.get_or_try_init(py, make).map(|catalog| catalog.bind(py))
     }
 
+    /// This is what is known of them, from the first to the last.
+    pub fn use_catalog(&self, py: Python<'_>, catalog: Py<PyAny>) {
+        let _ = self.catalog.set(py, catalog); // it is always the same
+    }
+
     /// Counts what has changed in what is known of types.
     pub fn catalog_version(&self, py: Python<'_>) -> PyResult<u64> {
         match self.catalog.get(py) {

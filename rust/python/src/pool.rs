@@ -186,6 +186,13 @@ impl Pool {
         inner.plan = Some((call_soon, flush));
     }
 
+    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`; and the built-in ones that
+    /// codecs make like them.
+    fn use_catalog(&self, py: Python<'_>, catalog: Py<PyAny>, overridden: Vec<u32>) {
+        self.handle.use_catalog(py, catalog);
+        self.completions.override_types(overridden);
+    }
+
     /// After the pool has ended: its thread ends, too, if no other pool lives there.
     fn close(&self, py: Python<'_>) {
         self.__clear__();

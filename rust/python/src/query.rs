@@ -145,6 +145,15 @@ impl Query {
 
 #[pymethods]
 impl Query {
+    /// A codec is another one: the server tells its types again.
+    fn describe_again(&self) {
+        let mut known = self.known();
+        known.described = None;
+        known.shapes.clear();
+        drop(known);
+        self.handle.call(Command::DescribeAgain(self.id));
+    }
+
     /// Encode arguments; None if the types are not known yet. ArgumentError if they do not fit.
     fn encode(&self, args: &Bound<'_, PyTuple>) -> PyResult<Option<Params>> {
         Ok(self.encode_args(args.py(), args)?.map(Params))

@@ -108,6 +108,8 @@ pub enum Command {
     AddQuery(QueryId, QueryInfo),
     /// A query is not known any more.
     ForgetQuery(QueryId),
+    /// A text is to be described again before it is run.
+    DescribeAgain(QueryId),
     /// The types of a query may be out of date: an argument does not fit them.
     MayBeStale(QueryId, Arc<Described>),
     /// Types may have changed: what the caller was told of them is out of date.

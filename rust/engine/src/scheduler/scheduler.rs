@@ -179,7 +179,7 @@ impl<P, Q> Scheduler<P, Q> {
         self.remove_from_pool(conn);
         let last = ok || group.len() == 1;
         if ok && written {
-            self.written(&group, seconds, now);
+            self.written(conn, &group, seconds, now);
         }
         if ok {
             self.observe(&group, conn, seconds, size, now);
@@ -197,8 +197,9 @@ impl<P, Q> Scheduler<P, Q> {
     }
 
     /// WRITEs are committed: their lane may have to wait for their callers, until their `end_of_tick` (rule 3.7).
-    fn written(&mut self, group: &[RequestId], seconds: f64, now: f64) {
-        self.write_lanes.carried(group.len(), seconds, now);
+    fn written(&mut self, conn: ConnId, group: &[RequestId], seconds: f64, now: f64) {
+        let round_trip = self.conn(conn).round_trip;
+        self.write_lanes.carried(group.len(), seconds, round_trip, now);
         let awaited = group.iter().filter(|id| self.requests.get(**id).state == RequestState::Sent).count();
         if awaited > 0 && self.write_lanes.gathers && self.queues.of(Queue::Writes).len() < self.limits.group_max {
             self.awaiting_resubmit.push_back((self.delivered + 1, awaited));
