@@ -104,6 +104,17 @@ def fuzz(session: nox.Session) -> None:
     )
 
 
+@nox.session
+def sqlalchemy(session: nox.Session) -> None:
+    """SQLAlchemy's compliance suite on a dialect of the package: `nox -s sqlalchemy -- URL [arguments of pytest]`.
+
+    URL is SQLAlchemy's: `postgresql+db_pool_rs://user@host/database?mode=full` (with schemas `test_schema` and
+    `test_schema_2`), or `sqlite+db_pool_rs:////tmp/file.db`.
+    """
+    install(session, "test", extra="full")
+    session.run("python", "-m", "tests.dropin.compliance", *session.posargs)
+
+
 #: The targets of rust/fuzz.
 FUZZ_TARGETS = ("messages", "sessions", "sqlite_values")
 
@@ -255,9 +266,10 @@ def workflows(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a broken link is an error."""
-    install(session, "docs")
+    """Build the documentation; a broken link is an error. Then look at it in Chromium, if there is one."""
+    install(session, "docs", "test")
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("pytest", "-q", "-rs", "tests/docs/test_site.py")
 
 
 @nox.session

@@ -71,6 +71,7 @@ int PQntuples(const PGresult *result);
 int PQnfields(const PGresult *result);
 char *PQfname(const PGresult *result, int column);
 Oid PQftype(const PGresult *result, int column);
+int PQfmod(const PGresult *result, int column);
 int PQfformat(const PGresult *result, int column);
 int PQnparams(const PGresult *result);
 Oid PQparamtype(const PGresult *result, int number);

@@ -58,23 +58,27 @@ if TYPE_CHECKING:
         StatementTimeout,
     )
     from .facade import DatabasePool
+    from .interface import DatabasePoolInterface
     from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
     from .options import PoolOptions
     from .ranges import Range
-    from .record import Event, Record, Status
+    from .record import Column, Event, Record, Result, Status
+    from .standalone import connect
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
     "Codec",
+    "Column",
     "ConfigError",
     "ConnectFailed",
     "ConnectionLost",
     "DatabaseConnectionError",
     "DatabaseError",
     "DatabasePool",
+    "DatabasePoolInterface",
     "Decision",
     "DecodeError",
     "DeploymentConfig",
@@ -93,9 +97,11 @@ __all__ = [
     "PoolTimeout",
     "Range",
     "Record",
+    "Result",
     "StatementTimeout",
     "Status",
     "__version__",
+    "connect",
     "create_database_pool",
     "create_pool",
     "detect_best_mode",
@@ -108,11 +114,13 @@ _HOMES = {
     "codecs": ("Codec",),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
+    "interface": ("DatabasePoolInterface",),
     "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
     "ranges": ("Range",),
     "options": ("PoolOptions",),
-    "record": ("Event", "Record", "Status"),
+    "record": ("Column", "Event", "Record", "Result", "Status"),
+    "standalone": ("connect",),
 }
 
 

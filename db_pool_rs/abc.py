@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from .config import PoolConfig
+    from .described import Attribute, ServerVersion, Type
     from .errors import DatabaseError
     from .guard import Explanation
     from .metrics import Health, PoolStats
-    from .record import Event, LoggedQuery, Record, Status
+    from .record import Event, LoggedQuery, Record, Result, Status
     from .rows import Row
 
 T = TypeVar("T")
+R = TypeVar("R", covariant=True)
 
 __all__ = [
     "Acquisition",
@@ -46,8 +48,6 @@ __all__ = [
 
 #: The isolation levels of a transaction.
 Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
-
-R = TypeVar("R", covariant=True)
 
 
 class Queries(Protocol):
@@ -86,6 +86,9 @@ class Queries(Protocol):
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """One value of the first row, by 0-based `column`; None if there is no row, IndexError if no such column."""
+
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns (also where there is no row) and the command tag, in one answer."""
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """The command tag, a str like 'UPDATE 3' whose `.rows` is 3."""
@@ -134,6 +137,15 @@ class Transaction(Protocol):
     ) -> None:
         """Commit, or roll back if there is an exception, which goes on."""
 
+    async def start(self) -> None:
+        """Begin it without `async with`; `commit` or `rollback` ends it."""
+
+    async def commit(self) -> None:
+        """End what `start` began, and keep what was done. InterfaceError if it has ended."""
+
+    async def rollback(self) -> None:
+        """End what `start` began, and undo what was done. InterfaceError if it has ended."""
+
 
 class Cursor(Protocol[T]):
     """The rows of a query a few at a time, from `Connection.cursor`: `async for`, or `fetch` and `fetchrow`.
@@ -165,6 +177,15 @@ class PreparedStatement(Protocol[T]):
     @property
     def query(self) -> str:
         """The text."""
+
+    def get_parameters(self) -> tuple[Type, ...]:
+        """PostgreSQL: the types of its parameters."""
+
+    def get_attributes(self) -> tuple[Attribute, ...]:
+        """PostgreSQL: its columns, none for a statement without rows."""
+
+    async def fetch_result(self, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns and the command tag."""
 
     async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[T]:
         """Every row."""
@@ -308,6 +329,30 @@ class Connection(Queries, Protocol):
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip, always."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close the connection instead of giving it back, after what was called; after `timeout` seconds at once."""
+
+    def terminate(self) -> None:
+        """Close the connection at once; what runs on it gets ConnectionLost."""
+
+    def is_closed(self) -> bool:
+        """Whether it was closed, lost, or given back."""
+
+    def get_server_pid(self) -> int:
+        """PostgreSQL: the process of the server that serves this session."""
+
+    def get_settings(self) -> dict[str, str]:
+        """PostgreSQL: the settings that the server reports without being asked, as it reported them last."""
+
+    def get_server_version(self) -> ServerVersion:
+        """PostgreSQL: the version of the server."""
+
+    async def reload_schema_state(self) -> None:
+        """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
+
 
 class SessionHook(Protocol):
     """What the options `init` and `reset` of a pool may be: called with a connection, and awaited."""
@@ -339,10 +384,16 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
-class Stream(AbstractAsyncContextManager["AsyncIterator[list[Record]]"], Protocol):
+class Stream(Protocol[T]):
     """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
 
-    def __aiter__(self) -> AsyncIterator[Record]: ...
+    async def __aenter__(self) -> AsyncIterator[list[T]]: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[T]: ...
 
 
 class BatchResult(Protocol[R]):
@@ -361,10 +412,22 @@ class BatchResult(Protocol[R]):
 class Batch(Protocol):
     """Statements that are sent together at the end of its block, from `Pool.batch`. Its calls are not awaited."""
 
-    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+    @overload
+    def fetch(self, sql: str, /, *args: Any, row: None = None) -> BatchResult[list[Record]]: ...
+
+    @overload
+    def fetch(self, sql: str, /, *args: Any, row: Row[T]) -> BatchResult[list[T]]: ...
+
+    def fetch(self, sql: str, /, *args: Any, row: Any = None) -> BatchResult[list[Any]]:
         """Add a statement whose result is every row."""
 
-    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+    @overload
+    def fetchrow(self, sql: str, /, *args: Any, row: None = None) -> BatchResult[Record | None]: ...
+
+    @overload
+    def fetchrow(self, sql: str, /, *args: Any, row: Row[T]) -> BatchResult[T | None]: ...
+
+    def fetchrow(self, sql: str, /, *args: Any, row: Any = None) -> BatchResult[Any]:
         """Add a statement whose result is the first row, None if there is none."""
 
     def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
@@ -426,6 +489,9 @@ class Pool(Queries, Protocol):
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip on a connection of the pool."""
+
     def batch(self, *, atomic: bool = True, timeout: float | None = None) -> AbstractAsyncContextManager[Batch]:
         """Statements sent together: `async with pool.batch() as batch: a = batch.fetch(sql, x)`, then `a.result()`.
 
@@ -440,7 +506,7 @@ class Pool(Queries, Protocol):
         *args: Any,
         retries: int = 5,
         retry_for: float = 30.0,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
@@ -451,7 +517,19 @@ class Pool(Queries, Protocol):
         pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
         """
 
-    def stream(self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None) -> Stream:
+    @overload
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: None = None
+    ) -> Stream[Record]: ...
+
+    @overload
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Row[T]
+    ) -> Stream[T]: ...
+
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Any = None
+    ) -> Stream[Any]:
         """The rows of a query a few at a time, in constant memory, on a connection of their own.
 
         `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.

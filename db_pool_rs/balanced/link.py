@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from db_pool_rs_balanced import ffi, lib
 
 from ..aio import Expired, offload, until
-from ..drivers.base import ConnectionListener, Done
+from ..drivers.base import RESULT, ConnectionListener, Done
 from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys, executed
 from ..drivers.postgres.libpq import CONNECTION_BAD
 from ..drivers.postgres.link import CHECK_AFTER, PostgresConnection
+from ..drivers.postgres.statements import details_of
 from ..errors import ConnectionLost, DecodeError
 from ..scheduler.model import StatementRequest
 from .columns import LoadersMissing
@@ -78,7 +79,7 @@ class KernelConnection(PostgresConnection):
         """The encoded arguments of a group that consists of executions of one text, prepared here; else None."""
         first = group[0]
         described, want = first.described, first.want
-        if described is None or described is not first.query.description:
+        if described is None or described is not first.query.description or want is RESULT:
             return None
         if not self._driver.named or described.name not in self._prepared.names:
             return None
@@ -264,11 +265,13 @@ class KernelConnection(PostgresConnection):
         if not self._plain:
             return max([self._decode_alone(statement) for statement in group])
         largest = 0
-        runs: dict[tuple[Any, bool], list[int]] = {}
+        runs: dict[tuple[Any, int], list[int]] = {}
         for step, statement in enumerate(group):  # those with one key can be decoded together
             runs.setdefault((statement.described, statement.want), []).append(step)
         for (described, want), steps in runs.items():
-            if want:
+            if want is RESULT:
+                largest = max(self._decode_apart(group, steps), largest)
+            elif want:
                 largest = max(self._decode_together(described, group, steps), largest)
             else:
                 self._tags(group, steps)
@@ -329,6 +332,8 @@ class KernelConnection(PostgresConnection):
 
     def _plan(self, statement: StatementRequest, result: PGresult) -> Any:
         described = statement.described
+        if statement.want is RESULT:
+            statement.details = details_of(result)  # type: ignore[arg-type]
         if described is None:
             described = statement.described = self._driver.direct(statement.query, result)  # type: ignore[arg-type]
         return described.plan_for(self._conn)

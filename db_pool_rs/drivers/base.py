@@ -9,7 +9,7 @@ All methods are called on the event loop's thread, and all callbacks are made th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
@@ -19,9 +19,11 @@ from ..errors import InterfaceError
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
 
-#: What the caller of a statement wants back: its rows, or its command tag (`Status`).
+#: What the caller of a statement wants back: its rows, its command tag (`Status`), or its rows with
+#: :attr:`~db_pool_rs.scheduler.model.StatementRequest.details`.
 ROWS = True
 STATUS = False
+RESULT = 2
 
 
 class Groupable(Enum):
@@ -87,7 +89,10 @@ class ServerConnection(Protocol):
         """
 
     def describe(self, statement: StatementRequest, done: Done) -> None:
-        """Have the database check a session's statement without running it; `done` as for `start`."""
+        """Have the database check a session's statement without running it; `done` as for `start`.
+
+        PostgreSQL tells its types, then in the statement's ``details``: those of its parameters, and its columns.
+        """
 
     def in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, failed or not."""
@@ -98,6 +103,9 @@ class ServerConnection(Protocol):
         Returns True when the request can no longer hit the next statement: the server has closed the connection that
         carried it, or it never got out. False after `timeout` seconds: then the connection must not be used again.
         """
+
+    def parameters(self) -> Mapping[str, str]:
+        """The settings that the server reports without being asked, as it reported them last."""
 
     def note_float_digits(self, digits: int) -> None:
         """The answer to :attr:`Database.startup_query`: `extra_float_digits` of the session as it began."""
@@ -159,6 +167,9 @@ class Database(Protocol):
 
     def may_be_stale(self, query: Query) -> bool:
         """An argument does not fit `query.description`: True if that may be out of date, and was forgotten."""
+
+    def alter(self, certain: bool) -> None:
+        """Tables and types were changed, or (False) may have been: what is known of them may be out of date."""
 
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """Values of a type are read and written in another way from now on, also in `queries`, which are known."""

@@ -113,6 +113,11 @@ class FullDriver(PostgresDialect):
         """The engine has doubts of its own."""
         return False
 
+    def alter(self, certain: bool) -> None:
+        """Tables and types were changed, or may have been."""
+        self.native.alter()
+        self.on_altered(certain)
+
     def known(self, query: Query) -> Known | str:
         """What no other caller will run need not be told to the engine."""
         known: Known | str = query.description or query.sql

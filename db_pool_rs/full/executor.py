@@ -97,11 +97,11 @@ class RustExecutor(Executor):
         else:
             self.native.abandon(request)
 
-    def release(self, conn: FullLink) -> None:
-        """A clean session comes back."""
+    def release(self, conn: FullLink, healthy: bool = True) -> None:
+        """A clean session comes back, or one whose connection is to be closed."""
         self.sessions.pop(conn.id, None)
         if self._links.pop(conn.id, None) is not None:
-            self.native.release(conn.id, True)
+            self.native.release(conn.id, healthy)
 
     def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more. Its user hears it now, not when the engine tells."""
@@ -167,13 +167,13 @@ class RustExecutor(Executor):
         self.native.stop(link.id, self.expect(stopped))
         return stopped
 
-    def lent(self, request: int, conn: int) -> None:
+    def lent(self, request: int, conn: int, info: Any) -> None:
         """A connection is lent to a waiter."""
         waiter = self._waiters.pop(request, None)
         if waiter is None:
             self.native.release(conn, True)  # the caller has gone meanwhile
             return
-        link = self._links[conn] = FullLink(conn, self)
+        link = self._links[conn] = FullLink(conn, self, info)
         self.lend(link, waiter)
 
     def not_lent(self, request: int, error: Exception) -> None:

@@ -7,13 +7,14 @@ from asyncio import get_running_loop
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import ROWS, STATUS
+from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import DatabaseError, Error
 from ..pool import pool as specification
 from ..pool.queries import empty_result
-from ..record import LoggedQuery, Record, Status
+from ..record import LoggedQuery, Record, Result, Status
 from ..sql import StatementClass
 from .executor import RustExecutor
+from .link import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 #: The calls that send a statement of the pool's themselves.
-_CALLS = ("fetch", "fetchrow", "fetchval", "execute")
+_CALLS = ("fetch", "fetchrow", "fetchval", "fetch_result", "execute")
 
 
 def _not_open(*call: object) -> None:
@@ -51,7 +52,7 @@ class Pool(specification.Pool):
     ) -> None:
         super().__init__(config, driver, executor, mode, sibling)
         #: The short way into the engine; None where there is something to look at first (see `_call`).
-        self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], ResultFuture | None] = _not_open
+        self._run_known: Callable[[str, tuple[Any, ...], int, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout
 
     async def fetch(
@@ -71,6 +72,16 @@ class Pool(specification.Pool):
             self._abandon(answer)
             raise
         return rows
+
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
+        answer = self._run_known(sql, args, RESULT, timeout) or self._call(sql, args, RESULT, timeout)
+        try:
+            value = await answer
+        except asyncio.CancelledError:
+            self._abandon(answer)
+            raise
+        return result_of(value)
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
@@ -160,7 +171,7 @@ class Pool(specification.Pool):
         self._run_known = _not_open  # it may be in the middle of a turn of the engine's
 
     def _call(
-        self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None
+        self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None
     ) -> ResultFuture | asyncio.Future[Any]:
         """Hand over a statement that is looked at first; what it returns is awaited by the caller alone."""
         context = self._context
@@ -170,7 +181,7 @@ class Pool(specification.Pool):
         return self._first_call(sql, args, want, seconds) if answer is None else answer
 
     def _first_call(
-        self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
+        self, sql: str, args: tuple[Any, ...], want: int, seconds: float | None
     ) -> ResultFuture | asyncio.Future[Any]:
         """A text that was not met before."""
         sql, args = self._context.by_number(sql, args)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..aio import Expired, remaining
 from ..errors import InterfaceError
 from ..scheduler.model import AcquireRequest
-from .lease import Lease
+from .lease import Lease, end_holding
 from .lifecycle import call_with, clean
 from .named import text_by_number
 from .outages import reason_of
@@ -71,6 +71,7 @@ class PoolTransaction:
         try:
             self._block = connection.transaction(**self._options)
             await self._block.__aenter__()
+            return connection
         except BaseException:
             await self._acquire.__aexit__()
             raise
@@ -155,12 +156,8 @@ class Acquired:
 
     def _give_back(self, session: Session) -> None:
         """Take a session back; if something is left to clean up, that is done in the background."""
-        executor, holder = self._executor, session.holder
-        if holder is not None:
-            executor.metrics.hold.record(executor.loop.time() - holder.since)
-            if holder.warning is not None:
-                holder.warning.cancel()
-        session.on_notification = session.on_lost = None
+        executor = self._executor
+        end_holding(session)
         ending = "ROLLBACK" in session.pending_commands
         session.pending_commands.clear()
         if session.error is not None:

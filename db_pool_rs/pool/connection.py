@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from itertools import islice
 from typing import Any
 
-from ..drivers.base import ROWS, STATUS
+from ..aio import remaining
+from ..described import ServerVersion
+from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import Error, InterfaceError
-from ..record import Record, Status
+from ..record import Record, Result, Status
 from ..rows import Row
 from ..sql import StatementClass
 from . import copy
 from .cursor import PREFETCH, Cursor
-from .lease import Lease
+from .lease import Lease, close
 from .listen import Notifications
 from .named import many_by_number, text_by_number
-from .prepared import PreparedStatement
+from .prepared import PreparedStatement, types_of
 from .queries import empty_result
 from .stream import pieces
 from .transaction import Transaction
@@ -52,6 +55,11 @@ class Connection:
         except Error as error:
             error.__traceback__ = None
             raise error
+
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
+        result: Result = await self._lease.run(sql, args, RESULT, timeout)
+        return result
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
@@ -136,16 +144,20 @@ class Connection:
     ) -> PreparedStatement:
         """Have the database check one statement; it can then be run many times. Raises what is wrong with it.
 
+        What is told of it, columns among it, is asked for once: types that are not built in cost a round trip more.
+
         `row` is that of its fetches and cursors.
         """
         context = self._lease.context
         try:
             context.maker(row)
-            await self._lease.describe(text_by_number(sql, context.database.dialect), timeout)
+            deadline = context.deadline(timeout)
+            told = await self._lease.describe(text_by_number(sql, context.database.dialect), remaining(deadline))
+            types = await types_of(self._lease, told, remaining(deadline))
         except Error as error:
             error.__traceback__ = None
             raise error
-        return PreparedStatement(self, sql, row)
+        return PreparedStatement(self, sql, row, told, types)
 
     def cursor(
         self,
@@ -177,6 +189,59 @@ class Connection:
     def is_in_transaction(self) -> bool:
         """Whether a transaction block is open."""
         return self._lease.session().in_transaction()
+
+    # -- the session itself --------------------------------------------------------------------------------------
+
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """Ask the server for a sign of life: one round trip, always."""
+        await self._lease.run("SELECT 1", (), ROWS, timeout)
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close the connection instead of giving it back: what was called is finished first.
+
+        After `timeout` seconds it is cut off. The pool opens another one when it needs it.
+        """
+        session = self._lease.end()
+        if session is None:
+            return
+        try:
+            await asyncio.wait_for(session.wait_idle(), timeout)
+        except (asyncio.TimeoutError, TimeoutError):
+            pass
+        finally:
+            close(session)
+
+    def terminate(self) -> None:
+        """Close the connection at once; what runs on it gets ConnectionLost."""
+        session = self._lease.end()
+        if session is not None:
+            close(session)
+
+    def is_closed(self) -> bool:
+        """Whether it was closed, lost, or given back."""
+        return self._lease.is_over()
+
+    def get_server_pid(self) -> int:
+        """The process of the server that serves this session; InterfaceError where there is no server (SQLite)."""
+        return int(self._server().pid)
+
+    def get_settings(self) -> dict[str, str]:
+        """The settings that the server reports without being asked, as it reported them last."""
+        return dict(self._server().parameters())
+
+    def get_server_version(self) -> ServerVersion:
+        """The version of the server."""
+        return ServerVersion.parse(self.get_settings().get("server_version", ""))
+
+    def _server(self) -> Any:
+        session = self._lease.session()
+        if not session.database.has_settings:
+            raise InterfaceError("SQLite has no server, and its connections have no settings of a session")
+        return session.link
+
+    async def reload_schema_state(self) -> None:
+        """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
+        self._lease.session().database.alter(True)
 
     # -- COPY (named and used as asyncpg's) ----------------------------------------------------------------------
 

@@ -150,7 +150,7 @@ class Cursor:
         select = single(await self._lease.parts(self._sql, self._lease.context.timeout(self._timeout)))
         return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {select}", STATUS, self._args)
 
-    def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> StatementRequest:
+    def _command(self, sql: str, want: int, args: tuple[Any, ...] = ()) -> StatementRequest:
         return self._lease.statement(self._lease.lookup(sql), args, want)
 
     async def _run(self, *statements: StatementRequest) -> None:

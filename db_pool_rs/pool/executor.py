@@ -108,8 +108,8 @@ class Executor(ABC):
         """The caller no longer waits for `request`."""
 
     @abstractmethod
-    def release(self, conn: Any) -> None:
-        """A clean session comes back."""
+    def release(self, conn: Any, healthy: bool = True) -> None:
+        """A clean session comes back; if not `healthy`, its connection is closed."""
 
     @abstractmethod
     def abort(self, conn: Any, reason: str, retire: bool) -> None:

@@ -8,18 +8,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import forks
-from ..errors import InterfaceError, PoolClosed
+from ..errors import Error, InterfaceError, PoolClosed
 from .executor import Executor, connect_failed
 
 if TYPE_CHECKING:
-    from ..metrics import Health
+    from ..metrics import Health, PoolStats
     from .context import Context
     from .subscription import Listener
     from .top import Top
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and number >= 0
 
 
 class Lifetime:
@@ -70,6 +66,21 @@ class Lifetime:
         if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
             await self.top()
 
+    async def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """`open`, unless it was opened before."""
+        try:
+            if self._context.state == "new":
+                await self.open(loop)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    def stats(self) -> PoolStats:
+        """What the pool is doing and has done."""
+        if self._context.loop is None:
+            raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
+        return self._executor.stats()
+
     async def health(self, probe: Callable[[], Awaitable[Any]] | None) -> Health:
         """Whether the pool can serve; `probe` makes a round trip."""
         from ..metrics.health import examine
@@ -93,7 +104,7 @@ class Lifetime:
         now = self._executor.gauges()
         low = now.min_size if min_size is None else min_size
         high = now.max_size if max_size is None else max_size
-        if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
+        if {type(low), type(high)} != {int} or not (0 <= low <= high and high >= 1):
             raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
         self._executor.resize(low, high)
 
@@ -129,12 +140,12 @@ class Lifetime:
             context.check_loop()
         context.become("closed")
         if context.loop is not None and not context.loop.is_closed():
-            self._listener.terminate()
             self._end(self._executor)
 
     def _end(self, executor: Executor) -> None:
         if self._top is not None:
             self._top.close()
+        self._listener.terminate()
         self._context.become("closed")
         executor.terminate()
         executor.stop_soon()

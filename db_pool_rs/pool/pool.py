@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
 from ..codecs import Codec
-from ..drivers.base import ROWS, STATUS, Database
-from ..errors import DatabaseError, Error, InterfaceError
-from ..record import LoggedQuery, Record, Status
+from ..drivers.base import RESULT, ROWS, STATUS, Database
+from ..errors import DatabaseError, Error
+from ..record import LoggedQuery, Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction, copy_in, copy_out, for_many
@@ -107,6 +107,16 @@ class Pool:
             raise
         return status
 
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
+        statement = self._submit(sql, args, RESULT, timeout)
+        try:
+            value = await statement.future
+        except asyncio.CancelledError:
+            self._abandon(statement)
+            raise
+        return value if isinstance(value, Result) else Result(value, *statement.details)
+
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
         make = None if row is self._unmade else self._context.maker(row)
@@ -130,13 +140,7 @@ class Pool:
             raise error
 
     async def fetchmany(
-        self,
-        sql: str,
-        args: Iterable[Iterable[Any]],
-        /,
-        *,
-        timeout: float | None = None,
-        row: Row[Any] | None = None,
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[Any] | None = None
     ) -> list[Any]:
         """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
         self._context.maker(row)
@@ -175,6 +179,10 @@ class Pool:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """Ask the server for a sign of life: one round trip on a connection of the pool."""
+        await self.fetch("SELECT 1", timeout=timeout)
+
     def batch(self, *, atomic: bool = True, timeout: float | None = None) -> Batch:
         """Statements sent together: ``async with pool.batch() as batch: a = batch.fetch(sql, x)``, then ``a.result()``.
 
@@ -207,16 +215,18 @@ class Pool:
         )
         return await run_again(self._context, block, function, args, retries, retry_for)
 
-    # -- what is too large for memory ----------------------------------------------------------------------------
+    # -- streams -------------------------------------------------------------------------------------------------
 
-    def stream(self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None) -> Stream:
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> Stream:
         """The rows of a query a few at a time, on a connection of their own, inside a transaction.
 
         ``async with pool.stream(sql) as batches: async for rows in batches`` gives lists of up to `batch` rows, ``async
         for row in pool.stream(sql)`` single ones. `timeout` (seconds) is that of `acquire` and of each list.
         """
         readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
-        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout)
+        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout, row)
 
     def copy_out(
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
@@ -227,8 +237,6 @@ class Pool:
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
         return await copy_in(self._context, self._borrow, table_name, timeout, {"source": source, **options})
-
-    # -- notifications -------------------------------------------------------------------------------------------
 
     def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
         """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
@@ -265,9 +273,7 @@ class Pool:
 
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done; every number is measured."""
-        if self._context.loop is None:
-            raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
-        return self._executor.stats()
+        return self._lifetime.stats()
 
     async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
         """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
@@ -356,15 +362,10 @@ class Pool:
     # -- inner workings ------------------------------------------------------------------------------------------
 
     async def _opened(self) -> Pool:
-        try:
-            if self._context.state == "new":
-                await self.open()
-        except Error as error:
-            error.__traceback__ = None
-            raise error
+        await self._lifetime.begin(get_running_loop())
         return self
 
-    def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> StatementRequest:
+    def _submit(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> StatementRequest:
         context, loop = self._context, get_running_loop()
         if loop is not context.serving:
             context.check_open()

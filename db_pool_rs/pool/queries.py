@@ -17,10 +17,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..config.options import limits_of
-from ..drivers.base import ROWS, Database
+from ..drivers.base import RESULT, ROWS, Database
 from ..errors import ArgumentError, InterfaceError
 from ..guard import Keeper, Verdict, Verdicts
-from ..record import Record, Status
+from ..record import Result, Status
 from ..scheduler.cost import CostLimits, Query
 from ..scheduler.model import Limits
 from ..sql import StatementClass, classify, split_statements
@@ -199,11 +199,11 @@ def command_text(sql: str, dialect: str) -> Query:
     return session_text(sql, dialect)
 
 
-def empty_result(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
+def empty_result(args: tuple[Any, ...], want: int) -> Any:
     """The answer to a text without a statement; ArgumentError if there are arguments."""
     if args:
         raise ArgumentError(f"the text holds no statement, so it takes no arguments; got {len(args)}")
-    return [] if want is ROWS else Status("")
+    return Result([], (), Status("")) if want is RESULT else [] if want is ROWS else Status("")
 
 
 def single(parts: list[str]) -> str:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Transaction:
-    """``async with`` block made by :meth:`Connection.transaction`."""
+    """Made by :meth:`Connection.transaction`: an ``async with`` block, or begun and ended by calls."""
 
-    __slots__ = ("_connection", "_lease", "_name", "_options", "_session", "_start")
+    __slots__ = ("_connection", "_lease", "_name", "_options", "_over", "_session", "_start")
 
     def __init__(
         self, connection: abc.Connection, lease: Lease, isolation: str | None, readonly: bool, deferrable: bool
@@ -27,6 +27,7 @@ class Transaction:
         self._session: Session
         self._name = ""
         self._start = ""
+        self._over = False
 
     async def __aenter__(self) -> abc.Connection:
         session = self._lease.session()
@@ -50,6 +51,30 @@ class Transaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if not self._over:
+            await self._end(error is None, quietly=error is not None)
+
+    async def start(self) -> None:
+        """Begin it, like ``async with``; `commit` or `rollback` ends it."""
+        await self.__aenter__()
+
+    async def commit(self) -> None:
+        """End what `start` began, and keep what was done."""
+        self._check_open()
+        await self._end(True)
+
+    async def rollback(self) -> None:
+        """End what `start` began, and undo what was done."""
+        self._check_open()
+        await self._end(False)
+
+    def _check_open(self) -> None:
+        if not self._start or self._over:
+            raise InterfaceError(f"this transaction {'has ended' if self._over else 'was not begun: call start()'}")
+
+    async def _end(self, commit: bool, *, quietly: bool = False) -> None:
+        """`quietly`: the block has an error of its own, which the caller is to see."""
+        self._over = True
         if self._lease.ended:
             return  # the holder gave the connection back inside the block: it was rolled back there
         session = self._session
@@ -58,7 +83,7 @@ class Transaction:
             session.readonly = False
         if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
             del session.pending_commands[session.pending_commands.index(self._start) :]
-        elif error is None:
+        elif commit:
             try:
                 await self._commit(session)
             except Error as refused:
@@ -67,7 +92,7 @@ class Transaction:
         elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
             session.defer(*self._undo())
         elif session.in_transaction():  # else the holder has ended it, or the connection is lost
-            await self._roll_back(session)
+            await self._roll_back(session, quietly)
 
     async def _commit(self, session: Session) -> None:
         timeout = self._lease.context.timeout(None)
@@ -84,13 +109,15 @@ class Transaction:
         if tag == "ROLLBACK":
             raise _rolled_back()
 
-    async def _roll_back(self, session: Session) -> None:
+    async def _roll_back(self, session: Session, quietly: bool) -> None:
         """The pool asks for it, so it has a deadline where calls have none (rule 5.9)."""
         timeouts = (self._lease.context.timeout(None), session.executor.clean_timeout)
         try:
             await session.command(*self._undo(), timeout=min((t for t in timeouts if t is not None), default=None))
-        except Exception as error:  # the block's own error is what the caller wants to see
+        except Exception as error:
             session.executor.last_error = error
+            if not quietly:
+                raise
 
     def _undo(self) -> tuple[str, ...]:
         if self._name:

@@ -27,6 +27,7 @@ class StatementRequest:
     ``params`` and sets ``value`` or ``error``. ``params`` are the arguments encoded under ``described``, the
     description that was current at that time; if that is no longer the text's, they are encoded anew. Rows of a text
     that was never described tell their types themselves; ``described`` then keeps them for a cursor's next rows.
+    Where the caller wants them, the driver also sets ``details``: the columns, and the command tag.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class StatementRequest:
         "conn",
         "deadline",
         "described",
+        "details",
         "enqueued",
         "error",
         "future",
@@ -47,7 +49,9 @@ class StatementRequest:
         "want",
     )  # fmt: skip
 
-    def __init__(self, query: Query, args: tuple[Any, ...], want: bool, future: Any) -> None:
+    details: Any  # set where it is wanted: nearly every statement does without
+
+    def __init__(self, query: Query, args: tuple[Any, ...], want: int, future: Any) -> None:
         self.query = query
         self.args = args
         self.want = want

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from ...errors import Error
 from ...record import Status
 from ...scheduler.model import StatementRequest
-from ..base import Done
+from ..base import RESULT, Done
 from .dialect import executed
 from .prepared import Prepared
 from .results import LONG, LongResults
 from .socket import Wire
-from .statements import TYPES, Host
+from .statements import TYPES, Host, details_of
 from .types_query import types_query
 
 if TYPE_CHECKING:
@@ -112,6 +112,8 @@ class GroupEnd(Wire):
             result, described = statement.value, statement.described
             if statement.want:
                 try:
+                    if statement.want is RESULT:
+                        statement.details = details_of(result)
                     if described is None:
                         described = self._driver.direct(statement.query, result)
                     size = described.size(result)

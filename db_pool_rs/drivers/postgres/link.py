@@ -24,7 +24,7 @@ from .results import LongResults
 from .servererrors import server_error, server_is_leaving, was_not_executed
 from .session_settings import is_kept
 from .staleness import PID, Healing, check_columns, first_format
-from .statements import TYPES, Description, Host, Unfit, encode_arguments, texts_of
+from .statements import TYPES, Description, Host, Unfit, encode_arguments, texts_of, types_of
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -52,12 +52,10 @@ class PostgresConnection(GroupEnd):
         #: What was prepared in front of statements of this group; what is being prepared now, whether with a name.
         self._fresh: list[Description] = []
         self._parsed: set[Description] = set()
-        self._named = driver.named
-        self._ok, self._started = True, 0.0
+        self._ok, self._started, self._named = True, 0.0, driver.named
         self._healing = Healing(driver, self._prepared)
         super().__init__(pgconn, listener, driver.libpq)
-        self._used = monotonic()
-        self._long = LongResults(self._loop)
+        self._used, self._long = monotonic(), LongResults(self._loop)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -250,6 +248,8 @@ class PostgresConnection(GroupEnd):
             self._prepared.was_dropped(target)
         elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
             self._driver.learn(target, result)
+            if self._describing:
+                self._group[0].details = types_of(result)
         else:
             self._asked.described = self._driver.described(target, result)
 
@@ -295,8 +295,7 @@ class PostgresConnection(GroupEnd):
 
     def _ended(self) -> None:
         """ReadyForQuery: what the group did is final, unless a part of it is still to be sent."""
-        now = monotonic()
-        self._used = now
+        now = self._used = monotonic()
         group = self._group
         self._take_notifications()
         if self._reading:

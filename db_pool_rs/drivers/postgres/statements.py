@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import ArgumentError, Error
+from ...record import Column, Status
 from ...types import oids as pg
 from ...types.catalog import Catalog, ForeignCodec
 from ...types.encode import TEXT
@@ -217,3 +218,15 @@ def columns_of(result: PGresult) -> tuple[list[str], list[int]]:
     """Names and types of a result's columns."""
     columns = range(result.nfields)
     return [(result.fname(i) or b"").decode("utf-8", "replace") for i in columns], [result.ftype(i) for i in columns]
+
+
+def details_of(result: PGresult) -> tuple[tuple[Column, ...], Status]:
+    """The columns of a result, also of one without rows, and its command tag."""
+    modifiers = map(result.fmod, range(result.nfields))
+    columns = tuple(map(Column, *columns_of(result), modifiers))
+    return columns, Status((result.command_status or b"").decode())
+
+
+def types_of(result: PGresult) -> tuple[tuple[int, ...], tuple[Column, ...]]:
+    """The types of a statement's parameters, and its columns, from the answer to Describe."""
+    return tuple(map(result.param_type, range(result.nparams))), details_of(result)[0]

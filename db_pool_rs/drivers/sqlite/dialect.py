@@ -52,6 +52,9 @@ class SqliteDialect:
         """The text itself never changes."""
         return False
 
+    def alter(self, certain: bool) -> None:
+        """Nothing is known of tables."""
+
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """There are no types to have codecs."""
         raise InterfaceError("SQLite has no types that codecs could be for: its values are int, float, str and bytes")

@@ -14,6 +14,8 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub oid: u32,
+    /// The modifier of its type, -1 without one.
+    pub modifier: i32,
     /// In which its values come: 0 (text) or 1 (binary).
     pub format: i16,
 }

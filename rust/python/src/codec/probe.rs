@@ -9,7 +9,7 @@ use super::fault::decode_error;
 use crate::chunks::Place;
 
 fn described(sql: &str, parameters: Vec<u32>, columns: Vec<(String, u32)>) -> Described {
-    let columns = columns.into_iter().map(|(name, oid)| Column { name, oid, format: 0 }).collect();
+    let columns = columns.into_iter().map(|(name, oid)| Column { name, oid, modifier: -1, format: 0 }).collect();
     let mut text = Described::new(String::new(), sql.into(), parameters, columns);
     super::formats(&mut text, &[]);
     text
