@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 #: The calls that send a statement of the pool's themselves.
-_CALLS = ("fetch", "fetchrow", "fetchval", "execute")
+_CALLS = ("fetch", "fetchrow", "fetchval", "fetch_result", "execute")
 
 
 def _not_open(*call: object) -> None:

@@ -6,19 +6,22 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..aio import Expired
+from ..aio import Expired, remaining
 from ..errors import InterfaceError
 from ..scheduler.model import AcquireRequest
 from .lease import Lease, end_holding
 from .lifecycle import call_with, clean
+from .named import text_by_number
 from .outages import reason_of
 from .session import Holder, Session
 
 if TYPE_CHECKING:
+    from ..record import Status
     from .connection import Connection
     from .context import Context
     from .executor import Executor
@@ -191,6 +194,46 @@ class Acquired:
             await call_with(reset, self._context, session)
         elif reset == "always" or (reset == "dirty" and session.dirty):
             await clean(self._executor, session.conn, session)
+
+
+# -- calls of a pool that take a connection for themselves ------------------------------------------------------------
+
+#: Acquires a connection within so many seconds.
+Borrow = Callable[[float | None], Acquire]
+
+
+@asynccontextmanager
+async def for_many(
+    context: Context, borrow: Borrow, sql: str, timeout: float | None
+) -> AsyncIterator[tuple[Connection, float | None]]:
+    """A connection for many executions of a text that may run on the pool, and their deadline."""
+    context.check_open()
+    context.lookup(text_by_number(sql, context.database.dialect), shared=True)
+    deadline = context.deadline(timeout)
+    async with borrow(context.timeout(timeout)) as connection:
+        yield connection, deadline
+
+
+async def copy_out(
+    borrow: Borrow, what: str, args: tuple[Any, ...], timeout: float | None, options: dict[str, Any]
+) -> AsyncGenerator[bytes, None]:
+    """The data of a COPY as it arrives."""
+    async with (
+        borrow(timeout) as connection,
+        aclosing(connection.copy_out(what, *args, timeout=timeout, **options)) as pieces,
+    ):
+        async for piece in pieces:
+            yield piece
+
+
+async def copy_in(
+    context: Context, borrow: Borrow, table_name: str, timeout: float | None, options: dict[str, Any]
+) -> Status:
+    """Insert rows with COPY."""
+    context.check_open()
+    deadline = context.deadline(timeout)
+    async with borrow(context.timeout(timeout)) as connection:
+        return await connection.copy_in(table_name, timeout=remaining(deadline), **options)
 
 
 def _site() -> str:

@@ -5,42 +5,37 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import forks
-from ..errors import InterfaceError, PoolClosed
+from ..errors import Error, InterfaceError, PoolClosed
 from .executor import Executor, connect_failed
 
 if TYPE_CHECKING:
+    from ..metrics import Health, PoolStats
     from .context import Context
+    from .subscription import Listener
     from .top import Top
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and number >= 0
 
 
 class Lifetime:
     """Makes the executor, and says what becomes of it.
 
-    `attach` is called with the executor when there is one, `closing` before it finishes what was called, `ended` when
-    it ends, and `left` in a child process, where the connections are the parent's.
+    `attach` is called with the executor when there is one, `left` in a child process: the connections are the parent's.
     """
 
     def __init__(
         self,
         context: Context,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        listener: Listener,
         attach: Callable[[Executor], None],
-        closing: Callable[[], Awaitable[None]],
-        ended: Callable[[], None],
         left: Callable[[], None],
     ) -> None:
         self._context = context
         self._make_executor = executor
+        self._listener = listener
         self._attach = attach
-        self._closing = closing
-        self._ended = ended
         self._left = left
         self._executor: Executor
         self._top: Top | None = None
@@ -71,6 +66,29 @@ class Lifetime:
         if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
             await self.top()
 
+    async def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """`open`, unless it was opened before."""
+        try:
+            if self._context.state == "new":
+                await self.open(loop)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    def stats(self) -> PoolStats:
+        """What the pool is doing and has done."""
+        if self._context.loop is None:
+            raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
+        return self._executor.stats()
+
+    async def health(self, probe: Callable[[], Awaitable[Any]] | None) -> Health:
+        """Whether the pool can serve; `probe` makes a round trip."""
+        from ..metrics.health import examine
+
+        context = self._context
+        usable = context.loop is not None and context.state == "open"
+        return await examine(context.state, self._executor.gauges() if usable else None, probe)
+
     async def top(self) -> str:
         """Let others look at the pool while it lasts; the path of the socket."""
         from .top import Top
@@ -86,7 +104,7 @@ class Lifetime:
         now = self._executor.gauges()
         low = now.min_size if min_size is None else min_size
         high = now.max_size if max_size is None else max_size
-        if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
+        if {type(low), type(high)} != {int} or not (0 <= low <= high and high >= 1):
             raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
         self._executor.resize(low, high)
 
@@ -103,7 +121,7 @@ class Lifetime:
         if context.state != "closed":
             context.become("closing")
             context.queries.keeper.stop()  # the catalogue is not waited for
-            await self._closing()
+            await self._listener.close()
             executor.shut_down()
             try:
                 await asyncio.wait_for(executor.until(executor.drained), timeout)
@@ -127,7 +145,7 @@ class Lifetime:
     def _end(self, executor: Executor) -> None:
         if self._top is not None:
             self._top.close()
-        self._ended()
+        self._listener.terminate()
         self._context.become("closed")
         executor.terminate()
         executor.stop_soon()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
 from ..codecs import Codec
 from ..drivers.base import RESULT, ROWS, STATUS, Database
-from ..errors import DatabaseError, Error, InterfaceError
+from ..errors import DatabaseError, Error
 from ..record import LoggedQuery, Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
-from .acquire import Acquire, Acquired, PoolTransaction
+from .acquire import Acquire, Acquired, PoolTransaction, copy_in, copy_out, for_many
 from .batch import Batch
 from .context import Context
 from .executor import Executor
@@ -67,8 +66,7 @@ class Pool:
         self._borrowings = Acquired(self._context)
         self._listener = Listener(self._context, lambda: sibling(listening(config)))
         #: The engine makes the executor when the pool is opened; until then there is none.
-        ends = (self._listener.close, self._listener.terminate, self._leave)
-        self._lifetime = Lifetime(self._context, executor, self._attach, *ends)
+        self._lifetime = Lifetime(self._context, executor, self._listener, self._attach, self._leave)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -135,39 +133,26 @@ class Pool:
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
         try:
-            async with self._for_many(sql, timeout) as (connection, deadline):
+            async with for_many(self._context, self._borrow, sql, timeout) as (connection, deadline):
                 await connection.executemany(sql, args, timeout=remaining(deadline))
         except Error as error:
             error.__traceback__ = None
             raise error
 
     async def fetchmany(
-        self,
-        sql: str,
-        args: Iterable[Iterable[Any]],
-        /,
-        *,
-        timeout: float | None = None,
-        row: Row[Any] | None = None,
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[Any] | None = None
     ) -> list[Any]:
         """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
         self._context.maker(row)
         try:
-            async with self._for_many(sql, timeout) as (connection, deadline):
+            async with for_many(self._context, self._borrow, sql, timeout) as (connection, deadline):
                 return await connection.fetchmany(sql, args, timeout=remaining(deadline), row=row)
         except Error as error:
             error.__traceback__ = None
             raise error
 
-    @asynccontextmanager
-    async def _for_many(self, sql: str, timeout: float | None) -> AsyncIterator[tuple[Connection, float | None]]:
-        """A connection for many executions of a text that may run on the pool, and their deadline."""
-        context = self._context
-        context.check_open()
-        context.lookup(text_by_number(sql, context.database.dialect), shared=True)
-        deadline = context.deadline(timeout)
-        async with self.acquire(timeout=context.timeout(timeout)) as connection:
-            yield connection, deadline
+    def _borrow(self, timeout: float | None) -> Acquire:
+        return self.acquire(timeout=timeout)
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
@@ -204,7 +189,7 @@ class Pool:
         They leave when the block ends, in order, on one connection. `atomic`: as one transaction, whose error is raised
         there; else each has an outcome of its own, which its result tells. `timeout` (seconds) is for all of them.
         """
-        return Batch(self._context, lambda seconds: self.acquire(timeout=seconds), atomic, timeout)
+        return Batch(self._context, self._borrow, atomic, timeout)
 
     async def run(
         self,
@@ -243,22 +228,15 @@ class Pool:
         readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
         return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout, row)
 
-    async def copy_out(
+    def copy_out(
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
     ) -> AsyncGenerator[bytes, None]:
         """The rows of a query, or a table, as COPY sends them; see :meth:`Connection.copy_out`."""
-        async with (
-            self.acquire(timeout=timeout) as connection,
-            aclosing(connection.copy_out(what, *args, timeout=timeout, **options)) as pieces,
-        ):
-            async for piece in pieces:
-                yield piece
+        return copy_out(self._borrow, what, args, timeout, options)
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
-        deadline = self._context.deadline(timeout)
-        async with self.acquire(timeout=timeout) as connection:
-            return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
+        return await copy_in(self._context, self._borrow, table_name, timeout, {"source": source, **options})
 
     def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
         """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
@@ -295,21 +273,14 @@ class Pool:
 
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done; every number is measured."""
-        if self._context.loop is None:
-            raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")
-        return self._executor.stats()
+        return self._lifetime.stats()
 
     async def health(self, *, probe: bool = False, timeout: float = 2.0) -> Health:
         """Whether the pool can serve, and why not: for readiness probes. It raises nothing for a pool that cannot.
 
         Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
         """
-        from ..metrics.health import examine
-
-        context = self._context
-        usable = context.loop is not None and context.state == "open"
-        ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
-        return await examine(context.state, self._executor.gauges() if usable else None, ask)
+        return await self._lifetime.health(partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None)
 
     async def top(self) -> str:
         """Let `python -m db_pool_rs top` of the same user look at the pool until it is closed; the path of the socket.
@@ -391,12 +362,7 @@ class Pool:
     # -- inner workings ------------------------------------------------------------------------------------------
 
     async def _opened(self) -> Pool:
-        try:
-            if self._context.state == "new":
-                await self.open()
-        except Error as error:
-            error.__traceback__ = None
-            raise error
+        await self._lifetime.begin(get_running_loop())
         return self
 
     def _submit(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> StatementRequest:
