@@ -85,8 +85,11 @@ class ServerConnection(Protocol):
         the others, which the server rolled back, may have neither.
         """
 
-    def describe(self, statement: StatementRequest, done: Done) -> None:
-        """Have the database check a session's statement without running it; `done` as for `start`."""
+    def describe(self, group: Sequence[StatementRequest], done: Done) -> None:
+        """Have the database check a session's statements without running them, and tell their types.
+
+        `done` as for `start`. One that fails has its ``error``, if it is alone, and those behind it are not checked.
+        """
 
     def in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, failed or not."""

@@ -112,7 +112,7 @@ class Lease:
         """Have the database check one statement; raises what is wrong with it."""
         session, text = self.taken(sql)
         if text.kind is not StatementClass.EMPTY:
-            await session.describe(StatementRequest(text, (), STATUS, None), self.context.timeout(timeout))
+            await session.describe((StatementRequest(text, (), STATUS, None),), self.context.timeout(timeout))
 
     # -- texts of several statements -----------------------------------------------------------------------------
 
