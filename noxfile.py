@@ -104,6 +104,17 @@ def fuzz(session: nox.Session) -> None:
     )
 
 
+@nox.session
+def sqlalchemy(session: nox.Session) -> None:
+    """SQLAlchemy's compliance suite on a dialect of the package: `nox -s sqlalchemy -- URL [arguments of pytest]`.
+
+    URL is SQLAlchemy's: `postgresql+db_pool_rs://user@host/database?mode=full` (with schemas `test_schema` and
+    `test_schema_2`), or `sqlite+db_pool_rs:////tmp/file.db`.
+    """
+    install(session, "test", extra="full")
+    session.run("python", "-m", "tests.dropin.compliance", *session.posargs)
+
+
 #: The targets of rust/fuzz.
 FUZZ_TARGETS = ("messages", "sessions", "sqlite_values")
 
@@ -193,6 +204,15 @@ def equivalence(session: nox.Session) -> None:
 
 
 @nox.session
+def bare(session: nox.Session) -> None:
+    """The contract suite on an event loop that watches no descriptors, as asyncio's on Windows."""
+    install(session, "test", extra=ENGINES)
+    names = ("statements", "transactions", "copy", "notifications", "outages", "timeouts", "lending", "forks")
+    files = [f"tests/contract/test_{name}.py" for name in names]
+    session.run("pytest", "-q", "-n2", "--loop", "bare", *files, *session.posargs)
+
+
+@nox.session
 def grammar(session: nox.Session) -> None:
     """Compare the class of each statement in PostgreSQL's own regression tests with the opinion of its grammar.
 
@@ -236,10 +256,20 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def workflows(session: nox.Session) -> None:
+    """Check the workflows of .github: their form, and what makes them unsafe."""
+    install(session, "dev")
+    files = [str(path) for path in sorted(Path(".github/workflows").glob("*.yml"))]
+    session.run("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *files)
+    session.run("zizmor", "--offline", "--quiet", ".github")
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a broken link is an error."""
-    install(session, "docs")
+    """Build the documentation; a broken link is an error. Then look at it in Chromium, if there is one."""
+    install(session, "docs", "test")
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("pytest", "-q", "-rs", "tests/docs/test_site.py")
 
 
 @nox.session
@@ -259,6 +289,32 @@ def wheels(session: nox.Session) -> None:
         for extra in extras:
             session.log(f"extra {extra or 'none'} from {built['db-pool-rs'].name}")
             _try(session, built, extra)
+
+
+@nox.session
+def reproducible(session: nox.Session) -> None:
+    """Build every distribution twice, from two copies of the sources; the bytes must be equal.
+
+    `nox -s reproducible -- full` builds what is named only: db-pool-rs, balanced, full (default: what can be built).
+    """
+    given = session.posargs or ["db-pool-rs", "balanced", *(["full"] if shutil.which("cargo") else [])]
+    folder = Path(session.create_tmp()).resolve()
+    epoch = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True) or "0"
+    hashes: list[dict[str, str]] = []
+    for copy in ("first", "second"):
+        sources, dist = folder / copy, folder / f"{copy}-dist"
+        shutil.rmtree(dist, ignore_errors=True)
+        shutil.rmtree(sources, ignore_errors=True)
+        session.run("git", "clone", "--quiet", "--no-hardlinks", ".", str(sources), external=True)
+        for name in given:
+            with session.chdir(sources):
+                command = ("uv", "build", "--quiet", f"--package={NATIVE.get(name, name)}", f"--out-dir={dist}")
+                session.run(*command, external=True, env={"SOURCE_DATE_EPOCH": epoch.strip()})
+        hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in dist.glob("db_pool_rs*")})
+    for name, digest in sorted(hashes[0].items()):
+        session.log(f"{'equal' if hashes[1].get(name) == digest else 'DIFFERENT'}  {digest[:16]}  {name}")
+    if hashes[0] != hashes[1]:
+        session.error("two builds differ")
 
 
 #: Distributions of extras that have one of their own.

@@ -17,6 +17,8 @@ from cffi import FFI
 
 SOURCES = ["src/group.c", "src/decode.c", "src/copy.c"]
 FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-fno-strict-aliasing"]
+# Where it was built, a temporary folder, is not in the result: two builds are equal.
+FLAGS.append(f"-ffile-prefix-map={Path(__file__).resolve().parent}=.")
 SANITIZE = (
     ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-g"]
     if os.environ.get("DB_POOL_KERNEL_SANITIZE")
@@ -69,6 +71,7 @@ int PQntuples(const PGresult *result);
 int PQnfields(const PGresult *result);
 char *PQfname(const PGresult *result, int column);
 Oid PQftype(const PGresult *result, int column);
+int PQfmod(const PGresult *result, int column);
 int PQfformat(const PGresult *result, int column);
 int PQnparams(const PGresult *result);
 Oid PQparamtype(const PGresult *result, int number);

@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import create_database_pool, create_pool, detect_best_mode
+    from .codecs import Codec
     from .config import DeploymentConfig, PoolConfig, load_config
     from .errors import (
         ArgumentError,
@@ -57,22 +58,27 @@ if TYPE_CHECKING:
         StatementTimeout,
     )
     from .facade import DatabasePool
+    from .interface import DatabasePoolInterface
     from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
     from .options import PoolOptions
     from .ranges import Range
-    from .record import Event, Record, Status
+    from .record import Column, Event, Record, Result, Status
+    from .standalone import connect
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ArgumentError",
+    "Codec",
+    "Column",
     "ConfigError",
     "ConnectFailed",
     "ConnectionLost",
     "DatabaseConnectionError",
     "DatabaseError",
     "DatabasePool",
+    "DatabasePoolInterface",
     "Decision",
     "DecodeError",
     "DeploymentConfig",
@@ -91,9 +97,11 @@ __all__ = [
     "PoolTimeout",
     "Range",
     "Record",
+    "Result",
     "StatementTimeout",
     "Status",
     "__version__",
+    "connect",
     "create_database_pool",
     "create_pool",
     "detect_best_mode",
@@ -103,13 +111,16 @@ __all__ = [
 #: Where the public names live; what is not here is an error.
 _HOMES = {
     "api": ("create_database_pool", "create_pool", "detect_best_mode"),
+    "codecs": ("Codec",),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
+    "interface": ("DatabasePoolInterface",),
     "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
     "ranges": ("Range",),
     "options": ("PoolOptions",),
-    "record": ("Event", "Record", "Status"),
+    "record": ("Column", "Event", "Record", "Result", "Status"),
+    "standalone": ("connect",),
 }
 
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 if TYPE_CHECKING:
     from .config import PoolConfig
+    from .described import Attribute, ServerVersion, Type
     from .guard import Explanation
     from .metrics import Health, PoolStats
-    from .record import Event, Record, Status
+    from .record import Event, Record, Result, Status
     from .rows import Row
 
 T = TypeVar("T")
@@ -53,6 +54,7 @@ class Queries(Protocol):
 
     Wrong use (a wrong number of arguments, two statements in one text, a NUL in the text) is an InterfaceError, what
     the database refuses a DatabaseError, a passed deadline a StatementTimeout or PoolTimeout.
+    Arguments are those of `$1, $2, ...`, or one mapping with the values of `:name`.
     """
 
     @overload
@@ -84,6 +86,9 @@ class Queries(Protocol):
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """One value of the first row, by 0-based `column`; None if there is no row, IndexError if no such column."""
 
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns (also where there is no row) and the command tag, in one answer."""
+
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """The command tag, a str like 'UPDATE 3' whose `.rows` is 3."""
 
@@ -101,6 +106,21 @@ class Queries(Protocol):
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """PostgreSQL: insert records as `copy_records_to_table`, or data as `copy_to_table`; the source decides."""
 
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: None = None
+    ) -> list[Record]: ...
+
+    @overload
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[T]
+    ) -> list[T]: ...
+
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> list[Any]:
+        """`executemany` with its rows: those of all executions, one after the other, in the order of `args`."""
+
 
 class Transaction(Protocol):
     """A transaction block, or a savepoint if it is inside another: committed on leaving, rolled back by an exception.
@@ -115,6 +135,15 @@ class Transaction(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
     ) -> None:
         """Commit, or roll back if there is an exception, which goes on."""
+
+    async def start(self) -> None:
+        """Begin it without `async with`; `commit` or `rollback` ends it."""
+
+    async def commit(self) -> None:
+        """End what `start` began, and keep what was done. InterfaceError if it has ended."""
+
+    async def rollback(self) -> None:
+        """End what `start` began, and undo what was done. InterfaceError if it has ended."""
 
 
 class Cursor(Protocol[T]):
@@ -148,6 +177,15 @@ class PreparedStatement(Protocol[T]):
     def query(self) -> str:
         """The text."""
 
+    def get_parameters(self) -> tuple[Type, ...]:
+        """PostgreSQL: the types of its parameters."""
+
+    def get_attributes(self) -> tuple[Attribute, ...]:
+        """PostgreSQL: its columns, none for a statement without rows."""
+
+    async def fetch_result(self, /, *args: Any, timeout: float | None = None) -> Result:
+        """Every row, the columns and the command tag."""
+
     async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[T]:
         """Every row."""
 
@@ -162,6 +200,9 @@ class PreparedStatement(Protocol[T]):
 
     async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Once for each element of `args`, in one transaction."""
+
+    async def fetchmany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> list[T]:
+        """The same with the rows of all executions."""
 
     def cursor(self, /, *args: Any, prefetch: int = 500, timeout: float | None = None) -> Cursor[T]:
         """Its rows a few at a time."""
@@ -287,6 +328,30 @@ class Connection(Queries, Protocol):
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
 
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip, always."""
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close the connection instead of giving it back, after what was called; after `timeout` seconds at once."""
+
+    def terminate(self) -> None:
+        """Close the connection at once; what runs on it gets ConnectionLost."""
+
+    def is_closed(self) -> bool:
+        """Whether it was closed, lost, or given back."""
+
+    def get_server_pid(self) -> int:
+        """PostgreSQL: the process of the server that serves this session."""
+
+    def get_settings(self) -> dict[str, str]:
+        """PostgreSQL: the settings that the server reports without being asked, as it reported them last."""
+
+    def get_server_version(self) -> ServerVersion:
+        """PostgreSQL: the version of the server."""
+
+    async def reload_schema_state(self) -> None:
+        """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
+
 
 class SessionHook(Protocol):
     """What the options `init` and `reset` of a pool may be: called with a connection, and awaited."""
@@ -384,6 +449,14 @@ class Pool(Queries, Protocol):
         """Its options."""
 
     @property
+    def name(self) -> str:
+        """What messages, logs and metrics call it: its option `name`."""
+
+    @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
+
+    @property
     def closed(self) -> bool:
         """Whether `close` or `terminate` was called."""
 
@@ -414,6 +487,9 @@ class Pool(Queries, Protocol):
         timeout: float | None = None,
     ) -> AbstractAsyncContextManager[Connection]:
         """A session inside a transaction: `async with pool.transaction() as connection`. Options: see Connection."""
+
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """A sign of life from the server: one round trip on a connection of the pool."""
 
     def batch(self, *, atomic: bool = True, timeout: float | None = None) -> AbstractAsyncContextManager[Batch]:
         """Statements sent together: `async with pool.batch() as batch: a = batch.fetch(sql, x)`, then `a.result()`.
@@ -472,8 +548,24 @@ class Pool(Queries, Protocol):
         Nothing is sent, unless `probe` asks for a round trip; the server then has `timeout` seconds.
         """
 
+    async def top(self) -> str:
+        """Let `python -m db_pool_rs top` of the same user look at the pool until it is closed; the path of the socket.
+
+        DB_POOL_TOP=1 does so for each pool that is opened. InterfaceError where there are no unix sockets.
+        """
+
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not."""
+
+    def set_type_codec(
+        self,
+        name: str,
+        *,
+        encoder: Callable[[Any], str] | None = None,
+        decoder: Callable[[str], Any] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Read and write values of a type in another way from now on; see :class:`~db_pool_rs.Codec`."""
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the limits of a running pool; sessions in use are never cut off."""

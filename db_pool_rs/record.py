@@ -1,4 +1,4 @@
-"""What statements return: `Record`, a row, and `Status`, a command tag; `Event`, what a subscription gives.
+"""What statements return: `Record`, a row, `Status`, a tag, `Result`, both with the columns; and `Event`, of LISTEN.
 
 A `Record` is a tuple of the row's values that can also be asked by column name:
 
@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 _item = tuple.__getitem__
 
@@ -116,3 +116,23 @@ class Event:
     pid: int
     gap: bool = False
     dropped: int = 0
+
+
+class Column(NamedTuple):
+    """One column of a result: its name, and of PostgreSQL's the OID of its type and the type modifier.
+
+    The modifier is that of `pg_attribute.atttypmod`, -1 where there is none. SQLite's values have types, its columns
+    have none: there the OID is 0.
+    """
+
+    name: str
+    type_oid: int
+    type_modifier: int
+
+
+class Result(NamedTuple):
+    """What one execution has told: its rows, its columns, which are there without a row too, and its command tag."""
+
+    rows: list[Record]
+    columns: tuple[Column, ...]
+    status: Status

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timezone, tzinfo
 from decimal import Decimal
 from functools import lru_cache
@@ -24,6 +24,7 @@ from db_pool_rs_balanced import ffi, lib, make_records, make_values
 from ..errors import DecodeError
 from ..record import Record, record_class
 from ..types import oids as pg
+from ..types.catalog import Catalog
 from ..types.layout import CHEAP
 
 logger = logging.getLogger("db_pool_rs")
@@ -52,10 +53,13 @@ class LoadersMissing(DecodeError):
     """There is something for psycopg's loaders, and :data:`LOADERS` is not imported yet."""
 
 
-def kinds(oids: Sequence[int], format: int) -> Any:
-    """What the kernel does with columns of these types in this format, as it wants to be told."""
+def kinds(oids: Sequence[int], format: int, foreign: Collection[int]) -> Any:
+    """What the kernel does with columns of these types in this format, as it wants to be told.
+
+    `foreign` are those that the catalogue reads.
+    """
     known = KINDS if format else _KINDS_TEXT
-    return ffi.new("int32_t[]", [known.get(oid, lib.DBP_OTHER) for oid in oids])
+    return ffi.new("int32_t[]", [lib.DBP_OTHER if oid in foreign else known.get(oid, lib.DBP_OTHER) for oid in oids])
 
 
 def _float4(text: str) -> float:
@@ -94,11 +98,15 @@ class Plan:
     """How the columns of one statement are decoded, in one format and under one session's settings."""
 
     __slots__ = (
-        "_convert", "_format", "_loaders", "_names", "_oids", "_settings", "_zones",
+        "_catalog", "_convert", "_format", "_loaders", "_names", "_oids", "_settings", "_version", "_zones",
         "count", "dear", "kinds", "record", "values",
     )  # fmt: skip
 
-    def __init__(self, names: Sequence[str], oids: Sequence[int], format: int, session: Any) -> None:
+    def __init__(
+        self, names: Sequence[str], oids: Sequence[int], format: int, session: Any, catalog: Catalog | None = None
+    ) -> None:
+        #: Knows the types that are not built in, if there are any.
+        self._catalog, self._version = catalog, 0 if catalog is None else catalog.version
         self._names = tuple(names)
         self._oids = tuple(oids)
         self._format = format
@@ -113,15 +121,20 @@ class Plan:
         #: Columns whose values take time by their length.
         self.dear = tuple(number for number, oid in enumerate(oids) if oid not in CHEAP)
         self._loaders: list[Convert | None] = [None] * self.count
-        self.kinds = kinds(oids, format)
+        foreign = () if catalog is None else catalog.foreign(oids)
+        self.kinds = kinds(oids, format, foreign)
         self._zones: list[tzinfo | None] = [None] * self.count
-        self._convert: list[Convert | None] = [None if format else _FROM_TEXT.get(oid) for oid in oids]
+        self._convert: list[Convert | None] = [
+            None if format or oid in foreign else _FROM_TEXT.get(oid) for oid in oids
+        ]
         for number, oid in enumerate(oids):
             if format and oid == pg.TIMESTAMPTZ.oid:
                 self._set_zone(number, _zone(self.values[0]))
 
     def fits(self, session: Any) -> bool:
         """Whether the session's settings, where they matter, are those that this was made with."""
+        if self._catalog is not None and self._catalog.version != self._version:
+            return False
         return not self._settings or self.values == [session.parameter_status(name) for name in self._settings]
 
     def _set_zone(self, number: int, zone: tzinfo) -> None:
@@ -166,6 +179,8 @@ class Plan:
             return None if data is None else load(data)
         except Exception as error:
             where = f'column "{self._names[number]}" ({pg.type_name(self._oids[number])}) of row {row + 1}'
+            if self._catalog is not None:  # a type may have changed
+                self._catalog.forget(self._catalog.foreign(self._oids))
             raise DecodeError(f"{where}: {error}") from error
 
     def _loader(self, number: int) -> Convert:
@@ -175,5 +190,7 @@ class Plan:
         oid = self._oids[number]
         matters = self._settings if not self._format or oid in _ZONED else ()
         values = dict(zip(self._settings, self.values, strict=True)) if matters else {}
+        if self._catalog is not None and not self._format:
+            return self._catalog.loader(oid, lambda part: value_loader(part, 0, values))
         load: Convert = value_loader(oid, self._format, values)
         return load

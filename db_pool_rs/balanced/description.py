@@ -43,7 +43,7 @@ class KernelDescription(Description):
         self.widths: list[int] | None = None
         #: By result format: the kernel's dbp_text, and what it points to.
         self._texts: dict[int, tuple[Any, dict[str, Any]]] = {}
-        codes = [_CODES.get(oid) for oid in self.param_oids]
+        codes = [_CODES.get(oid) if self.foreign is None else None for oid in self.param_oids]
         if None not in codes:
             self.encode = _packing("".join(map(str, codes)), self.encode)
             self.widths = [FIXED_SIZES[oid] for oid in self.param_oids]
@@ -52,7 +52,8 @@ class KernelDescription(Description):
         """How results of this session are decoded."""
         plan = self.plan
         if plan is None or not plan.fits(session):
-            plan = self.plan = Plan(self.names, self.oids, self.result_format, session)
+            catalog = self.catalog if self.foreign_columns else None
+            plan = self.plan = Plan(self.names, self.oids, self.result_format, session, catalog)
         return plan
 
     def query(self, format: int) -> Any:
@@ -62,7 +63,7 @@ class KernelDescription(Description):
             members: dict[str, Any] = {
                 "name": ffi.new("char[]", self.name),
                 "formats": ffi.new("int[]", self.formats),
-                "kinds": kinds(self.oids, format),
+                "kinds": kinds(self.oids, format, self.foreign_columns),
             }
             if self.widths is not None:
                 members["widths"] = ffi.new("int[]", self.widths)

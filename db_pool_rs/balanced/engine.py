@@ -32,13 +32,13 @@ class BalancedEngine:
         if isinstance(config.target, SqliteConfig):
             from ..simple.engine import SimpleEngine
 
-            return SimpleEngine().pool(config)
+            return SimpleEngine(self.name).pool(config)
         from ..pool.pool import Pool
         from ..simple.executor import PythonExecutor
         from .driver import KernelDriver
 
         driver = KernelDriver(config, self.native_workers)
-        return Pool(config, driver, partial(PythonExecutor, driver), self.pool)
+        return Pool(config, driver, partial(PythonExecutor, driver), self.name, self.pool)
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

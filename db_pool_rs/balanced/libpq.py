@@ -71,6 +71,10 @@ class PGresult:
         """Type of a column."""
         return int(lib.PQftype(self.ptr, column))
 
+    def fmod(self, column: int) -> int:
+        """Modifier of a column's type, -1 without one."""
+        return int(lib.PQfmod(self.ptr, column))
+
     def fformat(self, column: int) -> int:
         """1 if a column's values are binary."""
         return int(lib.PQfformat(self.ptr, column))

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 from db_pool_rs_balanced import ffi, lib
 
 from ..aio import Expired, offload, until
-from ..drivers.base import ConnectionListener, Done
+from ..drivers.base import RESULT, ConnectionListener, Done
 from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys, executed
 from ..drivers.postgres.libpq import CONNECTION_BAD
 from ..drivers.postgres.link import CHECK_AFTER, PostgresConnection
+from ..drivers.postgres.statements import details_of
 from ..errors import ConnectionLost, DecodeError
 from ..scheduler.model import StatementRequest
 from .columns import LoadersMissing
@@ -78,7 +79,7 @@ class KernelConnection(PostgresConnection):
         """The encoded arguments of a group that consists of executions of one text, prepared here; else None."""
         first = group[0]
         described, want = first.described, first.want
-        if described is None or described is not first.query.description:
+        if described is None or described is not first.query.description or want is RESULT:
             return None
         if not self._driver.named or described.name not in self._prepared.names:
             return None
@@ -134,6 +135,8 @@ class KernelConnection(PostgresConnection):
             steps.insert(at, b"")
 
     def _write_types(self, steps: list[Any]) -> None:
+        if self._plain and self._reading:  # the kernel is used for the answer
+            self._take_apart(range(len(self._group)))
         self._plain = False
         super()._write_types(steps)
 
@@ -192,6 +195,10 @@ class KernelConnection(PostgresConnection):
     def _answer(self) -> None:
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
+        if group[0].described.foreign_columns and self._unknown_columns():
+            self._step = len(self._steps)
+            self._ended()
+            return
         self._take_notifications()
         self._healing.note_altering(group, self.in_transaction())
         try:
@@ -227,6 +234,8 @@ class KernelConnection(PostgresConnection):
         if not self._ok or self._done is None:
             self._finish_failed()
             return
+        if self._looks_up():
+            return
         slow, size = self._is_long(), 0
         if not slow:
             size = self._decode(self._group)
@@ -257,11 +266,13 @@ class KernelConnection(PostgresConnection):
         if not self._plain:
             return max([self._decode_alone(statement) for statement in group])
         largest = 0
-        runs: dict[tuple[Any, bool], list[int]] = {}
+        runs: dict[tuple[Any, int], list[int]] = {}
         for step, statement in enumerate(group):  # those with one key can be decoded together
             runs.setdefault((statement.described, statement.want), []).append(step)
         for (described, want), steps in runs.items():
-            if want:
+            if want is RESULT:
+                largest = max(self._decode_apart(group, steps), largest)
+            elif want:
                 largest = max(self._decode_together(described, group, steps), largest)
             else:
                 self._tags(group, steps)
@@ -322,6 +333,8 @@ class KernelConnection(PostgresConnection):
 
     def _plan(self, statement: StatementRequest, result: PGresult) -> Any:
         described = statement.described
+        if statement.want is RESULT:
+            statement.details = details_of(result)  # type: ignore[arg-type]
         if described is None:
             described = statement.described = self._driver.direct(statement.query, result)  # type: ignore[arg-type]
         return described.plan_for(self._conn)

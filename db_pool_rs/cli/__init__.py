@@ -3,6 +3,7 @@
     demo      the pool at work: a mixed concurrent load on an embedded database, with figures
     doctor    what is installed, which mode is chosen and why, can the database be reached
     query     run one statement and print its rows
+    top       a live view of the pools of running programs
 
 Results go to standard output, everything else to standard error; an error is one line, without traceback and without
 secrets. The exit code is 0 for success, 1 for failure, 2 for a wrong command line, 130 after Ctrl-C. Colours, the
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from .. import __version__
-from . import demo, doctor, query
+from . import demo, doctor, query, top
 from .common import run_until_interrupted
 from .guard import guarded
 
@@ -43,6 +44,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(around=contextlib.nullcontext)
     parser.add_argument("--version", action="version", version=f"db-pool-rs {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (demo, doctor, query):
+    for command in (demo, doctor, query, top):
         command.add_parser(subparsers)
     return parser

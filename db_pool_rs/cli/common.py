@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import create_pool
-from ..errors import Error
+from ..errors import DatabaseError, Error
 from ..modes import MODES
 
 if TYPE_CHECKING:
@@ -62,7 +62,8 @@ def database_of(pool: Pool) -> str:
 
 def one_line(error: BaseException) -> str:
     """What went wrong, in one line without secrets: message, SQLSTATE, detail, hint."""
-    lines = [line.strip() for line in str(error).splitlines()] or [type(error).__name__]
+    said = error.reason if isinstance(error, DatabaseError) else str(error)
+    lines = [line.strip() for line in said.splitlines()] or [type(error).__name__]
     text = "; ".join(line for line in lines if line)
     if isinstance(error, Error) and error.sqlstate and error.sqlstate not in text:
         text += f" (SQLSTATE {error.sqlstate})"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..codecs import Codec
 from ..errors import ConfigError, InterfaceError
 from .options import (
     Rule,
@@ -50,6 +51,13 @@ def _usable_row(row: Any) -> Any:
         except InterfaceError:
             raise TypeError from None
     return row
+
+
+def _codecs(codecs: Any) -> tuple[Codec, ...]:
+    made = tuple(codecs)
+    if not all(isinstance(codec, Codec) for codec in made):
+        raise TypeError
+    return made
 
 
 def _repeats_reads(retry: str) -> bool:
@@ -131,6 +139,16 @@ class PoolConfig:
         None,
         Rule("a class, dict, tuple or a callable that takes a Record, or None", _usable_row, ROW),
         "What rows are made into where a call has no `row` of its own; None leaves them Records.",
+    )
+    codecs: tuple[Codec, ...] = option(
+        (),
+        Rule("an iterable of db_pool_rs.Codec", _codecs, "Iterable[Codec]"),
+        "How values of types are read and written in another way than usual; see set_type_codec.",
+    )
+    infinity: str = option(
+        "error",
+        choice("error", "clamp"),
+        "What infinite dates and timestamps are, which Python lacks: a DecodeError, or the first or last that it has.",
     )
     slow_query_ms: float | None = option(
         None,

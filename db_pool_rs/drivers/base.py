@@ -9,18 +9,21 @@ All methods are called on the event loop's thread, and all callbacks are made th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
 from ..aio import ResultFuture
+from ..codecs import Codec
 from ..errors import InterfaceError
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
 
-#: What the caller of a statement wants back: its rows, or its command tag (`Status`).
+#: What the caller of a statement wants back: its rows, its command tag (`Status`), or its rows with
+#: :attr:`~db_pool_rs.scheduler.model.StatementRequest.details`.
 ROWS = True
 STATUS = False
+RESULT = 2
 
 
 class Groupable(Enum):
@@ -86,9 +89,10 @@ class ServerConnection(Protocol):
         """
 
     def describe(self, group: Sequence[StatementRequest], done: Done) -> None:
-        """Have the database check a session's statements without running them, and tell their types.
+        """Have the database check a session's statements without running them; `done` as for `start`.
 
-        `done` as for `start`. One that fails has its ``error``, if it is alone, and those behind it are not checked.
+        PostgreSQL tells their types, and in ``details`` of one that is alone those of its parameters, and its columns.
+        One that fails has its ``error``, if it is alone, and those behind it are not checked.
         """
 
     def in_transaction(self) -> bool:
@@ -100,6 +104,9 @@ class ServerConnection(Protocol):
         Returns True when the request can no longer hit the next statement: the server has closed the connection that
         carried it, or it never got out. False after `timeout` seconds: then the connection must not be used again.
         """
+
+    def parameters(self) -> Mapping[str, str]:
+        """The settings that the server reports without being asked, as it reported them last."""
 
     def note_float_digits(self, digits: int) -> None:
         """The answer to :attr:`Database.startup_query`: `extra_float_digits` of the session as it began."""
@@ -161,6 +168,12 @@ class Database(Protocol):
 
     def may_be_stale(self, query: Query) -> bool:
         """An argument does not fit `query.description`: True if that may be out of date, and was forgotten."""
+
+    def alter(self, certain: bool) -> None:
+        """Tables and types were changed, or (False) may have been: what is known of them may be out of date."""
+
+    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+        """Values of a type are read and written in another way from now on, also in `queries`, which are known."""
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""

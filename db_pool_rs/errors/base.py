@@ -84,13 +84,35 @@ class DatabaseError(Error):
         """True for what passes by itself after the server has rolled everything back; see `errors` for the rule."""
         return self.sqlstate in _TRANSIENT and not (self.query and _commits_in_parts(self.query))
 
+    @property
+    def reason(self) -> str:
+        """What the server said, without the statement: for the log, and for errors of other calls."""
+        return "\n".join(self._said())
+
     def __str__(self) -> str:
-        lines = [f"{self.message} (SQLSTATE {self.sqlstate})" if self.sqlstate else self.message]
+        return "\n".join(self._said(*self._shown()))
+
+    def _said(self, *shown: str) -> list[str]:
+        lines = [f"{self.message} (SQLSTATE {self.sqlstate})" if self.sqlstate else self.message, *shown]
         if self.detail:
             lines.append(f"DETAIL: {self.detail}")
         if self.hint:
             lines.append(f"HINT: {self.hint}")
-        return "\n".join(lines)
+        return lines
+
+    def _shown(self) -> list[str]:
+        """The place in the statement, like psql, and what helps against a common mistake."""
+        if not self.query:
+            return []
+        from .excerpt import advice, excerpt, sqlite_advice  # errors that are handled are not shown
+
+        if self.position is None:
+            lines: list[str] = []
+            helps = sqlite_advice(self.message, self.query)
+        else:
+            lines = excerpt(self.query, self.position)
+            helps = advice(self.sqlstate, self.query, self.position)
+        return [*lines, f"HINT: {helps}"] if helps else lines
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.message!r}, sqlstate={self.sqlstate!r})"

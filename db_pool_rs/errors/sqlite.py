@@ -114,13 +114,16 @@ def sqlite_error(exc: sqlite3.Error | sqlite3.Warning, query: str | None = None)
     """
     # Here and not at the top: `errors` offers this function to its users.
     from . import ArgumentError, DecodeError, InterfaceError, database_error
+    from .excerpt import with_advice
 
     message = str(exc)
     code = _code(exc)
     sqlstate, fields = _by_message(message)
     if code is None and sqlstate is None:
         if isinstance(exc, _MODULE_ERRORS):
-            return ArgumentError(message) if _ARGUMENTS.search(message) else InterfaceError(message)
+            if not _ARGUMENTS.search(message):
+                return InterfaceError(message)
+            return ArgumentError(with_advice(message, query))
         if "decode to UTF-8" in message:
             return DecodeError(message)
     if code == "SQLITE_CONSTRAINT_TRIGGER":

@@ -17,7 +17,7 @@ from .. import __version__
 from ..conninfo import SqliteConfig
 from ..errors import Error, PoolTimeout
 from ..sql import classify
-from ._querytext import without_values
+from ..sql.without_values import without_values
 from ._threads import on_loop
 
 if TYPE_CHECKING:

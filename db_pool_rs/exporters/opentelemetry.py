@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Generator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Generator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
+
+from opentelemetry.trace import Span
 
 from ..errors import PoolTimeout
 from ._telemetry import Telemetry, Watched
@@ -72,11 +74,24 @@ class _Queries:
             return cast("Status", await self._inner.execute(sql, *args, timeout=timeout))
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
+        with self._many(sql, args) as (_, batch):
+            await self._inner.executemany(sql, batch, timeout=timeout)
+
+    async def fetchmany(
+        self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None, row: Any = None
+    ) -> list[Any]:
+        with self._many(sql, args) as (span, batch):
+            rows: list[Any] = await self._inner.fetchmany(sql, batch, timeout=timeout, row=row)
+            span.set_attribute("db.response.returned_rows", len(rows))
+            return rows
+
+    @contextmanager
+    def _many(self, sql: str, args: Iterable[Iterable[Any]]) -> Iterator[tuple[Span, Collection[Iterable[Any]]]]:
         batch = args if isinstance(args, (list, tuple)) else list(args)
         with self._watched.telemetry.call(self._watched, sql) as span:
             if len(batch) > 1:
                 span.set_attribute("db.operation.batch.size", len(batch))
-            await self._inner.executemany(sql, batch, timeout=timeout)
+            yield span, batch
 
 
 class _Pool(_Queries):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..codecs import Codec
 from ..drivers.base import Database
 from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schema
 from ..errors import ConnectFailed, Error, server_error
@@ -56,11 +57,21 @@ class Driver(Database, Protocol):
 class FullDriver(PostgresDialect):
     """A :class:`Driver` for PostgreSQL."""
 
-    native: Native
-
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
         self._config = config
+        self._native: Native | None = None
+
+    @property
+    def native(self) -> Native:
+        """The engine's pool; there is none before it is opened."""
+        assert self._native is not None, "bug: the pool is not open"
+        return self._native
+
+    @native.setter
+    def native(self, native: Native) -> None:
+        self._native = native
+        native.use_catalog(self.catalog, sorted(self.catalog.overridden))
 
     def target(self) -> dict[str, Any]:
         """What the engine connects to."""
@@ -82,6 +93,15 @@ class FullDriver(PostgresDialect):
             alters,
         )
 
+    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+        """Tell the engine, which describes known texts again."""
+        self.catalog.set_codec(codec)
+        if self._native is not None:
+            self._native.use_catalog(self.catalog, sorted(self.catalog.overridden))
+        for query in queries:
+            if query.description is not None:
+                query.description.describe_again()
+
     def regroup(self, query: Query) -> None:
         """Tell the engine, if it knows the text."""
         if query.description is not None:
@@ -92,6 +112,11 @@ class FullDriver(PostgresDialect):
     def may_be_stale(self, query: Query) -> bool:
         """The engine has doubts of its own."""
         return False
+
+    def alter(self, certain: bool) -> None:
+        """Tables and types were changed, or may have been."""
+        self.native.alter()
+        self.on_altered(certain)
 
     def known(self, query: Query) -> Known | str:
         """What no other caller will run need not be told to the engine."""

@@ -33,7 +33,7 @@ class FullEngine:
         from .pool import Pool
 
         driver = _driver(config)
-        return Pool(config, driver, partial(RustExecutor, driver, self.threads, self.blocking), self.pool)
+        return Pool(config, driver, partial(RustExecutor, driver, self.threads, self.blocking), self.name, self.pool)
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

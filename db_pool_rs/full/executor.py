@@ -17,6 +17,7 @@ from db_pool_rs_full import Pool as Native
 
 from ..conninfo import ConnectConfig
 from ..conninfo.password import ask_password
+from ..drivers.postgres.watch import descriptors
 from ..errors import ConnectionLost, DecodeError, Error
 from ..guard.verdicts import REASONS
 from ..metrics.counters import PoolMetrics
@@ -77,8 +78,8 @@ class RustExecutor(Executor):
         """Hear what the engine tells; it has begun."""
         timeout = self.config.command_timeout
         self.native.attach(self, self.loop.call_soon, self.native.flush, self.context.queries.known, timeout)
-        self._descriptor = self.native.fileno()
-        self.loop.add_reader(self._descriptor, self.native.drain)
+        self._watcher, self._descriptor = descriptors(self.loop), self.native.fileno()
+        self._watcher.add_reader(self._descriptor, self.native.drain)
 
     def acquire(self, waiter: AcquireRequest) -> None:
         """Take in a request for a connection."""
@@ -96,11 +97,11 @@ class RustExecutor(Executor):
         else:
             self.native.abandon(request)
 
-    def release(self, conn: FullLink) -> None:
-        """A clean session comes back."""
+    def release(self, conn: FullLink, healthy: bool = True) -> None:
+        """A clean session comes back, or one whose connection is to be closed."""
         self.sessions.pop(conn.id, None)
         if self._links.pop(conn.id, None) is not None:
-            self.native.release(conn.id, True)
+            self.native.release(conn.id, healthy)
 
     def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
         """Close a connection that is of no use any more. Its user hears it now, not when the engine tells."""
@@ -128,7 +129,7 @@ class RustExecutor(Executor):
         """This is a child process, in which the engine's threads do not exist."""
         super().leave()
         if self._descriptor >= 0 and not self.loop.is_closed():
-            self.loop.remove_reader(self._descriptor)
+            self._watcher.remove_reader(self._descriptor)
 
     def held(self) -> int:
         """The descriptor on which the engine tells that something has happened."""
@@ -148,7 +149,7 @@ class RustExecutor(Executor):
                     logger.error("the engine does not end")
                     break
         await super().stop()
-        self.loop.remove_reader(self._descriptor)
+        self._watcher.remove_reader(self._descriptor)
         self._descriptor = -1
         self.native.close()
 
@@ -166,13 +167,13 @@ class RustExecutor(Executor):
         self.native.stop(link.id, self.expect(stopped))
         return stopped
 
-    def lent(self, request: int, conn: int) -> None:
+    def lent(self, request: int, conn: int, info: Any) -> None:
         """A connection is lent to a waiter."""
         waiter = self._waiters.pop(request, None)
         if waiter is None:
             self.native.release(conn, True)  # the caller has gone meanwhile
             return
-        link = self._links[conn] = FullLink(conn, self)
+        link = self._links[conn] = FullLink(conn, self, info)
         self.lend(link, waiter)
 
     def not_lent(self, request: int, error: Exception) -> None:

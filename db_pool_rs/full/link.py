@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..drivers.base import CANCEL_UNDER_WAY, as_piece
+from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece
 from ..drivers.postgres.dialect import alters
 from ..errors import ArgumentError, ConnectionLost, Error, server_error
+from ..record import Column, Record, Result, Status
 
 if TYPE_CHECKING:
     from db_pool_rs_full import Pool as Native
+    from db_pool_rs_full import SessionInfo
 
     from ..drivers.base import Done, Sink, Source
     from ..scheduler.model import StatementRequest
@@ -20,8 +22,18 @@ if TYPE_CHECKING:
 
 #: A loss as the engine tells it: a message, the server's last words by field, whether something may be executed.
 Loss = tuple[str, Mapping[str, str] | None, bool]
+#: A column as the engine tells it: name, OID of the type, type modifier.
+NativeColumn = tuple[str, int, int]
 #: Bytes that are gathered at a time, unless the source makes the engine wait: it then gets what there is.
 PIECE = 1 << 16
+
+
+def result_of(value: Result | tuple[list[Record], list[NativeColumn], Status]) -> Result:
+    """What was asked for as a result; one of an empty text was not the engine's."""
+    if isinstance(value, Result):
+        return value
+    rows, columns, status = value
+    return Result(rows, tuple(Column(*column) for column in columns), status)
 
 
 def lost_error(loss: Loss) -> Error:
@@ -56,8 +68,10 @@ class Owner(Protocol):
 class FullLink:
     """A :class:`~db_pool_rs.drivers.base.ServerConnection`, and the connection that it is the link of."""
 
-    def __init__(self, conn: int, executor: Owner) -> None:
+    def __init__(self, conn: int, executor: Owner, info: SessionInfo | None = None) -> None:
         self.id = conn
+        self._info = info
+        self.pid = 0 if info is None else info.pid
         self.link = self
         self._executor = executor
         self._group: Sequence[StatementRequest] = ()
@@ -66,6 +80,8 @@ class FullLink:
         #: Whether DDL is not committed yet, as `alters_schema` has it.
         self._altered: bool | None = None
         self._copy: CopyTurns | None = None
+        #: The statement is not run: its types are asked for.
+        self._describing = False
         #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
         self._stopping: asyncio.Future[bool] | None = None
 
@@ -91,6 +107,7 @@ class FullLink:
         """Have the database check statements without running them."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = group, done
+        self._describing = True
         token = self._executor.expect(self)
         if not self._executor.driver.check(self.id, token, [one.query for one in group]):
             self._answer_soon(token, True)
@@ -129,9 +146,12 @@ class FullLink:
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction
         self._copy = None
+        describing, self._describing = self._describing, False
         succeeded = []
         for statement, (value, error) in zip(group, results, strict=True):
             statement.value = value
+            if error is None and value is not None:
+                _keep_details(statement, describing)
             if error is not None:
                 statement.error = statement.error or error
             else:
@@ -153,6 +173,10 @@ class FullLink:
             self._copy.stop()
         return await asyncio.shield(self._stop())
 
+    def parameters(self) -> Mapping[str, str]:
+        """What the server reports of the session."""
+        return {} if self._info is None else self._info.parameters()
+
     def note_float_digits(self, digits: int) -> None:
         """The session's `extra_float_digits`."""
         self._executor.native.told(self.id, digits > 0)
@@ -168,7 +192,17 @@ class FullLink:
         """Nothing is told of it any more."""
         if self._copy is not None:
             self._copy.end()
-        self._group, self._done, self._copy = (), None, None
+        self._group, self._done, self._copy, self._describing = (), None, None, False
+
+
+def _keep_details(statement: StatementRequest, describing: bool) -> None:
+    """Put what the engine has told beside the rows, or instead of them, where the other engines have it."""
+    if describing and isinstance(statement.value, tuple):  # SQLite has nothing to tell
+        oids, columns = statement.value
+        statement.details = tuple(oids), tuple(Column(*column) for column in columns)
+    elif statement.want is RESULT:
+        rows, columns, status = result_of(statement.value)
+        statement.value, statement.details = rows, (columns, status)
 
 
 class CopyTurns:

@@ -6,12 +6,14 @@ import asyncio
 from asyncio import get_running_loop
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import ROWS, STATUS
+from ..drivers.base import RESULT, ROWS, STATUS
+from ..errors import Error
 from ..pool import pool as specification
 from ..pool.queries import empty_result
-from ..record import Record, Status
+from ..record import Record, Result, Status
 from ..sql import StatementClass
 from .executor import RustExecutor
+from .link import result_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,11 +42,12 @@ class Pool(specification.Pool):
         config: PoolConfig,
         driver: Driver,
         executor: Callable[[Context, asyncio.AbstractEventLoop], RustExecutor],
+        mode: str,
         sibling: Callable[[PoolConfig], specification.Pool],
     ) -> None:
-        super().__init__(config, driver, executor, sibling)
+        super().__init__(config, driver, executor, mode, sibling)
         #: The short way into the engine; None where there is something to look at first (see `_call`).
-        self._run_known: Callable[[str, tuple[Any, ...], bool, float | None], ResultFuture | None] = _not_open
+        self._run_known: Callable[[str, tuple[Any, ...], int, float | None], ResultFuture | None] = _not_open
         self._time = config.command_timeout
 
     async def fetch(
@@ -54,21 +57,37 @@ class Pool(specification.Pool):
         if row is not self._unmade:
             make = self._context.maker(row)
             return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
-        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
+            answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
         return rows
 
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
+        answer = self._run_known(sql, args, RESULT, timeout) or self._call(sql, args, RESULT, timeout)
+        try:
+            value = await answer
+        except asyncio.CancelledError:
+            self._abandon(answer)
+            raise
+        return result_of(value)
+
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
         if row is not self._unmade:
             return await super().fetchrow(sql, *args, timeout=timeout, row=row)
-        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
+            answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -76,9 +95,12 @@ class Pool(specification.Pool):
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
         try:
+            answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -86,9 +108,12 @@ class Pool(specification.Pool):
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """Run one statement and return its command tag, e.g. ``'UPDATE 3'`` (``.rows`` is 3)."""
-        answer = self._run_known(sql, args, STATUS, timeout) or self._call(sql, args, STATUS, timeout)
         try:
+            answer = self._run_known(sql, args, STATUS, timeout) or self._call(sql, args, STATUS, timeout)
             status: Status = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -106,7 +131,7 @@ class Pool(specification.Pool):
         self._run_known = _not_open  # it may be in the middle of a turn of the engine's
 
     def _call(
-        self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None
+        self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None
     ) -> ResultFuture | asyncio.Future[Any]:
         """Hand over a statement that is looked at first; what it returns is awaited by the caller alone."""
         context = self._context
@@ -116,9 +141,10 @@ class Pool(specification.Pool):
         return self._first_call(sql, args, want, seconds) if answer is None else answer
 
     def _first_call(
-        self, sql: str, args: tuple[Any, ...], want: bool, seconds: float | None
+        self, sql: str, args: tuple[Any, ...], want: int, seconds: float | None
     ) -> ResultFuture | asyncio.Future[Any]:
         """A text that was not met before."""
+        sql, args = self._context.by_number(sql, args)
         query = self._context.lookup(sql, shared=True)
         answer = self._native.submit(query.sql, args, want, seconds)
         if answer is not None:

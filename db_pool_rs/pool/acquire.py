@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 from ..aio import Expired
 from ..errors import InterfaceError
 from ..scheduler.model import AcquireRequest
-from .lease import Lease
+from .lease import Lease, end_holding
 from .lifecycle import call_with, clean
 from .outages import reason_of
 from .session import Holder, Session
 
 if TYPE_CHECKING:
-    from .connection import Connection, Transaction
+    from .connection import Connection
     from .context import Context
     from .executor import Executor
+    from .transaction import Transaction
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -66,10 +67,12 @@ class PoolTransaction:
         connection = await self._acquire.__aenter__()
         try:
             self._block = connection.transaction(**self._options)
-            return await self._block.__aenter__()
+            await self._block.__aenter__()
+            return connection
         except BaseException:
             await self._acquire.__aexit__()
             raise
+        return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -150,12 +153,8 @@ class Acquired:
 
     def _give_back(self, session: Session) -> None:
         """Take a session back; if something is left to clean up, that is done in the background."""
-        executor, holder = self._executor, session.holder
-        if holder is not None:
-            executor.metrics.hold.record(executor.loop.time() - holder.since)
-            if holder.warning is not None:
-                holder.warning.cancel()
-        session.on_notification = session.on_lost = None
+        executor = self._executor
+        end_holding(session)
         ending = "ROLLBACK" in session.pending_commands
         session.pending_commands.clear()
         if session.error is not None:

@@ -107,6 +107,7 @@ class Batch:
             raise InterfaceError("statements are added inside of the block: `async with pool.batch() as batch`")
         context = self._context
         context.check_open()
+        sql, args = context.by_number(sql, args)
         query = context.lookup(sql, shared=True)
         result = BatchResult(take)
         if query.kind is StatementClass.EMPTY:

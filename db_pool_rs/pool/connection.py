@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from itertools import islice
-from types import TracebackType
 from typing import Any
 
-from ..drivers.base import ROWS, STATUS
-from ..errors import DatabaseError, InterfaceError, StatementTimeout, database_error
-from ..record import Record, Status
+from ..aio import remaining
+from ..described import ServerVersion
+from ..drivers.base import RESULT, ROWS, STATUS
+from ..errors import Error, InterfaceError
+from ..record import Record, Result, Status
 from ..rows import Row
 from ..sql import StatementClass
 from . import copy
 from .cursor import PREFETCH, Cursor
-from .lease import Lease
+from .lease import Lease, close
 from .listen import Notifications
+from .named import many_by_number, text_by_number
+from .prepared import PreparedStatement, types_of
 from .queries import empty_result
-from .session import Session
 from .stream import pieces
+from .transaction import Transaction
 
 #: How many executions `executemany` sends before it waits for answers.
 CHUNK = 500
@@ -45,19 +49,35 @@ class Connection:
         self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None
     ) -> list[Any]:
         """Run one statement; its rows, made into what `row` says. `timeout` in seconds, like everywhere else."""
-        make = self._lease.context.maker(row)
-        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return make(rows)
+        try:
+            make = self._lease.context.maker(row)
+            return make(await self._lease.run(sql, args, ROWS, timeout))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
+        result: Result = await self._lease.run(sql, args, RESULT, timeout)
+        return result
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
-        make = self._lease.context.maker(row)
-        rows: list[Record] = await self._lease.run(sql, args, ROWS, timeout)
-        return make(rows[:1])[0] if rows else None
+        try:
+            make = self._lease.context.maker(row)
+            rows = await self._lease.run(sql, args, ROWS, timeout)
+            return make(rows[:1])[0] if rows else None
+        except Error as error:
+            error.__traceback__ = None
+            raise error
 
     async def fetchval(self, sql: str, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
         """Run one statement; one value of its first row, or None if there is no row."""
-        rows = await self._lease.run(sql, args, ROWS, timeout)
+        try:
+            rows = await self._lease.run(sql, args, ROWS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return rows[0][column] if rows else None
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
@@ -65,40 +85,79 @@ class Connection:
 
         Several statements are one implicit transaction, unless they control transactions themselves.
         """
-        if not args and self._lease.lookup(sql).lexical.count > 1:
-            return await self._lease.script(sql, timeout)
-        status: Status = await self._lease.run(sql, args, STATUS, timeout)
+        try:
+            if not args and self._lease.lookup(sql).lexical.count > 1:
+                return await self._lease.script(sql, timeout)
+            status: Status = await self._lease.run(sql, args, STATUS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return status
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`: pipelined, and as a whole or not at all."""
-        _, query = self._lease.taken(sql)
+        try:
+            await self._many(sql, args, STATUS, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def fetchmany(
+        self,
+        sql: str,
+        args: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> list[Any]:
+        """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
+        try:
+            make = self._lease.context.maker(row)
+            return make(await self._many(sql, args, ROWS, timeout))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def _many(self, sql: str, args: Iterable[Iterable[Any]], want: bool, timeout: float | None) -> list[Record]:
         context = self._lease.context
+        sql, args = many_by_number(sql, args, context.database.dialect)
+        _, query = self._lease.taken(sql)
         deadline = context.deadline(timeout)
         todo = iter(args)
         if query.kind is StatementClass.EMPTY:
             for none in todo:
-                empty_result(tuple(none), STATUS)
-            return
+                empty_result(tuple(none), want)
+            return []
         chunk, first = list(islice(todo, CHUNK)), 0
         if len(chunk) < CHUNK and context.database.atomic_groups:
-            await self._lease.run_many(query, chunk, first, deadline)
-            return
+            return await self._lease.run_many(query, chunk, first, want, deadline)
+        rows: list[Record] = []
         async with self.transaction():
             while chunk:
-                await self._lease.run_many(query, chunk, first, deadline)
+                rows += await self._lease.run_many(query, chunk, first, want, deadline)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
+        return rows
 
     async def prepare(
         self, sql: str, /, *, timeout: float | None = None, row: Row[Any] | None = None
     ) -> PreparedStatement:
         """Have the database check one statement; it can then be run many times. Raises what is wrong with it.
 
+        What is told of it, columns among it, is asked for once: types that are not built in cost a round trip more.
+
         `row` is that of its fetches and cursors.
         """
-        self._lease.context.maker(row)
-        await self._lease.describe(sql, timeout)
-        return PreparedStatement(self, sql, row)
+        context = self._lease.context
+        try:
+            context.maker(row)
+            deadline = context.deadline(timeout)
+            told = await self._lease.describe(text_by_number(sql, context.database.dialect), remaining(deadline))
+            types = await types_of(self._lease, told, remaining(deadline))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+        return PreparedStatement(self, sql, row, told, types)
 
     def cursor(
         self,
@@ -130,6 +189,59 @@ class Connection:
     def is_in_transaction(self) -> bool:
         """Whether a transaction block is open."""
         return self._lease.session().in_transaction()
+
+    # -- the session itself --------------------------------------------------------------------------------------
+
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """Ask the server for a sign of life: one round trip, always."""
+        await self._lease.run("SELECT 1", (), ROWS, timeout)
+
+    async def close(self, *, timeout: float | None = None) -> None:
+        """Close the connection instead of giving it back: what was called is finished first.
+
+        After `timeout` seconds it is cut off. The pool opens another one when it needs it.
+        """
+        session = self._lease.end()
+        if session is None:
+            return
+        try:
+            await asyncio.wait_for(session.wait_idle(), timeout)
+        except (asyncio.TimeoutError, TimeoutError):
+            pass
+        finally:
+            close(session)
+
+    def terminate(self) -> None:
+        """Close the connection at once; what runs on it gets ConnectionLost."""
+        session = self._lease.end()
+        if session is not None:
+            close(session)
+
+    def is_closed(self) -> bool:
+        """Whether it was closed, lost, or given back."""
+        return self._lease.is_over()
+
+    def get_server_pid(self) -> int:
+        """The process of the server that serves this session; InterfaceError where there is no server (SQLite)."""
+        return int(self._server().pid)
+
+    def get_settings(self) -> dict[str, str]:
+        """The settings that the server reports without being asked, as it reported them last."""
+        return dict(self._server().parameters())
+
+    def get_server_version(self) -> ServerVersion:
+        """The version of the server."""
+        return ServerVersion.parse(self.get_settings().get("server_version", ""))
+
+    def _server(self) -> Any:
+        session = self._lease.session()
+        if not session.database.has_settings:
+            raise InterfaceError("SQLite has no server, and its connections have no settings of a session")
+        return session.link
+
+    async def reload_schema_state(self) -> None:
+        """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
+        self._lease.session().database.alter(True)
 
     # -- COPY (named and used as asyncpg's) ----------------------------------------------------------------------
 
@@ -193,6 +305,7 @@ class Connection:
         self, query: str, /, *args: Any, output: Any, timeout: float | None = None, **options: Any
     ) -> Status:
         """Write the rows of a query, which may have arguments, as `copy_from_table` does those of a table."""
+        query, args = self._lease.context.by_number(query, args)
         return await copy.from_query(self._lease, query, args, output, options, timeout)
 
     def copy_out(
@@ -264,136 +377,3 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<Connection {'returned' if self._lease.ended else 'held'}>"
-
-
-class Transaction:
-    """``async with`` block made by :meth:`Connection.transaction`."""
-
-    __slots__ = ("_connection", "_lease", "_name", "_options", "_session", "_start")
-
-    def __init__(
-        self, connection: Connection, lease: Lease, isolation: str | None, readonly: bool, deferrable: bool
-    ) -> None:
-        self._connection = connection
-        self._lease = lease
-        self._options = (isolation, readonly, deferrable)
-        self._session: Session
-        self._name = ""
-        self._start = ""
-
-    async def __aenter__(self) -> Connection:
-        session = self._lease.session()
-        if self._start:
-            raise InterfaceError("this transaction block was used already; make a new one")
-        if not session.can_send:
-            await session.wait_idle()
-        if session.in_transaction():
-            if any(self._options):
-                raise InterfaceError("isolation, readonly and deferrable belong to the outermost transaction")
-            session.savepoints += 1
-            self._name = f"db_pool_rs_{session.savepoints}"
-            self._start = f"SAVEPOINT {self._name}"
-        else:
-            self._start = session.database.begin(*self._options)
-            session.readonly = self._options[1]
-        session.pending_commands.append(self._start)
-        self._session = session
-        return self._connection
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._lease.ended:
-            return  # the holder gave the connection back inside the block: it was rolled back there
-        session = self._session
-        if not self._name:
-            session.cursors.clear()  # they end with the transaction
-            session.readonly = False
-        if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
-            del session.pending_commands[session.pending_commands.index(self._start) :]
-        elif error is None:
-            await self._commit(session)
-        elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
-            session.defer(*self._undo())
-        elif session.in_transaction():  # else the holder has ended it, or the connection is lost
-            await self._roll_back(session)
-
-    async def _commit(self, session: Session) -> None:
-        timeout = self._lease.context.timeout(None)
-        if self._name:
-            await session.command(f"RELEASE SAVEPOINT {self._name}", timeout=timeout)
-            return
-        try:
-            tag = await session.command("COMMIT", timeout=timeout)
-        except StatementTimeout as error:
-            if not error.sent:
-                raise
-            why = "the deadline passed during COMMIT: the outcome of the transaction is unknown"
-            raise StatementTimeout(why, sent=True) from None
-        if tag == "ROLLBACK":
-            raise _rolled_back()
-
-    async def _roll_back(self, session: Session) -> None:
-        """The pool asks for it, so it has a deadline where calls have none (rule 5.9)."""
-        timeouts = (self._lease.context.timeout(None), session.executor.clean_timeout)
-        try:
-            await session.command(*self._undo(), timeout=min((t for t in timeouts if t is not None), default=None))
-        except Exception as error:  # the block's own error is what the caller wants to see
-            session.executor.last_error = error
-
-    def _undo(self) -> tuple[str, ...]:
-        if self._name:
-            return (f"ROLLBACK TO SAVEPOINT {self._name}", f"RELEASE SAVEPOINT {self._name}")
-        return ("ROLLBACK",)
-
-
-class PreparedStatement:
-    """Made by :meth:`Connection.prepare`. Its calls are those of the connection, without the text.
-
-    Every text that is run is prepared anyway, where that helps: this handle adds that a mistake in the text is found
-    when it is made.
-    """
-
-    __slots__ = ("_connection", "_row", "_sql")
-
-    def __init__(self, connection: Connection, sql: str, row: Row[Any] | None) -> None:
-        self._connection = connection
-        self._sql = sql
-        self._row = row
-
-    @property
-    def query(self) -> str:
-        """The text."""
-        return self._sql
-
-    async def fetch(self, /, *args: Any, timeout: float | None = None) -> list[Any]:
-        """Every row."""
-        return await self._connection.fetch(self._sql, *args, timeout=timeout, row=self._row)
-
-    async def fetchrow(self, /, *args: Any, timeout: float | None = None) -> Any:
-        """The first row, or None."""
-        return await self._connection.fetchrow(self._sql, *args, timeout=timeout, row=self._row)
-
-    async def fetchval(self, /, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
-        """One value of the first row, or None if there is no row."""
-        return await self._connection.fetchval(self._sql, *args, column=column, timeout=timeout)
-
-    async def execute(self, /, *args: Any, timeout: float | None = None) -> Status:
-        """The command tag."""
-        return await self._connection.execute(self._sql, *args, timeout=timeout)
-
-    async def executemany(self, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
-        """Once for each element of `args`, in one transaction."""
-        await self._connection.executemany(self._sql, args, timeout=timeout)
-
-    def cursor(self, /, *args: Any, prefetch: int = PREFETCH, timeout: float | None = None) -> Cursor:
-        """Its rows a few at a time; see :meth:`Connection.cursor`."""
-        return self._connection.cursor(self._sql, *args, prefetch=prefetch, timeout=timeout, row=self._row)
-
-    def __repr__(self) -> str:
-        return f"<PreparedStatement {self._sql[:60]!r}>"
-
-
-def _rolled_back() -> DatabaseError:
-    message = "the transaction was rolled back, not committed: a statement in it had failed"
-    return database_error({"severity": "ERROR", "sqlstate": "25P02", "message": message})

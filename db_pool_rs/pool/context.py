@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import _get_running_loop as running_loop  # None where there is none
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import ArgumentError, InterfaceError, PoolClosed
 from ..record import Record
 from ..rows import maker
+from .named import by_number
 from .queries import QueryCache
 
 if TYPE_CHECKING:
@@ -92,13 +93,21 @@ class Context:
 
     def maker(self, row: Row[T] | None) -> Make[T]:
         """What makes the rows that a call wants, or the pool where the call says nothing."""
-        return maker(self.config.row if row is None else row)
+        try:
+            return maker(self.config.row if row is None else row)
+        except InterfaceError as error:
+            error.__traceback__ = None
+            raise error
 
     # -- statements ----------------------------------------------------------------------------------------------
 
     def lookup(self, sql: str, *, shared: bool = False) -> Query:
         """What is known of an SQL text; `shared` refuses what would end a transaction of another caller's."""
         return self.queries.lookup(sql, shared)
+
+    def by_number(self, sql: str, args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
+        """A text and its arguments as the database takes them, where they came by name."""
+        return by_number(sql, args, self.database.dialect)
 
     def encode(self, statement: StatementRequest) -> None:
         """Encode the arguments now where their types are known: an error is raised before anything is sent."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import ROWS, STATUS
-from ..errors import InterfaceError
+from ..errors import Error, InterfaceError
 from ..record import Record
 from ..sql import StatementClass
 from .queries import single
@@ -59,6 +59,7 @@ class Cursor:
     ) -> None:
         if not _is_count(prefetch, 1):
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
+        sql, args = lease.context.by_number(sql, args)
         query = lease.lookup(sql)
         writes = query.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
         if query.lexical.count > 1 or query.lexical.command not in _QUERIES or writes:
@@ -83,7 +84,11 @@ class Cursor:
 
     async def __anext__(self) -> Any:
         if not self._fetched:
-            self._fetched = await self._more(self._prefetch)
+            try:
+                self._fetched = await self._more(self._prefetch)
+            except Error as error:
+                error.__traceback__ = None
+                raise error
             self._fetched.reverse()
             if not self._fetched:
                 raise StopAsyncIteration
@@ -95,8 +100,12 @@ class Cursor:
             raise InterfaceError(f"count: a number of rows >= 0 expected, got {count!r}")
         rows = self._fetched[: -count - 1 : -1]
         del self._fetched[len(self._fetched) - len(rows) :]
-        if len(rows) < count:
-            rows += await self._more(count - len(rows))
+        try:
+            if len(rows) < count:
+                rows += await self._more(count - len(rows))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return rows
 
     async def fetchrow(self) -> Any:
@@ -141,7 +150,7 @@ class Cursor:
         select = single(await self._lease.parts(self._sql, self._lease.context.timeout(self._timeout)))
         return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {select}", STATUS, self._args)
 
-    def _command(self, sql: str, want: bool, args: tuple[Any, ...] = ()) -> StatementRequest:
+    def _command(self, sql: str, want: int, args: tuple[Any, ...] = ()) -> StatementRequest:
         return self._lease.statement(self._lease.lookup(sql), args, want)
 
     async def _run(self, *statements: StatementRequest) -> None:

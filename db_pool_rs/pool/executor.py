@@ -108,8 +108,8 @@ class Executor(ABC):
         """The caller no longer waits for `request`."""
 
     @abstractmethod
-    def release(self, conn: Any) -> None:
-        """A clean session comes back."""
+    def release(self, conn: Any, healthy: bool = True) -> None:
+        """A clean session comes back; if not `healthy`, its connection is closed."""
 
     @abstractmethod
     def abort(self, conn: Any, reason: str, retire: bool) -> None:
@@ -343,10 +343,11 @@ def failure(service: Executor, reason: Reason, sent: bool, waited: float, for_co
 
 
 def _error(service: Executor, reason: Reason, sent: bool, waited: float, for_connection: bool) -> Error:
+    pool = f"pool {service.config.name!r}"
     if reason is Reason.CLOSED:
         return ConnectionLost("the pool was terminated", sent=True) if sent else PoolClosed("the pool is closed")
     if reason is Reason.OVERLOADED:
-        return PoolOverloaded(f"max_waiting={service.config.max_waiting} calls wait already")
+        return PoolOverloaded(f"{pool}: max_waiting={service.config.max_waiting} calls wait already")
     if reason is Reason.LOST:
         cause = f": {reason_of(service.last_error)}" if service.last_error else ""
         return ConnectionLost(f"the connection was lost before the answer came{cause}", sent=True)
@@ -358,7 +359,7 @@ def _error(service: Executor, reason: Reason, sent: bool, waited: float, for_con
         )
     what = "connection" if for_connection else "turn"
     report = service.report()
-    message = f"no {what} within {waited:.1f} s: {report.situation}"
+    message = f"{pool}: no {what} within {waited:.1f} s: {report.situation}"
     if service.last_error is not None:
         message += f"; last error: {reason_of(service.last_error)}"
     return PoolTimeout(message, holders=report.holders, stats=report.stats)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..aio import remaining
-from ..drivers.base import ROWS, STATUS
+from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import ArgumentError, InterfaceError
-from ..record import Status
+from ..record import Column, Record, Result, Status
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass, split_statements
@@ -18,6 +18,10 @@ from .queries import empty_result, session_text
 if TYPE_CHECKING:
     from .context import Context
     from .session import Session
+
+
+#: Of a statement: the OIDs of its parameters' types, and its columns.
+Types = tuple[tuple[int, ...], tuple[Column, ...]]
 
 
 class Lease:
@@ -46,6 +50,10 @@ class Lease:
         self.context.check()
         return self._session
 
+    def is_over(self) -> bool:
+        """Whether the session was given back, or its connection is lost."""
+        return self._session is None or self._session.error is not None
+
     def end(self) -> Session | None:
         """Take the session away: it is given back. None if it was already."""
         session, self._session = self._session, None
@@ -66,7 +74,7 @@ class Lease:
         session = self.session()
         return session.lookup(self.context.lookup(sql))
 
-    def statement(self, text: Query, args: tuple[Any, ...], want: bool) -> StatementRequest:
+    def statement(self, text: Query, args: tuple[Any, ...], want: int) -> StatementRequest:
         """An execution of `text`, its arguments encoded if their types are known."""
         statement = StatementRequest(text, args, want, None)
         if text.description is not None:
@@ -83,18 +91,24 @@ class Lease:
         session.note(text)
         return session, text
 
-    async def run(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> Any:
-        """Run one statement; its rows or its tag."""
+    async def run(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> Any:
+        """Run one statement; its rows, its tag, or its result."""
+        sql, args = self.context.by_number(sql, args)
         session, text = self.taken(sql)
         if text.kind is StatementClass.EMPTY:
             return empty_result(args, want)
         statement = self.statement(text, args, want)
         await session.call(statement, self.context.timeout(timeout))
-        return statement.value
+        return Result(statement.value, *statement.details) if want is RESULT else statement.value
 
-    async def run_many(self, text: Query, chunk: list[Any], first: int, deadline: float | None) -> None:
-        """Run a text once for each element of `chunk`, as one group; errors number them from `first`."""
-        group = [StatementRequest(text, tuple(args), STATUS, None) for args in chunk]
+    async def run_many(
+        self, text: Query, chunk: list[Any], first: int, want: int, deadline: float | None
+    ) -> list[Record]:
+        """Run a text once for each element of `chunk`, as one group; errors number them from `first`.
+
+        The rows of all of them, none where only their tags are wanted.
+        """
+        group = [StatementRequest(text, tuple(args), want, None) for args in chunk]
         number = 0
         try:
             for statement in group:
@@ -107,12 +121,20 @@ class Lease:
             if number == len(group):  # found when the server had told the types
                 number = [statement.error is error for statement in group].index(True)
             raise ArgumentError(f"element {first + number}: {error}") from None
+        return [row for statement in group for row in statement.value] if want is ROWS else []
 
-    async def describe(self, sql: str, timeout: float | None) -> None:
-        """Have the database check one statement; raises what is wrong with it."""
+    async def describe(self, sql: str, timeout: float | None) -> Types | None:
+        """Have the database check one statement; raises what is wrong with it.
+
+        The types of its parameters, and its columns; None where the database has none to tell (SQLite).
+        """
         session, text = self.taken(sql)
-        if text.kind is not StatementClass.EMPTY:
-            await session.describe((StatementRequest(text, (), STATUS, None),), self.context.timeout(timeout))
+        if text.kind is StatementClass.EMPTY:
+            return (), ()
+        statement = StatementRequest(text, (), STATUS, None)
+        await session.describe((statement,), self.context.timeout(timeout))
+        types: Types | None = getattr(statement, "details", None)
+        return types
 
     # -- texts of several statements -----------------------------------------------------------------------------
 
@@ -138,3 +160,23 @@ class Lease:
                     "cannot be divided into its statements: set it on, or write E'...'"
                 )
         return split_statements(sql, database.dialect)
+
+
+def end_holding(session: Session) -> None:
+    """The holder of a session has no more to do with it."""
+    holder, executor = session.holder, session.executor
+    if holder is not None:
+        executor.metrics.hold.record(executor.loop.time() - holder.since)
+        if holder.warning is not None:
+            holder.warning.cancel()
+    session.on_notification = session.on_lost = None
+
+
+def close(session: Session) -> None:
+    """The holder of a session wants its connection closed, now."""
+    end_holding(session)
+    executor: Any = session.executor  # a session needs a part of it only
+    if session.error is None and session.busy:
+        executor.abort(session.conn, "its holder has closed the connection", retire=False)
+    elif session.error is None:
+        executor.release(session.conn, healthy=False)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import deque
 
-from ..errors import ConnectionLost
+from ..errors import ConnectionLost, DatabaseError
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -19,16 +21,18 @@ PAUSE, LONGEST_PAUSE = 10.0, 600.0
 GATHER = 0.25
 #: The SQLSTATE of a write where only reads are allowed.
 READ_ONLY = "25006"
+#: How many events are kept.
+KEPT = 20
 
 
 def reason_of(error: BaseException | None) -> str:
     """What an error says, but for the statement, which may be another one's; its class if it says nothing."""
-    said = error.reason if isinstance(error, ConnectionLost) else str(error)
+    said = error.reason if isinstance(error, (ConnectionLost, DatabaseError)) else str(error)
     return said or type(error).__name__
 
 
 class Outages:
-    """Listens for one pool."""
+    """Listens for one pool. `events` keeps the latest of what was told, with the time of day."""
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self._name = name
@@ -41,6 +45,7 @@ class Outages:
         self._lost = 0
         self._loss = ""
         self._gathering: asyncio.TimerHandle | None = None
+        self.events: deque[tuple[float, str]] = deque(maxlen=KEPT)
 
     def failed(self, error: Exception) -> None:
         """A connection could not be opened."""
@@ -50,10 +55,10 @@ class Outages:
         self._attempts += 1
         if self._attempts == 1:
             self._began, self._pause = now, PAUSE
-            logger.warning("pool %r: connecting fails: %s", self._name, reason_of(error))
+            self._tell(logging.WARNING, f"connecting fails: {reason_of(error)}")
         elif now >= self._again:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-            logger.warning("pool %r: connecting still fails, %s: %s", self._name, self._so_far(now), reason_of(error))
+            self._tell(logging.WARNING, f"connecting still fails, {self._so_far(now)}: {reason_of(error)}")
         else:
             return
         self._again = now + self._pause
@@ -61,7 +66,7 @@ class Outages:
     def opened(self) -> None:
         """A connection serves."""
         if self._attempts:
-            logger.info("pool %r: connecting works again, %s failed", self._name, self._so_far(self._loop.time()))
+            self._tell(logging.INFO, f"connecting works again, {self._so_far(self._loop.time())} failed")
             self._attempts = 0
 
     def lost(self, error: Exception) -> None:
@@ -78,7 +83,11 @@ class Outages:
             self._gathering = None
             count, self._lost = self._lost, 0
             what = "a connection was lost" if count == 1 else f"{count} connections were lost"
-            logger.warning("pool %r: %s: %s", self._name, what, self._loss)
+            self._tell(logging.WARNING, f"{what}: {self._loss}")
+
+    def _tell(self, level: int, text: str) -> None:
+        self.events.append((time.time(), text))
+        logger.log(level, "pool %r: %s", self._name, text)
 
     def _so_far(self, now: float) -> str:
         attempts = "1 attempt" if self._attempts == 1 else f"{self._attempts} attempts"

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-import weakref
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
-from ..drivers.base import ROWS, STATUS, Database
-from ..errors import InterfaceError, PoolClosed
-from ..record import Record, Status
+from ..codecs import Codec
+from ..drivers.base import RESULT, ROWS, STATUS, Database
+from ..errors import Error, InterfaceError
+from ..record import Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction
 from .batch import Batch
 from .context import Context
-from .executor import Executor, connect_failed
+from .executor import Executor
 from .guarding import Guarding
+from .lifetime import Lifetime
+from .named import text_by_number
 from .queries import empty_result
 from .retry import run_again
 from .stream import BATCH, Stream
@@ -33,20 +35,9 @@ if TYPE_CHECKING:
     from ..metrics import Health, PoolStats
     from ..rows import Row
     from .connection import Connection
+    from .top import Top
 
 T = TypeVar("T")
-
-#: Pools of this process; a forked child must not touch the connections it inherited.
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-
-
-def _forked() -> None:
-    for pool in _pools:
-        pool._leave()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
 
 
 class Pool:
@@ -54,7 +45,8 @@ class Pool:
 
     ``fetch*`` and ``execute`` outside a transaction are auto-commit statements: each is committed, alone, when its call
     returns. Many of them share a few connections and travel in groups; docs/pool.md tells what that changes.
-    All calls belong to the event loop on which the pool was opened.
+    All calls belong to the event loop on which the pool was opened. Errors of theirs leave the package's own frames out
+    of their tracebacks.
     """
 
     _executor: Executor
@@ -64,18 +56,21 @@ class Pool:
         config: PoolConfig,
         database: Database,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        mode: str,
         sibling: Callable[[PoolConfig], Pool],
     ) -> None:
         self.config = config
+        self._mode = mode
         self._context = Context(config, database)
         self._known = self._context.queries.known
         self._unmade = self._context.unmade
         self._new_answer = database.answer
-        #: The engine makes the executor when the pool is opened; until then there is none.
-        self._make_executor = executor
-        self._guarding = Guarding(self._context, self._records)
+        self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
+        self._top: Top | None = None
         self._listener = Listener(self._context, lambda: sibling(listening(config)))
+        #: The engine makes the executor when the pool is opened; until then there is none.
+        self._lifetime = Lifetime(self._context, executor, self._attach, self._listener.close, self._ended, self._leave)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -84,17 +79,20 @@ class Pool:
     ) -> list[Any]:
         """Run one statement and return its rows.
 
-        `args` stand for ``$1, $2, ...``; `timeout` (seconds) covers waiting, connecting and running; `row` says what
-        the rows are made into (:mod:`~db_pool_rs.rows`).
+        `args` stand for ``$1, $2, ...``, or are one mapping with the values of ``:name``; `timeout` (seconds) covers
+        waiting, connecting and running; `row` says what the rows are made into (:mod:`~db_pool_rs.rows`).
         Raises DatabaseError with the server's SQLSTATE, ArgumentError before anything is sent, PoolTimeout while
         waiting for a connection, StatementTimeout while running, ConnectionLost if the outcome is unknown.
         """
         if row is not self._unmade:
             make = self._context.maker(row)
             return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
-        statement = self._submit(sql, args, ROWS, timeout)
         try:
+            statement = self._submit(sql, args, ROWS, timeout)
             rows: list[Record] = await statement.future
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(statement)
             raise
@@ -102,13 +100,26 @@ class Pool:
 
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """Run one statement and return its command tag, e.g. ``'UPDATE 3'`` (``.rows`` is 3)."""
-        statement = self._submit(sql, args, STATUS, timeout)
         try:
+            statement = self._submit(sql, args, STATUS, timeout)
             status: Status = await statement.future
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(statement)
             raise
         return status
+
+    async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
+        """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
+        statement = self._submit(sql, args, RESULT, timeout)
+        try:
+            value = await statement.future
+        except asyncio.CancelledError:
+            self._abandon(statement)
+            raise
+        return value if isinstance(value, Result) else Result(value, *statement.details)
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
@@ -125,12 +136,40 @@ class Pool:
 
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
+        try:
+            async with self._for_many(sql, timeout) as (connection, deadline):
+                await connection.executemany(sql, args, timeout=remaining(deadline))
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    async def fetchmany(
+        self,
+        sql: str,
+        args: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        row: Row[Any] | None = None,
+    ) -> list[Any]:
+        """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
+        self._context.maker(row)
+        try:
+            async with self._for_many(sql, timeout) as (connection, deadline):
+                return await connection.fetchmany(sql, args, timeout=remaining(deadline), row=row)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
+
+    @asynccontextmanager
+    async def _for_many(self, sql: str, timeout: float | None) -> AsyncIterator[tuple[Connection, float | None]]:
+        """A connection for many executions of a text that may run on the pool, and their deadline."""
         context = self._context
         context.check_open()
-        context.lookup(sql, shared=True)
+        context.lookup(text_by_number(sql, context.database.dialect), shared=True)
         deadline = context.deadline(timeout)
         async with self.acquire(timeout=context.timeout(timeout)) as connection:
-            await connection.executemany(sql, args, timeout=remaining(deadline))
+            yield connection, deadline
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
@@ -156,6 +195,10 @@ class Pool:
     ) -> PoolTransaction:
         """A connection with a transaction block on it; `timeout` is that of `acquire`."""
         return PoolTransaction(self.acquire(timeout=timeout), isolation, readonly, deferrable)
+
+    async def ping(self, *, timeout: float | None = None) -> None:
+        """Ask the server for a sign of life: one round trip on a connection of the pool."""
+        await self.fetch("SELECT 1", timeout=timeout)
 
     def batch(self, *, atomic: bool = True, timeout: float | None = None) -> Batch:
         """Statements sent together: ``async with pool.batch() as batch: a = batch.fetch(sql, x)``, then ``a.result()``.
@@ -233,68 +276,17 @@ class Pool:
 
     async def open(self) -> None:
         """Open the first `min_size` connections; raises ConnectFailed with the cause if none can be had."""
-        context = self._context
-        if context.state != "new":
-            raise InterfaceError(f"the pool is {context.state} already; make a new one")
-        loop = get_running_loop()
-        executor = self._make_executor(context, loop)
-        self._attach(executor)
-        context.loop = loop
-        context.become("open")
-        _pools.add(self)
-        executor.start()
-        try:
-            await executor.until(lambda: context.state != "open" or not executor.opening())
-        except asyncio.CancelledError:
-            self.terminate()
-            raise
-        if self.closed:
-            raise PoolClosed("the pool was closed while it was being opened")
-        if self.config.min_size and executor.last_error is not None and not executor.gauges().size:
-            self._end(executor)
-            await executor.until_stopped()
-            raise connect_failed(executor.last_error)
-        executor.outages.reported = True
+        await self._lifetime.open(get_running_loop())
+        if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
+            await self.top()
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""
-        context = self._context
-        if context.state == "forked":
-            return  # the connections are the parent's, to close them as well
-        if context.loop is None or (context.state == "closed" and not context.is_on_loop()):
-            context.become("closed")
-            return
-        executor = self._executor
-        context.check_loop()
-        if context.state != "closed":
-            context.become("closing")
-            self._guarding.stop()
-            await self._listener.close()
-            executor.shut_down()
-            try:
-                await asyncio.wait_for(executor.until(executor.drained), timeout)
-            except (asyncio.TimeoutError, TimeoutError):
-                pass
-            finally:
-                self._end(executor)
-        await executor.until_stopped()
+        await self._lifetime.close(timeout)
 
     def terminate(self) -> None:
         """Close every connection now. Calls that wait get PoolClosed, what runs gets ConnectionLost."""
-        context = self._context
-        if context.state == "forked":
-            return
-        if context.loop is not None and context.loop.is_running():
-            context.check_loop()
-        context.become("closed")
-        if context.loop is not None and not context.loop.is_closed():
-            self._listener.terminate()
-            self._end(self._executor)
-
-    def _end(self, executor: Executor) -> None:
-        self._context.become("closed")
-        executor.terminate()
-        executor.stop_soon()
+        self._lifetime.terminate()
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the bounds. A smaller pool closes idle connections now and busy ones when they are free."""
@@ -329,13 +321,52 @@ class Pool:
         ask = partial(self.fetchval, "SELECT 1", timeout=timeout) if probe else None
         return await examine(context.state, self._executor.gauges() if usable else None, ask)
 
+    async def top(self) -> str:
+        """Let `python -m db_pool_rs top` of the same user look at the pool until it is closed; the path of the socket.
+
+        DB_POOL_TOP=1 does so for each pool that is opened. InterfaceError where there are no unix sockets.
+        """
+        from .top import Top
+
+        self._context.check_open()
+        if self._top is None:
+            self._top = Top(self._context, self._executor)
+        return await self._top.start()
+
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.
 
         Nothing is sent. The reason names the way through the database: docs/guard.md.
         """
         self._context.check_open()
-        return self._guarding.explain(self._context.queries.peek(sql))
+        text = text_by_number(sql, self._context.database.dialect)
+        return self._guarding.explain(self._context.queries.peek(text))
+
+    @property
+    def mode(self) -> str:
+        """The mode that serves: "simple", "balanced" or "full"."""
+        return self._mode
+
+    @property
+    def name(self) -> str:
+        """What messages, logs and metrics call the pool: its option `name`."""
+        return self.config.name
+
+    def set_type_codec(
+        self,
+        name: str,
+        *,
+        encoder: Callable[[Any], str] | None = None,
+        decoder: Callable[[str], Any] | None = None,
+        schema: str | None = None,
+    ) -> None:
+        """Read and write values of a type in another way from now on, on all connections of the pool.
+
+        See :class:`~db_pool_rs.Codec`; texts that are known take it at once. Arrays, domains, ranges and composites of
+        the type follow. InterfaceError for SQLite.
+        """
+        context = self._context
+        context.database.set_codec(Codec(name, encoder, decoder, schema), context.queries.everything())
 
     @property
     def closed(self) -> bool:
@@ -352,31 +383,26 @@ class Pool:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<Pool {self._context.state}>"
+        return f"<Pool {self.name!r} of mode {self._mode}, {self._context.state}>"
 
     # -- inner workings ------------------------------------------------------------------------------------------
 
     async def _opened(self) -> Pool:
-        if self._context.state == "new":
-            await self.open()
+        try:
+            if self._context.state == "new":
+                await self.open()
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return self
 
-    async def _records(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Record]:
-        """`fetch` as the pool itself needs it."""
-        return await self.fetch(sql, *args, timeout=timeout, row=self._unmade)
-
-    def _attach(self, executor: Executor) -> None:
-        """The executor is there: calls reach it from now on."""
-        self._executor = executor
-        self._borrowings.attach(executor)
-        self._guarding.attach(executor)
-
-    def _submit(self, sql: str, args: tuple[Any, ...], want: bool, timeout: float | None) -> StatementRequest:
+    def _submit(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> StatementRequest:
         context, loop = self._context, get_running_loop()
         if loop is not context.serving:
             context.check_open()
         query = self._known.get(sql) if sql.__class__ is str else None
         if query is None:
+            sql, args = context.by_number(sql, args)
             query = context.lookup(sql, shared=True)
         future = self._new_answer(loop)
         statement = StatementRequest(query, args, want, future)
@@ -393,6 +419,19 @@ class Pool:
     def _abandon(self, statement: StatementRequest) -> None:
         self._executor.abandon(statement)
 
+    # -- what its Lifetime tells ---------------------------------------------------------------------------------
+
+    def _attach(self, executor: Executor) -> None:
+        """The executor is there: calls reach it from now on."""
+        self._executor = executor
+        self._borrowings.attach(executor)
+        self._guarding.attach(executor)
+
+    def _ended(self) -> None:
+        """The pool is closed, or about to be."""
+        if self._top is not None:
+            self._top.close()
+        self._listener.terminate()
+
     def _leave(self) -> None:
         """This is a child process: the connections belong to the parent."""
-        self._context.become("forked")

@@ -17,14 +17,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ..config.options import limits_of
-from ..drivers.base import ROWS, Database
+from ..drivers.base import RESULT, ROWS, Database
 from ..errors import ArgumentError, InterfaceError
 from ..guard import Keeper, Verdict, Verdicts
-from ..record import Record, Status
+from ..record import Result, Status
 from ..scheduler.cost import CostLimits, Query
 from ..scheduler.model import Limits
 from ..sql import StatementClass, classify, split_statements
+from ..sql.named import named
 from ..sql.names import Names, names_in
+from .named import without_mapping
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
@@ -63,6 +65,10 @@ class QueryCache:
         self._alone = config.alone_functions
         self.verdicts = Verdicts(config, driver.has_catalog)
         self.keeper = Keeper(config, self.verdicts)
+
+    def everything(self) -> list[Query]:
+        """All texts that are known."""
+        return [*self.known.values(), *self._others.values()]
 
     def judge(self, query: Query) -> Verdict:
         """What may be done with a text, as far as the guard knows."""
@@ -115,6 +121,8 @@ class QueryCache:
 
     def _read(self, sql: str) -> Query:
         _check(sql)
+        if (with_names := named(sql, self._driver.dialect)) is not None:
+            raise without_mapping(with_names)
         lexical = classify(sql, self._driver.dialect, self._alone)
         if lexical.streams:
             raise InterfaceError(
@@ -191,11 +199,11 @@ def command_text(sql: str, dialect: str) -> Query:
     return session_text(sql, dialect)
 
 
-def empty_result(args: tuple[Any, ...], want: bool) -> list[Record] | Status:
+def empty_result(args: tuple[Any, ...], want: int) -> Any:
     """The answer to a text without a statement; ArgumentError if there are arguments."""
     if args:
         raise ArgumentError(f"the text holds no statement, so it takes no arguments; got {len(args)}")
-    return [] if want is ROWS else Status("")
+    return Result([], (), Status("")) if want is RESULT else [] if want is ROWS else Status("")
 
 
 def single(parts: list[str]) -> str:

@@ -373,7 +373,7 @@ class Session:
     def lost(self, error: Exception, sent: bool) -> None:
         """The link is gone: the caller that waits is told, and every call that is made later."""
         self.error = error
-        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(str(error), sent=sent)
+        lost = error if isinstance(error, ConnectionLost) else ConnectionLost(reason_of(error), sent=sent)
         lost.__cause__ = None if lost is error else error
         self._end(lost)
         if self.on_lost is not None:

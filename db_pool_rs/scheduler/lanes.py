@@ -5,38 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ..sql import StatementClass
+from .connections import Connections
 from .cost import CostLimits, Query
-from .model import DONE, NEVER, SENT, ConnectionState, Limits, StatementRequest
+from .model import DONE, NEVER, SENT, ConnectionState, StatementRequest
 from .queues import Queue, Queues, may_share
 from .write_lanes import WriteLanes
 
 
 def lanes_wanted(
-    head: StatementRequest,
-    lanes: Iterable[ConnectionState],
-    write_lanes: WriteLanes,
-    limits: Limits,
-    now: float,
-    ticking: bool,
+    head: StatementRequest, connections: Connections, write_lanes: WriteLanes, now: float, ticking: bool
 ) -> int:
     """How many more lanes may carry statements of the kind of `head`, the first in their queue (rules 3.6, 3.7).
 
-    `lanes` are the connections that run groups, of any kind.
-
-    A few lanes from the start; one more when `head` has waited too long for those that run, or is bound to since the
-    link is that slow. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of the disk: more
-    commits would only make it longer.) Whether `head` has waited too long is asked only where `ticking`: in `tick`, and
-    when a connection was opened for it. Before that, every answer that has arrived was taken in, so a busy event loop
-    does not look like slow lanes.
+    A few lanes from the start, where the server is far all connections (rule 3.12); one more when `head` has waited
+    too long for those that run. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of the
+    disk: more commits would only make it longer.) Whether `head` has waited too long is asked only where `ticking`: in
+    `tick`, and when a connection was opened for it. Before that, every answer that has arrived was taken in, so a busy
+    event loop does not look like slow lanes.
     """
-    kind = head.query.kind
-    running = [lane for lane in lanes if lane.kind is kind]
+    limits, kind = connections.limits, head.query.kind
+    running = [lane for lane in connections.lanes if lane.kind is kind]
     if kind is StatementClass.READ:
         base, most, patience = limits.read_lanes, limits.max_size, limits.lane_wait
         awaiting_resubmit = 0
     else:
         awaiting_resubmit = len(write_lanes.awaiting_resubmit)
         base, most, patience = write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait
+    if connections.far(kind):
+        base = min(most, limits.max_size)
     if len(running) + awaiting_resubmit < base:
         return base - len(running) - awaiting_resubmit
     if awaiting_resubmit or len(running) >= most:
@@ -44,10 +40,7 @@ def lanes_wanted(
     late = head.enqueued + patience
     if kind is StatementClass.WRITE:
         late = max(late, max(lane.started for lane in running) + max(patience, 2.0 * write_lanes.took))
-    if ticking and now >= late:
-        return 1
-    answered = min(lane.started + lane.round_trip for lane in running)
-    return 1 if answered != NEVER and answered - now > patience else 0
+    return 1 if ticking and now >= late else 0
 
 
 def share(

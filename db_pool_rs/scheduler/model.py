@@ -27,6 +27,7 @@ class StatementRequest:
     ``params`` and sets ``value`` or ``error``. ``params`` are the arguments encoded under ``described``, the
     description that was current at that time; if that is no longer the text's, they are encoded anew. Rows of a text
     that was never described tell their types themselves; ``described`` then keeps them for a cursor's next rows.
+    Where the caller wants them, the driver also sets ``details``: the columns, and the command tag.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class StatementRequest:
         "conn",
         "deadline",
         "described",
+        "details",
         "enqueued",
         "error",
         "future",
@@ -47,7 +49,9 @@ class StatementRequest:
         "want",
     )  # fmt: skip
 
-    def __init__(self, query: Query, args: tuple[Any, ...], want: bool, future: Any) -> None:
+    details: Any  # set where it is wanted: nearly every statement does without
+
+    def __init__(self, query: Query, args: tuple[Any, ...], want: int, future: Any) -> None:
         self.query = query
         self.args = args
         self.want = want
@@ -250,6 +254,8 @@ class Limits:
     lane_wait: float = 0.001
     write_lane_wait: float = 0.005
     read_lanes: int = 2
+    #: A server with a longer round trip is far away: all connections are lanes from the start.
+    far: float = 0.00025
     max_write_lanes: int = 10
     breaks_stalls: bool = True
     retry_reads: bool = False

@@ -32,7 +32,7 @@ class SimpleEngine:
         from .executor import PythonExecutor
 
         driver = _driver(config)
-        return Pool(config, driver, partial(PythonExecutor, driver), self.pool)
+        return Pool(config, driver, partial(PythonExecutor, driver), self.name, self.pool)
 
 
 def engine(deployment: DeploymentConfig) -> Engine:

@@ -98,11 +98,11 @@ class PythonExecutor(Executor):
         self._arrive()
         self.perform(self.scheduler.cancel(request, self.loop.time()))
 
-    def release(self, conn: ConnectionState) -> None:
-        """A clean session comes back."""
+    def release(self, conn: ConnectionState, healthy: bool = True) -> None:
+        """A clean session comes back, or one whose connection is to be closed."""
         self.sessions.pop(conn.id, None)
         if conn.state is State.SESSION:
-            self.perform(self.scheduler.released(conn, self.loop.time(), True))
+            self.perform(self.scheduler.released(conn, self.loop.time(), healthy))
 
     def perform(self, actions: Sequence[act.Action]) -> None:
         """Carry actions out, in order."""

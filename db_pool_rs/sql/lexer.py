@@ -46,13 +46,13 @@ class Statement(NamedTuple):
 
 # Every character outside ASCII belongs to identifiers, for both servers. The sets name what is ASCII only: one that
 # names all the others takes `re` milliseconds to compile, at every start of a program.
-_LETTER = r"[^\x00-@\[-^`{-\x7f]"
+LETTER = r"[^\x00-@\[-^`{-\x7f]"
 LETTER_DIGIT = r"[^\x00-/:-@\[-^`{-\x7f]"
 LETTER_DIGIT_DOLLAR = r"[^\x00-\#%-/:-@\[-^`{-\x7f]"
-_WORD = rf"{_LETTER}{LETTER_DIGIT_DOLLAR}*"
-_STRING = r"'[^']*'"  # '' within a string makes two of them, which is the same to us
-_QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
-_ESCAPED = r"'[^'\\]*(?:(?:\\(?s:.)|'')[^'\\]*)*'(?!')"
+_WORD = rf"{LETTER}{LETTER_DIGIT_DOLLAR}*"
+STRING = r"'[^']*'"  # '' within a string makes two of them, which is the same to us
+QUOTED = r'"[^"]*(?:""[^"]*)*"(?!")'
+ESCAPED = r"'[^'\\]*(?:(?:\\(?s:.)|'')[^'\\]*)*'(?!')"
 
 
 def _filler(plain: str, *pieces: str) -> str:
@@ -66,20 +66,20 @@ def _filler(plain: str, *pieces: str) -> str:
 
 
 _OPERATORS = (r"-(?!-)", r"/(?!\*)")
-_SQLITE_FILLER = _filler(r"[\x00-!%-&*-,.0-9<->\\-^{-\x7f]", _STRING, rf"[$?:@\#]{LETTER_DIGIT_DOLLAR}*", *_OPERATORS)
+_SQLITE_FILLER = _filler(r"[\x00-!%-&*-,.0-9<->\\-^{-\x7f]", STRING, rf"[$?:@\#]{LETTER_DIGIT_DOLLAR}*", *_OPERATORS)
 
 
-_POSTGRESQL_FILLER = _filler(r"[\x00-!\#%-&*-,.0-:<-@\[-^`{-\x7f]", _STRING, r"\$[0-9]+", *_OPERATORS)
+_POSTGRESQL_FILLER = _filler(r"[\x00-!\#%-&*-,.0-:<-@\[-^`{-\x7f]", STRING, r"\$[0-9]+", *_OPERATORS)
 
 _SCANNERS = {
     "postgresql": rf"""
     (?P<space>[ \t\n\r\f\v]+|--[^\n\r]*)
   | (?P<comment>/\*)
-  | (?P<escape>[eE]{_ESCAPED})
-  | (?P<unicode_name>[uU]&{_QUOTED})
-  | (?P<name>{_QUOTED})
-  | (?P<dollar>\$(?P<tag>(?:{_LETTER}{LETTER_DIGIT}*)?)\$(?s:.*?)\$(?P=tag)\$)
-  | (?P<broken>[eE]'|(?:[uU]&)?"|\$(?:{_LETTER}{LETTER_DIGIT}*)?\$)
+  | (?P<escape>[eE]{ESCAPED})
+  | (?P<unicode_name>[uU]&{QUOTED})
+  | (?P<name>{QUOTED})
+  | (?P<dollar>\$(?P<tag>(?:{LETTER}{LETTER_DIGIT}*)?)\$(?s:.*?)\$(?P=tag)\$)
+  | (?P<broken>[eE]'|(?:[uU]&)?"|\$(?:{LETTER}{LETTER_DIGIT}*)?\$)
   | (?P<word>{_WORD})
   | (?P<open>\()
   | (?P<close>\))
@@ -90,7 +90,7 @@ _SCANNERS = {
     """,
     "sqlite": rf"""
     (?P<space>[ \t\n\r\f\ufeff]+|--[^\n]*|/\*(?s:.*?)(?:\*/|\Z))
-  | (?P<name>{_QUOTED}|`[^`]*(?:``[^`]*)*`(?!`)|\[[^\]]*\])
+  | (?P<name>{QUOTED}|`[^`]*(?:``[^`]*)*`(?!`)|\[[^\]]*\])
   | (?P<broken>'[^']*\Z|["`\[])
   | (?P<word>{_WORD})
   | (?P<open>\()
@@ -103,7 +103,7 @@ _SCANNERS = {
 
 _COMMENT_EDGE = re.compile(r"/\*|\*/")
 _GAP = re.compile(r"(?:[ \t\n\r\f\v]|--[^\n\r]*[\n\r])*")
-_CONTINUED = re.compile(_ESCAPED)
+_CONTINUED = re.compile(ESCAPED)
 
 
 @cache
@@ -122,13 +122,13 @@ def tokens(sql: str, dialect: str) -> Iterator[Token]:
         if kind == "space":
             continue
         if kind == "comment":
-            position = _comment_end(sql, position)
+            position = comment_end(sql, position)
             if position < 0:
                 yield Token(BROKEN, "", start, len(sql))
                 return
             continue
         if kind == "escape":
-            position = _continued_end(sql, position)
+            position = continued_end(sql, position)
         elif kind in (BROKEN, "open_string"):
             yield Token(BROKEN, "", start, len(sql))
             return
@@ -148,7 +148,7 @@ def _named(kind: str, text: str) -> tuple[str, str]:
     return kind, text
 
 
-def _comment_end(sql: str, position: int) -> int:
+def comment_end(sql: str, position: int) -> int:
     """Where the comment ends whose `/*` has been read, -1 if nowhere; PostgreSQL's comments nest."""
     depth = 1
     for edge in _COMMENT_EDGE.finditer(sql, position):
@@ -158,7 +158,7 @@ def _comment_end(sql: str, position: int) -> int:
     return -1
 
 
-def _continued_end(sql: str, position: int) -> int:
+def continued_end(sql: str, position: int) -> int:
     """Where an E'...' string ends: strings on the following lines continue it, and so its backslashes."""
     while gap := _GAP.match(sql, position):
         follow = _CONTINUED.match(sql, gap.end())

@@ -25,7 +25,7 @@ from ..cli.embedded import embedded_postgres
 from ._workloads import ACCOUNTS, BRANCHES, SQLITE_ROWS, TELLERS
 
 if TYPE_CHECKING:
-    from ..conninfo import ConnectConfig
+    from ..conninfo import ConnectConfig, HostSpec
     from ..options import ModeName
 
 _TABLES = """
@@ -64,10 +64,16 @@ def postgresql(dsn: str | None) -> Iterator[tuple[str, str]]:
 
 def _way(dsn: str) -> str:
     """How its first host is reached, which counts where a statement takes a tenth of a millisecond."""
-    target = _server(dsn)
-    if target is None:
+    host = first_host(dsn)
+    if host is None:
         return ""
-    return ", over a unix socket" if target.hosts[0].is_unix else ", over TCP"
+    return ", over a unix socket" if host.is_unix else ", over TCP"
+
+
+def first_host(dsn: str) -> HostSpec | None:
+    """The first host of a connection string; None if it is a file of SQLite's."""
+    target = _server(dsn)
+    return None if target is None else target.hosts[0]
 
 
 def _server(dsn: str) -> ConnectConfig | None:

@@ -76,8 +76,7 @@ def _body(report: Report) -> Iterator[str]:
 
 def _section(measurement: Measurement) -> Iterator[str]:
     workload = WORKLOADS[measurement.workload]
-    tasks = "" if measurement.workload == "start" else f", {measurement.tasks:,} task{'s'[: measurement.tasks != 1]}"
-    yield f"<h2>{escape(workload.title + tasks)}</h2>"
+    yield f"<h2>{escape(measurement.title)}</h2>"
     yield '<div class="charts">'
     for figure in workload.figures:
         title, unit, _ = FIGURES[figure]

@@ -48,8 +48,7 @@ def _section(measurement: Measurement) -> Iterator[str]:
     workload = WORKLOADS[measurement.workload]
     named = measurement.contenders()
     yield ""
-    tasks = "" if measurement.workload == "start" else f", {measurement.tasks:,} task{'s'[: measurement.tasks != 1]}"
-    yield f"### {workload.title}{tasks}"
+    yield f"### {measurement.title}"
     yield ""
     if named:
         figures = [f for f in FIGURES if measurement.spread(named[0], f) is not None]

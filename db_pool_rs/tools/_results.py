@@ -54,6 +54,14 @@ class Measurement:
     tasks: int
     runs: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    delay_ms: float | None = None
+
+    @property
+    def title(self) -> str:
+        """What was measured, with how many tasks, and how far away the server was made."""
+        tasks = "" if self.workload == "start" else f", {self.tasks:,} task{'s'[: self.tasks != 1]}"
+        delay = "" if self.delay_ms is None else f", round trip {self.delay_ms:g} ms longer"
+        return f"{WORKLOADS[self.workload].title}{tasks}{delay}"
 
     @property
     def key(self) -> str:
@@ -87,6 +95,7 @@ class Measurement:
         return {
             "workload": self.workload,
             "tasks": self.tasks,
+            "delay_ms": self.delay_ms,
             "runs": self.runs,
             "failures": self.failures,
             "medians": {

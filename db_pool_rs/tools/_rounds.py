@@ -50,7 +50,7 @@ def run_rounds(
 
     A contender that fails is not tried again: a figure that is missing says more than one that hung for a minute.
     """
-    measurement = Measurement(job.workload, job.tasks, {name: [] for name in contenders})
+    measurement = Measurement(job.workload, job.tasks, {name: [] for name in contenders}, delay_ms=job.delay_ms)
     for _ in range(rounds):
         for name in contenders:
             before(name)

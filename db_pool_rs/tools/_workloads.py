@@ -113,6 +113,7 @@ class Job:
     """One run of one contender; it reaches the child process as JSON.
 
     `dsn` is a PostgreSQL URL, or `sqlite:` and the path of a file; `schema` is where the tables are (PostgreSQL).
+    `delay_ms` says how much longer a round trip was made; None where there is no proxy in between.
     """
 
     contender: str
@@ -124,6 +125,7 @@ class Job:
     scale: int = 1
     max_size: int = 10
     loop: str = "asyncio"
+    delay_ms: float | None = None
 
     @property
     def sqlite_path(self) -> str | None:

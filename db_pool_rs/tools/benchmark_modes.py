@@ -26,6 +26,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from ..cli.terminal import Progress, Terminal
 from ..modes import MODES, save_figures
 from ._clients import RIVALS, why_not
 from ._database import Tables, postgresql, run_pgbench, sqlite_file, tables
+from ._delay import delayed
 from ._files import write_file
 from ._html import html
 from ._markdown import markdown, write_markdown
@@ -71,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--rivals", type=_names(RIVALS), default=list(RIVALS), help="default: every rival installed; none")
     add.add_argument("--workloads", type=_names(WORKLOADS), default=list(WORKLOADS), help=f"of {','.join(WORKLOADS)}")
     add.add_argument("--tasks", type=_counts, help="numbers of tasks, 1,64 (default: what suits each workload)")
+    add.add_argument(
+        "--delay-ms", type=_delays, help="far servers: so much longer round trips, 0,1,20 (builds a proxy)"
+    )
     add.add_argument("--rounds", type=_count, default=3, help="runs of each contender (default: 3)")
     add.add_argument("--seconds", type=positive, default=1.2, help="length of a run (default: 1.2)")
     add.add_argument("--pool-size", type=_count, default=10, help="connections at most (default: 10)")
@@ -105,9 +110,18 @@ def _counts(text: str) -> list[int]:
     return [_count(part) for part in text.split(",")]
 
 
+def _delays(text: str) -> list[float]:
+    delays = [float(part) for part in text.split(",")]
+    if not all(0.0 <= delay <= 10_000.0 for delay in delays):
+        raise argparse.ArgumentTypeError(f"{text}: each a number of milliseconds from 0 to 10000")
+    return list(dict.fromkeys(delays))
+
+
 async def _benchmark(options: argparse.Namespace, terminal: Terminal) -> int:
     if options.refresh_figures and not {"point", "start"} <= set(options.workloads):
         raise UsageError("--refresh-figures needs the workloads point and start")
+    if options.refresh_figures and options.delay_ms:
+        raise UsageError("--refresh-figures needs a server that is as near as it is: leave out --delay-ms")
     if options.dsn is not None and not options.dsn.startswith(("postgres://", "postgresql://")):
         raise UsageError("--dsn must be a postgresql:// URL; SQLite is measured on a file of its own")
     report = Report(_circumstances(options), _left_out(options), _versions(options))
@@ -133,7 +147,8 @@ class _Benchmark:
         self._options = options
         self._report = report
         self._progress = progress
-        self._jobs = sum(len(self._tasks(name)) for name in options.workloads)
+        self._delays: list[float] = options.delay_ms or []
+        self._jobs = sum(len(self._tasks(name)) * self._ways(name) for name in options.workloads)
         self._runs_of_job = 0
         self._stopped = False
 
@@ -147,8 +162,10 @@ class _Benchmark:
         with postgresql(self._options.dsn) as (dsn, origin):
             async with tables(dsn, modes[0], self._options.scale) as where:
                 self._report.circumstances = {**self._report.circumstances, "server": f"{where.server}; {origin}"}
-                job = Job(**self._common(), dsn=dsn, schema=where.schema, scale=where.scale)
-                await self._in_thread(self._measure, job, contenders, ("postgresql", "any"))
+                near = Job(**self._common(), dsn=dsn, schema=where.schema, scale=where.scale)
+                with delayed(dsn, self._delays) if self._delays else contextlib.nullcontext({None: dsn}) as ways:
+                    jobs = [replace(near, dsn=way, delay_ms=delay) for delay, way in ways.items()]
+                    await self._in_thread(self._measure, jobs, contenders, ("postgresql", "any"))
                 if "point" in self._options.workloads:
                     await self._in_thread(self._pgbench, where)
 
@@ -156,7 +173,7 @@ class _Benchmark:
         """The workloads of SQLite, on a file."""
         with sqlite_file() as dsn:
             job = Job(**self._common(), dsn=dsn)
-            await self._in_thread(self._measure, job, self._contenders("sqlite"), ("sqlite",))
+            await self._in_thread(self._measure, [job], self._contenders("sqlite"), ("sqlite",))
 
     async def _in_thread(self, function: Callable[..., None], *arguments: Any) -> None:
         """Off the loop, where the pool that made the tables lives. If this is cancelled, no further run begins."""
@@ -167,12 +184,12 @@ class _Benchmark:
             self._progress.clear()
             raise
 
-    def _measure(self, template: Job, contenders: Sequence[str], databases: Sequence[str]) -> None:
+    def _measure(self, templates: Sequence[Job], contenders: Sequence[str], databases: Sequence[str]) -> None:
         for name in self._options.workloads:
             if WORKLOADS[name].database not in databases:
                 continue
             who = [contender for contender in contenders if contender not in WORKLOADS[name].without]
-            for tasks in self._tasks(name):
+            for tasks, template in product(self._tasks(name), templates):
                 size = WORKLOADS[name].max_size or template.max_size
                 job = replace(template, workload=name, tasks=tasks, max_size=size)
                 self._runs_of_job = 0
@@ -199,6 +216,9 @@ class _Benchmark:
     def _tasks(self, workload: str) -> Sequence[int]:
         own = WORKLOADS[workload].tasks
         return own if workload in ("start", "cursor") or not self._options.tasks else self._options.tasks
+
+    def _ways(self, workload: str) -> int:
+        return 1 if WORKLOADS[workload].database == "sqlite" else max(1, len(self._delays))
 
     def _common(self) -> dict[str, Any]:
         options = self._options

@@ -29,6 +29,18 @@ def is_list(value: Any) -> bool:
     return isinstance(value, (list, tuple))
 
 
+def is_plain_list(value: Any) -> bool:
+    """Whether it is an inner list, for elements that may be tuples."""
+    return isinstance(value, list)
+
+
+def is_list_of_lists(value: Any) -> bool:
+    """Whether it is an inner list, for elements that are lists of no lists: then lists are in it, or NULL."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return value[0] is None or isinstance(value[0], (list, tuple))
+
+
 def never(value: Any) -> bool:
     """Whether it is an inner list, for elements that may be anything: their arrays have one dimension."""
     return False

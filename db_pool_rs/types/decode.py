@@ -40,6 +40,7 @@ from psycopg.types.uuid import UUIDLoader
 from ..errors import DecodeError
 from ..record import Record, record_class
 from . import oids as pg
+from .catalog import Catalog
 from .layout import CHEAP, FIXED_SIZES, Check, check_for
 from .ranges import multirange_from_binary, multirange_from_text, range_from_binary, range_from_text
 
@@ -92,6 +93,20 @@ class _IntervalBinaryLoader(IntervalBinaryLoader):
 
 class _UUIDTextLoader(UUIDLoader):
     """psycopg's loader in Python: the one in C (3.3) takes bytes from 128 on for negative numbers of its table."""
+
+
+class _ForeignLoader(Loader):
+    """A type that is not built in, as the pool's catalogue reads it."""
+
+    catalog: Catalog
+
+    def __init__(self, oid: int, context: Any = None) -> None:
+        super().__init__(oid, context)
+        built_in = Transformer(SimpleNamespace(adapters=_adapters, connection=self.connection))
+        self._load = self.catalog.loader(oid, lambda part: built_in.get_loader(part, Format.TEXT).load)
+
+    def load(self, data: Buffer) -> Any:
+        return self._load(bytes(data))
 
 
 class _ArrayTextLoader(ArrayLoader):
@@ -155,17 +170,37 @@ _BINARY_SETTINGS = (b"TimeZone",)
 _TEXT_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
 
 
+def foreign_adapters(oids: Sequence[int], catalog: Catalog) -> AdaptersMap:
+    """Those of the built-in types, and of these."""
+    own = AdaptersMap(_adapters)
+    for oid in catalog.foreign(oids):
+        own.register_loader(oid, type("ForeignLoader", (_ForeignLoader,), {"catalog": catalog}))
+    return own
+
+
 class RowDecoder:
     """Decodes the results of one statement: column names, their type OIDs and the one format (0 text, 1 binary).
 
+    `catalog` knows the types that are not built in, if there are any.
     `session` is a live connection whose settings apply (None: UTC, ISO). It is asked for them here and never again, so
     the decoder goes on working when that connection is closed. `decode(result)` gives the rows; `record` is their
     class.
     """
 
-    __slots__ = ("_checks", "_format", "_names", "_oids", "_settings", "_transformer", "_values", "dear", "record")
+    __slots__ = (
+        "_catalog", "_checks", "_format", "_names", "_oids", "_settings", "_transformer", "_values", "_version",
+        "dear", "record",
+    )  # fmt: skip
 
-    def __init__(self, names: Sequence[str], oids: Sequence[int], format: int, session: PGconn | None = None) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        oids: Sequence[int],
+        format: int,
+        session: PGconn | None = None,
+        catalog: Catalog | None = None,
+    ) -> None:
+        self._catalog, self._version = catalog, 0 if catalog is None else catalog.version
         self._names = tuple(names)
         self._oids = tuple(oids)
         self._format = Format(format)
@@ -176,7 +211,8 @@ class RowDecoder:
         #: Columns whose values take time by their length.
         self.dear = tuple(column for column, oid in enumerate(oids) if oid not in CHEAP)
         self.record: type[Record] = record_class(self._names)
-        self._transformer = Transformer(_context(session if self._settings else None))
+        adapters = _adapters if catalog is None else foreign_adapters(oids, catalog)
+        self._transformer = Transformer(_context(session if self._settings else None, adapters))
         self._transformer.set_loader_types(list(self._oids), self._format)  # psycopg 3.2 takes nothing but a list
         for oid in self._oids:
             if oid in pg.ARRAYS:  # else made at the first value, when the connection may be gone
@@ -189,6 +225,8 @@ class RowDecoder:
 
     def fits(self, session: PGconn) -> bool:
         """Whether results of this session can be decoded: its settings, where they matter, are still the same."""
+        if self._catalog is not None and self._catalog.version != self._version:
+            return False
         return not self._settings or self._values == _values(session, self._settings)
 
     def decode(self, result: PGresult, first: int = 0, end: int | None = None) -> list[Record]:
@@ -226,6 +264,8 @@ class RowDecoder:
             return self._transformer.get_loader(oid, self._format).load(data)
         except Exception as error:
             where = f'column "{self._names[column]}" ({pg.type_name(oid)}) of row {row + 1}'
+            if self._catalog is not None:  # a type may have changed
+                self._catalog.forget(self._catalog.foreign(self._oids))
             raise DecodeError(f"{where}: {error}") from error
 
     def _explain(self, result: PGresult, first: int) -> DecodeError | None:
@@ -273,6 +313,6 @@ def _values(session: PGconn | None, settings: tuple[bytes, ...]) -> list[bytes |
     return [] if session is None else [session.parameter_status(name) for name in settings]
 
 
-def _context(session: PGconn | None) -> Any:
+def _context(session: PGconn | None, adapters: AdaptersMap) -> Any:
     """What a Transformer takes for a connection: loaders ask its `pgconn` for settings, and nothing else of it."""
-    return SimpleNamespace(adapters=_adapters, connection=None if session is None else SimpleNamespace(pgconn=session))
+    return SimpleNamespace(adapters=adapters, connection=None if session is None else SimpleNamespace(pgconn=session))

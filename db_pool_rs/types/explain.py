@@ -48,3 +48,12 @@ def shorten(sql: str) -> str:
     """The beginning of an SQL text on one line, in double quotes."""
     text = " ".join(sql[: 4 * LIMIT].split())
     return f'"{text}"' if len(text) <= LIMIT and len(sql) <= 4 * LIMIT else f'"{text[: LIMIT - 3]}..."'
+
+
+def advice(name: str, position: int, value: object) -> str:
+    """What helps where an argument of type `name` was given a value of several."""
+    if isinstance(value, (list, tuple, dict, set, frozenset)) and name == "record":
+        return f"; write ${position}::thetype, the name of the composite type: the server cannot tell which it is"
+    if isinstance(value, (list, tuple, set, frozenset)) and not name.endswith("[]"):
+        return f"; to compare with each of several, write = ANY(${position}) and pass a list"
+    return ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -46,8 +47,8 @@ def row(fields: Sequence[bytes | None]) -> bytes:
 
 
 def _encode_item(value: Any) -> bytes:
-    if isinstance(value, str):
-        return encode_text(value)
+    if isinstance(value, (str, Enum)):
+        return encode_text(value)  # type: ignore[arg-type]  # a member of an Enum by its value
     if isinstance(value, tuple):
         return _encode_row(value)
     if isinstance(value, bool):

@@ -16,8 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from . import oids
-from .arrays import IsInner, is_list, never, text_array
-from .ranges import is_list_of_multiranges, multirange_literal, range_literal
+from .arrays import IsInner, is_list, is_list_of_lists, never, text_array
+from .ranges import multirange_literal, range_literal
 from .scalars import encode_json, encode_text
 from .table import SCALARS, TEXT
 
@@ -103,7 +103,7 @@ def is_inner_of(oid: int) -> IsInner:
     """What tells inner lists from elements in an array of a built-in type."""
     if oid in (oids.JSON.oid, oids.JSONB.oid):
         return never
-    return is_list_of_multiranges if oid in oids.MULTIRANGES else is_list
+    return is_list_of_lists if oid in oids.MULTIRANGES else is_list
 
 
 def _range(bound: int) -> Literal:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import ArgumentError
 from .encode import Encoder, encoder
-from .explain import Rejected, describe, shorten
+from .explain import Rejected, advice, describe, shorten
 from .layout import FIXED_SIZES
 
 MAX_PARAMETERS = 65_535  # the protocol counts them in 16 bits
@@ -75,7 +75,8 @@ class _Explain:
             except Exception as error:
                 reason = f": {error}" if isinstance(error, (Rejected, UnicodeError)) else ""
                 wanted = f"{one.name} expected ({one.accepts}), got {describe(value)}"
-                return ArgumentError(f"argument ${position}{where}: {wanted}{reason}")
+                helps = advice(one.name, position, value)
+                return ArgumentError(f"argument ${position}{where}: {wanted}{reason}{helps}")
         return ArgumentError(f"an argument{where} changed while it was being encoded")
 
     def _wrong_count(self, given: int) -> ArgumentError:
@@ -121,8 +122,8 @@ def _encode_one(function: Callable[[Any], bytes], explain: _Explain) -> Callable
         try:
             (value,) = args
             return [None if value is None else function(value)]
-        except Exception as error:
-            raise explain(args) from error
+        except Exception:
+            raise explain(args) from None
 
     return encode
 
@@ -134,8 +135,8 @@ def _encode_two(
         try:
             one, two = args
             return [None if one is None else first(one), None if two is None else second(two)]
-        except Exception as error:
-            raise explain(args) from error
+        except Exception:
+            raise explain(args) from None
 
     return encode
 
@@ -150,7 +151,7 @@ def _encode_many(
             raise explain(args)
         try:  # zip(strict=True) would cost as much as two arguments
             return [None if value is None else function(value) for function, value in zip(functions, args)]  # noqa: B905
-        except Exception as error:
-            raise explain(args) from error
+        except Exception:
+            raise explain(args) from None
 
     return encode

@@ -21,7 +21,7 @@ from .scalars import encode_text
 Load = Callable[[bytes], Any]
 Encode = Callable[[Any], bytes]
 
-_BOUND = rb'("(?:[^"\\]|""|\\.)*"|[^"\\,()\[\]{}]*)'
+_BOUND = rb'("(?:[^"\\]|""|\\.)*"|[^"\\,()\[\]]*)'
 _range = re.compile(rb"empty|([\[(])" + _BOUND + b"," + _BOUND + rb"([\])])", re.DOTALL).match
 _escaped = re.compile(rb'["\\](.)', re.DOTALL)
 _EMPTY, _LOWER_INCLUSIVE, _UPPER_INCLUSIVE, _NO_LOWER, _NO_UPPER = 1, 2, 4, 8, 16  # src/include/utils/rangetypes.h
@@ -127,10 +127,3 @@ def multirange_literal(encode: Encode) -> Encode:
         return b"{" + b",".join([encode(one) for one in value]) + b"}"
 
     return encode_multirange
-
-
-def is_list_of_multiranges(value: Any) -> bool:
-    """Whether it is an inner list in an array of multiranges, not one of these: what is in it are lists, or NULL."""
-    if not isinstance(value, (list, tuple)) or not value:
-        return False
-    return value[0] is None or isinstance(value[0], (list, tuple))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from enum import Enum
 from typing import Any
 from uuid import UUID
 
@@ -34,8 +35,13 @@ def encode_bool(value: bool) -> bytes:
 
 
 def encode_text(value: str) -> bytes:
-    """Encode a str as UTF-8."""
-    data = _encode_str(value)
+    """Encode a str as UTF-8, or a member of an Enum whose value is one."""
+    try:
+        data = _encode_str(value)
+    except TypeError:
+        if not isinstance(value, Enum):
+            raise
+        data = _encode_str(value.value)
     if 0 in data:
         raise Rejected("PostgreSQL text cannot hold the NUL character")
     return data

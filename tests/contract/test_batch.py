@@ -374,3 +374,10 @@ async def test_texts_that_cannot_be_known_before(pg_pool: Any, atomic: bool) -> 
         await block()
     assert results[1].exception().sqlstate == "42P01"
     assert await pg_pool.fetchval("SELECT count(*) FROM made") == (1 if atomic else 3)
+
+
+async def test_named_parameters(items: Any) -> None:
+    async with items.batch() as batch:
+        batch.execute(INSERT.replace("$1", ":id").replace("$2", ":name"), {"id": 1, "name": "one"})
+        found = batch.fetchval("SELECT name FROM item WHERE id = :id", {"id": 1})
+    assert found.result() == "one"

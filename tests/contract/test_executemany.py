@@ -34,13 +34,13 @@ async def _count(queries: Any) -> Any:
     return await queries.fetchval("SELECT count(*) FROM item")
 
 
-async def _in_a_savepoint(many: Any, rows: Any) -> None:
+async def _in_a_savepoint(many: Any, rows: Any, call: str = "executemany", sql: str = INSERT, **options: Any) -> None:
     """Where a transaction is open, an error ends it: try it inside a savepoint."""
     if hasattr(many, "is_in_transaction") and many.is_in_transaction():
         async with many.transaction():
-            await many.executemany(INSERT, rows)
+            await getattr(many, call)(sql, rows, **options)
     else:
-        await many.executemany(INSERT, rows)
+        await getattr(many, call)(sql, rows, **options)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 499, 500, 501, 1200])
@@ -178,3 +178,61 @@ async def test_a_failing_statement_says_which(pg_pool: Any) -> None:
         await pg_pool.executemany("INSERT INTO no_table VALUES ($1)", [(1,), (2,)])
     assert caught.value.sqlstate == "42P01"
     assert caught.value.query == "INSERT INTO no_table VALUES ($1)"
+
+
+# -- fetchmany: the same with its rows ---------------------------------------------------------------------------------
+
+RETURNING = f"{INSERT} RETURNING id, name"
+
+
+async def test_fetchmany_returns_the_rows_in_order(many: Any) -> None:
+    for first, count in ((0, 0), (0, 1), (100, 500), (1000, 1201)):
+        expected = [(first + i, f"n{i}") for i in range(count)]
+        assert await many.fetchmany(RETURNING, iter(expected)) == expected
+    assert await _count(many) == 1702
+    made = await many.fetchmany(RETURNING, [(1, "a"), (2, "b")], row=dict)
+    assert made == [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}]
+    named = "INSERT INTO item VALUES (:id, :name) RETURNING name"
+    assert await many.fetchmany(named, [{"id": 3, "name": "c"}, {"id": 4, "name": "d"}]) == [("c",), ("d",)]
+
+
+async def test_fetchmany_of_any_number_of_rows_each(many: Any) -> None:
+    await many.executemany(INSERT, [(i, "x") for i in range(4)])
+    below = "SELECT id FROM item WHERE id < $1 ORDER BY id"
+    assert await many.fetchmany(below, [(2,), (0,), (3,)]) == [(0,), (1,), (0,), (1,), (2,)]
+    assert await many.fetchmany("DELETE FROM item WHERE id = $1", [(0,), (1,)]) == []
+    assert await many.fetchmany("", [()]) == []
+    assert await _count(many) == 2
+
+
+async def test_fetchmany_does_all_or_nothing(many: Any) -> None:
+    async def refused(rows: Any, error: type[Exception], **options: Any) -> str:
+        with pytest.raises(error) as caught:
+            await _in_a_savepoint(many, rows, "fetchmany", RETURNING, **options)
+        assert await _count(many) == 0
+        return str(caught.value)
+
+    for culprit in CULPRITS:
+        rows: list[Any] = [(i, "x") for i in range(800)]
+        rows[culprit] = (799, "x")
+        await refused(rows, UniqueViolation)
+        rows[culprit] = (799, "x", "y")
+        assert f"element {culprit}:" in await refused(rows, ArgumentError)
+    await refused([(1, "x")], InterfaceError, row=int)
+
+
+async def test_fetchmany_of_a_prepared_statement(pool: Any) -> None:
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    async with pool.acquire() as connection:
+        statement = await connection.prepare(RETURNING, row=tuple)
+        assert await statement.fetchmany([(1, "a"), (2, "b")]) == [(1, "a"), (2, "b")]
+
+
+async def test_fetchmany_is_pipelined(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    await pool.fetchmany(RETURNING, [(-1, "known from now on")])
+    await at_rest(pool)
+    before = proxy.round_trips
+    assert len(await pool.fetchmany(RETURNING, [(i, "x") for i in range(400)])) == 400
+    assert proxy.round_trips - before <= 3

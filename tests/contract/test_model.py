@@ -241,7 +241,7 @@ async def test_random_programs_behave_as_the_model(taught: Any, program: Any) ->
     there = dict(await taught.fetch("SELECT id, value FROM item"))
     for actor in actors:
         actor.check(there)
-    await until(lambda: taught.stats().sessions == 0)
+    await until(lambda: taught.stats().sessions == taught.stats().waiting == 0)  # the guard may be reading meanwhile
     stats = taught.stats()
-    assert (stats.waiting, stats.lost, stats.connect_failures) == (0, 0, 0)
+    assert (stats.lost, stats.connect_failures) == (0, 0)
     assert stats.size <= 3

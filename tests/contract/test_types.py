@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from db_pool_rs.errors import DecodeError, Error
+from db_pool_rs.record import record_class
 
 TIMES = 5
 UTC = timezone.utc
@@ -196,8 +197,8 @@ async def test_enums_domains_and_composites(pg_pool: Any) -> None:
         )
     await _always(pg_pool, "SELECT m FROM holder LIMIT 1", "very happy")
     await _always(pg_pool, "SELECT p FROM holder LIMIT 1", 5)
-    await _always(pg_pool, "SELECT c FROM holder LIMIT 1", '(1,"x y")')
-    await _always(pg_pool, "SELECT ms FROM holder LIMIT 1", "{sad,NULL,é}")
+    await _always(pg_pool, "SELECT c FROM holder LIMIT 1", record_class(("a", "b"))((1, "x y")))
+    await _always(pg_pool, "SELECT ms FROM holder LIMIT 1", ["sad", None, "é"])
     await _always(pg_pool, "SELECT (c).b FROM holder LIMIT 1", "x y")
     for _ in range(TIMES):
         row = await pg_pool.fetchrow("SELECT m, p, now() - now() AS i, 1.50::numeric AS n FROM holder")

@@ -35,7 +35,7 @@ async def outcome(pool: Any, sql: str, *args: Any) -> Any:
     try:
         rows = await pool.fetch(sql, *args)
     except Exception as error:
-        cause = error.__cause__
+        cause = error.__context__  # what the standard library says
         return type(error), str(error), getattr(error, "sqlstate", None), type(cause), str(cause)
     return [[(type(value), repr(value)) for value in row] for row in rows], [row.keys() for row in rows]
 

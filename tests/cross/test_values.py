@@ -55,11 +55,13 @@ async def test_statements(pools: dict[str, Any], sql: str) -> None:
         await same(pools, sql)
 
 
-def for_all(strategy: st.SearchStrategy[Any], check: Callable[[Any], Awaitable[None]]) -> Awaitable[None]:
+def for_all(
+    strategy: st.SearchStrategy[Any], check: Callable[[Any], Awaitable[None]], how_many: settings = MORE
+) -> Awaitable[None]:
     """`check` for random values; Hypothesis, which knows no event loops, runs in a thread of its own."""
     loop = asyncio.get_running_loop()
 
-    @MORE
+    @how_many
     @given(strategy)
     def run(value: Any) -> None:
         asyncio.run_coroutine_threadsafe(_awaited(check(value)), loop).result()

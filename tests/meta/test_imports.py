@@ -21,7 +21,10 @@ ALONE = {
     "simple.engine": "an engine, loaded by its mode's name",
     "balanced.engine": "an engine, loaded by its mode's name",
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",
-    "exporters._querytext": "a grammar, tested by itself with Hypothesis",
+    "sqlalchemy.sqlite": "an entry point of SQLAlchemy's",
+    "testing.for_anyio": "a plugin of pytest, of which a program loads one",
+    "testing.for_asyncio": "a plugin of pytest, of which a program loads one",
+    "types.psycopg_codec": "for callers, who have psycopg",
 }
 
 MODULES = package_modules()

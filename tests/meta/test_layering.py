@@ -11,19 +11,24 @@ import pytest
 
 from tests.meta.source import external_imports, internal_imports, package_modules
 
-BASE = "errors sql sql.quoting ranges record rows aio forks"
+BASE = "errors sql sql.quoting codecs ranges record described rows aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
-    "": f"api facade modes options {CONTRACT}",
+    "": f"standalone api facade interface modes options {CONTRACT}",
     "__main__": "cli",
-    "cli": f"guard api facade modes {CONTRACT}",
+    "cli": f"guard pool api facade modes {CONTRACT}",
     "tools": f"cli api facade modes options {CONTRACT}",
     "exporters": CONTRACT,
-    "api": f"facade modes options {CONTRACT}",
+    "api": f"facade interface modes options {CONTRACT}",
+    "asyncpg": f"api facade modes {CONTRACT}",
+    "sqlalchemy": f"api facade modes {CONTRACT}",
+    "testing": f"api facade modes {CONTRACT}",
+    "standalone": f"api pool options {CONTRACT}",
     "facade": f"modes options {CONTRACT}",
     "modes": CONTRACT,
-    "options": "abc conninfo",
+    "interface": f"options {CONTRACT}",
+    "options": "abc codecs conninfo",
     "simple": f"facade pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "balanced": f"facade simple pool scheduler drivers drivers.postgres types {CONTRACT}",
     "full": f"facade guard pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
@@ -42,8 +47,10 @@ LAYERS: dict[str, str] = {
     "errors": "sql",
     "sql": "",
     "sql.quoting": "errors",
+    "codecs": "errors",
     "ranges": "",
     "record": "",
+    "described": "",
     "rows": "errors record",
     "aio": "",
     "forks": "",
@@ -56,10 +63,13 @@ PROGRAMS = {"cli", "tools"}
 OUTSIDE = {
     # cli and tools only report what is installed
     "psycopg": {"drivers.postgres", "balanced", "types", "cli", "tools"},
-    "sqlite3": {"drivers.sqlite", "full", "errors", "cli", "tools"},
+    "sqlite3": {"drivers.sqlite", "full", "errors", "cli", "tools", "sqlalchemy"},
     "yaml": {"config"},
     "prometheus_client": {"exporters"},
     "opentelemetry": {"exporters"},
+    "sqlalchemy": {"sqlalchemy"},
+    "pytest": {"testing"},
+    "pytest_asyncio": {"testing"},
 }
 # The scheduler is a pure state machine: no I/O, no clock, no randomness of its own.
 IMPURE = {"asyncio", "socket", "select", "selectors", "ssl", "time", "threading", "random", "os"}

@@ -16,7 +16,11 @@ from tests.meta.source import PACKAGE, ROOT, Function, body_lines, functions, is
 
 FILE_LINES = 400
 #: One whole idea is not cut in two to fit.
-WHOLE = {"db_pool_rs/abc.py": 700}  # the public interface, mostly signatures
+WHOLE = {
+    "db_pool_rs/abc.py": 700,  # the public interface, mostly signatures
+    "db_pool_rs/pool/pool.py": 560,  # its class, a method for each of its calls
+    "db_pool_rs/pool/connection.py": 560,
+}
 FUNCTION_LINES = 40
 MEDIAN_FUNCTION_LINES = 10
 

@@ -1,7 +1,8 @@
 """Async tests: a fresh event loop for each, and nothing left behind on it.
 
 `async def test_x()`, async fixtures (functions and generators) and Hypothesis tests with an async body all run on the
-loop of the fixture `runner`. `--loop uvloop` runs them on uvloop. A test that passed fails after all if it leaves
+loop of the fixture `runner`. `--loop uvloop` runs them on uvloop, `--loop bare` on one that watches no descriptors, as
+asyncio's on Windows. A test that passed fails after all if it leaves
 
 - an exception that reached the loop's handler, a never retrieved one of a task or future included,
 - a task that still runs, a thread, or an open file descriptor,
@@ -18,6 +19,7 @@ import contextlib
 import functools
 import inspect
 import math
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -31,9 +33,30 @@ _failed = pytest.StashKey[bool]()
 OWN_SHARE = 0.9
 
 
+def _refused(name: str) -> Any:
+    """A method of asyncio's loop for asyncio itself and for the tests' own tools, refused to all others."""
+    method = getattr(asyncio.SelectorEventLoop, name)
+
+    def call(loop: Any, *args: Any) -> Any:
+        if sys._getframe(1).f_globals["__name__"].startswith(("asyncio.", "tests.plugins.")):
+            return method(loop, *args)
+        raise NotImplementedError
+
+    return call
+
+
+class BareLoop(asyncio.SelectorEventLoop):
+    """An event loop that watches no descriptors for programs, as asyncio's on Windows."""
+
+    add_reader, remove_reader = _refused("add_reader"), _refused("remove_reader")
+    add_writer, remove_writer = _refused("add_writer"), _refused("remove_writer")
+
+
 def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     if name == "asyncio":
         return asyncio.new_event_loop
+    if name == "bare":
+        return BareLoop
     try:
         import uvloop
     except ImportError:
@@ -47,7 +70,9 @@ def _loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--loop`."""
-    parser.addoption("--loop", choices=("asyncio", "uvloop"), default="asyncio", help="event loop of async tests")
+    parser.addoption(
+        "--loop", choices=("asyncio", "uvloop", "bare"), default="asyncio", help="event loop of async tests"
+    )
 
 
 def pytest_collection_finish() -> None:

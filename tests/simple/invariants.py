@@ -28,7 +28,7 @@ def check_structure(scheduler: Scheduler) -> None:
 
 def check_served(scheduler: Scheduler, now: float) -> None:
     """Nothing was left undone that could be done at `now`, and the scheduler will be woken for what comes later."""
-    _check_nobody_waits_beside_a_free_connection(scheduler, now)
+    _check_nobody_waits_beside_a_free_connection(scheduler)
     _check_connects(scheduler, now)
     _check_wake(scheduler, now)
 
@@ -83,41 +83,38 @@ def _check_connections(scheduler: Scheduler) -> None:
     assert scheduler.connections.alive == scheduler.connections.size - closing
 
 
-def lanes_suffice(scheduler: Scheduler, kind: StatementClass, now: float) -> bool:
+def lanes_suffice(scheduler: Scheduler, kind: StatementClass) -> bool:
     """Whether the rules let statements of `kind` wait for the lanes that run."""
     limits = scheduler.limits
-    running = [conn for conn in scheduler.lanes if conn.kind is kind]
+    running = sum(1 for conn in scheduler.lanes if conn.kind is kind)
     if kind is StatementClass.READ:
-        base, most, patience = limits.read_lanes, limits.max_size, limits.lane_wait
+        base, most = limits.read_lanes, limits.max_size
     else:
-        base, most, patience = scheduler.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait
+        base, most = scheduler.write_lanes.lanes, limits.max_write_lanes
+    nearest = min((conn.round_trip for conn in scheduler.conns.values()), default=NEVER)
+    if max(limits.far, scheduler.connections.server_time[kind]) < nearest < NEVER:
+        base = min(most, limits.max_size)
     awaiting_resubmit = len(scheduler.write_lanes.awaiting_resubmit) if kind is StatementClass.WRITE else 0
-    if len(running) >= most:
-        return True
-    if len(running) + awaiting_resubmit < base:
-        return False
-    if awaiting_resubmit:
-        return True
-    return not now + patience < min(lane.started + lane.round_trip for lane in running) < NEVER
+    return running >= most or running + awaiting_resubmit >= base
 
 
-def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler, now: float) -> None:
+def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler) -> None:
     if scheduler.idle:
         assert not scheduler.queues.alone
         assert not scheduler.queues.sessions
         for queue in (scheduler.queues.reads, scheduler.queues.writes):
-            assert not queue or lanes_suffice(scheduler, queue[0].query.kind, now)
+            assert not queue or lanes_suffice(scheduler, queue[0].query.kind)
             assert not queue or scheduler.timeouts.next_timeout() < NEVER
     if scheduler.shutting_down and not scheduler.queues.waiting:
         assert not scheduler.idle
 
 
-def _missing(scheduler: Scheduler, now: float) -> int:
+def _missing(scheduler: Scheduler) -> int:
     """Connections that are needed for certain: those who wait, or to keep `min_size`."""
     queues, limits = scheduler.queues, scheduler.limits
     needed = queues.alone.length + queues.sessions.length
     for queue in (queues.reads, queues.writes):
-        if queue and not lanes_suffice(scheduler, queue[0].query.kind, now):
+        if queue and not lanes_suffice(scheduler, queue[0].query.kind):
             needed += 1
     opening = scheduler.connections.counts()[State.OPENING]
     kept = (
@@ -128,7 +125,7 @@ def _missing(scheduler: Scheduler, now: float) -> int:
 
 def _check_connects(scheduler: Scheduler, now: float) -> None:
     """A request needs a connection and there is room: a connect is under way, or its retry is due."""
-    missing = _missing(scheduler, now)
+    missing = _missing(scheduler)
     if missing <= 0 or scheduler.connections.size >= scheduler.limits.max_size:
         return
     opening = scheduler.connections.counts()[State.OPENING]

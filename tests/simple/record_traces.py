@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from db_pool_rs.scheduler.model import Deliver
-from tests.simple.machine import QUICK, WRITE, World
+from tests.simple.machine import QUICK, READ, WRITE, World
 from tests.simple.moves import ENDS, Dice, random_limits, texts_of, walk
 from tests.simple.trace import Recorder
 
@@ -59,10 +59,38 @@ def record_writes(seed: int) -> str:
     return "\n".join([header, *recorder.events]) + "\n"
 
 
+def record_far(seed: int) -> str:
+    """Tasks that read and write on a link of 5 ms, which then becomes shorter than a commit: lanes for all, and not."""
+    dice = Dice(seed)
+    recorder = Recorder()
+    world = World(min_size=1, max_size=6, recorder=recorder)
+    texts = [world.query(READ), world.query(WRITE)]
+    world.queries, recorder.queries, recorder.scheduler = texts, texts, world.scheduler
+    header = recorder.header(seed, (3, QUICK, 100.0))
+    world.start()
+    world.opened(round_trip=0.005)
+    for _ in range(40):
+        world.run(dice.pick(texts))
+    while len(recorder.events) < 4 * EVENTS:
+        if world.opening:
+            world.opened(round_trip=0.005)
+        service = 0.0004 if len(recorder.events) < 2 * EVENTS else 0.008
+        world.advance(0.001)
+        world.finished(dice.pick(list(world.running)), seconds=0.005 + service)
+        for action in world.last(Deliver):
+            for statement in action.group:
+                world.submit(statement.query)
+                if dice.number(1, 4) == 1:
+                    world.turn(unheard=1)
+        world.turn()
+    return "\n".join([header, *recorder.events]) + "\n"
+
+
 #: What is recorded in which file.
 RECORDS: dict[Path, Callable[[], str]] = {
     **{FOLDER / f"walk-{seed:02}.jsonl": partial(record, seed) for seed in range(TRACES)},
     FOLDER / "writes.jsonl": partial(record_writes, TRACES),
+    FOLDER / "far.jsonl": partial(record_far, TRACES + 1),
 }
 
 

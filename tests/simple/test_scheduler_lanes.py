@@ -9,15 +9,6 @@ from db_pool_rs.sql import StatementClass
 from tests.simple.machine import OTHER, QUICK, READ, ROUND_TRIP, WRITE, World
 
 
-def far_away(connections: int) -> World:
-    """A world whose server is 20 ms away."""
-    world = World(min_size=connections, max_size=connections)
-    world.start()
-    while world.opening:
-        world.opened(round_trip=0.02)
-    return world
-
-
 # rule 3.2
 def test_calls_made_in_one_turn_are_collected() -> None:
     world = World.ready(1)
@@ -206,13 +197,6 @@ def test_a_long_queue_of_writes_gets_no_further_lane_as_long_as_one_takes_from_i
     assert len(world.running) == 2, "it is stuck"
 
 
-# rule 3.6
-def test_more_lanes_at_once_on_a_link_that_is_far_away() -> None:
-    world = far_away(4)
-    world.run(world.query(cost=0.000001), 250)
-    assert world.sizes == [64, 64, 64, 58]
-
-
 def test_another_lane_opens_a_connection_where_none_is_idle() -> None:
     world = World.ready(2, max_size=3)
     query = world.query()
@@ -329,7 +313,7 @@ def test_a_division_over_lanes_does_not_overtake_a_session() -> None:
 
 # rule 3.10
 def test_surplus_lanes_go_back_to_idle() -> None:
-    world = far_away(4)
+    world = World.ready(4, read_lanes=4)
     world.run(world.query(cost=0.000001), 250)
     assert len(world.running) == 4
     while world.running:

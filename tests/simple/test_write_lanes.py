@@ -95,7 +95,7 @@ def test_trying_costs_little(tasks: int, commit: float) -> None:
     for lanes in (1, 2):
         fixed = Model(tasks, commit)
         fixed.scheduler.write_lanes.lanes = lanes
-        fixed.scheduler.write_lanes.carried = lambda count, seconds, now: None  # type: ignore[method-assign]
+        fixed.scheduler.write_lanes.carried = lambda *arguments: None  # type: ignore[method-assign]
         fixed.run(0.1)
         fixed.run(2.0)
         rates.append(fixed.answered / 2.0)
@@ -117,7 +117,7 @@ def test_a_change_of_the_disk_is_followed(before: float, after: float, lanes: in
 def test_tasks_that_are_answered_together_share_the_next_commit() -> None:
     """With one lane the next group waits for them: two groups in turn would be two commits."""
     model = Model(64, SLOW)
-    model.scheduler.write_lanes.carried = lambda count, seconds, now: sizes.append(count)  # type: ignore[method-assign]
+    model.scheduler.write_lanes.carried = lambda count, *others: sizes.append(count)  # type: ignore[method-assign]
     sizes: list[int] = []
     model.run(0.5)
     assert set(sizes) == {64}

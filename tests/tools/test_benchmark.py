@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from db_pool_rs.cli.common import UsageError
 from db_pool_rs.modes import load_figures
-from db_pool_rs.tools import _clients
+from db_pool_rs.tools import _clients, _delay
 from db_pool_rs.tools._database import postgresql
 from db_pool_rs.tools._results import FIGURES, Measurement, Report
 from db_pool_rs.tools._rounds import RunError, run_job
@@ -211,3 +213,40 @@ def test_html_stands_alone_and_escapes() -> None:
     assert page.count("<svg") == page.count("</svg>") == 4
     assert "prefers-color-scheme: dark" in page
     assert "viewport" in page
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="the proxy is built by a C compiler")
+def test_a_server_that_is_further_away(pg_database: str, tmp_path: Path) -> None:
+    file = tmp_path / "report.json"
+    arguments = ["--workloads", "point,start", "--rivals", "none", "--delay-ms", "0,20", "--json", str(file), *TINY]
+    assert main(["--dsn", pg_database, *arguments]) == 0
+    near, far, start, far_start = json.loads(file.read_text())["measurements"]
+    assert [m["delay_ms"] for m in (near, far, start, far_start)] == [0.0, 20.0, 0.0, 20.0]
+    assert far["medians"]["simple"]["p50_ms"] >= 20.0
+    assert far_start["medians"]["simple"]["start_s"] > 0.06, "login alone takes more than three round trips"
+
+
+@pytest.mark.parametrize(
+    ("dsn", "through"),
+    [
+        (
+            "postgresql://u:p%40@h:5433/db?sslmode=disable&host=/run/x",
+            "postgresql://u:p%40@127.0.0.1:99/db?sslmode=disable",
+        ),
+        ("postgres:///db?host=%2Frun%2Fpg&port=6", "postgres://127.0.0.1:99/db"),
+        ("postgresql://[::1]:5/d", "postgresql://127.0.0.1:99/d"),
+    ],
+)
+def test_the_way_through_a_proxy_keeps_all_but_the_host(dsn: str, through: str) -> None:
+    assert _delay._through(dsn, 99) == through
+
+
+def test_figures_of_a_far_server_are_not_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--workloads", "point,start", "--refresh-figures", "--delay-ms", "1", *TINY]) == 1
+    assert "leave out --delay-ms" in capsys.readouterr().err
+
+
+def test_without_a_compiler_there_is_no_delay(monkeypatch: pytest.MonkeyPatch, pg_database: str) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UsageError, match="needs a C compiler"), _delay.delayed(pg_database, [1.0]):
+        pass

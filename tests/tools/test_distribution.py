@@ -20,7 +20,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("uv is not installed")
     folder = tmp_path_factory.mktemp("build")
     shutil.copytree(ROOT / "db_pool_rs", folder / "db_pool_rs", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "README.zh-CN.md", "CHANGELOG.md", "LICENSE"):
+    for name in ("pyproject.toml", "README.md", "README.zh-CN.md", "CHANGELOG.md", "LICENSE", "SECURITY.md"):
         shutil.copy(ROOT / name, folder)
     pyproject = folder / "pyproject.toml"  # the members of the workspace are built by themselves
     pyproject.write_text(pyproject.read_text().replace('members = ["cext", "rust"]', "members = []"))

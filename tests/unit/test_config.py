@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs import DatabasePool, Error, create_pool
+from db_pool_rs import Codec, DatabasePool, Error, create_pool
 from db_pool_rs.config import PoolConfig, pool_config
 from db_pool_rs.config.options import rules
 from db_pool_rs.conninfo import ConnectConfig, SqliteConfig
 from db_pool_rs.errors import ConfigError
+
+CODEC = Codec("mood", decoder=str.upper)
 
 
 @pytest.fixture(autouse=True)
@@ -64,6 +66,8 @@ def test_defaults_are_those_of_the_design() -> None:
         ("reset", hook, hook),
         ("init", hook, hook),
         ("row", dict, dict),
+        ("codecs", [CODEC], (CODEC,)),
+        ("infinity", "clamp", "clamp"),
         ("retry", "reads", "reads"),
         ("alone_functions", ["App.Touch", "f"], frozenset({"app.touch", "f"})),
         ("lane_wait_ms", 0, 0.0),
@@ -104,6 +108,9 @@ def test_accepted(name: str, given: Any, stored: Any) -> None:
         ("reset", None),
         ("init", "SET search_path = app"),
         ("row", "dict"),
+        ("codecs", CODEC),
+        ("infinity", "ignore"),
+        ("codecs", ["mood"]),
         ("retry", True),
         ("alone_functions", "f"),
         ("alone_functions", 7),
@@ -297,6 +304,8 @@ OPTIONS: dict[str, st.SearchStrategy[Any]] = {
     "reset": st.sampled_from(["dirty", "always", "off", hook]),
     "init": st.none() | st.just(hook),
     "row": st.sampled_from([None, dict, tuple]),
+    "infinity": st.sampled_from(["error", "clamp"]),
+    "codecs": st.sampled_from([(), (CODEC,)]),
     "slow_query_ms": st.none() | seconds,
     "leak_after": st.none() | seconds,
     "listen_dsn": st.none() | st.just("postgresql://one@two:3/four"),

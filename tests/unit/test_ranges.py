@@ -75,6 +75,7 @@ def test_shown_copied_and_pickled(value: Range[Any]) -> None:
         (b'("",a)', Range("", "a", lower_inc=False)),
         (b'[ a b ,"(x,y)")', Range(" a b ", "(x,y)")),
         ("[é,\n)".encode(), Range("é", "\n")),
+        (b"[{},{a}b)", Range("{}", "{a}b")),
         (b"(,)", Range(None, None)),
         (b"empty", Range(empty=True)),
     ],

@@ -17,13 +17,11 @@ the look-up of a name) is done, and then closes the connection. Their number is 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import ipaddress
 import math
 import re
 import socket
 import sys
-import termios
 from collections.abc import Sequence
 from random import SystemRandom
 from typing import TYPE_CHECKING, TypeVar
@@ -348,9 +346,25 @@ class _Attempt:
             self._pgconn.finish()
 
 
-def _waiting(socket: int) -> int:
-    """Bytes that have arrived and are not read yet."""
-    return int.from_bytes(fcntl.ioctl(socket, termios.FIONREAD, bytes(4)), sys.byteorder)
+if sys.platform != "win32":
+    import fcntl
+    import termios
+
+    def _waiting(fd: int) -> int:
+        """Bytes that have arrived and are not read yet."""
+        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+else:
+
+    def _waiting(fd: int) -> int:
+        """Bytes that have arrived and are not read yet."""
+        looking = socket.socket(fileno=fd)
+        try:
+            return len(looking.recv(MOST_SAID, socket.MSG_PEEK))
+        except BlockingIOError:
+            return 0
+        finally:
+            looking.detach()
 
 
 def _configure(libpq: Libpq, pgconn: PGconn) -> None:

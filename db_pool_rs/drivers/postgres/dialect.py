@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...aio import ResultFuture
+from ...codecs import Codec
 from ...config import PoolConfig
 from ...errors import InterfaceError
 from ...sql import StatementClass
+from ...types.catalog import Catalog
 from ..base import Groupable
 
 if TYPE_CHECKING:
@@ -84,6 +86,18 @@ class PostgresDialect:
         #: Called when DDL was executed, or (False) may have been.
         self.on_altered: Callable[[bool], None] = _nothing
         self.startup_query: str | None = QUESTION
+        #: What is known of types that are not built in, and codecs of the caller's.
+        self.catalog = Catalog()
+        if config.infinity == "clamp":
+            self.catalog.clamp()
+        for codec in config.codecs:
+            self.catalog.set_codec(codec)
+
+    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+        """Values of a type are read and written in another way from now on, also in texts that are known."""
+        self.catalog.set_codec(codec)
+        for query in queries:
+            query.description = None
 
     def on_startup_result(self, values: Sequence[Any]) -> Groupable:
         """Statements of a group share a snapshot in every isolation level but READ COMMITTED: then none are grouped.

@@ -6,12 +6,13 @@ Mode balanced inherits from it, with another binding of libpq; psycopg is import
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
+from ...codecs import Codec
 from ...conninfo import ConnectConfig
 from ...scheduler.cost import Query
-from ...types.catalog import Catalog
 from ..base import ConnectionListener
 from .connect import connect
 from .dialect import PREPARABLE, PostgresDialect
@@ -42,10 +43,14 @@ class PostgresDriver(PostgresDialect):
         #: A name was taken: until it is known whether a proxy deals statements out to other connections, none is used.
         self.doubted = False
         self._target = config.target
-        self.catalog = Catalog()
         #: Of descriptions: part of their names, so that a text described anew has another one.
         self.version = 0
         self._altered = 0.0
+
+    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+        """Known texts are described again, and prepared under other names."""
+        super().set_codec(codec, queries)
+        self.version += 1
 
     async def connect(self, listener: ConnectionListener) -> PostgresConnection:
         """Open a connection; ConnectFailed lists every attempt."""

@@ -14,19 +14,17 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConnectionLost, Error
-from ...record import Status
 from ...scheduler.model import StatementRequest
 from ..base import ConnectionListener, Done
-from .dialect import CHECK_KEYS, checks_keys, executed, is_shared
+from .dialect import CHECK_KEYS, checks_keys, is_shared
+from .group_end import GroupEnd
 from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
 from .prepared import Prepared
-from .results import LONG, LongResults
+from .results import LongResults
 from .servererrors import server_error, server_is_leaving, was_not_executed
 from .session_settings import is_kept
-from .socket import Wire
 from .staleness import PID, Healing, check_columns, first_format
-from .statements import TYPES, Description, Host, Unfit, encode_arguments, texts_of
-from .types_query import types_query
+from .statements import TYPES, Description, Host, Unfit, encode_arguments, texts_of, types_of
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
 CHECK_AFTER = 1.0
 
 
-class PostgresConnection(Wire):
+class PostgresConnection(GroupEnd):
     """A :class:`~db_pool_rs.drivers.base.ServerConnection` over ``psycopg.pq``."""
 
     def __init__(self, pgconn: PGconn, driver: Host, listener: ConnectionListener) -> None:
@@ -54,12 +52,10 @@ class PostgresConnection(Wire):
         #: What was prepared in front of statements of this group; what is being prepared now, whether with a name.
         self._fresh: list[Description] = []
         self._parsed: set[Description] = set()
-        self._named = driver.named
-        self._ok, self._started = True, 0.0
+        self._ok, self._started, self._named = True, 0.0, driver.named
         self._healing = Healing(driver, self._prepared)
         super().__init__(pgconn, listener, driver.libpq)
-        self._used = monotonic()
-        self._long = LongResults(self._loop)
+        self._used, self._long = monotonic(), LongResults(self._loop)
 
     # -- sending -------------------------------------------------------------------------------------------------
 
@@ -71,7 +67,7 @@ class PostgresConnection(Wire):
     def _begin(self, group: Sequence[StatementRequest], done: Done) -> None:
         assert self._done is None, "bug: two groups on one connection"
         assert self._cancelling is None, "bug: a cancel request is under way"
-        self._group, self._done, self._sent, self._earlier = group, done, 0, 0
+        self._group, self._done, self._sent, self._earlier, self._looked_up = group, done, 0, 0, False
         if not group[0].query.groupable:
             self.settings.observe(group, self.in_transaction())
         if self._fresh or self._healing.tried:
@@ -133,11 +129,6 @@ class PostgresConnection(Wire):
                 send(name, statement.params, formats, result_format)
                 steps.append(statement)
             self._sent += 1
-
-    def _write_types(self, steps: list[Any]) -> None:
-        """Ask for what is unknown of the types of parameters."""
-        self._pgconn.send_query_params(types_query(self._unknown).encode(), None)
-        steps.append(TYPES)
 
     def _write_unknown(self, statement: StatementRequest, steps: list[Any]) -> bool:
         """A text without a description: with parameters it must be described first (True), else it is just run."""
@@ -248,12 +239,17 @@ class PostgresConnection(Wire):
             try:
                 self._driver.catalog.learn(self._unknown, texts_of(result))
             except Error as error:
+                if self._reading:
+                    self._types_failed(error)
+                    return
                 assert self._asked is not None, "bug: types of no statement's"
                 self._ok, self._asked.error = False, error
         elif isinstance(target, bytes):
             self._prepared.was_dropped(target)
         elif self._describing or is_kept(target) or self._asked is None:  # a Text: the answer to Describe
             self._driver.learn(target, result)
+            if self._describing:
+                self._group[0].details = types_of(result)
         else:
             self._asked.described = self._driver.described(target, result)
 
@@ -277,6 +273,9 @@ class PostgresConnection(Wire):
         if target is PID:
             self._driver.judge_names(False)
             return True
+        if self._reading:
+            self._types_failed(error)
+            return True
         self._ok = False
         culprit.error = error
         self._healing.failed = target
@@ -287,6 +286,8 @@ class PostgresConnection(Wire):
         for target in self._steps[step:]:
             if type(target) is StatementRequest:
                 return target
+        if self._reading:
+            return self._group[0]
         assert self._asked is not None, "bug: a step without a request"
         return self._asked
 
@@ -294,11 +295,13 @@ class PostgresConnection(Wire):
 
     def _ended(self) -> None:
         """ReadyForQuery: what the group did is final, unless a part of it is still to be sent."""
-        now = monotonic()
-        self._used = now
+        now = self._used = monotonic()
         group = self._group
         self._take_notifications()
-        if self._describing:
+        if self._reading:
+            self._reading = False
+            self._finish()
+        elif self._describing:
             self._report(self._ok, 0)
         elif self._ok and self._sent < len(group):
             self.listener.on_round_trip(self, now - self._started)
@@ -314,51 +317,6 @@ class PostgresConnection(Wire):
             self._prepared.rollback()
             if not self._heal():
                 self._finish()
-
-    def _finish(self) -> None:
-        """Decode and report the group."""
-        if self._done is None:  # the connection was lost meanwhile
-            return
-        size = self._decode(self._group if self._ok else executed(self._group, self.in_transaction()))
-        if self._long.todo:  # the group is answered, whatever happens to the connection now
-            self._long.start(self._watch, lambda: self._report(self._ok, size))
-        else:
-            self._report(self._ok, size)
-
-    def _report(self, ok: bool, size: int) -> None:
-        done, self._done, self._group, self._describing, self._steps = self._done, None, (), False, []
-        if done is not None:
-            done(ok, monotonic() - self._started, size)
-
-    def _decode(self, group: Sequence[StatementRequest]) -> int:
-        """Turn results into what callers want; the size of the largest in bytes."""
-        largest, session, known = 0, self._pgconn, None
-        for statement in group:
-            result, described = statement.value, statement.described
-            if statement.want:
-                try:
-                    if described is None:
-                        described = self._driver.direct(statement.query, result)
-                    size = described.size(result)
-                    if size > largest:
-                        largest = size
-                    if size > LONG:
-                        self._long.todo.append((statement, described.decoder_for(session)))
-                    else:
-                        statement.value = described.decoder_for(session).decode(result)
-                except Error as error:
-                    statement.error = error
-            else:
-                tag = result.command_status or b""
-                if tag != known:  # those of a group are mostly alike
-                    known, status = tag, self._status(tag)
-                statement.value = status
-        return largest
-
-    def _status(self, tag: bytes) -> Status:
-        if tag in (b"DISCARD ALL", b"DEALLOCATE ALL"):
-            self._prepared.clear()
-        return Status(tag.decode())
 
     def _heal(self) -> bool:
         """Forget what is out of date; True if the statement, being alone, is sent again."""

@@ -89,7 +89,7 @@ class SessionSettings:
         if statement.args or "$" in statement.query.sql:
             return True
         unseen = statement.described is None or is_kept(statement.query)
-        return statement.want and unseen and not self.is_plain()
+        return bool(statement.want) and unseen and not self.is_plain()
 
     def is_plain(self) -> bool:
         """Whether every value can be read as text."""

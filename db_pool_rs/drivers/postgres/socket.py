@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 #: How long a CancelRequest for a COPY whose data are not taken may take, in seconds.
 COPY_CANCEL_TIMEOUT = 3.0
 _OPEN_BLOCK = frozenset((INTRANS, INERROR))
+#: The settings that servers report, of all versions: libpq tells one by its name only.
+REPORTED = (
+    "application_name", "client_encoding", "DateStyle", "default_transaction_read_only", "in_hot_standby",
+    "integer_datetimes", "IntervalStyle", "is_superuser", "scram_iterations", "search_path", "server_encoding",
+    "server_version", "session_authorization", "standard_conforming_strings", "TimeZone",
+)  # fmt: skip
 
 
 class Wire(ABC):
@@ -155,6 +161,11 @@ class Wire(ABC):
     def reset_statements(self) -> Sequence[str]:
         """What brings the session back to its initial state."""
         return ("DISCARD ALL",)
+
+    def parameters(self) -> Mapping[str, str]:
+        """What the server reports of the session, see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
+        found = {name: self._pgconn.parameter_status(name.encode()) for name in REPORTED}
+        return {name: value.decode("utf-8", "replace") for name, value in found.items() if value is not None}
 
     def note_float_digits(self, digits: int) -> None:
         """See :class:`~db_pool_rs.drivers.base.ServerConnection`."""

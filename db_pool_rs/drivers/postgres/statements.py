@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import ArgumentError, Error
+from ...record import Column, Status
 from ...types import oids as pg
-from ...types.catalog import Catalog, ForeignCodec, foreign_oids
+from ...types.catalog import Catalog, ForeignCodec
+from ...types.encode import TEXT
 from ...types.layout import FIXED_SIZES
 from ...types.parameters import MAX_PARAMETERS, ParameterCodec
 from .session_settings import SessionSettings, is_sensitive
@@ -36,8 +38,8 @@ class Description:
     """
 
     __slots__ = (
-        "decoder", "encode", "foreign", "formats", "is_sensitive", "learned", "name", "names", "oids", "param_oids",
-        "result_format", "row_bytes", "sql", "wide",
+        "catalog", "decoder", "encode", "foreign", "foreign_columns", "formats", "is_sensitive", "learned", "name",
+        "names", "oids", "param_oids", "result_format", "row_bytes", "sql", "wide",
     )  # fmt: skip
 
     def __init__(
@@ -47,14 +49,20 @@ class Description:
         self.sql = sql.encode()
         self.learned = time.monotonic()
         self.name = f"dbp_{hash(sql) & _WORD:016x}_{version}".encode()
+        is_foreign = catalog.is_foreign
         codec = ParameterCodec(param_oids, sql)
         self.param_oids = tuple(param_oids)
         #: Of parameters whose types are not built in.
-        self.foreign = ForeignCodec(param_oids, sql, catalog) if foreign_oids(param_oids) else None
+        self.foreign = ForeignCodec(param_oids, sql, catalog) if catalog.foreign(param_oids) else None
         self.encode = codec.encode if self.foreign is None else self.foreign.encode
-        self.formats = codec.formats
+        self.formats = [
+            TEXT if is_foreign(oid) else format for oid, format in zip(param_oids, codec.formats, strict=True)
+        ]
         self.names = tuple(names)
         self.oids = tuple(oids)
+        #: Types of columns that are not built in.
+        self.foreign_columns = catalog.foreign(oids)
+        self.catalog = catalog
         self.result_format = self.best_format()
         self.is_sensitive = not self.result_format and is_sensitive(self.oids)
         self.decoder: RowDecoder | None = None
@@ -82,7 +90,7 @@ class Description:
 
     def best_format(self) -> int:
         """The format to ask for: 1 (binary) where every column can be read so."""
-        return pg.result_format(self.oids)
+        return 0 if self.foreign_columns else pg.result_format(self.oids)
 
     def decoder_for(self, session: PGconn) -> RowDecoder:
         """What decodes results of this session: its settings count."""
@@ -90,7 +98,8 @@ class Description:
         if decoder is None or not decoder.fits(session):
             from ...types.decode import RowDecoder
 
-            decoder = self.decoder = RowDecoder(self.names, self.oids, self.result_format, session)
+            catalog = self.catalog if self.foreign_columns else None
+            decoder = self.decoder = RowDecoder(self.names, self.oids, self.result_format, session, catalog)
         return decoder
 
     def size(self, result: PGresult) -> int:
@@ -209,3 +218,15 @@ def columns_of(result: PGresult) -> tuple[list[str], list[int]]:
     """Names and types of a result's columns."""
     columns = range(result.nfields)
     return [(result.fname(i) or b"").decode("utf-8", "replace") for i in columns], [result.ftype(i) for i in columns]
+
+
+def details_of(result: PGresult) -> tuple[tuple[Column, ...], Status]:
+    """The columns of a result, also of one without rows, and its command tag."""
+    modifiers = map(result.fmod, range(result.nfields))
+    columns = tuple(map(Column, *columns_of(result), modifiers))
+    return columns, Status((result.command_status or b"").decode())
+
+
+def types_of(result: PGresult) -> tuple[tuple[int, ...], tuple[Column, ...]]:
+    """The types of a statement's parameters, and its columns, from the answer to Describe."""
+    return tuple(map(result.param_type, range(result.nparams))), details_of(result)[0]

@@ -6,9 +6,13 @@ One row for each type that exists:
     name       in SQL, under the search path of the session
     kind       pg_type.typtype: b (base), c (composite), d (domain), e (enum), r (range), m (multirange), p (pseudo);
                a for an array
-    part       of a domain its base type, of an array its element, of a range its subtype; else 0
+    part       of a domain its base type, of an array its element, of a range its subtype, of a multirange its range;
+               else 0
     delimiter  what stands between the elements of an array of it
     fields     of a composite: JSON, [[name, type], ...] in order, without dropped columns; else NULL
+    plain_name, schema   its own name, and where it is
+
+(A column of pg_range that PostgreSQL 13 does not have is read by way of JSON.)
 
 Some types of fixed length have elements too, point among them; an array is what its element says is its array.
 """
@@ -32,6 +36,10 @@ WITH RECURSIVE wanted (oid) AS (
         UNION ALL
         SELECT r.rngsubtype FROM pg_catalog.pg_range r WHERE r.rngtypid = t.oid
         UNION ALL
+        SELECT r.rngtypid
+        FROM pg_catalog.pg_range r
+        WHERE t.typtype = 'm' AND (pg_catalog.to_jsonb(r) ->> 'rngmultitypid')::pg_catalog.oid = t.oid
+        UNION ALL
         SELECT a.atttypid
         FROM pg_catalog.pg_attribute a
         WHERE a.attrelid = t.typrelid AND t.typrelid <> 0 AND a.attnum > 0 AND NOT a.attisdropped
@@ -42,15 +50,20 @@ SELECT
     t.oid,
     pg_catalog.format_type(t.oid, NULL) AS name,
     CASE WHEN e.oid IS NULL THEN t.typtype::text ELSE 'a' END AS kind,
-    coalesce(nullif(t.typbasetype, 0), e.oid, r.rngsubtype, 0) AS part,
+    coalesce(nullif(t.typbasetype, 0), e.oid, r.rngsubtype, m.rngtypid, 0) AS part,
     t.typdelim AS delimiter,
     (SELECT pg_catalog.json_agg(pg_catalog.json_build_array(a.attname, a.atttypid::pg_catalog.int8) ORDER BY a.attnum)
      FROM pg_catalog.pg_attribute a
-     WHERE a.attrelid = t.typrelid AND t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped) AS fields
+     WHERE a.attrelid = t.typrelid AND t.typtype = 'c' AND a.attnum > 0 AND NOT a.attisdropped) AS fields,
+    t.typname AS plain_name,
+    n.nspname AS schema
 FROM wanted w
 JOIN pg_catalog.pg_type t ON t.oid = w.oid
 LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem AND e.typarray = t.oid
+JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 LEFT JOIN pg_catalog.pg_range r ON r.rngtypid = t.oid
+LEFT JOIN pg_catalog.pg_range m
+    ON t.typtype = 'm' AND (pg_catalog.to_jsonb(m) ->> 'rngmultitypid')::pg_catalog.oid = t.oid
 """
 
 

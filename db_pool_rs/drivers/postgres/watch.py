@@ -3,7 +3,8 @@
 A socket that was reset is in error and may hold data that came before. A connection takes some of it, and counts on
 being called again for the rest and for the end. asyncio's own loops do call again; uvloop does not: libuv gives up a
 descriptor with its first error. So a loop of that kind watches one epoll descriptor, which is itself never in error,
-and this module asks that descriptor which sockets are ready.
+and this module asks that descriptor which sockets are ready. A loop that watches no descriptors at all, as asyncio's on
+Windows, has a thread that does (:mod:`.socket_thread`).
 """
 
 from __future__ import annotations
@@ -11,19 +12,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import select
+import socket
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
 
 from ... import forks
 from ...aio import until
+from .socket_thread import SocketThread
 
 #: How many ready sockets are asked for at once; the others are the next turn's.
 _AT_ONCE = 64
 
 
 class Watcher(Protocol):
-    """Calls back when a descriptor is ready, again and again while it is: an event loop, or a :class:`Watch`."""
+    """Calls back when a descriptor is ready, again and again while it is: a loop, a :class:`Watch`, a SocketThread."""
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> Any:
         """Call when there is something to read, or the end."""
@@ -125,16 +128,43 @@ class Watch:
             self.loop.call_exception_handler({"message": f"exception in {callback!r}", "exception": error})
 
 
-_watches: weakref.WeakValueDictionary[int, Watch] = weakref.WeakValueDictionary()
+_watches: weakref.WeakValueDictionary[int, Watch | SocketThread] = weakref.WeakValueDictionary()
+_watching: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, bool] = weakref.WeakKeyDictionary()
 
 
 def watcher(loop: asyncio.AbstractEventLoop) -> Watcher:
     """What watches sockets for this loop: the loop itself, if it is one of asyncio's or there is no epoll."""
+    if not can_watch(loop):
+        return _watch_of(loop, SocketThread)
     if isinstance(loop, asyncio.SelectorEventLoop) or not hasattr(select, "epoll"):
         return loop
+    return _watch_of(loop, Watch)
+
+
+def descriptors(loop: asyncio.AbstractEventLoop) -> Watcher:
+    """What watches a descriptor that is never in error: the loop itself, if it watches any."""
+    return loop if can_watch(loop) else _watch_of(loop, SocketThread)
+
+
+def can_watch(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether the loop watches descriptors; that of asyncio on Windows does not."""
+    known = _watching.get(loop)
+    if known is None:
+        with socket.socket() as unused:
+            try:
+                loop.remove_reader(unused)
+                known = True
+            except NotImplementedError:
+                known = False
+        _watching[loop] = known
+    return known
+
+
+def _watch_of(loop: asyncio.AbstractEventLoop, kind: type[Watch] | type[SocketThread]) -> Watch | SocketThread:
+    """The one of the loop: as long as one of its users has it."""
     watch = _watches.get(id(loop))
     if watch is None or watch.loop is not loop:
-        watch = _watches[id(loop)] = Watch(loop)
+        watch = _watches[id(loop)] = kind(loop)
     return watch
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...aio import ResultFuture
+from ...codecs import Codec
 from ...conninfo import SqliteConfig
 from ...errors import InterfaceError
 from ...scheduler.cost import Query
@@ -50,6 +51,13 @@ class SqliteDialect:
     def may_be_stale(self, query: Query) -> bool:
         """The text itself never changes."""
         return False
+
+    def alter(self, certain: bool) -> None:
+        """Nothing is known of tables."""
+
+    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+        """There are no types to have codecs."""
+        raise InterfaceError("SQLite has no types that codecs could be for: its values are int, float, str and bytes")
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The BEGIN for these options. All transactions are serializable; `deferrable` has no meaning here."""

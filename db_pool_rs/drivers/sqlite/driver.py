@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError
@@ -314,6 +314,10 @@ class SqliteLink:
         if self._job is job:
             self._database.interrupt()
             self._loop.call_later(pace, self._interrupt, job, min(2 * pace, INTERRUPT_PACE_MAX))
+
+    def parameters(self) -> Mapping[str, str]:
+        """There is no server."""
+        return {}
 
     def note_float_digits(self, digits: int) -> None:
         """Nothing is asked."""

@@ -34,8 +34,8 @@ def statement_error(error: Exception, query: str | None) -> Exception:
         result = ArgumentError(str(error))
     else:
         return error
-    # The frames of the thread would keep the whole group alive.
-    result.__cause__ = error.with_traceback(None)
+    # It says nothing more, so it is not shown. The frames of the thread would keep the whole group alive.
+    result.__context__, result.__suppress_context__ = error.with_traceback(None), True
     return result
 
 

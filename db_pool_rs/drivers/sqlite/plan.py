@@ -120,7 +120,7 @@ class Description:
                     break
             else:
                 return args
-        return encode(args, self.count, self._by_name)
+        return encode(args, self.count, self._by_name, self.sql)
 
     def status(self, rows: int) -> Status:
         """The command tag, as PostgreSQL has it: `INSERT 0 3`, `UPDATE 3`, `CREATE TABLE`."""

@@ -107,10 +107,12 @@ _ENCODERS: dict[type, Callable[[Any], Any]] = {
 }
 
 
-def encode(args: Sequence[Any], count: int, by_name: bool = False) -> Any:
+def encode(args: Sequence[Any], count: int, by_name: bool = False, sql: str = "") -> Any:
     """The arguments of a statement with `count` parameters, ready for ``sqlite3``; ArgumentError if they do not fit."""
     if len(args) != count:
-        raise ArgumentError(_wrong_count(count, len(args)))
+        from ...errors.excerpt import with_advice
+
+        raise ArgumentError(with_advice(_wrong_count(count, len(args)), sql))
     encoded = tuple([_encode_one(value, number) for number, value in enumerate(args, 1)])
     return {str(number): value for number, value in enumerate(encoded, 1)} if by_name else encoded
 

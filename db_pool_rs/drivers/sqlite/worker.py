@@ -25,9 +25,9 @@ from itertools import count
 from time import perf_counter
 from typing import Any
 
-from ...record import Record, Status, record_class
+from ...record import Column, Record, Status, record_class
 from ...scheduler.model import StatementRequest
-from ..base import Done
+from ..base import RESULT, Done
 from .database import Database, Stop
 from .errors import (
     canceled,
@@ -112,6 +112,10 @@ def _row_class(description: tuple[tuple[Any, ...], ...]) -> type[Record]:
     return record_class(tuple([column[0] for column in description]))
 
 
+def _details(cursor: sqlite3.Cursor, status: Status) -> tuple[tuple[Column, ...], Status]:
+    return tuple([Column(name, 0, -1) for name, *_ in cursor.description or ()]), status
+
+
 # -- READs of the pool -----------------------------------------------------------------------------------------------
 
 
@@ -145,6 +149,8 @@ def run_reads(database: Database, job: Job) -> None:
         if description is not known:
             known, row = description, _row_class(cursor.description)
         statement.value = list(map(row, rows)) if statement.want else description.status(len(rows))
+        if statement.want is RESULT:
+            statement.details = _details(cursor, description.status(len(rows)))
         if len(rows) > longest:  # the others are hardly larger, or are when their text comes first
             longest = len(rows)
             job.size = max(job.size, estimate(rows))
@@ -250,6 +256,8 @@ def _answer(database: Database, statement: StatementRequest, cursor: sqlite3.Cur
         statement.value = description.status(count)
     else:
         statement.value = list(map(_row_class(cursor.description), rows)) if rows else rows
+    if statement.want is RESULT:
+        statement.details = _details(cursor, description.status(count))
 
 
 # -- sessions, and whatever runs alone -------------------------------------------------------------------------------

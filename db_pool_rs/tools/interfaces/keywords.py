@@ -27,11 +27,12 @@ HEADER = f'''\
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any, Literal, TypedDict
 
 from .abc import SessionHook
+from .codecs import Codec
 from .conninfo import PasswordProvider
 
 __all__ = ["ModeName", "PoolOptions"]

@@ -128,6 +128,7 @@ pools:
 | `DATABASE_URL` | where the pool `default` connects if nothing else says so |
 | `DB_POOL_CONFIG` | the configuration file |
 | `DB_POOL_MODE` | the mode, before `deployment.mode` of the file; an argument `mode=` other than auto comes first |
+| `DB_POOL_TOP` | 1: `python -m db_pool_rs top` of the same user may look at each pool |
 | `DB_POOL_FIGURES` | the file with the figures that mode `auto` compares |
 | `PGHOST`, `PGUSER`, `PGPASSWORD`, ... | libpq's, in the table of connection options |
 """
@@ -179,7 +180,7 @@ def _default(value: Any) -> str:
         return "`None`"
     if isinstance(value, str):
         return f'`"{value}"`'
-    if isinstance(value, frozenset):
+    if isinstance(value, (frozenset, tuple)):
         return "none"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value:_}`"
 
@@ -201,7 +202,8 @@ API = (
     ("Pools and sessions", "db_pool_rs.abc", ("Queries", "Pool", "Acquisition", "Connection", "Transaction")),
     ("Callbacks", "db_pool_rs.abc", ("SessionHook", "NotificationListener", "TerminationListener")),
     ("Pools by name", "db_pool_rs.facade", ("DatabasePool",)),
-    ("Rows and statuses", "db_pool_rs.record", ("Record", "Status")),
+    ("Rows and statuses", "db_pool_rs.record", ("Record", "Status", "Result", "Column")),
+    ("What is told of statements", "db_pool_rs.described", ("Type", "Attribute", "ServerVersion")),
     ("Modes", "db_pool_rs.modes", ("detect_best_mode", "Decision", "unavailable", "load_figures", "save_figures")),
     ("Figures", "db_pool_rs.metrics", ("PoolStats", "PoolGauges", "Health", "Metrics")),
     ("Prometheus", "db_pool_rs.exporters.prometheus", ("Collector", "serve")),

@@ -45,8 +45,10 @@ def seen(value: Any) -> Any:
 
 def seen_error(error: Error) -> Any:
     """An error as a comparable."""
-    more = (error.detail, error.hint, error.position, error.constraint) if isinstance(error, DatabaseError) else ()
-    return (f"{type(error).__name__} {error.sqlstate}", str(error), f"safe_to_retry {error.safe_to_retry}", *more)
+    said, more = str(error), tuple[Any, ...]()
+    if isinstance(error, DatabaseError):
+        said, more = error.reason, (error.detail, error.hint, error.position, error.constraint)
+    return (f"{type(error).__name__} {error.sqlstate}", said, f"safe_to_retry {error.safe_to_retry}", *more)
 
 
 async def together(calls: Sequence[Awaitable[Any]]) -> list[Any]:

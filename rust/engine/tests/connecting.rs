@@ -23,7 +23,7 @@ async fn every_way_to_log_in() {
     let server = Server::shared();
     for user in ["postgres", "plain", "hashed", "scram"] {
         let link = connect(&server.config(user), None).await.unwrap_or_else(|error| panic!("{user}: {error:?}"));
-        assert_eq!(link.parameter("session_authorization"), Some(user));
+        assert_eq!(link.parameter("session_authorization").as_deref(), Some(user));
         assert!(!link.is_tls() && link.cancel_key().process_id() > 0);
     }
 }
@@ -150,7 +150,11 @@ async fn settings_travel_with_the_login_and_sockets_work() {
         vec![("application_name".to_owned(), "tests".to_owned()), ("TimeZone".into(), "Asia/Tokyo".into())];
     config.hosts[0].host = server.path("").trim_end_matches('/').to_owned();
     let link = connect(&config, None).await.unwrap();
-    assert_eq!((link.parameter("application_name"), link.parameter("TimeZone")), (Some("tests"), Some("Asia/Tokyo")));
+    let parameter = |name| link.parameter(name);
+    assert_eq!(
+        (parameter("application_name").as_deref(), parameter("TimeZone").as_deref()),
+        (Some("tests"), Some("Asia/Tokyo"))
+    );
 }
 
 #[tokio::test]

@@ -65,7 +65,7 @@ impl Client {
         let request = self.arrive(None);
         self.pool.call(Command::Acquire(request, None));
         match self.next() {
-            Completion::Acquired(who, conn) if who == request => conn,
+            Completion::Acquired(who, conn, _) if who == request => conn,
             other => panic!("{other:?}"),
         }
     }

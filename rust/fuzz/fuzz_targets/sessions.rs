@@ -62,7 +62,7 @@ async fn serve(mut client: UnixStream, welcome: bool, words: &[u8]) {
 }
 
 fn statements() -> Vec<Execute> {
-    let columns = ["a", "b"].map(|name| Column { name: name.to_owned(), oid: 25, format: 0 }).to_vec();
+    let columns = ["a", "b"].map(|name| Column { name: name.to_owned(), oid: 25, modifier: -1, format: 0 }).to_vec();
     let text = Arc::new(Described::new("known".to_owned(), "SELECT $1, 2".into(), vec![25], columns));
     let known = || Execute::known(&text, [Some(&b"1"[..])]);
     vec![known(), Execute::Direct("SELECT 1".into()), Execute::Describe("SELECT $1".into()), known()]

@@ -1,16 +1,35 @@
 //! Acquiring a connection, and commands for one that is acquired.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use db_pool_engine::link::Feed;
+use db_pool_engine::link::{self, Feed};
 use db_pool_engine::pool::{Call, Command, Completion, Sink, Source};
 use db_pool_engine::scheduler::{ConnId, RequestId};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
-use crate::pool::{Pending, Pool};
+use crate::pool::{Pending, Pool, Want};
 use crate::query::{Params, Query};
+
+/// What the server tells of the session that is acquired.
+#[pyclass(frozen, module = "db_pool_rs_full")]
+pub struct SessionInfo(pub link::SessionInfo);
+
+#[pymethods]
+impl SessionInfo {
+    /// The server's process.
+    #[getter]
+    fn pid(&self) -> i32 {
+        self.0.process_id
+    }
+
+    /// The settings that the server reports, as it reported them last.
+    fn parameters(&self) -> HashMap<String, String> {
+        self.0.parameters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// A text that the pool knows, or SQL that is not remembered.
 fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Query>>)> {
@@ -28,7 +47,7 @@ impl Pool {
         inner.runs.insert(token, (conn, items.clone()));
         for (item, text) in items.iter().zip(texts) {
             let args = PyTuple::empty(py).unbind();
-            inner.pending.insert(*item, Pending { answer: None, text, args, want_rows: false, error: None });
+            inner.pending.insert(*item, Pending { answer: None, text, args, want: Want::Status, error: None });
         }
         items
     }
@@ -49,17 +68,18 @@ impl Pool {
         self.ask(py, Command::Cancel(RequestId(item)))
     }
 
-    /// Run statements on an acquired connection: (text or SQL, arguments, encoded arguments or None, whether rows are
+    /// Run statements on an acquired connection: (text or SQL, arguments, encoded arguments or None, what is
     /// wanted).
     fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
         let (mut calls, mut waiting) = (Vec::with_capacity(statements.len()), Vec::with_capacity(statements.len()));
         for statement in statements {
-            let (what, args, params, want_rows): (
+            let (what, args, params, want): (
                 Bound<'_, PyAny>,
                 Bound<'_, PyTuple>,
                 Option<Bound<'_, Params>>,
-                bool,
+                Bound<'_, PyAny>,
             ) = statement.extract()?;
+            let want = Want::of(&want)?;
             let item = self.next();
             let (source, text) = source(&what)?;
             let with_args = !args.is_empty();
@@ -68,7 +88,7 @@ impl Pool {
                 (params, _) => params.map(|params| params.get().0.clone()),
             };
             calls.push(Call { request: RequestId(item), source, with_args, params });
-            waiting.push((item, Pending { answer: None, text, args: args.unbind(), want_rows, error: None }));
+            waiting.push((item, Pending { answer: None, text, args: args.unbind(), want, error: None }));
         }
         let mut inner = self.inner();
         inner.pending.extend(waiting);

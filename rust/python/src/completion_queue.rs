@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, RwLock};
 
 use db_pool_engine::link::Described;
 use db_pool_engine::pool::{Completion, Sink};
@@ -22,6 +22,8 @@ pub struct CompletionQueue {
     signalled: AtomicBool,
     /// To read from and to write to; None after `close`.
     ends: Mutex<Option<(UnixStream, UnixStream)>>,
+    /// Built-in types that travel as text, since codecs have them.
+    overridden: RwLock<Vec<u32>>,
 }
 
 impl CompletionQueue {
@@ -30,7 +32,12 @@ impl CompletionQueue {
         reading.set_nonblocking(true)?;
         writing.set_nonblocking(true)?;
         let (queue, signalled, ends) = (Mutex::default(), AtomicBool::new(false), Mutex::new(Some((reading, writing))));
-        Ok(CompletionQueue { queue, signalled, ends })
+        Ok(CompletionQueue { queue, signalled, ends, overridden: RwLock::default() })
+    }
+
+    /// Codecs have these built-in types from now on.
+    pub fn override_types(&self, oids: Vec<u32>) {
+        *self.overridden.write().unwrap_or_else(PoisonError::into_inner) = oids;
     }
 
     fn with_ends<T>(&self, work: impl FnOnce(&UnixStream, &UnixStream) -> T) -> Option<T> {
@@ -82,7 +89,7 @@ impl CompletionQueue {
 
 impl Sink for CompletionQueue {
     fn formats(&self, text: &mut Described) {
-        codec::formats(text);
+        codec::formats(text, &self.overridden.read().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn complete(&self, batch: Vec<Completion>) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use db_pool_engine::link::{Lost, ServerError};
+use db_pool_engine::link::{Column, Lost, ServerError};
 use db_pool_engine::pool::{Backend, Gauges, Histogram, Options};
 use db_pool_engine::postgres::{AuthMethods, Config, Host, Keepalive, Ssl, SslMode, TargetAttrs};
 use db_pool_engine::scheduler::{Counters, Kind, Limits, Reason};
@@ -177,4 +177,9 @@ pub fn counters<'py>(py: Python<'py>, counters: &Counters) -> PyResult<Bound<'py
 /// Counts, total and maximum, as Python's histograms hold them.
 pub fn histogram(histogram: Histogram) -> (Vec<u64>, f64, f64) {
     (histogram.counts, histogram.total, histogram.maximum)
+}
+
+/// Columns: name, OID of the type, type modifier.
+pub fn columns(columns: &[Column]) -> Vec<(&str, u32, i32)> {
+    columns.iter().map(|column| (&*column.name, column.oid, column.modifier)).collect()
 }

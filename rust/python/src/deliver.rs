@@ -13,10 +13,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
 
+use crate::acquired::SessionInfo;
 use crate::codec::{decode_error, loaders};
 use crate::convert;
-use crate::pending_results::{self, Reading, Results, Run, Whose};
-use crate::pool::{Pending, Pool};
+use crate::handle::Handle;
+use crate::pending_results::{self, Details, Reading, Results, Run, Whose};
+use crate::pool::{Pending, Pool, Want};
 use crate::result_future::ResultFuture;
 use crate::values::{self, RowDecoder};
 
@@ -59,6 +61,7 @@ fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
         Completion::Done { request: item, .. }
         | Completion::Failed(item, _)
         | Completion::Unfit(item)
+        | Completion::Described(item, _)
         | Completion::Changed(item) => {
             let Some(pending) = take(pool, item) else { return Ok(()) };
             let (Some(answer), outcome) = outcome(pool, pending, completion)? else { return Ok(()) };
@@ -85,7 +88,9 @@ fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
                 None => handler.emit("not_lent", (item.0, error)),
             }
         }
-        Completion::Acquired(item, conn) => handler.emit(intern!(py, "lent"), (item.0, conn.0)),
+        Completion::Acquired(item, conn, info) => {
+            handler.emit(intern!(py, "lent"), (item.0, conn.0, info.map(SessionInfo)))
+        }
         Completion::Ran(token, Ok(ran)) => self::ran(pool, token, ran),
         Completion::Ran(token, Err(_)) => {
             drop(take_run(pool, token));
@@ -148,18 +153,27 @@ fn outcome(
 ) -> PyResult<(Option<Py<ResultFuture>>, Outcome)> {
     let py = pool.py();
     let handler = Handler(pool);
-    let Pending { answer, text, want_rows, error, .. } = pending;
+    let Pending { answer, text, want, error, .. } = pending;
     let alters = text.as_ref().and_then(|text| text.bind(py).get().alters);
     if let (Some(certain), Completion::Done { .. }) = (alters, &completion) {
         pool.get().handle.alter();
         handler.emit("altered", (certain,))?;
     }
     let outcome = match completion {
-        Completion::Done { tag, .. } if !want_rows => Outcome::Value(status(py, &tag)?),
-        Completion::Done { rows, shape, settings, .. } => {
+        Completion::Done { tag, .. } if want == Want::Status => Outcome::Value(status(py, &tag)?),
+        Completion::Described(_, (params, columns)) => {
+            Outcome::Value((params, convert::columns(&columns)).into_pyobject(py)?.into_any().unbind())
+        }
+        Completion::Done { tag, rows, shape, settings, .. } => {
             let text = text.as_ref().map(|text| text.bind(py).get());
-            match shaped(py, text, shape.as_ref(), &settings).and_then(|shape| Reading::begin(py, rows, shape)) {
-                Ok(reading) if reading.is_done() => Outcome::Value(reading.records.into_any()),
+            let details = match want {
+                Want::Result => Some(details(py, shape.as_ref(), &tag)?),
+                _ => None,
+            };
+            let reading = shaped(py, &pool.get().handle, text, shape.as_ref(), &settings)
+                .and_then(|shape| Reading::begin(py, rows, shape, details));
+            match reading {
+                Ok(reading) if reading.is_done() => Outcome::Value(reading.value(py)?),
                 Ok(reading) => Outcome::Rows(reading),
                 Err(error) => Outcome::Error(error.into_value(py).into_any()),
             }
@@ -178,19 +192,26 @@ fn outcome(
     Ok((answer, outcome))
 }
 
+/// What is told beside rows: their columns, and the command tag.
+fn details(py: Python<'_>, described: Option<&Arc<Described>>, tag: &str) -> PyResult<Details> {
+    let columns = described.map_or(&[][..], |described| &described.columns);
+    Ok((convert::columns(columns).into_pyobject(py)?.unbind(), status(py, tag)?))
+}
+
 /// How to read rows of a text; they may have no columns.
 fn shaped(
     py: Python<'_>,
+    handle: &Arc<Handle>,
     text: Option<&crate::query::Query>,
     described: Option<&Arc<Described>>,
     settings: &Arc<Settings>,
 ) -> PyResult<Arc<RowDecoder>> {
     match (described, text) {
         (Some(described), Some(text)) => text.shape(py, described, settings),
-        (Some(described), None) => RowDecoder::new(py, described, settings).map(Arc::new),
+        (Some(described), None) => RowDecoder::new(py, described, settings, Some(handle)).map(Arc::new),
         (None, _) => {
             let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
-            RowDecoder::new(py, &nothing, settings).map(Arc::new)
+            RowDecoder::new(py, &nothing, settings, None).map(Arc::new)
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use db_pool_engine::pool::{self, Command};
 use db_pool_engine::scheduler::QueryId;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -46,6 +47,24 @@ impl Handle {
     pub fn catalog<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
         let make = || Ok(py.import("db_pool_rs.types.catalog")?.getattr("Catalog")?.call0()?.unbind());
         self.catalog.get_or_try_init(py, make).map(|catalog| catalog.bind(py))
+    }
+
+    /// This is what is known of them, from the first to the last.
+    pub fn use_catalog(&self, py: Python<'_>, catalog: Py<PyAny>) {
+        let _ = self.catalog.set(py, catalog); // it is always the same
+    }
+
+    /// Counts what has changed in what is known of types.
+    pub fn catalog_version(&self, py: Python<'_>) -> PyResult<u64> {
+        match self.catalog.get(py) {
+            Some(catalog) => catalog.bind(py).getattr(intern!(py, "version"))?.extract(),
+            None => Ok(0),
+        }
+    }
+
+    /// A type may have changed: the server is to be asked about all of them again.
+    pub fn forget_types(&self) {
+        self.call(Command::ForgetTypes);
     }
 
     pub fn is_here(&self) -> bool {

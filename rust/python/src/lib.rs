@@ -35,6 +35,8 @@ mod db_pool_rs_full {
     use super::*;
 
     #[pymodule_export]
+    use super::acquired::SessionInfo;
+    #[pymodule_export]
     use super::codec::probe::{decode, decode_raw, encode};
     #[pymodule_export]
     use super::pool::Pool;

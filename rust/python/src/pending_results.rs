@@ -14,28 +14,43 @@ use crate::pool::Pool;
 use crate::result_future::ResultFuture;
 use crate::values::RowDecoder;
 
+/// What is told beside rows where that is wanted: their columns, and the command tag.
+pub type Details = (Py<PyAny>, Py<PyAny>);
+
 /// The rows of one result, and the list of those that were read.
 pub struct Reading {
     rows: Rows,
     shape: Arc<RowDecoder>,
     place: Place,
     pauses_gc: bool,
-    pub records: Py<PyList>,
+    records: Py<PyList>,
+    details: Option<Details>,
 }
 
 impl Reading {
     /// Read the first slice, which nearly always is all; nothing yet if the loaders of its values must be imported
     /// first.
-    pub fn begin(py: Python<'_>, rows: Rows, shape: Arc<RowDecoder>) -> PyResult<Self> {
+    pub fn begin(py: Python<'_>, rows: Rows, shape: Arc<RowDecoder>, details: Option<Details>) -> PyResult<Self> {
         let pauses_gc = GcPause::is_wanted(py, rows.count)?;
         let mut place = Place::default();
         if rows.count > 0 && shape.waits() {
-            return Ok(Reading { rows, shape, place, pauses_gc, records: PyList::empty(py).unbind() });
+            return Ok(Reading { rows, shape, place, pauses_gc, records: PyList::empty(py).unbind(), details });
         }
         let pause = GcPause::begin(py, pauses_gc)?;
         let records = PyList::new(py, shape.records(py, &rows, &mut place)?)?.unbind();
         drop(pause);
-        Ok(Reading { rows, shape, place, pauses_gc, records })
+        Ok(Reading { rows, shape, place, pauses_gc, records, details })
+    }
+
+    /// What the caller gets: the rows, or (rows, columns, command tag).
+    pub fn value(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let records = self.records.clone_ref(py).into_any();
+        match &self.details {
+            None => Ok(records),
+            Some((columns, tag)) => {
+                Ok((records, columns.clone_ref(py), tag.clone_ref(py)).into_pyobject(py)?.into_any().unbind())
+            }
+        }
     }
 
     pub fn is_done(&self) -> bool {
@@ -149,7 +164,7 @@ pub fn read_on(pool: &Bound<'_, Pool>) -> PyResult<()> {
     let read = if wanted { reading.go_on(py) } else { Ok(()) };
     let over = !wanted || read.is_err() || reading.is_done();
     let outcome = match read {
-        Ok(()) => Ok(reading.records.clone_ref(py).into_any()),
+        Ok(()) => Ok(reading.value(py)?),
         Err(error) => Err(error.into_value(py).into_any()),
     };
     if !over {

@@ -11,7 +11,7 @@ use db_pool_engine::pool::{self, Command, QueryInfo};
 use db_pool_engine::scheduler::model::ById;
 use db_pool_engine::scheduler::{ConnId, QueryId};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyTuple};
 use pyo3::{PyTraverseError, PyVisit};
 
 use crate::completion_queue::CompletionQueue;
@@ -27,12 +27,35 @@ use crate::threads;
 /// How long the pool's thread may take to say how the pool stands.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What the caller of a statement wants back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Want {
+    /// Its command tag.
+    Status,
+    /// Its rows.
+    Rows,
+    /// Its rows, its columns and its command tag.
+    Result,
+}
+
+impl Want {
+    /// By the constants of `db_pool_rs.drivers.base`.
+    pub fn of(given: &Bound<'_, PyAny>) -> PyResult<Self> {
+        Ok(match given.cast_exact::<PyBool>() {
+            Ok(rows) if rows.is_true() => Want::Rows,
+            Ok(_) => Want::Status,
+            Err(_) if given.extract::<u8>()? == 2 => Want::Result,
+            Err(_) => return Err(convert::unknown("want", &given.to_string())),
+        })
+    }
+}
+
 /// The receiver of a statement's result: its future, or (None) the run that it is a part of.
 pub struct Pending {
     pub answer: Option<Py<ResultFuture>>,
     pub text: Option<Py<Query>>,
     pub args: Py<PyTuple>,
-    pub want_rows: bool,
+    pub want: Want,
     /// Why the arguments did not fit.
     pub error: Option<PyErr>,
 }
@@ -184,6 +207,13 @@ impl Pool {
         let mut inner = self.inner();
         inner.handler = Some(handler);
         inner.plan = Some((call_soon, flush));
+    }
+
+    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`; and the built-in ones that
+    /// codecs make like them.
+    fn use_catalog(&self, py: Python<'_>, catalog: Py<PyAny>, overridden: Vec<u32>) {
+        self.handle.use_catalog(py, catalog);
+        self.completions.override_types(overridden);
     }
 
     /// After the pool has ended: its thread ends, too, if no other pool lives there.

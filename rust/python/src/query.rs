@@ -34,6 +34,8 @@ pub fn is_unknown(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
 struct Shaped {
     described: Arc<Described>,
     settings: Arc<Settings>,
+    /// Of what was known of types.
+    version: u64,
     shape: Arc<RowDecoder>,
 }
 
@@ -121,26 +123,37 @@ impl Query {
         described: &Arc<Described>,
         settings: &Arc<Settings>,
     ) -> PyResult<Arc<RowDecoder>> {
+        let version = if described.foreign_columns.is_empty() { 0 } else { self.handle.catalog_version(py)? };
         let same = |one: &&Shaped| {
-            Arc::ptr_eq(&one.described, described)
+            one.version == version
+                && Arc::ptr_eq(&one.described, described)
                 && (Arc::ptr_eq(&one.settings, settings) || one.settings == *settings)
         };
         if let Some(found) = self.known().shapes.iter().find(same) {
             return Ok(found.shape.clone());
         }
-        let shape = Arc::new(RowDecoder::new(py, described, settings)?);
+        let shape = Arc::new(RowDecoder::new(py, described, settings, Some(&self.handle))?);
         let (described, settings) = (described.clone(), settings.clone());
         let mut known = self.known();
         if known.shapes.len() >= MOST_SHAPES {
             known.shapes.remove(0);
         }
-        known.shapes.push(Shaped { described, settings, shape: shape.clone() });
+        known.shapes.push(Shaped { described, settings, version, shape: shape.clone() });
         Ok(shape)
     }
 }
 
 #[pymethods]
 impl Query {
+    /// A codec is another one: the server tells its types again.
+    fn describe_again(&self) {
+        let mut known = self.known();
+        known.described = None;
+        known.shapes.clear();
+        drop(known);
+        self.handle.call(Command::DescribeAgain(self.id));
+    }
+
     /// Encode arguments; None if the types are not known yet. ArgumentError if they do not fit.
     fn encode(&self, args: &Bound<'_, PyTuple>) -> PyResult<Option<Params>> {
         Ok(self.encode_args(args.py(), args)?.map(Params))

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::pool::{Pending, Pool};
+use crate::pool::{Pending, Pool, Want};
 use crate::query::Query;
 use crate::result_future::ResultFuture;
 
@@ -56,13 +56,11 @@ impl Pool {
         &self,
         sql: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
-        want_rows: bool,
+        want: &Bound<'_, PyAny>,
         timeout: &Bound<'_, PyAny>,
     ) -> PyResult<Option<Py<ResultFuture>>> {
         match self.terms.get() {
-            Some(terms) if timeout.is_none() && self.serves(sql.py())? => {
-                self.submit(sql, args, want_rows, terms.timeout)
-            }
+            Some(terms) if timeout.is_none() && self.serves(sql.py())? => self.submit(sql, args, want, terms.timeout),
             _ => Ok(None),
         }
     }
@@ -73,7 +71,7 @@ impl Pool {
         &self,
         sql: &Bound<'_, PyAny>,
         args: &Bound<'_, PyTuple>,
-        want_rows: bool,
+        want: &Bound<'_, PyAny>,
         timeout: Option<f64>,
     ) -> PyResult<Option<Py<ResultFuture>>> {
         let (py, Some(terms)) = (sql.py(), self.terms.get()) else { return Ok(None) };
@@ -83,7 +81,7 @@ impl Pool {
         let Some(entry) = terms.known.bind(py).get_item(sql)? else { return Ok(None) };
         let described = entry.getattr(intern!(py, "description"))?;
         let Ok(text) = described.cast_into::<Query>() else { return Ok(None) };
-        let with_args = !args.is_empty();
+        let (want, with_args) = (Want::of(want)?, !args.is_empty());
         let params = text.get().params(py, args)?;
         let item = self.next();
         let deadline = self.handle.deadline(timeout);
@@ -93,7 +91,7 @@ impl Pool {
             answer: Some(answer.clone_ref(py)),
             text: Some(text.unbind()),
             args: args.clone().unbind(),
-            want_rows,
+            want,
             error: None,
         };
         let mut inner = self.inner();

@@ -1,5 +1,7 @@
 //! Arguments and rows, as the database of the text has them.
 
+use std::sync::Arc;
+
 use db_pool_engine::link::{Described, Rows, Settings, Short};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -27,10 +29,15 @@ pub enum RowDecoder {
 
 impl RowDecoder {
     /// For these columns, from a session with these settings.
-    pub fn new(py: Python<'_>, described: &Described, settings: &Settings) -> PyResult<Self> {
+    pub fn new(
+        py: Python<'_>,
+        described: &Described,
+        settings: &Settings,
+        handle: Option<&Arc<Handle>>,
+    ) -> PyResult<Self> {
         Ok(match described.is_sqlite() {
             true => RowDecoder::Sqlite(sqlite::RowDecoder::new(py, described)?),
-            false => RowDecoder::Postgres(Box::new(codec::shape(py, described, settings)?)),
+            false => RowDecoder::Postgres(Box::new(codec::shape(py, described, settings, handle)?)),
         })
     }
 

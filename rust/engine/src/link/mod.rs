@@ -17,6 +17,6 @@ pub use copy::{CopyStream, Feed};
 pub use error::{ConnectError, Lost, Malformed, ServerError, Stale};
 pub use fields::Fields;
 pub use results::{GroupResult, Notification, Outcome, Rows};
-pub use settings::Settings;
+pub use settings::{Parameters, SessionInfo, Settings};
 pub use short::Short;
 pub use statements::{Column, Described, Execute, Plan, Types, put_value};

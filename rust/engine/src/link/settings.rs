@@ -1,5 +1,20 @@
 //! What the server reports of a session's settings, as far as values depend on it.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+/// All that a server reports of a session's settings, as it reported them last.
+pub type Parameters = Arc<Mutex<HashMap<String, String>>>;
+
+/// What a server has told of a session.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// Its process.
+    pub process_id: i32,
+    /// Its settings.
+    pub parameters: Parameters,
+}
+
 /// The settings that values depend on, as the server reported them last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {

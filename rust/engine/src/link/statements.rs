@@ -14,6 +14,8 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub oid: u32,
+    /// The modifier of its type, -1 without one.
+    pub modifier: i32,
     /// In which its values come: 0 (text) or 1 (binary).
     pub format: i16,
 }
@@ -42,6 +44,8 @@ pub struct Described {
     pub result_formats: Vec<i16>,
     /// Types of its parameters that are not built in.
     pub foreign: Vec<u32>,
+    /// Types of its columns that are not built in.
+    pub foreign_columns: Vec<u32>,
     /// How the database executes it, where the caller knows that (SQLite); the server is asked for nothing then.
     pub plan: Option<Arc<dyn Plan>>,
 }
@@ -50,7 +54,18 @@ impl Described {
     /// The answer to a Describe; everything in text until the formats are chosen.
     pub fn new(name: String, sql: Arc<str>, param_oids: Vec<u32>, columns: Vec<Column>) -> Self {
         let (param_formats, result_formats) = (vec![0; param_oids.len()], vec![0; columns.len()]);
-        Described { name, sql, param_oids, param_formats, columns, result_formats, foreign: Vec::new(), plan: None }
+        let (foreign, foreign_columns) = (Vec::new(), Vec::new());
+        Described {
+            name,
+            sql,
+            param_oids,
+            param_formats,
+            columns,
+            result_formats,
+            foreign,
+            foreign_columns,
+            plan: None,
+        }
     }
 }
 

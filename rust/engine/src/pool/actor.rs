@@ -1,6 +1,6 @@
 //! The one task that decides: it owns the scheduler, turns what happens into events, and carries the actions out.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::connection_task::{self, Events, Job};
 use super::descriptions::{KnownQuery, Names};
 use super::healing::Suspect;
 use super::{Completion, Gauges, Options, Params, Shared, Sink};
-use crate::link::{Described, Feed, Lost, Stale};
+use crate::link::{Described, Feed, Lost, SessionInfo, Stale};
 use crate::scheduler::model::ById;
 use crate::scheduler::{Action, ConnId, Limits, NEVER, QueryId, Reason, RequestId, Scheduler, State, StatementRequest};
 
@@ -59,6 +59,8 @@ pub(super) struct ConnectionTask {
     /// What its task needs, while a password is asked for.
     pub(super) opening: Option<(mpsc::UnboundedReceiver<Job>, oneshot::Receiver<()>)>,
     pub(super) cancel_handle: Option<CancelHandle>,
+    /// What the server tells of the session.
+    pub(super) info: Option<SessionInfo>,
     pub(super) phase: Phase,
     pub(super) group: Vec<RequestId>,
     /// Statements of the group that are done; that run now; whether any was ever sent.
@@ -78,6 +80,8 @@ pub(super) struct ConnectionTask {
     /// Types that the server is asked about, and whether it was for this group.
     pub(super) looking_up: Vec<u32>,
     pub(super) looked_up: bool,
+    /// They are those of columns: the group is answered, in so many seconds and with so many bytes in its largest result.
+    pub(super) reading: Option<(f64, usize)>,
     /// The token of the command that its caller waits for.
     pub(super) token: Option<u64>,
     /// Its types are asked for, and nothing is run.
@@ -103,6 +107,7 @@ impl ConnectionTask {
             _alive,
             opening: Some((inbox, ended)),
             cancel_handle: None,
+            info: None,
             phase: Phase::Serving,
             group: Vec::new(),
             at: 0,
@@ -115,6 +120,7 @@ impl ConnectionTask {
             probing: false,
             looking_up: Vec::new(),
             looked_up: false,
+            reading: None,
             token: None,
             describing: false,
             feed: None,
@@ -150,8 +156,8 @@ pub(super) struct Actor {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) scheduler: Scheduler<Payload, KnownQuery>,
     pub(super) names: Names,
-    /// Types that are not built in and that the caller was told of.
-    pub(super) types: HashSet<u32>,
+    /// Types that are not built in and that the caller was told of, and until when that may be relied on.
+    pub(super) types: HashMap<u32, f64>,
     pub(super) events: Events,
     pub(super) options: Options,
     /// WRITEs must not share transactions.
@@ -173,7 +179,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
     let (events, mut arrived) = mpsc::unbounded_channel();
     let mut actor = Actor {
         names: Names::new(backend.names_statements()),
-        types: HashSet::new(),
+        types: HashMap::new(),
         connector: Connector::new(backend),
         scheduler: Scheduler::new(limits),
         tasks: ById::default(),
@@ -242,8 +248,10 @@ impl Actor {
                 }
                 Action::Fail { request, enqueued, reason, sent } => self.refuse(request, enqueued, reason, sent),
                 Action::Lend(conn, request) => {
-                    self.task(conn).acquired = true;
-                    self.batch.push(Completion::Acquired(request, conn));
+                    let task = self.task(conn);
+                    task.acquired = true;
+                    let info = task.info.clone();
+                    self.batch.push(Completion::Acquired(request, conn, info));
                 }
                 Action::Open(conn) => self.open(conn),
                 Action::Cancel(conn) => self.cancel(conn, None),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::connection_task::Job;
 use super::mobc_pool::{self, Sessions};
-use crate::link::{ConnectError, CopyStream, GroupResult, Lost, Notification, Settings};
+use crate::link::{ConnectError, CopyStream, GroupResult, Lost, Notification, SessionInfo, Settings};
 use crate::postgres::{CancelKey, Config, Connection, Group};
 use crate::sqlite::{self, Control, Driver};
 
@@ -98,6 +98,14 @@ impl ServerConnection {
         match self {
             ServerConnection::Postgres(link) => CancelHandle::Postgres(Box::new(link.cancel_key().clone())),
             ServerConnection::Sqlite(link) => CancelHandle::Sqlite(link.control().clone()),
+        }
+    }
+
+    /// What the server tells of the session; None where there is no server.
+    pub fn session_info(&self) -> Option<SessionInfo> {
+        match self {
+            ServerConnection::Postgres(link) => Some(link.session_info()),
+            ServerConnection::Sqlite(_) => None,
         }
     }
 

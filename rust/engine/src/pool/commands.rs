@@ -42,6 +42,12 @@ impl Actor {
                 self.outdated(id, &described);
                 self.forget_types(&described);
             }
+            Command::DescribeAgain(id) => {
+                let known = self.scheduler.requests.find_query(id).and_then(|query| query.info.described.clone());
+                if let Some(described) = known {
+                    self.outdated(id, &described);
+                }
+            }
             Command::ForgetTypes => self.types.clear(),
             Command::Regroup(id, verdict, keys) => {
                 if let Some(query) = self.scheduler.requests.find_query(id) {

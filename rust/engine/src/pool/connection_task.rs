@@ -8,7 +8,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::oneshot;
 
 use super::backend::{CancelHandle, Connector, ServerConnection};
-use crate::link::{ConnectError, CopyStream, Execute, Feed, GroupResult, Lost, Notification, Settings};
+use crate::link::{ConnectError, CopyStream, Execute, Feed, GroupResult, Lost, Notification, SessionInfo, Settings};
 use crate::scheduler::ConnId;
 
 /// What a connection is to run.
@@ -31,7 +31,7 @@ pub struct Job {
 /// What happened.
 pub enum Event {
     /// It is open.
-    Opened(CancelHandle, Arc<Settings>),
+    Opened(CancelHandle, Arc<Settings>, Option<SessionInfo>),
     /// It could not be opened.
     OpenFailed(ConnectError),
     /// A job is answered.
@@ -68,7 +68,7 @@ pub async fn serve(
         Ok(held) => held,
         Err(error) => return emit(Event::OpenFailed(error)),
     };
-    emit(Event::Opened(held.cancel_handle(), held.settings()));
+    emit(Event::Opened(held.cancel_handle(), held.settings(), held.session_info()));
     loop {
         let job = tokio::select! {
             biased;

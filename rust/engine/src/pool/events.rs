@@ -22,10 +22,10 @@ impl Actor {
             // What follows comes from a connection that may have been given up meanwhile.
             _ if !self.tasks.contains_key(&conn) => return,
             Event::CancelClosed(None, false) => self.lost(conn, Lost::new(CANCEL_UNDER_WAY), false, now),
-            Event::Opened(cancel_handle, settings) => {
+            Event::Opened(cancel_handle, settings, info) => {
                 let initializes = self.options.initializes;
                 let task = self.task(conn);
-                (task.cancel_handle, task.iso_styles) = (Some(cancel_handle), settings.iso_styles());
+                (task.cancel_handle, task.iso_styles, task.info) = (Some(cancel_handle), settings.iso_styles(), info);
                 if initializes {
                     (task.acquired, task.phase) = (true, Phase::Initializing);
                     return self.batch.push(Completion::Initialize(conn));
@@ -122,7 +122,7 @@ impl Actor {
             self.stop_grouping(&sent);
         }
         for (request, outcome) in sent.into_iter().zip(outcomes) {
-            self.take_result(request, outcome, &settings);
+            self.take_result(request, outcome, &settings, describing);
         }
         self.changed.clear();
         if ok && self.acquits(conn) {
@@ -132,8 +132,12 @@ impl Actor {
         if ok && !describing && (asked.is_some() || task.at < task.group.len()) {
             self.scheduler.measured(conn, elapsed.as_secs_f64());
             self.start(conn);
-        } else if ok || !self.heal(conn) {
-            self.finish(conn, ok, elapsed.as_secs_f64(), largest);
+        } else {
+            let goes_on =
+                if ok { self.looks_up_columns(conn, elapsed.as_secs_f64(), largest) } else { self.heal(conn) };
+            if !goes_on {
+                self.finish(conn, ok, elapsed.as_secs_f64(), largest);
+            }
         }
     }
 
@@ -159,11 +163,15 @@ impl Actor {
         self.perform(actions);
     }
 
-    fn take_result(&mut self, request: RequestId, outcome: Outcome, settings: &Arc<Settings>) {
+    fn take_result(&mut self, request: RequestId, outcome: Outcome, settings: &Arc<Settings>, describing: bool) {
         let result = match outcome {
             Outcome::Skipped => return,
             Outcome::Described((params, columns)) => {
                 let sql = self.sql(request);
+                if describing {
+                    let types = (params.clone(), columns.clone());
+                    self.payload(request).result = Some(Completion::Described(request, types));
+                }
                 match self.scheduler.requests.statement(request).query {
                     Some(query) if !fetches(&sql) => self.learn(query, params, columns),
                     _ => {
@@ -230,7 +238,10 @@ impl Actor {
                 self.describe_as(query, Vec::new(), columns.clone());
             }
         }
-        Described::new(String::new(), self.sql(request), Vec::new(), columns)
+        let mut described = Described::new(String::new(), self.sql(request), Vec::new(), columns);
+        self.sink.formats(&mut described);
+        described.result_formats.fill(0);
+        described
     }
 
     /// The result has other columns, or another format, than when the text was described; an error if its columns
@@ -306,7 +317,8 @@ impl Actor {
 
 /// Whether they have the same names and types.
 pub(super) fn same_columns(one: &[Column], other: &[Column]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).all(|(a, b)| (a.oid, &a.name) == (b.oid, &b.name))
+    let same = |(a, b): (&Column, &Column)| (a.oid, a.modifier, &a.name) == (b.oid, b.modifier, &b.name);
+    one.len() == other.len() && one.iter().zip(other).all(same)
 }
 
 fn as_described(columns: &[Column], under: &Described) -> bool {

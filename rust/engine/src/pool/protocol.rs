@@ -5,7 +5,9 @@ use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
 
-use crate::link::{ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, Settings, Short};
+use crate::link::{
+    ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, SessionInfo, Settings, Short, Types,
+};
 use crate::scheduler::{ConnId, Kind, QueryId, Reason, RequestId, Verdict};
 
 /// A query that the pool is told of.
@@ -108,6 +110,8 @@ pub enum Command {
     AddQuery(QueryId, QueryInfo),
     /// A query is not known any more.
     ForgetQuery(QueryId),
+    /// A text is to be described again before it is run.
+    DescribeAgain(QueryId),
     /// The types of a query may be out of date: an argument does not fit them.
     MayBeStale(QueryId, Arc<Described>),
     /// Types may have changed: what the caller was told of them is out of date.
@@ -191,6 +195,8 @@ pub enum Completion {
     /// So many groups are answered, and all their results were handed out before this. [`Pool::acknowledge`] is to be
     /// called once their callers have run.
     Delivered(u64),
+    /// What the server told of a text that was not run ([`Command::Describe`]).
+    Described(RequestId, Types),
     /// The server refused a statement.
     Failed(RequestId, ServerError),
     /// The columns are of other types than when the text was described, and cannot be read in the format asked for.
@@ -214,8 +220,8 @@ pub enum Completion {
     NeedsParams(RequestId, Arc<Described>),
     /// What the server told of types that are not built in, before the caller is asked for arguments of them.
     Types(Vec<u32>, Rows),
-    /// A connection is acquired.
-    Acquired(RequestId, ConnId),
+    /// A connection is acquired; what its server tells of the session.
+    Acquired(RequestId, ConnId, Option<SessionInfo>),
     /// What was run on an acquired connection.
     Ran(u64, Result<Ran, Lost>),
     /// A COPY wants a piece of its data (None), or gives one.

@@ -2,9 +2,9 @@
 //! a login as well, whatever the server sends.
 
 use super::messages;
-use crate::link::{Fields, Lost, Malformed, Notification, ServerError, Settings};
+use crate::link::{Fields, Lost, Malformed, Notification, Parameters, ServerError, Settings};
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 /// Notices that are not fetched are bounded in number and in bytes.
 const MOST_NOTICES: usize = 100;
@@ -22,7 +22,7 @@ const MOST_SETTING_BYTES: usize = 1024 * 1024;
 pub(super) struct Aside {
     /// What values depend on.
     pub(super) settings: Arc<Settings>,
-    parameters: HashMap<String, String>,
+    pub(super) parameters: Parameters,
     parameter_bytes: usize,
     notices: Vec<ServerError>,
     notice_bytes: usize,
@@ -32,8 +32,12 @@ pub(super) struct Aside {
 
 impl Aside {
     /// A setting that the server reports.
-    pub(super) fn parameter(&self, name: &str) -> Option<&str> {
-        self.parameters.get(name).map(String::as_str)
+    pub(super) fn parameter(&self, name: &str) -> Option<String> {
+        self.parameters().get(name).cloned()
+    }
+
+    fn parameters(&self) -> MutexGuard<'_, HashMap<String, String>> {
+        self.parameters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The notices since the last call.
@@ -88,9 +92,10 @@ impl Aside {
         let mut fields = Fields(body);
         let (name, value) = (fields.text()?, fields.text()?);
         let added = name.len() + value.len();
-        let before = self.parameters.get(&*name).map_or(0, |old| name.len() + old.len());
+        let mut parameters = self.parameters.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = parameters.get(&*name).map_or(0, |old| name.len() + old.len());
         let bytes = self.parameter_bytes - before + added;
-        if (before == 0 && self.parameters.len() >= MOST_SETTINGS) || bytes > MOST_SETTING_BYTES {
+        if (before == 0 && parameters.len() >= MOST_SETTINGS) || bytes > MOST_SETTING_BYTES {
             return Err(Malformed("more settings than a server has").into());
         }
         self.parameter_bytes = bytes;
@@ -98,7 +103,7 @@ impl Aside {
         if settings.report(&name, &value) {
             self.settings = Arc::new(settings);
         }
-        self.parameters.insert(name.into_owned(), value.into_owned());
+        parameters.insert(name.into_owned(), value.into_owned());
         Ok(())
     }
 }
@@ -120,7 +125,8 @@ mod tests {
         }
         let notices = aside.take_notices();
         assert!(notices.len() <= MOST_NOTICES && notices.len() * 100_000 <= MOST_NOTICE_BYTES);
-        assert!(!aside.parameters.is_empty() && aside.parameters.len() <= MOST_SETTINGS);
+        let known = aside.parameters().len();
+        assert!(0 < known && known <= MOST_SETTINGS);
     }
 
     #[test]

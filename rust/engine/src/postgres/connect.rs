@@ -223,14 +223,14 @@ impl Attempt<'_> {
 
     /// Whether it is the kind of session that is wanted.
     async fn settled(&self, mut link: Connection) -> Result<Connection, ConnectError> {
-        match link.parameter("client_encoding") {
+        match link.parameter("client_encoding").as_deref() {
             None | Some("UTF8" | "UNICODE") => {}
             Some(other) => {
                 let message = format!("the server insists on client_encoding {other}, UTF8 was asked for");
                 return Err(ConnectError::new(message));
             }
         }
-        if link.parameter("standard_conforming_strings") == Some("off") {
+        if link.parameter("standard_conforming_strings").as_deref() == Some("off") {
             return Err(ConnectError::permanent(
                 "standard_conforming_strings is off, under which a backslash in a literal means something else: \
                  set it on for the role, or in server_settings",
@@ -244,7 +244,7 @@ impl Attempt<'_> {
             TargetAttrs::Standby => (Some("in_hot_standby"), STANDBY, "on", "not in hot standby mode"),
         };
         let found = match setting.and_then(|name| link.parameter(name)) {
-            Some(value) => value.to_owned(),
+            Some(value) => value,
             None => ask(&mut link, sql).await?,
         };
         if found == wanted { Ok(link) } else { Err(ConnectError::new(format!("the session is {what}"))) }

@@ -22,7 +22,9 @@ use super::messages;
 use super::prepared::Prepared;
 use super::running::{Run, Step};
 use super::stream::Stream;
-use crate::link::{CopyStream, Described, Execute, GroupResult, Lost, Malformed, Notification, Outcome, Settings};
+use crate::link::{
+    CopyStream, Described, Execute, GroupResult, Lost, Malformed, Notification, Outcome, SessionInfo, Settings,
+};
 
 /// A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 const CHECK_AFTER: Duration = Duration::from_secs(1);
@@ -101,8 +103,13 @@ impl Connection {
     }
 
     /// A setting that the server reports.
-    pub fn parameter(&self, name: &str) -> Option<&str> {
+    pub fn parameter(&self, name: &str) -> Option<String> {
         self.aside.parameter(name)
+    }
+
+    /// What the server has told of the session, and will tell.
+    pub fn session_info(&self) -> SessionInfo {
+        SessionInfo { process_id: self.cancel.process_id, parameters: self.aside.parameters.clone() }
     }
 
     /// What values of this session depend on.

@@ -74,9 +74,10 @@ pub fn columns(body: &[u8]) -> Result<Vec<Column>, Malformed> {
         let name = fields.text()?.into_owned();
         fields.bytes(6)?; // the table, and the column's number in it
         let oid = fields.number()? as u32;
-        fields.bytes(6)?; // the type's length, its modifier
+        fields.bytes(2)?; // the type's length
+        let modifier = fields.number()?;
         let format = i16::from(fields.bytes(2)? == [0, 1]);
-        columns.push(Column { name, oid, format });
+        columns.push(Column { name, oid, modifier, format });
     }
     Ok(columns)
 }

@@ -50,17 +50,20 @@ impl<P, Q> Scheduler<P, Q> {
 
     /// How many more lanes may carry `kind` now (rules 3.6, 3.7).
     ///
-    /// A few from the start; one more when the head of the queue has waited too long for those that run, or is bound to
-    /// since the link is that slow. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of
-    /// the disk: more commits would only make it longer.) Whether it has waited too long is asked in `tick` (and when a
-    /// connection was opened for it): before it, every answer that has arrived was taken in, so a busy event loop does
-    /// not look like slow lanes.
+    /// A few from the start, where the server is far all connections (rule 3.12); one more when the head of the queue
+    /// has waited too long for those that run. (A long queue of WRITEs is no reason as long as lanes take from it, at
+    /// the pace of the disk: more commits would only make it longer.) Whether it has waited too long is asked in `tick`
+    /// (and when a connection was opened for it): before it, every answer that has arrived was taken in, so a busy event
+    /// loop does not look like slow lanes.
     pub(super) fn lanes_wanted(&self, kind: Kind, queue: Queue, now: f64) -> usize {
         let limits = &self.limits;
-        let (base, most, patience) = match kind {
+        let (mut base, most, patience) = match kind {
             Kind::Read => (limits.read_lanes, limits.max_size, limits.lane_wait),
             _ => (self.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait),
         };
+        if self.far(kind) {
+            base = most.min(limits.max_size);
+        }
         let running = || self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
         let awaiting_resubmit = if kind == Kind::Write { self.awaiting_resubmit.len() } else { 0 };
         let count = running().count();
@@ -78,11 +81,7 @@ impl<P, Q> Scheduler<P, Q> {
             _ => -NEVER,
         };
         let waited = |head: &RequestId| now >= (self.requests.get(*head).enqueued + patience).max(moving);
-        if self.ticking && self.queues.of(queue).front().is_some_and(waited) {
-            return 1;
-        }
-        let answered = running().map(|lane| lane.started + lane.round_trip).fold(NEVER, f64::min);
-        usize::from(answered != NEVER && answered - now > patience)
+        usize::from(self.ticking && self.queues.of(queue).front().is_some_and(waited))
     }
 
     /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected (rule 3.5).

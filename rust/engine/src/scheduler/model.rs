@@ -237,6 +237,8 @@ limits! {
         write_lane_wait: f64 = 0.005,
         /// Lanes for READs from the start.
         read_lanes: usize = 2,
+        /// A server with a longer round trip is far away: all connections are lanes from the start.
+        far: f64 = 0.00025,
         /// The most lanes for WRITEs.
         max_write_lanes: usize = 10,
         /// Whether a group that stalls is broken up.

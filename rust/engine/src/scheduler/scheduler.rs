@@ -44,6 +44,8 @@ pub struct Scheduler<P, Q> {
     pub(super) retry_at: f64,
     /// How many lanes carry WRITEs.
     pub(super) write_lanes: WriteLanes,
+    /// Seconds that a group of READs, and one of WRITEs, takes, the way there and back taken off: moving averages.
+    pub(super) server_time: [f64; 2],
     /// How often answers were delivered.
     pub delivered: u64,
     /// Lanes for WRITEs that wait for the callers they have answered: with which Deliver, and how many callers.
@@ -77,6 +79,7 @@ impl<P, Q> Scheduler<P, Q> {
             refused: false,
             retry_at: 0.0,
             write_lanes,
+            server_time: [0.0; 2],
             delivered: 0,
             awaiting_resubmit: VecDeque::new(),
             ticking: false,
@@ -173,13 +176,16 @@ impl<P, Q> Scheduler<P, Q> {
         let running = self.conn(conn);
         let stalled = running.cancel_at != NEVER;
         let group = std::mem::take(&mut running.group);
-        let written = running.state == State::Lane && running.kind == Kind::Write;
+        let (lane, kind) = (running.state == State::Lane, running.kind);
         running.cancel_at = NEVER;
         running.probation_until = -NEVER;
         self.remove_from_pool(conn);
         let last = ok || group.len() == 1;
-        if ok && written {
-            self.written(&group, seconds, now);
+        if ok && lane {
+            self.served(conn, seconds);
+            if kind == Kind::Write {
+                self.written(&group, seconds, now);
+            }
         }
         if ok {
             self.observe(&group, conn, seconds, size, now);

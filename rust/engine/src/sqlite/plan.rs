@@ -119,7 +119,7 @@ impl SqlitePlan {
         {
             return shape.clone();
         }
-        let columns = columns.map(|name| Column { name: name.to_owned(), oid: ANY, format: 0 }).collect();
+        let columns = columns.map(|name| Column { name: name.to_owned(), oid: ANY, modifier: -1, format: 0 }).collect();
         let shape = Arc::new(Described::new(String::new(), self.sql.as_str().into(), Vec::new(), columns));
         *kept = Some(shape.clone());
         shape

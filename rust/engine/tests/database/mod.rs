@@ -195,7 +195,7 @@ impl Client {
         self.last += 1;
         self.pool.call(Command::Acquire(RequestId(self.last), None));
         match self.next() {
-            Completion::Acquired(who, conn) if who.0 == self.last => conn,
+            Completion::Acquired(who, conn, _) if who.0 == self.last => conn,
             other => panic!("{other:?}"),
         }
     }

@@ -1,6 +1,6 @@
 //! The built-in types: how each travels, and what its arrays are. Tests hold this against `db_pool_rs/types`.
 
-use db_pool_engine::link::Described;
+use db_pool_engine::link::{Column, Described};
 
 /// How values of a type are read and written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -231,9 +231,14 @@ impl Form {
     }
 }
 
-/// Decide which parameters and columns travel in binary.
-pub fn formats(text: &mut Described) {
-    text.param_formats = text.param_oids.iter().map(|oid| form(*oid).sent()).collect();
-    text.foreign = text.param_oids.iter().copied().filter(|oid| !is_built_in(*oid)).collect();
-    text.result_formats = text.columns.iter().map(|column| form(column.oid).received()).collect();
+/// Decide which parameters and columns travel in binary, and which are of types that are not built in, or `overridden`:
+/// these travel as text.
+pub fn formats(text: &mut Described, overridden: &[u32]) {
+    let foreign = |oid: &u32| !is_built_in(*oid) || overridden.contains(oid);
+    let sent = |oid: &u32| if foreign(oid) { 0 } else { form(*oid).sent() };
+    let received = |column: &Column| if foreign(&column.oid) { 0 } else { form(column.oid).received() };
+    text.param_formats = text.param_oids.iter().map(sent).collect();
+    text.foreign = text.param_oids.iter().copied().filter(foreign).collect();
+    text.foreign_columns = text.columns.iter().map(|column| column.oid).filter(foreign).collect();
+    text.result_formats = text.columns.iter().map(received).collect();
 }

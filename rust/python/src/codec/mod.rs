@@ -2,7 +2,7 @@
 //!
 //! * `formats(&mut Described)` decides, without Python, which values travel in binary.
 //! * `encode(py, &Described, &Bound<PyTuple>, catalog) -> PyResult<Short>` writes the arguments of a statement.
-//! * `shape(py, &Described, &Settings) -> PyResult<RowDecoder>` makes the decoders of a description for sessions with
+//! * `shape(py, &Described, &Settings, handle) -> PyResult<RowDecoder>` makes the decoders of a description for sessions with
 //!   these settings (time zone, styles), once. Results of statements that were run without being described come in
 //!   text.
 //! * `records(py, &RowDecoder, &Rows, &mut Place) -> PyResult<Vec<Bound<PyAny>>>` reads rows, a slice at a time.
@@ -19,6 +19,7 @@ mod binary;
 mod calendar;
 mod encode;
 mod fault;
+mod foreign;
 mod json;
 mod kinds;
 pub mod loaders;

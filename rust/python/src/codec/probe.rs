@@ -9,9 +9,9 @@ use super::fault::decode_error;
 use crate::chunks::Place;
 
 fn described(sql: &str, parameters: Vec<u32>, columns: Vec<(String, u32)>) -> Described {
-    let columns = columns.into_iter().map(|(name, oid)| Column { name, oid, format: 0 }).collect();
+    let columns = columns.into_iter().map(|(name, oid)| Column { name, oid, modifier: -1, format: 0 }).collect();
     let mut text = Described::new(String::new(), sql.into(), parameters, columns);
-    super::formats(&mut text);
+    super::formats(&mut text, &[]);
     text
 }
 
@@ -51,7 +51,7 @@ pub fn decode<'py>(
         text.result_formats.fill(format);
     }
     let (time_zone, date_style, interval_style) = settings;
-    let shape = super::shape(py, &text, &Settings { time_zone, date_style, interval_style })?;
+    let shape = super::shape(py, &text, &Settings { time_zone, date_style, interval_style }, None)?;
     let mut data = BytesMut::new();
     for row in &rows {
         data.put_u16(row.len() as u16);
@@ -78,6 +78,6 @@ pub fn decode_raw<'py>(
     data: Vec<u8>,
     count: usize,
 ) -> PyResult<Bound<'py, PyList>> {
-    let shape = super::shape(py, &described("", Vec::new(), columns), &Settings::default())?;
+    let shape = super::shape(py, &described("", Vec::new(), columns), &Settings::default(), None)?;
     records(py, &shape, &Rows { data: bytes::Bytes::from(data).into(), count })
 }

@@ -119,7 +119,7 @@ impl Literal<'_> {
     fn bound(&mut self) -> Option<Option<Vec<u8>>> {
         let mut value = Vec::new();
         if !self.take(b"\"") {
-            let end = self.0.iter().position(|byte| b"\"\\,()[]{}".contains(byte)).unwrap_or(self.0.len());
+            let end = self.0.iter().position(|byte| b"\"\\,()[]".contains(byte)).unwrap_or(self.0.len());
             let (plain, rest) = self.0.split_at(end);
             self.0 = rest;
             value.extend_from_slice(plain);

@@ -1,6 +1,8 @@
 //! Rows -> records.
 
-use db_pool_engine::link::{Described, Fields, Rows, Settings};
+use std::sync::Arc;
+
+use db_pool_engine::link::{self, Described, Fields, Rows, Settings};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -8,11 +10,13 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyTuple, PyType};
 
 use super::fault::{Fault, Read, decode_error};
+use super::foreign;
 use super::kinds::{Form, Kind, form};
 use super::loaders::{self, canonical};
 use super::session::Session;
 use super::{arrays, binary, text};
 use crate::chunks::{Place, Watch};
+use crate::handle::Handle;
 
 /// How the rows of a description are read, under the settings of a session. Made once.
 pub struct RowDecoder {
@@ -21,9 +25,12 @@ pub struct RowDecoder {
     session: Session,
     /// The class of the records.
     class: Py<PyType>,
+    /// Where types that are not built in are known.
+    handle: Option<Arc<Handle>>,
 }
 
-struct Column {
+/// How one column is read.
+pub struct Column {
     oid: u32,
     format: i16,
     reader: Reader,
@@ -36,27 +43,39 @@ enum Reader {
     TextArray(Kind, u8),
     /// psycopg's loader, looked up when the first value comes.
     Canonical(PyOnceLock<Py<PyAny>>),
+    /// A type that is not built in, as the catalogue reads it.
+    Foreign(Py<PyAny>),
 }
 
 /// Make the readers of a description for sessions with these settings.
-pub fn shape(py: Python<'_>, text: &Described, settings: &Settings) -> PyResult<RowDecoder> {
+pub fn shape(
+    py: Python<'_>,
+    text: &Described,
+    settings: &Settings,
+    handle: Option<&Arc<Handle>>,
+) -> PyResult<RowDecoder> {
     let names: Vec<String> = text.columns.iter().map(|column| column.name.clone()).collect();
     let class = py.import("db_pool_rs.record")?.getattr("record_class")?.call1((PyTuple::new(py, &names)?,))?;
+    let handle = handle.filter(|_| !text.foreign_columns.is_empty());
+    let column = |(column, format): (&link::Column, &i16)| match handle {
+        Some(handle) if text.foreign_columns.contains(&column.oid) => {
+            let load = foreign::loader(handle.catalog(py)?, column.oid, settings)?;
+            Ok(Column { oid: column.oid, format: 0, reader: Reader::Foreign(load) })
+        }
+        _ => Ok(Column::new(column.oid, *format, settings)),
+    };
     Ok(RowDecoder {
-        columns: text
-            .columns
-            .iter()
-            .zip(&text.result_formats)
-            .map(|(column, format)| Column::new(column.oid, *format, settings))
-            .collect(),
+        columns: text.columns.iter().zip(&text.result_formats).map(column).collect::<PyResult<_>>()?,
         session: Session::new(settings),
         class: class.cast_into::<PyType>()?.unbind(),
+        handle: handle.cloned(),
         names,
     })
 }
 
 impl Column {
-    fn new(oid: u32, format: i16, settings: &Settings) -> Self {
+    /// For values of a type that is built in, in this format.
+    pub fn new(oid: u32, format: i16, settings: &Settings) -> Self {
         let form = form(oid);
         let reader = match (form, format) {
             _ if form.kind() == Kind::Composite => Reader::Canonical(PyOnceLock::new()),
@@ -69,8 +88,9 @@ impl Column {
         Column { oid, format, reader }
     }
 
+    /// Read one value.
     #[inline]
-    fn read<'py>(&self, py: Python<'py>, session: &Session, data: &[u8]) -> Read<'py> {
+    pub fn read<'py>(&self, py: Python<'py>, session: &Session, data: &[u8]) -> Read<'py> {
         match &self.reader {
             Reader::Binary(kind) => binary::load(py, *kind, session, data),
             Reader::Text(kind) => text::load(py, *kind, session, data),
@@ -83,6 +103,7 @@ impl Column {
                     loader.get_or_try_init(py, || canonical(py, self.oid, self.format, settings).map(Bound::unbind));
                 Ok(load?.bind(py).call1((PyBytes::new(py, data),))?)
             }
+            Reader::Foreign(load) => Ok(load.bind(py).call1((PyBytes::new(py, data),))?),
         }
     }
 }
@@ -149,7 +170,13 @@ fn malformed(py: Python<'_>) -> PyErr {
 impl RowDecoder {
     /// Whether psycopg's loaders must be imported first.
     pub fn waits(&self) -> bool {
-        !loaders::tried() && self.columns.iter().any(|column| matches!(column.reader, Reader::Canonical(_)))
+        let styled = !self.session.settings().iso_styles();
+        let waits = |column: &Column| match column.reader {
+            Reader::Canonical(_) => true,
+            Reader::Foreign(_) => styled, // its parts may be
+            _ => false,
+        };
+        !loaders::tried() && self.columns.iter().any(waits)
     }
 
     fn check_count(&self, py: Python<'_>, fields: &mut Fields<'_>) -> PyResult<()> {
@@ -189,6 +216,9 @@ impl RowDecoder {
 
     fn explain(&self, py: Python<'_>, row: usize, number: usize, fault: Fault) -> PyErr {
         let oid = self.columns[number].oid;
+        if let Some(handle) = &self.handle {
+            handle.forget_types();
+        }
         let named = py.import("db_pool_rs.types.oids").and_then(|oids| oids.call_method1("type_name", (oid,)));
         let place = match named {
             Ok(named) => format!("column \"{}\" ({named}) of row {}", self.names[number], row + 1),

@@ -20,7 +20,7 @@ pub fn encode(plan: &SqlitePlan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
     let mut out = BytesMut::with_capacity(16 * args.len());
     if args.len() != plan.params || !args.iter_borrowed().all(|value| put_usual(&mut out, &value)) {
         out.clear();
-        let usual = make_usual(args, plan.params)?;
+        let usual = make_usual(args, plan)?;
         if !usual.iter_borrowed().all(|value| put_usual(&mut out, &value)) {
             return Err(PyValueError::new_err("bug: an argument that is nothing for SQLite"));
         }
@@ -28,11 +28,11 @@ pub fn encode(plan: &SqlitePlan, args: &Bound<'_, PyTuple>) -> PyResult<Short> {
     Ok(Short::take(&mut out))
 }
 
-fn make_usual<'py>(args: &Bound<'py, PyTuple>, count: usize) -> PyResult<Bound<'py, PyTuple>> {
+fn make_usual<'py>(args: &Bound<'py, PyTuple>, plan: &SqlitePlan) -> PyResult<Bound<'py, PyTuple>> {
     static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = args.py();
     let encode = ENCODE.import(py, "db_pool_rs.drivers.sqlite.types", "encode")?;
-    Ok(encode.call1((args, count))?.cast_into::<PyTuple>()?)
+    Ok(encode.call1((args, plan.params, false, &plan.sql))?.cast_into::<PyTuple>()?)
 }
 
 /// Whether it is a value of one of SQLite's own types, which then is written.

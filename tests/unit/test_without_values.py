@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from db_pool_rs.exporters._querytext import SHOWN, without_values
+from db_pool_rs.sql.without_values import SHOWN, without_values
 
 
 @pytest.mark.parametrize(

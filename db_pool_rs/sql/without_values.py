@@ -1,4 +1,4 @@
-"""Statements as traces may show them: without values.
+"""Statements as traces and views may show them: without values.
 
 Literals (strings in every form, numbers) become `?`, comments go; parameters (`$1`), identifiers and keywords stay. A
 quote that is never closed ends with the text: what cannot be told is taken for a literal.

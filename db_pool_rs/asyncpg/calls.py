@@ -1,0 +1,128 @@
+"""What pools and connections of asyncpg have in common, over those of this package: statements and COPY."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from ..record import Record
+from .exceptions import translated
+
+
+class Calls:
+    """Statements, by asyncpg's signatures; `_target` says where they run."""
+
+    __slots__ = ()
+
+    @asynccontextmanager
+    async def _target(self, timeout: float | None) -> AsyncIterator[Any]:
+        """The pool or the connection of this package; errors on the way out are also asyncpg's."""
+        raise NotImplementedError
+        yield
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        """Run a statement, or several without arguments; the command tag of the last."""
+        async with self._target(timeout) as target:
+            status: str = await target.execute(query, *args, timeout=timeout)
+            return status
+
+    async def executemany(self, command: str, args: Iterable[Any], *, timeout: float | None = None) -> None:
+        """Run a statement once for each element of `args`, in one transaction."""
+        async with self._target(timeout) as target:
+            await target.executemany(command, args, timeout=timeout)
+
+    async def fetch(
+        self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
+    ) -> list[Any]:
+        """All rows."""
+        async with self._target(timeout) as target:
+            return _records(await target.fetch(query, *args, timeout=timeout), record_class)
+
+    async def fetchrow(
+        self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
+    ) -> Any:
+        """The first row, or None."""
+        rows = await self.fetch(query, *args, timeout=timeout, record_class=record_class)
+        return rows[0] if rows else None
+
+    async def fetchval(self, query: str, *args: Any, column: int = 0, timeout: float | None = None) -> Any:
+        """One value of the first row, or None."""
+        row = await self.fetchrow(query, *args, timeout=timeout)
+        return None if row is None else row[column]
+
+    async def fetchmany(
+        self, query: str, args: Iterable[Any], *, timeout: float | None = None, record_class: type[Any] | None = None
+    ) -> list[Any]:
+        """The rows of a statement that is run once for each element of `args`, in one transaction."""
+        rows: list[Any] = []
+        async with self._target(timeout) as target, target.transaction() as session:
+            for one in args:
+                rows += await session.fetch(query, *one, timeout=timeout)
+        return _records(rows, record_class)
+
+    async def copy_records_to_table(self, table_name: str, *, records: Any, **options: Any) -> str:
+        """Insert records with COPY."""
+        async with self._session(options.get("timeout")) as session:
+            return str(await session.copy_records_to_table(table_name, records=records, **options))
+
+    async def copy_to_table(self, table_name: str, *, source: Any, **options: Any) -> str:
+        """Insert rows from a path, a file or an asynchronous iterable of bytes."""
+        async with self._session(options.get("timeout")) as session:
+            return str(await session.copy_to_table(table_name, source=source, **_given(options)))
+
+    async def copy_from_table(self, table_name: str, *, output: Any, **options: Any) -> str:
+        """Write a table to a path, a file or a coroutine function."""
+        async with self._session(options.get("timeout")) as session:
+            return str(await session.copy_from_table(table_name, output=output, **_given(options)))
+
+    async def copy_from_query(self, query: str, *args: Any, output: Any, **options: Any) -> str:
+        """Write the rows of a query to a path, a file or a coroutine function."""
+        async with self._session(options.get("timeout")) as session:
+            return str(await session.copy_from_query(query, *args, output=output, **_given(options)))
+
+    @asynccontextmanager
+    async def _session(self, timeout: float | None) -> AsyncIterator[Any]:
+        """A connection of this package, for what needs one."""
+        raise NotImplementedError
+        yield
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """asyncpg's None is "not given"."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _records(rows: list[Any], record_class: type[Any] | None) -> list[Any]:
+    if record_class is None or record_class is Record:
+        return rows
+    return [as_class(row, record_class) for row in rows]
+
+
+def as_class(row: Any, record_class: type[Any]) -> Any:
+    """A row as an instance of a class that a program has derived from `Record`."""
+    return record_of(record_class, row.keys())(row)
+
+
+_made: dict[tuple[type[Any], tuple[str, ...]], Any] = {}
+
+
+def record_of(record_class: type[Any], names: tuple[str, ...]) -> Any:
+    """The class of rows with these columns."""
+    known = _made.get((record_class, names))
+    if known is None:
+        members = {"_names": names, "_index": {name: at for at, name in enumerate(names)}, "__slots__": ()}
+        known = _made[record_class, names] = type(record_class.__name__, (record_class,), members)
+    return known
+
+
+@asynccontextmanager
+async def also_theirs() -> AsyncIterator[None]:
+    """Errors on the way out are also asyncpg's."""
+    try:
+        yield
+    except Exception as error:
+        made = translated(error)
+        if made is error:
+            raise
+        raise made from error.__cause__

@@ -1,0 +1,108 @@
+"""asyncpg's names of errors for the classes of this package: `except asyncpg.UniqueViolationError` catches its error.
+
+A name of asyncpg's *is* a class of :mod:`db_pool_rs.errors`, by the SQLSTATE. Where asyncpg tells with one class what
+is told with another here (an argument that does not fit is a DataError there and an ArgumentError here), the error that
+is raised is of both classes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from .. import errors
+from ..errors import DatabaseError as PostgresError
+from ..errors import InterfaceError
+
+__all__ = ["DataError", "InterfaceError", "InvalidInput", "PostgresError", "translated"]
+
+#: asyncpg's own names, by the names here; all others differ by their ending.
+_NAMES = {
+    "AssertError": "AssertFailure",
+    "ClientCannotConnectError": "SqlclientUnableToEstablishSqlconnection",
+    "ClientConfigurationError": "ConfigError",
+    "ConnectionRejectionError": "SqlserverRejectedEstablishmentOfSqlconnection",
+    "ContainingSQLNotPermittedError": "ContainingSqlNotPermitted",
+    "DataError": "DataException",
+    "DiagnosticsError": "DiagnosticsException",
+    "ExternalRoutineError": "ExternalRoutineException",
+    "ExternalRoutineInvocationError": "ExternalRoutineInvocationException",
+    "IntegrityConstraintViolationError": "IntegrityConstraintViolation",
+    "InternalClientError": "DecodeError",
+    "InternalServerError": "InternalError_",
+    "InvalidCachedStatementError": "FeatureNotSupported",
+    "LocatorError": "LocatorException",
+    "ModifyingExternalRoutineSQLDataNotPermittedError": "ModifyingSqlDataNotPermittedExt",
+    "NullValueInExternalRoutineNotAllowedError": "NullValueNotAllowedExt",
+    "OutdatedSchemaCacheError": "DecodeError",
+    "PLPGSQLError": "PlpgsqlError",
+    "PostgresConnectionError": "ConnectionException",
+    "PostgresFloatingPointError": "FloatingPointException",
+    "PostgresIOError": "IoError",
+    "PostgresSyntaxError": "SyntaxError",
+    "PostgresSystemError": "SystemError",
+    "ProhibitedExternalRoutineSQLStatementAttemptedError": "ProhibitedSqlStatementAttemptedExt",
+    "ProtocolError": "DecodeError",
+    "RaiseError": "RaiseException",
+    "ReadingExternalRoutineSQLDataNotPermittedError": "ReadingSqlDataNotPermittedExt",
+    "SavepointError": "SavepointException",
+    "SerializationError": "SerializationFailure",
+    "SQLRoutineError": "SqlRoutineException",
+    "SyntaxOrAccessError": "SyntaxErrorOrAccessRuleViolation",
+    "TargetServerAttributeNotMatched": "ConnectFailed",
+    "TriggeredActionError": "TriggeredActionException",
+    "UnsupportedClientFeatureError": "InterfaceError",
+    "UnsupportedServerFeatureError": "InterfaceError",
+}
+_SQL = re.compile(r"SQL|FDW")
+
+DataError = errors.DataException
+
+
+class InvalidInput(errors.DataException, errors.ArgumentError, ValueError):
+    """An argument does not fit its parameter; nothing was sent."""
+
+
+def __getattr__(name: str) -> Any:
+    """An error by asyncpg's name."""
+    found = _NAMES.get(name)
+    if found is None:
+        plain = _SQL.sub(lambda match: match[0].capitalize(), name)
+        found = next((one for one in (plain.removesuffix("Error"), plain) if one in errors.__all__), None)
+    if found is None or name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(errors, found)
+
+
+def translated(error: Exception) -> Exception:
+    """The error by which a program made for asyncpg knows it: of both classes where one is not enough."""
+    if isinstance(error, errors.ArgumentError):
+        return _as(error, InvalidInput)
+    if isinstance(error, errors.ConnectFailed):
+        state = errors.database_error({"sqlstate": error.sqlstate, "message": ""}) if error.sqlstate else None
+        return _as(error, _both(type(error), OSError if state is None else type(state)))
+    if isinstance(error, errors.ConnectionLost):
+        return _as(error, _both(type(error), errors.ConnectionDoesNotExist))
+    if isinstance(error, errors.PoolClosed):
+        return _as(error, _both(type(error), errors.InterfaceError))
+    return error
+
+
+def _as(error: Exception, kind: type[Exception]) -> Exception:
+    made = kind.__new__(kind)
+    made.args = error.args
+    made.__dict__.update(error.__dict__)
+    made.__cause__ = error
+    return made
+
+
+#: By the two classes of which it is.
+_made: dict[tuple[Any, Any], type[Exception]] = {}
+
+
+def _both(ours: Any, theirs: Any) -> type[Exception]:
+    known = _made.get((ours, theirs))
+    if known is None:
+        members = {"__module__": ours.__module__, "__doc__": ours.__doc__}
+        known = _made[ours, theirs] = type(ours.__name__, (ours, theirs), members)
+    return known

@@ -1,0 +1,65 @@
+"""asyncpg's options of `create_pool` and `connect`, as options of this package."""
+
+from __future__ import annotations
+
+import ssl as ssl_module
+from typing import TYPE_CHECKING, Any
+
+from .. import api
+from ..codecs import Codec
+
+if TYPE_CHECKING:
+    from ..abc import Pool
+
+#: json and jsonb are text, unless a codec says otherwise.
+_JSON = (Codec("json", encoder=str, decoder=str), Codec("jsonb", encoder=str, decoder=str))
+_SAME = (
+    *("host", "port", "user", "passfile", "service", "servicefile", "password", "database", "command_timeout"),
+    *("server_settings", "target_session_attrs", "krbsrvname", "gsslib", "min_size", "init", "reset", "mode"),
+)
+#: What asyncpg has and what makes no difference here.
+_WITHOUT_EFFECT = ("max_cached_statement_lifetime", "max_cacheable_statement_size", "max_queries")
+_NAMES = {"timeout": "connect_timeout", "statement_cache_size": "max_statements"}
+
+
+def made(dsn: str | None, options: dict[str, Any]) -> Pool:
+    """The pool for these options, not yet opened; TypeError for an unknown one."""
+    given = dict(options)
+    ours: dict[str, Any] = {
+        "codecs": _JSON,
+        "min_size": given.pop("min_size", 10),
+        "max_size": given.pop("max_size", 10),
+    }
+    if ours["max_size"] <= 0 or not 0 <= ours["min_size"] <= ours["max_size"]:
+        raise ValueError("max_size is expected to be greater than zero, and min_size not to be greater than max_size")
+    lifetime = given.pop("max_inactive_connection_lifetime", 300.0)
+    ours["idle_timeout"] = lifetime or 1e9
+    ours.update(_ssl(given.pop("ssl", None)))
+    if given.pop("direct_tls", None):
+        ours["sslnegotiation"] = "direct"
+    for name in _WITHOUT_EFFECT:
+        given.pop(name, None)
+    for name, value in given.items():
+        if name not in _SAME and name not in _NAMES:
+            raise TypeError(f"unexpected option {name!r}")
+        if value is not None:
+            ours[_NAMES.get(name, name)] = value
+    return api.create_pool(_plain(dsn), **ours)
+
+
+def _plain(dsn: str | None) -> str | None:
+    return "postgresql://" if dsn is None else dsn
+
+
+def _ssl(ssl: Any) -> dict[str, Any]:
+    """`ssl=True` verifies the server, as asyncpg does; a word is an sslmode."""
+    if ssl is None:
+        return {}
+    if isinstance(ssl, ssl_module.SSLContext):
+        raise NotImplementedError(
+            "ssl=SSLContext: connections are encrypted by libpq or rustls, which take files: use ssl='verify-full' and "
+            "sslrootcert, sslcert, sslkey in the connection string"
+        )
+    if isinstance(ssl, bool):
+        return {"sslmode": "verify-full", "sslrootcert": "system"} if ssl else {"sslmode": "disable"}
+    return {"sslmode": str(ssl)}

@@ -1,0 +1,192 @@
+"""asyncpg's Pool over a pool of this package."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InterfaceError
+from .calls import Calls, also_theirs
+from .connection import Connection
+from .options import made
+
+if TYPE_CHECKING:
+    from ..abc import Connection as Session
+    from ..abc import Pool as OurPool
+
+#: Called with a connection.
+Hook = Callable[[Any], Awaitable[Any]]
+
+
+class Pool(Calls):
+    """A pool, used as asyncpg's are. Calls on the pool itself travel in groups, unless there is a `setup`."""
+
+    def __init__(
+        self,
+        dsn: str | None = None,
+        *,
+        init: Hook | None = None,
+        setup: Hook | None = None,
+        reset: Hook | None = None,
+        connect: Any = None,
+        connection_class: type[Connection] | None = None,
+        record_class: type[Any] | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        **options: Any,
+    ) -> None:
+        if connect is not None:
+            raise NotImplementedError("create_pool(connect=): the pool opens its connections itself")
+        self._class = connection_class or Connection
+        self._record_class = record_class
+        self._init, self._setup, self._reset = init, setup, reset
+        self._options = (dsn, options)
+        self._pool_: OurPool | None = None
+        self._closing = False
+        self._lent: dict[Any, Session] = {}
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    async def _opened(self) -> Pool:
+        if self._pool_ is None:
+            dsn, options = self._options
+            hooks = {name: self._hook(hook) for name, hook in (("init", self._init), ("reset", self._reset)) if hook}
+            pool = made(dsn, {**options, **hooks})
+            async with also_theirs():
+                await pool.open()
+            self._pool_ = pool
+        return self
+
+    def _hook(self, hook: Hook) -> Hook:
+        async def call(session: Session) -> None:
+            await hook(self._connection(session))
+
+        return call
+
+    def __await__(self) -> Generator[Any, None, Pool]:
+        return self._opened().__await__()
+
+    async def __aenter__(self) -> Pool:
+        return await self._opened()
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Wait for the connections that are in use, then close all."""
+        self._closing = True
+        await self._pool().close()
+
+    def terminate(self) -> None:
+        """Close all connections at once."""
+        self._closing = True
+        self._pool().terminate()
+
+    def is_closing(self) -> bool:
+        """Whether it was closed."""
+        return self._closing
+
+    async def expire_connections(self) -> None:
+        """Replace every connection as soon as it is free."""
+        self._pool().expire_connections()
+
+    def set_connect_args(self, dsn: str | None = None, **options: Any) -> None:
+        """Of connections that are opened from now on: not for a pool that is open."""
+        if self._pool_ is not None:
+            raise NotImplementedError("set_connect_args: a pool that is open keeps its target; open another pool")
+        self._options = (dsn, {**self._options[1], **options})
+
+    def get_size(self) -> int:
+        """How many connections there are."""
+        return self._pool().stats().size
+
+    def get_idle_size(self) -> int:
+        """How many of them are idle."""
+        return self._pool().stats().idle
+
+    def get_min_size(self) -> int:
+        """The fewest connections."""
+        return self._pool().stats().min_size
+
+    def get_max_size(self) -> int:
+        """The most connections."""
+        return self._pool().stats().max_size
+
+    # -- connections ---------------------------------------------------------------------------------------------
+
+    def acquire(self, *, timeout: float | None = None) -> PoolAcquireContext:
+        """`await` it, or use it with `async with`, for a connection."""
+        return PoolAcquireContext(self, timeout)
+
+    async def release(self, connection: Any, *, timeout: float | None = None) -> None:
+        """Give a connection back."""
+        session = self._lent.pop(connection, None)
+        if session is not None:
+            await self._pool().release(session)
+        elif getattr(connection, "_pool", None) is not self:
+            raise InterfaceError(f"Pool.release() received invalid connection: {connection!r} is not of this pool")
+
+    async def _acquire(self, timeout: float | None) -> Connection:
+        async with also_theirs():
+            session = await self._pool().acquire(timeout=timeout)
+            connection = self._connection(session)
+            self._lent[connection] = session
+            try:
+                if self._setup is not None:
+                    await self._setup(connection)
+            except BaseException:
+                await self.release(connection)
+                raise
+        return connection
+
+    def _connection(self, session: Session) -> Connection:
+        return self._class(session, self._record_class, self)
+
+    def _pool(self) -> OurPool:
+        if self._pool_ is None:
+            raise InterfaceError("pool is not initialized")
+        return self._pool_
+
+    @asynccontextmanager
+    async def _target(self, timeout: float | None) -> AsyncIterator[Any]:
+        if self._setup is None:
+            async with also_theirs():
+                yield self._pool()
+        else:  # its statements are to run on a connection that was set up
+            async with self._session(timeout) as session:
+                yield session
+
+    @asynccontextmanager
+    async def _session(self, timeout: float | None) -> AsyncIterator[Any]:
+        connection = await self._acquire(timeout)
+        try:
+            async with connection._target(timeout) as session:
+                yield session
+        finally:
+            await self.release(connection)
+
+
+class PoolAcquireContext:
+    """The answer of `Pool.acquire`."""
+
+    __slots__ = ("_connection", "_pool", "_timeout")
+
+    def __init__(self, pool: Pool, timeout: float | None) -> None:
+        self._pool = pool
+        self._timeout = timeout
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Connection:
+        if self._connection is not None:
+            raise InterfaceError("a connection is already acquired")
+        self._connection = await self._pool._acquire(self._timeout)
+        return self._connection
+
+    async def __aexit__(self, *exc: object) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await self._pool.release(connection)
+
+    def __await__(self) -> Generator[Any, None, Connection]:
+        return self._pool._acquire(self._timeout).__await__()

@@ -1,0 +1,130 @@
+"""A transaction block on a session, or a savepoint inside another block."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from ..errors import DatabaseError, Error, InterfaceError, StatementTimeout, database_error
+from .lease import Lease
+from .session import Session
+
+if TYPE_CHECKING:
+    from .. import abc
+
+
+class Transaction:
+    """Made by :meth:`Connection.transaction`: an ``async with`` block, or begun and ended by calls."""
+
+    __slots__ = ("_connection", "_lease", "_name", "_options", "_over", "_session", "_start")
+
+    def __init__(
+        self, connection: abc.Connection, lease: Lease, isolation: str | None, readonly: bool, deferrable: bool
+    ) -> None:
+        self._connection = connection
+        self._lease = lease
+        self._options = (isolation, readonly, deferrable)
+        self._session: Session
+        self._name = ""
+        self._start = ""
+        self._over = False
+
+    async def __aenter__(self) -> abc.Connection:
+        session = self._lease.session()
+        if self._start:
+            raise InterfaceError("this transaction block was used already; make a new one")
+        if not session.can_send:
+            await session.wait_idle()
+        if session.in_transaction():
+            if any(self._options):
+                raise InterfaceError("isolation, readonly and deferrable belong to the outermost transaction")
+            session.savepoints += 1
+            self._name = f"db_pool_rs_{session.savepoints}"
+            self._start = f"SAVEPOINT {self._name}"
+        else:
+            self._start = session.database.begin(*self._options)
+            session.readonly = self._options[1]
+        session.pending_commands.append(self._start)
+        self._session = session
+        return self._connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if not self._over:
+            await self._end(error is None, quietly=error is not None)
+
+    async def start(self) -> None:
+        """Begin it, like ``async with``; `commit` or `rollback` ends it."""
+        await self.__aenter__()
+
+    async def commit(self) -> None:
+        """End what `start` began, and keep what was done."""
+        self._check_open()
+        await self._end(True)
+
+    async def rollback(self) -> None:
+        """End what `start` began, and undo what was done."""
+        self._check_open()
+        await self._end(False)
+
+    def _check_open(self) -> None:
+        if not self._start or self._over:
+            raise InterfaceError(f"this transaction {'has ended' if self._over else 'was not begun: call start()'}")
+
+    async def _end(self, commit: bool, *, quietly: bool = False) -> None:
+        """`quietly`: the block has an error of its own, which the caller is to see."""
+        self._over = True
+        if self._lease.ended:
+            return  # the holder gave the connection back inside the block: it was rolled back there
+        session = self._session
+        if not self._name:
+            session.cursors.clear()  # they end with the transaction
+            session.readonly = False
+        if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
+            del session.pending_commands[session.pending_commands.index(self._start) :]
+        elif commit:
+            try:
+                await self._commit(session)
+            except Error as refused:
+                refused.__traceback__ = None
+                raise refused
+        elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
+            session.defer(*self._undo())
+        elif session.in_transaction():  # else the holder has ended it, or the connection is lost
+            await self._roll_back(session, quietly)
+
+    async def _commit(self, session: Session) -> None:
+        timeout = self._lease.context.timeout(None)
+        if self._name:
+            await session.command(f"RELEASE SAVEPOINT {self._name}", timeout=timeout)
+            return
+        try:
+            tag = await session.command("COMMIT", timeout=timeout)
+        except StatementTimeout as error:
+            if not error.sent:
+                raise
+            why = "the deadline passed during COMMIT: the outcome of the transaction is unknown"
+            raise StatementTimeout(why, sent=True) from None
+        if tag == "ROLLBACK":
+            raise _rolled_back()
+
+    async def _roll_back(self, session: Session, quietly: bool) -> None:
+        """The pool asks for it, so it has a deadline where calls have none (rule 5.9)."""
+        timeouts = (self._lease.context.timeout(None), session.executor.clean_timeout)
+        try:
+            await session.command(*self._undo(), timeout=min((t for t in timeouts if t is not None), default=None))
+        except Exception as error:
+            session.executor.last_error = error
+            if not quietly:
+                raise
+
+    def _undo(self) -> tuple[str, ...]:
+        if self._name:
+            return (f"ROLLBACK TO SAVEPOINT {self._name}", f"RELEASE SAVEPOINT {self._name}")
+        return ("ROLLBACK",)
+
+
+def _rolled_back() -> DatabaseError:
+    message = "the transaction was rolled back, not committed: a statement in it had failed"
+    return database_error({"severity": "ERROR", "sqlstate": "25P02", "message": message})

@@ -1,0 +1,131 @@
+"""`db_pool_rs.testing`: a pool of which nothing stays, and the fixtures for pytest."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from db_pool_rs.errors import InterfaceError, UniqueViolation
+from db_pool_rs.testing import rolled_back
+from tests.contract.waiting import until
+
+
+@pytest.fixture
+async def users(pool: Any) -> Any:
+    """A pool with one table and one row in it."""
+    await pool.execute("CREATE TABLE users (id integer PRIMARY KEY, name text)")
+    await pool.execute("INSERT INTO users VALUES (1, 'Ada')")
+    return pool
+
+
+async def count(db: Any) -> int:
+    """How many users there are."""
+    return int(await db.fetchval("SELECT count(*) FROM users"))
+
+
+async def test_nothing_stays(users: Any) -> None:
+    async with rolled_back(users) as db:
+        await db.execute("INSERT INTO users VALUES ($1, $2)", 2, "Grace")
+        await db.executemany("INSERT INTO users VALUES ($1, $2)", [(3, "Lin"), (4, "Sol")])
+        assert (await db.fetch_result("DELETE FROM users WHERE id = 4")).status == "DELETE 1"
+        assert await count(db) == 3
+        assert await db.fetchrow("SELECT name FROM users WHERE id = $1", 2) == ("Grace",)
+    assert await count(users) == 1
+    await until(lambda: users.stats().sessions == 0)
+
+
+async def test_an_expected_error_spoils_nothing(users: Any) -> None:
+    async with rolled_back(users) as db:
+        await db.execute("INSERT INTO users VALUES (2, 'Grace')")
+        with pytest.raises(UniqueViolation):
+            await db.execute("INSERT INTO users VALUES (1, 'again')")
+        with pytest.raises(UniqueViolation):
+            async with db.acquire() as connection:
+                await connection.execute("INSERT INTO users VALUES (1, 'again')")
+        assert await count(db) == 2
+
+
+async def test_blocks_are_savepoints(users: Any) -> None:
+    async with rolled_back(users) as db:
+        with pytest.raises(RuntimeError):  # noqa: PT012 -- the block is what raises
+            async with db.transaction(isolation="serializable") as outer:
+                await outer.execute("INSERT INTO users VALUES (2, 'Grace')")
+                async with outer.transaction():
+                    await outer.execute("INSERT INTO users VALUES (3, 'Lin')")
+                with pytest.raises(UniqueViolation):
+                    async with outer.transaction():
+                        await outer.execute("INSERT INTO users VALUES (3, 'Lin')")
+                assert await count(db) == 3
+                raise RuntimeError
+        assert await count(db) == 1
+        async with db.transaction():
+            await db.execute("INSERT INTO users VALUES (2, 'Grace')")
+        assert await count(db) == 2
+    assert await count(users) == 1
+
+
+async def test_calls_of_several_tasks(users: Any) -> None:
+    """Each has a savepoint of its own, also beside a block, and inside one."""
+
+    async def add(db: Any, number: int) -> None:
+        if number % 3:
+            await db.execute("INSERT INTO users VALUES ($1, 'x')", number)
+        else:
+            async with db.transaction() as block:
+                await block.execute("INSERT INTO users VALUES ($1, 'x')", number)
+                await asyncio.gather(*(add(block, 100 * number + part) for part in (1, 2)))
+
+    async with rolled_back(users) as db:
+        found = await asyncio.gather(*(add(db, number) for number in range(1, 13)), return_exceptions=True)
+        assert [type(one) for one in found if one is not None] == [UniqueViolation]
+        assert await count(db) == 1 + 11 + 2 * 4
+
+
+async def test_it_is_used_like_a_pool(users: Any) -> None:
+    async with rolled_back(users) as db:
+        connection = await db.acquire(timeout=1)
+        async with connection.transaction():
+            assert [row async for row in connection.cursor("SELECT id FROM users")] == [(1,)]
+        await db.release(connection)
+        with pytest.raises(InterfaceError):
+            await db.release(users)
+        assert db.stats().sessions == 1
+        assert db.explain("SELECT 1").grouped is not None
+        async with db:
+            await db.close()
+        assert not db.closed
+        assert await count(db) == 1
+
+
+PROGRAM = """
+import pytest
+pytest_plugins = ["db_pool_rs.testing.for_{kind}"]
+
+@pytest.fixture(scope="session")
+def db_pool_options():
+    return {{"dsn": "{dsn}"}}
+"""
+TESTS = """
+import pytest
+
+@pytest.mark.{mark}
+async def test_the_table_is_made(db_pool):
+    await db_pool.execute("CREATE TABLE t (id integer)")
+
+@pytest.mark.{mark}
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_row_is_alone(db, number):
+    await db.execute("INSERT INTO t VALUES ($1)", number)
+    assert await db.fetch("SELECT id FROM t") == [(number,)]
+"""
+
+
+@pytest.mark.parametrize(("kind", "mark"), [("asyncio", 'asyncio(loop_scope="session")'), ("anyio", "anyio")])
+def test_the_fixtures(pytester: pytest.Pytester, kind: str, mark: str) -> None:
+    pytester.makeconftest(PROGRAM.format(kind=kind, dsn=f"sqlite:///{pytester.path / 'test.db'}"))
+    pytester.makepyfile(TESTS.format(mark=mark))
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = session" if kind == "asyncio" else "[pytest]")
+    done = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    done.assert_outcomes(passed=3)
