@@ -122,7 +122,8 @@ class KernelConnection(PostgresConnection):
             if described is None or self._describing:
                 if self._write_unknown(statement, steps):
                     self._plain = False
-                    break
+                    if not self._describing:
+                        break
                 self._plain = self._plain and not statement.want  # BEGIN and COMMIT have no rows to be looked at
                 self._sent += 1
             else:

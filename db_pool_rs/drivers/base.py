@@ -88,10 +88,11 @@ class ServerConnection(Protocol):
         the others, which the server rolled back, may have neither.
         """
 
-    def describe(self, statement: StatementRequest, done: Done) -> None:
-        """Have the database check a session's statement without running it; `done` as for `start`.
+    def describe(self, group: Sequence[StatementRequest], done: Done) -> None:
+        """Have the database check a session's statements without running them; `done` as for `start`.
 
-        PostgreSQL tells its types, then in the statement's ``details``: those of its parameters, and its columns.
+        PostgreSQL tells their types, and in ``details`` of one that is alone those of its parameters, and its columns.
+        One that fails has its ``error``, if it is alone, and those behind it are not checked.
         """
 
     def in_transaction(self) -> bool:

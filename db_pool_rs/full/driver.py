@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..codecs import Codec
@@ -42,8 +42,8 @@ class Driver(Database, Protocol):
     def regroup(self, query: Query) -> None:
         """The text is of another class than the engine was told, or may be grouped, or no longer."""
 
-    def check(self, conn: int, token: int, query: Query) -> bool:
-        """Have the text checked on a connection that is lent, without running it; False if nothing need be asked."""
+    def check(self, conn: int, token: int, queries: Sequence[Query]) -> bool:
+        """Have texts checked on a connection that is lent, without running them; False if nothing need be asked."""
 
     def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:
         """The error of a statement."""
@@ -123,9 +123,9 @@ class FullDriver(PostgresDialect):
         known: Known | str = query.description or query.sql
         return known
 
-    def check(self, conn: int, token: int, query: Query) -> bool:
-        """Ask the server for its types."""
-        self.native.describe(conn, token, query.description or query.sql)
+    def check(self, conn: int, token: int, queries: Sequence[Query]) -> bool:
+        """Ask the server for their types."""
+        self.native.describe(conn, token, [query.description or query.sql for query in queries])
         return True
 
     def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:

@@ -103,13 +103,13 @@ class FullLink:
         results = [(None, one.error) for one in self._group]
         self._executor.loop.call_soon(self._executor.ran, token, ok, 0.0, self._in_transaction, results)
 
-    def describe(self, statement: StatementRequest, done: Done) -> None:
-        """Have the database check a statement without running it."""
+    def describe(self, group: Sequence[StatementRequest], done: Done) -> None:
+        """Have the database check statements without running them."""
         assert self._done is None, "bug: two groups on one connection"
-        self._group, self._done = (statement,), done
+        self._group, self._done = group, done
         self._describing = True
         token = self._executor.expect(self)
-        if not self._executor.driver.check(self.id, token, statement.query):
+        if not self._executor.driver.check(self.id, token, [one.query for one in group]):
             self._answer_soon(token, True)
 
     def copy(self, statement: StatementRequest, stream: Source | Sink, done: Done) -> None:

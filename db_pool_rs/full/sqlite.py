@@ -7,7 +7,7 @@ those of mode simple, causes included.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -109,8 +109,9 @@ class FullSqliteDriver(SqliteDialect):
         lexical = classify(sql, self.dialect)
         return self.native.learn_sqlite(sql, "other", False, 0, lexical.dirties, Description(sql))
 
-    def check(self, conn: int, token: int, query: Query) -> bool:
-        """Have SQLite compile it; what the engine makes of several statements is its own affair."""
+    def check(self, conn: int, token: int, queries: Sequence[Query]) -> bool:
+        """Have SQLite compile it, there being no types to ask for of several."""
+        (query,) = queries
         description = Description(query.sql)
         if description.role is not Role.PLAIN and description.role is not Role.OUTSIDE:
             return False

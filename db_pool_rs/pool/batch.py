@@ -1,7 +1,7 @@
 """Statements that are written down first and sent together: `pool.batch`.
 
-BEGIN, the statements and COMMIT are one group, so one round trip. (A text whose parameters the pool does not know yet
-takes one more: what comes before it is sent first.) If anything fails, nothing is committed. With `atomic` that is the
+BEGIN, the statements and COMMIT are one group, so one round trip. Texts with arguments that the pool does not know yet
+take one more, once, for all of them together. If anything fails, nothing is committed. With `atomic` that is the
 answer; without it each statement is then sent alone, in order, and only what it does alone is reported. So statements
 that could notice company (:mod:`db_pool_rs.guard`) are sent alone from the start there.
 """
@@ -9,19 +9,19 @@ that could notice company (:mod:`db_pool_rs.guard`) are sent alone from the star
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..aio import remaining
 from ..drivers.base import ROWS, STATUS
-from ..errors import ConnectionLost, Error, InterfaceError, StatementTimeout
+from ..errors import ConnectionLost, DatabaseError, Error, InterfaceError, StatementTimeout
 from ..record import Status
 from ..rows import Row
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .queries import command_text, empty_result
-from .together import can_join
 
 if TYPE_CHECKING:
     from .acquire import Acquire
@@ -150,6 +150,7 @@ class Batch:
                 session = connection._lease.session()
                 for statement in statements:
                     session.note(statement.query)
+                await _learn(session, statements, deadline)
                 if self._atomic:
                     await _atomically(session, statements, deadline)
                 else:
@@ -176,6 +177,19 @@ def _unsent(error: Exception) -> Exception:
     if isinstance(error, StatementTimeout):
         return StatementTimeout(f"the deadline passed; {_NOT_SENT}", sent=False)
     return error
+
+
+async def _learn(session: Session, statements: Sequence[StatementRequest], deadline: float | None) -> None:
+    """Have the server tell the types of several texts in one round trip; one alone is asked for on its way.
+
+    Before the transaction, so that a text that cannot be known yet (of a table that the batch makes, say) does no harm:
+    it is asked for again when what is in front of it was executed.
+    """
+    unknown = dict.fromkeys(one.query for one in statements if one.args and one.params is None)
+    if len(unknown) > 1:
+        with contextlib.suppress(DatabaseError):
+            asked = [StatementRequest(query, (), STATUS, None) for query in unknown]
+            await session.describe(asked, remaining(deadline))
 
 
 async def _atomically(session: Session, statements: Sequence[StatementRequest], deadline: float | None) -> None:
@@ -223,7 +237,7 @@ def _company(statements: Sequence[StatementRequest]) -> Sequence[StatementReques
     """The first, and those behind it that may share its transaction unnoticed."""
     count = 0
     for statement in statements:
-        if not (statement.query.groupable and not statement.query.keys and can_join(statement)):
+        if not statement.query.groupable or statement.query.keys:
             break
         count += 1
     return statements[: max(1, count)]

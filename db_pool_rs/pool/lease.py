@@ -137,7 +137,7 @@ class Lease:
         if text.kind is StatementClass.EMPTY:
             return (), ()
         statement = StatementRequest(text, (), STATUS, None)
-        await session.describe(statement, self.context.timeout(timeout))
+        await session.describe((statement,), self.context.timeout(timeout))
         types: Types | None = getattr(statement, "details", None)
         return types
 

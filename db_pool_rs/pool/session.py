@@ -178,13 +178,13 @@ class Session:
         await join(self, statement, self._deadline(timeout))
         self._raise_first((statement,))
 
-    async def describe(self, statement: StatementRequest, timeout: float | None = None) -> None:
-        """Have the database check a statement without running it; raises what is wrong with it."""
+    async def describe(self, group: Sequence[StatementRequest], timeout: float | None = None) -> None:
+        """Have the database check statements without running them; raises what is wrong with the first that is."""
         deadline = self._deadline(timeout)
         if self.pending_commands:  # the text may depend on what they do
             await self._run((), deadline)
-        await self._exchange(lambda: self._ask(self.link.describe, statement), deadline)
-        self._raise_first((statement,))
+        await self._exchange(lambda: self._ask(self.link.describe, group), deadline)
+        self._raise_first(group)
 
     async def copy(self, statement: StatementRequest, stream: Source | Sink, timeout: float | None = None) -> None:
         """Run a COPY; raises what the database, or the stream, has raised."""

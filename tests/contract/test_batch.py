@@ -332,6 +332,50 @@ async def test_groups_of_reads_do_not_wait_for_a_writer_of_sqlite(open_pool: Any
         assert [one.result() for one in counts] == [0, 0, 0]
 
 
+@pytest.mark.parametrize("atomic", [True, False])
+async def test_unknown_texts_take_one_round_trip_more(
+    open_pool: Any, pg_database: str, proxy: FaultProxy, atomic: bool
+) -> None:
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+    await pool.execute(TABLE)
+    await at_rest(pool)
+    before = proxy.round_trips
+    async with pool.batch(atomic=atomic) as batch:
+        for i in range(6):
+            batch.execute(f"INSERT INTO item VALUES ($1, $2) /* {i} */", i, "x")
+        results = [batch.fetchval(f"SELECT name || '{i}' FROM item WHERE id = $1", i) for i in range(6)]
+    assert [one.result() for one in results] == [f"x{i}" for i in range(6)]
+    assert proxy.round_trips == before + 2
+
+
+@pytest.mark.parametrize("atomic", [True, False])
+async def test_texts_that_cannot_be_known_before(pg_pool: Any, atomic: bool) -> None:
+    """What a statement means may depend on those in front of it."""
+    async with pg_pool.batch(atomic=atomic) as batch:
+        batch.execute("SELECT $1::int + $2::int", 1, 2)
+        batch.execute("CREATE TABLE made (id int, name text)")
+        batch.execute("INSERT INTO made VALUES ($1, $2)", 1, "one")
+        name = batch.fetchval("SELECT name FROM made WHERE id = $1", 1)
+    assert name.result() == "one"
+    results: list[Any] = []
+
+    async def block() -> None:
+        async with pg_pool.batch(atomic=atomic) as batch:
+            results[:] = [
+                batch.execute("INSERT INTO made VALUES ($1, 'two')", 2),
+                batch.execute("INSERT INTO no_table VALUES ($1)", 2),
+                batch.execute("INSERT INTO made VALUES ($1, 'three')", 3),
+            ]
+
+    if atomic:
+        with pytest.raises(DatabaseError):
+            await block()
+    else:
+        await block()
+    assert results[1].exception().sqlstate == "42P01"
+    assert await pg_pool.fetchval("SELECT count(*) FROM made") == (1 if atomic else 3)
+
+
 async def test_named_parameters(items: Any) -> None:
     async with items.batch() as batch:
         batch.execute(INSERT.replace("$1", ":id").replace("$2", ":name"), {"id": 1, "name": "one"})

@@ -74,10 +74,10 @@ class PostgresConnection(GroupEnd):
             self._fresh = []
             self._healing.forget()
 
-    def describe(self, statement: StatementRequest, done: Done) -> None:
-        """Ask for its types; see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
+    def describe(self, group: Sequence[StatementRequest], done: Done) -> None:
+        """Ask for their types; see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
         self._describing = True
-        self.start((statement,), done)
+        self.start(group, done)
 
     def _continue(self) -> None:
         """Send from where the group stands: all of it, or up to a text whose types must be asked for."""
@@ -101,7 +101,7 @@ class PostgresConnection(GroupEnd):
             if self._unknown:  # rule 4.7
                 self._write_types(steps)
             else:
-                self._write(self._group if self._asked is None else (self._asked,), steps)
+                self._write(self._group if self._describing or self._asked is None else (self._asked,), steps)
             self._pgconn.pipeline_sync()
             self._flush()
         except self._libpq_error as error:
@@ -116,7 +116,7 @@ class PostgresConnection(GroupEnd):
         for statement in group[self._sent :] if self._sent else group:
             described = statement.query.description
             if described is None or self._describing:
-                if self._write_unknown(statement, steps):
+                if self._write_unknown(statement, steps) and not self._describing:
                     break
             else:
                 if described is not last:

@@ -181,10 +181,11 @@ class SqliteLink:
         if self._claim(lock):
             self._go(job)
 
-    def describe(self, statement: StatementRequest, done: Done) -> None:
-        """Compile it on a thread; see :class:`~db_pool_rs.drivers.base.ServerConnection`."""
+    def describe(self, group: Sequence[StatementRequest], done: Done) -> None:
+        """Compile it, there being no types to ask for of several, on a thread; see `ServerConnection`."""
+        (statement,) = group
         statement.described = statement.query.description
-        job = self._job = Job(check, (statement,), done, self._in_block)
+        job = self._job = Job(check, group, done, self._in_block)
         if self._claim(Lock.READ):
             self._go(job)
 

@@ -40,13 +40,16 @@ fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Query>>)> {
 }
 
 impl Pool {
-    /// A statement without arguments and rows.
-    fn expect_nothing(&self, py: Python<'_>, conn: u64, token: u64, text: Option<Py<Query>>) -> u64 {
-        let (item, args) = (self.next(), PyTuple::empty(py).unbind());
+    /// Statements without arguments and rows.
+    fn expect_nothing(&self, py: Python<'_>, conn: u64, token: u64, texts: Vec<Option<Py<Query>>>) -> Vec<u64> {
+        let items: Vec<u64> = texts.iter().map(|_| self.next()).collect();
         let mut inner = self.inner();
-        inner.runs.insert(token, (conn, vec![item]));
-        inner.pending.insert(item, Pending { answer: None, text, args, want: Want::Status, error: None });
-        item
+        inner.runs.insert(token, (conn, items.clone()));
+        for (item, text) in items.iter().zip(texts) {
+            let args = PyTuple::empty(py).unbind();
+            inner.pending.insert(*item, Pending { answer: None, text, args, want: Want::Status, error: None });
+        }
+        items
     }
 }
 
@@ -94,17 +97,18 @@ impl Pool {
         self.ask(py, Command::Run(ConnId(conn), token, calls))
     }
 
-    /// Ask for the types of a text, or of SQL, on an acquired connection.
-    fn describe(&self, conn: u64, token: u64, what: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (source, text) = source(what)?;
-        let item = self.expect_nothing(what.py(), conn, token, text);
-        let call = Call { request: RequestId(item), source, with_args: false, params: None };
-        self.ask(what.py(), Command::Describe(ConnId(conn), token, call))
+    /// Ask for the types of texts, or of SQL, on an acquired connection.
+    fn describe(&self, py: Python<'_>, conn: u64, token: u64, texts: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
+        let sources = texts.iter().map(source).collect::<PyResult<Vec<_>>>()?;
+        let (sources, texts): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
+        let items = self.expect_nothing(py, conn, token, texts);
+        let call = |(source, item)| Call { request: RequestId(item), source, with_args: false, params: None };
+        self.ask(py, Command::Describe(ConnId(conn), token, sources.into_iter().zip(items).map(call).collect()))
     }
 
     /// Run a COPY on an acquired connection; the handler's `copy_turn` is asked for its data, or given them.
     fn copy(&self, py: Python<'_>, conn: u64, token: u64, sql: &str) -> PyResult<()> {
-        let item = self.expect_nothing(py, conn, token, None);
+        let item = self.expect_nothing(py, conn, token, vec![None])[0];
         self.ask(py, Command::Copy(ConnId(conn), token, RequestId(item), Arc::from(sql)))
     }
 

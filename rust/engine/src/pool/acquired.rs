@@ -18,9 +18,9 @@ impl Actor {
         }
     }
 
-    /// Ask for the types of a text.
-    pub(super) fn describe_acquired(&mut self, conn: ConnId, token: u64, call: Call, now: f64) {
-        if self.engage(conn, token, vec![call], now) {
+    /// Ask for the types of texts.
+    pub(super) fn describe_acquired(&mut self, conn: ConnId, token: u64, calls: Vec<Call>, now: f64) {
+        if self.engage(conn, token, calls, now) {
             self.task(conn).describing = true;
             self.start(conn);
         }

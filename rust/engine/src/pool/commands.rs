@@ -72,7 +72,7 @@ impl Actor {
                 return actions;
             }
             Command::Run(conn, token, calls) => self.run_acquired(conn, token, calls, now),
-            Command::Describe(conn, token, call) => self.describe_acquired(conn, token, call, now),
+            Command::Describe(conn, token, calls) => self.describe_acquired(conn, token, calls, now),
             Command::Copy(conn, token, request, sql) => self.copy_acquired(conn, token, request, sql, now),
             Command::Feed(conn, feed) => self.feed(conn, feed),
             Command::Stop(conn, token) => self.cancel(conn, Some(token)),

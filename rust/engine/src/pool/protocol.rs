@@ -141,8 +141,8 @@ pub enum Command {
     Cancel(RequestId),
     /// Run statements on an acquired connection; `Completion::Ran` has the same token.
     Run(ConnId, u64, Vec<Call>),
-    /// Ask for the types of one text on an acquired connection, without running it; `Completion::Ran` tells.
-    Describe(ConnId, u64, Call),
+    /// Ask for the types of texts on an acquired connection, without running it; `Completion::Ran` tells.
+    Describe(ConnId, u64, Vec<Call>),
     /// Run a COPY on an acquired connection, as the request; `Completion::DataRequest` asks for its data or
     /// gives them, and wants one `Command::Feed` each time. `Completion::Ran` ends it.
     Copy(ConnId, u64, RequestId, Arc<str>),

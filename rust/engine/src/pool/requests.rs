@@ -66,13 +66,13 @@ impl Actor {
         }
     }
 
-    /// Ask for the types of the one statement, also where they are known: they may have changed.
+    /// Ask for the types of the statements, also where they are known: they may have changed.
     fn describe(&mut self, conn: ConnId) {
-        let request = self.task(conn).group[0];
-        let sql = self.sql(request);
+        let group = self.task(conn).group.clone();
+        let statements = group.iter().map(|request| Execute::Describe(self.sql(*request))).collect();
         let task = self.task(conn);
-        task.asked = Some(request);
-        task.send(Job { statements: vec![Execute::Describe(sql)], revocable: true, ..Job::default() });
+        (task.run, task.asked) = (group.len() - 1, group.last().copied());
+        task.send(Job { statements, revocable: true, ..Job::default() });
     }
 
     fn group_plan(&mut self, group: &[RequestId], acquired: bool, iso_styles: bool, exact: bool) -> GroupPlan {
