@@ -266,9 +266,10 @@ def workflows(session: nox.Session) -> None:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Build the documentation; a broken link is an error."""
-    install(session, "docs")
+    """Build the documentation; a broken link is an error. Then look at it in Chromium, if there is one."""
+    install(session, "docs", "test")
     session.run("mkdocs", "build", "--strict", *session.posargs, env={"NO_MKDOCS_2_WARNING": "1"})
+    session.run("pytest", "-q", "-rs", "tests/docs/test_site.py")
 
 
 @nox.session

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
         StatementTimeout,
     )
     from .facade import DatabasePool
+    from .interface import DatabasePoolInterface
     from .metrics import Health, Metrics, PoolStats
     from .modes import Decision
     from .options import PoolOptions
@@ -77,6 +78,7 @@ __all__ = [
     "DatabaseConnectionError",
     "DatabaseError",
     "DatabasePool",
+    "DatabasePoolInterface",
     "Decision",
     "DecodeError",
     "DeploymentConfig",
@@ -112,6 +114,7 @@ _HOMES = {
     "codecs": ("Codec",),
     "config": ("DeploymentConfig", "PoolConfig", "load_config"),
     "facade": ("DatabasePool",),
+    "interface": ("DatabasePoolInterface",),
     "metrics": ("Health", "Metrics", "PoolStats"),
     "modes": ("Decision",),
     "ranges": ("Range",),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .rows import Row
 
 T = TypeVar("T")
+R = TypeVar("R", covariant=True)
 
 __all__ = [
     "Acquisition",
@@ -46,8 +47,6 @@ __all__ = [
 
 #: The isolation levels of a transaction.
 Isolation = Literal["read_uncommitted", "read_committed", "repeatable_read", "serializable"]
-
-R = TypeVar("R", covariant=True)
 
 
 class Queries(Protocol):
@@ -384,10 +383,16 @@ class Acquisition(Protocol):
     ) -> None: ...
 
 
-class Stream(AbstractAsyncContextManager["AsyncIterator[list[Record]]"], Protocol):
+class Stream(Protocol[T]):
     """Rows of a query, from `Pool.stream`: lists of them by `async with`, single ones by `async for`."""
 
-    def __aiter__(self) -> AsyncIterator[Record]: ...
+    async def __aenter__(self) -> AsyncIterator[list[T]]: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[T]: ...
 
 
 class BatchResult(Protocol[R]):
@@ -406,10 +411,22 @@ class BatchResult(Protocol[R]):
 class Batch(Protocol):
     """Statements that are sent together at the end of its block, from `Pool.batch`. Its calls are not awaited."""
 
-    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+    @overload
+    def fetch(self, sql: str, /, *args: Any, row: None = None) -> BatchResult[list[Record]]: ...
+
+    @overload
+    def fetch(self, sql: str, /, *args: Any, row: Row[T]) -> BatchResult[list[T]]: ...
+
+    def fetch(self, sql: str, /, *args: Any, row: Any = None) -> BatchResult[list[Any]]:
         """Add a statement whose result is every row."""
 
-    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+    @overload
+    def fetchrow(self, sql: str, /, *args: Any, row: None = None) -> BatchResult[Record | None]: ...
+
+    @overload
+    def fetchrow(self, sql: str, /, *args: Any, row: Row[T]) -> BatchResult[T | None]: ...
+
+    def fetchrow(self, sql: str, /, *args: Any, row: Any = None) -> BatchResult[Any]:
         """Add a statement whose result is the first row, None if there is none."""
 
     def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
@@ -488,7 +505,7 @@ class Pool(Queries, Protocol):
         *args: Any,
         retries: int = 5,
         retry_for: float = 30.0,
-        isolation: str | None = None,
+        isolation: Isolation | None = None,
         readonly: bool = False,
         deferrable: bool = False,
         timeout: float | None = None,
@@ -499,7 +516,19 @@ class Pool(Queries, Protocol):
         pause. A COMMIT whose outcome is unknown is never repeated. Inside of itself it is an InterfaceError.
         """
 
-    def stream(self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None) -> Stream:
+    @overload
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: None = None
+    ) -> Stream[Record]: ...
+
+    @overload
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Row[T]
+    ) -> Stream[T]: ...
+
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Any = None
+    ) -> Stream[Any]:
         """The rows of a query a few at a time, in constant memory, on a connection of their own.
 
         `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.

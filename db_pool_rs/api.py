@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .abc import Pool
     from .config import PoolConfig
     from .config.deployment import ConfigSource
-    from .facade import DatabasePool
+    from .interface import DatabasePoolInterface
     from .options import ModeName, PoolOptions
 
 __all__ = ["create_database_pool", "create_pool", "detect_best_mode"]
@@ -53,7 +53,7 @@ def create_pool(
 
 def create_database_pool(
     mode: ModeName = "auto", *, config: ConfigSource = None, instrument: Callable[[Pool], Pool] | None = None
-) -> DatabasePool:
+) -> DatabasePoolInterface:
     """A :class:`~db_pool_rs.facade.DatabasePool` whose engine is that of `mode`; see there."""
     from .facade import DatabasePool
 

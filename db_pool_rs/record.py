@@ -1,6 +1,4 @@
-"""What statements return: `Record`, a row, `Status`, a command tag, and `Result`, both with the columns.
-
-`Event` is what a subscription gives.
+"""What statements return: `Record`, a row, `Status`, a tag, `Result`, both with the columns; and `Event`, of LISTEN.
 
 A `Record` is a tuple of the row's values that can also be asked by column name:
 
@@ -105,6 +103,21 @@ class Status(str):
         return self.rstrip(" 0123456789")
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A notification of `channel`, sent with `payload` by the session of the server process `pid`.
+
+    Where `gap` is true it is none: notifications may be missing here, because the connection was lost, or, if `dropped`
+    is above 0, because so many did not fit into the queue.
+    """
+
+    channel: str
+    payload: str
+    pid: int
+    gap: bool = False
+    dropped: int = 0
+
+
 class Column(NamedTuple):
     """One column of a result: its name, and of PostgreSQL's the OID of its type and the type modifier.
 
@@ -123,18 +136,3 @@ class Result(NamedTuple):
     rows: list[Record]
     columns: tuple[Column, ...]
     status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A notification of `channel`, sent with `payload` by the session of the server process `pid`.
-
-    Where `gap` is true it is none: notifications may be missing here, because the connection was lost, or, if `dropped`
-    is above 0, because so many did not fit into the queue.
-    """
-
-    channel: str
-    payload: str
-    pid: int
-    gap: bool = False
-    dropped: int = 0

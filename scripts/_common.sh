@@ -65,6 +65,10 @@ if problem := unavailable(mode, "postgresql"):
     sys.exit(problem)
 load_engine(mode, DeploymentConfig())
 ' "$1" || die "mode $1 was installed but cannot be used; the reason is above"
+    if [ ! -e config.yaml ]; then
+        cp config.example.yaml config.yaml
+        say "config.yaml was made of config.example.yaml: the defaults, with a comment for each"
+    fi
     say "mode $1 is installed; use it with: source ${UV_PROJECT_ENVIRONMENT:-.venv}/bin/activate; export DB_POOL_MODE=$1"
 }
 

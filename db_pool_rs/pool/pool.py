@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import weakref
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -14,15 +13,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..aio import remaining
 from ..codecs import Codec
 from ..drivers.base import RESULT, ROWS, STATUS, Database
-from ..errors import Error, InterfaceError, PoolClosed
+from ..errors import Error, InterfaceError
 from ..record import Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction
 from .batch import Batch
 from .context import Context
-from .executor import Executor, connect_failed
+from .executor import Executor
 from .guarding import Guarding
+from .lifetime import Lifetime
 from .named import text_by_number
 from .queries import empty_result
 from .retry import run_again
@@ -38,22 +38,6 @@ if TYPE_CHECKING:
     from .top import Top
 
 T = TypeVar("T")
-
-#: Pools of this process; a forked child must not touch the connections it inherited.
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
-
-
-def _forked() -> None:
-    for pool in _pools:
-        pool._leave()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
-
-
-def _is_count(number: object) -> bool:
-    return isinstance(number, int) and number >= 0
 
 
 class Pool:
@@ -81,12 +65,12 @@ class Pool:
         self._known = self._context.queries.known
         self._unmade = self._context.unmade
         self._new_answer = database.answer
-        #: The engine makes the executor when the pool is opened; until then there is none.
-        self._make_executor = executor
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
         self._top: Top | None = None
         self._listener = Listener(self._context, lambda: sibling(listening(config)))
+        #: The engine makes the executor when the pool is opened; until then there is none.
+        self._lifetime = Lifetime(self._context, executor, self._attach, self._listener.close, self._ended, self._leave)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -248,16 +232,18 @@ class Pool:
         )
         return await run_again(self._context, block, function, args, retries, retry_for)
 
-    # -- what is too large for memory ----------------------------------------------------------------------------
+    # -- streams -------------------------------------------------------------------------------------------------
 
-    def stream(self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None) -> Stream:
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = BATCH, timeout: float | None = None, row: Row[Any] | None = None
+    ) -> Stream:
         """The rows of a query a few at a time, on a connection of their own, inside a transaction.
 
         ``async with pool.stream(sql) as batches: async for rows in batches`` gives lists of up to `batch` rows, ``async
         for row in pool.stream(sql)`` single ones. `timeout` (seconds) is that of `acquire` and of each list.
         """
         readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
-        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout)
+        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout, row)
 
     async def copy_out(
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
@@ -272,13 +258,9 @@ class Pool:
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
-        context = self._context
-        context.check_open()
-        deadline = context.deadline(timeout)
-        async with self.acquire(timeout=context.timeout(timeout)) as connection:
+        deadline = self._context.deadline(timeout)
+        async with self.acquire(timeout=timeout) as connection:
             return await connection.copy_in(table_name, source=source, timeout=remaining(deadline), **options)
-
-    # -- notifications -------------------------------------------------------------------------------------------
 
     def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
         """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
@@ -294,72 +276,17 @@ class Pool:
 
     async def open(self) -> None:
         """Open the first `min_size` connections; raises ConnectFailed with the cause if none can be had."""
-        context = self._context
-        if context.state != "new":
-            raise InterfaceError(f"the pool is {context.state} already; make a new one")
-        loop = get_running_loop()
-        executor = self._make_executor(context, loop)
-        self._attach(executor)
-        context.loop = loop
-        context.become("open")
-        _pools.add(self)
-        executor.start()
-        try:
-            await executor.until(lambda: context.state != "open" or not executor.opening())
-        except asyncio.CancelledError:
-            self.terminate()
-            raise
-        if self.closed:
-            raise PoolClosed("the pool was closed while it was being opened")
-        if self.config.min_size and executor.last_error is not None and not executor.gauges().size:
-            self._end(executor)
-            await executor.until_stopped()
-            raise connect_failed(executor.last_error)
-        executor.outages.reported = True
+        await self._lifetime.open(get_running_loop())
         if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
             await self.top()
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""
-        context = self._context
-        if context.state == "forked":
-            return  # the connections are the parent's, to close them as well
-        if context.loop is None or (context.state == "closed" and not context.is_on_loop()):
-            context.become("closed")
-            return
-        executor = self._executor
-        context.check_loop()
-        if context.state != "closed":
-            context.become("closing")
-            self._guarding.stop()
-            await self._listener.close()
-            executor.shut_down()
-            try:
-                await asyncio.wait_for(executor.until(executor.drained), timeout)
-            except (asyncio.TimeoutError, TimeoutError):
-                pass
-            finally:
-                self._end(executor)
-        await executor.until_stopped()
+        await self._lifetime.close(timeout)
 
     def terminate(self) -> None:
         """Close every connection now. Calls that wait get PoolClosed, what runs gets ConnectionLost."""
-        context = self._context
-        if context.state == "forked":
-            return
-        if context.loop is not None and context.loop.is_running():
-            context.check_loop()
-        context.become("closed")
-        if context.loop is not None and not context.loop.is_closed():
-            self._listener.terminate()
-            self._end(self._executor)
-
-    def _end(self, executor: Executor) -> None:
-        if self._top is not None:
-            self._top.close()
-        self._context.become("closed")
-        executor.terminate()
-        executor.stop_soon()
+        self._lifetime.terminate()
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the bounds. A smaller pool closes idle connections now and busy ones when they are free."""
@@ -367,7 +294,7 @@ class Pool:
         now = self._executor.gauges()
         low = now.min_size if min_size is None else min_size
         high = now.max_size if max_size is None else max_size
-        if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
+        if {type(low), type(high)} != {int} or not (0 <= low <= high and high >= 1):
             raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
         self._executor.resize(low, high)
 
@@ -469,12 +396,6 @@ class Pool:
             raise error
         return self
 
-    def _attach(self, executor: Executor) -> None:
-        """The executor is there: calls reach it from now on."""
-        self._executor = executor
-        self._borrowings.attach(executor)
-        self._guarding.attach(executor)
-
     def _submit(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> StatementRequest:
         context, loop = self._context, get_running_loop()
         if loop is not context.serving:
@@ -498,6 +419,19 @@ class Pool:
     def _abandon(self, statement: StatementRequest) -> None:
         self._executor.abandon(statement)
 
+    # -- what its Lifetime tells ---------------------------------------------------------------------------------
+
+    def _attach(self, executor: Executor) -> None:
+        """The executor is there: calls reach it from now on."""
+        self._executor = executor
+        self._borrowings.attach(executor)
+        self._guarding.attach(executor)
+
+    def _ended(self) -> None:
+        """The pool is closed, or about to be."""
+        if self._top is not None:
+            self._top.close()
+        self._listener.terminate()
+
     def _leave(self) -> None:
         """This is a child process: the connections belong to the parent."""
-        self._context.become("forked")

@@ -81,6 +81,8 @@ class Session:
         self.conn = conn
         self.link: ServerConnection = conn.link
         self.executor, self.loop = executor, executor.loop
+        #: What else the loop is about to run in this turn; other loops than asyncio's do not tell.
+        self._ready = getattr(executor.loop, "_ready", (None,))
         self.database = database
         #: Why the connection is gone, if it is.
         self.error: Exception | None = None
@@ -169,7 +171,8 @@ class Session:
 
     async def call(self, statement: StatementRequest, timeout: float | None = None) -> None:
         """Run one statement, inside a transaction block together with others; raises its error."""
-        if not (can_join(statement) and self.in_transaction()):
+        alone = not (self._ready or self.gate.taken)  # no other call can follow in this turn of the loop, or waits
+        if alone or not (can_join(statement) and self.in_transaction()):
             await self.run((statement,), timeout)
             return
         await join(self, statement, self._deadline(timeout))
@@ -391,9 +394,5 @@ class Session:
 
 def _settle(answer: ResultFuture[None], error: ConnectionLost | None) -> None:
     """Answer the caller, who may have gone."""
-    if answer.done():
-        return
-    if error is None:
-        answer.set_result(None)
-    else:
-        answer.set_exception(error)
+    if not answer.done():
+        answer.set_result(None) if error is None else answer.set_exception(error)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..drivers.base import Sink
 from ..errors import InterfaceError
-from ..record import Record
+from ..rows import Row
 from .cursor import Cursor
 
 #: Rows that are taken at a time where nothing else is said.
@@ -33,13 +33,14 @@ class Stream:
         args: tuple[Any, ...],
         batch: int,
         timeout: float | None,
+        row: Row[Any] | None,
     ) -> None:
         self._block = block
-        self._query = (sql, args, batch, timeout)
+        self._query = (sql, args, batch, timeout, row)
         self._used = False
-        self._batches: AsyncGenerator[list[Record], None]
+        self._batches: AsyncGenerator[list[Any], None]
 
-    async def __aenter__(self) -> AsyncIterator[list[Record]]:
+    async def __aenter__(self) -> AsyncIterator[list[Any]]:
         if self._used:
             raise InterfaceError("this stream was used already; call stream() again")
         self._used = True
@@ -59,14 +60,14 @@ class Stream:
         finally:
             await self._block.__aexit__(kind, error, traceback)
 
-    async def __aiter__(self) -> AsyncGenerator[Record, None]:
+    async def __aiter__(self) -> AsyncGenerator[Any, None]:
         async with self as batches:
             async for rows in batches:
                 for row in rows:
                     yield row
 
 
-async def _batches(cursor: Cursor, count: int) -> AsyncGenerator[list[Record], None]:
+async def _batches(cursor: Cursor, count: int) -> AsyncGenerator[list[Any], None]:
     while rows := await cursor.fetch(count):
         yield rows
         if len(rows) < count:

@@ -5,10 +5,13 @@ Where a method returns a time, it is the moment when time does something to a co
 
 from __future__ import annotations
 
+from ..sql import StatementClass
 from .model import DONE, NEVER, SENT, Action, Close, ConnectionState, Fail, Limits, Open, Reason, Reset, State
 
 # Members that every group needs: looked up once, since that takes longer than comparing them.
 IDLE, CLOSING, CLOSED = State.IDLE, State.CLOSING, State.CLOSED
+#: How quickly the average time of a group follows.
+RATE = 0.1
 
 
 class Connections:
@@ -28,6 +31,8 @@ class Connections:
         #: The last connect was refused for good: no further attempt unless a request waits.
         self.refused = False
         self.retry_at = 0.0
+        #: Seconds that a group takes, by its kind, the way there and back taken off: a moving average.
+        self.server_time = {StatementClass.READ: 0.0, StatementClass.WRITE: 0.0}
         self._closing = 0
         self._last_id = 0
         self._actions = actions
@@ -49,11 +54,22 @@ class Connections:
             found[conn.state] += 1
         return found
 
-    def farther(self, seconds: float) -> bool:
-        """Whether a round trip takes longer than `seconds`, on every connection where it is known."""
-        known = False
+    # -- how far the server is -----------------------------------------------------------------------------------
+
+    def served(self, conn: ConnectionState, seconds: float) -> None:
+        """The group of a lane was answered after `seconds`: how much of that was not the way there and back."""
+        average = self.server_time[conn.kind]
+        self.server_time[conn.kind] = average + (max(seconds - conn.round_trip, 0.0) - average) * RATE
+
+    def far(self, kind: StatementClass) -> bool:
+        """Whether the way is longer than what the server takes for a group of `kind` (rule 3.12).
+
+        It is, if so on every connection where it is known: one that was opened while the event loop was busy looks
+        further away than it is.
+        """
+        longer, known = max(self.limits.far, self.server_time[kind]), False
         for conn in self.all.values():
-            if conn.round_trip <= seconds:
+            if conn.round_trip <= longer:
                 return False
             known = known or conn.round_trip != NEVER
         return known

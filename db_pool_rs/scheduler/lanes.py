@@ -27,11 +27,11 @@ def lanes_wanted(
     running = [lane for lane in connections.lanes if lane.kind is kind]
     if kind is StatementClass.READ:
         base, most, patience = limits.read_lanes, limits.max_size, limits.lane_wait
-        awaiting_resubmit, server_time = 0, 0.0
+        awaiting_resubmit = 0
     else:
-        awaiting_resubmit, server_time = len(write_lanes.awaiting_resubmit), write_lanes.server_time
+        awaiting_resubmit = len(write_lanes.awaiting_resubmit)
         base, most, patience = write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait
-    if connections.farther(max(limits.far, server_time)):
+    if connections.far(kind):
         base = min(most, limits.max_size)
     if len(running) + awaiting_resubmit < base:
         return base - len(running) - awaiting_resubmit

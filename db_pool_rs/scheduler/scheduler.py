@@ -178,8 +178,10 @@ class Scheduler:
         self.connections.withdraw(conn)
         final = ok or len(group) == 1
         awaited = [statement for statement in group if statement.state == SENT] if final else []
-        if ok and conn.state is LANE and conn.kind is WRITE:
-            self._written(conn, len(group), len(awaited), seconds, now)
+        if ok and conn.state is LANE:
+            self.connections.served(conn, seconds)
+            if conn.kind is WRITE:
+                self._written(len(group), len(awaited), seconds, now)
         if ok:
             learn(group, conn, seconds, size, now, self.queues, self.limits.cost)
         elif final:
@@ -196,9 +198,9 @@ class Scheduler:
             self._actions.append(Deliver(awaited))
         return self._take_actions()
 
-    def _written(self, conn: ConnectionState, count: int, awaited: int, seconds: float, now: float) -> None:
+    def _written(self, count: int, awaited: int, seconds: float, now: float) -> None:
         """WRITEs are committed: their lane may have to wait for their callers, until their `turn` (rule 3.7)."""
-        self.write_lanes.carried(count, seconds, conn.round_trip, now)
+        self.write_lanes.carried(count, seconds, now)
         if awaited and self.write_lanes.gathers and self.queues.writes.length < self.limits.group_max:
             self.write_lanes.awaiting_resubmit.append((self.delivered + 1, awaited))
             self.timeouts.arm(Timer.GATHER, now + self.limits.write_lane_wait)  # should the callers take their time
@@ -385,8 +387,6 @@ class Scheduler:
             self.timeouts.arm(Timer.CONNECT, self.connections.grow(self.missing_connections, kept, now))
 
     def _take_actions(self) -> list[Action]:
-        if not self._actions:
-            return []
         actions = self._actions.copy()
         self._actions.clear()
         return actions

@@ -26,8 +26,6 @@ GAIN = 1.1
 TRIAL = 20
 #: How many trials are remembered; the first so many follow one another.
 MEMORY = 4
-#: How much of the average time of the server's is kept with each group.
-KEPT = 0.9
 
 
 class WriteLanes:
@@ -38,8 +36,6 @@ class WriteLanes:
         self.lanes = self._chosen = 1
         #: Seconds that the last group took, its commit included.
         self.took = 0.0
-        #: Seconds that the server takes for a group, its commit included: on average over the last groups.
-        self.server_time = float("inf")
         #: Whether a lane waits for the callers that it has answered.
         self.gathers = most > 1
         #: The lanes that wait: for the callers of which Deliver, and how many they are.
@@ -58,12 +54,9 @@ class WriteLanes:
         while self.awaiting_resubmit and self.awaiting_resubmit[0][0] <= heard:
             self.awaiting_resubmit.popleft()
 
-    def carried(self, count: int, seconds: float, round_trip: float, now: float) -> None:
-        """A group of `count` is committed after `seconds`, the way there and back included."""
+    def carried(self, count: int, seconds: float, now: float) -> None:
+        """A group of `count` is committed after `seconds`."""
         self.took = seconds
-        served = max(seconds - round_trip, 0.0)
-        known = self.server_time < float("inf")
-        self.server_time = served + (self.server_time - served) * KEPT if known else served
         if not self.gathers:
             return
         if now - self._last > INTERVAL:  # no WRITEs for a while

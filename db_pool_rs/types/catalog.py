@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timezone
+from math import inf
 from typing import Any
 
 from ..codecs import Codec
@@ -54,6 +55,10 @@ _ENDS: dict[int, tuple[Any, Any]] = {
 }
 
 
+#: Seconds for which the fields of a composite are taken for what they were: another program may alter them unseen.
+FRESH = 60.0
+
+
 class TypesUnknown(ArgumentError):
     """Arguments cannot be encoded before the server was asked for their types (again)."""
 
@@ -75,10 +80,14 @@ class UserType:
 class Catalog:
     """The types that the server has told a pool of; one that does not exist is known as well."""
 
-    __slots__ = ("_clamps", "_codecs", "_encoders", "_learned", "_types", "altered", "overridden", "version")
+    __slots__ = (
+        "_clamps", "_codecs", "_encoders", "_learned", "_types", "_whole", "altered",
+        "overridden", "version",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self._types: dict[int, UserType | None] = {}
+        self._whole: dict[int, float] = {}
         self._encoders: dict[int, Encoder] = {}
         self._learned: dict[int, float] = {}
         #: When types were last changed, by the clock of `time.monotonic`: what was learned before is out of date.
@@ -97,6 +106,7 @@ class Catalog:
             self._override({row.oid for row in oids.BUILTIN if row.name == codec.name})
         self.version += 1
         self._encoders.clear()
+        self._whole.clear()
 
     def clamp(self) -> None:
         """Read infinite dates and timestamps as the first and the last that Python has, not as errors."""
@@ -119,8 +129,23 @@ class Catalog:
         return tuple(dict.fromkeys(oid for oid in found if self.is_foreign(oid)))
 
     def missing(self, asked: Iterable[int]) -> tuple[int, ...]:
-        """Those that are not known."""
-        return tuple(oid for oid in asked if oid not in self._types)
+        """Those that are not known, or of which a part is not, or that may be others by now."""
+        now = time.monotonic()
+        return tuple(oid for oid in asked if self._whole.get(oid, 0.0) <= now and self._until(oid) <= now)
+
+    def _until(self, oid: int) -> float:
+        """Until when what is known of a type and its parts may be relied on."""
+        if not self.is_foreign(oid):
+            return inf
+        if oid not in self._types:
+            return 0.0
+        found, until = self._types[oid], inf
+        if found is not None:
+            parts = [part for _, part in found.fields] + [found.part] * (found.part != 0)
+            own = self._learned[oid] + FRESH if found.kind == "c" else inf
+            until = min([own, *map(self._until, parts)])
+        self._whole[oid] = until
+        return until
 
     def learn(self, asked: Sequence[int], rows: Iterable[Sequence[str | None]]) -> None:
         """The server's answer, in text; a type that was asked for and is not in it does not exist.
@@ -136,6 +161,7 @@ class Catalog:
         self._types.update({one.oid: one for one in found})
         self._learned.update(dict.fromkeys((*asked, *(one.oid for one in found)), time.monotonic()))
         self._encoders.clear()
+        self._whole.clear()
 
     def alter(self) -> None:
         """Types may have changed."""
@@ -143,6 +169,7 @@ class Catalog:
         self.version += 1
         self._types.clear()
         self._encoders.clear()
+        self._whole.clear()
 
     def is_older(self, asked: Iterable[int], moment: float) -> bool:
         """Whether one of these is known, from before this moment by the clock of `time.monotonic`."""
@@ -154,6 +181,7 @@ class Catalog:
         for oid in gone:
             self._types.pop(oid, None)
         self._encoders.clear()
+        self._whole.clear()
 
     def encoder(self, oid: int) -> Encoder:
         """How a parameter of any type is sent; TypesUnknown if the server must be asked first."""
@@ -170,8 +198,7 @@ class Catalog:
         found = self._types[oid]
         if found is None:
             return encoder(oid)
-        encode, accepts = self._encode(found)
-        return Encoder(found.name, TEXT, encode, accepts)
+        return Encoder(found.name, TEXT, *self._encode(found))
 
     def _encode(self, found: UserType) -> tuple[Encode, str]:
         """What writes a type as text, and what it accepts."""
@@ -221,7 +248,7 @@ class Catalog:
         if not self.is_foreign(oid):
             return literal(oid), encoder(oid).accepts, is_inner_of(oid)
         found = self._types.get(oid)
-        if found is not None and found.kind == "d":
+        if found is not None and found.kind == "d" and self._codec(found) is None:
             return self._text(found.part)
         made = self.encoder(oid)
         if found is not None and (found.kind in ("a", "m") or found.plain_name in EXTENSIONS):
@@ -251,20 +278,24 @@ class Catalog:
             return _clamping(built_in(oid), *_ENDS[oid])
         if found.oid in oids.SCALARS and found.oid not in oids.RANGES and found.oid not in oids.MULTIRANGES:
             return built_in(oid)
+        return self._loader(found, lambda part: self.loader(part, built_in))
+
+    def _loader(self, found: UserType, part_loader: Callable[[int], Load]) -> Load:
+        """What reads a type by those of its parts."""
         match found.kind:
             case "d":
-                return self.loader(found.part, built_in)
+                return part_loader(found.part)
             case "c":
                 names = [name for name, _ in found.fields]
-                return record_from_text(names, [self.loader(part, built_in) for _, part in found.fields])
+                return record_from_text(names, [part_loader(part) for _, part in found.fields])
             case "a":
-                return array_from_text(self.loader(found.part, built_in), self._delimiter(found))
+                return array_from_text(part_loader(found.part), self._delimiter(found))
             case "r":
-                bound = self.loader(found.part, built_in)
+                bound = part_loader(found.part)
                 return lambda data: range_from_text(data, bound)
             case "m":
                 ranges = self._types.get(found.part)
-                bound = self.loader(0 if ranges is None else ranges.part, built_in)
+                bound = part_loader(0 if ranges is None else ranges.part)
                 return lambda data: multirange_from_text(data, bound)
             case _ if found.plain_name in EXTENSIONS and found.kind == "b":
                 return EXTENSIONS[found.plain_name].load

@@ -84,9 +84,17 @@ class TestEmbeddedPostgres:
 
     def test_a_missing_wheel_is_one_line(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(embedded, "WHEEL", "no-such-wheel")
+        monkeypatch.setattr(embedded, "_installed", lambda: iter([Path("/nowhere")]))
         ran = cli(*SMALL, "--postgres")
         assert ran.code == 1
-        assert ran.err == 'error: --postgres needs PostgreSQL from a wheel: pip install "no-such-wheel"\n'
+        told = 'error: a PostgreSQL server is needed: install one, or that of a wheel: pip install "no-such-wheel"\n'
+        assert ran.err == told
+
+    def test_without_the_wheel_the_machines_server_is_used(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not any((folder / "postgres").exists() for folder in embedded._installed()):
+            pytest.skip("no PostgreSQL server is installed")
+        monkeypatch.setattr(embedded, "WHEEL", "no-such-wheel")
+        assert_complete(cli(*SMALL, "--postgres"))
 
     def test_a_server_that_fails_says_why_in_one_line(self, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(embedded.SETTINGS, "shared_buffers", "nonsense")

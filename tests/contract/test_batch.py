@@ -64,6 +64,14 @@ async def test_results_after_the_block(items: Any, atomic: bool, known: bool) ->
     await until(lambda: items.stats().sessions == 0)
 
 
+async def test_rows_as_the_program_wants_them(items: Any) -> None:
+    async with items.batch() as batch:
+        batch.execute(INSERT, 1, "one")
+        rows, row = batch.fetch(NAME, 1, row=dict), batch.fetchrow(NAME, 1, row=lambda row: row["name"])
+        none = batch.fetchrow(NAME, 2, row=dict)
+    assert (rows.result(), row.result(), none.result()) == ([{"name": "one"}], "one", None)
+
+
 @pytest.mark.parametrize("atomic", [True, False])
 async def test_one_round_trip(open_pool: Any, pg_database: str, proxy: FaultProxy, atomic: bool) -> None:
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)

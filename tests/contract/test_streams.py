@@ -56,6 +56,12 @@ async def test_single_rows_and_arguments(pool: Any) -> None:
     await _free(pool)
 
 
+async def test_rows_as_the_program_wants_them(pool: Any) -> None:
+    async with pool.stream(BELOW, 3, row=dict) as batches:
+        assert [row async for rows in batches for row in rows] == [{"i": 1, "twice": 2}, {"i": 2, "twice": 4}]
+    assert [row async for row in pool.stream(BELOW, 3, row=lambda row: row["twice"])] == [2, 4]
+
+
 async def test_it_is_a_session_of_its_own(open_pool: Any, backend: Any) -> None:
     pool = await open_pool(backend.dsn, max_size=2)
     async with pool.stream(NUMBERS, batch=1) as batches:

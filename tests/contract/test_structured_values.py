@@ -237,3 +237,14 @@ async def test_vectors_are_lists_of_float(open_pool: Any, pg_database: str, pg_s
     assert await pool.fetchval(f"SELECT $1::{name}[]", [[[1.0]], [[2.0]]]) == [[[1.0]], [[2.0]]]
     with pytest.raises(ArgumentError, match="list or array of float"):
         await pool.fetchval(f"SELECT $1::{name}", ["a"])
+
+
+async def test_a_part_that_is_forgotten_is_asked_for_with_the_whole(typed: Any) -> None:
+    """A value that does not fit has its type asked for again, and with it those that it is a part of."""
+    await typed.execute("CREATE TYPE day AS (d date)")
+    await typed.execute("CREATE TYPE days AS (days day[])")
+    for _ in range(2):
+        assert await typed.fetchval("SELECT $1::days", ([(date(2024, 1, 1),)],)) == ([(date(2024, 1, 1),)],)
+        with pytest.raises(DecodeError, match="infinity"):
+            await typed.fetchval("SELECT '(infinity)'::day AS v")
+        assert await typed.fetchval("SELECT $1::days AS other", ([(date(2024, 1, 1),)],)) == ([(date(2024, 1, 1),)],)

@@ -15,18 +15,19 @@ BASE = "errors sql sql.quoting codecs ranges record described rows aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
-    "": f"standalone api facade modes options {CONTRACT}",
+    "": f"standalone api facade interface modes options {CONTRACT}",
     "__main__": "cli",
     "cli": f"guard pool api facade modes {CONTRACT}",
     "tools": f"cli api facade modes options {CONTRACT}",
     "exporters": CONTRACT,
-    "api": f"facade modes options {CONTRACT}",
+    "api": f"facade interface modes options {CONTRACT}",
     "asyncpg": f"api facade modes {CONTRACT}",
     "sqlalchemy": f"api facade modes {CONTRACT}",
     "testing": f"api facade modes {CONTRACT}",
     "standalone": f"api pool options {CONTRACT}",
     "facade": f"modes options {CONTRACT}",
     "modes": CONTRACT,
+    "interface": f"options {CONTRACT}",
     "options": "abc codecs conninfo",
     "simple": f"facade pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "balanced": f"facade simple pool scheduler drivers drivers.postgres types {CONTRACT}",

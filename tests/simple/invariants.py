@@ -88,12 +88,11 @@ def lanes_suffice(scheduler: Scheduler, kind: StatementClass) -> bool:
     limits = scheduler.limits
     running = sum(1 for conn in scheduler.lanes if conn.kind is kind)
     if kind is StatementClass.READ:
-        base, most, server_time = limits.read_lanes, limits.max_size, 0.0
+        base, most = limits.read_lanes, limits.max_size
     else:
         base, most = scheduler.write_lanes.lanes, limits.max_write_lanes
-        server_time = scheduler.write_lanes.server_time
     nearest = min((conn.round_trip for conn in scheduler.conns.values()), default=NEVER)
-    if max(limits.far, server_time) < nearest < NEVER:
+    if max(limits.far, scheduler.connections.server_time[kind]) < nearest < NEVER:
         base = min(most, limits.max_size)
     awaiting_resubmit = len(scheduler.write_lanes.awaiting_resubmit) if kind is StatementClass.WRITE else 0
     return running >= most or running + awaiting_resubmit >= base

@@ -138,7 +138,7 @@ def said(rule: WriteLanes, until: float, rate: Callable[[int], float], size: int
     answers, now = [], start
     while now < until:
         now += size / rate(rule.lanes)
-        rule.carried(size, 0.001, 0.0, now)
+        rule.carried(size, 0.001, now)
         answers.append(rule.lanes)
     return answers
 
@@ -174,7 +174,7 @@ def test_on_a_noisy_machine_the_better_number_is_used_nevertheless(better: int) 
             took = 32 / (factor * (60_000.0 if rule.lanes == better else 45_000.0))
             spent[rule.lanes] += took
             now += took
-            rule.carried(32, took, 0.0, now)
+            rule.carried(32, took, now)
         shares.append(spent[better] / now)
     assert statistics.mean(shares) > 0.87  # with the last trial alone 0.82, where two lanes are better
     assert min(shares) > 0.7
@@ -200,9 +200,9 @@ def test_two_lanes_must_carry_a_tenth_more(gain: float, lanes: int) -> None:
 def test_an_interval_has_some_groups_however_slow() -> None:
     rule = WriteLanes(most=10)
     for number in range(GROUPS):
-        rule.carried(64, 0.04, 0.0, number * 0.04)
+        rule.carried(64, 0.04, number * 0.04)
         assert rule.lanes == 1
-    rule.carried(64, 0.04, 0.0, GROUPS * 0.04)
+    rule.carried(64, 0.04, GROUPS * 0.04)
     assert rule.lanes == 2
 
 
@@ -213,7 +213,7 @@ def test_one_task_has_nothing_to_divide() -> None:
 def test_groups_after_a_silence_are_not_held_against_the_lanes() -> None:
     rule = WriteLanes(most=10)
     for moment in range(1000):
-        rule.carried(64, 0.001, 0.0, moment * 2 * INTERVAL)
+        rule.carried(64, 0.001, moment * 2 * INTERVAL)
     assert rule.lanes == 1, "nothing was measured, so nothing is tried"
 
 

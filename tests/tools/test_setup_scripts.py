@@ -69,8 +69,13 @@ def test_a_mode_is_installed_and_set(mode: str, clone: Path) -> None:
     assert told == f"mode {mode} is installed"
     asked = 'python -c "import db_pool_rs; print(db_pool_rs.DatabasePool().mode)"'
     assert bash(f"{use}; {asked}", clone).stdout.strip() == mode
+    # What the decision on the modes has a user do next.
+    assert bash("cp config.yaml config.yaml.bak", clone).returncode == 0
+    asked = 'python -c "from db_pool_rs import load_config; print(load_config().source)"'
+    assert bash(f"{use}; {asked}", clone).stdout.strip() == "config.yaml"
     again = bash("scripts/setup_simple.sh", clone)
     assert again.returncode == 0, again.stderr
+    asked = 'python -c "import db_pool_rs; print(db_pool_rs.DatabasePool().mode)"'
     assert bash(f"{use}; {asked}", clone).stdout.strip() == mode, "one mode takes the place of another"
 
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 
 import db_pool_rs
-from db_pool_rs import PoolOptions, Record, Status
+from db_pool_rs import DatabasePoolInterface, PoolOptions, Record, Status
 from db_pool_rs.abc import Connection, Pool
 from db_pool_rs.errors import ConnectionLost, PoolTimeout, UniqueViolation
 from db_pool_rs.options import ModeName
@@ -62,6 +62,13 @@ async def sessions(pool: Pool) -> None:
     await pool.release(borrowed)
 
 
+async def named(db: DatabasePoolInterface) -> None:
+    """What every mode's DatabasePool is."""
+    print(db.mode, await db.query("main", "SELECT 1"), await db.health(probe=True))
+    async with db.transaction("main", readonly=True) as block:
+        await block.execute("SELECT 1")
+
+
 async def main() -> None:
     """Opening, in every way."""
     async with db_pool_rs.create_pool("sqlite://", mode=mode, **options) as pool:
@@ -79,6 +86,10 @@ async def main() -> None:
         await opened.close(5)
     async with db_pool_rs.DatabasePool("auto", config={"pools": {"default": {"dsn": "sqlite://"}}}) as db:
         await db.create_pool("main", "sqlite://", max_size=4)
+        await named(db)
+    async with db_pool_rs.create_database_pool("full") as other:
+        await named(other)
+    async with db_pool_rs.DatabasePool() as db:
         print(await db.query("main", "SELECT 1"), await db.execute("main", "DELETE FROM users") + 1)
         print((await db.get_pool_status("main")).healthy, db.get_metrics().pools)
 

@@ -7,6 +7,8 @@ import inspect
 import pytest
 
 from db_pool_rs import abc
+from db_pool_rs.facade import DatabasePool
+from db_pool_rs.interface import DatabasePoolInterface
 from db_pool_rs.pool import acquire, connection, cursor, pool
 
 
@@ -24,6 +26,7 @@ def names(cls: type) -> set[str]:
         (connection.PreparedStatement, abc.PreparedStatement),
         (cursor.Cursor, abc.Cursor),
         (acquire.Acquire, abc.Acquisition),
+        (DatabasePool, DatabasePoolInterface),
     ],
 )
 def test_a_class_has_the_public_names_of_its_protocol(made: type, promised: type) -> None:

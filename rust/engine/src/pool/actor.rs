@@ -1,6 +1,6 @@
 //! The one task that decides: it owns the scheduler, turns what happens into events, and carries the actions out.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,8 +156,8 @@ pub(super) struct Actor {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) scheduler: Scheduler<Payload, KnownQuery>,
     pub(super) names: Names,
-    /// Types that are not built in and that the caller was told of.
-    pub(super) types: HashSet<u32>,
+    /// Types that are not built in and that the caller was told of, and until when that may be relied on.
+    pub(super) types: HashMap<u32, f64>,
     pub(super) events: Events,
     pub(super) options: Options,
     /// WRITEs must not share transactions.
@@ -179,7 +179,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
     let (events, mut arrived) = mpsc::unbounded_channel();
     let mut actor = Actor {
         names: Names::new(backend.names_statements()),
-        types: HashSet::new(),
+        types: HashMap::new(),
         connector: Connector::new(backend),
         scheduler: Scheduler::new(limits),
         tasks: ById::default(),

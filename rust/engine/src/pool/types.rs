@@ -10,6 +10,9 @@ use super::connection_task::Job;
 use crate::link::{Described, Execute, Outcome};
 use crate::scheduler::{ConnId, RequestId};
 
+/// Seconds for which the fields of a composite are taken for what they were, as in `db_pool_rs/types/catalog.py`.
+const FRESH: f64 = 60.0;
+
 impl Actor {
     /// Whether the server is being asked about types of these statements, which the caller was not told of yet.
     pub(super) fn looks_up(&mut self, conn: ConnId, missing: &[(RequestId, Arc<Described>)]) -> bool {
@@ -40,9 +43,9 @@ impl Actor {
 
     /// Those that the caller was not told of, each once.
     fn unknown<'a>(&self, oids: impl Iterator<Item = &'a u32>) -> Vec<u32> {
-        let mut unknown = Vec::new();
+        let (now, mut unknown) = (self.now(), Vec::new());
         for oid in oids {
-            if !self.types.contains(oid) && !unknown.contains(oid) {
+            if self.types.get(oid).is_none_or(|until| *until <= now) && !unknown.contains(oid) {
                 unknown.push(*oid);
             }
         }
@@ -83,13 +86,14 @@ impl Actor {
         let reading = self.task(conn).reading.take();
         match outcomes.into_iter().next() {
             Some(Outcome::Done { rows, .. }) => {
-                self.types.extend(&asked);
-                let parts = &mut self.types; // rows tell of what these are made of, too: the type comes first
-                let read = rows.read(|_, column, value| {
-                    let oid =
-                        value.filter(|_| column == 0).and_then(|text| str::from_utf8(text).ok()?.parse::<u32>().ok());
-                    parts.extend(oid);
+                let (mut oids, mut composite) = (asked.clone(), false);
+                let read = rows.read(|_, column, value| match (column, value) {
+                    (0, Some(oid)) => oids.extend(str::from_utf8(oid).ok().and_then(|oid| oid.parse::<u32>().ok())),
+                    (2, Some(kind)) => composite |= kind == b"c",
+                    _ => {}
                 });
+                let until = if composite { self.now() + FRESH } else { f64::INFINITY };
+                self.types.extend(oids.into_iter().map(|oid| (oid, until)));
                 if read.is_err() {
                     self.types.clear();
                 }

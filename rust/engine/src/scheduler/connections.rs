@@ -1,8 +1,12 @@
 //! The connections of one pool: opening, closing, ageing, and the pause between failed connects.
 
+use super::cost::Kind;
 use super::model::{Action, ConnId, ConnectionState, NEVER, QueryId, Reason, RequestId, State};
 use super::scheduler::Scheduler;
 use super::timeouts::Timer;
+
+/// How quickly the average time of a group follows.
+const RATE: f64 = 0.1;
 
 /// Events.
 impl<P, Q> Scheduler<P, Q> {
@@ -131,6 +135,32 @@ impl<P, Q> Scheduler<P, Q> {
     /// The state of each connection, and how many statements run on it.
     pub fn states(&self) -> impl Iterator<Item = (ConnId, State, usize)> + '_ {
         self.conns.iter().map(|(id, conn)| (*id, conn.state, conn.group.len()))
+    }
+}
+
+/// How far the server is.
+impl<P, Q> Scheduler<P, Q> {
+    /// The group of a lane was answered after `seconds`: how much of that was not the way there and back.
+    pub(super) fn served(&mut self, conn: ConnId, seconds: f64) {
+        let known = &self.conns[&conn];
+        let average = &mut self.server_time[usize::from(known.kind == Kind::Write)];
+        *average += (f64::max(seconds - known.round_trip, 0.0) - *average) * RATE;
+    }
+
+    /// Whether the way is longer than what the server takes for a group of `kind` (rule 3.12).
+    ///
+    /// It is, if so on every connection where it is known: one that was opened while its thread was busy looks further
+    /// away than it is.
+    pub(super) fn far(&self, kind: Kind) -> bool {
+        let longer = f64::max(self.limits.far, self.server_time[usize::from(kind == Kind::Write)]);
+        let mut known = false;
+        for conn in self.conns.values() {
+            if conn.round_trip <= longer {
+                return false;
+            }
+            known = known || conn.round_trip != NEVER;
+        }
+        known
     }
 }
 

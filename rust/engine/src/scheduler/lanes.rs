@@ -57,14 +57,11 @@ impl<P, Q> Scheduler<P, Q> {
     /// loop does not look like slow lanes.
     pub(super) fn lanes_wanted(&self, kind: Kind, queue: Queue, now: f64) -> usize {
         let limits = &self.limits;
-        let (mut base, most, patience, server_time) = match kind {
-            Kind::Read => (limits.read_lanes, limits.max_size, limits.lane_wait, 0.0),
-            _ => {
-                let lanes = &self.write_lanes;
-                (lanes.lanes, limits.max_write_lanes, limits.write_lane_wait, lanes.server_time)
-            }
+        let (mut base, most, patience) = match kind {
+            Kind::Read => (limits.read_lanes, limits.max_size, limits.lane_wait),
+            _ => (self.write_lanes.lanes, limits.max_write_lanes, limits.write_lane_wait),
         };
-        if self.farther(f64::max(limits.far, server_time)) {
+        if self.far(kind) {
             base = most.min(limits.max_size);
         }
         let running = || self.lanes.iter().map(|id| &self.conns[id]).filter(|conn| conn.kind == kind);
@@ -85,18 +82,6 @@ impl<P, Q> Scheduler<P, Q> {
         };
         let waited = |head: &RequestId| now >= (self.requests.get(*head).enqueued + patience).max(moving);
         usize::from(self.ticking && self.queues.of(queue).front().is_some_and(waited))
-    }
-
-    /// Whether a round trip takes longer than `seconds`, on every connection where it is known.
-    fn farther(&self, seconds: f64) -> bool {
-        let mut known = false;
-        for conn in self.conns.values() {
-            if conn.round_trip <= seconds {
-                return false;
-            }
-            known = known || conn.round_trip != NEVER;
-        }
-        known
     }
 
     /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected (rule 3.5).

@@ -44,6 +44,8 @@ pub struct Scheduler<P, Q> {
     pub(super) retry_at: f64,
     /// How many lanes carry WRITEs.
     pub(super) write_lanes: WriteLanes,
+    /// Seconds that a group of READs, and one of WRITEs, takes, the way there and back taken off: moving averages.
+    pub(super) server_time: [f64; 2],
     /// How often answers were delivered.
     pub delivered: u64,
     /// Lanes for WRITEs that wait for the callers they have answered: with which Deliver, and how many callers.
@@ -77,6 +79,7 @@ impl<P, Q> Scheduler<P, Q> {
             refused: false,
             retry_at: 0.0,
             write_lanes,
+            server_time: [0.0; 2],
             delivered: 0,
             awaiting_resubmit: VecDeque::new(),
             ticking: false,
@@ -173,13 +176,16 @@ impl<P, Q> Scheduler<P, Q> {
         let running = self.conn(conn);
         let stalled = running.cancel_at != NEVER;
         let group = std::mem::take(&mut running.group);
-        let written = running.state == State::Lane && running.kind == Kind::Write;
+        let (lane, kind) = (running.state == State::Lane, running.kind);
         running.cancel_at = NEVER;
         running.probation_until = -NEVER;
         self.remove_from_pool(conn);
         let last = ok || group.len() == 1;
-        if ok && written {
-            self.written(conn, &group, seconds, now);
+        if ok && lane {
+            self.served(conn, seconds);
+            if kind == Kind::Write {
+                self.written(&group, seconds, now);
+            }
         }
         if ok {
             self.observe(&group, conn, seconds, size, now);
@@ -197,9 +203,8 @@ impl<P, Q> Scheduler<P, Q> {
     }
 
     /// WRITEs are committed: their lane may have to wait for their callers, until their `end_of_tick` (rule 3.7).
-    fn written(&mut self, conn: ConnId, group: &[RequestId], seconds: f64, now: f64) {
-        let round_trip = self.conn(conn).round_trip;
-        self.write_lanes.carried(group.len(), seconds, round_trip, now);
+    fn written(&mut self, group: &[RequestId], seconds: f64, now: f64) {
+        self.write_lanes.carried(group.len(), seconds, now);
         let awaited = group.iter().filter(|id| self.requests.get(**id).state == RequestState::Sent).count();
         if awaited > 0 && self.write_lanes.gathers && self.queues.of(Queue::Writes).len() < self.limits.group_max {
             self.awaiting_resubmit.push_back((self.delivered + 1, awaited));

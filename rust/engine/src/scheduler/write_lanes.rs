@@ -24,8 +24,6 @@ const GAIN: f64 = 1.1;
 const TRIAL: u64 = 20;
 /// How many trials are remembered; the first so many follow one another.
 const MEMORY: u64 = 4;
-/// How much of the average time of the server's is kept with each group.
-const KEPT: f64 = 0.9;
 
 /// Decides for one pool.
 pub struct WriteLanes {
@@ -33,8 +31,6 @@ pub struct WriteLanes {
     pub lanes: usize,
     /// Seconds that the last group took, its commit included.
     pub took: f64,
-    /// Seconds that the server takes for a group, its commit included: on average over the last groups.
-    pub server_time: f64,
     /// Whether a lane waits for the callers that it has answered.
     pub gathers: bool,
     chosen: usize,
@@ -56,7 +52,6 @@ impl WriteLanes {
         WriteLanes {
             lanes: 1,
             took: 0.0,
-            server_time: NEVER,
             gathers: most > 1,
             chosen: 1,
             usual: 0.0,
@@ -70,12 +65,9 @@ impl WriteLanes {
         }
     }
 
-    /// A group of `count` is committed after `seconds`, the way there and back included.
-    pub fn carried(&mut self, count: usize, seconds: f64, round_trip: f64, now: f64) {
+    /// A group of `count` is committed after `seconds`.
+    pub fn carried(&mut self, count: usize, seconds: f64, now: f64) {
         self.took = seconds;
-        let served = f64::max(seconds - round_trip, 0.0);
-        let known = self.server_time < NEVER;
-        self.server_time = if known { served + (self.server_time - served) * KEPT } else { served };
         if !self.gathers {
             return;
         }
@@ -131,7 +123,7 @@ mod tests {
         let (mut rule, mut now) = (WriteLanes::new(most), 0.0);
         while now < seconds {
             now += 32.0 / rate(rule.lanes);
-            rule.carried(32, 0.001, 0.0, now);
+            rule.carried(32, 0.001, now);
         }
         rule.lanes
     }

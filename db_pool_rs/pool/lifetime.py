@@ -1,0 +1,114 @@
+"""The beginning and the end of one pool: it is opened, closed or terminated, and left by a child process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from .. import forks
+from ..errors import InterfaceError, PoolClosed
+from .executor import Executor, connect_failed
+
+if TYPE_CHECKING:
+    from .context import Context
+
+
+class Lifetime:
+    """Makes the executor, and says what becomes of it.
+
+    `attach` is called with the executor when there is one, `closing` before it finishes what was called, `ended` when
+    it ends, and `left` in a child process, where the connections are the parent's.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
+        attach: Callable[[Executor], None],
+        closing: Callable[[], Awaitable[None]],
+        ended: Callable[[], None],
+        left: Callable[[], None],
+    ) -> None:
+        self._context = context
+        self._make_executor = executor
+        self._attach = attach
+        self._closing = closing
+        self._ended = ended
+        self._left = left
+        self._executor: Executor
+
+    async def open(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Open the first connections; raises what keeps them all from being opened."""
+        context = self._context
+        if context.state != "new":
+            raise InterfaceError(f"the pool is {context.state} already; make a new one")
+        self._executor = executor = self._make_executor(context, loop)
+        self._attach(executor)
+        context.loop = loop
+        context.become("open")
+        forks.hold(self)
+        executor.start()
+        try:
+            await executor.until(lambda: context.state != "open" or not executor.opening())
+        except asyncio.CancelledError:
+            self.terminate()
+            raise
+        if context.state != "open":
+            raise PoolClosed("the pool was closed while it was being opened")
+        if context.config.min_size and executor.last_error is not None and not executor.gauges().size:
+            self._end(executor)
+            await executor.until_stopped()
+            raise connect_failed(executor.last_error)
+        executor.outages.reported = True
+
+    async def close(self, timeout: float | None) -> None:
+        """Finish what was called before, then close; terminate the rest after `timeout` seconds."""
+        context = self._context
+        if context.state == "forked":
+            return  # the connections are the parent's, to close them as well
+        if context.loop is None or (context.state == "closed" and not context.is_on_loop()):
+            context.become("closed")
+            return
+        executor = self._executor
+        context.check_loop()
+        if context.state != "closed":
+            context.become("closing")
+            context.queries.keeper.stop()  # the catalogue is not waited for
+            await self._closing()
+            executor.shut_down()
+            try:
+                await asyncio.wait_for(executor.until(executor.drained), timeout)
+            except (asyncio.TimeoutError, TimeoutError):
+                pass
+            finally:
+                self._end(executor)
+        await executor.until_stopped()
+
+    def terminate(self) -> None:
+        """Close every connection now."""
+        context = self._context
+        if context.state == "forked":
+            return
+        if context.loop is not None and context.loop.is_running():
+            context.check_loop()
+        context.become("closed")
+        if context.loop is not None and not context.loop.is_closed():
+            self._end(self._executor)
+
+    def _end(self, executor: Executor) -> None:
+        self._ended()
+        self._context.become("closed")
+        executor.terminate()
+        executor.stop_soon()
+
+    # -- in a child process --------------------------------------------------------------------------------------
+
+    def held(self) -> int:
+        """No descriptor of its own."""
+        return -1
+
+    def leave(self) -> None:
+        """The pool is of no use here."""
+        self._context.become("forked")
+        self._left()
