@@ -214,8 +214,11 @@ class Transaction:
             self._outermost = not connection.is_in_transaction()
             if self._outermost:
                 connection._isolation = isolation
-            elif isolation is not None and connection._isolation not in (None, isolation):
-                raise InterfaceError(f"nested transaction has a different isolation level: {isolation!r}")
+            elif isolation is not None:
+                outer = connection._isolation or await _isolation_of(connection)
+                if outer != isolation:
+                    what = f"current {isolation!r} != outer {outer!r}"
+                    raise InterfaceError(f"nested transaction has a different isolation level: {what}")
             options = self._options if self._outermost else {}
             block = connection._session_.transaction(**options)
             await block.start()
@@ -240,3 +243,8 @@ class Transaction:
     async def __aexit__(self, *exc: Any) -> None:
         async with also_theirs():
             await self._begun("end").__aexit__(*exc)
+
+
+async def _isolation_of(connection: Connection) -> str:
+    """That of the transaction that is open, by asyncpg's names."""
+    return str(await connection.fetchval("SHOW transaction_isolation")).replace(" ", "_")

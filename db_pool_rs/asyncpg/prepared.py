@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..described import Attribute, Type
-from ..errors import InterfaceError
+from ..errors import InterfaceError, database_error
 from .calls import also_theirs, as_class
 
 if TYPE_CHECKING:
@@ -33,6 +33,10 @@ class PreparedStatement:
     def get_query(self) -> str:
         """The text."""
         return self._query
+
+    def get_name(self) -> NoReturn:
+        """Not here: names of prepared statements are the pool's own."""
+        raise NotImplementedError("get_name: names of prepared statements are the pool's own")
 
     def get_statusmsg(self) -> str | None:
         """The command tag of the last execution; None before the first one."""
@@ -98,12 +102,15 @@ class CursorFactory:
     __slots__ = ("_how",)
 
     def __init__(self, *how: Any) -> None:
+        if how[3] is not None and how[3] <= 0:
+            raise InterfaceError("prefetch argument must be greater than zero")
         self._how = how
 
     def _rows(self) -> tuple[Rows[Any], Any]:
         session, query, args, prefetch, timeout, kind = self._how
         if not session.is_in_transaction():
-            raise InterfaceError("a cursor lives inside a transaction: use `async with connection.transaction()`")
+            message = "cursor cannot be created outside of a transaction"
+            raise database_error({"severity": "ERROR", "sqlstate": "25P01", "message": message})
         return session.cursor(query, *args, prefetch=prefetch or _PREFETCH, timeout=timeout), kind
 
     async def __aiter__(self) -> AsyncIterator[Any]:

@@ -150,6 +150,13 @@ async def test_transactions_inside_of_others(pool: Any) -> None:
                 assert await connection.fetchval("SHOW transaction_isolation") == "repeatable read"
             with pytest.raises(asyncpg.InterfaceError, match="different isolation"):
                 await connection.transaction(isolation="serializable").start()
+        async with connection.transaction():
+            with pytest.raises(asyncpg.InterfaceError, match="!= outer 'read_committed'"):
+                await connection.transaction(isolation="serializable").start()
+        with pytest.raises(asyncpg.NoActiveSQLTransactionError):
+            await connection.cursor("SELECT 1")
+        with pytest.raises(asyncpg.InterfaceError, match="prefetch"):
+            connection.cursor("SELECT 1", prefetch=0)
         for call in (connection.transaction().commit, connection.transaction().rollback):
             with pytest.raises(asyncpg.InterfaceError, match="not yet started"):
                 await call()
