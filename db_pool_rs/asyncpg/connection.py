@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..described import ServerVersion
+from ..errors import InterfaceError
 from .calls import Calls, also_theirs
 from .prepared import CursorFactory, PreparedStatement
 
@@ -21,7 +22,7 @@ _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializ
 class Connection(Calls):
     """A session, used as asyncpg's connections are. Calls of several tasks queue, where asyncpg raises an error."""
 
-    __slots__ = ("__weakref__", "_callbacks", "_owns", "_pool", "_record_class", "_session_")
+    __slots__ = ("__weakref__", "_callbacks", "_isolation", "_owns", "_pool", "_record_class", "_session_")
 
     def __init__(self, session: Session, record_class: type[Any] | None = None, pool: Any = None) -> None:
         self._session_ = session
@@ -29,6 +30,8 @@ class Connection(Calls):
         self._pool = pool
         #: It was opened by `connect`: its pool is its own.
         self._owns = False
+        #: Of the outermost transaction, as it was asked for.
+        self._isolation: str | None = None
         #: What was handed to the session for a callback of the program's.
         self._callbacks: dict[Any, Callable[..., Any]] = {}
 
@@ -51,9 +54,7 @@ class Connection(Calls):
         """A transaction: `async with`, or `start` and `commit` or `rollback`."""
         if isolation is not None and isolation not in _ISOLATION:
             raise ValueError(f"isolation: one of {', '.join(_ISOLATION)} is expected, got {isolation!r}")
-        level: Any = isolation
-        block = self._session_.transaction(isolation=level, readonly=readonly, deferrable=deferrable)
-        return Transaction(block)
+        return Transaction(self, {"isolation": isolation, "readonly": readonly, "deferrable": deferrable})
 
     def is_in_transaction(self) -> bool:
         """Whether a transaction block is open."""
@@ -144,8 +145,8 @@ class Connection(Calls):
     # -- the session ---------------------------------------------------------------------------------------------
 
     async def close(self, *, timeout: float | None = None) -> None:
-        """Close the connection; a pool opens another one."""
-        await self._session_.close(timeout=timeout)
+        """Close the connection, and what runs on it, at once; a pool opens another one."""
+        await self._session_.close(timeout=0 if timeout is None else timeout)
         if self._owns:
             await self._pool.close()
 
@@ -194,31 +195,48 @@ class Connection(Calls):
 
 
 class Transaction:
-    """Made by `Connection.transaction`."""
+    """Made by `Connection.transaction`; inside another one it is a savepoint, whose options are those of the other."""
 
-    __slots__ = ("_block",)
+    __slots__ = ("_block", "_connection", "_options", "_outermost")
 
-    def __init__(self, block: Block) -> None:
-        self._block = block
+    def __init__(self, connection: Connection, options: dict[str, Any]) -> None:
+        self._connection = connection
+        self._options = options
+        self._block: Block | None = None
+        self._outermost = False
 
     async def start(self) -> None:
         """Begin it."""
+        if self._block is not None:
+            raise InterfaceError("cannot start; the transaction is already started")
+        connection, isolation = self._connection, self._options["isolation"]
         async with also_theirs():
-            await self._block.start()
+            self._outermost = not connection.is_in_transaction()
+            if self._outermost:
+                connection._isolation = isolation
+            elif isolation is not None and connection._isolation not in (None, isolation):
+                raise InterfaceError(f"nested transaction has a different isolation level: {isolation!r}")
+            options = self._options if self._outermost else {}
+            block = connection._session_.transaction(**options)
+            await block.start()
+            self._block = block
 
     async def commit(self) -> None:
         """End it and keep what was done."""
-        async with also_theirs():
-            await self._block.commit()
+        await self._begun("commit").commit()
 
     async def rollback(self) -> None:
         """End it and undo what was done."""
-        async with also_theirs():
-            await self._block.rollback()
+        await self._begun("rollback").rollback()
+
+    def _begun(self, what: str) -> Block:
+        if self._block is None:
+            raise InterfaceError(f"cannot {what}; the transaction is not yet started")
+        return self._block
 
     async def __aenter__(self) -> None:
         await self.start()
 
     async def __aexit__(self, *exc: Any) -> None:
         async with also_theirs():
-            await self._block.__aexit__(*exc)
+            await self._begun("end").__aexit__(*exc)

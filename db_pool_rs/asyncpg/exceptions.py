@@ -62,6 +62,8 @@ DataError = errors.DataException
 class InvalidInput(errors.DataException, errors.ArgumentError, ValueError):
     """An argument does not fit its parameter; nothing was sent."""
 
+    __str__ = Exception.__str__
+
 
 def __getattr__(name: str) -> Any:
     """An error by asyncpg's name."""
@@ -90,7 +92,9 @@ def translated(error: Exception) -> Exception:
 
 def _as(error: Exception, kind: type[Exception]) -> Exception:
     made = kind.__new__(kind)
-    made.args = error.args
+    made.args = (str(error),)
+    if issubclass(kind, PostgresError):  # with all the fields of one, none of them from the server
+        made.__dict__.update(errors.database_error({"sqlstate": kind.sqlstate, "message": str(error)}).__dict__)
     made.__dict__.update(error.__dict__)
     made.__cause__ = error
     return made
@@ -103,6 +107,6 @@ _made: dict[tuple[Any, Any], type[Exception]] = {}
 def _both(ours: Any, theirs: Any) -> type[Exception]:
     known = _made.get((ours, theirs))
     if known is None:
-        members = {"__module__": ours.__module__, "__doc__": ours.__doc__}
+        members = {"__module__": ours.__module__, "__doc__": ours.__doc__, "__str__": Exception.__str__}
         known = _made[ours, theirs] = type(ours.__name__, (ours, theirs), members)
     return known

@@ -18,7 +18,7 @@ _SAME = (
     *("server_settings", "target_session_attrs", "krbsrvname", "gsslib", "min_size", "init", "reset", "mode"),
 )
 #: What asyncpg has and what makes no difference here.
-_WITHOUT_EFFECT = ("max_cached_statement_lifetime", "max_cacheable_statement_size", "max_queries")
+_WITHOUT_EFFECT = ("init_size", "max_cached_statement_lifetime", "max_cacheable_statement_size", "max_queries")
 _NAMES = {"timeout": "connect_timeout", "statement_cache_size": "max_statements"}
 
 

@@ -109,6 +109,10 @@ class Pool(Calls):
         """The fewest connections."""
         return self._pool().stats().min_size
 
+    def get_init_size(self) -> int:
+        """How many connections are opened at once: all that are kept."""
+        return self.get_min_size()
+
     def get_max_size(self) -> int:
         """The most connections."""
         return self._pool().stats().max_size

@@ -234,7 +234,7 @@ class Connection:
         return ServerVersion.parse(self.get_settings().get("server_version", ""))
 
     def _server(self) -> Any:
-        session = self._lease.session()
+        session = self._lease.held()
         if not session.database.has_settings:
             raise InterfaceError("SQLite has no server, and its connections have no settings of a session")
         return session.link

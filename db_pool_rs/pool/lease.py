@@ -45,9 +45,14 @@ class Lease:
 
     def session(self) -> Session:
         """The session; InterfaceError if it was given back, or the pool cannot be used now."""
+        session = self.held()
+        self.context.check()
+        return session
+
+    def held(self) -> Session:
+        """The session, to be looked at from anywhere; InterfaceError if it was given back."""
         if self._session is None:
             raise InterfaceError("this connection was given back to its pool; acquire another one")
-        self.context.check()
         return self._session
 
     def is_over(self) -> bool:

@@ -65,8 +65,8 @@ class Pool:
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
         self._listener = Listener(self._context, lambda: sibling(listening(config)))
-        #: The engine makes the executor when the pool is opened; until then there is none.
-        self._lifetime = Lifetime(self._context, executor, self._listener, self._attach, self._leave)
+        ends = (self._listener.close, self._listener.terminate, self._leave)
+        self._lifetime = Lifetime(self._context, executor, self._attach, *ends)
 
     # -- statements ----------------------------------------------------------------------------------------------
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Coroutine, Iterable, Sequence
+from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.connectors.asyncio import AsyncAdapt_terminate
@@ -12,6 +15,7 @@ from sqlalchemy.engine import AdaptedConnection
 from sqlalchemy.util import await_only
 
 from ..sql import StatementClass, classify
+from ..sql.lexer import QUOTED, STRING
 from .dbapi import raise_translated
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ T = TypeVar("T")
 
 #: Rows that a server-side cursor fetches at a time unless it is asked for more.
 _BUFFER = 50
+#: Parameters of SQLite's, and all in which a question mark is none.
+_QUESTION_MARK = re.compile(rf"{STRING}|{QUOTED}|`[^`]*`|--[^\n]*|/\*(?s:.*?)\*/|\?")
 #: What SQLite refuses, or ignores, inside a transaction.
 _OUTSIDE = frozenset(("PRAGMA", "VACUUM", "ATTACH", "DETACH", "ANALYZE", "EXPLAIN"))
 
@@ -178,6 +184,13 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
             self._connection.terminate()
 
 
+@lru_cache(maxsize=256)
+def _numbered(sql: str) -> str:
+    """SQLAlchemy asks SQLite's catalogue with `?`: the same with `$1`, `$2` ..."""
+    number = count(1)
+    return _QUESTION_MARK.sub(lambda found: found[0] if found[0] != "?" else f"${next(number)}", sql)
+
+
 def _stays_outside(sql: str) -> bool:
     """Whether SQLite can run it outside a transaction, since nothing of it would be rolled back."""
     text = classify(sql, "sqlite")
@@ -209,6 +222,8 @@ class BufferedCursor:
 
     async def _execute(self, sql: str, args: tuple[Any, ...]) -> None:
         connection = self._connection
+        if connection._lazy and args and "?" in sql:
+            sql = _numbered(sql)
         async with connection._lock:
             target = await connection.target(sql)
             result = await target.fetch_result(sql, *args)

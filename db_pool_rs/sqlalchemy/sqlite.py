@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any, ClassVar
 
-from sqlalchemy.dialects.sqlite.base import SQLiteDialect, SQLiteExecutionContext
+from sqlalchemy.dialects.sqlite.base import SQLiteExecutionContext
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 from .dbapi import Dbapi
 from .dialect import PoolDialect
@@ -17,12 +18,12 @@ class _Context(SQLiteExecutionContext):
         return self._dbapi_connection.cursor()
 
 
-class SqliteDialect(PoolDialect, SQLiteDialect):
+class SqliteDialect(PoolDialect, SQLiteDialect_pysqlite):
     """See :mod:`db_pool_rs.sqlalchemy`. A transaction begins with the first statement that is no query."""
 
     default_paramstyle = "numeric_dollar"
     supports_statement_cache = True
-    returns_native_bytes = True
+    supports_sane_multi_rowcount = False
     execution_ctx_cls = _Context
     isolation_levels: ClassVar[dict[str, str | None]] = {"AUTOCOMMIT": "autocommit", "SERIALIZABLE": None}
     scheme = "sqlite"
@@ -36,6 +37,10 @@ class SqliteDialect(PoolDialect, SQLiteDialect):
     def load_provisioning(cls) -> None:
         """SQLAlchemy's own tests make and empty databases as for its other drivers."""
         import_module("sqlalchemy.dialects.sqlite.provision")
+
+    def on_connect(self) -> Any:
+        """Connections cannot be given functions in Python."""
+        return None
 
     def get_default_isolation_level(self, dbapi_conn: Any) -> Any:
         """SQLite has one."""

@@ -143,6 +143,29 @@ async def test_one_connection(engine: Any, pg_database: str) -> None:
         await connection.fetch("SELECT 1")
 
 
+async def test_transactions_inside_of_others(pool: Any) -> None:
+    async with pool.acquire() as connection:
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                assert await connection.fetchval("SHOW transaction_isolation") == "repeatable read"
+            with pytest.raises(asyncpg.InterfaceError, match="different isolation"):
+                await connection.transaction(isolation="serializable").start()
+        for call in (connection.transaction().commit, connection.transaction().rollback):
+            with pytest.raises(asyncpg.InterfaceError, match="not yet started"):
+                await call()
+
+
+async def test_closing_stops_what_runs(pool: Any) -> None:
+    connection = await pool.acquire()
+    running = asyncio.ensure_future(connection.fetch("SELECT pg_sleep(60)"))
+    await asyncio.sleep(0)
+    await connection.close()
+    with pytest.raises(asyncpg.PostgresConnectionError):
+        await running
+    await pool.release(connection)
+    assert await pool.fetchval("SELECT 7") == 7
+
+
 async def test_hooks(make: Any) -> None:
     told: list[str] = []
 

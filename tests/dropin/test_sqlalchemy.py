@@ -12,10 +12,13 @@ import enum
 import json
 from collections.abc import AsyncIterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.dialects import registry
@@ -296,3 +299,73 @@ PART = "(InsertBehaviorTest or RowFetchTest or SimpleUpdateDeleteTest or Returni
 def test_a_part_of_the_compliance_suite(engine: Any, backend: Any) -> None:
     done = compliance.run(url(backend.dsn, engine.name), "-k", PART, timeout=55)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+ALEMBIC_ENV = """
+import asyncio
+from alembic import context
+from sqlalchemy import MetaData, Table, Column, Integer, String, Index, Boolean
+from sqlalchemy.dialects import registry
+from sqlalchemy.ext.asyncio import create_async_engine
+
+registry.register("postgresql.db_pool_rs", "db_pool_rs.sqlalchemy.postgresql", "PostgresDialect")
+registry.register("sqlite.db_pool_rs", "db_pool_rs.sqlalchemy.sqlite", "SqliteDialect")
+metadata = MetaData()
+Table("people", metadata, Column("id", Integer, primary_key=True), Column("name", String(50), nullable=False),
+      Column("more", Boolean), Index("by_name", "name"))
+
+def work(connection):
+    context.configure(connection=connection, target_metadata=metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+async def online():
+    engine = create_async_engine(context.config.get_main_option("sqlalchemy.url"))
+    async with engine.connect() as connection:
+        await connection.run_sync(work)
+    await engine.dispose()
+
+if context.is_offline_mode():
+    url = context.config.get_main_option("sqlalchemy.url")
+    context.configure(url=url, target_metadata=metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    asyncio.run(online())
+"""
+MAKO = '''"""${message}"""
+revision = ${repr(up_revision)}
+down_revision = ${repr(down_revision)}
+branch_labels = None
+depends_on = None
+from alembic import op
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+def upgrade():
+    ${upgrades if upgrades else "pass"}
+
+def downgrade():
+    ${downgrades if downgrades else "pass"}
+'''
+
+
+def test_migrations_of_alembic(engine: Any, backend: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Autogenerate, upgrade, check, downgrade, and the SQL of it."""
+    (tmp_path / "env.py").write_text(ALEMBIC_ENV)
+    (tmp_path / "script.py.mako").write_text(MAKO)
+    (tmp_path / "versions").mkdir()
+    config = Config()
+    config.set_main_option("script_location", str(tmp_path))
+    config.set_main_option("sqlalchemy.url", url(backend.dsn, engine.name).replace("%", "%%"))
+    command.revision(config, "first", autogenerate=True)
+    (made,) = (tmp_path / "versions").glob("*.py")
+    assert "create_table('people'" in made.read_text()
+    assert "by_name" in made.read_text()
+    command.upgrade(config, "head")
+    command.check(config)
+    command.upgrade(config, "head", sql=True)
+    assert "CREATE TABLE people" in capsys.readouterr().out
+    command.downgrade(config, "base")
+    command.upgrade(config, "head")
