@@ -71,7 +71,8 @@ class FullDriver(PostgresDialect):
     @native.setter
     def native(self, native: Native) -> None:
         self._native = native
-        native.use_catalog(self.catalog, sorted(self.catalog.overridden))
+        changed = self._config.codecs or self._config.infinity == "clamp"
+        native.use_catalog(self.make_catalog, sorted(self.catalog.overridden) if changed else [])
 
     def target(self) -> dict[str, Any]:
         """What the engine connects to."""
@@ -97,7 +98,7 @@ class FullDriver(PostgresDialect):
         """Tell the engine, which describes known texts again."""
         self.catalog.set_codec(codec)
         if self._native is not None:
-            self._native.use_catalog(self.catalog, sorted(self.catalog.overridden))
+            self._native.use_catalog(self.make_catalog, sorted(self.catalog.overridden))
         for query in queries:
             if query.description is not None:
                 query.description.describe_again()

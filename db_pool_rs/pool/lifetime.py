@@ -14,28 +14,30 @@ from .executor import Executor, connect_failed
 if TYPE_CHECKING:
     from ..metrics import Health, PoolStats
     from .context import Context
-    from .subscription import Listener
     from .top import Top
 
 
 class Lifetime:
     """Makes the executor, and says what becomes of it.
 
-    `attach` is called with the executor when there is one, `left` in a child process: the connections are the parent's.
+    `attach` is called with the executor when there is one, `closing` before it finishes what was called, `ended` when
+    it ends, and `left` in a child process, where the connections are the parent's.
     """
 
     def __init__(
         self,
         context: Context,
         executor: Callable[[Context, asyncio.AbstractEventLoop], Executor],
-        listener: Listener,
         attach: Callable[[Executor], None],
+        closing: Callable[[], Awaitable[None]],
+        ended: Callable[[], None],
         left: Callable[[], None],
     ) -> None:
         self._context = context
         self._make_executor = executor
-        self._listener = listener
         self._attach = attach
+        self._closing = closing
+        self._ended = ended
         self._left = left
         self._executor: Executor
         self._top: Top | None = None
@@ -121,7 +123,7 @@ class Lifetime:
         if context.state != "closed":
             context.become("closing")
             context.queries.keeper.stop()  # the catalogue is not waited for
-            await self._listener.close()
+            await self._closing()
             executor.shut_down()
             try:
                 await asyncio.wait_for(executor.until(executor.drained), timeout)
@@ -145,7 +147,7 @@ class Lifetime:
     def _end(self, executor: Executor) -> None:
         if self._top is not None:
             self._top.close()
-        self._listener.terminate()
+        self._ended()
         self._context.become("closed")
         executor.terminate()
         executor.stop_soon()

@@ -23,7 +23,6 @@ from .guarding import Guarding
 from .lifetime import Lifetime
 from .named import text_by_number
 from .queries import empty_result
-from .retry import run_again
 from .stream import BATCH, Stream
 from .subscription import MAX_QUEUE, Listener, Subscription, listening
 
@@ -65,8 +64,8 @@ class Pool:
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
         self._listener = Listener(self._context, lambda: sibling(listening(config)))
-        #: The engine makes the executor when the pool is opened; until then there is none.
-        self._lifetime = Lifetime(self._context, executor, self._listener, self._attach, self._leave)
+        ends = (self._listener.close, self._listener.terminate, self._leave)
+        self._lifetime = Lifetime(self._context, executor, self._attach, *ends)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -210,6 +209,8 @@ class Pool:
         call. Then, and after any other error, the error is raised; a COMMIT whose outcome is unknown is never repeated.
         ``connection.attempt`` is 1, 2, ...; the function leaves COMMIT to the block. `timeout` is that of `acquire`.
         """
+        from .retry import run_again  # not needed before
+
         block = partial(
             self.transaction, isolation=isolation, readonly=readonly, deferrable=deferrable, timeout=timeout
         )

@@ -23,7 +23,18 @@ def outcome(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, pytestco
     def run(code: str, *options: str) -> tuple[dict[str, int], str]:
         pytester.makepyfile(SETUP + code)
         result = pytester.runpytest_subprocess(
-            *("-p", "tests.plugins.loops", "-p", "no:cacheprovider", "-W", "error", f"--loop={loop}", *options),
+            *(
+                "-p",
+                "no:asyncio",
+                "-p",
+                "tests.plugins.loops",
+                "-p",
+                "no:cacheprovider",
+                "-W",
+                "error",
+                f"--loop={loop}",
+                *options,
+            ),
             timeout=30,
         )
         return result.parseoutcomes(), result.stdout.str()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ...aio import ResultFuture
@@ -10,12 +11,12 @@ from ...codecs import Codec
 from ...config import PoolConfig
 from ...errors import InterfaceError
 from ...sql import StatementClass
-from ...types.catalog import Catalog
 from ..base import Groupable
 
 if TYPE_CHECKING:
     from ...scheduler.cost import Query
     from ...scheduler.model import StatementRequest
+    from ...types.catalog import Catalog
 
 #: Commands that change the schema. A block may, and is rarely sent for anything else.
 _ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT", "DO"))
@@ -72,6 +73,23 @@ def _nothing(certain: bool) -> None:
     """There is no guard."""
 
 
+def _catalog_of(config: PoolConfig) -> Callable[[], Catalog]:
+    """The catalog of a pool, made when it is needed: to import all types takes a part of the start."""
+
+    @cache
+    def make() -> Catalog:
+        from ...types.catalog import Catalog
+
+        catalog = Catalog()
+        if config.infinity == "clamp":
+            catalog.clamp()
+        for codec in config.codecs:
+            catalog.set_codec(codec)
+        return catalog
+
+    return make
+
+
 class PostgresDialect:
     """The part of a :class:`~db_pool_rs.drivers.base.Database` that needs no connection."""
 
@@ -86,12 +104,12 @@ class PostgresDialect:
         #: Called when DDL was executed, or (False) may have been.
         self.on_altered: Callable[[bool], None] = _nothing
         self.startup_query: str | None = QUESTION
-        #: What is known of types that are not built in, and codecs of the caller's.
-        self.catalog = Catalog()
-        if config.infinity == "clamp":
-            self.catalog.clamp()
-        for codec in config.codecs:
-            self.catalog.set_codec(codec)
+        self.make_catalog = _catalog_of(config)
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of types that are not built in, and codecs of the caller's."""
+        return self.make_catalog()
 
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """Values of a type are read and written in another way from now on, also in texts that are known."""

@@ -115,13 +115,16 @@ class Host(Protocol):
     """What connections need of their driver, which keeps what is known of statement texts for all of them."""
 
     libpq: Libpq
-    catalog: Catalog
     description_type: type[Description]
     max_statements: int
     #: See :class:`~db_pool_rs.drivers.postgres.driver.PostgresDriver`.
     named: bool
     doubted: bool
     version: int
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of types that are not built in."""
 
     def described(self, query: Query, result: PGresult) -> Description:
         """What a result tells of a text."""

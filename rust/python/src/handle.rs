@@ -22,8 +22,10 @@ pub struct Handle {
     began: Instant,
     /// When tables were last changed, in nanoseconds after `began`.
     altered: AtomicU64,
-    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`, made for the first of them.
+    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`, made for the first of them, and
+    /// the callable that makes it.
     catalog: PyOnceLock<Py<PyAny>>,
+    make_catalog: PyOnceLock<Py<PyAny>>,
     /// Queries to be forgotten after what was asked for before: that may still name them.
     forgotten: Mutex<Vec<QueryId>>,
 }
@@ -39,19 +41,23 @@ impl Handle {
             began,
             altered,
             catalog: PyOnceLock::new(),
+            make_catalog: PyOnceLock::new(),
             forgotten: Mutex::default(),
         })
     }
 
     /// What is known of types that are not built in.
     pub fn catalog<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
-        let make = || Ok(py.import("db_pool_rs.types.catalog")?.getattr("Catalog")?.call0()?.unbind());
+        let make = || match self.make_catalog.get(py) {
+            Some(make) => make.call0(py),
+            None => Ok(py.import("db_pool_rs.types.catalog")?.getattr("Catalog")?.call0()?.unbind()),
+        };
         self.catalog.get_or_try_init(py, make).map(|catalog| catalog.bind(py))
     }
 
-    /// This is what is known of them, from the first to the last.
-    pub fn use_catalog(&self, py: Python<'_>, catalog: Py<PyAny>) {
-        let _ = self.catalog.set(py, catalog); // it is always the same
+    /// This makes what is known of them, once.
+    pub fn use_catalog(&self, py: Python<'_>, make: Py<PyAny>) {
+        let _ = self.make_catalog.set(py, make); // it is always the same
     }
 
     /// Counts what has changed in what is known of types.

@@ -209,10 +209,10 @@ impl Pool {
         inner.plan = Some((call_soon, flush));
     }
 
-    /// What is known of types that are not built in: `db_pool_rs.types.catalog.Catalog`; and the built-in ones that
-    /// codecs make like them.
-    fn use_catalog(&self, py: Python<'_>, catalog: Py<PyAny>, overridden: Vec<u32>) {
-        self.handle.use_catalog(py, catalog);
+    /// What makes `db_pool_rs.types.catalog.Catalog`, which is known of types that are not built in; and the built-in
+    /// ones that codecs make like them.
+    fn use_catalog(&self, py: Python<'_>, make: Py<PyAny>, overridden: Vec<u32>) {
+        self.handle.use_catalog(py, make);
         self.completions.override_types(overridden);
     }
 
