@@ -293,23 +293,26 @@ def wheels(session: nox.Session) -> None:
 
 @nox.session
 def reproducible(session: nox.Session) -> None:
-    """Build every distribution twice, from two copies of the sources; the bytes must be equal.
+    """Build every distribution twice, from two clones of the last commit; the bytes must be equal.
 
     `nox -s reproducible -- full` builds what is named only: db-pool-rs, balanced, full (default: what can be built).
+    Both clones have the same path: the bill of materials in the wheel of full names the folder it was built in.
     """
     given = session.posargs or ["db-pool-rs", "balanced", *(["full"] if shutil.which("cargo") else [])]
-    folder = Path(session.create_tmp()).resolve()
-    epoch = session.run("git", "log", "-1", "--format=%ct", external=True, silent=True) or "0"
+    sources = Path(session.create_tmp()).resolve() / "sources"
+    commit, epoch = str(session.run("git", "log", "-1", "--format=%H %ct", external=True, silent=True)).split()
     hashes: list[dict[str, str]] = []
-    for copy in ("first", "second"):
-        sources, dist = folder / copy, folder / f"{copy}-dist"
-        shutil.rmtree(dist, ignore_errors=True)
-        shutil.rmtree(sources, ignore_errors=True)
+    for dist in (sources.parent / "first", sources.parent / "second"):
+        for old in (dist, sources):
+            shutil.rmtree(old, ignore_errors=True)
         session.run("git", "clone", "--quiet", "--no-hardlinks", ".", str(sources), external=True)
-        for name in given:
-            with session.chdir(sources):
-                command = ("uv", "build", "--quiet", f"--package={NATIVE.get(name, name)}", f"--out-dir={dist}")
-                session.run(*command, external=True, env={"SOURCE_DATE_EPOCH": epoch.strip()})
+        with session.chdir(sources):
+            session.run("git", "checkout", "--quiet", commit, external=True)
+            for name in given:
+                for kind in ("--sdist", "--wheel"):
+                    package = f"--package={NATIVE.get(name, name)}"
+                    command = ("uv", "build", "--quiet", kind, package, f"--out-dir={dist}")
+                    session.run(*command, external=True, env={"SOURCE_DATE_EPOCH": epoch})
         hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in dist.glob("db_pool_rs*")})
     for name, digest in sorted(hashes[0].items()):
         session.log(f"{'equal' if hashes[1].get(name) == digest else 'DIFFERENT'}  {digest[:16]}  {name}")

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 if TYPE_CHECKING:
     from .config import PoolConfig
     from .described import Attribute, ServerVersion, Type
+    from .errors import DatabaseError
     from .guard import Explanation
     from .metrics import Health, PoolStats
-    from .record import Event, Record, Result, Status
+    from .record import Event, LoggedQuery, Record, Result, Status
     from .rows import Row
 
 T = TypeVar("T")
@@ -572,6 +573,24 @@ class Pool(Queries, Protocol):
 
     def expire_connections(self) -> None:
         """Replace every connection, each as soon as it is free."""
+
+    def add_notice_listener(self, callback: Callable[[DatabaseError], object]) -> None:
+        """`callback(notice)` is called for each notice and warning of the server.
+
+        The log has them in any case: a WARNING as a warning, DEBUG as such, the rest as info.
+        """
+
+    def remove_notice_listener(self, callback: Callable[[DatabaseError], object]) -> None:
+        """End what `add_notice_listener` began."""
+
+    def add_query_logger(self, callback: Callable[[LoggedQuery], object]) -> None:
+        """`callback(logged)` is called for each statement that the database has answered, on whatever connection.
+
+        `logged` has `query`, `args`, `seconds` and `error`. What a callback raises is reported by the event loop.
+        """
+
+    def remove_query_logger(self, callback: Callable[[LoggedQuery], object]) -> None:
+        """End what `add_query_logger` began."""
 
     async def close(self, timeout: float | None = None) -> None:
         """Refuse new calls, finish the running ones, close. After `timeout` seconds what still runs is cut off."""

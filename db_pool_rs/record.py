@@ -136,3 +136,16 @@ class Result(NamedTuple):
     rows: list[Record]
     columns: tuple[Column, ...]
     status: Status
+
+
+class LoggedQuery(NamedTuple):
+    """A statement that the database has answered, as a query logger is told of it.
+
+    `seconds` are those from its call to its answer; for one on a connection, from its being sent. `error` is None where
+    it succeeded.
+    """
+
+    query: str
+    args: tuple[Any, ...]
+    seconds: float
+    error: Exception | None

@@ -74,11 +74,13 @@ async def export(request: Request) -> StreamingResponse:
 class ClosingResponse(StreamingResponse):
     """Closes what it streams, also when the client goes away in the middle of it: the connection is free at once."""
 
-    body_iterator: AsyncGenerator[str, None]
+    def __init__(self, pieces: AsyncGenerator[str, None], media_type: str) -> None:
+        super().__init__(pieces, media_type=media_type)
+        self._pieces = pieces
 
     async def stream_response(self, send: Send) -> None:
         """Send the pieces."""
-        async with aclosing(self.body_iterator):
+        async with aclosing(self._pieces):
             await super().stream_response(send)
 
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from asyncio import get_running_loop
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import RESULT, ROWS, STATUS
-from ..errors import Error
+from ..errors import DatabaseError, Error
 from ..pool import pool as specification
 from ..pool.queries import empty_result
-from ..record import Record, Result, Status
+from ..record import LoggedQuery, Record, Result, Status
 from ..sql import StatementClass
 from .executor import RustExecutor
 from .link import result_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from db_pool_rs_full import Pool as Native
     from db_pool_rs_full import ResultFuture
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from ..pool.executor import Executor
     from ..rows import Row
     from .driver import Driver
+
+
+#: The calls that send a statement of the pool's themselves.
+_CALLS = ("fetch", "fetchrow", "fetchval", "execute")
 
 
 def _not_open(*call: object) -> None:
@@ -56,7 +61,7 @@ class Pool(specification.Pool):
         """Run one statement and return its rows."""
         if row is not self._unmade:
             make = self._context.maker(row)
-            return make(await self.fetch(sql, *args, timeout=timeout, row=self._unmade))
+            return make(await Pool.fetch(self, sql, *args, timeout=timeout, row=self._unmade))
         try:
             answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
@@ -81,7 +86,9 @@ class Pool(specification.Pool):
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:
         """Run one statement; its first row, or None."""
         if row is not self._unmade:
-            return await super().fetchrow(sql, *args, timeout=timeout, row=row)
+            make = self._context.maker(row)
+            made = make((await Pool.fetch(self, sql, *args, timeout=timeout, row=self._unmade))[:1])
+            return made[0] if made else None
         try:
             answer = self._run_known(sql, args, ROWS, timeout) or self._call(sql, args, ROWS, timeout)
             rows: list[Record] = await answer
@@ -118,6 +125,39 @@ class Pool(specification.Pool):
             self._abandon(answer)
             raise
         return status
+
+    # -- query loggers -------------------------------------------------------------------------------------------
+
+    def add_query_logger(self, callback: Callable[[LoggedQuery], object]) -> None:
+        """`callback(logged)` is called for each statement that the database has answered, on whatever connection."""
+        super().add_query_logger(callback)
+        # Statements of the pool are answered by the engine: it is these calls that know of them.
+        for name in _CALLS:
+            self.__dict__[name] = partial(self._logged, getattr(Pool, name))
+
+    def remove_query_logger(self, callback: Callable[[LoggedQuery], object]) -> None:
+        """End what `add_query_logger` began."""
+        super().remove_query_logger(callback)
+        if not self._context.observers.wants_queries:
+            for name in _CALLS:
+                self.__dict__.pop(name, None)
+
+    async def _logged(self, call: Callable[..., Awaitable[Any]], sql: str, /, *args: Any, **options: Any) -> Any:
+        begun = get_running_loop().time()
+        try:
+            answer = await call(self, sql, *args, **options)
+        except DatabaseError as error:
+            error.__traceback__ = None
+            self._tell(sql, args, begun, error)
+            raise error
+        self._tell(sql, args, begun, None)
+        return answer
+
+    def _tell(self, sql: str, args: tuple[Any, ...], begun: float, error: DatabaseError | None) -> None:
+        loop, context = get_running_loop(), self._context
+        sql, args = context.by_number(sql, args)
+        if context.queries.peek(sql).kind is not StatementClass.EMPTY:
+            context.observers.tell(LoggedQuery(sql, args, loop.time() - begun, error), loop)
 
     # -- inner workings ------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from ..errors import ArgumentError, InterfaceError, PoolClosed
 from ..record import Record
 from ..rows import maker
 from .named import by_number
+from .observers import Observers
 from .queries import QueryCache
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Context:
         self.config = config
         self.database = database
         self.queries = QueryCache(config, database)
+        self.observers = Observers(config.name)
         #: What a call's `row` is if its rows stay the Records that they are.
         self.unmade = None if config.row is None else Record
         self.state = "new"

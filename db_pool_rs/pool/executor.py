@@ -313,6 +313,7 @@ class Executor(ABC):
         slow = self.config.slow_query_ms
         if slow is not None and count == 1 and seconds * 1000 >= slow:
             self.slow(statements[0].query.sql, seconds)
+        self.context.observers.answered(statements, seconds, self.loop)
 
     def slow(self, sql: str, seconds: float) -> None:
         """A statement took so long that it is logged."""
@@ -320,7 +321,7 @@ class Executor(ABC):
 
     def on_notice(self, link: ServerConnection | None, error: Exception) -> None:
         """A notice or warning of the server."""
-        logger.info("%s", error)
+        self.context.observers.notice(error, self.loop)
 
 
 def _shorter(timeout: float | None, other: float) -> float | None:

@@ -25,6 +25,7 @@ class Guarding:
     def __init__(self, context: Context, fetch: Callable[..., Awaitable[list[Any]]]) -> None:
         self._texts = context.queries
         self._fetch = fetch
+        self._own = context.observers.own
         context.database.on_altered = context.queries.keeper.altered
 
     def attach(self, executor: Executor) -> None:
@@ -55,13 +56,14 @@ class Guarding:
 
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Any]:
         """Run a statement."""
+        self._own.add(sql)
         return await self._fetch(sql, *args, timeout=timeout)
 
     async def ask_again(self, timeout: float) -> None:
         """Ask what each new connection is asked: settings of the server may have changed."""
         database = self._executor.driver
         assert database.startup_query is not None, "bug: a database without a catalogue"
-        (row,) = await self._fetch(database.startup_query, timeout=timeout)
+        (row,) = await self.fetch(database.startup_query, timeout=timeout)
         self._executor.limit_grouping(database.on_startup_result(row))
 
     def is_busy(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,11 @@ from .executor import Executor, connect_failed
 
 if TYPE_CHECKING:
     from .context import Context
+    from .top import Top
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and number >= 0
 
 
 class Lifetime:
@@ -37,6 +43,7 @@ class Lifetime:
         self._ended = ended
         self._left = left
         self._executor: Executor
+        self._top: Top | None = None
 
     async def open(self, loop: asyncio.AbstractEventLoop) -> None:
         """Open the first connections; raises what keeps them all from being opened."""
@@ -61,6 +68,27 @@ class Lifetime:
             await executor.until_stopped()
             raise connect_failed(executor.last_error)
         executor.outages.reported = True
+        if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
+            await self.top()
+
+    async def top(self) -> str:
+        """Let others look at the pool while it lasts; the path of the socket."""
+        from .top import Top
+
+        self._context.check_open()
+        if self._top is None:
+            self._top = Top(self._context, self._executor)
+        return await self._top.start()
+
+    def resize(self, min_size: int | None, max_size: int | None) -> None:
+        """Change the bounds; None leaves one as it is."""
+        self._context.check_open()
+        now = self._executor.gauges()
+        low = now.min_size if min_size is None else min_size
+        high = now.max_size if max_size is None else max_size
+        if not (_is_count(low) and _is_count(high) and low <= high and high >= 1):
+            raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
+        self._executor.resize(low, high)
 
     async def close(self, timeout: float | None) -> None:
         """Finish what was called before, then close; terminate the rest after `timeout` seconds."""
@@ -97,6 +125,8 @@ class Lifetime:
             self._end(self._executor)
 
     def _end(self, executor: Executor) -> None:
+        if self._top is not None:
+            self._top.close()
         self._ended()
         self._context.become("closed")
         executor.terminate()

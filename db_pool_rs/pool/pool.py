@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -13,8 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..aio import remaining
 from ..codecs import Codec
 from ..drivers.base import RESULT, ROWS, STATUS, Database
-from ..errors import Error, InterfaceError
-from ..record import Record, Result, Status
+from ..errors import DatabaseError, Error, InterfaceError
+from ..record import LoggedQuery, Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from ..metrics import Health, PoolStats
     from ..rows import Row
     from .connection import Connection
-    from .top import Top
 
 T = TypeVar("T")
 
@@ -67,10 +65,10 @@ class Pool:
         self._new_answer = database.answer
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._borrowings = Acquired(self._context)
-        self._top: Top | None = None
         self._listener = Listener(self._context, lambda: sibling(listening(config)))
         #: The engine makes the executor when the pool is opened; until then there is none.
-        self._lifetime = Lifetime(self._context, executor, self._attach, self._listener.close, self._ended, self._leave)
+        ends = (self._listener.close, self._listener.terminate, self._leave)
+        self._lifetime = Lifetime(self._context, executor, self._attach, *ends)
 
     # -- statements ----------------------------------------------------------------------------------------------
 
@@ -277,8 +275,6 @@ class Pool:
     async def open(self) -> None:
         """Open the first `min_size` connections; raises ConnectFailed with the cause if none can be had."""
         await self._lifetime.open(get_running_loop())
-        if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
-            await self.top()
 
     async def close(self, timeout: float | None = None) -> None:
         """Finish what was called before, then close. After `timeout` seconds the rest is terminated."""
@@ -290,13 +286,7 @@ class Pool:
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the bounds. A smaller pool closes idle connections now and busy ones when they are free."""
-        self._context.check_open()
-        now = self._executor.gauges()
-        low = now.min_size if min_size is None else min_size
-        high = now.max_size if max_size is None else max_size
-        if {type(low), type(high)} != {int} or not (0 <= low <= high and high >= 1):
-            raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
-        self._executor.resize(low, high)
+        self._lifetime.resize(min_size, max_size)
 
     def expire_connections(self) -> None:
         """Replace every connection as soon as it is free, e.g. after a change of roles or settings."""
@@ -326,12 +316,7 @@ class Pool:
 
         DB_POOL_TOP=1 does so for each pool that is opened. InterfaceError where there are no unix sockets.
         """
-        from .top import Top
-
-        self._context.check_open()
-        if self._top is None:
-            self._top = Top(self._context, self._executor)
-        return await self._top.start()
+        return await self._lifetime.top()
 
     def explain(self, sql: str) -> Explanation:
         """How the pool treats a statement text: its class, whether it shares a connection with others, and why not.
@@ -341,6 +326,24 @@ class Pool:
         self._context.check_open()
         text = text_by_number(sql, self._context.database.dialect)
         return self._guarding.explain(self._context.queries.peek(text))
+
+    # -- what it tells its listeners -----------------------------------------------------------------------------
+
+    def add_notice_listener(self, callback: Callable[[DatabaseError], object]) -> None:
+        """``callback(notice)`` is called for each notice and warning of the server; it has what an error has."""
+        self._context.observers.add("notice", callback)
+
+    def remove_notice_listener(self, callback: Callable[[DatabaseError], object]) -> None:
+        """End what `add_notice_listener` began."""
+        self._context.observers.remove("notice", callback)
+
+    def add_query_logger(self, callback: Callable[[LoggedQuery], object]) -> None:
+        """``callback(logged)`` is called for each statement that the database has answered, on whatever connection."""
+        self._context.observers.add("query", callback)
+
+    def remove_query_logger(self, callback: Callable[[LoggedQuery], object]) -> None:
+        """End what `add_query_logger` began."""
+        self._context.observers.remove("query", callback)
 
     @property
     def mode(self) -> str:
@@ -426,12 +429,6 @@ class Pool:
         self._executor = executor
         self._borrowings.attach(executor)
         self._guarding.attach(executor)
-
-    def _ended(self) -> None:
-        """The pool is closed, or about to be."""
-        if self._top is not None:
-            self._top.close()
-        self._listener.terminate()
 
     def _leave(self) -> None:
         """This is a child process: the connections belong to the parent."""

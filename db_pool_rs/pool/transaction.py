@@ -51,8 +51,13 @@ class Transaction:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._over:
+        if self._over:
+            return
+        try:
             await self._end(error is None, quietly=error is not None)
+        except Error as refused:
+            refused.__traceback__ = None
+            raise refused
 
     async def start(self) -> None:
         """Begin it, like ``async with``; `commit` or `rollback` ends it."""
@@ -61,7 +66,11 @@ class Transaction:
     async def commit(self) -> None:
         """End what `start` began, and keep what was done."""
         self._check_open()
-        await self._end(True)
+        try:
+            await self._end(True)
+        except Error as refused:
+            refused.__traceback__ = None
+            raise refused
 
     async def rollback(self) -> None:
         """End what `start` began, and undo what was done."""
@@ -84,11 +93,7 @@ class Transaction:
         if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
             del session.pending_commands[session.pending_commands.index(self._start) :]
         elif commit:
-            try:
-                await self._commit(session)
-            except Error as refused:
-                refused.__traceback__ = None
-                raise refused
+            await self._commit(session)
         elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
             session.defer(*self._undo())
         elif session.in_transaction():  # else the holder has ended it, or the connection is lost

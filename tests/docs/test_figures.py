@@ -33,6 +33,13 @@ def test_figures_are_those_of_the_benchmark(readme: str) -> None:
     assert [row.split(" | ") for row in rows] == [throughput(section) for section in SECTIONS]
 
 
+def test_the_figure_on_the_first_page_is_that_of_the_benchmark() -> None:
+    told = re.search(r"\*\*([\d,]+) durable inserts .* asyncpg does ([\d,]+)\*\*", (ROOT / "docs/index.md").read_text())
+    measured = throughput("Durable auto-commit insert, 64 tasks")
+    assert told is not None
+    assert list(told.groups()) == [measured[COLUMNS.index("full")], measured[COLUMNS.index("asyncpg")]]
+
+
 def test_what_was_asked_for_is_compared_with_the_benchmark() -> None:
     figures = json.loads((ROOT / "db_pool_rs/_data/mode_figures.json").read_text())["modes"]
     text = (ROOT / "docs/performance.md").read_text().partition("## What the architecture decision asked for")[2]

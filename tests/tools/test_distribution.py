@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import zipfile
 from pathlib import Path
@@ -39,3 +41,27 @@ def test_wheel_and_sdist_hold_every_file(built: Path) -> None:
         assert wanted - set(archive.namelist()) == set()
     with tarfile.open(sdist) as archive:
         assert wanted - {name.partition("/")[2] for name in archive.getnames()} == set()
+
+
+@pytest.mark.parametrize(
+    ("programs", "told"),
+    [
+        ((), "error: db-pool-rs-balanced needs a C compiler (cc was not found). On Debian: apt-get install gcc"),
+        (("cc",), "error: db-pool-rs-balanced needs libpq's headers (libpq-fe.h was not found with pg_config or"),
+    ],
+)
+def test_the_sdist_of_balanced_says_in_one_line_what_is_missing(
+    programs: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    pytest.importorskip("cffi")
+    for program in programs:
+        found = shutil.which(program)
+        if found is None:
+            pytest.skip(f"{program} is not installed")
+        (tmp_path / program).symlink_to(found)
+    environment = {**os.environ, "PATH": str(tmp_path), "CC": "cc"}
+    command = [sys.executable, "-c", "import build_kernel"]
+    done = subprocess.run(command, cwd=ROOT / "cext", env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == 1

@@ -9,6 +9,7 @@ import pytest
 from db_pool_rs.tools import generate_interfaces
 from db_pool_rs.tools.generate_interfaces import main
 from db_pool_rs.tools.interfaces import conditions, sqlstates, target, types
+from db_pool_rs.types import oids
 
 
 def test_everything_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,3 +82,27 @@ def test_one_code_is_a_constant_and_several_are_a_list() -> None:
 def test_a_wrong_description_is_refused(line: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         types.parse(line)
+
+
+#: A text of each kind.
+TEXTS = {
+    "bool": "t", "bytea": "\\x00", "date": "2024-05-01", "time": "12:30:00", "timetz": "12:30:00+02",
+    "timestamp": "2024-05-01 12:30:00", "timestamptz": "2024-05-01 12:30:00+02", "interval": "1 day",
+    "uuid": "00000000-0000-0000-0000-000000000001", "composite": "(a,b)", "inet": "10.0.0.1", "cidr": "10.0.0.0/8",
+    **dict.fromkeys(("int2", "int4", "int8", "oid", "float4", "float8", "numeric"), "1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("row", oids.BUILTIN, ids=lambda row: row.name)
+def test_results_are_of_the_classes_that_the_page_names(row: oids.PgType) -> None:
+    value_loader = pytest.importorskip("db_pool_rs.types.loaders").value_loader
+    bound = oids.SCALARS.get(oids.RANGES.get(row.oid) or oids.MULTIRANGES.get(row.oid) or 0)
+    text = TEXTS.get(row.kind, "1") if bound is None else f'["{TEXTS[bound.kind]}",)'
+    settings = {b"TimeZone": b"UTC", b"DateStyle": b"ISO, MDY", b"IntervalStyle": b"postgres"}
+    value = value_loader(row.oid, 0, settings)((f"{{{text}}}" if row.oid in oids.MULTIRANGES else text).encode())
+    said = types.result_of(row)
+    for name in ("list", "Range", "tuple"):
+        if said.startswith(f"{name} of "):
+            assert type(value).__name__ == name
+            value, said = (value.lower if name == "Range" else value[0]), said.removeprefix(f"{name} of ")
+    assert type(value).__name__ in said or row.kind in ("json", "jsonb")

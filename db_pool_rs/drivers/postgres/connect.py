@@ -346,25 +346,26 @@ class _Attempt:
             self._pgconn.finish()
 
 
-if sys.platform != "win32":
+def _peeked(fd: int) -> int:
+    """Bytes that have arrived and are not read yet, where the system cannot be asked for their number."""
+    looking = socket.socket(fileno=fd)
+    try:
+        return len(looking.recv(MOST_SAID, socket.MSG_PEEK))
+    except OSError:  # nothing is there, or the end: libpq finds out which
+        return 0
+    finally:
+        looking.detach()
+
+
+if sys.platform == "win32":
+    _waiting = _peeked
+else:
     import fcntl
     import termios
 
     def _waiting(fd: int) -> int:
         """Bytes that have arrived and are not read yet."""
         return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-else:
-
-    def _waiting(fd: int) -> int:
-        """Bytes that have arrived and are not read yet."""
-        looking = socket.socket(fileno=fd)
-        try:
-            return len(looking.recv(MOST_SAID, socket.MSG_PEEK))
-        except BlockingIOError:
-            return 0
-        finally:
-            looking.detach()
 
 
 def _configure(libpq: Libpq, pgconn: PGconn) -> None:

@@ -1,22 +1,37 @@
-"""The tables of built-in types that the languages share, from _data/types.txt, which explains its columns."""
+"""The tables of built-in types that the languages share, from _data/types.txt, which explains its columns.
+
+And the table of docs/types.md: what an argument of them may be, and what a result is.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
+from ...types import encoder, oids
 from .target import PACKAGE, ROOT, read, with_region
 
 SOURCE = PACKAGE / "_data" / "types.txt"
 PYTHON = PACKAGE / "types" / "oids.py"
 RUST = ROOT / "rust" / "python" / "src" / "codec" / "kinds.rs"
+DOCS = ROOT / "docs" / "types.md"
 REGION = "built-in types"
 
 #: Kinds whose variant in Rust is not simply their name.
 RUST_KINDS = {"text": "Other", "text_only": "Opaque"}
 #: What the bounds of a range are in Rust, by what its name begins with.
 RUST_BOUNDS = {"num": "Numeric", "ts": "Timestamp", "tstz": "Timestamptz"}
+
+#: What results of a kind are; all others are str.
+RESULTS = {
+    "bool": "bool", "bytea": "bytes", "date": "date", "time": "time", "timetz": "time", "timestamp": "datetime",
+    "timestamptz": "datetime", "interval": "timedelta", "uuid": "UUID", "numeric": "Decimal",
+    **dict.fromkeys(("int2", "int4", "int8", "oid"), "int"), **dict.fromkeys(("float4", "float8"), "float"),
+    **dict.fromkeys(("json", "jsonb"), "what the document is"), "composite": "tuple of str",
+    "inet": "IPv4Address, IPv4Interface, IPv6Address or IPv6Interface", "cidr": "IPv4Network or IPv6Network",
+}  # fmt: skip
 
 
 class Row(NamedTuple):
@@ -62,12 +77,30 @@ def rust_table(rows: list[Row]) -> str:
     return "\n".join(["const TYPES: &[(u32, u32, Kind, u8)] = &[", *entries, "];"])
 
 
+def result_of(row: oids.PgType) -> str:
+    """What a result of this type is."""
+    bound = oids.RANGES.get(row.oid) or oids.MULTIRANGES.get(row.oid)
+    if bound is not None:
+        return f"{'list of ' * (row.oid in oids.MULTIRANGES)}Range of {result_of(oids.SCALARS[bound])}"
+    return RESULTS.get(row.kind, "str")
+
+
+def markdown_table() -> str:
+    """Types that take and give the same are one line, in the order of their first one."""
+    lines: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in oids.BUILTIN:
+        lines[encoder(row.oid).accepts, result_of(row)].append(f"`{row.name}`")
+    entries = [f"| {', '.join(names)} | {takes} | {gives} |" for (takes, gives), names in lines.items()]
+    return "\n".join(["| PostgreSQL | argument | result |", "|---|---|---|", *entries])
+
+
 def outputs() -> dict[Path, str]:
-    """What the files with a table of types should be."""
+    """What the files with a table of types should be. (That of the page is made of the table as Python has it now.)"""
     rows = parse(read(SOURCE))
     return {
         PYTHON: with_region(read(PYTHON), REGION, python_table(rows)),
         RUST: with_region(read(RUST), REGION, rust_table(rows)),
+        DOCS: with_region(read(DOCS), REGION, markdown_table()),
     }
 
 

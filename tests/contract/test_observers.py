@@ -1,0 +1,110 @@
+"""Notices of the server and statements that were answered, as the log and a program's listeners are told of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from db_pool_rs.errors import ArgumentError, DatabaseError, InterfaceError, UniqueViolation
+from tests.contract.waiting import until
+
+RAISE = "DO $$ BEGIN RAISE {} 'it says {}'; END $$"
+
+
+@pytest.mark.parametrize(
+    ("severity", "level"), [("WARNING", logging.WARNING), ("NOTICE", logging.INFO), ("DEBUG", logging.DEBUG)]
+)
+async def test_notices_are_logged_at_their_level(
+    open_pool: Any, pg_database: str, caplog: pytest.LogCaptureFixture, severity: str, level: int
+) -> None:
+    caplog.set_level(logging.DEBUG, "db_pool_rs")
+    pool = await open_pool(pg_database, name="orders", server_settings={"client_min_messages": "debug1"})
+    heard: list[DatabaseError] = []
+    pool.add_notice_listener(heard.append)
+    await pool.execute(RAISE.format(severity, severity))
+    async with pool.acquire() as connection:
+        await connection.execute(RAISE.format(severity, severity))
+    mine = f"it says {severity}"
+    await until(lambda: [one.message for one in heard].count(mine) == 2)
+    assert {str(one.severity).rstrip("12345") for one in heard if one.message == mine} == {severity}
+    lines = [record for record in caplog.records if mine in record.getMessage()]
+    assert [line.levelno for line in lines] == [level, level]
+    assert all(line.getMessage().startswith("pool 'orders': ") for line in lines)
+    pool.remove_notice_listener(heard.append)
+
+
+async def test_listeners_can_be_removed_and_harm_nothing(
+    open_pool: Any, pg_database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pool = await open_pool(pg_database)
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+    heard: list[Any] = []
+
+    def fail(told: Any) -> None:
+        heard.append(told)
+        raise RuntimeError("mine")
+
+    pool.add_notice_listener(fail)
+    pool.add_query_logger(fail)
+    await pool.execute(RAISE.format("NOTICE", "x"))
+    await until(lambda: len(failures) == 2)
+    assert all(str(failure["exception"]) == "mine" for failure in failures)
+    pool.remove_notice_listener(fail)
+    pool.remove_query_logger(fail)
+    pool.remove_query_logger(print)  # was not added
+    count = len(heard)
+    await pool.execute(RAISE.format("NOTICE", "x"))
+    async with pool.acquire() as connection:
+        await connection.execute("SELECT 1")
+    assert len(heard) == count
+    for wrong in (None, 7):
+        with pytest.raises(InterfaceError, match="callback"):
+            pool.add_notice_listener(wrong)
+        with pytest.raises(InterfaceError, match="callback"):
+            pool.add_query_logger(wrong)
+
+
+async def test_every_statement_is_told_with_its_arguments_and_its_error(pool: Any) -> None:
+    heard: list[Any] = []
+    pool.add_query_logger(heard.append)
+    insert = "INSERT INTO item VALUES ($1)"
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY)")
+    await pool.execute(insert, 1)
+    with pytest.raises(UniqueViolation):
+        await pool.execute(insert, 1)
+    with pytest.raises(ArgumentError):
+        await pool.execute(insert, 1, 2)
+    assert await pool.fetch("SELECT id FROM item WHERE id = :id", {"id": 1}, row=dict) == [{"id": 1}]
+    assert await pool.fetchrow("SELECT id FROM item WHERE id = $1", 5, row=dict) is None
+    assert await pool.fetchval("SELECT count(*) FROM item") == 1
+    await pool.fetch("")
+    async with pool.acquire() as connection:
+        await connection.execute(insert, 2)
+        await connection.executemany(insert, [(3,), (4,)])
+    select = "SELECT id FROM item WHERE id = $1"
+    expected = [
+        ("CREATE TABLE item (id int PRIMARY KEY)", (), None),
+        (insert, (1,), None),
+        (insert, (1,), UniqueViolation),
+        (select, (1,), None),
+        (select, (5,), None),
+        ("SELECT count(*) FROM item", (), None),
+        (insert, (2,), None),
+        (insert, (3,), None),
+        (insert, (4,), None),
+    ]
+    await until(lambda: len(heard) >= len(expected))
+    assert [(one.query, one.args, one.error and type(one.error)) for one in heard] == expected
+    assert all(0 <= one.seconds < 60 for one in heard)
+
+
+async def test_statements_that_come_together_are_each_told(pool: Any) -> None:
+    heard: list[Any] = []
+    pool.add_query_logger(heard.append)
+    await asyncio.gather(*(pool.fetchval("SELECT $1 + 0", n) for n in range(50)))
+    await until(lambda: len(heard) == 50)
+    assert sorted(one.args[0] for one in heard) == list(range(50))
