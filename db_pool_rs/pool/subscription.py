@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from random import SystemRandom
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,6 @@ CHUNK = 500
 #: A connection that has listened for so many seconds, or heard something, did not come to nothing.
 SERVED = 1.0
 
-_chance = SystemRandom()
 logger = logging.getLogger("db_pool_rs")
 
 
@@ -211,14 +209,15 @@ class Listener:
 
     async def _supervise(self) -> None:
         """Have a connection that listens, for ever."""
+        from random import SystemRandom  # of no use to a pool that does not listen
+
+        chance = SystemRandom()
         while True:  # a pool takes connections that it has lost for attempts that failed, and pauses: so another one
             async with self._sibling() as pool:
                 try:
                     failures = 0
                     while not await self._attempt(pool):
-                        await asyncio.sleep(
-                            _chance.uniform(0.5, 1.0) * min(PAUSE_MAX, PAUSE * 2.0 ** min(failures, 30))
-                        )
+                        await asyncio.sleep(chance.uniform(0.5, 1.0) * min(PAUSE_MAX, PAUSE * 2.0 ** min(failures, 30)))
                         failures += 1
                 finally:
                     pool.terminate()

@@ -11,6 +11,14 @@ use crate::link::{Feed, Lost};
 use crate::scheduler::{ConnId, RequestId, StatementRequest};
 
 impl Actor {
+    /// A caller has the connection now.
+    pub(super) fn hand_over(&mut self, conn: ConnId, request: RequestId) {
+        let task = self.task(conn);
+        task.acquired = true;
+        let info = task.info.clone();
+        self.batch.push(Completion::Acquired(request, conn, info));
+    }
+
     /// Run statements.
     pub(super) fn run_acquired(&mut self, conn: ConnId, token: u64, calls: Vec<Call>, now: f64) {
         if self.engage(conn, token, calls, now) {

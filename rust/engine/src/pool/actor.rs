@@ -247,12 +247,7 @@ impl Actor {
                     self.batch.push(Completion::Delivered(self.scheduler.delivered));
                 }
                 Action::Fail { request, enqueued, reason, sent } => self.refuse(request, enqueued, reason, sent),
-                Action::Lend(conn, request) => {
-                    let task = self.task(conn);
-                    task.acquired = true;
-                    let info = task.info.clone();
-                    self.batch.push(Completion::Acquired(request, conn, info));
-                }
+                Action::Lend(conn, request) => self.hand_over(conn, request),
                 Action::Open(conn) => self.open(conn),
                 Action::Cancel(conn) => self.cancel(conn, None),
                 Action::Reset(conn) => self.reset(conn),
