@@ -1,7 +1,7 @@
 """Between a pool and its engine: carries calls there and hears, on the event loop's thread, what has become of them.
 
 Statements of the pool's callers pass this module by (see :mod:`.pool`). What is told here is the rest: connections that
-are lent, made, lost; a borrower's statements; and errors, which are made of what the engine says.
+are lent, made, lost; a holder's statements; and errors, which are made of what the engine says.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ class RustExecutor(Executor):
             waiter.future.set_exception(error)
 
     def ran(self, token: int, ok: bool, seconds: float, in_transaction: bool, results: list[Any]) -> None:
-        """A borrower's statements are answered."""
+        """A holder's statements are answered."""
         link = self._expected.pop(token)
         assert isinstance(link, FullLink)
         link.ran(ok, seconds, in_transaction, results)
@@ -193,7 +193,7 @@ class RustExecutor(Executor):
         self._expected.pop(token)
 
     def copy_turn(self, token: int, piece: bytes | None) -> None:
-        """A borrower's COPY asks for a piece of its data, or gives one."""
+        """A holder's COPY asks for a piece of its data, or gives one."""
         link = self._expected.get(token)
         if isinstance(link, FullLink):
             link.copy_turn(piece)

@@ -33,27 +33,27 @@ logger = logging.getLogger("db_pool_rs")
 class Acquire:
     """The answer of ``pool.acquire()``: ``await`` it, or use it with ``async with``."""
 
-    __slots__ = ("_borrowings", "_connection", "_site", "_timeout")
+    __slots__ = ("_acquired", "_connection", "_site", "_timeout")
 
-    def __init__(self, borrowings: Acquired, timeout: float | None) -> None:
-        self._borrowings = borrowings
+    def __init__(self, acquired: Acquired, timeout: float | None) -> None:
+        self._acquired = acquired
         self._timeout = timeout
         self._site = _site()
         self._connection: Connection | None = None
 
     def __await__(self) -> Generator[Any, None, Connection]:
-        return self._borrowings.borrow(self._timeout, self._site).__await__()
+        return self._acquired.acquire(self._timeout, self._site).__await__()
 
     async def __aenter__(self) -> Connection:
         if self._connection is not None:
             raise InterfaceError("this acquire() is in use already; call acquire() again")
-        self._connection = await self._borrowings.borrow(self._timeout, self._site)
+        self._connection = await self._acquired.acquire(self._timeout, self._site)
         return self._connection
 
     async def __aexit__(self, *exc: object) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            self._borrowings.release(connection)
+            self._acquired.release(connection)
 
 
 class PoolTransaction:
@@ -99,7 +99,7 @@ class Acquired:
         """The pool is being opened: acquire from this executor."""
         self._executor = executor
 
-    async def borrow(self, timeout: float | None, site: str) -> Connection:
+    async def acquire(self, timeout: float | None, site: str) -> Connection:
         """Wait for a session; see :class:`Acquire`."""
         self._context.check_open()
         from .connection import Connection  # with cursors, COPY and listeners: not before one is acquired
@@ -199,27 +199,27 @@ class Acquired:
 # -- calls of a pool that take a connection for themselves ------------------------------------------------------------
 
 #: Acquires a connection within so many seconds.
-Borrow = Callable[[float | None], Acquire]
+Acquiring = Callable[[float | None], Acquire]
 
 
 @asynccontextmanager
 async def for_many(
-    context: Context, borrow: Borrow, sql: str, timeout: float | None
+    context: Context, acquire: Acquiring, sql: str, timeout: float | None
 ) -> AsyncIterator[tuple[Connection, float | None]]:
     """A connection for many executions of a text that may run on the pool, and their deadline."""
     context.check_open()
     context.lookup(text_by_number(sql, context.database.dialect), shared=True)
     deadline = context.deadline(timeout)
-    async with borrow(context.timeout(timeout)) as connection:
+    async with acquire(context.timeout(timeout)) as connection:
         yield connection, deadline
 
 
 async def copy_out(
-    borrow: Borrow, what: str, args: tuple[Any, ...], timeout: float | None, options: dict[str, Any]
+    acquire: Acquiring, what: str, args: tuple[Any, ...], timeout: float | None, options: dict[str, Any]
 ) -> AsyncGenerator[bytes, None]:
     """The data of a COPY as it arrives."""
     async with (
-        borrow(timeout) as connection,
+        acquire(timeout) as connection,
         aclosing(connection.copy_out(what, *args, timeout=timeout, **options)) as pieces,
     ):
         async for piece in pieces:
@@ -227,12 +227,12 @@ async def copy_out(
 
 
 async def copy_in(
-    context: Context, borrow: Borrow, table_name: str, timeout: float | None, options: dict[str, Any]
+    context: Context, acquire: Acquiring, table_name: str, timeout: float | None, options: dict[str, Any]
 ) -> Status:
     """Insert rows with COPY."""
     context.check_open()
     deadline = context.deadline(timeout)
-    async with borrow(context.timeout(timeout)) as connection:
+    async with acquire(context.timeout(timeout)) as connection:
         return await connection.copy_in(table_name, timeout=remaining(deadline), **options)
 
 

@@ -62,7 +62,7 @@ class Pool:
         self._unmade = self._context.unmade
         self._new_answer = database.answer
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
-        self._borrowings = Acquired(self._context)
+        self._acquired = Acquired(self._context)
         self._listener = Listener(self._context, lambda: sibling(listening(config)))
         ends = (self._listener.close, self._listener.terminate, self._leave)
         self._lifetime = Lifetime(self._context, executor, self._attach, *ends)
@@ -132,7 +132,7 @@ class Pool:
     async def executemany(self, sql: str, args: Iterable[Iterable[Any]], /, *, timeout: float | None = None) -> None:
         """Run one statement once for each element of `args`, as one transaction: pipelined, all or nothing."""
         try:
-            async with for_many(self._context, self._borrow, sql, timeout) as (connection, deadline):
+            async with for_many(self._context, self._acquire, sql, timeout) as (connection, deadline):
                 await connection.executemany(sql, args, timeout=remaining(deadline))
         except Error as error:
             error.__traceback__ = None
@@ -144,13 +144,13 @@ class Pool:
         """`executemany` with the rows of all executions, one after the other, in the order of `args`."""
         self._context.maker(row)
         try:
-            async with for_many(self._context, self._borrow, sql, timeout) as (connection, deadline):
+            async with for_many(self._context, self._acquire, sql, timeout) as (connection, deadline):
                 return await connection.fetchmany(sql, args, timeout=remaining(deadline), row=row)
         except Error as error:
             error.__traceback__ = None
             raise error
 
-    def _borrow(self, timeout: float | None) -> Acquire:
+    def _acquire(self, timeout: float | None) -> Acquire:
         return self.acquire(timeout=timeout)
 
     # -- sessions ------------------------------------------------------------------------------------------------
@@ -161,11 +161,11 @@ class Pool:
         Waits `timeout` seconds at most (default: the pool's `acquire_timeout`), then raises PoolTimeout naming those
         that hold connections.
         """
-        return Acquire(self._borrowings, timeout)
+        return Acquire(self._acquired, timeout)
 
     async def release(self, connection: Connection) -> None:
         """Give a connection back: what is left open is rolled back, what is left dirty cleaned, in the background."""
-        self._borrowings.release(connection)
+        self._acquired.release(connection)
 
     def transaction(
         self,
@@ -188,7 +188,7 @@ class Pool:
         They leave when the block ends, in order, on one connection. `atomic`: as one transaction, whose error is raised
         there; else each has an outcome of its own, which its result tells. `timeout` (seconds) is for all of them.
         """
-        return Batch(self._context, self._borrow, atomic, timeout)
+        return Batch(self._context, self._acquire, atomic, timeout)
 
     async def run(
         self,
@@ -233,11 +233,11 @@ class Pool:
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
     ) -> AsyncGenerator[bytes, None]:
         """The rows of a query, or a table, as COPY sends them; see :meth:`Connection.copy_out`."""
-        return copy_out(self._borrow, what, args, timeout, options)
+        return copy_out(self._acquire, what, args, timeout, options)
 
     async def copy_in(self, table_name: str, *, source: Any, timeout: float | None = None, **options: Any) -> Status:
         """Insert rows with COPY, from records, a file or a stream, as a whole; see :meth:`Connection.copy_in`."""
-        return await copy_in(self._context, self._borrow, table_name, timeout, {"source": source, **options})
+        return await copy_in(self._context, self._acquire, table_name, timeout, {"source": source, **options})
 
     def listen(self, *channels: str, max_queue: int = MAX_QUEUE, timeout: float | None = None) -> Subscription:
         """Notifications of channels: ``async with pool.listen("jobs") as events: async for event in events``.
@@ -394,7 +394,7 @@ class Pool:
     def _attach(self, executor: Executor) -> None:
         """The executor is there: calls reach it from now on."""
         self._executor = executor
-        self._borrowings.attach(executor)
+        self._acquired.attach(executor)
         self._guarding.attach(executor)
 
     def _leave(self) -> None:
