@@ -73,7 +73,8 @@ async def from_query(
     _check(lease)
     deadline = lease.context.deadline(timeout)
     sql = f"COPY ({await _with_literals(lease, query, args, deadline)}\n) TO STDOUT{options(given)}"
-    return await _copy_out(lease, sql, output, remaining(deadline))
+    shown = f"COPY ({query}\n) TO STDOUT{options(given)}" if args else None
+    return await _copy_out(lease, sql, output, remaining(deadline), shown)
 
 
 async def out(
@@ -139,22 +140,26 @@ def _check(lease: Lease) -> None:
         raise InterfaceError("COPY is PostgreSQL's; executemany() inserts many rows into SQLite")
 
 
-async def _copy_out(lease: Lease, sql: str, output: Any, timeout: float | None) -> Status:
+async def _copy_out(lease: Lease, sql: str, output: Any, timeout: float | None, shown: str | None = None) -> Status:
     from .copy_data import sink_of
 
     async with sink_of(output) as sink:
-        return await _copy(lease, sql, sink, timeout)
+        return await _copy(lease, sql, sink, timeout, shown)
 
 
-async def _copy(lease: Lease, sql: str, stream: Source | Sink, timeout: float | None) -> Status:
+async def _copy(
+    lease: Lease, sql: str, stream: Source | Sink, timeout: float | None, shown: str | None = None
+) -> Status:
+    """`shown` is the text with placeholders: values stand in no log, and in no other caller's error."""
     _check(lease)
-    session = lease.session()
-    statement = StatementRequest(lease.context.queries.copying(sql), (), STATUS, None)
+    session, queries = lease.session(), lease.context.queries
+    statement = StatementRequest(queries.copying(sql), (), STATUS, None)
+    told = statement.query if shown is None else queries.copying(shown)
     session.dirty = session.dirty or statement.query.dirties
-    session.last_sql = sql
+    session.last_sql = told.sql
     close: Callable[[], Any] | None = getattr(stream, "aclose", None)
     try:
-        await session.copy(statement, stream, lease.context.timeout(timeout))
+        await session.copy(statement, stream, told, lease.context.timeout(timeout))
     finally:
         if close is not None and not session.busy:
             await close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from ..metrics import Health, PoolStats
     from .context import Context
     from .top import Top
+
+logger = logging.getLogger("db_pool_rs")
 
 
 class Lifetime:
@@ -66,7 +69,10 @@ class Lifetime:
             raise connect_failed(executor.last_error)
         executor.outages.reported = True
         if os.environ.get("DB_POOL_TOP", "0") not in ("", "0"):
-            await self.top()
+            try:
+                await self.top()
+            except OSError as error:
+                logger.warning("pool %r: `top` cannot see it: %s", context.config.name, error)
 
     async def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """`open`, unless it was opened before."""
@@ -123,15 +129,18 @@ class Lifetime:
         if context.state != "closed":
             context.become("closing")
             context.queries.keeper.stop()  # the catalogue is not waited for
-            await self._closing()
             executor.shut_down()
             try:
-                await asyncio.wait_for(executor.until(executor.drained), timeout)
+                await asyncio.wait_for(self._drained(executor), timeout)
             except (asyncio.TimeoutError, TimeoutError):
                 pass
             finally:
                 self._end(executor)
         await executor.until_stopped()
+
+    async def _drained(self, executor: Executor) -> None:
+        await self._closing()
+        await executor.until(executor.drained)
 
     def terminate(self) -> None:
         """Close every connection now."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import Expired, ResultFuture, remaining, until
 from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
-from ..errors import ConnectionLost, StatementTimeout
+from ..errors import ConnectionLost, DatabaseError, StatementTimeout
 from ..scheduler.model import Limits, StatementRequest
 from ..sql import StatementClass
 from .outages import READ_ONLY, reason_of
@@ -186,19 +186,28 @@ class Session:
         await self._exchange(lambda: self._ask(self.link.describe, group), deadline)
         self._raise_first(group)
 
-    async def copy(self, statement: StatementRequest, stream: Source | Sink, timeout: float | None = None) -> None:
-        """Run a COPY; raises what the database, or the stream, has raised."""
+    async def copy(
+        self, statement: StatementRequest, stream: Source | Sink, told: Query, timeout: float | None = None
+    ) -> None:
+        """Run a COPY; raises what the database, or the stream, has raised.
+
+        `told` is what others are told of it: the text without the values that stand in what is sent.
+        """
         deadline = self._deadline(timeout)
         if self.pending_commands:
             await self._run((), deadline)
         await self._exchange(lambda: self._ask(cast(CopyConnection, self.link).copy, statement, stream), deadline)
+        if told is not statement.query:
+            statement.query, error = told, statement.error
+            if isinstance(error, DatabaseError):
+                error.query, error.position = told.sql, None
         self.executor.executed((statement,), self.seconds)
         self._raise_first((statement,))
 
-    async def command(self, *queries: str, timeout: float | None = None) -> str:
-        """Run commands; the tag of the last."""
+    async def command(self, *queries: str, timeout: float | None = None, undo: Sequence[str] = ()) -> str:
+        """Run commands; the tag of the last. If they were not sent, `undo` runs before whatever is called next."""
         group = [StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None) for sql in queries]
-        await self.run(group, timeout)
+        await self._run(group, self._deadline(timeout), undo)
         return str(group[-1].value)
 
     def defer(self, *queries: str) -> None:
@@ -212,12 +221,18 @@ class Session:
         if self.running is not None:
             self.running.block_ended()
 
+    def take_back(self, command: str) -> None:
+        """What opens a block is not sent, nor what was called inside of it."""
+        del self.pending_commands[self.pending_commands.index(command) :]
+        self.broken_off += 1
+        self.turn = None
+
     async def wait_idle(self) -> None:
         """Wait until everything that was called has ended."""
         await self.gate.enter(None)
         try:
             if self.winding is not None:
-                await self.winding
+                await self._wound_up(self.winding, None)
         finally:
             self.gate.leave()
 
@@ -225,16 +240,24 @@ class Session:
         """One for all that a call does."""
         return None if timeout is None else self.executor.loop.time() + timeout
 
-    async def _run(self, statements: Sequence[StatementRequest], deadline: float | None) -> None:
-        group = statements
+    async def _run(
+        self, statements: Sequence[StatementRequest], deadline: float | None, undo: Sequence[str] = ()
+    ) -> None:
+        group, sent = statements, False
 
         def start() -> ResultFuture[None]:
-            nonlocal group
+            nonlocal group, sent
+            sent = True
             if self.pending_commands:
                 group = [*self.take_pending(), *statements]
             return self.start(group)
 
-        await self._exchange(start, deadline)
+        try:
+            await self._exchange(start, deadline)
+        except BaseException:
+            if undo and not sent and "ROLLBACK" not in self.pending_commands:
+                self.defer(*undo)
+            raise
         self.counted(statements)
         self._raise_first(group)
 

@@ -167,6 +167,7 @@ class Listener:
         self._changed.set()
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._supervise())
+            self._task.add_done_callback(self._ended)
         seconds = context.config.acquire_timeout if timeout is None else context.timeout(timeout)
         try:
             await until(ready, None if seconds is None else asyncio.get_running_loop().time() + seconds)
@@ -198,6 +199,16 @@ class Listener:
             subscription.end("the pool is closed")
         if self._task is not None:
             self._task.cancel()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """The supervision is over. By itself it never is: then no subscription is left waiting."""
+        if self._task is task:
+            self._task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            name = self._context.config.name
+            logger.error("pool %r: listening has ended: %s", name, type(error).__name__, exc_info=error)
+            for subscription in self._subscriptions:
+                subscription.end(f"listening has ended: {type(error).__name__}")
 
     async def _stop(self) -> None:
         task, self._task = self._task, None

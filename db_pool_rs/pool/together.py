@@ -196,7 +196,19 @@ class Turn:
             call.sent = True
         self._commands = session.take_pending()
         session.running = self
-        session.send([*self._commands, *(call.statement for call in self._running)], self._ended)
+        try:
+            session.send([*self._commands, *(call.statement for call in self._running)], self._ended)
+        except Exception as error:  # a bug, but no caller is left waiting
+            self._broke(error)
+            raise
+
+    def _broke(self, error: Exception) -> None:
+        """The group could not be sent."""
+        running, self._running, self._session.running = self._running, [], None
+        for call in running:
+            _fail(call, error)
+        self._refuse(error)
+        self._session.gate.leave()
 
     def _ended(self, error: ConnectionLost | None) -> None:
         """The group is answered, or lost."""

@@ -66,6 +66,8 @@ class Transaction:
     async def commit(self) -> None:
         """End what `start` began, and keep what was done."""
         self._check_open()
+        if self._lease.ended:
+            raise InterfaceError("the connection was given back to its pool, and the transaction rolled back")
         try:
             await self._end(True)
         except Error as refused:
@@ -90,8 +92,9 @@ class Transaction:
         if not self._name:
             session.cursors.clear()  # they end with the transaction
             session.readonly = False
-        if self._start in session.pending_commands:  # nothing was executed inside: the server does not know of it
-            del session.pending_commands[session.pending_commands.index(self._start) :]
+        unknown = self._start in session.pending_commands  # the server does not know of it: nothing was executed inside
+        if unknown and not (commit and session.gate.taken):
+            session.take_back(self._start)
         elif commit:
             await self._commit(session)
         elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
@@ -102,10 +105,10 @@ class Transaction:
     async def _commit(self, session: Session) -> None:
         timeout = self._lease.context.timeout(None)
         if self._name:
-            await session.command(f"RELEASE SAVEPOINT {self._name}", timeout=timeout)
+            await session.command(f"RELEASE SAVEPOINT {self._name}", timeout=timeout, undo=self._undo())
             return
         try:
-            tag = await session.command("COMMIT", timeout=timeout)
+            tag = await session.command("COMMIT", timeout=timeout, undo=self._undo())
         except StatementTimeout as error:
             if not error.sent:
                 raise
