@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..aio import Expired, until
-from ..errors import Error, InterfaceError, PoolClosed, PoolTimeout
+from ..errors import ConnectionLost, Error, InterfaceError, PoolClosed, PoolTimeout
 from ..record import Event
 from .listen import quoted_channel
 
@@ -242,6 +242,8 @@ class Listener:
         except Exception as error:
             if not isinstance(error, Error):
                 logger.exception("listening failed")
+            if isinstance(error, ConnectionLost):
+                return self._heard or clock() - self._since >= SERVED  # another one is tried at once, or after a pause
             for subscription in self._subscriptions:
                 if subscription.ready is not None and not subscription.ready.done():
                     subscription.ready.set_exception(error)

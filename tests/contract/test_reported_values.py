@@ -62,10 +62,10 @@ async def test_rows_of_a_table_as_arguments(pg_pool: Any) -> None:
     await pg_pool.execute("ALTER TABLE link DROP gone")
     sql = "INSERT INTO link SELECT l.* FROM unnest($1::link[]) AS l RETURNING link"
     rows = await pg_pool.fetch(sql, [(1, 2, "phone", [1]), (2, 3, "e mail", {"a": None}), (4, None, None, "x")])
-    assert [row[0] for row in rows] == ["(1,2,phone,[1])", '(2,3,"e mail","{""a"": null}")', '(4,,,"""x""")']
+    assert [row[0] for row in rows] == [(1, 2, "phone", [1]), (2, 3, "e mail", {"a": None}), (4, None, None, "x")]
     await pg_pool.execute("ALTER TABLE link ALTER src TYPE text, ADD more int[]")
     assert await pg_pool.fetchval("SELECT ($1::link).src", ("one", 2, "phone", None, [1, None])) == "one"
-    assert await pg_pool.fetchval("SELECT link FROM link WHERE src = '1'") == "(1,2,phone,[1],)"
+    assert await pg_pool.fetchval("SELECT link FROM link WHERE src = '1'") == ("1", 2, "phone", [1], None)
 
 
 async def test_arrays_of_types_that_are_not_built_in(pg_pool: Any, pg_server: Any) -> None:

@@ -111,7 +111,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (datetime, time)) and value.tzinfo is not None:
         return value.astimezone(timezone.utc) if isinstance(value, datetime) else value.isoformat()
     if hasattr(value, "lower_inc"):
-        return [_plain(value.lower), _plain(value.upper), value.bounds]
+        return [_plain(value.lower), _plain(value.upper), value.lower_inc, value.upper_inc, value.isempty]
     return type(value), repr(value)
 
 

@@ -98,7 +98,8 @@ async def test_a_group_that_locks_rows_in_another_order_gives_way(pool: Any, ope
             calls = [asyncio.ensure_future(pool.fetchval(sql, number)) for number in (1, 2)]
             await until_async(partial(watching.fetchval, WAITING))
             await holding.execute("UPDATE item SET v = 5 WHERE id = 1")  # which the group has locked
-        assert await asyncio.gather(*calls) == [6, 10]
+        first, second = await asyncio.gather(*calls)
+    assert (first, second) in ((6, 10), (1, 10)), "alone again, the first may come before the one that waited for it"
     assert pool.stats().broken_up > 0
 
 
