@@ -133,7 +133,7 @@ class Pool(specification.Pool):
         super().add_query_logger(callback)
         # Statements of the pool are answered by the engine: it is these calls that know of them.
         for name in _CALLS:
-            self.__dict__[name] = partial(self._logged, getattr(Pool, name))
+            self.__dict__[name] = partial(self._logged, getattr(type(self), name))
 
     def remove_query_logger(self, callback: Callable[[LoggedQuery], object]) -> None:
         """End what `add_query_logger` began."""
