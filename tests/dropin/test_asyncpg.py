@@ -298,6 +298,16 @@ async def test_several_statements_in_one_text(pool: Any) -> None:
         await pool.execute(b"SELECT 1; SELECT 2")
 
 
+async def test_fetchmany(pool: Any) -> None:
+    insert = "INSERT INTO users VALUES ($1, $2) RETURNING name"
+    assert await pool.fetchmany(insert, [(3, "c"), (4, "d")]) == [("c",), ("d",)]
+    async with pool.acquire() as connection:
+        for many in (connection.fetchmany, pool.fetchmany):
+            with pytest.raises(asyncpg.DataError, match="element 1: .* got a mapping"):
+                await many(insert, [(5, "e"), {6: "x", "y": 7}])
+    assert await pool.fetchval("SELECT count(*) FROM users") == 4
+
+
 def test_names_of_errors() -> None:
     for name, theirs in vars(original.exceptions).items():
         if (
