@@ -75,9 +75,12 @@ class Pool(specification.Pool):
 
     async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
         """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
-        answer = self._run_known(sql, args, RESULT, timeout) or self._call(sql, args, RESULT, timeout)
         try:
+            answer = self._run_known(sql, args, RESULT, timeout) or self._call(sql, args, RESULT, timeout)
             value = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise

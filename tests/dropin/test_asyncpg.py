@@ -303,7 +303,7 @@ async def test_fetchmany(pool: Any) -> None:
     assert await pool.fetchmany(insert, [(3, "c"), (4, "d")]) == [("c",), ("d",)]
     async with pool.acquire() as connection:
         for many in (connection.fetchmany, pool.fetchmany):
-            with pytest.raises(asyncpg.DataError, match="element 1: .* got a mapping"):
+            with pytest.raises(asyncpg.DataError, match=r"element 1: .* got a mapping"):
                 await many(insert, [(5, "e"), {6: "x", "y": 7}])
     assert await pool.fetchval("SELECT count(*) FROM users") == 4
 
