@@ -158,10 +158,10 @@ class Cursor(Protocol[T]):
 
     async def __anext__(self) -> T: ...
 
-    async def fetch(self, count: int) -> list[T]:
-        """The next `count` rows; fewer, or none, at the end."""
+    async def fetch(self, count: int, *, timeout: float | None = None) -> list[T]:
+        """The next `count` rows; fewer, or none, at the end. `timeout` (seconds) instead of the cursor's."""
 
-    async def fetchrow(self) -> T | None:
+    async def fetchrow(self, *, timeout: float | None = None) -> T | None:
         """The next row, None at the end."""
 
     async def close(self) -> None:

@@ -15,6 +15,9 @@ class Calls:
 
     __slots__ = ()
 
+    #: Of the rows of all calls that name no other class.
+    _record_class: type[Any] | None
+
     @asynccontextmanager
     async def _target(self, timeout: float | None) -> AsyncIterator[Any]:
         """The pool or the connection of this package; errors on the way out are also asyncpg's."""
@@ -37,7 +40,7 @@ class Calls:
     ) -> list[Any]:
         """All rows."""
         async with self._target(timeout) as target:
-            return _records(await target.fetch(query, *args, timeout=timeout), record_class)
+            return _records(await target.fetch(query, *args, timeout=timeout), record_class or self._record_class)
 
     async def fetchrow(
         self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
@@ -55,11 +58,8 @@ class Calls:
         self, query: str, args: Iterable[Any], *, timeout: float | None = None, record_class: type[Any] | None = None
     ) -> list[Any]:
         """The rows of a statement that is run once for each element of `args`, in one transaction."""
-        rows: list[Any] = []
-        async with self._target(timeout) as target, target.transaction() as session:
-            for one in args:
-                rows += await session.fetch(query, *one, timeout=timeout)
-        return _records(rows, record_class)
+        async with self._target(timeout) as target:
+            return _records(await target.fetchmany(query, args, timeout=timeout), record_class or self._record_class)
 
     async def copy_records_to_table(self, table_name: str, *, records: Any, **options: Any) -> str:
         """Insert records with COPY."""

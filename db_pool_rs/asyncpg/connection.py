@@ -42,12 +42,6 @@ class Connection(Calls):
 
     _session = _target
 
-    async def fetch(
-        self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
-    ) -> list[Any]:
-        """All rows."""
-        return await super().fetch(query, *args, timeout=timeout, record_class=record_class or self._record_class)
-
     def transaction(
         self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
     ) -> Transaction:
@@ -99,7 +93,8 @@ class Connection(Calls):
         """End what `add_listener` began."""
         made = self._callbacks.pop(("channel", channel, callback), None)
         if made is not None and not self.is_closed():
-            await self._session_.remove_listener(channel, made)
+            async with also_theirs():
+                await self._session_.remove_listener(channel, made)
 
     def add_termination_listener(self, callback: Callable[..., Any]) -> None:
         """`callback(connection)` is called if the connection is lost."""
@@ -146,7 +141,8 @@ class Connection(Calls):
 
     async def close(self, *, timeout: float | None = None) -> None:
         """Close the connection, and what runs on it, at once; a pool opens another one."""
-        await self._session_.close(timeout=0 if timeout is None else timeout)
+        async with also_theirs():
+            await self._session_.close(timeout=0 if timeout is None else timeout)
         if self._owns:
             await self._pool.close()
 
@@ -188,7 +184,8 @@ class Connection(Calls):
 
     async def reload_schema_state(self) -> None:
         """Forget what is known of tables and types."""
-        await self._session_.reload_schema_state()
+        async with also_theirs():
+            await self._session_.reload_schema_state()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._session_!r}>"
@@ -226,11 +223,13 @@ class Transaction:
 
     async def commit(self) -> None:
         """End it and keep what was done."""
-        await self._begun("commit").commit()
+        async with also_theirs():
+            await self._begun("commit").commit()
 
     async def rollback(self) -> None:
         """End it and undo what was done."""
-        await self._begun("rollback").rollback()
+        async with also_theirs():
+            await self._begun("rollback").rollback()
 
     def _begun(self, what: str) -> Block:
         if self._block is None:

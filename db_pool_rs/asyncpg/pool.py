@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InterfaceError
+from ..sql import classify
 from .calls import Calls, also_theirs
 from .connection import Connection
 from .options import made
@@ -116,6 +117,16 @@ class Pool(Calls):
     def get_max_size(self) -> int:
         """The most connections."""
         return self._pool().stats().max_size
+
+    # -- statements ----------------------------------------------------------------------------------------------
+
+    async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+        """Run a statement, or several without arguments, on one connection; the command tag of the last."""
+        text = str(query)
+        if args or ";" not in text or classify(text).count <= 1:
+            return await super().execute(query, *args, timeout=timeout)
+        async with self._session(timeout) as session:
+            return str(await session.execute(query, timeout=timeout))
 
     # -- connections ---------------------------------------------------------------------------------------------
 

@@ -142,7 +142,7 @@ class Cursor:
         if n <= 0:
             raise InterfaceError("n must be greater than zero")
         async with also_theirs():
-            rows = await self._rows.fetch(n)
+            rows = await self._rows.fetch(n, timeout=timeout)
         return rows if self._kind is None else [as_class(row, self._kind) for row in rows]
 
     async def fetchrow(self, *, timeout: float | None = None) -> Any:

@@ -75,9 +75,12 @@ class Pool(specification.Pool):
 
     async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
         """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
-        answer = self._run_known(sql, args, RESULT, timeout) or self._call(sql, args, RESULT, timeout)
         try:
+            answer = self._run_known(sql, args, RESULT, timeout) or self._call(sql, args, RESULT, timeout)
             value = await answer
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(answer)
             raise
@@ -133,7 +136,7 @@ class Pool(specification.Pool):
         super().add_query_logger(callback)
         # Statements of the pool are answered by the engine: it is these calls that know of them.
         for name in _CALLS:
-            self.__dict__[name] = partial(self._logged, getattr(Pool, name))
+            self.__dict__[name] = partial(self._logged, getattr(type(self), name))
 
     def remove_query_logger(self, callback: Callable[[LoggedQuery], object]) -> None:
         """End what `add_query_logger` began."""

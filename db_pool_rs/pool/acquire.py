@@ -75,7 +75,6 @@ class PoolTransaction:
         except BaseException:
             await self._acquire.__aexit__()
             raise
-        return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -58,7 +58,11 @@ class Connection:
 
     async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
         """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
-        result: Result = await self._lease.run(sql, args, RESULT, timeout)
+        try:
+            result: Result = await self._lease.run(sql, args, RESULT, timeout)
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         return result
 
     async def fetchrow(self, sql: str, /, *args: Any, timeout: float | None = None, row: Row[Any] | None = None) -> Any:

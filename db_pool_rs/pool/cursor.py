@@ -85,7 +85,7 @@ class Cursor:
     async def __anext__(self) -> Any:
         if not self._fetched:
             try:
-                self._fetched = await self._more(self._prefetch)
+                self._fetched = await self._more(self._prefetch, self._timeout)
             except Error as error:
                 error.__traceback__ = None
                 raise error
@@ -94,51 +94,52 @@ class Cursor:
                 raise StopAsyncIteration
         return self._fetched.pop()
 
-    async def fetch(self, count: int) -> list[Any]:
-        """The next `count` rows, fewer at the end."""
+    async def fetch(self, count: int, *, timeout: float | None = None) -> list[Any]:
+        """The next `count` rows, fewer at the end. `timeout` (seconds) instead of the cursor's, for this call."""
         if not _is_count(count, 0):
             raise InterfaceError(f"count: a number of rows >= 0 expected, got {count!r}")
         rows = self._fetched[: -count - 1 : -1]
         del self._fetched[len(self._fetched) - len(rows) :]
         try:
             if len(rows) < count:
-                rows += await self._more(count - len(rows))
+                rows += await self._more(count - len(rows), self._timeout if timeout is None else timeout)
         except Error as error:
             error.__traceback__ = None
             raise error
         return rows
 
-    async def fetchrow(self) -> Any:
-        """The next row, or None."""
-        rows = await self.fetch(1)
+    async def fetchrow(self, *, timeout: float | None = None) -> Any:
+        """The next row, or None; `timeout` as that of `fetch`."""
+        rows = await self.fetch(1, timeout=timeout)
         return rows[0] if rows else None
 
     async def close(self) -> None:
         """Give up what was not read. Without effect where it has ended."""
         self._fetched.clear()
+        await self._end(self._timeout)
+
+    async def _end(self, timeout: float | None) -> None:
         if self._state == "open":
             self._state = "ended"
-            await self._run(self._command(f"CLOSE {self._name}", STATUS))
+            await self._run(timeout, self._command(f"CLOSE {self._name}", STATUS))
             self._lease.session().cursors.discard(self._number)
         self._state = "ended"
 
-    async def _more(self, count: int) -> list[Any]:
+    async def _more(self, count: int, timeout: float | None) -> list[Any]:
         if self._state == "ended" or not count:
             return []
-        commands = [] if self._state == "open" else [await self._declaration()]
+        commands = [] if self._state == "open" else [await self._declaration(timeout)]
         fetch = self._command(f"FETCH FORWARD {count} FROM {self._name}", ROWS)
         fetch.described = self._described
-        await self._run(*commands, fetch)
+        await self._run(timeout, *commands, fetch)
         self._described = fetch.described
         self._state = "open"
         rows: list[Record] = fetch.value
         if len(rows) < count:
-            kept, self._fetched = self._fetched, []
-            await self.close()
-            self._fetched = kept
+            await self._end(timeout)
         return self._make(rows)
 
-    async def _declaration(self) -> StatementRequest:
+    async def _declaration(self, timeout: float | None) -> StatementRequest:
         session = self._lease.session()
         if not session.in_transaction():
             raise InterfaceError("a cursor lives inside a transaction: use `async with connection.transaction()`")
@@ -147,11 +148,11 @@ class Cursor:
         self._name = f'"db_pool_rs_cursor_{self._number}"'
         query = self._lease.lookup(self._sql)
         session.dirty = session.dirty or query.dirties
-        select = single(await self._lease.parts(self._sql, self._lease.context.timeout(self._timeout)))
+        select = single(await self._lease.parts(self._sql, self._lease.context.timeout(timeout)))
         return self._command(f"DECLARE {self._name} NO SCROLL CURSOR FOR {select}", STATUS, self._args)
 
     def _command(self, sql: str, want: int, args: tuple[Any, ...] = ()) -> StatementRequest:
         return self._lease.statement(self._lease.lookup(sql), args, want)
 
-    async def _run(self, *statements: StatementRequest) -> None:
-        await self._lease.session().run(statements, self._lease.context.timeout(self._timeout))
+    async def _run(self, timeout: float | None, *statements: StatementRequest) -> None:
+        await self._lease.session().run(statements, self._lease.context.timeout(timeout))

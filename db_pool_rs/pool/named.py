@@ -28,7 +28,7 @@ def text_by_number(sql: str, dialect: str) -> str:
 def many_by_number(sql: str, args: Iterable[Iterable[Any]], dialect: str) -> tuple[str, Iterable[Iterable[Any]]]:
     """The text and many sets of arguments."""
     text = _named(sql, dialect)
-    return (sql, args) if text is None else (text.sql, _each(text, args))
+    return (sql, _without_names(args)) if text is None else (text.sql, _each(text, args))
 
 
 def without_mapping(text: Named) -> ArgumentError:
@@ -42,6 +42,14 @@ def _named(sql: Any, dialect: str) -> Named | None:
     if text is not None and text.numbered:
         raise ArgumentError(f"parameters have numbers ($1) or names, not both: the text has {_listed(text.names)} too")
     return text
+
+
+def _without_names(args: Iterable[Iterable[Any]]) -> Iterator[Iterable[Any]]:
+    for number, one in enumerate(args):
+        if type(one) is not tuple and isinstance(one, Mapping):  # its keys would be taken for the values
+            expected = "values in the order of $1, $2 ... are expected"
+            raise ArgumentError(f"element {number}: {expected}, got a mapping, which is for a text with :name")
+        yield one
 
 
 def _each(text: Named, args: Iterable[Iterable[Any]]) -> Iterator[tuple[Any, ...]]:

@@ -108,9 +108,12 @@ class Pool:
 
     async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
         """Run one statement: its rows, its columns (also where there is no row) and its command tag, in one answer."""
-        statement = self._submit(sql, args, RESULT, timeout)
         try:
+            statement = self._submit(sql, args, RESULT, timeout)
             value = await statement.future
+        except Error as error:
+            error.__traceback__ = None
+            raise error
         except asyncio.CancelledError:
             self._abandon(statement)
             raise

@@ -43,6 +43,7 @@ async def types_of(lease: Lease, told: Types | None, timeout: float | None) -> d
         else:
             asked.append(oid)
     if asked:
+        lease.context.observers.own.add(_TYPES)
         for oid, name, kind, schema, is_array in await lease.run(_TYPES, (asked,), ROWS, timeout):
             found[oid] = Type(oid, name, "array" if is_array else _KINDS.get(kind, "scalar"), schema)
     return found

@@ -171,9 +171,11 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
 
     async def _close(self) -> None:
         self._transaction, transaction = None, self._transaction
-        if transaction is not None:
-            await transaction.rollback()
-        await self._give_back()
+        try:
+            if transaction is not None:
+                await transaction.rollback()
+        finally:
+            await self._give_back()
 
     async def _terminate_graceful_close(self) -> None:
         if self._connection is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
@@ -31,18 +32,22 @@ class SharedPools:
         for old in [one for one in self._open if one.is_closed()]:
             del self._open[old]
         opening = self._open.get(loop)
-        if opening is None or (
-            opening.done() and (opening.cancelled() or opening.exception() or opening.result().closed)
-        ):
+        if opening is None or (opening.done() and (_failed(opening) or opening.result().closed)):
             opening = self._open[loop] = loop.create_task(_opened(dsn, {**self.options, **options}))
         return await asyncio.shield(opening)
 
     async def close(self) -> None:
         """Close the pool of this event loop: what runs is finished first."""
         opening = self._open.pop(asyncio.get_running_loop(), None)
-        if opening is not None:
-            pool = await opening
-            await pool.close(timeout=5)
+        if opening is None:
+            return
+        try:
+            await asyncio.wait((opening,))  # others wait for it too: it goes on if this is cancelled
+        except asyncio.CancelledError:
+            _terminate(opening)
+            raise
+        if not _failed(opening):
+            await opening.result().close(timeout=5)
 
     def dispose(self) -> None:
         """Close the pool of this event loop, from a greenlet; else all of them, at once."""
@@ -53,10 +58,11 @@ class SharedPools:
 
     def terminate(self) -> None:
         """Close all pools at once, without waiting."""
-        for loop, opening in self._open.items():
-            if not loop.is_closed() and opening.done() and not opening.cancelled() and not opening.exception():
-                opening.result().terminate()
-        self._open.clear()
+        pools, self._open = self._open, {}
+        with ExitStack() as stack:  # which calls all, also where one raises
+            for loop, opening in pools.items():
+                if not loop.is_closed():
+                    stack.callback(_terminate, opening)
 
 
 def pools_of(engine: Any) -> SharedPools:
@@ -66,6 +72,19 @@ def pools_of(engine: Any) -> SharedPools:
     pools = SharedPools(max_size=100)  # the pool above says how many are used
     event.listen(engine, "engine_disposed", lambda _: pools.dispose())
     return pools
+
+
+def _failed(opening: asyncio.Task[Pool]) -> bool:
+    """Of an opening that is done: whether there is no pool."""
+    return opening.cancelled() or opening.exception() is not None
+
+
+def _terminate(opening: asyncio.Task[Pool]) -> None:
+    """Close a pool at once; one that is being opened as soon as it is open."""
+    if not opening.done():
+        opening.add_done_callback(_terminate)
+    elif not _failed(opening):
+        opening.result().terminate()
 
 
 async def _opened(dsn: str, options: dict[str, Any]) -> Pool:

@@ -74,6 +74,17 @@ async def test_executemany_tells_which_element_does_not_fit(queries: Any) -> Non
     assert await queries.fetchval("SELECT count(*) FROM item") == 3
 
 
+@pytest.mark.parametrize("call", ["executemany", "fetchmany"])
+async def test_a_mapping_is_no_sequence_of_values(queries: Any, call: str) -> None:
+    many, insert = getattr(queries, call), "INSERT INTO item VALUES (4, $1)"
+    for rows, at in (([{"k": "v"}], 0), ([("x",)] * 700 + [{"k": "v"}], 700)):
+        with pytest.raises(ArgumentError, match=f"element {at}: values in the order of .* got a mapping"):
+            await many(insert.replace("4,", "4 + (SELECT count(*) FROM item),"), rows)
+    with pytest.raises(ArgumentError, match=r"element 0: values .* got a mapping"):
+        await many("", [{"k": "v"}])
+    assert await queries.fetchval("SELECT count(*) FROM item") == 3
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -108,3 +108,28 @@ async def test_statements_that_come_together_are_each_told(pool: Any) -> None:
     await asyncio.gather(*(pool.fetchval("SELECT $1 + 0", n) for n in range(50)))
     await until(lambda: len(heard) == 50)
     assert sorted(one.args[0] for one in heard) == list(range(50))
+
+
+async def test_what_the_pool_asks_for_itself_is_not_told(pg_pool: Any) -> None:
+    await pg_pool.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+    heard: list[Any] = []
+    pg_pool.add_query_logger(heard.append)
+    async with pg_pool.acquire() as connection:
+        statement = await connection.prepare("SELECT 'sad'::mood AS mood")
+        assert [one.type.name for one in statement.get_attributes()] == ["mood"]
+    assert await pg_pool.fetchval("SELECT 7") == 7
+    await until(lambda: any(one.query == "SELECT 7" for one in heard))
+    assert not [one.query for one in heard if "pg_type" in one.query]
+
+
+async def test_calls_that_a_subclass_has_made_its_own_stay_its_own(pool: Any) -> None:
+    class Doubling(type(pool)):  # type: ignore[misc]
+        async def fetchval(self, sql: str, /, *args: Any, **options: Any) -> Any:
+            return 2 * await super().fetchval(sql, *args, **options)
+
+    heard: list[Any] = []
+    pool.__class__ = Doubling
+    pool.add_query_logger(heard.append)
+    assert await pool.fetchval("SELECT 7") == 14
+    await until(lambda: heard)
+    assert [one.query for one in heard] == ["SELECT 7"]

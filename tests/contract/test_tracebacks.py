@@ -23,6 +23,8 @@ Call = Callable[[Any], Awaitable[Any]]
 CALLS: dict[str, Call] = {
     "fetch": lambda queries: queries.fetch(WRONG),
     "fetch into objects": lambda queries: queries.fetch(WRONG, row=dict),
+    "fetch_result": lambda queries: queries.fetch_result(WRONG),
+    "fetch_result of a wrong argument": lambda queries: queries.fetch_result(INSERT, object()),
     "fetchrow": lambda queries: queries.fetchrow(WRONG),
     "fetchval": lambda queries: queries.fetchval(WRONG),
     "execute": lambda queries: queries.execute(INSERT, 1),

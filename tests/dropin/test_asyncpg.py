@@ -227,7 +227,13 @@ async def test_records_of_a_class(make: Any) -> None:
     async with pool.acquire() as connection:
         assert (await connection.fetchrow("SELECT 1 AS one, 2 AS two")).two == 2
         assert not isinstance(await connection.fetchrow("SELECT 1", record_class=asyncpg.Record), Row)
-    assert (await pool.fetch("SELECT 1 AS one", record_class=Row))[0].one == 1
+        assert (await connection.fetchmany("SELECT $1::int AS one", [(1,)]))[0].one == 1
+    assert (await pool.fetch("SELECT 1 AS one"))[0].one == 1
+    assert (await pool.fetchrow("SELECT 1 AS one")).one == 1
+    assert (await pool.fetchmany("SELECT $1::int AS one", [(1,), (2,)]))[1].one == 2
+    assert not isinstance(await pool.fetchrow("SELECT 1", record_class=asyncpg.Record), Row)
+    plain = await make()
+    assert (await plain.fetch("SELECT 1 AS one", record_class=Row))[0].one == 1
 
 
 async def test_codecs(pool: Any) -> None:
@@ -253,6 +259,53 @@ async def test_time_is_up(pool: Any) -> None:
         with pytest.raises(asyncio.TimeoutError):
             await connection.fetch("SELECT pg_sleep(60)", timeout=0.05)
         assert await connection.fetchval("SELECT 7") == 7
+
+
+@pytest.mark.parametrize("call", [("fetch", 1), ("fetchrow",), ("forward", 1)], ids=lambda call: call[0])
+async def test_time_of_a_cursor_is_up(pool: Any, call: tuple[Any, ...]) -> None:
+    name, *args = call
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        cursor = await connection.cursor("SELECT pg_sleep(5)")
+        with pytest.raises(asyncio.TimeoutError):
+            await getattr(cursor, name)(*args, timeout=0.05)
+        await transaction.rollback()
+        assert await connection.fetchval("SELECT 7") == 7
+
+
+async def test_a_connection_lost_before_the_commit_is_theirs_and_ours(pool: Any) -> None:
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("INSERT INTO users VALUES (7, 'x')")
+        await pool.execute(f"SELECT pg_terminate_backend({connection.get_server_pid()}, 30000)")
+        with pytest.raises(asyncpg.ConnectionDoesNotExistError) as caught:
+            await transaction.commit()
+        assert isinstance(caught.value, errors.ConnectionLost)
+
+
+async def test_several_statements_in_one_text(pool: Any) -> None:
+    assert await pool.execute("CREATE TABLE one (a int); CREATE TABLE two (a int); INSERT INTO two VALUES (1)")
+    assert await pool.fetchval("SELECT a FROM two") == 1
+    assert await pool.execute("SELECT ';';") == "SELECT 1"
+    with pytest.raises(asyncpg.DivisionByZeroError):
+        await pool.execute("INSERT INTO one VALUES (1); SELECT 1/0")
+    assert await pool.fetchval("SELECT count(*) FROM one") == 0
+    with pytest.raises(asyncpg.InterfaceError):
+        await pool.execute("SELECT $1::int; SELECT 2", 1)
+    with pytest.raises(asyncpg.InterfaceError, match="SQL must be a str"):
+        await pool.execute(b"SELECT 1; SELECT 2")
+
+
+async def test_fetchmany(pool: Any) -> None:
+    insert = "INSERT INTO users VALUES ($1, $2) RETURNING name"
+    assert await pool.fetchmany(insert, [(3, "c"), (4, "d")]) == [("c",), ("d",)]
+    async with pool.acquire() as connection:
+        for many in (connection.fetchmany, pool.fetchmany):
+            with pytest.raises(asyncpg.DataError, match=r"element 1: .* got a mapping"):
+                await many(insert, [(5, "e"), {6: "x", "y": 7}])
+    assert await pool.fetchval("SELECT count(*) FROM users") == 4
 
 
 def test_names_of_errors() -> None:
