@@ -235,7 +235,7 @@ class Session:
             return self.start(group)
 
         await self._exchange(start, deadline)
-        self.counted(statements)
+        self.counted([one for one in statements if one.value is not None or one.error is not None])
         self._raise_first(group)
 
     def counted(self, statements: Sequence[StatementRequest]) -> None:
