@@ -30,8 +30,18 @@ async def two_tables(pg_pool: Any) -> Any:
     await pg_pool.execute("DROP SCHEMA other CASCADE")
 
 
+TEMPORARY = [
+    "CREATE TEMP TABLE t ON COMMIT DROP AS SELECT a, b FROM other.t",
+    "CREATE TEMPORARY TABLE t AS SELECT a, b FROM other.t",
+    "CREATE OR REPLACE TEMP VIEW t AS SELECT a, b FROM other.t",
+    "SELECT a, b INTO TEMP t FROM other.t",
+    "CREATE TABLE pg_temp.t AS SELECT a, b FROM other.t",
+]
+
+
+@pytest.mark.parametrize("change", [OTHER_PATH, *TEMPORARY])
 @pytest.mark.parametrize("known", [True, False])
-async def test_other_tables_are_of_the_batch_alone(two_tables: Any, known: bool) -> None:
+async def test_other_tables_are_of_the_batch_alone(two_tables: Any, known: bool, change: str) -> None:
     async def others() -> list[Any]:
         return [await two_tables.fetch(ROWS, 1), await two_tables.fetch(NAMES, 2)]
 
@@ -39,10 +49,20 @@ async def test_other_tables_are_of_the_batch_alone(two_tables: Any, known: bool)
         assert await others() == [[(1, "one")], [("one",)]]
     async with two_tables.batch() as batch:
         before = batch.fetch(ROWS, 1)
-        batch.execute(OTHER_PATH)
+        batch.execute(change)
         rows, names, count = batch.fetch(ROWS, "x"), batch.fetch(NAMES, "y"), batch.fetchval("SELECT b FROM t")
     assert (before.result(), rows.result(), names.result(), count.result()) == ([(1, "one")], [("x", 7)], [(7,)], 7)
     assert await others() == [[(1, "one")], [("one",)]]
+
+
+@pytest.mark.parametrize("change", TEMPORARY)
+async def test_temporary_tables_are_of_the_session_alone(two_tables: Any, change: str) -> None:
+    async with two_tables.transaction() as connection:
+        await connection.execute(change)
+        assert await connection.fetch(ROWS, "x") == [("x", 7)]
+        assert await connection.fetch(NAMES, "y") == [(7,)]
+    assert await two_tables.fetch(ROWS, 1) == [(1, "one")]
+    assert await two_tables.fetch(NAMES, 2) == [("one",)]
 
 
 async def test_a_setting_of_no_transaction(two_tables: Any) -> None:
