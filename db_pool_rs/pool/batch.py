@@ -9,7 +9,6 @@ that could notice company (:mod:`db_pool_rs.guard`) are sent alone from the star
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -21,7 +20,7 @@ from ..record import Status
 from ..rows import Row
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
-from .queries import command_text, empty_result
+from .queries import Stray, command_text, empty_result, stray, unshared
 
 if TYPE_CHECKING:
     from .acquire import Acquire
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: What leaves no setting behind.
+_HARMLESS = frozenset((StatementClass.READ, StatementClass.WRITE))
 _NOT_SENT = "the statement was not sent"
 
 
@@ -72,7 +73,7 @@ class BatchResult(Generic[T]):
 class Batch:
     """Made by ``pool.batch()``: ``async with`` it, and call it like a pool, without ``await``."""
 
-    __slots__ = ("_acquire", "_atomic", "_context", "_entered", "_results", "_statements", "_timeout")
+    __slots__ = ("_acquire", "_atomic", "_context", "_entered", "_results", "_statements", "_strays", "_timeout")
 
     def __init__(
         self, context: Context, acquire: Callable[[float | None], Acquire], atomic: bool, timeout: float | None
@@ -82,6 +83,8 @@ class Batch:
         self._atomic = atomic
         self._timeout = timeout
         self._entered: bool | None = None
+        #: A statement was added behind which the same words may mean other tables or types.
+        self._strays = False
         self._statements: list[StatementRequest] = []
         self._results: list[BatchResult[Any]] = []
 
@@ -113,6 +116,10 @@ class Batch:
         if query.kind is StatementClass.EMPTY:
             result._settle(empty_result(args, want), None)
             return result
+        if self._strays:
+            query = unshared(query)
+        elif query.kind not in _HARMLESS and (found := stray(query.sql)) is not None:
+            self._strays = self._atomic or found is Stray.SESSION
         statement = StatementRequest(query, args, want, None)
         if query.description is not None:
             context.encode(statement)
@@ -135,7 +142,9 @@ class Batch:
             if error is None and self._statements:
                 await self._run()
         except asyncio.CancelledError:
-            _fail(self._statements, InterfaceError("the batch was cancelled: the outcome of the statement is unknown"))
+            undone = _NOT_SENT if self._atomic else f"{_NOT_SENT}, or was rolled back"
+            left = [one for one in self._statements if one.error is None and one.value is None]
+            _fail(left, InterfaceError(f"the batch was cancelled: {undone}"))
             raise
         finally:
             for statement, result in zip(self._statements, self._results, strict=True):
@@ -152,7 +161,7 @@ class Batch:
                     session.note(statement.query)
                 await _learn(session, statements, deadline)
                 if self._atomic:
-                    await _atomically(session, statements, deadline)
+                    await _all_or_nothing(session, statements, deadline)
                 else:
                     await _each(session, statements, deadline)
         except Exception as error:
@@ -183,34 +192,88 @@ async def _learn(session: Session, statements: Sequence[StatementRequest], deadl
     """Have the server tell the types of several texts in one round trip; one alone is asked for on its way.
 
     Before the transaction, so that a text that cannot be known yet (of a table that the batch makes, say) does no harm:
-    it is asked for again when what is in front of it was executed.
+    it is asked for again when what is in front of it was executed. Texts of this batch alone mean nothing before that.
     """
-    unknown = dict.fromkeys(one.query for one in statements if one.args and one.params is None)
+    unknown = dict.fromkeys(one.query for one in statements if one.args and one.params is None and not one.query.own)
     if len(unknown) > 1:
-        with contextlib.suppress(DatabaseError):
-            asked = [StatementRequest(query, (), STATUS, None) for query in unknown]
+        asked = [StatementRequest(query, (), STATUS, None) for query in unknown]
+        try:
             await session.describe(asked, remaining(deadline))
+        except DatabaseError:
+            return
+        except (ConnectionLost, StatementTimeout) as error:
+            raise _unsent(error) from error
 
 
-async def _atomically(session: Session, statements: Sequence[StatementRequest], deadline: float | None) -> None:
-    """BEGIN, `statements`, COMMIT in one round trip; raises what kept them from being committed."""
+async def _all_or_nothing(session: Session, statements: Sequence[StatementRequest], deadline: float | None) -> None:
+    """They have one outcome; raises what kept them from being committed."""
+    error = await _atomically(session, statements, deadline)
+    if error is None:
+        _committed(session, statements)
+        return
+    executed = [one for one in statements if one.value is not None or one.error is not None]
+    _fail(statements, error)
+    session.counted(executed)
+    await _roll_back(session)
+    session._raise_first(executed)
+    raise error  # BEGIN was refused
+
+
+async def _atomically(
+    session: Session, statements: Sequence[StatementRequest], deadline: float | None
+) -> Exception | None:
+    """BEGIN, `statements`, COMMIT in one round trip, uncounted; what has kept them from being committed.
+
+    The transaction is then still open. Raises where that is not known.
+    """
     database = session.database
     # Where no function can hide that it writes, those that read need not wait for those that write.
     readonly = not database.has_catalog and all(one.query.kind is StatementClass.READ for one in statements)
-    session.pending_commands.append(database.begin(None, readonly, False))
-    commit = StatementRequest(command_text("COMMIT", database.dialect), (), STATUS, None)
+    begin, commit = (
+        StatementRequest(command_text(sql, database.dialect), (), STATUS, None)
+        for sql in (database.begin(None, readonly, False), "COMMIT")
+    )
+    group = [begin, *statements, commit]
     try:
-        await session.run([*statements, commit], remaining(deadline))
+        await session._exchange(lambda: session.start(group), deadline)
     except BaseException as error:
-        unknown = not isinstance(error, Exception) or isinstance(error, (ConnectionLost, StatementTimeout))
-        if commit.value is not None and not unknown:
-            return  # what was committed cannot be read: its statement tells
         if not session.is_answered:
             session.defer("ROLLBACK")
-        elif session.in_transaction():
-            session.pending_commands.clear()
-            await session.command("ROLLBACK", timeout=session.executor.clean_timeout)
+        if isinstance(error, asyncio.CancelledError):
+            _cancelled(session, statements, _failure(group))
         raise
+    return _failure(group)
+
+
+def _committed(session: Session, statements: Sequence[StatementRequest]) -> None:
+    """Count them."""
+    session.counted(statements)
+    session.executor.metrics.errors += any(one.error is not None for one in statements)
+
+
+def _failure(group: Sequence[StatementRequest]) -> Exception | None:
+    """What has kept a group from being committed. What was committed and cannot be read is told by its statement."""
+    errors = (one.error for one in group if one.error is not None)
+    return None if group[-1].value is not None else next(errors, None)
+
+
+def _cancelled(session: Session, statements: Sequence[StatementRequest], error: Exception | None) -> None:
+    """The batch was cancelled while `statements` ran; `error`: what they have failed with, if they are answered."""
+    if not session.is_answered or session.error is not None:
+        _fail(statements, InterfaceError("the batch was cancelled: the outcome of the statement is unknown"))
+    elif error is not None:
+        _fail(statements, error)
+
+
+async def _roll_back(session: Session) -> None:
+    """End a transaction that has failed; what is wrong then is met by the next statement, if there is one."""
+    if not session.in_transaction():
+        return
+    try:
+        await session.command("ROLLBACK", timeout=session.executor.clean_timeout)
+    except Error:
+        if session.error is None:
+            session.defer("ROLLBACK")
 
 
 async def _each(session: Session, statements: Sequence[StatementRequest], deadline: float | None) -> None:
@@ -221,14 +284,16 @@ async def _each(session: Session, statements: Sequence[StatementRequest], deadli
         at += len(group)
         if len(group) > 1:
             try:
-                await _atomically(session, group, deadline)
-                continue
-            except (ConnectionLost, StatementTimeout) as error:
-                _fail(group, error)
+                error = await _atomically(session, group, deadline)
+            except (ConnectionLost, StatementTimeout) as lost:
+                _fail(group, lost)
                 raise
-            except Error:  # nothing was committed
-                for statement in group:
-                    statement.reset()
+            if error is None:
+                _committed(session, group)
+                continue
+            for statement in group:  # nothing was committed
+                statement.reset()
+            await _roll_back(session)
         for statement in group:
             await _alone(session, statement, deadline)
 
@@ -246,6 +311,9 @@ def _company(statements: Sequence[StatementRequest]) -> Sequence[StatementReques
 async def _alone(session: Session, statement: StatementRequest, deadline: float | None) -> None:
     try:
         await session.run((statement,), remaining(deadline))
+    except asyncio.CancelledError:
+        _cancelled(session, (statement,), statement.error)
+        raise
     except Error as error:
         if statement.error is None:
             _fail((statement,), error)

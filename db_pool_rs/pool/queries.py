@@ -1,10 +1,10 @@
 """The statement texts that a pool knows, and what there is to know of one.
 
 What the server tells of a text is kept for the pool, by the text. A session that has changed its search path by a
-statement of its own neither uses nor feeds that, since there the same text means other tables: the server is asked on
-each call (one round trip more where there are arguments), and nothing is prepared under a name. What every connection
-has from its start, by `server_settings`, `options`, `init`, the role or the database, is the pool's own. A change that
-a function hides is not seen.
+statement of its own, or has made temporary tables, neither uses nor feeds that, since there the same text means other
+tables: the server is asked on each call (one round trip more where there are arguments), and nothing is prepared under
+a name. What every connection has from its start, by `server_settings`, `options`, `init`, the role or the database, is
+the pool's own. A change that a function hides is not seen.
 """
 
 from __future__ import annotations
@@ -52,6 +52,11 @@ _CHANGES_PATH = re.compile(
     re.IGNORECASE,
 )
 _LOCAL = re.compile(r"\s*SET\s+LOCAL\s[^;]*;?\s*", re.IGNORECASE)
+#: What makes temporary tables, which hide others of their names, and those that end with the transaction.
+_TEMPORARY = re.compile(
+    r"\b(?:CREATE|INTO)\s+(?:OR\s+REPLACE\s+)?(?:(?:LOCAL|GLOBAL)\s+)?TEMP(?:ORARY)?\s|\bpg_temp\b", re.IGNORECASE
+)
+_DROPPED = re.compile(r"\s*CREATE\s[^;]*\bON\s+COMMIT\s+DROP\b[^;]*;?\s*", re.IGNORECASE)
 
 
 class QueryCache:
@@ -172,10 +177,12 @@ class Stray(Enum):
 
 
 def stray(sql: str) -> Stray | None:
-    """What a text does to the search path, as far as it can be seen in it."""
-    if _CHANGES_PATH.search(sql) is None:
-        return None
-    return Stray.LOCAL if _LOCAL.fullmatch(sql) else Stray.SESSION
+    """What a text does to the names of tables and types, as far as it can be seen in it."""
+    if _CHANGES_PATH.search(sql) is not None:
+        return Stray.LOCAL if _LOCAL.fullmatch(sql) else Stray.SESSION
+    if _TEMPORARY.search(sql) is not None:
+        return Stray.LOCAL if _DROPPED.fullmatch(sql) else Stray.SESSION
+    return None
 
 
 def unshared(query: Query) -> Query:

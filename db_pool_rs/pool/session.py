@@ -258,7 +258,7 @@ class Session:
             if undo and not sent and "ROLLBACK" not in self.pending_commands:
                 self.defer(*undo)
             raise
-        self.counted(statements)
+        self.counted([one for one in statements if one.value is not None or one.error is not None])
         self._raise_first(group)
 
     def counted(self, statements: Sequence[StatementRequest]) -> None:
