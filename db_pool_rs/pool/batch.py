@@ -19,7 +19,7 @@ from ..errors import ConnectionLost, DatabaseError, Error, InterfaceError, State
 from ..record import Status
 from ..rows import Row
 from ..scheduler.model import StatementRequest
-from ..sql import StatementClass
+from ..sql import DATA, StatementClass
 from .queries import Stray, command_text, empty_result, stray, unshared
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: What leaves no setting behind.
-_HARMLESS = frozenset((StatementClass.READ, StatementClass.WRITE))
 _NOT_SENT = "the statement was not sent"
 
 
@@ -118,7 +116,7 @@ class Batch:
             return result
         if self._strays:
             query = unshared(query)
-        elif query.kind not in _HARMLESS and (found := stray(query.sql)) is not None:
+        elif query.kind not in DATA and (found := stray(query.sql)) is not None:
             self._strays = self._atomic or found is Stray.SESSION
         statement = StatementRequest(query, args, want, None)
         if query.description is not None:
@@ -215,7 +213,7 @@ async def _all_or_nothing(session: Session, statements: Sequence[StatementReques
     _fail(statements, error)
     session.counted(executed)
     await _roll_back(session)
-    session._raise_first(executed)
+    session.raise_first(executed)
     raise error  # BEGIN was refused
 
 
@@ -235,7 +233,7 @@ async def _atomically(
     )
     group = [begin, *statements, commit]
     try:
-        await session._exchange(lambda: session.start(group), deadline)
+        await session.exchange(lambda: session.start(group), deadline)
     except BaseException as error:
         if not session.is_answered:
             session.defer("ROLLBACK")

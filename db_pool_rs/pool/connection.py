@@ -345,8 +345,9 @@ class Connection:
 
         An iterable of bytes, asynchronous or not, is data, any other is records. `options` belong to data.
         """
-        into = partial(copy.into, columns=columns, schema=schema_name, where=where, given=options, timeout=timeout)
-        return await into(self._lease, table_name, source)
+        return await copy.into(
+            self._lease, table_name, source, options, columns=columns, schema=schema_name, where=where, timeout=timeout
+        )
 
     # -- what the session is told unasked ------------------------------------------------------------------------
 

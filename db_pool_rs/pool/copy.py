@@ -102,11 +102,11 @@ async def into(
     lease: Lease,
     name: str,
     source: Any,
+    given: dict[str, Any],
     *,
     columns: Any,
     schema: str | None,
     where: str | None,
-    given: dict[str, Any],
     timeout: float | None,
 ) -> Status:
     """Insert records, or rows from a file or stream; see :meth:`Connection.copy_in`."""

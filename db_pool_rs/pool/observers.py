@@ -1,6 +1,6 @@
 """What the log and the program's own listeners are told of a pool: notices of the server, and statements.
 
-Callbacks are called by the event loop, in its next turn; what they raise is reported by it and harms no call.
+Callbacks are called by the event loop, in its next tick; what they raise is reported by it and harms no call.
 """
 
 from __future__ import annotations

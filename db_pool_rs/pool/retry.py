@@ -98,9 +98,9 @@ async def _call(
     return await function(connection, *args)
 
 
-def pause(attempt: int) -> float:
+def pause(attempt: int, first: float = PAUSE, most: float = PAUSE_MAX) -> float:
     """How long to wait after `attempt` attempts, in seconds: at random, so that rivals do not meet again."""
-    return _chance.uniform(0.5, 1.0) * min(PAUSE_MAX, PAUSE * 2.0 ** min(attempt - 1, 30))
+    return _chance.uniform(0.5, 1.0) * min(most, first * 2.0 ** min(attempt - 1, 30))
 
 
 def is_repeated(error: BaseException) -> bool:

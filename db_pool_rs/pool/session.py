@@ -1,6 +1,6 @@
 """A session: one connection, had by one user, and the order of what is asked of it.
 
-Calls of several tasks queue in call order; inside a transaction block those of one turn of the loop leave together (see
+Calls of several tasks queue in call order; inside a transaction block those of one tick of the loop leave together (see
 :mod:`.together`). What begins a transaction or a savepoint travels with the next statement, so it costs no round trip
 of its own. A call that is cancelled or times out returns at once: the server is asked to stop in the background, and
 the next call waits for that.
@@ -18,10 +18,10 @@ from ..aio import Expired, ResultFuture, remaining, until
 from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
 from ..errors import ConnectionLost, DatabaseError, StatementTimeout
 from ..scheduler.model import Limits, StatementRequest
-from ..sql import StatementClass
+from ..sql import DATA, StatementClass
 from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
-from .together import Gate, Turn, can_join, join, out_of_block
+from .together import CallGroup, Gate, can_join, join, out_of_block
 
 if TYPE_CHECKING:
     from ..metrics import PoolMetrics
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 #: How long a CancelRequest may take, connecting included.
 CANCEL_TIMEOUT = 3.0
-#: What leaves no setting behind.
-_HARMLESS = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
 class Owner(Protocol):
@@ -81,7 +79,7 @@ class Session:
         self.conn = conn
         self.link: ServerConnection = conn.link
         self.executor, self.loop = executor, executor.loop
-        #: What else the loop is about to run in this turn; other loops than asyncio's do not tell.
+        #: What else the loop is about to run in this tick; other loops than asyncio's do not tell.
         self._ready = getattr(executor.loop, "_ready", (None,))
         self.database = database
         #: Why the connection is gone, if it is.
@@ -109,10 +107,10 @@ class Session:
         self.last_sql = ""
         #: Who may send; the calls that will leave together next; what stops a group that no caller waits for.
         self.gate = Gate()
-        self.turn: Turn | None = None
+        self.open_group: CallGroup | None = None
         self.winding: asyncio.Task[None] | None = None
         #: The calls that run together, and how many blocks have ended while something ran.
-        self.running: Turn | None = None
+        self.running_group: CallGroup | None = None
         self.broken_off = 0
         self._ended: Callable[[ConnectionLost | None], None] | None = None
         self._unanswered: asyncio.Future[None] | None = None
@@ -160,7 +158,7 @@ class Session:
         """This text is about to be run: what it may leave behind."""
         self.dirty = self.dirty or query.dirties
         self.last_sql = query.sql
-        if query.kind not in _HARMLESS and self.strays is not Stray.SESSION:
+        if query.kind not in DATA and self.strays is not Stray.SESSION:
             self.strays = stray(query.sql) or self.strays
 
     # -- calls, in their order -----------------------------------------------------------------------------------
@@ -171,20 +169,20 @@ class Session:
 
     async def call(self, statement: StatementRequest, timeout: float | None = None) -> None:
         """Run one statement, inside a transaction block together with others; raises its error."""
-        alone = not (self._ready or self.gate.taken)  # no other call can follow in this turn of the loop, or waits
+        alone = not (self._ready or self.gate.taken)  # no other call can follow in this tick of the loop, or waits
         if alone or not (can_join(statement) and self.in_transaction()):
             await self.run((statement,), timeout)
             return
         await join(self, statement, self._deadline(timeout))
-        self._raise_first((statement,))
+        self.raise_first((statement,))
 
     async def describe(self, group: Sequence[StatementRequest], timeout: float | None = None) -> None:
         """Have the database check statements without running them; raises what is wrong with the first that is."""
         deadline = self._deadline(timeout)
         if self.pending_commands:  # the text may depend on what they do
             await self._run((), deadline)
-        await self._exchange(lambda: self._ask(self.link.describe, group), deadline)
-        self._raise_first(group)
+        await self.exchange(lambda: self._ask(self.link.describe, group), deadline)
+        self.raise_first(group)
 
     async def copy(
         self, statement: StatementRequest, stream: Source | Sink, told: Query, timeout: float | None = None
@@ -196,13 +194,13 @@ class Session:
         deadline = self._deadline(timeout)
         if self.pending_commands:
             await self._run((), deadline)
-        await self._exchange(lambda: self._ask(cast(CopyConnection, self.link).copy, statement, stream), deadline)
+        await self.exchange(lambda: self._ask(cast(CopyConnection, self.link).copy, statement, stream), deadline)
         if told is not statement.query:
             statement.query, error = told, statement.error
             if isinstance(error, DatabaseError):
                 error.query, error.position = told.sql, None
         self.executor.executed((statement,), self.seconds)
-        self._raise_first((statement,))
+        self.raise_first((statement,))
 
     async def command(self, *queries: str, timeout: float | None = None, undo: Sequence[str] = ()) -> str:
         """Run commands; the tag of the last. If they were not sent, `undo` runs before whatever is called next."""
@@ -217,15 +215,15 @@ class Session:
         """
         self.pending_commands.extend(queries)
         self.broken_off += 1
-        self.turn = None
-        if self.running is not None:
-            self.running.block_ended()
+        self.open_group = None
+        if self.running_group is not None:
+            self.running_group.block_ended()
 
     def take_back(self, command: str) -> None:
         """What opens a block is not sent, nor what was called inside of it."""
         del self.pending_commands[self.pending_commands.index(command) :]
         self.broken_off += 1
-        self.turn = None
+        self.open_group = None
 
     async def wait_idle(self) -> None:
         """Wait until everything that was called has ended."""
@@ -253,13 +251,13 @@ class Session:
             return self.start(group)
 
         try:
-            await self._exchange(start, deadline)
+            await self.exchange(start, deadline)
         except BaseException:
             if undo and not sent and "ROLLBACK" not in self.pending_commands:
                 self.defer(*undo)
             raise
         self.counted([one for one in statements if one.value is not None or one.error is not None])
-        self._raise_first(group)
+        self.raise_first(group)
 
     def counted(self, statements: Sequence[StatementRequest]) -> None:
         """They were answered together."""
@@ -280,7 +278,8 @@ class Session:
         self.pending_commands.clear()
         return commands
 
-    def _raise_first(self, group: Sequence[StatementRequest]) -> None:
+    def raise_first(self, group: Sequence[StatementRequest]) -> None:
+        """Raise the first error among the outcomes of a group, counted."""
         for statement in group:
             if statement.error is not None:
                 self.executor.metrics.errors += 1
@@ -288,9 +287,9 @@ class Session:
                     self.executor.turned_read_only()
                 raise statement.error
 
-    async def _exchange(self, start: Callable[[], ResultFuture[None]], deadline: float | None) -> None:
+    async def exchange(self, start: Callable[[], ResultFuture[None]], deadline: float | None) -> None:
         """Wait for the calls that were made earlier, then for what `start` sends."""
-        self.turn, broken_off = None, self.broken_off  # what is called after this comes behind it
+        self.open_group, broken_off = None, self.broken_off  # what is called after this comes behind it
         if not self.gate.take():
             await self._enter(deadline)
         try:

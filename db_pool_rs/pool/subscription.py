@@ -220,16 +220,15 @@ class Listener:
 
     async def _supervise(self) -> None:
         """Have a connection that listens, for ever."""
-        from random import SystemRandom  # of no use to a pool that does not listen
+        from .retry import pause  # of no use to a pool that does not listen
 
-        chance = SystemRandom()
         while True:  # a pool takes connections that it has lost for attempts that failed, and pauses: so another one
             async with self._sibling() as pool:
                 try:
                     failures = 0
                     while not await self._attempt(pool):
-                        await asyncio.sleep(chance.uniform(0.5, 1.0) * min(PAUSE_MAX, PAUSE * 2.0 ** min(failures, 30)))
                         failures += 1
+                        await asyncio.sleep(pause(failures, PAUSE, PAUSE_MAX))
                 finally:
                     pool.terminate()
 
@@ -242,12 +241,15 @@ class Listener:
         except Exception as error:
             if not isinstance(error, Error):
                 logger.exception("listening failed")
-            if isinstance(error, ConnectionLost):
-                return self._heard or clock() - self._since >= SERVED  # another one is tried at once, or after a pause
-            for subscription in self._subscriptions:
-                if subscription.ready is not None and not subscription.ready.done():
-                    subscription.ready.set_exception(error)
+            if not isinstance(error, ConnectionLost):  # else another one is tried, at once or after a pause
+                self._refuse(error)
         return self._heard or clock() - self._since >= SERVED
+
+    def _refuse(self, error: Exception) -> None:
+        """No connection could be had: the subscriptions that wait for one are told."""
+        for subscription in self._subscriptions:
+            if subscription.ready is not None and not subscription.ready.done():
+                subscription.ready.set_exception(error)
 
     async def _serve(self, session: Session) -> None:
         self._listening, self._early = set(), []

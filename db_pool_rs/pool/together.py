@@ -1,8 +1,9 @@
 """Calls on one session: their order, and those inside a transaction block that leave together.
 
 A session does one thing at a time; the :class:`Gate` lets calls through in the order in which they were made. Calls for
-one READ or WRITE each, made inside a transaction block in the same turn of the event loop or while an earlier call
-runs, form a :class:`Turn` (rule 6.6): they are sent as one group, in order, and each is answered as it would be alone.
+one READ or WRITE each, made inside a transaction block in the same tick of the event loop or while an earlier call
+runs, form a :class:`CallGroup` (rule 6.6): they are sent as one group, in order, and each is answered as it would be
+alone.
 
 What is behind a statement that fails is not executed. PostgreSQL's block has failed then, and these calls are told what
 the server would tell each of them (25P02). Where a block goes on after an error (SQLite), and where the error was found
@@ -23,12 +24,10 @@ from typing import TYPE_CHECKING, Protocol
 from ..aio import Expired, ResultFuture, until
 from ..errors import ConnectionLost, DatabaseError, InterfaceError, StatementTimeout, database_error
 from ..scheduler.model import StatementRequest
-from ..sql import StatementClass
+from ..sql import DATA
 
 if TYPE_CHECKING:
     from ..drivers.base import Database
-
-_ALIKE = frozenset((StatementClass.READ, StatementClass.WRITE))
 
 
 class Gate:
@@ -80,14 +79,14 @@ def _offered(future: asyncio.Future[None]) -> bool:
     return True
 
 
-class Conversation(Protocol):
-    """What a turn needs of its session (:class:`~db_pool_rs.pool.session.Session`)."""
+class Owner(Protocol):
+    """What a group of calls needs of its session (:class:`~db_pool_rs.pool.session.Session`)."""
 
     loop: asyncio.AbstractEventLoop
     gate: Gate
     #: The calls that will leave together next, and those that run; how many blocks have ended while something ran.
-    turn: Turn | None
-    running: Turn | None
+    open_group: CallGroup | None
+    running_group: CallGroup | None
     broken_off: int
     database: Database
     winding: asyncio.Task[None] | None
@@ -113,28 +112,28 @@ class Conversation(Protocol):
 
 def can_join(statement: StatementRequest) -> bool:
     """Whether it may be sent together with others: a READ or WRITE whose arguments are encoded."""
-    return statement.query.kind in _ALIKE and (statement.params is not None or not statement.args)
+    return statement.query.kind in DATA and (statement.params is not None or not statement.args)
 
 
-async def join(session: Conversation, statement: StatementRequest, deadline: float | None) -> None:
+async def join(session: Owner, statement: StatementRequest, deadline: float | None) -> None:
     """Run a statement together with others; its outcome is in it. StatementTimeout at `deadline`."""
-    turn = session.turn
-    if turn is None:
-        turn = session.turn = Turn(session)
+    group = session.open_group
+    if group is None:
+        group = session.open_group = CallGroup(session)
     call = Call(statement, session.database.answer(session.loop))
-    turn.calls.append(call)
+    group.calls.append(call)
     try:
         await until(call.answer, deadline)
     except Expired:
-        turn.give_up(call)
+        group.give_up(call)
         raise session.too_late(sent=call.sent) from None
     except asyncio.CancelledError:
-        turn.give_up(call)
+        group.give_up(call)
         raise
 
 
 class Call:
-    """A call of a turn: its statement, what its caller awaits, and whether it was sent."""
+    """A call of a group: its statement, what its caller awaits, and whether it was sent."""
 
     __slots__ = ("answer", "sent", "statement")
 
@@ -144,12 +143,12 @@ class Call:
         self.sent = False
 
 
-class Turn:
-    """Calls that leave together. It is open to more of them until it has the gate and the loop's turn is over."""
+class CallGroup:
+    """Calls that leave together. It is open to more of them until it has the gate and the tick of the loop is over."""
 
     __slots__ = ("_broken_off", "_commands", "_running", "_session", "calls")
 
-    def __init__(self, session: Conversation) -> None:
+    def __init__(self, session: Owner) -> None:
         self._session = session
         self._broken_off = session.broken_off
         #: Calls that are not sent, and those that are; and the commands that were sent in front of these.
@@ -178,8 +177,8 @@ class Turn:
     def _send(self) -> None:
         """Send what can be sent together; at the end, let others pass."""
         session = self._session
-        if session.turn is self:
-            session.turn = None  # closed: what is called from now on comes later
+        if session.open_group is self:
+            session.open_group = None  # closed: what is called from now on comes later
         if session.winding is not None:
             session.winding.add_done_callback(lambda _: self._send())
             return
@@ -195,7 +194,7 @@ class Turn:
         for call in self._running:
             call.sent = True
         self._commands = session.take_pending()
-        session.running = self
+        session.running_group = self
         try:
             session.send([*self._commands, *(call.statement for call in self._running)], self._ended)
         except Exception as error:  # a bug, but no caller is left waiting
@@ -204,7 +203,7 @@ class Turn:
 
     def _broke(self, error: Exception) -> None:
         """The group could not be sent."""
-        running, self._running, self._session.running = self._running, [], None
+        running, self._running, self._session.running_group = self._running, [], None
         for call in running:
             _fail(call, error)
         self._refuse(error)
@@ -212,7 +211,7 @@ class Turn:
 
     def _ended(self, error: ConnectionLost | None) -> None:
         """The group is answered, or lost."""
-        running, self._running, self._session.running = self._running, [], None
+        running, self._running, self._session.running_group = self._running, [], None
         try:
             if error is not None:
                 self._lost(running, error)
