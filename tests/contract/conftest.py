@@ -11,23 +11,13 @@ from typing import Any
 
 import pytest
 
-EMPTY = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
-SELECT pg_advisory_unlock_all();
-DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public;
-"""
+from tests.plugins.postgresql import emptied
 
 
 @pytest.fixture(scope="session")
 def empty_database(pg_server: Any) -> Callable[[], str]:
     """Empties the database of the contract suite, and gives its URL."""
-    pg_server.sql("CREATE DATABASE contract TEMPLATE template0")
-
-    def make_empty() -> str:
-        pg_server.sql("SET client_min_messages TO error; SET synchronous_commit TO off;" + EMPTY, "contract")
-        return str(pg_server.dsn("contract"))
-
-    return make_empty
+    return emptied(pg_server, "contract")
 
 
 @pytest.fixture

@@ -34,6 +34,12 @@ profile_file=profiles.txt
 NOT_FOR_OTHERS = ("ServerSideCursorsTest",)
 
 
+def url(dsn: str, mode: str) -> str:
+    """The URL of an engine for a connection string of ours."""
+    scheme, rest = dsn.split(":", 1)
+    return f"{scheme}+db_pool_rs:{rest}{'&' if '?' in rest else '?'}mode={mode}"
+
+
 def run(url: str, *arguments: str, timeout: float | None = None) -> subprocess.CompletedProcess[str]:
     """Run the suite on a database; SQLAlchemy's URL."""
     with tempfile.TemporaryDirectory() as folder:

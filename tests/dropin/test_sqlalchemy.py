@@ -10,7 +10,6 @@ import datetime
 import decimal
 import enum
 import json
-from collections.abc import AsyncIterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,17 +20,13 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import exc
 from sqlalchemy.dialects import postgresql as pg
-from sqlalchemy.dialects import registry
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from tests.contract.guarding import at_rest
 from tests.dropin import compliance
 from tests.meta.source import ROOT
-
-for name, cls in (("postgresql", "PostgresDialect"), ("sqlite", "SqliteDialect")):  # also where it is not installed
-    registry.register(f"{name}.db_pool_rs", f"db_pool_rs.sqlalchemy.{name}", cls)
 
 
 class Base(DeclarativeBase):
@@ -62,26 +57,6 @@ class Mood(enum.Enum):
 
     sad = "sad"
     glad = "glad"
-
-
-def url(dsn: str, mode: str) -> str:
-    """The URL of an engine for a connection string of ours."""
-    scheme, rest = dsn.split(":", 1)
-    return f"{scheme}+db_pool_rs:{rest}{'&' if '?' in rest else '?'}mode={mode}"
-
-
-@pytest.fixture
-async def make(engine: Any) -> AsyncIterator[Any]:
-    """Factory of engines of SQLAlchemy's; all are disposed at the end."""
-    made: list[Any] = []
-
-    def create(dsn: str, **options: Any) -> Any:
-        made.append(create_async_engine(url(dsn, engine.name), **options))
-        return made[-1]
-
-    yield create
-    for one in made:
-        await one.dispose()
 
 
 @pytest.fixture(params=[False, True], ids=["ordinary", "grouped"])
@@ -298,7 +273,7 @@ PART = "RowFetchTest and not Future"
 
 @pytest.mark.timeout(240)
 def test_a_part_of_the_compliance_suite(engine: Any, backend: Any) -> None:
-    done = compliance.run(url(backend.dsn, engine.name), "-k", PART, timeout=200)
+    done = compliance.run(compliance.url(backend.dsn, engine.name), "-k", PART, timeout=200)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
 
 
@@ -359,7 +334,7 @@ def test_migrations_of_alembic(engine: Any, backend: Any, tmp_path: Path, capsys
     (tmp_path / "versions").mkdir()
     config = Config()
     config.set_main_option("script_location", str(tmp_path))
-    config.set_main_option("sqlalchemy.url", url(backend.dsn, engine.name).replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", compliance.url(backend.dsn, engine.name).replace("%", "%%"))
     command.revision(config, "first", autogenerate=True)
     (made,) = (tmp_path / "versions").glob("*.py")
     assert "create_table('people'" in made.read_text()

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from db_pool_rs.sqlalchemy.pools import SharedPools
 from tests.contract.waiting import until
-from tests.dropin.test_sqlalchemy import url
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
-
-
-@pytest.fixture
-async def make(engine: Any) -> AsyncIterator[Any]:
-    """Factory of engines of SQLAlchemy's; all are disposed at the end."""
-    made: list[Any] = []
-
-    def create(dsn: str, **options: Any) -> Any:
-        made.append(create_async_engine(url(dsn, engine.name), **options))
-        return made[-1]
-
-    yield create
-    for one in made:
-        await one.dispose()
 
 
 async def answer(db: Any) -> Any:

@@ -94,6 +94,26 @@ def pg_database(pg_server: PostgresServer) -> Iterator[str]:
     pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+#: Ends what is left of the test before, and what it made.
+EMPTY = """
+SET client_min_messages TO error; SET synchronous_commit TO off;
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
+SELECT pg_advisory_unlock_all();
+DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public;
+"""
+
+
+def emptied(server: PostgresServer, name: str) -> Callable[[], str]:
+    """Create a database; what is returned empties it and gives its URL, which is quicker than to make one each time."""
+    server.sql(f"CREATE DATABASE {name} TEMPLATE template0")
+
+    def make_empty() -> str:
+        server.sql(EMPTY, name)
+        return server.dsn(name)
+
+    return make_empty
+
+
 @pytest.fixture
 def own_server(server_farm: ServerFarm) -> Iterator[OwnServer]:
     """Factory of servers that this test may stop, kill and configure: `own_server(conf={}, hba=[], fsync=True)`."""
