@@ -58,7 +58,7 @@ class Owner(Protocol):
     def ran(self, token: int, ok: bool, seconds: float, in_transaction: bool, results: list[Any]) -> None:
         """The statements that were sent under a number are answered."""
 
-    def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
+    def abort(self, conn: FullLink, reason: str, evict_all: bool) -> None:
         """Close a connection that is of no use any more."""
 
     def altered(self, certain: bool) -> None:
@@ -141,7 +141,7 @@ class FullLink:
         if self._done is None:
             return  # the connection was lost meanwhile
         if stopping is not None and not stopping.result():
-            self._executor.abort(self, CANCEL_UNDER_WAY, retire=False)
+            self._executor.abort(self, CANCEL_UNDER_WAY, evict_all=False)
             return
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction

@@ -112,10 +112,10 @@ class Executor(ABC):
         """A clean session comes back; if not `healthy`, its connection is closed."""
 
     @abstractmethod
-    def abort(self, conn: Any, reason: str, retire: bool) -> None:
+    def abort(self, conn: Any, reason: str, evict_all: bool) -> None:
         """Close a connection that is of no use any more; its user is told `reason`.
 
-        `retire` if the others may be of no use either: the server is silent.
+        `evict_all` if the others may be of no use either: the server is silent.
         """
 
     @abstractmethod

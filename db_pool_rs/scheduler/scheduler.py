@@ -139,7 +139,7 @@ class Scheduler:
         if conn.state is not State.OPENING:  # the pool was terminated meanwhile
             return [Close(conn)]
         self.connections.opened(conn, now, lifetime, round_trip)
-        self.timeouts.arm(AGE, self.connections.settle(conn, now))
+        self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         self._dispatch_late(now)
         return self._take_actions()
 
@@ -189,7 +189,7 @@ class Scheduler:
         else:
             self.broken_up += 1
             self.resent += break_up(group, stalled, now, self.queues, self.limits.cost)
-        self.timeouts.arm(AGE, self.connections.settle(conn, now))
+        self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         self._dispatch(now)  # the server gets its next group before the answers of this one are handed out
         if awaited:
             for statement in awaited:
@@ -214,14 +214,14 @@ class Scheduler:
         conn.cancelling = False
         if conn.group:
             self.timeouts.arm(Timer.CANCEL, conn.ask_at)
-        self.timeouts.arm(AGE, self.connections.settle(conn, now))
+        self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         self._dispatch(now)
         return self._take_actions()
 
     def reset_done(self, conn: ConnectionState, now: float) -> list[Action]:
         """The session is clean again."""
         conn.resetting = False
-        self.timeouts.arm(AGE, self.connections.settle(conn, now))
+        self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         self._dispatch(now)
         return self._take_actions()
 
@@ -230,13 +230,13 @@ class Scheduler:
         assert conn.state is State.SESSION, f"bug: {conn!r} released"
         if healthy:
             conn.probation_until = -NEVER
-            self.timeouts.arm(AGE, self.connections.settle(conn, now))
+            self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         else:
             self.connections.close(conn)
         self._dispatch(now)
         return self._take_actions()
 
-    def lost(self, conn: ConnectionState, now: float, sent: bool, retire: bool, jitter: float) -> list[Action]:
+    def lost(self, conn: ConnectionState, now: float, sent: bool, evict_all: bool, jitter: float) -> list[Action]:
         """The connection is gone (rule 5.5). What was not executed for certain is sent elsewhere, unnoticed.
 
         The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as
@@ -245,8 +245,8 @@ class Scheduler:
         group = [s for s in conn.group if s.state != DONE]
         used = sent or conn.state is State.SESSION
         self.connections.forget(conn)
-        if retire:
-            self.connections.retire()
+        if evict_all:
+            self.connections.evict_all()
         again = [s for s in group if not sent or (self.limits.retry_reads and s.query.kind is READ and not s.alone)]
         for statement in again:
             statement.alone = statement.alone or sent
@@ -271,7 +271,7 @@ class Scheduler:
 
     def expire(self, now: float) -> list[Action]:
         """Replace every connection as soon as it is free."""
-        self.connections.retire()
+        self.connections.evict_all()
         self._dispatch(now)
         return self._take_actions()
 

@@ -177,7 +177,7 @@ class Timeouts:
             return
         if until != NEVER and conn.generation == self.connections.generation:
             if now >= conn.cancel_at + self.limits.suspect:
-                self.connections.retire()  # the link may be silent, and so may those that idle (rule 5.8)
+                self.connections.evict_all()  # the link may be silent, and so may those that idle (rule 5.8)
             else:
                 until = conn.cancel_at + self.limits.suspect
         if not conn.cancelling:
@@ -193,7 +193,7 @@ class Timeouts:
         """The server does not even react to a cancel: the link is silent. Others that idle may be as dead."""
         self.connections.fail_group(conn, Reason.LOST)
         self.connections.close(conn)
-        self.connections.retire()
+        self.connections.evict_all()
 
 
 def _is_pending(request: Request) -> bool:

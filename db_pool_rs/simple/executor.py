@@ -154,15 +154,15 @@ class PythonExecutor(Executor):
             await asyncio.sleep(0)
         await super().stop()
 
-    def abort(self, conn: ConnectionState, reason: str, retire: bool) -> None:
+    def abort(self, conn: ConnectionState, reason: str, evict_all: bool) -> None:
         """Close a connection that is of no use any more; its user is told `reason`.
 
-        `retire` if the others may be of no use either: the server is silent.
+        `evict_all` if the others may be of no use either: the server is silent.
         """
         if conn.state in (State.CLOSING, State.CLOSED):
             return
         conn.link.close()
-        self.on_lost(conn.link, ConnectionLost(reason, sent=True), sent=True, retire=retire)
+        self.on_lost(conn.link, ConnectionLost(reason, sent=True), sent=True, evict_all=evict_all)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -199,7 +199,7 @@ class PythonExecutor(Executor):
         except Exception as error:  # a bug, or out of memory: what became of the group is unknown
             logger.exception("pool %r: sending failed; the connection is closed", self.config.name)
             conn.link.close()
-            self.on_lost(conn.link, error, sent=True, retire=False)
+            self.on_lost(conn.link, error, sent=True, evict_all=False)
 
     def _record_waits(self, group: Sequence[StatementRequest], now: float) -> None:
         """Statements of one turn share their arrival time: one entry for each run of equal ones."""
@@ -272,7 +272,7 @@ class PythonExecutor(Executor):
         if await conn.link.cancel(CANCEL_TIMEOUT):
             self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
         else:
-            self.abort(conn, CANCEL_UNDER_WAY, retire=False)
+            self.abort(conn, CANCEL_UNDER_WAY, evict_all=False)
 
     def _reset(self, action: act.Reset) -> None:
         self.spawn(self._clean_up(action.conn))
@@ -283,7 +283,7 @@ class PythonExecutor(Executor):
         except Exception as error:
             if conn.state is not State.CLOSED:
                 conn.link.close()
-                self.on_lost(conn.link, error, sent=False, retire=False)
+                self.on_lost(conn.link, error, sent=False, evict_all=False)
             return
         finally:
             self.sessions.pop(conn.id, None)
@@ -320,7 +320,7 @@ class PythonExecutor(Executor):
         if conn is not None:
             self.scheduler.measured(conn, seconds)
 
-    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, retire: bool) -> None:
+    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, evict_all: bool) -> None:
         """A connection is gone."""
         conn = self._conns.pop(id(link), None)
         if conn is None:
@@ -331,7 +331,7 @@ class PythonExecutor(Executor):
             session.lost(error, sent)
         if conn.state is not State.OPENING:  # else the failed `init` reports it
             self.lost(error)
-            self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, _chance.random()))
+            self.perform(self.scheduler.lost(conn, self.loop.time(), sent, evict_all, _chance.random()))
         self._changed.set()
 
     def on_notification(self, link: ServerConnection, pid: int, channel: str, payload: str) -> None:

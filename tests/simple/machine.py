@@ -197,9 +197,9 @@ class World:
     def measured(self, conn: ConnectionState, seconds: float) -> None:
         self._event("measured", conn=conn, seconds=seconds)
 
-    def lost(self, conn: ConnectionState, *, sent: bool = True, retire: bool = False, jitter: float = 0.5) -> None:
+    def lost(self, conn: ConnectionState, *, sent: bool = True, evict_all: bool = False, jitter: float = 0.5) -> None:
         self._gone(conn)
-        self._event("lost", conn=conn, now=self.now, sent=sent, retire=retire, jitter=jitter)
+        self._event("lost", conn=conn, now=self.now, sent=sent, evict_all=evict_all, jitter=jitter)
 
     def cancel_closed(self, conn: ConnectionState) -> None:
         self.cancels.remove(conn)

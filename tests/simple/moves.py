@@ -91,8 +91,8 @@ def _stop(world: World, choose: Chooser) -> None:
 
 def _lose(world: World, choose: Chooser) -> None:
     conns = sorted(world.open, key=lambda conn: conn.id)
-    sent, retire, jitter = choose.pick((True, False)), choose.pick((False, False, True)), choose.number(0, 16) / 16
-    world.lost(choose.pick(conns), sent=sent, retire=retire, jitter=jitter)
+    sent, evict_all, jitter = choose.pick((True, False)), choose.pick((False, False, True)), choose.number(0, 16) / 16
+    world.lost(choose.pick(conns), sent=sent, evict_all=evict_all, jitter=jitter)
 
 
 def _open(world: World, choose: Chooser) -> None:
@@ -121,7 +121,7 @@ def _resize(world: World, choose: Chooser) -> None:
     world.resize(choose.number(0, min(high, 3)), high)
 
 
-def _retire(world: World, choose: Chooser) -> None:
+def _evict_all(world: World, choose: Chooser) -> None:
     choose.pick((world.expire, world.expire, world.tick))()
 
 
@@ -146,7 +146,7 @@ MOVES: dict[str, Move] = {
     "pass_time": Move(15, lambda world: True, lambda w, c: w.advance(c.pick(PASSES))),
     "jump": Move(1, lambda world: True, _jump),
     "resize": Move(1, lambda world: True, _resize),
-    "retire": Move(1, lambda world: True, _retire),
+    "evict_all": Move(1, lambda world: True, _evict_all),
 }
 #: How it ends. After these, only what is there goes on.
 ENDS: dict[str, Callable[[World], None]] = {

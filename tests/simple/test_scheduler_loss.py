@@ -125,7 +125,7 @@ def test_a_server_that_shuts_down_retires_every_connection_of_that_generation() 
     world.lend()
     (session,) = world.lent
     start = world.now
-    world.lost(lost, retire=True)
+    world.lost(lost, evict_all=True)
     assert world.count(Close, since=start) == 2, "idle ones close now"
     world.finished(busy)
     assert world.outcome(running) == {"delivered"}

@@ -442,7 +442,7 @@ class PostgresConnection(Wire):
         running = self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()
-        self.listener.on_lost(self, cause, sent=sent and running, retire=server_is_leaving(cause))
+        self.listener.on_lost(self, cause, sent=sent and running, evict_all=server_is_leaving(cause))
 
     def after_reset(self) -> None:
         """DISCARD ALL dropped the prepared statements too."""

@@ -272,7 +272,7 @@ class SqliteLink:
         if job.failure is not None:
             logger.error("a connection to SQLite failed and is closed", exc_info=job.failure)
             self.close()
-            self.listener.on_lost(self, job.failure, sent=True, retire=False)
+            self.listener.on_lost(self, job.failure, sent=True, evict_all=False)
             return
         if job.no_grouping:
             self._driver.keep_apart(job.group)

@@ -76,8 +76,8 @@ fn play(scheduler: &mut Scheduler<RequestId, ()>, event: &Value) -> Vec<Action<R
             Vec::new()
         }
         "lost" => {
-            let (sent, retire, jitter) = (flag(&event["sent"]), flag(&event["retire"]), number(&event["jitter"]));
-            scheduler.lost(conn(), now, sent, retire, jitter)
+            let (sent, evict_all, jitter) = (flag(&event["sent"]), flag(&event["evict_all"]), number(&event["jitter"]));
+            scheduler.lost(conn(), now, sent, evict_all, jitter)
         }
         "released" => scheduler.released(conn(), now, flag(&event["healthy"])),
         "closed" => scheduler.closed(conn(), now),
