@@ -128,7 +128,7 @@ class FullLink:
     def copy_turn(self, piece: bytes | None) -> None:
         """The engine asks for a piece of the data, or gives one."""
         if self._copy is not None:
-            self._copy.turn(piece)
+            self._copy.on_data_request(piece)
 
     def ran(self, ok: bool, seconds: float, in_transaction: bool, results: list[tuple[Any, Any]]) -> None:
         """The group is answered."""
@@ -230,7 +230,7 @@ class CopyTurns:
         self._last: bool | None = None
         self._giving: asyncio.Handle | None = None
 
-    def turn(self, piece: bytes | None) -> None:
+    def on_data_request(self, piece: bytes | None) -> None:
         """The engine asks for a piece of the data, or gives one."""
         if self._stopped:
             self._feed(False)

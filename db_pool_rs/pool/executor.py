@@ -295,7 +295,7 @@ class Executor(ABC):
         return tuple(lines)
 
     def report(self) -> Report:
-        """How things stand, for the errors of this turn of the event loop: made once, however many fail together."""
+        """How things stand, for the errors of this tick of the event loop: made once, however many fail together."""
         if self._report is None:
             self._report = Report(situation(self.gauges()), self.holders(), self.stats())
             self.loop.call_soon(self._forget_report)

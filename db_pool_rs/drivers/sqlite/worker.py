@@ -75,7 +75,7 @@ class Job(Stop):
         self.ok = True
         #: The statements must not share a transaction, now and later.
         self.no_grouping = False
-        #: Time on the thread, without waiting for it and for the turn.
+        #: Time on the thread, without waiting for it and for the lock.
         self.seconds = 0.0
         self.size = 0.0
         #: Whether a transaction block is open; while the job runs: may be.

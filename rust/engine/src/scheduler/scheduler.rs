@@ -51,7 +51,7 @@ pub struct Scheduler<P, Q> {
     /// Lanes for WRITEs that wait for the callers they have answered: with which Deliver, and how many callers.
     pub(super) awaiting_resubmit: VecDeque<(u64, usize)>,
     /// A head that has waited too long may have another lane now.
-    pub(super) ticking: bool,
+    pub(super) may_add_lane: bool,
     pub(super) last_id: u64,
     pub(super) actions: Vec<Action<P>>,
 }
@@ -82,7 +82,7 @@ impl<P, Q> Scheduler<P, Q> {
             server_time: [0.0; 2],
             delivered: 0,
             awaiting_resubmit: VecDeque::new(),
-            ticking: false,
+            may_add_lane: false,
             last_id: 0,
             actions: Vec::new(),
         }
