@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..codecs import Codec
 from ..drivers.base import Database
 from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schema
-from ..errors import ConnectFailed, Error, server_error
+from ..errors import ConnectFailed, Error
+from ..errors.server import server_error
 from ..guard.verdicts import REASONS
 from ..sql import StatementClass
 from . import options

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece
 from ..drivers.postgres.dialect import alters
-from ..errors import ArgumentError, ConnectionLost, Error, server_error
+from ..errors import ArgumentError, ConnectionLost, Error
+from ..errors.server import server_error
 from ..record import Column, Record, Result, Status
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ... import errors
-from ...errors import ConnectionLost, DatabaseError
+from ...errors import ConnectionLost, DatabaseError, server
 from ...errors.conditions import LEAVING, WAS_IDLE
 from ...scheduler.model import StatementRequest
 from ...sql import DATA
@@ -69,7 +68,7 @@ def server_error(result: PGresult, sql: str | None) -> DatabaseError:
     def field(letter: str) -> str | None:
         return _text(result.error_field(ord(letter)))
 
-    return errors.server_error(field, sql, lambda: result.get_error_message().strip())
+    return server.server_error(field, sql, lambda: result.get_error_message().strip())
 
 
 def server_is_leaving(error: Exception) -> bool:
