@@ -17,7 +17,6 @@ EXCEPTIONS = {
     "Description": "what balanced adds to a description for its kernel",
     "PostgresDriver": "the driver seam: balanced replaces what is below",
     "PostgresConnection": "the driver seam: balanced replaces what is below",
-    "Stop": "what the thread of a database takes to end it: to become a value",
     "Wire": "a connection in pipeline mode, without groups: libpq and the socket, two thirds of them slow paths",
 }
 

@@ -306,8 +306,8 @@ class SqliteLink:
         return True
 
     def _stop(self, job: Job) -> None:
-        if not job.cancelled:
-            job.cancelled = True
+        if not job.stop.cancelled:
+            job.stop.cancelled = True
             self._interrupt(job, INTERRUPT_PACE)
 
     def _interrupt(self, job: Job, pace: float) -> None:
