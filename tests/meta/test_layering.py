@@ -104,3 +104,7 @@ def test_outside_modules_stay_in_their_layers(module: str) -> None:
     assert not {name for name in used & OUTSIDE.keys() if layer not in OUTSIDE[name]}
     if layer == "scheduler":
         assert not used & IMPURE
+
+
+def test_every_line_of_the_table_is_there() -> None:
+    assert not {line for line in LAYERS if line not in MODULES}

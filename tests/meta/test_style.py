@@ -51,7 +51,7 @@ def test_size_budget(path: Path) -> None:
 
 @pytest.mark.parametrize("file", WHOLE)
 def test_only_long_files_are_excepted(file: str) -> None:
-    assert FILE_LINES < len((ROOT / file).read_text().splitlines())
+    assert len((ROOT / file).read_text().splitlines()) > FILE_LINES
 
 
 @pytest.mark.parametrize("path", [path for path in PACKAGE_FILES if name(path) not in ACCOUNTS], ids=name)
