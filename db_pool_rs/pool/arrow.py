@@ -24,7 +24,6 @@ from .stream import pieces
 
 if TYPE_CHECKING:
     from .. import abc
-    from .connection import Connection
     from .lease import Lease
 
 #: Rows of a batch where nothing else is said.
@@ -51,10 +50,10 @@ async def fetch(lease: Lease, query: str, args: tuple[Any, ...], timeout: float 
 
 
 async def tables(
-    query: str, args: tuple[Any, ...], rows: int, timeout: float | None, connection: Connection
+    query: str, args: tuple[Any, ...], rows: int, timeout: float | None, connection: Any
 ) -> AsyncGenerator[abc.ArrowTable, None]:
     """The same, so many rows at a time."""
-    lease = connection._lease
+    lease: Lease = connection._lease
     if not lease.session().database.copy:
         async for table in _of_cursor(Cursor(lease, query, args, rows, timeout, None), rows):
             yield table

@@ -10,15 +10,12 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..drivers.base import Sink
 from ..errors import InterfaceError
 from ..rows import Row
 from .cursor import Cursor
-
-if TYPE_CHECKING:
-    from .connection import Connection
 
 #: Rows that are taken at a time where nothing else is said.
 BATCH = 1000
@@ -76,9 +73,9 @@ class Stream:
 
 
 def lists(
-    sql: str, args: tuple[Any, ...], count: int, timeout: float | None, row: Row[Any] | None, connection: Connection
+    sql: str, args: tuple[Any, ...], count: int, timeout: float | None, row: Row[Any] | None, connection: Any
 ) -> AsyncGenerator[list[Any], None]:
-    """The rows of a query, so many at a time."""
+    """The rows of a query, so many at a time, on a connection."""
     return _lists(Cursor(connection._lease, sql, args, count, timeout, row), count)
 
 

@@ -6,10 +6,12 @@ import asyncio
 import datetime as dt
 from contextlib import aclosing
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from db_pool_rs.arrow import forms
 from db_pool_rs.errors import DatabaseError, DecodeError, InterfaceError, StatementTimeout
 from tests.contract.waiting import until
 
@@ -302,3 +304,10 @@ async def test_sqlite_streams(lite: Any) -> None:
     mixed = "SELECT 1 AS x UNION ALL SELECT 'a'"
     with pytest.raises(DecodeError, match="where int64 came before"):
         [table async for table in lite.stream_arrow(mixed, batch=1)]
+
+
+def test_the_documented_table_is_the_module_s() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "arrow.md").read_text()
+    assert [line for line in (forms.__doc__ or "").splitlines() if line.startswith("|")] == [
+        line for line in documented.splitlines() if line.startswith("|")
+    ]
