@@ -3,7 +3,7 @@
     python -m db_pool_rs.tools.benchmark_arrow [--rows 1000000] [--rounds 5] [--dsn postgresql://...]
 
 The rows are (id int4, name text, at timestamptz, price numeric(12, 2), score float8, ok bool). Contenders take turns.
-The figures are medians of wall time and of CPU time of this process, in seconds. Those that are not installed are left out.
+The figures are medians of wall time and of CPU time of this process, in seconds. One that is not installed is left out.
 """
 
 from __future__ import annotations
