@@ -159,6 +159,7 @@ class Acquired:
         end_holding(session)
         ending = "ROLLBACK" in session.pending_commands
         session.pending_commands.clear()
+        session.refused = None
         if session.error is not None:
             return  # the connection is lost, and the scheduler knows
         if session.is_clean and self._context.config.reset in ("dirty", "off"):

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import Expired, ResultFuture, remaining, until
 from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
-from ..errors import ConnectionLost, DatabaseError, StatementTimeout
+from ..errors import ConnectionLost, DatabaseError, InterfaceError, StatementTimeout
 from ..scheduler.model import Limits, StatementRequest
 from ..sql import DATA, StatementClass
 from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
-from .together import CallGroup, Gate, can_join, join, out_of_block
+from .together import CallGroup, Gate, can_join, join, not_begun, out_of_block
 
 if TYPE_CHECKING:
     from ..metrics import PoolMetrics
@@ -93,8 +93,9 @@ class Session:
         self.on_lost: Callable[[], None] | None = None
         #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
         self.pending_commands: list[str] = []
-        #: Whether those that open a block are on their way.
-        self._opens = False
+        #: Those that are on their way and open a block; why they were refused, until the end of that block.
+        self._opening: Sequence[StatementRequest] = ()
+        self.refused: Exception | None = None
         self.savepoints = 0
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
@@ -137,7 +138,9 @@ class Session:
         """Whether statements sent now run inside a transaction block."""
         if "ROLLBACK" in self.pending_commands:
             return self.pending_commands[-1] != "ROLLBACK"
-        return bool(self.pending_commands) or self._opens or (self.error is None and self.link.in_transaction())
+        if self.pending_commands or self._opening or self.refused is not None:
+            return True
+        return self.error is None and self.link.in_transaction()
 
     def holding(self) -> str:
         """By whom it is held, for messages."""
@@ -274,7 +277,7 @@ class Session:
             StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None)
             for sql in self.pending_commands
         ]
-        self._opens = self.pending_commands[-1] != "ROLLBACK"
+        self._opening = commands if self.pending_commands[-1] != "ROLLBACK" else ()
         self.pending_commands.clear()
         return commands
 
@@ -297,6 +300,8 @@ class Session:
                 await self._wound_up(self.winding, deadline)
             if broken_off != self.broken_off:
                 raise out_of_block()
+            if self.refused is not None:
+                raise not_begun(self.refused)
             answer = start()
             try:  # a caller that gives up abandons this answer; `busy` tells what still runs
                 await (answer if deadline is None else until(answer, deadline))
@@ -407,7 +412,10 @@ class Session:
 
     def _end(self, error: ConnectionLost | None) -> None:
         ended, unanswered, self._ended, self._unanswered = self._ended, self._unanswered, None, None
-        self.busy = self._opens = False
+        self.busy, opening, self._opening = False, self._opening, ()
+        if error is None and any(one.value is None for one in opening) and not self.link.in_transaction():
+            stopped = InterfaceError("it was stopped before it was done")
+            self.refused = next((one.error for one in opening if one.error is not None), stopped)
         if unanswered is not None and not unanswered.done():
             unanswered.set_result(None)
         if ended is not None:

@@ -88,6 +88,8 @@ class Owner(Protocol):
     open_group: CallGroup | None
     running_group: CallGroup | None
     broken_off: int
+    #: Why the block was refused in which calls are made now.
+    refused: Exception | None
     database: Database
     winding: asyncio.Task[None] | None
 
@@ -184,6 +186,8 @@ class CallGroup:
             return
         if self._broken_off != session.broken_off:
             self._refuse(out_of_block())
+        elif session.refused is not None:
+            self._refuse(not_begun(session.refused))
         self.calls = [call for call in self.calls if not call.answer.done()]
         if not self.calls:
             session.gate.leave()
@@ -275,6 +279,14 @@ def _again(error: ConnectionLost, sent: bool) -> ConnectionLost:
 def out_of_block() -> InterfaceError:
     """The error of a call that was made inside a block that has ended."""
     return InterfaceError("the transaction block in which this was called has ended; nothing was sent")
+
+
+def not_begun(cause: Exception) -> DatabaseError:
+    """The error of a call inside a block whose beginning was refused: outside of one it would be committed at once."""
+    message = f"the transaction was not begun, nothing is executed until the end of its block: {cause}"
+    error = database_error({"severity": "ERROR", "sqlstate": "25P02", "message": message})
+    error.__cause__ = cause
+    return error
 
 
 def aborted(sql: str) -> DatabaseError:

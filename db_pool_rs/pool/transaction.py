@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..errors import DatabaseError, Error, InterfaceError, StatementTimeout, database_error
 from .lease import Lease
 from .session import Session
+from .together import not_begun
 
 if TYPE_CHECKING:
     from .. import abc
@@ -92,6 +93,9 @@ class Transaction:
         if not self._name:
             session.cursors.clear()  # they end with the transaction
             session.readonly = False
+        if session.refused is not None:
+            self._end_refused(session, session.refused, commit)
+            return
         unknown = self._start in session.pending_commands  # the server does not know of it: nothing was executed inside
         if unknown and not (commit and session.gate.taken):
             session.take_back(self._start)
@@ -101,6 +105,17 @@ class Transaction:
             session.defer(*self._undo())
         elif session.in_transaction():  # else the holder has ended it, or the connection is lost
             await self._roll_back(session, quietly)
+
+    def _end_refused(self, session: Session, refused: Exception, commit: bool) -> None:
+        """The outermost block was never begun: nothing that was called in it is sent any more."""
+        if self._start in session.pending_commands:
+            session.take_back(self._start)
+        if not self._name:
+            session.pending_commands.clear()
+            session.defer()
+            session.refused = None
+        if commit:
+            raise not_begun(refused)
 
     async def _commit(self, session: Session) -> None:
         timeout = self._lease.context.timeout(None)
