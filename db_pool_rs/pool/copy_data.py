@@ -19,6 +19,7 @@ from ..types import scalars
 from ..types.encode import BINARY, Encoder, encoder
 from ..types.explain import Rejected, describe
 from ..types.oids import CIDR, INET
+from .named import NO_VALUES
 
 #: What the columns of a table are called and which types they have; a domain is sent as the type below it.
 COLUMNS = """\
@@ -65,6 +66,8 @@ class RecordEncoder:
 
     def _append(self, data: bytearray, number: int, record: Any) -> None:
         parts = [self._head]
+        if type(record) is not tuple and isinstance(record, NO_VALUES):
+            raise ArgumentError(f"record {number}: a sequence of values expected, got {describe(record)}")
         try:
             for function, value in zip(self._functions, record, strict=True):
                 if value is None:

@@ -5,11 +5,14 @@ A mapping is the only argument of such a text. A text without names takes it as 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 from ..errors import ArgumentError
 from ..sql.named import Named, named
+
+#: What can be iterated over, and holds no values in an order: characters, keys, or whatever comes first.
+NO_VALUES = (str, bytes, bytearray, memoryview, Mapping, Set)
 
 
 def by_number(sql: str, args: tuple[Any, ...], dialect: str) -> tuple[str, tuple[Any, ...]]:
@@ -46,9 +49,10 @@ def _named(sql: Any, dialect: str) -> Named | None:
 
 def _without_names(args: Iterable[Iterable[Any]]) -> Iterator[Iterable[Any]]:
     for number, one in enumerate(args):
-        if type(one) is not tuple and isinstance(one, Mapping):  # its keys would be taken for the values
+        if type(one) is not tuple and (isinstance(one, NO_VALUES) or not isinstance(one, Iterable)):
             expected = "values in the order of $1, $2 ... are expected"
-            raise ArgumentError(f"element {number}: {expected}, got a mapping, which is for a text with :name")
+            got = "a mapping, which is for a text with :name" if isinstance(one, Mapping) else type(one).__name__
+            raise ArgumentError(f"element {number}: {expected}, got {got}")
         yield one
 
 

@@ -244,11 +244,11 @@ class Session:
     async def _run(
         self, statements: Sequence[StatementRequest], deadline: float | None, undo: Sequence[str] = ()
     ) -> None:
-        group, sent = statements, False
+        group, sent, inside = statements, False, False
 
         def start() -> ResultFuture[None]:
-            nonlocal group, sent
-            sent = True
+            nonlocal group, sent, inside
+            sent, inside = True, self.in_transaction()
             if self.pending_commands:
                 group = [*self.take_pending(), *statements]
             return self.start(group)
@@ -259,8 +259,18 @@ class Session:
             if undo and not sent and "ROLLBACK" not in self.pending_commands:
                 self.defer(*undo)
             raise
-        self.counted([one for one in statements if one.value is not None or one.error is not None])
+        answered = [one for one in statements if one.value is not None or one.error is not None]
+        if len(answered) > 1 and answered[-1].error is not None and not inside:
+            self._undo_all(answered)
+        self.counted(answered)
         self.raise_first(group)
+
+    def _undo_all(self, answered: Sequence[StatementRequest]) -> None:
+        """Executions of one text that were a transaction of their own: the last one's failure is that of all."""
+        failed = answered[-1]
+        if self.database.atomic_groups and failed.query is answered[0].query:
+            for one in answered:
+                one.error = one.error or failed.error
 
     def counted(self, statements: Sequence[StatementRequest]) -> None:
         """They were answered together."""

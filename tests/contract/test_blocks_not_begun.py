@@ -1,4 +1,4 @@
-"""A block whose BEGIN failed: nothing that is called in it runs as if there were none, and its end does not say done."""
+"""A block whose BEGIN failed: what is called in it does not run as if there were none, its end does not say done."""
 
 from __future__ import annotations
 
@@ -42,17 +42,23 @@ async def _fails(connection: Any, value: int) -> None:
 
 @pytest.mark.usefixtures("refused")
 async def test_nothing_in_it_runs_and_its_end_says_so(pool: Any) -> None:
-    with pytest.raises(DatabaseError) as caught:
+    async def inner(connection: Any) -> None:
+        async with connection.transaction():
+            await _fails(connection, 4)
+
+    async def outer() -> None:
         async with pool.transaction() as connection:
             await _fails(connection, 1)
             await _fails(connection, 2)
             with pytest.raises(DatabaseError):
                 await connection.executemany(INSERT, [(3,)])
             with pytest.raises(DatabaseError):
-                async with connection.transaction():
-                    await _fails(connection, 4)
+                await inner(connection)
             together = await asyncio.gather(*(connection.execute(INSERT, 5) for _ in range(3)), return_exceptions=True)
             assert {type(one).__name__ for one in together} == {"InFailedSqlTransaction"}
+
+    with pytest.raises(DatabaseError) as caught:
+        await outer()
     assert caught.value.sqlstate == "25P02"
     assert await rows(pool) == []
     assert pool.stats().sessions == 0
@@ -60,10 +66,13 @@ async def test_nothing_in_it_runs_and_its_end_says_so(pool: Any) -> None:
 
 @pytest.mark.usefixtures("refused")
 async def test_the_error_of_the_block_is_the_caller_s(pool: Any) -> None:
-    with pytest.raises(ZeroDivisionError):
+    async def of_the_caller() -> None:
         async with pool.transaction() as connection:
             await _fails(connection, 1)
             raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await of_the_caller()
     async with pool.acquire() as connection:
         block = connection.transaction()
         await block.start()
@@ -98,13 +107,16 @@ async def test_a_file_that_another_program_holds(open_pool: Any, tmp_path: Any) 
     other = sqlite3.connect(path, isolation_level=None)
     with contextlib.closing(other):
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(Error):
+
+        async def block() -> None:
             async with pool.transaction() as connection:
                 with pytest.raises(Error):
                     await connection.execute(INSERT, 1)
                 await until(lambda: connection._lease.session().is_answered)
                 other.execute("ROLLBACK")
-                with pytest.raises(Error):
-                    await connection.execute(INSERT, 2)
+                await _fails(connection, 2)
+
+        with pytest.raises(DatabaseError, match="25P02"):
+            await block()
     await until(lambda: pool.stats().sessions == 0)
     assert await rows(pool) == []

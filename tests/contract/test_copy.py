@@ -279,3 +279,13 @@ async def test_sqlite_has_none(open_pool: Any) -> None:
             with pytest.raises(InterfaceError, match="COPY is PostgreSQL's"):
                 await call
         assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize("wrong", ["ab", b"ab", {"a": 1, "b": 2}, {"a", "b"}])
+async def test_what_is_no_record_is_refused(open_pool: Any, pg_database: str, wrong: Any) -> None:
+    pool = await open_pool(pg_database, max_size=1)
+    await pool.execute("CREATE TABLE pairs (a text, b text)")
+    async with pool.acquire() as connection:
+        with pytest.raises(ArgumentError, match=f"record 1: a sequence of values expected, got {type(wrong).__name__}"):
+            await connection.copy_records_to_table("pairs", records=[("x", "y"), wrong])
+    assert await pool.fetchval("SELECT count(*) FROM pairs") == 0

@@ -236,3 +236,25 @@ async def test_fetchmany_is_pipelined(open_pool: Any, proxy: FaultProxy, pg_data
     before = proxy.round_trips
     assert len(await pool.fetchmany(RETURNING, [(i, "x") for i in range(400)])) == 400
     assert proxy.round_trips - before <= 3
+
+
+@pytest.mark.parametrize("wrong", ["ab", b"ab", bytearray(b"ab"), {"a", "b"}, 7, None])
+async def test_what_is_no_sequence_of_values_is_refused(open_pool: Any, backend: Any, wrong: Any) -> None:
+    pool = await open_pool(backend.dsn, max_size=1)
+    await pool.execute("CREATE TABLE pairs (a text, b text)")
+    for many in (pool.executemany, pool.fetchmany):
+        with pytest.raises(ArgumentError, match=f"element 1: .* expected, got {type(wrong).__name__}"):
+            await many("INSERT INTO pairs VALUES ($1, $2)", [("x", "y"), wrong])
+    assert await pool.fetchval("SELECT count(*) FROM pairs") == 0
+
+
+@pytest.mark.feature("postgresql")
+async def test_query_loggers_are_not_told_that_undone_executions_succeeded(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, max_size=1)
+    await pool.execute("CREATE TABLE once (a int4 PRIMARY KEY)")
+    told: list[Any] = []
+    pool.add_query_logger(told.append)
+    with pytest.raises(UniqueViolation):
+        await pool.executemany("INSERT INTO once VALUES ($1)", [(1,), (2,), (1,), (3,)])
+    await until(lambda: len([one for one in told if one.query.startswith("INSERT")]) >= 3)
+    assert all(isinstance(one.error, UniqueViolation) for one in told if one.query.startswith("INSERT"))
