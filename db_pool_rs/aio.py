@@ -19,7 +19,7 @@ import asyncio
 import errno
 import os
 from asyncio import AbstractEventLoop, CancelledError, InvalidStateError, current_task
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextvars import Context
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -175,6 +175,24 @@ async def until(future: asyncio.Future[T] | ResultFuture[T], deadline: float | N
         return await future
     finally:
         timer.cancel()
+
+
+async def within(work: Awaitable[T], timeout: float | None) -> T:
+    """The result of `work`; Expired, and `work` is cancelled, after `timeout` seconds, None for no limit.
+
+    A caller that is cancelled is so in any case: before Python 3.12 `asyncio.wait_for` forgets that where `work` has
+    ended in the same moment.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        done, _ = await asyncio.wait((task,), timeout=timeout)
+        if done:
+            return task.result()
+        raise Expired
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait((task,))
 
 
 def remaining(deadline: float | None) -> float | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_full import Pool as Native
 
+from ..aio import Expired, within
 from ..conninfo import ConnectConfig
 from ..conninfo.password import ask_password
 from ..drivers.postgres.watch import descriptors
@@ -67,8 +68,7 @@ class RustExecutor(Executor):
         self._expected: dict[int, FullLink | asyncio.Future[bool]] = {}
         self._running: list[tuple[float, str]] = []
         self._ended = False
-        #: Where the engine tells that something has happened.
-        self._descriptor = -1
+        self._descriptor = -1  # where the engine tells that something has happened
         #: What became of a first connection was told. The engine's figures run ahead of what it tells.
         self._tried = False
 
@@ -143,8 +143,8 @@ class RustExecutor(Executor):
         """After the engine has ended: hear nothing more."""
         while not self._ended:
             try:
-                await asyncio.wait_for(self.until(self.drained), _ENDING)
-            except (asyncio.TimeoutError, TimeoutError):
+                await within(self.until(self.drained), _ENDING)
+            except Expired:
                 if not self.native.reading():  # its end is told after the last result
                     logger.error("the engine does not end")
                     break

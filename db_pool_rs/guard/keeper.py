@@ -16,6 +16,7 @@ from itertools import count
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ..aio import Expired, within
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolError
 from .findings import findings
 from .verdicts import Verdicts
@@ -160,8 +161,8 @@ class Keeper:
         answered = self._host.answered()
         while not self._wake.is_set():
             try:
-                await asyncio.wait_for(self._wake.wait(), self._refresh)
-            except (asyncio.TimeoutError, TimeoutError):
+                await within(self._wake.wait(), self._refresh)
+            except Expired:
                 if self._stale or self._host.answered() != answered:
                     return
         if not self._stale:

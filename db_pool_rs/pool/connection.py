@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from ..aio import remaining
+from ..aio import Expired, remaining, within
 from ..described import ServerVersion
 from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import Error, InterfaceError
@@ -212,9 +212,8 @@ class Connection:
         if session is None:
             return
         try:
-            await asyncio.wait_for(session.wait_idle(), timeout)
-        except (asyncio.TimeoutError, TimeoutError):
-            pass
+            with contextlib.suppress(Expired):
+                await within(session.wait_idle(), timeout)
         finally:
             close(session)
 

@@ -6,12 +6,11 @@ writes the constant.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..aio import remaining
+from ..aio import Expired, remaining, within
 from ..drivers.base import ROWS, STATUS, Sink, Source
 from ..errors import InterfaceError, StatementTimeout
 from ..record import Status
@@ -115,8 +114,8 @@ async def into(
     _check(lease)
     deadline = lease.context.deadline(timeout)
     try:
-        data, records = await asyncio.wait_for(told_apart(source), remaining(deadline))
-    except (asyncio.TimeoutError, TimeoutError):
+        data, records = await within(told_apart(source), remaining(deadline))
+    except Expired:
         raise StatementTimeout(
             "the deadline passed before the source gave something; nothing was sent", sent=False
         ) from None

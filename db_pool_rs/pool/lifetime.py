@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import forks
+from ..aio import Expired, within
 from ..errors import Error, InterfaceError, PoolClosed
 from .executor import Executor, connect_failed
 
@@ -131,9 +133,8 @@ class Lifetime:
             context.queries.keeper.stop()  # the catalogue is not waited for
             executor.shut_down()
             try:
-                await asyncio.wait_for(self._drained(executor), timeout)
-            except (asyncio.TimeoutError, TimeoutError):
-                pass
+                with contextlib.suppress(Expired):
+                    await within(self._drained(executor), timeout)
             finally:
                 self._end(executor)
         await executor.until_stopped()

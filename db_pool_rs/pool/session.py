@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ..aio import Expired, ResultFuture, remaining, until
+from ..aio import Expired, ResultFuture, remaining, until, within
 from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
 from ..errors import ConnectionLost, DatabaseError, InterfaceError, StatementTimeout
 from ..scheduler.model import Limits, StatementRequest
@@ -368,8 +368,8 @@ class Session:
                 if not await self.link.cancel(rest):
                     executor.abort(self.conn, CANCEL_UNDER_WAY, evict_all=self.busy)
                     return
-                with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
-                    await asyncio.wait_for(self._until_answered(), min(pause, max(0.0, end - clock())))
+                with contextlib.suppress(Expired):
+                    await within(self._until_answered(), min(pause, max(0.0, end - clock())))
                 pause *= 2
         finally:
             self.winding = None

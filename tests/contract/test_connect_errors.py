@@ -14,7 +14,7 @@ import pytest
 
 from db_pool_rs import create_pool
 from db_pool_rs.errors import ConfigError, ConnectFailed, Error, PoolClosed
-from tests.contract.waiting import in_thread, until
+from tests.contract.waiting import PROMPT, in_thread, until
 from tests.plugins.runner import open_files
 from tests.plugins.server import free_port
 
@@ -48,7 +48,7 @@ async def test_wrong_password_is_told_at_once(open_pool: Any, own_server: Any, c
     dsn = server.dsn("postgres", user="alice", password=SECRET)
     started = time.monotonic()
     error = await _connect_failed(open_pool, dsn)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT
     assert error.sqlstate == "28P01"
     assert error.permanent
     assert not error.safe_to_retry
@@ -106,7 +106,7 @@ async def test_unknown_database_role_and_option_say_so(open_pool: Any, pg_server
 async def test_nobody_listens(open_pool: Any) -> None:
     started = time.monotonic()
     error = await _connect_failed(open_pool, f"postgresql://postgres@127.0.0.1:{free_port()}/x")
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT
     assert error.sqlstate is None
     assert error.safe_to_retry
     assert "127.0.0.1" in error.attempts[0]
@@ -125,7 +125,7 @@ async def test_a_host_that_never_answers_costs_the_connect_timeout(open_pool: An
         started = time.monotonic()
         dsn = f"postgresql://postgres@127.0.0.1:{silent.getsockname()[1]}/x"
         error = await _connect_failed(open_pool, dsn, connect_timeout=1)
-    assert 0.9 < time.monotonic() - started < 2.5
+    assert 0.9 < time.monotonic() - started < PROMPT
     assert error.safe_to_retry
 
 
@@ -149,7 +149,7 @@ async def test_pool_that_opens_nothing_at_first_says_it_at_the_first_call(open_p
         assert {type(result) for result in results} == {ConnectFailed}
         assert {result.sqlstate for result in results} == {"3D000"}
         assert len({id(result) for result in results}) == len(results)
-        assert time.monotonic() - started < 1
+        assert time.monotonic() - started < PROMPT
 
 
 async def test_fewer_slots_on_the_server_than_the_pool_may_have(open_pool: Any, own_server: Any) -> None:
@@ -181,12 +181,12 @@ async def test_no_slot_left_at_all(open_pool: Any, own_server: Any) -> None:
     error = await _connect_failed(open_pool, dsn, max_size=3)
     assert error.sqlstate == "53300"
     assert error.safe_to_retry
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT
     late = await open_pool(dsn, min_size=0)
     with pytest.raises(ConnectFailed) as caught:
         await late.fetch("SELECT 1", timeout=10)
     assert caught.value.sqlstate == "53300"
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < PROMPT
     await first.close()
     assert await _soon(late) == 1
 

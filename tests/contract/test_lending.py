@@ -13,7 +13,7 @@ import pytest
 
 from db_pool_rs.errors import InterfaceError, PoolOverloaded, PoolTimeout
 from tests.contract.guarding import at_rest
-from tests.contract.waiting import until
+from tests.contract.waiting import PROMPT, until
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ async def test_close_is_not_held_up_by_a_connection_that_nobody_releases(open_po
     conn = await pool.acquire()
     started = time.monotonic()
     await pool.close(timeout=0.1)
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < PROMPT
     with pytest.raises(InterfaceError):
         await conn.fetch("SELECT 1")
     await pool.release(conn)
@@ -209,7 +209,7 @@ async def test_acquire_times_out_on_time(single: Any) -> None:
             started = time.monotonic()
             with pytest.raises(PoolTimeout):
                 await single.acquire(timeout=timeout)
-            assert timeout <= time.monotonic() - started + 0.001 < timeout + 0.25
+            assert timeout <= time.monotonic() - started + 0.001 < PROMPT
         assert single.stats().waiting == 0
 
 
@@ -264,7 +264,7 @@ async def test_max_waiting_refuses_at_once(open_pool: Any, backend: Any) -> None
             started = time.monotonic()
             with pytest.raises(PoolOverloaded, match="max_waiting=3") as caught:
                 await call
-            assert time.monotonic() - started < 0.5
+            assert time.monotonic() - started < PROMPT
             assert caught.value.safe_to_retry
     assert await asyncio.gather(*waiting) == [1, 1, 1]
     assert await pool.fetchval("SELECT 1") == 1

@@ -11,7 +11,7 @@ import pytest
 from db_pool_rs import aio as waiting
 from db_pool_rs.errors import ConnectionLost, PoolTimeout, QueryCanceled, StatementTimeout
 from db_pool_rs.pool import session
-from tests.contract.waiting import in_thread, until, until_async
+from tests.contract.waiting import PROMPT, in_thread, until, until_async
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
 SLEEP = "SELECT pg_sleep(60)"
@@ -22,14 +22,15 @@ ENDLESS = {
     "postgresql": SLEEP,
     "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n",
 }
-SLACK = 0.5  # the machine is shared
+#: How long each part of a call takes that has several.
+PART = 0.5
 
 
 async def _times_out(call: Any, after: float) -> StatementTimeout:
     started = time.monotonic()
     with pytest.raises(StatementTimeout) as caught:
         await call
-    assert after * 0.9 <= time.monotonic() - started < after + SLACK
+    assert after * 0.9 <= time.monotonic() - started < PROMPT
     assert isinstance(caught.value, TimeoutError)
     return caught.value
 
@@ -43,7 +44,7 @@ async def endless(pool: Any, backend: Any) -> tuple[Any, str]:
 async def test_timeout_of_a_call_on_the_pool(endless: tuple[Any, str]) -> None:
     pool, sql = endless
     for name in ("fetch", "fetchrow", "fetchval", "execute"):
-        error = await _times_out(getattr(pool, name)(sql, timeout=0.05), 0.05)
+        error = await _times_out(getattr(pool, name)(sql, timeout=0.3), 0.3)
         assert error.sent
         assert not error.safe_to_retry
     assert await pool.fetchval("SELECT 1") == 1
@@ -55,17 +56,17 @@ async def test_timeout_of_a_call_on_a_held_connection(endless: tuple[Any, str]) 
     pool, sql = endless
     async with pool.acquire() as conn:
         for name in ("fetch", "execute"):
-            assert (await _times_out(getattr(conn, name)(sql, timeout=0.05), 0.05)).sent
+            assert (await _times_out(getattr(conn, name)(sql, timeout=0.3), 0.3)).sent
             assert await conn.fetchval("SELECT 1") == 1, "the connection is still good"
     assert (pool.stats().timeouts, pool.stats().lost) == (2, 0)
 
 
 async def test_command_timeout_is_the_default(open_pool: Any, backend: Any) -> None:
-    pool = await open_pool(backend.dsn, max_size=2, command_timeout=0.05)
-    await _times_out(pool.fetch(ENDLESS[backend.name]), 0.05)
+    pool = await open_pool(backend.dsn, max_size=2, command_timeout=0.3)
+    await _times_out(pool.fetch(ENDLESS[backend.name]), 0.3)
     async with pool.acquire() as conn:
-        await _times_out(conn.fetch(ENDLESS[backend.name]), 0.05)
-    await _times_out(pool.fetch(ENDLESS[backend.name], timeout=0.2), 0.2)
+        await _times_out(conn.fetch(ENDLESS[backend.name]), 0.3)
+    await _times_out(pool.fetch(ENDLESS[backend.name], timeout=0.5), 0.5)
     assert await pool.fetchval("SELECT 1", timeout=10) == 1
 
 
@@ -77,12 +78,12 @@ async def test_a_call_in_time_does_not_notice(pool: Any) -> None:
 
 
 async def test_the_server_is_stopped(pg_pool: Any) -> None:
-    await _times_out(pg_pool.fetch(SLEEP, timeout=0.05), 0.05)
+    await _times_out(pg_pool.fetch(SLEEP, timeout=0.3), 0.3)
     started = time.monotonic()
     await until_async(lambda: _is_zero(pg_pool, RUNNING))
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < PROMPT
     async with pg_pool.acquire() as conn:
-        await _times_out(conn.fetch(SLEEP, timeout=0.05), 0.05)
+        await _times_out(conn.fetch(SLEEP, timeout=0.3), 0.3)
         assert await conn.fetchval(RUNNING) == 0
 
 
@@ -92,7 +93,7 @@ async def _is_zero(queries: Any, sql: str) -> bool:
 
 async def test_a_write_that_timed_out_is_rolled_back_or_told_as_unknown(pg_pool: Any) -> None:
     await pg_pool.execute("CREATE TABLE item (id int)")
-    error = await _times_out(pg_pool.execute("INSERT INTO item SELECT 1 FROM pg_sleep(60)", timeout=0.05), 0.05)
+    error = await _times_out(pg_pool.execute("INSERT INTO item SELECT 1 FROM pg_sleep(60)", timeout=0.3), 0.3)
     assert error.sent
     await until_async(lambda: _is_zero(pg_pool, RUNNING))
     assert await pg_pool.fetchval("SELECT count(*) FROM item") == 0
@@ -104,17 +105,17 @@ async def test_the_time_in_the_queue_counts(open_pool: Any, backend: Any) -> Non
         started = time.monotonic()
         with pytest.raises(PoolTimeout) as caught:
             await pool.fetch("SELECT 1", timeout=0.1)
-        assert time.monotonic() - started < 0.1 + SLACK
+        assert time.monotonic() - started < PROMPT
         assert caught.value.safe_to_retry
     assert await pool.fetchval("SELECT 1") == 1
 
 
 async def test_the_time_behind_other_calls_of_the_session_counts(pg_pool: Any) -> None:
     async with pg_pool.acquire() as conn:
-        first = asyncio.ensure_future(conn.fetch("SELECT pg_sleep(0.3)"))
+        first = asyncio.ensure_future(conn.fetch("SELECT pg_sleep(1)"))
         await until(lambda: pg_pool.stats().sessions == 1)
         await asyncio.sleep(0)
-        error = await _times_out(conn.fetch("SELECT 1", timeout=0.05), 0.05)
+        error = await _times_out(conn.fetch("SELECT 1", timeout=0.3), 0.3)
         assert not error.sent
         assert error.safe_to_retry
         await first
@@ -149,7 +150,7 @@ async def test_a_silent_server_does_not_hold_the_caller(open_pool: Any, proxy: F
         proxy.stall(TO_CLIENT)
         await _times_out(conn.fetchval("SELECT $1::int", 1, timeout=0.1), 0.1)
         started = time.monotonic()
-    assert time.monotonic() - started < SLACK, "giving back does not wait either"
+    assert time.monotonic() - started < PROMPT, "giving back does not wait either"
     proxy.resume()
     assert await pool.fetchval("SELECT $1::int", 2, timeout=10) == 2
 
@@ -171,7 +172,7 @@ async def test_command_timeout_holds_for_the_commit_too(open_pool: Any, proxy: F
                 assert not caught.value.safe_to_retry
             else:
                 await block.__aexit__(type(error), error, None)  # the error of the block is what is told
-            assert time.monotonic() - started < 0.1 + SLACK
+            assert time.monotonic() - started < PROMPT
         proxy.resume()
         await until(lambda: pool.stats().sessions == 0)
         assert await pool.fetchval("SELECT $1::int", 2, timeout=10) == 2
@@ -240,7 +241,7 @@ async def test_executemany_has_one_deadline(pg_pool: Any) -> None:
         started = time.monotonic()
         with pytest.raises(PoolTimeout):
             await pg_pool.executemany("INSERT INTO item VALUES ($1)", [(1,)], timeout=0.1)
-        assert time.monotonic() - started < 0.1 + SLACK
+        assert time.monotonic() - started < PROMPT
 
 
 @pytest.mark.parametrize("call", ["prepare", "copy_from_query", "copy_from_query, arguments", "copy_records"])
@@ -251,7 +252,7 @@ async def test_one_deadline_for_begin_and_call(pg_pool: Any, monkeypatch: pytest
     async def noted(future: Any, deadline: float) -> None:
         deadlines.append(deadline)
         await waiting.until(future, deadline)
-        await asyncio.sleep(SLACK)  # so long takes each part
+        await asyncio.sleep(PART)  # so long takes each part
 
     async def discard(_: bytes) -> None: ...
 
@@ -268,8 +269,8 @@ async def test_one_deadline_for_begin_and_call(pg_pool: Any, monkeypatch: pytest
         await calls[call]()
         monkeypatch.undo()
     assert len(deadlines) > 1
-    assert max(deadlines) - min(deadlines) < SLACK, "what the first part takes is not given to the second once more"
-    assert max(deadlines) - latest < SLACK
+    assert max(deadlines) - min(deadlines) < PART, "what the first part takes is not given to the second once more"
+    assert max(deadlines) - latest < PART
 
 
 async def test_asyncio_timeouts_work_as_well(endless: tuple[Any, str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from db_pool_rs.errors import ConnectFailed, ConnectionLost, Error, StatementTimeout
 from tests.contract.guarding import at_rest
+from tests.contract.waiting import PROMPT
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
 
@@ -28,7 +29,7 @@ async def test_caller_returns_when_the_link_falls_silent(open_pool: Any, proxy: 
         await asyncio.wait_for(pool.fetchval("SELECT $1::int", 1), 0.5)
     with pytest.raises((StatementTimeout, TimeoutError)):
         await pool.fetchval("SELECT $1::int", 1, timeout=0.3)
-    assert time.monotonic() - started < 1.2
+    assert time.monotonic() - started < PROMPT
     proxy.resume()
 
 
@@ -46,7 +47,7 @@ async def test_pool_serves_again_when_only_old_links_are_silent(
             break
         except (asyncio.TimeoutError, TimeoutError, Error):
             continue
-    assert time.monotonic() - started <= 3.0
+    assert time.monotonic() - started < PROMPT
     proxy.resume()
 
 
@@ -87,7 +88,7 @@ async def test_refused_connections_fail_quickly_with_the_cause(
     with pytest.raises(ConnectFailed) as caught:
         await pool.fetchval("SELECT 1")
     assert caught.value.safe_to_retry
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PROMPT
     await proxy.allow()
     while True:
         try:
