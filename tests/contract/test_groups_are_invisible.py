@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from db_pool_rs.errors import DatabaseError
+from tests.contract.waiting import PROMPT
 
 from .guarding import guarded
 
