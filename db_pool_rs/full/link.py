@@ -159,7 +159,7 @@ class FullLink:
                 succeeded.append(statement)
         altered = alters(succeeded, self._altered)
         if ok and altered is not None:
-            self._executor.native.alter()
+            self._executor.native.schema_changed()
             self._executor.altered(altered)
             self._altered = altered if in_transaction else None  # others see it when it is committed
         done(ok, seconds, 0)
@@ -180,7 +180,7 @@ class FullLink:
 
     def note_float_digits(self, digits: int) -> None:
         """The session's `extra_float_digits`."""
-        self._executor.native.told(self.id, digits > 0)
+        self._executor.native.note_float_digits(self.id, digits > 0)
 
     def reset_statements(self) -> Sequence[str]:
         """What brings the session back to its initial state."""
