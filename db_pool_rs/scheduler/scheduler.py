@@ -367,7 +367,7 @@ class Scheduler:
         conn.started = now
         conn.concurrency = len(self.conns) - len(self.idle)
         if len(group) > 1 and self.limits.breaks_stalls:
-            self.timeouts.arm(Timer.STALL, now + self.limits.stall)
+            self.timeouts.watch_group(conn, now)
         self._actions.append(Send(conn, group))
 
     # -- inner workings ------------------------------------------------------------------------------------------
