@@ -160,6 +160,10 @@ class Database(Protocol):
     #: server next to nothing, so the time until the answer is the connection's round trip.
     startup_query: str | None
 
+    @property
+    def arrow_decoder(self) -> Callable[..., Any] | None:
+        """What takes the data of a COPY apart for Arrow; None: pyarrow does."""
+
     def on_startup_result(self, values: Sequence[Any]) -> Groupable:
         """The answer to `startup_query`: which statements may be grouped at most."""
 
