@@ -192,11 +192,11 @@ class RustExecutor(Executor):
         """They will not be answered: the loss of the connection is told, too."""
         self._expected.pop(token)
 
-    def copy_turn(self, token: int, piece: bytes | None) -> None:
+    def on_data_request(self, token: int, piece: bytes | None) -> None:
         """A holder's COPY asks for a piece of its data, or gives one."""
         link = self._expected.get(token)
         if isinstance(link, FullLink):
-            link.copy_turn(piece)
+            link.on_data_request(piece)
 
     def notified(self, conn: int, pid: int, channel: str, payload: str) -> None:
         """A notification for the holder of the connection."""

@@ -97,7 +97,7 @@ fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             handler.emit("ran_lost", (token,))
         }
         Completion::DataRequest(token, piece) => {
-            handler.emit("copy_turn", (token, piece.map(|piece| PyBytes::new(py, &piece))))
+            handler.emit("on_data_request", (token, piece.map(|piece| PyBytes::new(py, &piece))))
         }
         Completion::Notified(conn, notifications) => {
             for one in notifications {
