@@ -253,6 +253,7 @@ def types(session: nox.Session) -> None:
     """Check types, strictly."""
     install(session, "dev")
     session.run("mypy")
+    session.run("basedpyright")
 
 
 @nox.session

@@ -57,9 +57,10 @@ def leave_loop(loop: asyncio.AbstractEventLoop) -> None:
         os.dup2(own.fileno(), selector.fileno(), inheritable=False)
     with contextlib.suppress(ValueError):  # not the main thread
         signal.set_wakeup_fd(-1)
-    if hasattr(loop, "_close_self_pipe") and hasattr(loop, "_make_self_pipe"):
-        loop._close_self_pipe()
-        loop._make_self_pipe()
+    asyncios: Any = loop
+    if hasattr(asyncios, "_close_self_pipe") and hasattr(asyncios, "_make_self_pipe"):
+        asyncios._close_self_pipe()
+        asyncios._make_self_pipe()
 
 
 def _leave() -> None:

@@ -37,6 +37,7 @@ check() {
 
 check "ruff" uv run --no-sync ruff check .
 check "mypy" uv run --no-sync mypy
+check "pyright" uv run --no-sync basedpyright
 check "generated files" uv run --no-sync python -m db_pool_rs.tools.generate_interfaces --check
 if [[ $engines == *full* ]]; then
     check "rustfmt" cargo fmt --manifest-path rust/Cargo.toml --all --check

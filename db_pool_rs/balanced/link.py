@@ -337,7 +337,7 @@ class KernelConnection(PostgresConnection):
             statement.details = details_of(result)  # type: ignore[arg-type]
         if described is None:
             described = statement.described = self._driver.direct(statement.query, result)  # type: ignore[arg-type]
-        return described.plan_for(self._conn)
+        return described.plan_for(self._conn)  # pyright: ignore[reportAttributeAccessIssue]  # a KernelDescription
 
     def _tags(self, group: Sequence[StatementRequest], steps: Sequence[int]) -> None:
         kernel = self._kernel

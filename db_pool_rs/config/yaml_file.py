@@ -164,6 +164,7 @@ def _problem(error: yaml.YAMLError) -> str:
 
 def _loader() -> type[yaml.SafeLoader]:
     import yaml
+    from yaml.composer import ComposerError
 
     class Loader(yaml.SafeLoader):
         """SafeLoader that also refuses aliases and duplicate keys."""
@@ -171,7 +172,7 @@ def _loader() -> type[yaml.SafeLoader]:
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
                 event = self.peek_event()  # type: ignore[no-untyped-call]
-                raise yaml.composer.ComposerError(None, None, "an alias", event.start_mark)
+                raise ComposerError(None, None, "an alias", event.start_mark)
             return super().compose_node(parent, index)
 
         def construct_mapping(self, node: Any, deep: bool = False) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from typing import Any
 
 from ..aio import Expired
 from ..errors import ConfigError, ConnectFailed
@@ -25,7 +26,7 @@ async def ask_password(provider: PasswordProvider, limit: float | None) -> str:
     return password
 
 
-async def _in_time(task: asyncio.Future[object], limit: float | None) -> object:
+async def _in_time(task: asyncio.Future[Any], limit: float | None) -> object:
     """The task's result; it is cancelled if it takes too long."""
     try:
         await asyncio.wait({task}, timeout=limit)

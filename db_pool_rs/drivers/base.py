@@ -173,7 +173,7 @@ class Database(Protocol):
     def may_be_stale(self, query: Query) -> bool:
         """An argument does not fit `query.description`: True if that may be out of date, and was forgotten."""
 
-    def alter(self, certain: bool) -> None:
+    def schema_changed(self, certain: bool) -> None:
         """Tables and types were changed, or (False) may have been: what is known of them may be out of date."""
 
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:

@@ -122,9 +122,9 @@ class FullDriver(PostgresDialect):
         """The engine has doubts of its own."""
         return False
 
-    def alter(self, certain: bool) -> None:
+    def schema_changed(self, certain: bool) -> None:
         """Tables and types were changed, or may have been."""
-        self.native.alter()
+        self.native.schema_changed()
         self.on_altered(certain)
 
     def known(self, query: Query) -> Known | str:

@@ -79,7 +79,7 @@ class RustExecutor(Executor):
         timeout = self.config.command_timeout
         self.native.attach(self, self.loop.call_soon, self.native.flush, self.context.queries.known, timeout)
         self._watcher, self._descriptor = descriptors(self.loop), self.native.fileno()
-        self._watcher.add_reader(self._descriptor, self.native.drain)
+        self._watcher.add_reader(self._descriptor, self.native.deliver_completions)
 
     def acquire(self, waiter: AcquireRequest) -> None:
         """Take in a request for a connection."""
@@ -167,8 +167,8 @@ class RustExecutor(Executor):
         self.native.stop(link.id, self.expect(stopped))
         return stopped
 
-    def lent(self, request: int, conn: int, info: Any) -> None:
-        """A connection is lent to a waiter."""
+    def acquired(self, request: int, conn: int, info: Any) -> None:
+        """A request for a connection is served."""
         waiter = self._waiters.pop(request, None)
         if waiter is None:
             self.native.release(conn, True)  # the caller has gone meanwhile
@@ -192,11 +192,11 @@ class RustExecutor(Executor):
         """They will not be answered: the loss of the connection is told, too."""
         self._expected.pop(token)
 
-    def copy_turn(self, token: int, piece: bytes | None) -> None:
+    def on_data_request(self, token: int, piece: bytes | None) -> None:
         """A holder's COPY asks for a piece of its data, or gives one."""
         link = self._expected.get(token)
         if isinstance(link, FullLink):
-            link.copy_turn(piece)
+            link.on_data_request(piece)
 
     def notified(self, conn: int, pid: int, channel: str, payload: str) -> None:
         """A notification for the holder of the connection."""
@@ -221,19 +221,19 @@ class RustExecutor(Executor):
 
     # -- connections ---------------------------------------------------------------------------------------------
 
-    def greet(self, conn: int) -> None:
+    def initialize(self, conn: int) -> None:
         """A new connection is to be looked at and prepared."""
         link = self._links[conn] = FullLink(conn, self)
-        self.spawn(self._greet(link))
+        self.spawn(self._initialize(link))
 
-    async def _greet(self, link: FullLink) -> None:
+    async def _initialize(self, link: FullLink) -> None:
         refused = round_trip = None
         try:
             round_trip = await prepare(self, link)
         except Exception as error:
             refused = self.not_connected(error)
         self._links.pop(link.id, None)
-        self.native.greeted(link.id, refused, round_trip)
+        self.native.initialized(link.id, refused, round_trip)
         self._changed.set()
 
     def altered(self, certain: bool) -> None:
@@ -252,12 +252,12 @@ class RustExecutor(Executor):
             return Experience(0, 0.0, False, False)
         return Experience(*self.native.experience(query.description))
 
-    def clean_up(self, conn: int) -> None:
+    def reset(self, conn: int) -> None:
         """A shared connection is to be brought back to its initial state."""
         link = self._links[conn] = FullLink(conn, self)
-        self.spawn(self._clean_up(link))
+        self.spawn(self._reset(link))
 
-    async def _clean_up(self, link: FullLink) -> None:
+    async def _reset(self, link: FullLink) -> None:
         ok = True
         try:
             await self.in_time(link, clean(self, link, self.use(link)), self.clean_timeout)
@@ -265,7 +265,7 @@ class RustExecutor(Executor):
             self.last_error, ok = error, False
         self.sessions.pop(link.id, None)
         self._links.pop(link.id, None)
-        self.native.cleaned(link.id, ok)
+        self.native.reset_done(link.id, ok)
 
     def needs_password(self, conn: int) -> None:
         """A connection cannot be opened without the password of this moment."""

@@ -80,7 +80,7 @@ class FullLink:
         self._in_transaction = False
         #: Whether DDL is not committed yet, as `alters_schema` has it.
         self._altered: bool | None = None
-        self._copy: CopyTurns | None = None
+        self._copy: CopyData | None = None
         #: The statement is not run: its types are asked for.
         self._describing = False
         #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
@@ -117,7 +117,7 @@ class FullLink:
         """Run a COPY, whose data the stream gives or takes."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = (statement,), done
-        self._copy = CopyTurns(statement, stream, partial(self._executor.native.feed, self.id), self._stop)
+        self._copy = CopyData(statement, stream, partial(self._executor.native.feed, self.id), self._stop)
         self._executor.native.copy(self.id, self._executor.expect(self), statement.query.sql)
 
     def _stop(self) -> asyncio.Future[bool]:
@@ -126,7 +126,7 @@ class FullLink:
             self._stopping = self._executor.stop_on(self)
         return self._stopping
 
-    def copy_turn(self, piece: bytes | None) -> None:
+    def on_data_request(self, piece: bytes | None) -> None:
         """The engine asks for a piece of the data, or gives one."""
         if self._copy is not None:
             self._copy.on_data_request(piece)
@@ -159,7 +159,7 @@ class FullLink:
                 succeeded.append(statement)
         altered = alters(succeeded, self._altered)
         if ok and altered is not None:
-            self._executor.native.alter()
+            self._executor.native.schema_changed()
             self._executor.altered(altered)
             self._altered = altered if in_transaction else None  # others see it when it is committed
         done(ok, seconds, 0)
@@ -180,7 +180,7 @@ class FullLink:
 
     def note_float_digits(self, digits: int) -> None:
         """The session's `extra_float_digits`."""
-        self._executor.native.told(self.id, digits > 0)
+        self._executor.native.note_float_digits(self.id, digits > 0)
 
     def reset_statements(self) -> Sequence[str]:
         """What brings the session back to its initial state."""
@@ -206,7 +206,7 @@ def _keep_details(statement: StatementRequest, describing: bool) -> None:
         statement.value, statement.details = rows, (columns, status)
 
 
-class CopyTurns:
+class CopyData:
     """Answers the engine's questions with `feed`, each once: data, None at their end, False to give up."""
 
     def __init__(

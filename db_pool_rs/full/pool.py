@@ -69,7 +69,7 @@ class Pool(specification.Pool):
             error.__traceback__ = None
             raise error
         except asyncio.CancelledError:
-            self._abandon(answer)
+            self._abandon(answer)  # pyright: ignore[reportUnboundVariable]
             raise
         return rows
 
@@ -82,7 +82,7 @@ class Pool(specification.Pool):
             error.__traceback__ = None
             raise error
         except asyncio.CancelledError:
-            self._abandon(answer)
+            self._abandon(answer)  # pyright: ignore[reportUnboundVariable]
             raise
         return result_of(value)
 
@@ -99,7 +99,7 @@ class Pool(specification.Pool):
             error.__traceback__ = None
             raise error
         except asyncio.CancelledError:
-            self._abandon(answer)
+            self._abandon(answer)  # pyright: ignore[reportUnboundVariable]
             raise
         return rows[0] if rows else None
 
@@ -112,7 +112,7 @@ class Pool(specification.Pool):
             error.__traceback__ = None
             raise error
         except asyncio.CancelledError:
-            self._abandon(answer)
+            self._abandon(answer)  # pyright: ignore[reportUnboundVariable]
             raise
         return rows[0][column] if rows else None
 
@@ -125,7 +125,7 @@ class Pool(specification.Pool):
             error.__traceback__ = None
             raise error
         except asyncio.CancelledError:
-            self._abandon(answer)
+            self._abandon(answer)  # pyright: ignore[reportUnboundVariable]
             raise
         return status
 
@@ -197,6 +197,6 @@ class Pool(specification.Pool):
         future.set_result(empty_result(args, want))
         return future
 
-    def _abandon(self, answer: Any) -> None:
+    def _abandon(self, answer: Any, /) -> None:
         if not isinstance(answer, asyncio.Future):
             super()._abandon(answer)

@@ -56,7 +56,7 @@ def CATALOG() -> str:
     """The query of `catalog.sql`."""
     from importlib.resources import files  # takes a while to import
 
-    return files(__package__).joinpath("catalog.sql").read_text("utf-8")
+    return files("db_pool_rs.guard").joinpath("catalog.sql").read_text("utf-8")
 
 
 def parameters() -> tuple[str]:

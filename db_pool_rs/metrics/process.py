@@ -57,7 +57,7 @@ def peak_to_bytes(ru_maxrss: int, platform: str) -> int:
 
 if sys.platform == "win32":
 
-    def _resident_bytes() -> int:
+    def _resident_bytes() -> int:  # pyright: ignore[reportRedeclaration]  # of the two, one is there
         import ctypes
         from ctypes import wintypes
 

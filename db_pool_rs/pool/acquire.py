@@ -114,7 +114,7 @@ class Acquired:
             session: Session = await waiter.future
         except asyncio.CancelledError:
             if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
-                self._give_back(waiter.future.result())
+                self._release(waiter.future.result())
             else:
                 executor.abandon(waiter)
             raise
@@ -145,15 +145,15 @@ class Acquired:
             raise InterfaceError(f"a connection of this pool is expected, not of another pool: {connection!r}")
         session = lease.end()
         if session is not None and self._context.state != "forked":
-            self._give_back(session)
+            self._release(session)
 
     def _reclaim(self, session: Session) -> None:
         """A connection was garbage-collected without a release, on whatever thread."""
         loop = self._context.loop
         if loop is not None and not loop.is_closed() and self._pid == os.getpid():
-            loop.call_soon_threadsafe(self._give_back, session)
+            loop.call_soon_threadsafe(self._release, session)
 
-    def _give_back(self, session: Session) -> None:
+    def _release(self, session: Session) -> None:
         """Take a session back; if something is left to clean up, that is done in the background."""
         executor = self._executor
         end_holding(session)

@@ -247,7 +247,7 @@ class Connection:
 
     async def reload_schema_state(self) -> None:
         """Forget what the pool knows of tables and types: it is asked for again where it is needed."""
-        self._lease.session().database.alter(True)
+        self._lease.session().database.schema_changed(True)
 
     # -- COPY (named and used as asyncpg's) ----------------------------------------------------------------------
 

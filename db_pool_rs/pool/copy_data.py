@@ -156,9 +156,10 @@ async def told_apart(given: Any) -> tuple[Any, Any]:
         return _each((given,)), None
     if isinstance(given, (str, os.PathLike)) or callable(getattr(given, "read", None)):
         return given, None
-    if not hasattr(given, "__aiter__") and not isinstance(given, Iterable):
+    iterate = getattr(given, "__aiter__", None)
+    if iterate is None and not isinstance(given, Iterable):
         raise InterfaceError(f"source: {_SOURCES}, or records expected, got {type(given).__name__}")
-    iterator = given.__aiter__() if hasattr(given, "__aiter__") else _each(given)
+    iterator = _each(given) if iterate is None else iterate()
     first = [one async for one in _first(iterator)]
     whole = _chained(first, iterator)
     return (whole, None) if first and isinstance(first[0], (bytes, bytearray, memoryview)) else (None, whole)

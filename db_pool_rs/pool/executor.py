@@ -24,7 +24,7 @@ from ..metrics.counters import PoolMetrics
 from ..scheduler.model import AcquireRequest, Reason, StatementRequest
 from .outages import READ_ONLY, Outages, reason_of
 from .queries import limits_for
-from .session import Lent, Session
+from .session import AcquiredConnection, Session
 
 if TYPE_CHECKING:
     from ..drivers.base import Database, ServerConnection
@@ -207,19 +207,19 @@ class Executor(ABC):
 
     # -- connections ---------------------------------------------------------------------------------------------
 
-    def use(self, conn: Lent) -> Session:
+    def use(self, conn: AcquiredConnection) -> Session:
         """A session on a connection that one user has from now on."""
         session = self.sessions[conn.id] = Session(self, conn, self.driver)
         return session
 
-    def lend(self, conn: Lent, waiter: AcquireRequest) -> None:
+    def lend(self, conn: AcquiredConnection, waiter: AcquireRequest) -> None:
         """Hand a connection over to the caller that waited for it; if the caller has gone, it is free again."""
         if waiter.future.done():
             self.release(conn)
         else:
             waiter.future.set_result(self.use(conn))
 
-    async def in_time(self, conn: Lent, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
+    async def in_time(self, conn: AcquiredConnection, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
         """The result of `work` on a connection that serves no caller meanwhile; Expired after `timeout` seconds.
 
         What is under way on the connection then is told that it is lost, and the caller is to close it.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..scheduler.cost import Query
     from .context import Context
     from .executor import Executor
-    from .session import Lent, Session
+    from .session import AcquiredConnection, Session
 
 
 async def call_with(hook: Callable[[Any], Awaitable[Any]], context: Context, session: Session) -> None:
@@ -34,7 +34,7 @@ async def call_with(hook: Callable[[Any], Awaitable[Any]], context: Context, ses
         lease.end()
 
 
-async def prepare(executor: Executor, conn: Lent) -> float | None:
+async def prepare(executor: Executor, conn: AcquiredConnection) -> float | None:
     """Have `init` prepare a new connection, then look at it; the seconds of a round trip, if one was made.
 
     ConnectFailed if that takes longer than the executor's `prepare_timeout`.
@@ -48,7 +48,7 @@ async def prepare(executor: Executor, conn: Lent) -> float | None:
         raise ConnectFailed(message) from None
 
 
-async def _prepare(executor: Executor, conn: Lent) -> float | None:
+async def _prepare(executor: Executor, conn: AcquiredConnection) -> float | None:
     init, query = executor.config.init, executor.driver.startup_query
     try:
         if init is not None:
@@ -66,7 +66,7 @@ async def _ask(executor: Executor, session: Session, query: str) -> float:
     return session.seconds
 
 
-async def clean(executor: Executor, conn: Lent, session: Session) -> None:
+async def clean(executor: Executor, conn: AcquiredConnection, session: Session) -> None:
     """Bring a session back to its initial state."""
     for sql in session.link.reset_statements():
         await _run(session, command_text(sql, session.database.dialect), STATUS)

@@ -91,7 +91,7 @@ class Pool:
             error.__traceback__ = None
             raise error
         except asyncio.CancelledError:
-            self._abandon(statement)
+            self._abandon(statement)  # pyright: ignore[reportUnboundVariable]
             raise
         return rows
 
@@ -104,7 +104,7 @@ class Pool:
             error.__traceback__ = None
             raise error
         except asyncio.CancelledError:
-            self._abandon(statement)
+            self._abandon(statement)  # pyright: ignore[reportUnboundVariable]
             raise
         return status
 
@@ -117,7 +117,7 @@ class Pool:
             error.__traceback__ = None
             raise error
         except asyncio.CancelledError:
-            self._abandon(statement)
+            self._abandon(statement)  # pyright: ignore[reportUnboundVariable]
             raise
         return value if isinstance(value, Result) else Result(value, *statement.details)
 
@@ -405,7 +405,8 @@ class Pool:
         self._executor.submit(statement)
         return statement
 
-    def _abandon(self, statement: StatementRequest) -> None:
+    # Only awaiting raises CancelledError: there is a statement then, which pyright does not see.
+    def _abandon(self, statement: StatementRequest, /) -> None:
         self._executor.abandon(statement)
 
     # -- what its Lifetime tells ---------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ class Owner(Protocol):
         """Count statements that were answered together."""
 
 
-class Lent(Protocol):
+class AcquiredConnection(Protocol):
     """A connection that one user has: the executor's name for it, and its link."""
 
     id: int
@@ -75,7 +75,7 @@ class Holder:
 class Session:
     """A connection that one user has: a caller, by its :class:`~db_pool_rs.pool.connection.Connection`, or the pool."""
 
-    def __init__(self, executor: Owner, conn: Lent, database: Database) -> None:
+    def __init__(self, executor: Owner, conn: AcquiredConnection, database: Database) -> None:
         self.conn = conn
         self.link: ServerConnection = conn.link
         self.executor, self.loop = executor, executor.loop

@@ -99,13 +99,13 @@ class Scheduler:
             self.timeouts.remember(waiter, waiter.deadline)
         return []
 
-    def end_of_tick(self, now: float, heard: int) -> list[Action]:
+    def end_of_tick(self, now: float, acknowledged: int) -> list[Action]:
         """The event loop's tick ends: what was collected in it is sent (rule 3.2).
 
         Comes whenever a tick ends in which there were calls, and after each Deliver, once its callers have run: those
-        of the first `heard` Delivers have.
+        of the first `acknowledged` Delivers have.
         """
-        self.write_lanes.returned(heard)
+        self.write_lanes.returned(acknowledged)
         self._dispatch(now)
         return self._take_actions()
 
@@ -367,7 +367,7 @@ class Scheduler:
         conn.started = now
         conn.concurrency = len(self.conns) - len(self.idle)
         if len(group) > 1 and self.limits.breaks_stalls:
-            self.timeouts.arm(Timer.STALL, now + self.limits.stall)
+            self.timeouts.watch_group(conn, now)
         self._actions.append(Send(conn, group))
 
     # -- inner workings ------------------------------------------------------------------------------------------

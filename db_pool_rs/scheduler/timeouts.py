@@ -84,7 +84,7 @@ class Timeouts:
         if self.limits.breaks_stalls:
             for conn in list(self.connections.lanes):
                 if len(conn.group) > 1:
-                    self._stall(conn, now)
+                    self.watch_group(conn, now)
         for conn in [c for c in self.connections.all.values() if c.cancel_at != NEVER]:
             self._escalate_cancel(conn, now)
 
@@ -155,13 +155,16 @@ class Timeouts:
 
     # -- groups --------------------------------------------------------------------------------------------------
 
-    def _stall(self, conn: ConnectionState, now: float) -> None:
-        """Break the group up if it has run too long: the server rolls it back, each statement goes alone (rule 2.5)."""
+    def watch_group(self, conn: ConnectionState, now: float) -> None:
+        """Break the group up once it has run too long: the server rolls it back, each statement goes alone (rule 2.5).
+
+        Called when a group of several is sent, and again as long as it runs.
+        """
         at = conn.started + self.limits.stall
         if now >= at:
             self.cancel(conn, now)
-        else:
-            self.arm(Timer.STALL, at)
+        elif at < self._next:
+            self.timer, self._next = Timer.STALL, at
 
     def cancel(self, conn: ConnectionState, now: float) -> None:
         """Ask the server to stop what runs on `conn`, unless it was asked before."""

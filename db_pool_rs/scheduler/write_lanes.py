@@ -49,9 +49,9 @@ class WriteLanes:
         self._last = self._began = float("-inf")
         self._statements = self._groups = 0
 
-    def returned(self, heard: int) -> None:
-        """The callers of the first `heard` Delivers have run: no lane waits for them any more."""
-        while self.awaiting_resubmit and self.awaiting_resubmit[0][0] <= heard:
+    def returned(self, acknowledged: int) -> None:
+        """The callers of the first `acknowledged` Delivers have run: no lane waits for them any more."""
+        while self.awaiting_resubmit and self.awaiting_resubmit[0][0] <= acknowledged:
             self.awaiting_resubmit.popleft()
 
     def carried(self, count: int, seconds: float, now: float) -> None:

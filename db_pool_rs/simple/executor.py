@@ -54,7 +54,7 @@ class PythonExecutor(Executor):
         self._telling = False
         self._end_planned = False
         #: How many Delivers there were when the end of the tick was planned: their callers have gone on when it comes.
-        self._heard = 0
+        self._acknowledged = 0
         self._now = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = NEVER
@@ -168,14 +168,14 @@ class PythonExecutor(Executor):
 
     def _plan_end_of_tick(self) -> None:
         self._end_planned = True
-        self._heard = self.scheduler.delivered
+        self._acknowledged = self.scheduler.delivered
         self._now = self.loop.time()
         self.loop.call_soon(self._end_of_tick)
 
     def _end_of_tick(self) -> None:
         self._end_planned = False
         self._arrive()
-        self.perform(self.scheduler.end_of_tick(self.loop.time(), self._heard))
+        self.perform(self.scheduler.end_of_tick(self.loop.time(), self._acknowledged))
         if self.scheduler.write_lanes.awaiting_resubmit and not self._end_planned:
             self._plan_end_of_tick()  # a caller was answered after this end was planned
 
@@ -275,9 +275,9 @@ class PythonExecutor(Executor):
             self.abort(conn, CANCEL_UNDER_WAY, evict_all=False)
 
     def _reset(self, action: act.Reset) -> None:
-        self.spawn(self._clean_up(action.conn))
+        self.spawn(self._reset_session(action.conn))
 
-    async def _clean_up(self, conn: ConnectionState) -> None:
+    async def _reset_session(self, conn: ConnectionState) -> None:
         try:
             await self.in_time(conn, clean(self, conn, self.use(conn)), self.clean_timeout)
         except Exception as error:

@@ -124,7 +124,7 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
                     await self._give_back()
 
     async def _give_back(self) -> None:
-        session, self._connection = self._connection, None
+        session, self._connection = self._connection, None  # pyright: ignore[reportIncompatibleVariableOverride]
         if session is not None:
             await self._pool.release(session)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from sqlalchemy.engine import URL
 
@@ -61,16 +61,16 @@ class PoolDialect:
         """Of the transactions of this connection from now on."""
         dbapi_connection.set_isolation(self.isolation_levels[level])
 
-    def reset_isolation_level(self, dbapi_connection: Any) -> None:
+    def reset_isolation_level(self, dbapi_conn: Any) -> None:
         """Back to what the engine was made with."""
         level = self._on_connect_isolation_level
-        dbapi_connection.set_isolation(level and self.isolation_levels[level.replace("_", " ").upper()])
+        dbapi_conn.set_isolation(level and self.isolation_levels[level.replace("_", " ").upper()])
 
     def detect_autocommit_setting(self, dbapi_conn: Any) -> bool:
         """Whether each statement is committed alone."""
         return bool(dbapi_conn.autocommit)
 
-    def do_ping(self, dbapi_connection: Any) -> bool:
+    def do_ping(self, dbapi_connection: Any) -> Literal[True]:
         """A sign of life."""
         dbapi_connection.ping()
         return True

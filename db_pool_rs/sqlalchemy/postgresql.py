@@ -57,8 +57,8 @@ class _JSONB(_JsonBind, AsyncpgJSONB):
 class _AsText:
     """With a deserializer of the program's JSON comes as text, for it to read."""
 
-    def column_expression(self, column: Any) -> Any:
-        return type_coerce(cast(column, sqltypes.Text()), self)  # type: ignore[arg-type]
+    def column_expression(self, colexpr: Any) -> Any:
+        return type_coerce(cast(colexpr, sqltypes.Text()), self)  # type: ignore[arg-type]
 
 
 class _TextJSON(_JsonBind, _AsText, pg_json.JSON):
@@ -118,7 +118,7 @@ class PostgresDialect(PoolDialect, PGDialect_asyncpg):
     }
     scheme = "postgresql"
     colspecs = util.update_copy(
-        PGDialect_asyncpg.colspecs,
+        dict(PGDialect_asyncpg.colspecs),
         {
             sqltypes.Numeric: _Numeric,
             sqltypes.Float: _Float,
@@ -147,5 +147,5 @@ class PostgresDialect(PoolDialect, PGDialect_asyncpg):
         """SQLAlchemy's own tests make and empty databases as for its other drivers."""
         import_module("sqlalchemy.dialects.postgresql.provision")
 
-    def on_connect(self) -> None:
+    def on_connect(self) -> Any:
         """Values are those of the pool."""

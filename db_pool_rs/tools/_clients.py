@@ -155,7 +155,7 @@ async def _psqlpy(job: Job) -> Client:
     pool = import_module("psqlpy").ConnectionPool(dsn=job.dsn, max_db_pool_size=job.max_size)
 
     @asynccontextmanager
-    async def borrowed() -> Any:
+    async def borrowed() -> AsyncGenerator[Any, None]:
         connection = await pool.connection()
         try:
             yield connection

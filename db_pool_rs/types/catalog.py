@@ -163,7 +163,7 @@ class Catalog:
         self._encoders.clear()
         self._whole.clear()
 
-    def alter(self) -> None:
+    def schema_changed(self) -> None:
         """Types may have changed."""
         self.altered = time.monotonic()
         self.version += 1

@@ -102,7 +102,7 @@ class _ForeignLoader(Loader):
 
     def __init__(self, oid: int, context: Any = None) -> None:
         super().__init__(oid, context)
-        built_in = Transformer(SimpleNamespace(adapters=_adapters, connection=self.connection))
+        built_in = Transformer(_context(_adapters, self.connection))
         self._load = self.catalog.loader(oid, lambda part: built_in.get_loader(part, Format.TEXT).load)
 
     def load(self, data: Buffer) -> Any:
@@ -212,7 +212,8 @@ class RowDecoder:
         self.dear = tuple(column for column, oid in enumerate(oids) if oid not in CHEAP)
         self.record: type[Record] = record_class(self._names)
         adapters = _adapters if catalog is None else foreign_adapters(oids, catalog)
-        self._transformer = Transformer(_context(session if self._settings else None, adapters))
+        settings = SimpleNamespace(pgconn=session) if session is not None and self._settings else None
+        self._transformer = Transformer(_context(adapters, settings))
         self._transformer.set_loader_types(list(self._oids), self._format)  # psycopg 3.2 takes nothing but a list
         for oid in self._oids:
             if oid in pg.ARRAYS:  # else made at the first value, when the connection may be gone
@@ -313,6 +314,6 @@ def _values(session: PGconn | None, settings: tuple[bytes, ...]) -> list[bytes |
     return [] if session is None else [session.parameter_status(name) for name in settings]
 
 
-def _context(session: PGconn | None, adapters: AdaptersMap) -> Any:
-    """What a Transformer takes for a connection: loaders ask its `pgconn` for settings, and nothing else of it."""
-    return SimpleNamespace(adapters=adapters, connection=None if session is None else SimpleNamespace(pgconn=session))
+def _context(adapters: AdaptersMap, connection: Any = None) -> Any:
+    """What a Transformer takes for a context: loaders ask its connection's `pgconn` for settings, and nothing else."""
+    return SimpleNamespace(adapters=adapters, connection=connection)

@@ -18,7 +18,7 @@ from psycopg.pq import Format
 from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
-from .decode import _adapters, _ByteaTextLoader, _Float4TextLoader, _IntervalTextLoader, register_ranges
+from .decode import _adapters, _ByteaTextLoader, _context, _Float4TextLoader, _IntervalTextLoader, register_ranges
 from .layout import check_for
 
 Settings = Mapping[bytes, bytes | None]
@@ -28,14 +28,14 @@ class _PythonAdapters(AdaptersMap):
     """The default adapters, as they are without psycopg's C implementation."""
 
     @classmethod
-    def _get_optimised(cls, loader: Any) -> Any:
+    def _get_optimised(cls, loader: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]  # called by place
         return loader
 
 
 @lru_cache(maxsize=1)
 def _python_adapters() -> AdaptersMap:
     adapters = _PythonAdapters(types=_adapters.types)
-    register_default_adapters(SimpleNamespace(adapters=adapters, connection=None))
+    register_default_adapters(_context(adapters))
     adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
     adapters.register_loader(pg.BYTEA.oid, _ByteaTextLoader)
     adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
@@ -50,11 +50,11 @@ def _python_adapters() -> AdaptersMap:
 def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes], Any]:
     """The function that turns a value of this type into Python's; `settings` are those that the session reports."""
     if not settings:
-        transformer: Any = Transformer(SimpleNamespace(adapters=_adapters, connection=None))
+        transformer: Any = Transformer(_context(_adapters))
     else:
         session = SimpleNamespace(parameter_status=settings.get, _encoding="utf-8")
         connection = SimpleNamespace(pgconn=session)
-        transformer = PythonTransformer(SimpleNamespace(adapters=_python_adapters(), connection=connection))
+        transformer = PythonTransformer(_context(_python_adapters(), connection))
     load: Callable[[bytes], Any] = transformer.get_loader(oid, Format(format)).load
     check = check_for(oid) if format else None
     if check is None:

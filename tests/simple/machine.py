@@ -165,9 +165,9 @@ class World:
         self.end_of_tick()
         return waiter
 
-    def end_of_tick(self, unheard: int = 0) -> None:
-        """The tick of the loop ends; the callers of the last `unheard` Delivers have not had theirs yet."""
-        self._event("end_of_tick", heard=max(0, self.scheduler.delivered - unheard), now=self.now)
+    def end_of_tick(self, unacknowledged: int = 0) -> None:
+        """The tick of the loop ends; the callers of the last `unacknowledged` Delivers have not had theirs yet."""
+        self._event("end_of_tick", acknowledged=max(0, self.scheduler.delivered - unacknowledged), now=self.now)
 
     def cancel(self, request: Request) -> None:
         """The caller goes away: nothing is delivered to him any more."""

@@ -122,7 +122,7 @@ def _resize(world: World, choose: Chooser) -> None:
 
 
 def _end_of_tick(world: World, choose: Chooser) -> None:
-    world.end_of_tick(unheard=choose.pick((0, 0, 1, 2)))
+    world.end_of_tick(unacknowledged=choose.pick((0, 0, 1, 2)))
 
 
 def _evict_all(world: World, choose: Chooser) -> None:

@@ -81,7 +81,7 @@ def record_far(seed: int) -> str:
             for statement in action.group:
                 world.submit(statement.query)
                 if dice.number(1, 4) == 1:
-                    world.end_of_tick(unheard=1)
+                    world.end_of_tick(unacknowledged=1)
         world.end_of_tick()
     return "\n".join([header, *recorder.events]) + "\n"
 

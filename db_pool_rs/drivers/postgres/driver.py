@@ -117,8 +117,8 @@ class PostgresDriver(PostgresDialect):
         self.forget(query, described)
         return True
 
-    def alter(self, certain: bool) -> None:
+    def schema_changed(self, certain: bool) -> None:
         """Tables were changed, or may have been: what was learned before may be out of date."""
-        self.catalog.alter()
+        self.catalog.schema_changed()
         self._altered = self.catalog.altered
         self.on_altered(certain)

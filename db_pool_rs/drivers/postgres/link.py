@@ -153,7 +153,8 @@ class PostgresConnection(Wire):
                     prepared.touch(described.name)
                     name = described.name if named else b""
                     formats, result_format = described.formats, self._format(statement, described)
-                send(name, statement.params, formats, result_format)
+                # All three are those of `last`.
+                send(name, statement.params, formats, result_format)  # pyright: ignore[reportPossiblyUnboundVariable]
                 steps.append(statement)
             self._sent += 1
 
@@ -420,7 +421,7 @@ class PostgresConnection(Wire):
                 tag = result.command_status or b""
                 if tag != known:  # those of a group are mostly alike
                     known, status = tag, self._status(tag)
-                statement.value = status
+                statement.value = status  # pyright: ignore[reportPossiblyUnboundVariable]  # the first tag is not None
         return largest
 
     def _status(self, tag: bytes) -> Status:

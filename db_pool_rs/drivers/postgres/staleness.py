@@ -67,7 +67,7 @@ class Healing:
         """A group succeeded: tables may have changed by it. Others see that when it is committed."""
         altered = alters(group, self._altered)
         if altered is not None:
-            self._driver.alter(altered)
+            self._driver.schema_changed(altered)
             self._altered = altered if in_transaction else None
 
     def heal(self, statement: StatementRequest) -> bool:

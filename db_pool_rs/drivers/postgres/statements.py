@@ -199,7 +199,7 @@ class Host(Protocol):
     def forget(self, query: Query, described: Description) -> None:
         """What was known of a text is out of date."""
 
-    def alter(self, certain: bool) -> None:
+    def schema_changed(self, certain: bool) -> None:
         """Tables were changed, or may have been."""
 
     def doubt_names(self) -> None:

@@ -52,7 +52,7 @@ class SqliteDialect:
         """The text itself never changes."""
         return False
 
-    def alter(self, certain: bool) -> None:
+    def schema_changed(self, certain: bool) -> None:
         """Nothing is known of tables."""
 
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:

@@ -34,8 +34,9 @@ async def answer(call: Awaitable[Any]) -> Answer:
 
 def seen(value: Any) -> Any:
     """A result as a comparable: lists and tuples are walked, rows keep the names of their columns."""
-    if isinstance(value, tuple) and hasattr(value, "keys"):
-        return tuple((name, seen(item)) for name, item in zip(value.keys(), value, strict=True))
+    keys = getattr(value, "keys", None)
+    if isinstance(value, tuple) and keys is not None:
+        return tuple((name, seen(item)) for name, item in zip(keys(), value, strict=True))
     if type(value) in (list, tuple):
         return tuple(map(seen, value))
     if isinstance(value, Error):

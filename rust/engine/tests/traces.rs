@@ -57,7 +57,7 @@ fn play(scheduler: &mut Scheduler<RequestId, ()>, event: &Value) -> Vec<Action<R
     let deadline = || event["deadline"].as_f64();
     match event["event"].as_str().unwrap() {
         "start" => scheduler.start(now),
-        "end_of_tick" => scheduler.end_of_tick(now, count(&event["heard"]) as u64),
+        "end_of_tick" => scheduler.end_of_tick(now, count(&event["acknowledged"]) as u64),
         "handle_timeout" => scheduler.handle_timeout(now),
         "expire" => scheduler.expire(now),
         "shut_down" => scheduler.shut_down(now),

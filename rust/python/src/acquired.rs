@@ -106,13 +106,13 @@ impl Pool {
         self.ask(py, Command::Describe(ConnId(conn), token, sources.into_iter().zip(items).map(call).collect()))
     }
 
-    /// Run a COPY on an acquired connection; the handler's `copy_turn` is asked for its data, or given them.
+    /// Run a COPY on an acquired connection; the handler's `on_data_request` is asked for its data, or given them.
     fn copy(&self, py: Python<'_>, conn: u64, token: u64, sql: &str) -> PyResult<()> {
         let item = self.expect_nothing(py, conn, token, vec![None])[0];
         self.ask(py, Command::Copy(ConnId(conn), token, RequestId(item), Arc::from(sql)))
     }
 
-    /// Answer `copy_turn`: with data, with None at their end, with False to give up.
+    /// Answer `on_data_request`: with data, with None at their end, with False to give up.
     fn feed(&self, py: Python<'_>, conn: u64, answer: &Bound<'_, PyAny>) -> PyResult<()> {
         let feed = match answer.cast::<PyBytes>() {
             Ok(data) => Feed::Data(Bytes::copy_from_slice(data.as_bytes())),

@@ -89,7 +89,7 @@ fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             }
         }
         Completion::Acquired(item, conn, info) => {
-            handler.emit(intern!(py, "lent"), (item.0, conn.0, info.map(SessionInfo)))
+            handler.emit(intern!(py, "acquired"), (item.0, conn.0, info.map(SessionInfo)))
         }
         Completion::Ran(token, Ok(ran)) => self::ran(pool, token, ran),
         Completion::Ran(token, Err(_)) => {
@@ -97,7 +97,7 @@ fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             handler.emit("ran_lost", (token,))
         }
         Completion::DataRequest(token, piece) => {
-            handler.emit("copy_turn", (token, piece.map(|piece| PyBytes::new(py, &piece))))
+            handler.emit("on_data_request", (token, piece.map(|piece| PyBytes::new(py, &piece))))
         }
         Completion::Notified(conn, notifications) => {
             for one in notifications {
@@ -107,8 +107,8 @@ fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
         }
         Completion::Stopped(token, closed) => handler.emit("stopped", (token, closed)),
         Completion::AcquiredLost(conn, lost) => acquired_lost(pool, conn.0, lost),
-        Completion::Initialize(conn) => handler.emit("greet", (conn.0,)),
-        Completion::Reset(conn) => handler.emit("clean_up", (conn.0,)),
+        Completion::Initialize(conn) => handler.emit("initialize", (conn.0,)),
+        Completion::Reset(conn) => handler.emit("reset", (conn.0,)),
         Completion::NeedsPassword(conn) => handler.emit("needs_password", (conn.0,)),
         Completion::Opened(_) => handler.emit("opened", ()),
         Completion::NotOpened(error) => {
@@ -156,7 +156,7 @@ fn outcome(
     let Pending { answer, text, want, error, .. } = pending;
     let alters = text.as_ref().and_then(|text| text.bind(py).get().alters);
     if let (Some(certain), Completion::Done { .. }) = (alters, &completion) {
-        pool.get().handle.alter();
+        pool.get().handle.schema_changed();
         handler.emit("altered", (certain,))?;
     }
     let outcome = match completion {

@@ -105,7 +105,7 @@ impl Handle {
         self.began + Duration::from_nanos(self.altered.load(Ordering::Relaxed))
     }
 
-    pub fn alter(&self) {
+    pub fn schema_changed(&self) {
         self.altered.store(self.began.elapsed().as_nanos() as u64, Ordering::Relaxed);
         self.call(Command::ForgetTypes);
     }

@@ -93,7 +93,7 @@ pub struct Pool {
     pub open: AtomicBool,
     /// A future that is done.
     pub done: Py<PyAny>,
-    /// The thread on which the drain runs now; 0 if it does not. Inside it the loop need not be asked for, which costs
+    /// The thread on which completions are delivered now; 0 if it does not. Inside it the loop need not be asked for, which costs
     /// older versions of Python a call of the operating system.
     pub delivering_thread: AtomicUsize,
     group_max: usize,
@@ -226,7 +226,7 @@ impl Pool {
         }
     }
 
-    /// The loop reads here when something has happened: then `drain` is to be called.
+    /// The loop reads here when something has happened: then `deliver_completions` is to be called.
     fn fileno(&self) -> RawFd {
         self.completions.descriptor().unwrap_or(-1)
     }
@@ -280,23 +280,23 @@ impl Pool {
     }
 
     /// A new connection is ready (None), or of no use: whether to try again cannot help. What a first round trip took.
-    fn greeted(&self, py: Python<'_>, conn: u64, refused: Option<bool>, round_trip: Option<f64>) -> PyResult<()> {
+    fn initialized(&self, py: Python<'_>, conn: u64, refused: Option<bool>, round_trip: Option<f64>) -> PyResult<()> {
         self.ask(py, Command::Initialized(ConnId(conn), refused.map_or(Ok(round_trip), Err)))
     }
 
     /// A session is in its initial state again, or (false) of no use.
-    fn cleaned(&self, py: Python<'_>, conn: u64, clean: bool) -> PyResult<()> {
+    fn reset_done(&self, py: Python<'_>, conn: u64, clean: bool) -> PyResult<()> {
         self.ask(py, Command::ResetDone(ConnId(conn), clean))
     }
 
     /// Whether floats in text are exact in a session as it begins.
-    fn told(&self, py: Python<'_>, conn: u64, exact: bool) -> PyResult<()> {
+    fn note_float_digits(&self, py: Python<'_>, conn: u64, exact: bool) -> PyResult<()> {
         self.ask(py, Command::ExactFloats(ConnId(conn), exact))
     }
 
     /// Tables were changed: what is known of texts may be out of date.
-    fn alter(&self) {
-        self.handle.alter();
+    fn schema_changed(&self) {
+        self.handle.schema_changed();
     }
 
     /// Change the bounds.
@@ -346,7 +346,7 @@ impl Pool {
     }
 
     /// Take what has happened: callers whose statements are answered go on at once, the rest is told to the handler.
-    fn drain(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn deliver_completions(slf: &Bound<'_, Self>) -> PyResult<()> {
         crate::deliver::deliver_completions(slf)
     }
 

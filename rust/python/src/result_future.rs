@@ -1,7 +1,7 @@
 //! What a caller awaits: a future of asyncio's protocol, whose task goes on where the answer is found.
 //!
 //! asyncio's own future would have the loop call the task again in its next tick, at the cost of a handle for each.
-//! Here the task goes on at once, inside the drain; only `cancel`, which another task may call, goes through the loop.
+//! Here the task goes on at once, inside the delivery; only `cancel`, which another task may call, goes through the loop.
 //!
 //! Two things spare each answer a call of Python. It is sent its outcome for, not iterated (`am_send`), so that no
 //! StopIteration has to carry it. And its task is woken with a future of asyncio's that is done: a task asks what wakes

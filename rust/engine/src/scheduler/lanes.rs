@@ -4,7 +4,6 @@ use super::cost::Kind;
 use super::model::{Action, ConnId, NEVER, QueryId, RequestId, RequestState, State};
 use super::queues::Queue;
 use super::scheduler::Scheduler;
-use super::timeouts::Timer;
 
 /// Serving.
 impl<P, Q> Scheduler<P, Q> {
@@ -114,7 +113,7 @@ impl<P, Q> Scheduler<P, Q> {
         known.started = now;
         known.concurrency = concurrency;
         if group.len() > 1 && self.limits.breaks_stalls {
-            self.timeouts.arm(Timer::Stall, now + self.limits.stall);
+            self.watch_group(conn, now);
         }
         self.actions.push(Action::Send(conn, group));
     }

@@ -94,8 +94,7 @@ impl<P, Q> Scheduler<P, Q> {
         for lane in self.lanes.clone() {
             let known = self.conn(lane);
             if known.group.len() > 1 && self.limits.breaks_stalls {
-                let at = self.conn(lane).started + self.limits.stall;
-                self.stall(at, now, lane);
+                self.watch_group(lane, now);
             }
         }
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
@@ -181,8 +180,11 @@ impl<P, Q> Scheduler<P, Q> {
         }
     }
 
-    /// Break the group up if it has run too long: the server rolls it back, each statement goes alone (rule 2.5).
-    fn stall(&mut self, at: f64, now: f64, conn: ConnId) {
+    /// Break the group up once it has run too long: the server rolls it back, each statement goes alone (rule 2.5).
+    ///
+    /// Called when a group of several is sent, and again as long as it runs.
+    pub(super) fn watch_group(&mut self, conn: ConnId, now: f64) {
+        let at = self.conn(conn).started + self.limits.stall;
         if now >= at {
             self.ask_to_stop(conn, now);
         } else {
