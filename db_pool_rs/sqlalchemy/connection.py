@@ -16,12 +16,12 @@ from sqlalchemy.util import await_only
 
 from ..sql import StatementClass, classify
 from ..sql.lexer import QUOTED, STRING
-from .dbapi import raise_translated
+from .exceptions import raise_translated
 
 if TYPE_CHECKING:
     from ..abc import Connection, Cursor, Pool, Transaction
-    from .dbapi import Dbapi
     from .pools import SharedPools
+    from .schema import SchemaChanges
 
 T = TypeVar("T")
 
@@ -29,19 +29,22 @@ T = TypeVar("T")
 _BUFFER = 50
 #: Parameters of SQLite's, and all in which a question mark is none.
 _QUESTION_MARK = re.compile(rf"{STRING}|{QUOTED}|`[^`]*`|--[^\n]*|/\*(?s:.*?)\*/|\?")
+#: Commands that tell a number of rows.
+_COUNTED = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"))
 #: What SQLite refuses, or ignores, inside a transaction.
 _OUTSIDE = frozenset(("PRAGMA", "VACUUM", "ATTACH", "DETACH", "ANALYZE", "EXPLAIN"))
 
 
-def opened(dbapi: Dbapi, pools: SharedPools, dsn: str, grouped: bool = False, **options: Any) -> AdaptedSession:
+def opened(dbapi: Any, pools: SharedPools, dsn: str, grouped: bool = False, **options: Any) -> AdaptedSession:
     """A new connection of an engine; it has its session now, or (`grouped`) for each transaction."""
     return await_only(_opened(dbapi, pools, dsn, grouped, options))
 
 
-async def _opened(dbapi: Dbapi, pools: SharedPools, dsn: str, grouped: bool, options: Any) -> AdaptedSession:
+async def _opened(dbapi: Any, pools: SharedPools, dsn: str, grouped: bool, options: Any) -> AdaptedSession:
     try:
         pool = await pools.get(dsn, **options)
-        return AdaptedSession(dbapi, pool, None if grouped else await pool.acquire(), dsn.startswith("sqlite"))
+        session = None if grouped else await pool.acquire()
+        return AdaptedSession(dbapi, pool, pools.schema, session, lazy=dsn.startswith("sqlite"))
     except Exception as error:
         raise_translated(error)
 
@@ -55,6 +58,7 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         "_lock",
         "_other",
         "_pool",
+        "_schema",
         "_transaction",
         "dbapi",
         "deferrable",
@@ -64,9 +68,10 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
 
     await_ = staticmethod(await_only)
 
-    def __init__(self, dbapi: Dbapi, pool: Pool, session: Connection | None, lazy: bool) -> None:
+    def __init__(self, dbapi: Any, pool: Pool, schema: SchemaChanges, session: Connection | None, lazy: bool) -> None:
         self.dbapi = dbapi
         self._pool = pool
+        self._schema = schema
         self._connection: Connection | None = session  # type: ignore[assignment]  # SQLAlchemy's name for it
         self._grouped = session is None
         #: A transaction begins with the first statement that is no query (SQLite: it would keep others from writing).
@@ -98,7 +103,12 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         """Where a statement is to run: a transaction is begun for it, where there is none."""
         if self._transaction is None and not self.autocommit and not (self._lazy and _stays_outside(sql)):
             await self.begin()
-        return self._pool if self._connection is None else self._connection
+        session = self._connection
+        if session is None:
+            return self._pool
+        if self._schema.count:
+            await self._schema.describe(session, sql)
+        return session
 
     async def begin(self) -> Connection:
         """Begin a transaction; it costs no round trip."""
@@ -231,8 +241,10 @@ class BufferedCursor:
             result = await target.fetch_result(sql, *args)
         self.description = _described(result.columns)
         self._rows = deque(result.rows)
-        counts = result.status.command in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE")
+        counts = result.status.command in _COUNTED
         self.rowcount = result.status.rows if counts else -1
+        if not (counts or connection._lazy):
+            connection._schema.note(result.status, sql)
 
     async def _executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
         self.description = None
