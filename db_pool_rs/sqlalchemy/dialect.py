@@ -81,6 +81,10 @@ class PoolDialect:
         """Whether each statement is committed alone."""
         return bool(dbapi_conn.autocommit)
 
+    def get_driver_connection(self, connection: Any) -> Any:
+        """The session, which is used like any connection of a pool; None where there is none now (`grouped`)."""
+        return connection._connection
+
     def do_ping(self, dbapi_connection: Any) -> bool:
         """A sign of life."""
         dbapi_connection.ping()
