@@ -31,6 +31,8 @@ _BUFFER = 50
 _QUESTION_MARK = re.compile(rf"{STRING}|{QUOTED}|`[^`]*`|--[^\n]*|/\*(?s:.*?)\*/|\?")
 #: Commands that tell a number of rows.
 _COUNTED = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"))
+#: A program's own BEGIN: SQLAlchemy's recipe for savepoints on SQLite, in an event `begin`.
+_BEGIN = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 #: What SQLite refuses, or ignores, inside a transaction.
 _OUTSIDE = frozenset(("PRAGMA", "VACUUM", "ATTACH", "DETACH", "ANALYZE", "EXPLAIN"))
 
@@ -41,12 +43,13 @@ def opened(dbapi: Any, pools: SharedPools, dsn: str, grouped: bool = False, **op
 
 
 async def _opened(dbapi: Any, pools: SharedPools, dsn: str, grouped: bool, options: Any) -> AdaptedSession:
+    sqlite = dsn.startswith("sqlite")
     try:
         pool = await pools.get(dsn, **options)
         session = None if grouped else await pool.acquire()
-        return AdaptedSession(dbapi, pool, pools.schema, session, lazy=dsn.startswith("sqlite"))
+        return AdaptedSession(dbapi, pool, pools.schema, session, sqlite)
     except Exception as error:
-        raise_translated(error)
+        raise_translated(error, sqlite)
 
 
 class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
@@ -63,6 +66,7 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         "dbapi",
         "deferrable",
         "isolation",
+        "isolation_level",
         "readonly",
     )
 
@@ -82,6 +86,8 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         self.isolation: str | None = None
         self._other: str | None = None
         self.readonly = self.deferrable = False
+        #: Of sqlite3: programs that begin transactions themselves set it to None, which makes no difference here.
+        self.isolation_level: Any = ""
 
     @property
     def autocommit(self) -> bool:
@@ -145,7 +151,7 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         try:
             return await_only(work)
         except Exception as error:
-            raise_translated(error)
+            raise_translated(error, self._lazy)
 
     def cursor(self, server_side: bool = False) -> BufferedCursor:
         """A cursor; `server_side`: one that fetches its rows a few at a time."""
@@ -237,6 +243,9 @@ class BufferedCursor:
         if connection._lazy and args and "?" in sql:
             sql = _numbered(sql)
         async with connection._lock:
+            if connection._lazy and _BEGIN.match(sql):
+                await connection.begin()
+                return
             target = await connection.target(sql)
             result = await target.fetch_result(sql, *args)
         self.description = _described(result.columns)

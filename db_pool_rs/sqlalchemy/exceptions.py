@@ -57,6 +57,14 @@ _BY_CLASS: dict[str, type[Error]] = {
     **dict.fromkeys(("24", "25", "27", "28", "2B", "2D", "2F", "38", "39", "3B", "XX"), InternalError),
     **dict.fromkeys(("08", "40", "53", "54", "55", "57", "58", "F0", "HV"), OperationalError),
 }
+#: What sqlite3 has otherwise, by the SQLSTATE or its class: a wrong statement is an OperationalError there.
+_OF_SQLITE: dict[str, type[Error]] = {
+    **_BY_CLASS,
+    **dict.fromkeys(("0A", "25", "42"), OperationalError),
+    **dict.fromkeys(("42804", "P0001"), IntegrityError),
+    **dict.fromkeys(("XX001", "XX002"), DatabaseError),
+    "54000": DataError,
+}
 _BY_TYPE: tuple[tuple[type[Exception], type[Error]], ...] = (
     (errors.ArgumentError, DataError),
     (errors.DecodeError, DataError),
@@ -68,12 +76,13 @@ _BY_TYPE: tuple[tuple[type[Exception], type[Error]], ...] = (
 )
 
 
-def translated(error: Exception) -> Exception:
+def translated(error: Exception, sqlite: bool = False) -> Exception:
     """PEP 249's error for one of ours, which becomes its cause; others as they are."""
     if isinstance(error, errors.PoolTimeout):
         return exc.TimeoutError(str(error))
     state = getattr(error, "sqlstate", None)
-    kind = _BY_CLASS.get(state[:2]) if isinstance(state, str) else None
+    kinds = _OF_SQLITE if sqlite else _BY_CLASS
+    kind = kinds.get(state) or kinds.get(state[:2]) if isinstance(state, str) else None
     if kind is None:
         kind = next((kind for ours, kind in _BY_TYPE if isinstance(error, ours)), None)
     if kind is None:
@@ -83,9 +92,9 @@ def translated(error: Exception) -> Exception:
     return made
 
 
-def raise_translated(error: Exception) -> NoReturn:
+def raise_translated(error: Exception, sqlite: bool = False) -> NoReturn:
     """Raise what `translated` makes of an error."""
-    made = translated(error)
+    made = translated(error, sqlite)
     if made is error:
         raise error
     raise made from error
