@@ -90,6 +90,12 @@ class Queries(Protocol):
     async def fetch_result(self, sql: str, /, *args: Any, timeout: float | None = None) -> Result:
         """Every row, the columns (also where there is no row) and the command tag, in one answer."""
 
+    async def fetch_arrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> ArrowTable:
+        """Every row as Arrow, without a Python object for each value; docs/arrow.md says what each type becomes.
+
+        InterfaceError where pyarrow is needed and missing: `simple`, `balanced`, and SQLite in every mode.
+        """
+
     async def execute(self, sql: str, /, *args: Any, timeout: float | None = None) -> Status:
         """The command tag, a str like 'UPDATE 3' whose `.rows` is 3."""
 
@@ -310,6 +316,11 @@ class Connection(Queries, Protocol):
     ) -> Status:
         """PostgreSQL: write the rows of a query in the same way. Its arguments become constants of its text."""
 
+    def stream_arrow(
+        self, sql: str, /, *args: Any, batch: int = 65_536, timeout: float | None = None
+    ) -> AsyncGenerator[ArrowTable, None]:
+        """`fetch_arrow`, `batch` rows at a time at most and no faster than they are taken; SQLite: in a transaction."""
+
     async def add_listener(self, channel: str, callback: NotificationListener) -> None:
         """PostgreSQL: `callback(connection, pid, channel, payload)` is called for each notification on `channel`.
 
@@ -394,6 +405,42 @@ class Stream(Protocol[T]):
     ) -> None: ...
 
     def __aiter__(self) -> AsyncIterator[T]: ...
+
+
+class ArrowTable(Protocol):
+    """Rows in Arrow's memory: polars, pandas, DuckDB and pyarrow take it as it is, by the Arrow C stream interface."""
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows there are."""
+
+    @property
+    def num_columns(self) -> int:
+        """How many columns there are."""
+
+    @property
+    def column_names(self) -> list[str]:
+        """The names of the columns, in their order."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """A capsule with an ArrowArrayStream; each call makes a new one, over the same memory."""
+
+    def __arrow_c_schema__(self) -> object:
+        """A capsule with an ArrowSchema."""
+
+    def __len__(self) -> int: ...
+
+
+class ArrowStream(Protocol):
+    """Tables of at most so many rows, from `Pool.stream_arrow`, by `async with` or `async for`."""
+
+    async def __aenter__(self) -> AsyncIterator[ArrowTable]: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+
+    def __aiter__(self) -> AsyncIterator[ArrowTable]: ...
 
 
 class BatchResult(Protocol[R]):
@@ -533,6 +580,12 @@ class Pool(Queries, Protocol):
         """The rows of a query a few at a time, in constant memory, on a connection of their own.
 
         `async with pool.stream(sql) as batches: async for rows in batches`, or `async for row in pool.stream(sql)`.
+        """
+
+    def stream_arrow(self, sql: str, /, *args: Any, batch: int = 65_536, timeout: float | None = None) -> ArrowStream:
+        """`fetch_arrow`, at most `batch` rows at a time and no faster than they are taken.
+
+        `async with pool.stream_arrow(sql) as tables: async for table in tables`, or `async for table in ...` at once.
         """
 
     def listen(

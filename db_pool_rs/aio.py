@@ -2,7 +2,7 @@
 
 A caller awaits an :class:`ResultFuture`: a future of asyncio's protocol whose task goes on where the answer is found.
 
-asyncio's own future would have the loop call the task again in its next turn, at the cost of a handle for each and of a
+asyncio's own future would have the loop call the task again in its next tick, at the cost of a handle for each and of a
 look at all sockets in between. Here the task goes on at once, inside the callback that took the answer in. Where that
 cannot be, it goes through the loop: inside another task, and for errors, which come up in the middle of other work.
 
@@ -71,7 +71,7 @@ class ResultFuture(Generic[T]):
                 self._loop.call_soon(callback, self, context=self._context)
 
     def set_exception(self, error: BaseException) -> None:
-        """It failed: the task that waits goes on in the next turn of the loop."""
+        """It failed: the task that waits goes on in the next tick of the loop."""
         assert not self._done, "bug: a second answer"
         self._done = True
         self._error = error

@@ -50,7 +50,7 @@ static int call_now(PyObject *callback, PyObject *self, PyObject *context)
     return PyContext_Exit(context) < 0 || nothing == NULL ? -1 : 0;
 }
 
-/* It is done: the task that waits goes on, now or in the next turn of the loop. */
+/* It is done: the task that waits goes on, now or in the next tick of the loop. */
 static int go_on(ResultFuture *self, int now)
 {
     PyObject *callback = self->callback, *context = self->context;
@@ -281,7 +281,7 @@ static void dealloc(PyObject *self)
 
 static PyMethodDef answer_methods[] = {
     {"set_result", set_result, METH_O, "It is answered: the task that waits goes on now."},
-    {"set_exception", set_exception, METH_O, "It failed: the task that waits goes on in the next turn of the loop."},
+    {"set_exception", set_exception, METH_O, "It failed: the task that waits goes on in the next tick of the loop."},
     {"done", done, METH_NOARGS, "Whether it is answered or cancelled."},
     {"result", result, METH_NOARGS, "The answer, or the error raised."},
     {"add_done_callback", (PyCFunction)(void (*)(void))add_done_callback, METH_FASTCALL | METH_KEYWORDS,

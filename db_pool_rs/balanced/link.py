@@ -23,7 +23,7 @@ from ..drivers.base import RESULT, ConnectionListener, Done
 from ..drivers.postgres.dialect import CHECK_KEYS, checks_keys, executed
 from ..drivers.postgres.libpq import CONNECTION_BAD
 from ..drivers.postgres.link import CHECK_AFTER, PostgresConnection
-from ..drivers.postgres.statements import details_of
+from ..drivers.postgres.statements import details_of, unknown_columns
 from ..errors import ConnectionLost, DecodeError
 from ..scheduler.model import StatementRequest
 from .columns import LoadersMissing
@@ -195,7 +195,7 @@ class KernelConnection(PostgresConnection):
     def _answer(self) -> None:
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
-        if group[0].described.foreign_columns and self._unknown_columns():
+        if group[0].described.foreign_columns and unknown_columns(self._group, self._driver):
             self._step = len(self._steps)
             self._ended()
             return

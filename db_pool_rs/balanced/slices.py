@@ -1,6 +1,6 @@
 """Results to rows, in one piece or slice by slice.
 
-A long result is made into rows a slice at a time, with a turn of the event loop for others in between: its caller
+A long result is made into rows a slice at a time, with a tick of the event loop for others in between: its caller
 waits, no other call does. Rows whose values are long are made value by value. What the kernel has to do for a slice
 takes a small part of what the making of its rows takes, so that it is done on the spot; of a result so large that this
 would add up, the kernel decodes all slices before, in one call without the GIL on one of the driver's threads.
@@ -31,7 +31,7 @@ NATIVE_BYTES = 1 << 22
 
 
 def is_long(result: PGresult) -> bool:
-    """Whether a result takes more than one turn of the event loop."""
+    """Whether a result takes more than one tick of the event loop."""
     return result.ntuples > SLICE or (result.memory > SLICE_BYTES and result.ntuples * result.nfields > 1)
 
 

@@ -37,10 +37,10 @@ class Groupable(Enum):
 class ConnectionListener(Protocol):
     """Who is told what happens to a link. Each link calls back only while it is open."""
 
-    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, retire: bool) -> None:
+    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, evict_all: bool) -> None:
         """The connection is gone, for the reason `error`.
 
-        `sent` is False if nothing of the running group can have been executed; `retire` is True if the other
+        `sent` is False if nothing of the running group can have been executed; `evict_all` is True if the other
         connections made at the same time are suspect too (the server is shutting down).
         """
 
@@ -159,6 +159,10 @@ class Database(Protocol):
     #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the row. It costs the
     #: server next to nothing, so the time until the answer is the connection's round trip.
     startup_query: str | None
+
+    @property
+    def arrow_decoder(self) -> Callable[..., Any] | None:
+        """What takes the data of a COPY apart for Arrow; None: pyarrow does."""
 
     def on_startup_result(self, values: Sequence[Any]) -> Groupable:
         """The answer to `startup_query`: which statements may be grouped at most."""

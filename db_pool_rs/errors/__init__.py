@@ -37,13 +37,14 @@ All errors can be pickled and copied with all their fields. No message carries a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import _sqlstates
 from ._sqlstates import *  # noqa: F403
-from .base import DatabaseError, Error
+from .base import ArgumentError, DatabaseError, DecodeError, Error, InterfaceError
 from .redact import HIDDEN, is_secret, redact
+from .server import database_error
 
 if TYPE_CHECKING:
     from .sqlite import sqlite_error
@@ -71,11 +72,6 @@ __all__ = [
 __all__ += _sqlstates.__all__
 
 _SHOWN_HOLDERS = 20
-#: Attributes of a DatabaseError that the server's ErrorResponse has, by the protocol's letters.
-_LETTERS = {
-    "sqlstate": "C", "message": "M", "detail": "D", "hint": "H", "position": "P", "internal_position": "p",
-    "internal_query": "q", "where": "W", "schema": "s", "table": "t", "column": "c", "datatype": "d", "constraint": "n",
-}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -116,18 +112,6 @@ class ModeUnavailableError(Error):
         self.reason = reason
         self.install = install
         super().__init__(f"mode {mode!r} is not available: {reason}. What helps: {install}")
-
-
-class InterfaceError(Error):
-    """The package was used in a way that cannot work: closed pool, foreign event loop, forked process, ..."""
-
-
-class ArgumentError(InterfaceError):
-    """The arguments of a statement do not fit it: their number, a type, a range. Nothing was sent."""
-
-
-class DecodeError(Error):
-    """The database returned a value that the Python type for it cannot represent."""
 
 
 class StatementTimeout(Error, TimeoutError):
@@ -220,33 +204,6 @@ class ConnectionLost(DatabaseConnectionError):
     @property
     def safe_to_retry(self) -> bool:
         return not self.sent
-
-
-def database_error(fields: Mapping[str, str | None], query: str | None = None) -> DatabaseError:
-    """The error for an ErrorResponse; its class is that of `fields["sqlstate"]`, else of its first two characters.
-
-    `fields` are named as the attributes of `DatabaseError`; all may be missing. `query` is the statement's text.
-    """
-    sqlstate = fields.get("sqlstate") or ""
-    table = _sqlstates.BY_SQLSTATE
-    kind = table.get(sqlstate) or table.get(f"{sqlstate[:2]}000", DatabaseError)
-    return kind(fields.get("message") or "unknown error", fields, query)
-
-
-def server_error(
-    field: Callable[[str], str | None], query: str | None, unsaid: Callable[[], str] = str
-) -> DatabaseError:
-    """The error for an ErrorResponse that tells its fields by the letters that the protocol has for them.
-
-    `unsaid` gives the message where the server gave none.
-    """
-    fields = {name: field(letter) for name, letter in _LETTERS.items()}
-    # The untranslated severity exists since PostgreSQL 9.6; proxies may send only the other.
-    fields["severity"] = field("V") or field("S")
-    fields["message"] = fields["message"] or unsaid() or "the server reported an error without a message"
-    error = database_error(fields, query)
-    error.__dict__["routine"] = field("R")
-    return error
 
 
 # People should see, import and pickle the public name.

@@ -1,4 +1,4 @@
-"""The two classes that the generated SQLSTATE classes and the rest of the tree stand on; the manual is in `errors`."""
+"""The classes that the rest of the tree stands on, and the drivers' errors; the manual is in `errors`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ def _rebuild(kind: type[Error], args: tuple[Any, ...], fields: dict[str, Any]) -
     error.args = args
     error.__dict__.update(fields)
     return error
+
+
+class InterfaceError(Error):
+    """The package was used in a way that cannot work: closed pool, foreign event loop, forked process, ..."""
+
+
+class ArgumentError(InterfaceError):
+    """The arguments of a statement do not fit it: their number, a type, a range. Nothing was sent."""
+
+
+class DecodeError(Error):
+    """The database returned a value that the Python type for it cannot represent."""
 
 
 class DatabaseError(Error):

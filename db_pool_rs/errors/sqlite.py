@@ -12,7 +12,8 @@ import re
 import sqlite3
 from functools import lru_cache
 
-from .base import Error
+from .base import ArgumentError, DecodeError, Error, InterfaceError
+from .server import database_error
 
 # The first match counts, and only at the start: further on, a message may quote the text of the statement. Groups named
 # after attributes of DatabaseError fill these in.
@@ -112,9 +113,7 @@ def sqlite_error(exc: sqlite3.Error | sqlite3.Warning, query: str | None = None)
     """The error of ours for one of `sqlite3`: a DatabaseError by SQLSTATE, or, if the module itself refused to do what
     was asked, an ArgumentError (the arguments do not fit), DecodeError (text that is not UTF-8) or InterfaceError.
     """
-    # Here and not at the top: `errors` offers this function to its users.
-    from . import ArgumentError, DecodeError, InterfaceError, database_error
-    from .excerpt import with_advice
+    from .excerpt import with_advice  # errors that are handled are not shown
 
     message = str(exc)
     code = _code(exc)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..codecs import Codec
 from ..drivers.base import Database
 from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schema
-from ..errors import ConnectFailed, Error, server_error
+from ..errors import ConnectFailed, Error
+from ..errors.server import server_error
 from ..guard.verdicts import REASONS
 from ..sql import StatementClass
 from . import options
@@ -73,6 +74,13 @@ class FullDriver(PostgresDialect):
         self._native = native
         changed = self._config.codecs or self._config.infinity == "clamp"
         native.use_catalog(self.make_catalog, sorted(self.catalog.overridden) if changed else [])
+
+    @property
+    def arrow_decoder(self) -> Callable[..., Any] | None:
+        """The engine's own."""
+        from db_pool_rs_full import ArrowDecoder
+
+        return ArrowDecoder
 
     def target(self) -> dict[str, Any]:
         """What the engine connects to."""

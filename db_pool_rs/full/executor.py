@@ -103,9 +103,9 @@ class RustExecutor(Executor):
         if self._links.pop(conn.id, None) is not None:
             self.native.release(conn.id, healthy)
 
-    def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
+    def abort(self, conn: FullLink, reason: str, evict_all: bool) -> None:
         """Close a connection that is of no use any more. Its user hears it now, not when the engine tells."""
-        self.native.abort(conn.id, reason, retire)
+        self.native.abort(conn.id, reason, evict_all)
         if (session := self.sessions.pop(conn.id, None)) is not None:
             session.lost(ConnectionLost(reason, sent=session.busy), session.busy)
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece
 from ..drivers.postgres.dialect import alters
-from ..errors import ArgumentError, ConnectionLost, Error, server_error
+from ..errors import ArgumentError, ConnectionLost, Error
+from ..errors.server import server_error
 from ..record import Column, Record, Result, Status
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Owner(Protocol):
     def ran(self, token: int, ok: bool, seconds: float, in_transaction: bool, results: list[Any]) -> None:
         """The statements that were sent under a number are answered."""
 
-    def abort(self, conn: FullLink, reason: str, retire: bool) -> None:
+    def abort(self, conn: FullLink, reason: str, evict_all: bool) -> None:
         """Close a connection that is of no use any more."""
 
     def altered(self, certain: bool) -> None:
@@ -128,7 +129,7 @@ class FullLink:
     def copy_turn(self, piece: bytes | None) -> None:
         """The engine asks for a piece of the data, or gives one."""
         if self._copy is not None:
-            self._copy.turn(piece)
+            self._copy.on_data_request(piece)
 
     def ran(self, ok: bool, seconds: float, in_transaction: bool, results: list[tuple[Any, Any]]) -> None:
         """The group is answered."""
@@ -141,7 +142,7 @@ class FullLink:
         if self._done is None:
             return  # the connection was lost meanwhile
         if stopping is not None and not stopping.result():
-            self._executor.abort(self, CANCEL_UNDER_WAY, retire=False)
+            self._executor.abort(self, CANCEL_UNDER_WAY, evict_all=False)
             return
         group, done, self._group, self._done = self._group, self._done, (), None
         self._in_transaction = in_transaction
@@ -230,7 +231,7 @@ class CopyTurns:
         self._last: bool | None = None
         self._giving: asyncio.Handle | None = None
 
-    def turn(self, piece: bytes | None) -> None:
+    def on_data_request(self, piece: bytes | None) -> None:
         """The engine asks for a piece of the data, or gives one."""
         if self._stopped:
             self._feed(False)

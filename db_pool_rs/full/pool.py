@@ -171,7 +171,7 @@ class Pool(specification.Pool):
 
     def _leave(self) -> None:
         super()._leave()
-        self._run_known = _not_open  # it may be in the middle of a turn of the engine's
+        self._run_known = _not_open  # it may be in the middle of a tick of the engine's
 
     def _call(
         self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None

@@ -16,7 +16,8 @@ from ..drivers.base import STATUS
 from ..drivers.sqlite.dialect import SqliteDialect
 from ..drivers.sqlite.errors import statement_error
 from ..drivers.sqlite.plan import Description, Lock, Role
-from ..errors import ConnectFailed, Error, ModeUnavailableError, server_error
+from ..errors import ConnectFailed, Error, ModeUnavailableError
+from ..errors.server import server_error
 from ..guard.verdicts import REASONS
 from ..scheduler.cost import Query
 from ..sql import classify

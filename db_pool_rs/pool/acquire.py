@@ -176,7 +176,7 @@ class Acquired:
             silent = isinstance(error, Expired)
             if silent or session.error is None:
                 reason = f"the connection could not be cleaned: {reason_of(error)}"
-                executor.abort(session.conn, reason, retire=silent)
+                executor.abort(session.conn, reason, evict_all=silent)
             return
         executor.release(session.conn)
 

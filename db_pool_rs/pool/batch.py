@@ -60,7 +60,7 @@ class BatchResult(Generic[T]):
             raise InterfaceError("the results of a batch are there when its block has ended")
         return self._error
 
-    def _settle(self, value: Any, error: Exception | None) -> None:
+    def _set(self, value: Any, error: Exception | None) -> None:
         self._made, self._value, self._error = True, value, error
 
     def __repr__(self) -> str:
@@ -112,7 +112,7 @@ class Batch:
         query = context.lookup(sql, shared=True)
         result = BatchResult(take)
         if query.kind is StatementClass.EMPTY:
-            result._settle(empty_result(args, want), None)
+            result._set(empty_result(args, want), None)
             return result
         if self._strays:
             query = unshared(query)
@@ -147,7 +147,7 @@ class Batch:
         finally:
             for statement, result in zip(self._statements, self._results, strict=True):
                 nothing = statement.error is None and statement.value is None
-                result._settle(statement.value, InterfaceError(_NOT_SENT) if nothing else statement.error)
+                result._set(statement.value, InterfaceError(_NOT_SENT) if nothing else statement.error)
 
     async def _run(self) -> None:
         context, statements = self._context, self._statements

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..aio import remaining
 from ..described import ServerVersion
@@ -15,7 +15,7 @@ from ..errors import Error, InterfaceError
 from ..record import Record, Result, Status
 from ..rows import Row
 from ..sql import StatementClass
-from . import copy
+from . import arrow, copy
 from .cursor import PREFETCH, Cursor
 from .lease import Lease, close
 from .listen import Notifications
@@ -24,6 +24,9 @@ from .prepared import PreparedStatement, types_of
 from .queries import empty_result
 from .stream import pieces
 from .transaction import Transaction
+
+if TYPE_CHECKING:
+    from .. import abc
 
 #: How many executions `executemany` sends before it waits for answers.
 CHUNK = 500
@@ -348,6 +351,26 @@ class Connection:
         return await copy.into(
             self._lease, table_name, source, options, columns=columns, schema=schema_name, where=where, timeout=timeout
         )
+
+    # -- Arrow ---------------------------------------------------------------------------------------------------
+
+    async def fetch_arrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> abc.ArrowTable:
+        """The rows of a query as a table that polars, pandas, DuckDB and pyarrow read by the Arrow C stream interface.
+
+        No Python object is made for a value. PostgreSQL sends the rows by COPY in binary; docs/arrow.md says what each
+        type becomes. SQLite's columns are what their values are: DecodeError if those are of several types. `full`
+        needs nothing else for PostgreSQL; `simple`, `balanced` and SQLite need pyarrow, else InterfaceError.
+        """
+        return await arrow.fetch(self._lease, sql, args, timeout)
+
+    def stream_arrow(
+        self, sql: str, /, *args: Any, batch: int = arrow.BATCH, timeout: float | None = None
+    ) -> AsyncGenerator[abc.ArrowTable, None]:
+        """The same, at most `batch` rows at a time and no faster than they are taken; on SQLite in a transaction.
+
+        To leave it early stops the server. `timeout` is for all of it.
+        """
+        return arrow.tables(sql, args, arrow.check_rows(batch), timeout, self)
 
     # -- what the session is told unasked ------------------------------------------------------------------------
 

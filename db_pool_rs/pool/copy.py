@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("text", "csv", "binary")
 #: How the statements begin whose rows can be copied.
-_QUERIES = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
+QUERIES = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
 
 
 async def records_to_table(
@@ -132,7 +132,7 @@ def _is_query(what: Any, dialect: str) -> bool:
     """Whether it is a statement, and not the name of a table."""
     if not isinstance(what, str):
         raise InterfaceError(f"a query or the name of a table expected, got {type(what).__name__}")
-    return classify(what, dialect).command in _QUERIES and what.strip().upper() not in _QUERIES
+    return classify(what, dialect).command in QUERIES and what.strip().upper() not in QUERIES
 
 
 def _check(lease: Lease) -> None:

@@ -112,10 +112,10 @@ class Executor(ABC):
         """A clean session comes back; if not `healthy`, its connection is closed."""
 
     @abstractmethod
-    def abort(self, conn: Any, reason: str, retire: bool) -> None:
+    def abort(self, conn: Any, reason: str, evict_all: bool) -> None:
         """Close a connection that is of no use any more; its user is told `reason`.
 
-        `retire` if the others may be of no use either: the server is silent.
+        `evict_all` if the others may be of no use either: the server is silent.
         """
 
     @abstractmethod
@@ -295,7 +295,7 @@ class Executor(ABC):
         return tuple(lines)
 
     def report(self) -> Report:
-        """How things stand, for the errors of this turn of the event loop: made once, however many fail together."""
+        """How things stand, for the errors of this tick of the event loop: made once, however many fail together."""
         if self._report is None:
             self._report = Report(situation(self.gauges()), self.holders(), self.stats())
             self.loop.call_soon(self._forget_report)

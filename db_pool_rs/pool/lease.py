@@ -182,6 +182,6 @@ def close(session: Session) -> None:
     end_holding(session)
     executor: Any = session.executor  # a session needs a part of it only
     if session.error is None and session.busy:
-        executor.abort(session.conn, "its holder has closed the connection", retire=False)
+        executor.abort(session.conn, "its holder has closed the connection", evict_all=False)
     elif session.error is None:
         executor.release(session.conn, healthy=False)

@@ -15,6 +15,7 @@ from ..errors import DatabaseError, Error
 from ..record import LoggedQuery, Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
+from . import arrow
 from .acquire import Acquire, Acquired, PoolTransaction, copy_in, copy_out, for_many
 from .batch import Batch
 from .context import Context
@@ -23,10 +24,11 @@ from .guarding import Guarding
 from .lifetime import Lifetime
 from .named import text_by_number
 from .queries import empty_result
-from .stream import BATCH, Stream
+from .stream import BATCH, Stream, lists
 from .subscription import MAX_QUEUE, Listener, Subscription, listening
 
 if TYPE_CHECKING:
+    from .. import abc
     from ..config import PoolConfig
     from ..guard import Explanation
     from ..metrics import Health, PoolStats
@@ -230,7 +232,21 @@ class Pool:
         for row in pool.stream(sql)`` single ones. `timeout` (seconds) is that of `acquire` and of each list.
         """
         readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
-        return Stream(self.transaction(readonly=readonly, timeout=timeout), sql, args, batch, timeout, row)
+        block = self.transaction(readonly=readonly, timeout=timeout)
+        return Stream(block, partial(lists, sql, args, batch, timeout, row))
+
+    async def fetch_arrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> abc.ArrowTable:
+        """The rows of a query as Arrow, on a connection of their own; see :meth:`Connection.fetch_arrow`."""
+        self._context.check_open()
+        deadline = self._context.deadline(timeout)
+        async with self.acquire(timeout=timeout) as connection:
+            return await connection.fetch_arrow(sql, *args, timeout=remaining(deadline))
+
+    def stream_arrow(self, sql: str, /, *args: Any, batch: int = arrow.BATCH, timeout: float | None = None) -> Stream:
+        """The same, at most `batch` rows at a time and no faster than they are taken: ``async for table in ...``."""
+        copies = self._context.database.copy
+        block: Any = self.acquire(timeout=timeout) if copies else self.transaction(readonly=True, timeout=timeout)
+        return Stream(block, partial(arrow.tables, sql, args, arrow.check_rows(batch), timeout), whole=True)
 
     def copy_out(
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any

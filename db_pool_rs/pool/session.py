@@ -43,7 +43,7 @@ class Owner(Protocol):
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run `work` on the pool's account."""
 
-    def abort(self, conn: Any, reason: str, retire: bool) -> None:
+    def abort(self, conn: Any, reason: str, evict_all: bool) -> None:
         """Close a connection that is of no use any more."""
 
     def turned_read_only(self) -> None:
@@ -348,10 +348,10 @@ class Session:
             while self.busy:
                 rest = end - clock()
                 if rest <= 0:
-                    executor.abort(self.conn, "the server did not react to a cancel request", retire=True)
+                    executor.abort(self.conn, "the server did not react to a cancel request", evict_all=True)
                     return
                 if not await self.link.cancel(rest):
-                    executor.abort(self.conn, CANCEL_UNDER_WAY, retire=self.busy)
+                    executor.abort(self.conn, CANCEL_UNDER_WAY, evict_all=self.busy)
                     return
                 with contextlib.suppress(asyncio.TimeoutError, TimeoutError):
                     await asyncio.wait_for(self._until_answered(), min(pause, max(0.0, end - clock())))
@@ -381,7 +381,7 @@ class Session:
 
     def _ask(self, ask: Callable[..., None], *what: Any) -> ResultFuture[None]:
         answer = self.database.answer(self.executor.loop)
-        self._begin(partial(_settle, answer), ask, *what)
+        self._begin(partial(_set, answer), ask, *what)
         return answer
 
     def _begin(self, ended: Callable[[ConnectionLost | None], None], ask: Callable[..., None], *what: Any) -> None:
@@ -414,7 +414,7 @@ class Session:
             ended(error)
 
 
-def _settle(answer: ResultFuture[None], error: ConnectionLost | None) -> None:
+def _set(answer: ResultFuture[None], error: ConnectionLost | None) -> None:
     """Answer the caller, who may have gone."""
     if not answer.done():
         answer.set_result(None) if error is None else answer.set_exception(error)

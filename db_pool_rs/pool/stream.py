@@ -22,31 +22,33 @@ BATCH = 1000
 
 
 class Stream:
-    """Made by ``pool.stream()``: ``async with`` it gives lists of rows, ``async for`` single ones."""
+    """Made by ``pool.stream()``: ``async with`` it gives lists of rows, ``async for`` single ones.
 
-    __slots__ = ("_batches", "_block", "_query", "_used")
+    Where `whole`, as for tables of Arrow, ``async for`` gives the batches, too.
+    """
+
+    __slots__ = ("_batches", "_block", "_made", "_used", "_whole")
 
     def __init__(
         self,
         block: AbstractAsyncContextManager[Any],
-        sql: str,
-        args: tuple[Any, ...],
-        batch: int,
-        timeout: float | None,
-        row: Row[Any] | None,
+        batches: Callable[[Any], AsyncGenerator[Any, None]],
+        *,
+        whole: bool = False,
     ) -> None:
         self._block = block
-        self._query = (sql, args, batch, timeout, row)
+        self._made = batches
+        self._whole = whole
         self._used = False
-        self._batches: AsyncGenerator[list[Any], None]
+        self._batches: AsyncGenerator[Any, None]
 
-    async def __aenter__(self) -> AsyncIterator[list[Any]]:
+    async def __aenter__(self) -> AsyncIterator[Any]:
         if self._used:
             raise InterfaceError("this stream was used already; call stream() again")
         self._used = True
         connection = await self._block.__aenter__()
         try:
-            self._batches = _batches(Cursor(connection._lease, *self._query), self._query[2])
+            self._batches = self._made(connection)
         except BaseException as error:
             await self._block.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -62,12 +64,22 @@ class Stream:
 
     async def __aiter__(self) -> AsyncGenerator[Any, None]:
         async with self as batches:
-            async for rows in batches:
-                for row in rows:
+            async for batch in batches:
+                if self._whole:
+                    yield batch
+                    continue
+                for row in batch:
                     yield row
 
 
-async def _batches(cursor: Cursor, count: int) -> AsyncGenerator[list[Any], None]:
+def lists(
+    sql: str, args: tuple[Any, ...], count: int, timeout: float | None, row: Row[Any] | None, connection: Any
+) -> AsyncGenerator[list[Any], None]:
+    """The rows of a query, so many at a time, on a connection."""
+    return _lists(Cursor(connection._lease, sql, args, count, timeout, row), count)
+
+
+async def _lists(cursor: Cursor, count: int) -> AsyncGenerator[list[Any], None]:
     while rows := await cursor.fetch(count):
         yield rows
         if len(rows) < count:

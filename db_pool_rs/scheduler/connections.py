@@ -117,7 +117,7 @@ class Connections:
 
     # -- ageing and closing --------------------------------------------------------------------------------------
 
-    def settle(self, conn: ConnectionState, now: float) -> float:
+    def release_if_idle(self, conn: ConnectionState, now: float) -> float:
         """Once nothing runs, no cancel is under way and the session is clean, `conn` is idle (rules 5.4, 6.3).
 
         If it is too old, or there are too many, it closes instead (rule 6.5).
@@ -154,7 +154,7 @@ class Connections:
         while self.alive > limits.max_size and self.idle:
             self.close(self.idle[0])
 
-    def retire(self) -> None:
+    def evict_all(self) -> None:
         """No connection opened until now is used again: idle ones close, busy ones when they are free."""
         self.generation += 1
         self.close_idle()

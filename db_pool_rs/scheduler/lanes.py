@@ -13,15 +13,15 @@ from .write_lanes import WriteLanes
 
 
 def lanes_wanted(
-    head: StatementRequest, connections: Connections, write_lanes: WriteLanes, now: float, ticking: bool
+    head: StatementRequest, connections: Connections, write_lanes: WriteLanes, now: float, may_add_lane: bool
 ) -> int:
     """How many more lanes may carry statements of the kind of `head`, the first in their queue (rules 3.6, 3.7).
 
     A few lanes from the start, where the server is far all connections (rule 3.12); one more when `head` has waited
     too long for those that run. (A long queue of WRITEs is no reason as long as lanes take from it, at the pace of the
-    disk: more commits would only make it longer.) Whether `head` has waited too long is asked only where `ticking`: in
-    `tick`, and when a connection was opened for it. Before that, every answer that has arrived was taken in, so a busy
-    event loop does not look like slow lanes.
+    disk: more commits would only make it longer.) Whether `head` has waited too long is asked if `may_add_lane`: in
+    `handle_timeout`, and when a connection was opened for it. Before that, every answer that has arrived was taken in,
+    so a busy event loop does not look like slow lanes.
     """
     limits, kind = connections.limits, head.query.kind
     running = [lane for lane in connections.lanes if lane.kind is kind]
@@ -40,7 +40,7 @@ def lanes_wanted(
     late = head.enqueued + patience
     if kind is StatementClass.WRITE:
         late = max(late, max(lane.started for lane in running) + max(patience, 2.0 * write_lanes.took))
-    return 1 if ticking and now >= late else 0
+    return 1 if may_add_lane and now >= late else 0
 
 
 def share(

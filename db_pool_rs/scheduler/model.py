@@ -222,7 +222,7 @@ class Close(NamedTuple):
 
 
 class Deliver(NamedTuple):
-    """The group is final: give each statement's outcome to its caller; a `turn` follows once the callers have run."""
+    """The group is final: give each caller its statement's outcome; `end_of_tick` follows once the callers have run."""
 
     group: list[StatementRequest]
 

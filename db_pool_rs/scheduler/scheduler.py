@@ -69,7 +69,7 @@ class Scheduler:
         self.resent = 0
         #: Statements that ran alone, by the reason.
         self.alone: dict[str, int] = {}
-        self._ticking = False
+        self._may_add_lane = False
 
     @property
     def drained(self) -> bool:
@@ -79,7 +79,7 @@ class Scheduler:
     # -- events from callers -------------------------------------------------------------------------------------
 
     def submit(self, statements: Sequence[StatementRequest], now: float) -> list[Action]:
-        """Statements arrive, in this order. They are sent by the `turn` that ends this turn of the event loop."""
+        """Statements arrive, in this order. They are sent by the `end_of_tick` of this tick of the event loop."""
         refused: list[Action] = []
         if len(statements) > (room := self._room()):
             statements, late = statements[:room], statements[room:]
@@ -99,10 +99,10 @@ class Scheduler:
             self.timeouts.remember(waiter, waiter.deadline)
         return []
 
-    def turn(self, now: float, heard: int) -> list[Action]:
-        """The event loop's turn ends: what was collected in it is sent (rule 3.2).
+    def end_of_tick(self, now: float, heard: int) -> list[Action]:
+        """The event loop's tick ends: what was collected in it is sent (rule 3.2).
 
-        Comes whenever a turn ends in which there were calls, and after each Deliver, once its callers have run: those
+        Comes whenever a tick ends in which there were calls, and after each Deliver, once its callers have run: those
         of the first `heard` Delivers have.
         """
         self.write_lanes.returned(heard)
@@ -139,7 +139,7 @@ class Scheduler:
         if conn.state is not State.OPENING:  # the pool was terminated meanwhile
             return [Close(conn)]
         self.connections.opened(conn, now, lifetime, round_trip)
-        self.timeouts.arm(AGE, self.connections.settle(conn, now))
+        self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         self._dispatch_late(now)
         return self._take_actions()
 
@@ -189,7 +189,7 @@ class Scheduler:
         else:
             self.broken_up += 1
             self.resent += break_up(group, stalled, now, self.queues, self.limits.cost)
-        self.timeouts.arm(AGE, self.connections.settle(conn, now))
+        self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         self._dispatch(now)  # the server gets its next group before the answers of this one are handed out
         if awaited:
             for statement in awaited:
@@ -199,7 +199,7 @@ class Scheduler:
         return self._take_actions()
 
     def _written(self, count: int, awaited: int, seconds: float, now: float) -> None:
-        """WRITEs are committed: their lane may have to wait for their callers, until their `turn` (rule 3.7)."""
+        """WRITEs are committed: their lane may have to wait for their callers, until their `end_of_tick` (rule 3.7)."""
         self.write_lanes.carried(count, seconds, now)
         if awaited and self.write_lanes.gathers and self.queues.writes.length < self.limits.group_max:
             self.write_lanes.awaiting_resubmit.append((self.delivered + 1, awaited))
@@ -214,14 +214,14 @@ class Scheduler:
         conn.cancelling = False
         if conn.group:
             self.timeouts.arm(Timer.CANCEL, conn.ask_at)
-        self.timeouts.arm(AGE, self.connections.settle(conn, now))
+        self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         self._dispatch(now)
         return self._take_actions()
 
     def reset_done(self, conn: ConnectionState, now: float) -> list[Action]:
         """The session is clean again."""
         conn.resetting = False
-        self.timeouts.arm(AGE, self.connections.settle(conn, now))
+        self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         self._dispatch(now)
         return self._take_actions()
 
@@ -230,13 +230,13 @@ class Scheduler:
         assert conn.state is State.SESSION, f"bug: {conn!r} released"
         if healthy:
             conn.probation_until = -NEVER
-            self.timeouts.arm(AGE, self.connections.settle(conn, now))
+            self.timeouts.arm(AGE, self.connections.release_if_idle(conn, now))
         else:
             self.connections.close(conn)
         self._dispatch(now)
         return self._take_actions()
 
-    def lost(self, conn: ConnectionState, now: float, sent: bool, retire: bool, jitter: float) -> list[Action]:
+    def lost(self, conn: ConnectionState, now: float, sent: bool, evict_all: bool, jitter: float) -> list[Action]:
         """The connection is gone (rule 5.5). What was not executed for certain is sent elsewhere, unnoticed.
 
         The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as
@@ -245,8 +245,8 @@ class Scheduler:
         group = [s for s in conn.group if s.state != DONE]
         used = sent or conn.state is State.SESSION
         self.connections.forget(conn)
-        if retire:
-            self.connections.retire()
+        if evict_all:
+            self.connections.evict_all()
         again = [s for s in group if not sent or (self.limits.retry_reads and s.query.kind is READ and not s.alone)]
         for statement in again:
             statement.alone = statement.alone or sent
@@ -271,7 +271,7 @@ class Scheduler:
 
     def expire(self, now: float) -> list[Action]:
         """Replace every connection as soon as it is free."""
-        self.connections.retire()
+        self.connections.evict_all()
         self._dispatch(now)
         return self._take_actions()
 
@@ -291,10 +291,10 @@ class Scheduler:
                 self.connections.close(conn)
         return self._take_actions()
 
-    def tick(self, now: float) -> list[Action]:
+    def handle_timeout(self, now: float) -> list[Action]:
         """Time has passed: deadlines, stalls, silence, ageing, retries."""
         self.write_lanes.awaiting_resubmit.clear()
-        self.timeouts.tick(now)
+        self.timeouts.handle(now)
         self.timeouts.arm(AGE, self.connections.age(now))
         self._dispatch_late(now)
         return self._take_actions()
@@ -342,7 +342,7 @@ class Scheduler:
     def _feed_lane(self, queue: Queue[StatementRequest], kind: StatementClass, now: float) -> bool:
         """Start the next lane for `kind`: an even share of the queue, of `piece_min` or more (rule 3.3)."""
         pieces = -(-queue.length // self.limits.piece_min)
-        wanted = min(lanes_wanted(queue[0], self.connections, self.write_lanes, now, self._ticking), pieces)
+        wanted = min(lanes_wanted(queue[0], self.connections, self.write_lanes, now, self._may_add_lane), pieces)
         lanes = min(wanted, len(self.idle))
         if not lanes:
             self.missing_connections += wanted
@@ -374,9 +374,9 @@ class Scheduler:
 
     def _dispatch_late(self, now: float) -> None:
         """Dispatch at a moment when a head that has waited too long may have another lane (rule 3.6)."""
-        self._ticking = True
+        self._may_add_lane = True
         self._dispatch(now)
-        self._ticking = False
+        self._may_add_lane = False
 
     def _grow(self, now: float) -> None:
         """Open what is missing: for requests that wait, and to keep `min_size` (rules 3.8, 3.11)."""

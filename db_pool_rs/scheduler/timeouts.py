@@ -1,7 +1,7 @@
 """What time does: deadlines, groups that stall, servers that take no notice of a cancel. The scheduler's timers.
 
 Each reason to be woken has a :class:`Timer`; :meth:`Timeouts.arm` is the only place where a moment is noted. A timer
-that was armed for something that no longer matters goes off for nothing: `tick` looks at everything that waits, and
+that was armed for something that no longer matters goes off for nothing: `handle` looks at everything that waits, and
 arms anew what still does.
 """
 
@@ -68,15 +68,15 @@ class Timeouts:
         self._actions = actions
 
     def arm(self, timer: Timer, at: float) -> None:
-        """`tick` is needed at `at` for the reason `timer`, unless another timer goes off earlier."""
+        """`handle` is needed at `at` for the reason `timer`, unless another timer goes off earlier."""
         if at < self._next:
             self.timer, self._next = timer, at
 
     def next_timeout(self) -> float:
-        """When `tick` is next needed, at the latest."""
+        """When `handle` is next needed, at the latest."""
         return self._next
 
-    def tick(self, now: float) -> None:
+    def handle(self, now: float) -> None:
         """Answer requests whose time is over, break up groups that stall, press servers that take no notice."""
         self.timer, self._next = None, NEVER
         for request in self._overdue(now):
@@ -177,7 +177,7 @@ class Timeouts:
             return
         if until != NEVER and conn.generation == self.connections.generation:
             if now >= conn.cancel_at + self.limits.suspect:
-                self.connections.retire()  # the link may be silent, and so may those that idle (rule 5.8)
+                self.connections.evict_all()  # the link may be silent, and so may those that idle (rule 5.8)
             else:
                 until = conn.cancel_at + self.limits.suspect
         if not conn.cancelling:
@@ -193,7 +193,7 @@ class Timeouts:
         """The server does not even react to a cancel: the link is silent. Others that idle may be as dead."""
         self.connections.fail_group(conn, Reason.LOST)
         self.connections.close(conn)
-        self.connections.retire()
+        self.connections.evict_all()
 
 
 def _is_pending(request: Request) -> bool:

@@ -1,6 +1,6 @@
 """Drives the scheduler: turns what happens into events, carries the actions out, and keeps its clock.
 
-The scheduler decides, the executor does. It owns the event loop's handles (one call at the end of a turn in which
+The scheduler decides, the executor does. It owns the event loop's handles (one call at the end of a tick in which
 statements came, one timer) and the tasks for what takes several steps (opening, cancelling, resetting).
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("db_pool_rs")
 
-#: How many waiters hear in one turn of the event loop that they are not served: the others must not wait for all.
+#: How many waiters hear in one tick of the event loop that they are not served: the others must not wait for all.
 SLICE = 256
 #: The program's own random numbers, which it may have seeded, are not used up.
 _chance = SystemRandom()
@@ -47,13 +47,13 @@ class PythonExecutor(Executor):
         super().__init__(context, driver, loop)
         self.scheduler = Scheduler(self.limits)
         self._conns: dict[int, ConnectionState] = {}
-        #: Statements of this turn of the event loop.
+        #: Statements of this tick of the event loop.
         self._arrived: list[StatementRequest] = []
         #: Those who are to hear that they are not served.
         self._refused: deque[act.Fail] = deque()
         self._telling = False
-        self._turn_planned = False
-        #: How many Delivers there were when the turn was planned: their callers have had their turn when it comes.
+        self._end_planned = False
+        #: How many Delivers there were when the end of the tick was planned: their callers have gone on when it comes.
         self._heard = 0
         self._now = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -72,9 +72,9 @@ class PythonExecutor(Executor):
     # -- what the pool asks for ----------------------------------------------------------------------------------
 
     def submit(self, statement: StatementRequest) -> None:
-        """Take a statement in; it is sent when this turn of the event loop ends."""
-        if not self._turn_planned:
-            self._plan_turn()
+        """Take a statement in; it is sent when this tick of the event loop ends."""
+        if not self._end_planned:
+            self._plan_end_of_tick()
         self._arrived.append(statement)
 
     def _arrive(self) -> None:
@@ -87,8 +87,8 @@ class PythonExecutor(Executor):
 
     def acquire(self, waiter: AcquireRequest) -> None:
         """Take in a request for a connection; served at once where one is free."""
-        if not self._turn_planned:
-            self._plan_turn()
+        if not self._end_planned:
+            self._plan_end_of_tick()
         self._arrive()
         self.perform(self.scheduler.acquire(waiter, self._now))
 
@@ -154,40 +154,40 @@ class PythonExecutor(Executor):
             await asyncio.sleep(0)
         await super().stop()
 
-    def abort(self, conn: ConnectionState, reason: str, retire: bool) -> None:
+    def abort(self, conn: ConnectionState, reason: str, evict_all: bool) -> None:
         """Close a connection that is of no use any more; its user is told `reason`.
 
-        `retire` if the others may be of no use either: the server is silent.
+        `evict_all` if the others may be of no use either: the server is silent.
         """
         if conn.state in (State.CLOSING, State.CLOSED):
             return
         conn.link.close()
-        self.on_lost(conn.link, ConnectionLost(reason, sent=True), sent=True, retire=retire)
+        self.on_lost(conn.link, ConnectionLost(reason, sent=True), sent=True, evict_all=evict_all)
 
     # -- time ----------------------------------------------------------------------------------------------------
 
-    def _plan_turn(self) -> None:
-        self._turn_planned = True
+    def _plan_end_of_tick(self) -> None:
+        self._end_planned = True
         self._heard = self.scheduler.delivered
         self._now = self.loop.time()
-        self.loop.call_soon(self._turn)
+        self.loop.call_soon(self._end_of_tick)
 
-    def _turn(self) -> None:
-        self._turn_planned = False
+    def _end_of_tick(self) -> None:
+        self._end_planned = False
         self._arrive()
-        self.perform(self.scheduler.turn(self.loop.time(), self._heard))
-        if self.scheduler.write_lanes.awaiting_resubmit and not self._turn_planned:
-            self._plan_turn()  # a caller was answered after this turn was planned
+        self.perform(self.scheduler.end_of_tick(self.loop.time(), self._heard))
+        if self.scheduler.write_lanes.awaiting_resubmit and not self._end_planned:
+            self._plan_end_of_tick()  # a caller was answered after this end was planned
 
     def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = self.scheduler.timeouts.next_timeout()
-        self._timer = self.loop.call_at(self._timer_at, self._tick)
+        self._timer = self.loop.call_at(self._timer_at, self._handle_timeout)
 
-    def _tick(self) -> None:
+    def _handle_timeout(self) -> None:
         self._timer, self._timer_at = None, NEVER
-        self.perform(self.scheduler.tick(self.loop.time()))
+        self.perform(self.scheduler.handle_timeout(self.loop.time()))
 
     # -- actions -------------------------------------------------------------------------------------------------
 
@@ -199,10 +199,10 @@ class PythonExecutor(Executor):
         except Exception as error:  # a bug, or out of memory: what became of the group is unknown
             logger.exception("pool %r: sending failed; the connection is closed", self.config.name)
             conn.link.close()
-            self.on_lost(conn.link, error, sent=True, retire=False)
+            self.on_lost(conn.link, error, sent=True, evict_all=False)
 
     def _record_waits(self, group: Sequence[StatementRequest], now: float) -> None:
-        """Statements of one turn share their arrival time: one entry for each run of equal ones."""
+        """Statements of one tick share their arrival time: one entry for each run of equal ones."""
         arrived, count = group[0].enqueued, 0
         for statement in group:
             if statement.enqueued == arrived:
@@ -214,11 +214,11 @@ class PythonExecutor(Executor):
 
     def _deliver(self, action: act.Deliver) -> None:
         self.metrics.errors += self.driver.answer.hand_out(action.group, self.loop)
-        if not self._turn_planned:
-            self._plan_turn()  # after those who go on now
+        if not self._end_planned:
+            self._plan_end_of_tick()  # after those who go on now
 
     def _tell_refused(self) -> None:
-        """Tell some; the rest in the next turns."""
+        """Tell some; the rest in the next ticks."""
         for _ in range(min(len(self._refused), SLICE)):
             self._fail(self._refused.popleft())
         self._telling = bool(self._refused)
@@ -272,7 +272,7 @@ class PythonExecutor(Executor):
         if await conn.link.cancel(CANCEL_TIMEOUT):
             self.perform(self.scheduler.cancel_closed(conn, self.loop.time()))
         else:
-            self.abort(conn, CANCEL_UNDER_WAY, retire=False)
+            self.abort(conn, CANCEL_UNDER_WAY, evict_all=False)
 
     def _reset(self, action: act.Reset) -> None:
         self.spawn(self._clean_up(action.conn))
@@ -283,7 +283,7 @@ class PythonExecutor(Executor):
         except Exception as error:
             if conn.state is not State.CLOSED:
                 conn.link.close()
-                self.on_lost(conn.link, error, sent=False, retire=False)
+                self.on_lost(conn.link, error, sent=False, evict_all=False)
             return
         finally:
             self.sessions.pop(conn.id, None)
@@ -320,7 +320,7 @@ class PythonExecutor(Executor):
         if conn is not None:
             self.scheduler.measured(conn, seconds)
 
-    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, retire: bool) -> None:
+    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, evict_all: bool) -> None:
         """A connection is gone."""
         conn = self._conns.pop(id(link), None)
         if conn is None:
@@ -331,7 +331,7 @@ class PythonExecutor(Executor):
             session.lost(error, sent)
         if conn.state is not State.OPENING:  # else the failed `init` reports it
             self.lost(error)
-            self.perform(self.scheduler.lost(conn, self.loop.time(), sent, retire, _chance.random()))
+            self.perform(self.scheduler.lost(conn, self.loop.time(), sent, evict_all, _chance.random()))
         self._changed.set()
 
     def on_notification(self, link: ServerConnection, pid: int, channel: str, payload: str) -> None:

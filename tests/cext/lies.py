@@ -20,7 +20,7 @@ from .wire import ASK, Lie, LyingServer, Messages, data_row, error, message
 
 #: Longer than an answer can take, however busy the machine is.
 HANGS = 20
-#: Calls of one turn are one group, however slow the answers are.
+#: Calls of one tick are one group, however slow the answers are.
 PATIENT = {"fast_ms": 60_000, "stall_ms": 60_000}
 
 MOMENTS = st.datetimes(datetime(1, 1, 3), datetime(9999, 12, 28), timezones=st.just(timezone.utc))

@@ -93,7 +93,7 @@ async def test_the_end_of_the_server_process_is_told_while_the_source_is_slow(pg
 
 @pytest.mark.parametrize("how", ["the source waits", "the source gives", "the server does not read"])
 async def test_last_words_that_come_together_with_the_end_are_told(pg_pool: Any, pg_server: Any, how: str) -> None:
-    """The loop has no turn between them: the server is asked on its thread until the process is gone."""
+    """The loop has no tick between them: the server is asked on its thread until the process is gone."""
     await pg_pool.execute(TABLE)
     if how == "the server does not read":
         await pg_pool.execute(

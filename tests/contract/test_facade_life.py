@@ -200,7 +200,7 @@ def test_a_loop_that_ended_while_a_pool_was_opened(engine: EngineSpec) -> None:
     loop = asyncio.new_event_loop()
     opening = loop.create_task(db.pool("default"))
     loop.call_soon(loop.stop)
-    loop.run_forever()  # one turn: the task has begun and is not done
+    loop.run_forever()  # one tick: the task has begun and is not done
     assert not opening.done()
     with pytest.raises(InterfaceError, match="being opened in another event loop"):
         asyncio.run(db.query("default", "SELECT 1"))

@@ -181,7 +181,7 @@ async def main(dsn, mode):
     pool = await create_pool(dsn, mode=mode, max_size=2)
     conn = await pool.acquire()
     assert await conn.fetchval("SELECT 41") == 41
-    assert await pool.fetchval("SELECT 42") == 42  # from here on inside the turn in which the pool hands out answers
+    assert await pool.fetchval("SELECT 42") == 42  # from here on inside the tick in which the pool hands out answers
     pid = os.fork()
     if pid == 0:
         import threading

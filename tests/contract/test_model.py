@@ -198,7 +198,7 @@ class Actor:
                     await conn.execute(PUT, self.first + key, value)
 
     async def cut_off(self, work: Any, turns: int) -> bool:
-        """Cancel `work` after some turns of the event loop; whether it had succeeded before."""
+        """Cancel `work` after some ticks of the event loop; whether it had succeeded before."""
         call = asyncio.ensure_future(work)
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -15,7 +15,7 @@ from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 
 MANY = 3000
-#: The most callers that may be answered in one turn of the event loop.
+#: The most callers that may be answered in one tick of the event loop.
 SLICE = MANY // 4
 
 Call = Callable[..., Awaitable[Any]]
@@ -60,7 +60,7 @@ async def _wait(pool: Any, call: Call, **options: Any) -> list[asyncio.Task[Any]
 
 
 async def _most_in_a_turn(tasks: list[asyncio.Task[Any]]) -> int:
-    """The most of `tasks` that ended between two turns of the event loop, until all have."""
+    """The most of `tasks` that ended between two ticks of the event loop, until all have."""
     ended = most = 0
 
     def count(_: Any) -> None:

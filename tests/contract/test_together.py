@@ -1,4 +1,4 @@
-"""Calls that are made on a session in one turn of the loop, inside a transaction block, leave together."""
+"""Calls that are made on a session in one tick of the loop, inside a transaction block, leave together."""
 
 from __future__ import annotations
 

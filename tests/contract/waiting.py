@@ -13,7 +13,7 @@ PAUSE = 0.001
 
 
 async def until(condition: Callable[[], Any], timeout: float = TIMEOUT) -> None:
-    """Look again and again, in between turns of the event loop, whether `condition` holds."""
+    """Look again and again, in between ticks of the event loop, whether `condition` holds."""
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"

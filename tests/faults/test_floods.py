@@ -14,13 +14,13 @@ from tests.plugins.collector import freeze, watched_collector
 
 ROWS = 100_000
 TASKS = 20_000
-#: A neighbour on the processor makes a turn dearer than it is: the best of so many counts.
+#: A neighbour on the processor makes a tick dearer than it is: the best of so many counts.
 ATTEMPTS = 5
 LONG = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t WHERE n < $1) SELECT n, n * 2 AS twice FROM t"
 
 
-class Turns:
-    """Watches the event loop: the processor time of its thread between two turns of a task that does nothing."""
+class Ticks:
+    """Watches the event loop: the processor time of its thread between two ticks of a task that does nothing."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -60,17 +60,17 @@ async def test_long_results_are_taken_in_slices(open_pool: Any, backend: Any) ->
     await pool.fetch(sql, 1)
     shares = []
     for _ in range(ATTEMPTS):
-        turns = Turns()
-        watcher = asyncio.ensure_future(turns.watch())
+        ticks = Ticks()
+        watcher = asyncio.ensure_future(ticks.watch())
         for rows in await asyncio.gather(pool.fetch(sql, ROWS), pool.fetch(sql, ROWS)):
             assert rows[0] == (1, 2)
             assert rows[-1] == (ROWS, 2 * ROWS)
             assert len(rows) == ROWS
         watcher.cancel()
-        shares.append(turns.longest / max(turns.total, 0.1))
+        shares.append(ticks.longest / max(ticks.total, 0.1))
         if shares[-1] < 0.2:
             break
-    assert min(shares) < 0.2, "one turn of the loop against the whole result, of which 0.1 s need not be divided"
+    assert min(shares) < 0.2, "one tick of the loop against the whole result, of which 0.1 s need not be divided"
 
 
 @pytest.mark.feature("slices")

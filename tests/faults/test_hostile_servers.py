@@ -34,7 +34,7 @@ async def test_an_error_at_the_sign_of_life_is_no_statements(engine: EngineSpec)
 
 
 async def _holds(call: asyncio.Future[Any]) -> tuple[float, float]:
-    """The processor's time between two turns of the loop, while a call is under way: the longest, and all of it."""
+    """The processor's time between two ticks of the loop, while a call is under way: the longest, and all of it."""
     longest = total = 0.0
     before = time.thread_time()
     while not call.done():

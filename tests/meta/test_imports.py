@@ -6,11 +6,6 @@ from collections.abc import Iterator
 
 from tests.meta.source import internal_imports, package_modules
 
-#: Circles of imports, those for type checkers and those within functions counted. The list shrinks; it does not grow.
-CIRCLES = {
-    frozenset({"errors", "errors.sqlite"}): "`errors.sqlite_error` needs sqlite3: it is imported when it is used",
-}
-
 #: Lines below which a module with a single importer is part of that.
 SMALL = 60
 #: Smaller modules with one importer or none, each with the reason.
@@ -32,7 +27,7 @@ GRAPH = {name: {target for target, _ in internal_imports(name, path)} - {name} f
 
 
 def circles() -> Iterator[frozenset[str]]:
-    """The largest sets of modules that all reach each other."""
+    """The largest sets of modules that all reach each other, by imports for type checkers and within functions, too."""
     reached = {name: _reached_from(name) for name in GRAPH}
     for name in GRAPH:
         circle = frozenset(other for other in reached[name] if name in reached[other])
@@ -51,7 +46,7 @@ def _reached_from(name: str) -> set[str]:
 
 
 def test_no_import_circles() -> None:
-    assert set(circles()) == set(CIRCLES)
+    assert not list(circles())
 
 
 def test_small_modules_have_a_reason() -> None:

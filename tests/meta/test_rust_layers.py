@@ -30,6 +30,7 @@ ENGINE_LAYERS: dict[str, str] = {
 MODULE_LAYERS: dict[str, str] = {
     "": "link pool scheduler",
     "convert": "link pool postgres scheduler",
+    "arrow": "",
     "codec": "link",
     "sqlite": "link scheduler sqlite",
 }

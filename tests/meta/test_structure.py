@@ -15,11 +15,9 @@ EXCEPTIONS = {
     "Connection": "a session of a pool; the one that connect() opens owns its pool, which connections cannot know",
     "DecodeError": "public: callers catch it; the kernel's cause is an implementation of it",
     "Description": "what balanced adds to a description for its kernel",
-    "GroupEnd": "the end of a group, in a file of its own: to be owned by PostgresConnection",
     "PostgresDriver": "the driver seam: balanced replaces what is below",
     "PostgresConnection": "the driver seam: balanced replaces what is below",
-    "Stop": "what the thread of a database takes to end it: to become a value",
-    "Wire": "the socket's side of PostgresConnection: to be owned by it",
+    "Wire": "a connection in pipeline mode, without groups: libpq and the socket, two thirds of them slow paths",
 }
 
 

@@ -315,7 +315,7 @@ async def test_cancelled_connect_closes_its_connection(script: Script) -> None:
 
 
 async def test_connect_cancelled_at_any_step_leaves_nothing() -> None:
-    """A cancel after n turns of the loop, for every n until the call is faster: no connection and no reader stays."""
+    """A cancel after n ticks of the loop, for every n until the call is faster: no connection and no reader stays."""
     async with fake(node(False)) as (_, config):
         for turns in range(200):
             task = asyncio.ensure_future(connect(config))

@@ -24,7 +24,7 @@ class Listener:
     def __init__(self) -> None:
         self.lost: list[Exception] = []
 
-    def on_lost(self, link: Any, error: Exception, sent: bool, retire: bool) -> None:
+    def on_lost(self, link: Any, error: Exception, sent: bool, evict_all: bool) -> None:
         self.lost.append(error)
 
     def on_round_trip(self, link: Any, seconds: float) -> None:

@@ -1,9 +1,9 @@
 """What must hold of a scheduler after every event: rule 3.11 of docs/scheduling.md.
 
 `check_structure` holds at any time; `check_served` after every event that ends with a dispatch: not after `submit` and
-`acquire`, whose waiters are served by the `turn` that follows, nor after `cancel`, which may come in between. That
-each statement is answered exactly once, and that no connection is used twice at a time, is asserted by the world that
-carries the actions out (:mod:`.machine`).
+`acquire`, whose waiters are served by the `end_of_tick` that follows, nor after `cancel`, which may come in between.
+That each statement is answered exactly once, and that no connection is used twice at a time, is asserted by the world
+that carries the actions out (:mod:`.machine`).
 """
 
 from __future__ import annotations

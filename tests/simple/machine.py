@@ -5,7 +5,7 @@ happens by itself but closing (unless `slow_close`): tests say what comes of eac
 
     world = World.ready(2)                       # two idle connections
     reads = world.submit(world.text(), 20)       # twenty executions of a fast READ
-    world.turn()
+    world.end_of_tick()
     first, second = world.sends                  # what the last event sent
     world.finished(first.conn)
 """
@@ -138,7 +138,7 @@ class World:
         self._event("start", now=self.now)
 
     def submit(self, query: Query, count: int = 1, *, timeout: float | None = None) -> list[StatementRequest]:
-        """So many executions of `query` arrive; `turn` sends them."""
+        """So many executions of `query` arrive; `end_of_tick` sends them."""
         statements = [StatementRequest(query, (), ROWS, None) for _ in range(count)]
         for statement in statements:
             statement.deadline = None if timeout is None else self.now + timeout
@@ -147,27 +147,27 @@ class World:
         return statements
 
     def acquire(self, timeout: float | None = None) -> AcquireRequest:
-        """A request for a connection of its own; `turn` serves it."""
+        """A request for a connection of its own; `end_of_tick` serves it."""
         waiter = AcquireRequest(None, None if timeout is None else self.now + timeout)
         self._arrive(waiter)
         self._event("acquire", waiter=waiter, now=self.now)
         return waiter
 
     def run(self, query: Query, count: int = 1) -> list[StatementRequest]:
-        """Submit and end the turn."""
+        """Submit and end the tick."""
         statements = self.submit(query, count)
-        self.turn()
+        self.end_of_tick()
         return statements
 
     def lend(self) -> AcquireRequest:
-        """Acquire and end the turn."""
+        """Acquire and end the tick."""
         waiter = self.acquire()
-        self.turn()
+        self.end_of_tick()
         return waiter
 
-    def turn(self, unheard: int = 0) -> None:
-        """The turn of the loop ends; the callers of the last `unheard` Delivers have not had theirs yet."""
-        self._event("turn", heard=max(0, self.scheduler.delivered - unheard), now=self.now)
+    def end_of_tick(self, unheard: int = 0) -> None:
+        """The tick of the loop ends; the callers of the last `unheard` Delivers have not had theirs yet."""
+        self._event("end_of_tick", heard=max(0, self.scheduler.delivered - unheard), now=self.now)
 
     def cancel(self, request: Request) -> None:
         """The caller goes away: nothing is delivered to him any more."""
@@ -197,9 +197,9 @@ class World:
     def measured(self, conn: ConnectionState, seconds: float) -> None:
         self._event("measured", conn=conn, seconds=seconds)
 
-    def lost(self, conn: ConnectionState, *, sent: bool = True, retire: bool = False, jitter: float = 0.5) -> None:
+    def lost(self, conn: ConnectionState, *, sent: bool = True, evict_all: bool = False, jitter: float = 0.5) -> None:
         self._gone(conn)
-        self._event("lost", conn=conn, now=self.now, sent=sent, retire=retire, jitter=jitter)
+        self._event("lost", conn=conn, now=self.now, sent=sent, evict_all=evict_all, jitter=jitter)
 
     def cancel_closed(self, conn: ConnectionState) -> None:
         self.cancels.remove(conn)
@@ -229,15 +229,15 @@ class World:
     def terminate(self) -> None:
         self._event("terminate")
 
-    def tick(self) -> None:
-        self._event("tick", now=self.now)
+    def handle_timeout(self) -> None:
+        self._event("handle_timeout", now=self.now)
 
     def advance(self, seconds: float) -> None:
         """Let time pass; the scheduler is woken whenever it asked for it."""
         until, ticks = self.now + seconds, 0
         while (at := self.scheduler.timeouts.next_timeout()) <= until:
             self.now, ticks = max(self.now, at), ticks + 1
-            self.tick()
+            self.handle_timeout()
             assert ticks < 10_000 + 2000 * seconds, "the scheduler wakes again and again without need"
         self.now = until
 
@@ -253,7 +253,7 @@ class World:
                 at = self.scheduler.timeouts.next_timeout()
                 assert at < float("inf"), "a request waits, and nothing will ever happen"
                 self.now = max(self.now, at)
-                self.tick()
+                self.handle_timeout()
         else:
             raise AssertionError(f"still waiting: {self.unanswered[:3]}")
         assert self.scheduler.drained or not self.scheduler.shutting_down

@@ -70,7 +70,7 @@ def _submit(world: World, choose: Chooser) -> None:
     query = choose.pick(world.queries)
     world.submit(query, choose.pick((1, 1, 2, 4, 9, 20)) if query.groupable else 1, timeout=choose.pick(TIMEOUTS))
     if choose.pick((True, False)):
-        world.turn()
+        world.end_of_tick()
 
 
 def _acquire(world: World, choose: Chooser) -> None:
@@ -91,8 +91,8 @@ def _stop(world: World, choose: Chooser) -> None:
 
 def _lose(world: World, choose: Chooser) -> None:
     conns = sorted(world.open, key=lambda conn: conn.id)
-    sent, retire, jitter = choose.pick((True, False)), choose.pick((False, False, True)), choose.number(0, 16) / 16
-    world.lost(choose.pick(conns), sent=sent, retire=retire, jitter=jitter)
+    sent, evict_all, jitter = choose.pick((True, False)), choose.pick((False, False, True)), choose.number(0, 16) / 16
+    world.lost(choose.pick(conns), sent=sent, evict_all=evict_all, jitter=jitter)
 
 
 def _open(world: World, choose: Chooser) -> None:
@@ -113,7 +113,7 @@ def _fail_to_open(world: World, choose: Chooser) -> None:
 def _jump(world: World, choose: Chooser) -> None:
     """The event loop was held up: time passes, and all that was due comes late."""
     world.now += choose.pick(JUMPS)
-    world.tick()
+    world.handle_timeout()
 
 
 def _resize(world: World, choose: Chooser) -> None:
@@ -121,15 +121,19 @@ def _resize(world: World, choose: Chooser) -> None:
     world.resize(choose.number(0, min(high, 3)), high)
 
 
-def _retire(world: World, choose: Chooser) -> None:
-    choose.pick((world.expire, world.expire, world.tick))()
+def _end_of_tick(world: World, choose: Chooser) -> None:
+    world.end_of_tick(unheard=choose.pick((0, 0, 1, 2)))
+
+
+def _evict_all(world: World, choose: Chooser) -> None:
+    choose.pick((world.expire, world.expire, world.handle_timeout))()
 
 
 #: All that may happen while a pool is open.
 MOVES: dict[str, Move] = {
     "submit": Move(20, lambda world: len(world.items) < 5000, _submit),
     "acquire": Move(6, lambda world: True, _acquire),
-    "turn": Move(10, lambda world: True, lambda world, choose: world.turn(unheard=choose.pick((0, 0, 1, 2)))),
+    "end_of_tick": Move(10, lambda world: True, _end_of_tick),
     "cancel": Move(5, lambda world: world.unanswered, lambda w, c: w.cancel(c.pick(w.unanswered))),
     "finish": Move(50, lambda world: world.running, _finish),
     "stop": Move(20, lambda world: world.cancels, _stop),
@@ -146,7 +150,7 @@ MOVES: dict[str, Move] = {
     "pass_time": Move(15, lambda world: True, lambda w, c: w.advance(c.pick(PASSES))),
     "jump": Move(1, lambda world: True, _jump),
     "resize": Move(1, lambda world: True, _resize),
-    "retire": Move(1, lambda world: True, _retire),
+    "evict_all": Move(1, lambda world: True, _evict_all),
 }
 #: How it ends. After these, only what is there goes on.
 ENDS: dict[str, Callable[[World], None]] = {

@@ -34,7 +34,7 @@ def record(seed: int) -> str:
     while len(recorder.events) < EVENTS:
         walk(world, dice, 1)
     ENDS[sorted(ENDS)[seed % len(ENDS)]](world)
-    world.turn()
+    world.end_of_tick()
     world.behave()
     return "\n".join([header, *recorder.events]) + "\n"
 
@@ -81,8 +81,8 @@ def record_far(seed: int) -> str:
             for statement in action.group:
                 world.submit(statement.query)
                 if dice.number(1, 4) == 1:
-                    world.turn(unheard=1)
-        world.turn()
+                    world.end_of_tick(unheard=1)
+        world.end_of_tick()
     return "\n".join([header, *recorder.events]) + "\n"
 
 

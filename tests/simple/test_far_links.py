@@ -58,7 +58,7 @@ class FarModel:
                 happen(*arguments)
             else:
                 self.now = max(self.now, timeout)
-                self._carry_out(self.scheduler.tick(self.now))
+                self._carry_out(self.scheduler.handle_timeout(self.now))
         self.latencies.sort()
         return len(self.latencies) / (self.now - begun)
 
@@ -70,7 +70,7 @@ class FarModel:
             statement = StatementRequest(self._text, (), STATUS, None)
             self._born[id(statement)] = self.now
             self.scheduler.submit([statement], self.now)
-        self._carry_out(self.scheduler.turn(self.now, self.scheduler.delivered))
+        self._carry_out(self.scheduler.end_of_tick(self.now, self.scheduler.delivered))
 
     def _opened(self, conn: ConnectionState) -> None:
         self._carry_out(self.scheduler.opened(conn, self.now, 3600.0, self.way + GROUP))
@@ -177,7 +177,7 @@ def test_all_lanes_where_the_way_takes_longer_than_the_server(
     for _ in range(50):
         world.run(query)
         world.finished(world.sends[0].conn, seconds=0.001 + server)
-        world.turn()
+        world.end_of_tick()
     for _ in range(4):
         world.run(query)
     assert len(world.running) == lanes

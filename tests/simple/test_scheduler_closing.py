@@ -93,7 +93,7 @@ def test_terminate_answers_everybody_and_closes_everything_now() -> None:
     world.run(world.query(SESSION, dirties=True))
     world.finished(world.sends[0].conn)
     waiting: list[Request] = [world.lend(), *world.submit(world.query(OTHER), 3)]
-    world.turn()
+    world.end_of_tick()
     assert world.opening
     world.terminate()
     assert world.outcome([*running, *waiting]) == {"closed"}

@@ -16,7 +16,7 @@ def test_cancelled_before_it_was_sent_is_taken_out_and_costs_nothing() -> None:
     query = world.query()
     first, second = world.submit(query, 2)
     world.cancel(first)
-    world.turn()
+    world.end_of_tick()
     assert [send.group for send in world.sends] == [[second]]
     world.behave()
     assert not world.count(Cancel)
@@ -74,7 +74,7 @@ def test_cancelled_when_it_was_answered_already_is_nothing() -> None:
     assert world.scheduler.cancel(statement, world.now) == []
     assert world.scheduler.cancel(waiter, world.now) == []
     late = world.submit(world.query(OTHER), timeout=0.1)
-    world.turn()
+    world.end_of_tick()
     world.advance(0.11)
     assert len(world.cancels) == 1
     assert world.scheduler.cancel(late[0], world.now) == [], "it was cancelled when its time was over"
@@ -131,7 +131,7 @@ def test_the_deadline_covers_the_queue() -> None:
     world = World.ready(1)
     world.run(world.query(OTHER))
     late = world.submit(world.query(), timeout=0.5)
-    world.turn()
+    world.end_of_tick()
     world.advance(0.4999)
     assert world.outcome(late) == {None}
     world.advance(0.0002)
@@ -145,7 +145,7 @@ def test_the_deadline_covers_the_connect() -> None:
     world = World()
     world.start()
     late = world.submit(world.query(), timeout=0.5)
-    world.turn()
+    world.end_of_tick()
     world.advance(0.51)
     assert world.outcome(late) == {"timeout"}
 
@@ -154,7 +154,7 @@ def test_the_deadline_covers_the_connect() -> None:
 def test_the_deadline_covers_the_execution_and_the_server_is_stopped() -> None:
     world = World.ready(1)
     late = world.submit(world.query(OTHER), timeout=0.5)
-    world.turn()
+    world.end_of_tick()
     conn = world.sends[0].conn
     world.advance(0.51)
     assert world.outcome(late) == {"timeout"}
@@ -171,7 +171,7 @@ def test_a_deadline_inside_a_group_breaks_it_up() -> None:
     query = world.query()
     late = world.submit(query, timeout=0.02)
     others = world.submit(query, 2)
-    world.turn()
+    world.end_of_tick()
     conn = world.sends[0].conn
     world.advance(0.021)
     assert world.outcome(late) == {"timeout"}
@@ -185,7 +185,7 @@ def test_a_deadline_inside_a_group_breaks_it_up() -> None:
 def test_a_deadline_that_has_passed_on_arrival_is_answered_at_once() -> None:
     world = World.ready(0, max_size=1)
     late = world.submit(world.query(), timeout=0.0)
-    world.turn()
+    world.end_of_tick()
     world.advance(0.0)
     assert world.outcome(late) == {"timeout"}
 
@@ -215,7 +215,7 @@ def test_acquire_times_out_on_time_and_in_order() -> None:
     world = World.ready(1)
     world.lend()
     waiters = [world.acquire(timeout) for timeout in (0.3, 0.1, 0.2)]
-    world.turn()
+    world.end_of_tick()
     start = world.now
     world.advance(0.4)
     failed = [(round(at - start, 6), a.request) for at, a in world.log if isinstance(a, Fail)]
@@ -225,7 +225,7 @@ def test_acquire_times_out_on_time_and_in_order() -> None:
 def test_a_session_that_was_lent_in_time_does_not_time_out() -> None:
     world = World.ready(1)
     waiter = world.acquire(timeout=1.0)
-    world.turn()
+    world.end_of_tick()
     world.advance(10.0)
     assert world.answer(waiter) == "delivered"
 
@@ -235,7 +235,7 @@ def test_answered_statements_are_not_kept_until_their_deadline() -> None:
     query = world.query()
     for _ in range(100):
         world.submit(query, 50, timeout=60.0)
-        world.turn()
+        world.end_of_tick()
         world.finished(world.sends[0].conn)
     assert len(world.scheduler.timeouts.deadlines) <= 1050
 
@@ -245,7 +245,7 @@ def test_deadlines_of_those_who_wait_outlive_the_many_that_were_answered() -> No
     world.lend()
     sent = world.submit(world.query(OTHER), timeout=0.3)
     queued: list[Request] = [world.acquire(timeout=0.2), *world.submit(world.query(), timeout=0.2)]
-    world.turn()
+    world.end_of_tick()
     query = world.query()
     for _ in range(150):
         for gone in world.submit(query, 10, timeout=60.0):
@@ -310,7 +310,7 @@ def test_a_database_in_this_process_is_asked_to_stop_but_never_given_up() -> Non
     world = World.ready(1, breaks_stalls=False)
     query = world.query(WRITE)
     late, others = world.submit(query, timeout=0.1), world.submit(query, 2)
-    world.turn()
+    world.end_of_tick()
     (conn,) = world.running
     for _ in range(1000):
         world.advance(0.01)

@@ -48,7 +48,7 @@ class PoolMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
-            self.world.turn()
+            self.world.end_of_tick()
             self.world.behave()
             assert not self.world.unanswered
 
@@ -86,6 +86,6 @@ def test_long_random_walks(end: str) -> None:
         walk(world, dice, 300)
         ENDS[end](world)
         walk(world, dice, 10)
-        world.turn()
+        world.end_of_tick()
         world.behave()
         assert not world.unanswered

@@ -14,7 +14,7 @@ def test_calls_made_in_one_turn_are_collected() -> None:
     world = World.ready(1)
     world.submit(world.query(), 5)
     assert not world.count(Send)
-    world.turn()
+    world.end_of_tick()
     assert world.sizes == [5]
 
 
@@ -189,7 +189,7 @@ def test_a_long_queue_of_writes_gets_no_further_lane_as_long_as_one_takes_from_i
         world.advance(0.004)
         (conn,) = world.running
         world.finished(conn, seconds=0.004)
-        world.turn()
+        world.end_of_tick()
     assert len(world.running) == 1
     world.advance(0.007)
     assert len(world.running) == 1, "it takes a little longer than the last"
@@ -242,7 +242,7 @@ def test_where_there_is_one_writer_no_write_overtakes_another() -> None:
     world = World.ready(4, max_write_lanes=1)
     fast, unknown = world.query(WRITE), world.query(WRITE, fast=False)
     before, alone, after = world.submit(fast, 2), world.submit(unknown, 2), world.submit(fast, 2)
-    world.turn()
+    world.end_of_tick()
     sent = [world.sends[0].group]
     while world.running:
         world.finished(next(iter(world.running)))
@@ -268,7 +268,7 @@ def test_missing_read_lanes_are_opened_even_if_writes_miss_none() -> None:
     world.lend()
     world.submit(world.query(READ), 4)
     world.submit(world.query(WRITE), 4)
-    world.turn()
+    world.end_of_tick()
     assert len(world.opening) == 1
 
 
@@ -279,7 +279,7 @@ def test_waiters_are_served_first_come_first_served_across_both_kinds() -> None:
     world.run(query)
     conn = world.sends[0].conn
     before, waiter, after = world.submit(query), world.acquire(), world.submit(query)
-    world.turn()
+    world.end_of_tick()
     world.finished(conn)
     assert [s.group for s in world.sends] == [[*before, *after]], "the group is taken from the head of its queue"
     world.finished(conn)
@@ -307,7 +307,7 @@ def test_a_division_over_lanes_does_not_overtake_a_session() -> None:
     world.submit(query)
     waiter = world.acquire()
     world.submit(query, 30)
-    world.turn()
+    world.end_of_tick()
     assert world.last(Lend)[0].waiter is waiter
 
 

@@ -125,7 +125,7 @@ def test_a_server_that_shuts_down_retires_every_connection_of_that_generation() 
     world.lend()
     (session,) = world.lent
     start = world.now
-    world.lost(lost, retire=True)
+    world.lost(lost, evict_all=True)
     assert world.count(Close, since=start) == 2, "idle ones close now"
     world.finished(busy)
     assert world.outcome(running) == {"delivered"}
@@ -224,7 +224,7 @@ def test_a_statement_is_not_sent_for_ever_to_connections_that_die_under_it() -> 
 def test_those_who_wait_hear_why_a_connection_died_at_once() -> None:
     world = World(min_size=0, max_size=1)
     before: list[Request] = [*world.submit(world.query(OTHER), 3), world.acquire()]
-    world.turn()
+    world.end_of_tick()
     world.advance(0.001)
     after = world.run(world.query(OTHER))
     conn = world.opened()
@@ -254,7 +254,7 @@ def test_what_a_caller_may_have_caused_is_told_to_nobody_else(session: bool) -> 
     world = World(min_size=0, max_size=1)
     first: Request = world.acquire() if session else world.submit(world.query(OTHER))[0]
     others = world.submit(world.query(OTHER), 3)
-    world.turn()
+    world.end_of_tick()
     conn = world.opened()
     world.lost(conn, sent=not session)
     assert world.answer(first) == ("delivered" if session else "lost")

@@ -80,14 +80,14 @@ def test_steps_of_cancelling_grow_with_the_number_of_waiters(order: str) -> None
     assert cancel(2 * MANY) < 2.5 * cancel(MANY)
 
 
-@pytest.mark.parametrize("end", ["tick", "terminate"])
+@pytest.mark.parametrize("end", ["handle_timeout", "terminate"])
 def test_steps_of_failing_all_grow_with_the_number_of_waiters(end: str) -> None:
     def fail(count: int) -> int:
         scheduler, _ = _waiting(count, timeout=1.0)
         actions: list[Any] = []
 
         def work() -> None:
-            actions.extend(scheduler.tick(200.0) if end == "tick" else scheduler.terminate())
+            actions.extend(scheduler.handle_timeout(200.0) if end == "handle_timeout" else scheduler.terminate())
 
         steps = _steps(work)
         assert len(actions) >= count

@@ -20,7 +20,7 @@ def test_reads_are_grouped_with_reads() -> None:
     world = World.ready(1)
     world.submit(world.query(READ), 3)
     world.submit(world.query(READ), 2)
-    world.turn()
+    world.end_of_tick()
     assert world.sizes == [5]
 
 
@@ -38,7 +38,7 @@ def test_reads_and_writes_never_mix() -> None:
     for _ in range(4):
         world.submit(read)
         world.submit(write)
-    world.turn()
+    world.end_of_tick()
     assert [{s.query for s in send.group} for send in world.sends] == [{read}, {write}]
 
 

@@ -40,7 +40,7 @@ def test_many_waiters_open_connections_in_doubled_steps() -> None:
     world.start()
     for _ in range(20):
         world.acquire()
-    world.turn()
+    world.end_of_tick()
     sizes = []
     while world.opening:
         sizes.append(len(world.opening))
@@ -54,7 +54,7 @@ def test_many_waiters_open_connections_in_doubled_steps() -> None:
 def test_the_one_who_came_first_gets_the_connection_that_is_opened_first() -> None:
     world = World(min_size=0, max_size=2)
     waiters = [world.acquire() for _ in range(2)]
-    world.turn()
+    world.end_of_tick()
     world.opened(world.opening[1])
     assert [world.answer(w) for w in waiters] == ["delivered", None]
 
@@ -68,7 +68,7 @@ def test_refill_with_backoff_and_jitter_40_attempts_in_4_s_at_most() -> None:
         world.submit(queries)
         if number % 2:
             world.acquire(timeout=30.0)
-    world.turn()
+    world.end_of_tick()
     while world.now < end:
         while world.opening:
             world.open_failed(jitter=(world.now * 7919) % 1.0)
@@ -136,7 +136,7 @@ def test_after_a_failure_one_connect_at_a_time() -> None:
     world = World(min_size=0, max_size=10)
     for _ in range(10):
         world.acquire()
-    world.turn()
+    world.end_of_tick()
     assert len(world.opening) == 2
     world.open_failed()
     world.advance(10.0)
@@ -144,7 +144,7 @@ def test_after_a_failure_one_connect_at_a_time() -> None:
     world.open_failed()
     for _ in range(5):
         world.acquire()
-    world.turn()
+    world.end_of_tick()
     world.advance(1.0)
     assert len(world.opening) == 1
 
@@ -157,7 +157,7 @@ def test_after_a_success_there_is_no_backoff_any_more() -> None:
         world.advance(0.5)
     for _ in range(4):
         world.acquire()
-    world.turn()
+    world.end_of_tick()
     world.opened()
     assert len(world.opening) == 2
 
@@ -166,7 +166,7 @@ def test_after_a_success_there_is_no_backoff_any_more() -> None:
 def test_a_failed_connect_answers_those_who_came_before_it_began_if_there_is_no_connection_to_wait_for() -> None:
     world = World(min_size=0, max_size=1)
     before: list[Request] = [*world.submit(world.query()), world.acquire()]
-    world.turn()
+    world.end_of_tick()
     world.advance(0.001)
     after: list[Request] = [*world.run(world.query()), world.lend()]
     world.open_failed()
@@ -368,7 +368,7 @@ def test_idle_timeout_survives_the_rounding_of_times(since: float) -> None:
     world = World.ready(4, min_size=1, idle_timeout=0.05)
     world.now = since
     waiters = [world.acquire() for _ in range(4)]
-    world.turn()
+    world.end_of_tick()
     for conn in list(world.lent):
         world.released(conn)
     assert waiters

@@ -14,8 +14,8 @@ from tests.simple.trace import Replay
 
 PATHS = sorted(RECORDS)
 EVENTS = {
-    "start", "submit", "acquire", "turn", "cancel", "opened", "open_failed", "closed", "finished", "measured", "lost",
-    "cancel_closed", "reset_done", "released", "resize", "expire", "shut_down", "terminate", "tick",
+    "start", "submit", "acquire", "end_of_tick", "cancel", "opened", "open_failed", "closed", "finished", "measured",
+    "lost", "cancel_closed", "reset_done", "released", "resize", "expire", "shut_down", "terminate", "handle_timeout",
 }  # fmt: skip
 ACTIONS = {"open", "send", "lend", "cancel", "reset", "close", "deliver", "fail"}
 

@@ -25,10 +25,10 @@ def test_a_lane_waits_for_those_whom_it_has_answered() -> None:
     world.finished(first)
     world.finished(second)
     world.submit(query, 20)
-    world.turn(unheard=1)
-    assert world.sizes == [20], "the callers of the second have not had their turn"
+    world.end_of_tick(unheard=1)
+    assert world.sizes == [20], "the callers of the second have not had their tick"
     world.submit(query, 20)
-    world.turn()
+    world.end_of_tick()
     assert world.sizes == [20]
 
 
@@ -36,10 +36,10 @@ def test_what_comes_before_the_answered_had_their_turn_waits_for_them() -> None:
     world, query, (first, second) = writing((20, 20))
     world.finished(first)
     world.submit(query, 3)
-    world.turn(unheard=1)
+    world.end_of_tick(unheard=1)
     assert not world.sends, "a commit for three, and the twenty would wait for it"
     world.submit(query, 20)
-    world.turn()
+    world.end_of_tick()
     assert world.sizes == [22], "an even share of the 43"
     assert len(world.running[second]) == 20
 
@@ -49,7 +49,7 @@ def test_nobody_waits_for_callers_who_take_their_time() -> None:
     world, query, (first, _) = writing((20, 20))
     world.finished(first)
     world.submit(query, 3)
-    world.turn(unheard=1)
+    world.end_of_tick(unheard=1)
     world.advance(0.0051)
     assert [len(group) for group in world.running.values()] == [20, 3]
 
@@ -59,7 +59,7 @@ def test_nobody_waits_for_callers_who_went_away() -> None:
     for statement in world.running[first]:
         world.cancel(statement)
     world.submit(query, 9)
-    world.turn()
+    world.end_of_tick()
     world.finished(first)
     assert world.sizes == [9]
 

@@ -49,7 +49,7 @@ class Model:
             at, _, conn, sent = heapq.heappop(self._coming)
             while self.scheduler.timeouts.next_timeout() < max(at, self.now):
                 self.now = max(self.now, self.scheduler.timeouts.next_timeout())
-                self._carry_out(self.scheduler.tick(self.now))
+                self._carry_out(self.scheduler.handle_timeout(self.now))
             self.now = max(self.now, at)
             self._carry_out(self.scheduler.finished(conn, True, self.now, at - sent, 0.0))
             self.spent[lanes] += self.now - before
@@ -58,7 +58,7 @@ class Model:
     def _ask(self, count: int) -> None:
         for _ in range(count):
             self.scheduler.submit([StatementRequest(self._text, (), STATUS, None)], self.now)
-        self._carry_out(self.scheduler.turn(self.now, self.scheduler.delivered))
+        self._carry_out(self.scheduler.end_of_tick(self.now, self.scheduler.delivered))
 
     def _carry_out(self, actions: list[object]) -> None:
         for action in actions:

@@ -29,7 +29,7 @@ class Listener:
         self.lost: list[Exception] = []
         self.notices: list[Exception] = []
 
-    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, retire: bool) -> None:
+    def on_lost(self, link: ServerConnection, error: Exception, sent: bool, evict_all: bool) -> None:
         self.lost.append(error)
 
     def on_round_trip(self, link: ServerConnection, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Locks: within the pool turns, between processes SQLite's own."""
+"""Locks: within the pool its own, between processes SQLite's."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ async def test_readers_read_while_many_wait_to_write(path: Path, create_pool: An
 
 async def test_a_transaction_that_waits_for_itself_is_told(path: Path) -> None:
     async with harness(f"sqlite:///{path}") as desk:
-        desk.driver.turn.patience = 0.02
+        desk.driver.write_lock.patience = 0.02
         writer, other = await desk.connect(), await desk.connect()
         await desk.do(writer, "BEGIN IMMEDIATE")
         group = desk.pool(other, ("INSERT INTO t VALUES (1)",), ("INSERT INTO t VALUES (2)",))

@@ -54,7 +54,7 @@ async def test_readers_wait_for_a_writer_and_writers_for_readers() -> None:
 
 async def test_who_waits_for_himself_is_told() -> None:
     async with harness("sqlite://") as desk:
-        desk.driver.turn.patience = 0.02
+        desk.driver.write_lock.patience = 0.02
         writer, other = await desk.connect(), await desk.connect()
         await desk.do(writer, "BEGIN IMMEDIATE", "CREATE TABLE t (a)")
         reads = await desk.pool(other, ("SELECT 1 FROM t",), ("SELECT 2 FROM t",)).outcomes()

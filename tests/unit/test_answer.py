@@ -281,7 +281,7 @@ async def test_tasks_written_in_python_wait_for_it_too(kind: Kind, debug: bool) 
 
 
 MOVES = st.lists(
-    st.tuples(st.sampled_from(["result", "error", "cancel", "hand out", "turn", "inside"]), st.integers(0, 3)),
+    st.tuples(st.sampled_from(["result", "error", "cancel", "hand out", "tick", "inside"]), st.integers(0, 3)),
     max_size=12,
 )
 
@@ -320,7 +320,7 @@ async def history(kind: Kind, moves: list[tuple[str, int]]) -> list[str]:
     tasks = [asyncio.create_task(wait(number)) for number in range(4)]
     await asyncio.sleep(0)
     for what, number in moves:
-        if what == "turn":
+        if what == "tick":
             await asyncio.sleep(0)
         elif what == "inside":
             move("result", number)

@@ -19,8 +19,7 @@ from typing import Any, TypeVar
 from ...record import Status
 from ...scheduler.model import StatementRequest
 from ..base import Sink, Source, as_piece
-from .libpq import COMMAND_OK, COPY_IN, COPY_OUT, Libpq
-from .servererrors import server_error
+from .libpq import COMMAND_OK, COPY_IN, COPY_OUT, Libpq, server_error
 from .watch import set_ready, watcher
 
 T = TypeVar("T")

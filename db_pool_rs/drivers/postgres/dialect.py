@@ -128,6 +128,11 @@ class PostgresDialect:
             return Groupable.NOTHING
         return Groupable.READS if commit == "waits" else Groupable.ALL
 
+    @property
+    def arrow_decoder(self) -> Callable[..., Any] | None:
+        """None of its own."""
+        return None
+
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """BEGIN with these options."""
         parts = ["BEGIN"]

@@ -1,4 +1,5 @@
 """What the driver needs of libpq, whichever binds it: psycopg (:mod:`.psycopg_libpq`) or the C kernel of mode balanced.
+Its errors, and the server's in its results, as errors of ours.
 
 A connection is an object with the methods of ``psycopg.pq.abc.PGconn``, a result one with those of ``PGresult``. Their
 constants are plain numbers here, libpq's own, which never change: so that modules which need them do not need psycopg.
@@ -6,7 +7,16 @@ constants are plain numbers here, libpq's own, which never change: so that modul
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ...errors import ConnectionLost, DatabaseError, server
+from ...errors.conditions import LEAVING, WAS_IDLE
+from ...scheduler.model import StatementRequest
+from ...sql import DATA
+
+if TYPE_CHECKING:
+    from psycopg.pq.abc import PGresult
 
 # ConnStatusType
 CONNECTION_OK, CONNECTION_BAD, CONNECTION_AWAITING_RESPONSE = 0, 1, 4
@@ -19,6 +29,8 @@ ANSWERS = frozenset((EMPTY_QUERY, COMMAND_OK, TUPLES_OK))
 COPIES = frozenset((COPY_OUT, COPY_IN, COPY_BOTH))
 # PGTransactionStatusType
 INTRANS, INERROR = 2, 3
+#: The field of the code, as libpq wants it to be named.
+SQLSTATE = ord("C")
 
 
 class Libpq(Protocol):
@@ -48,3 +60,38 @@ def psycopg_libpq() -> Libpq:
     from .psycopg_libpq import LIBPQ
 
     return LIBPQ
+
+
+def server_error(result: PGresult, sql: str | None) -> DatabaseError:
+    """The error in a result, with every field that the server sent."""
+
+    def field(letter: str) -> str | None:
+        return _text(result.error_field(ord(letter)))
+
+    return server.server_error(field, sql, lambda: result.get_error_message().strip())
+
+
+def server_is_leaving(error: Exception) -> bool:
+    """Whether the server said that it is shutting down or starting up."""
+    return isinstance(error, DatabaseError) and error.sqlstate in LEAVING
+
+
+def was_not_executed(error: Exception, group: Sequence[StatementRequest]) -> bool:
+    """Whether a session that ended with `error` cannot have executed what of `group` is unanswered.
+
+    A session that idled for too long took in nothing more. A server that was told to stop gives up what runs: what
+    cannot commit before the Sync is rolled back.
+    """
+    if not isinstance(error, DatabaseError):
+        return False
+    stopped = error.sqlstate in LEAVING and all(one.query.kind in DATA for one in group)
+    return stopped or error.sqlstate in WAS_IDLE
+
+
+def lost_error(error: Exception) -> ConnectionLost:
+    """libpq noticed that the connection is gone."""
+    return ConnectionLost(str(error).strip() or "the connection was closed", sent=True)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")

@@ -4,36 +4,61 @@ A group becomes one series of messages and one Sync. Texts that this connection 
 their first use, in the same round trip. Only a text that is new to the pool, with arguments, costs a round trip
 of its own: the server is asked for its types first.
 
-Everything up to ReadyForQuery is collected, then decoded and reported: before that nothing of it is committed.
+Everything up to ReadyForQuery is collected, then decoded and reported: before that nothing of it is committed. Rows may
+have columns of types that are not built in, and that the pool does not know yet: the server is asked about them first,
+in a round trip of its own. The group is final then, whatever becomes of that.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConnectionLost, Error
+from ...record import Status
 from ...scheduler.model import StatementRequest
-from ..base import ConnectionListener, Done
-from .dialect import CHECK_KEYS, checks_keys, is_shared
-from .group_end import GroupEnd
-from .libpq import ANSWERS, CONNECTION_BAD, COPIES, PIPELINE_ABORTED, PIPELINE_SYNC
-from .prepared import Prepared
-from .results import LongResults
-from .servererrors import server_error, server_is_leaving, was_not_executed
+from ..base import RESULT, ConnectionListener, Done
+from .dialect import CHECK_KEYS, checks_keys, executed, is_shared
+from .libpq import (
+    ANSWERS,
+    CONNECTION_BAD,
+    COPIES,
+    PIPELINE_ABORTED,
+    PIPELINE_SYNC,
+    server_error,
+    server_is_leaving,
+    was_not_executed,
+)
+from .results import LONG, LongResults
 from .session_settings import is_kept
+from .socket import Wire
 from .staleness import PID, Healing, check_columns, first_format
-from .statements import TYPES, Description, Host, Unfit, encode_arguments, texts_of, types_of
+from .statements import (
+    TYPES,
+    Description,
+    Host,
+    Prepared,
+    Unfit,
+    details_of,
+    encode_arguments,
+    texts_of,
+    types_of,
+    unknown_columns,
+)
+from .types_query import types_query
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
+
+logger = logging.getLogger("db_pool_rs")
 
 #: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 CHECK_AFTER = 1.0
 
 
-class PostgresConnection(GroupEnd):
+class PostgresConnection(Wire):
     """A :class:`~db_pool_rs.drivers.base.ServerConnection` over ``psycopg.pq``."""
 
     def __init__(self, pgconn: PGconn, driver: Host, listener: ConnectionListener) -> None:
@@ -49,6 +74,8 @@ class PostgresConnection(GroupEnd):
         self._asked: StatementRequest | None = None
         self._describing = False
         self._unknown: tuple[int, ...] = ()
+        #: The server is being asked about the columns of results; it was, for this group.
+        self._reading = self._looked_up = False
         #: What was prepared in front of statements of this group; what is being prepared now, whether with a name.
         self._fresh: list[Description] = []
         self._parsed: set[Description] = set()
@@ -329,6 +356,78 @@ class PostgresConnection(GroupEnd):
         self._continue()
         return True
 
+    def _looks_up(self) -> bool:
+        """Whether the server must be asked about types of columns first, which it is then."""
+        if self._looked_up or not (unknown := unknown_columns(self._group, self._driver)):
+            return False
+        self._unknown, self._reading, self._looked_up = unknown, True, True
+        self._steps, self._step, self._earlier = [], 0, len(self._group)
+        try:
+            self._write_types(self._steps)  # rule 4.7
+            self._pgconn.pipeline_sync()
+            self._flush()
+        except self._libpq_error as error:
+            self._broke(error)
+        return True
+
+    def _write_types(self, steps: list[Any]) -> None:
+        """Ask for what is unknown of types."""
+        self._pgconn.send_query_params(types_query(self._unknown).encode(), None)
+        steps.append(TYPES)
+
+    def _types_failed(self, error: Exception) -> None:
+        """The server did not tell of columns: their rows cannot be read, but nothing else has failed."""
+        logger.warning("the server could not be asked about types: %s", error)
+
+    def _finish(self) -> None:
+        """Decode and report the group."""
+        if self._done is None:  # the connection was lost meanwhile
+            return
+        if self._ok and self._looks_up():
+            return
+        size = self._decode(self._group if self._ok else executed(self._group, self.in_transaction()))
+        if self._long.todo:  # the group is answered, whatever happens to the connection now
+            self._long.start(self._watch, lambda: self._report(self._ok, size))
+        else:
+            self._report(self._ok, size)
+
+    def _report(self, ok: bool, size: int) -> None:
+        done, self._done, self._group, self._describing, self._steps = self._done, None, (), False, []
+        if done is not None:
+            done(ok, monotonic() - self._started, size)
+
+    def _decode(self, group: Sequence[StatementRequest]) -> int:
+        """Turn results into what callers want; the size of the largest in bytes."""
+        largest, session, known = 0, self._pgconn, None
+        for statement in group:
+            result, described = statement.value, statement.described
+            if statement.want:
+                try:
+                    if statement.want is RESULT:
+                        statement.details = details_of(result)
+                    if described is None:
+                        described = self._driver.direct(statement.query, result)
+                    size = described.size(result)
+                    if size > largest:
+                        largest = size
+                    if size > LONG:
+                        self._long.todo.append((statement, described.decoder_for(session)))
+                    else:
+                        statement.value = described.decoder_for(session).decode(result)
+                except Error as error:
+                    statement.error = error
+            else:
+                tag = result.command_status or b""
+                if tag != known:  # those of a group are mostly alike
+                    known, status = tag, self._status(tag)
+                statement.value = status
+        return largest
+
+    def _status(self, tag: bytes) -> Status:
+        if tag in (b"DISCARD ALL", b"DEALLOCATE ALL"):
+            self._prepared.clear()
+        return Status(tag.decode())
+
     # -- losing, cancelling, closing -----------------------------------------------------------------------------
 
     async def cancel(self, timeout: float) -> bool:
@@ -343,7 +442,7 @@ class PostgresConnection(GroupEnd):
         running = self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()
-        self.listener.on_lost(self, cause, sent=sent and running, retire=server_is_leaving(cause))
+        self.listener.on_lost(self, cause, sent=sent and running, evict_all=server_is_leaving(cause))
 
     def after_reset(self) -> None:
         """DISCARD ALL dropped the prepared statements too."""

@@ -1,4 +1,4 @@
-"""Long results: decoded in slices, with a turn of the event loop for other tasks in between.
+"""Long results: decoded in slices, with a tick of the event loop for other tasks in between.
 
 The rows of 500,000 statements and those of one statement cost the same time, but the former leave the loop free again
 and again. So a result of more than :data:`LONG` bytes is decoded a slice at a time. The clock decides how many rows
@@ -72,7 +72,7 @@ def _weight(result: Values, dear: Sequence[int], first: int, rows: int) -> int:
 
 
 async def cells(load: Callable[[int, int, bytes | None], Any], result: Values, row: int) -> list[Any]:
-    """The values of one row, one by one, with turns of the event loop in between; `load(row, column, value)` raises."""
+    """The values of one row, one by one, with ticks of the event loop in between; `load(row, column, value)` raises."""
     values: list[Any] = []
     began = monotonic()
     for column in range(result.nfields):

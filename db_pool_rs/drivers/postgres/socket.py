@@ -12,8 +12,7 @@ from ... import forks
 from ...errors import ConnectionLost, Error
 from ...scheduler.model import StatementRequest
 from ..base import CANCEL_UNDER_WAY, ConnectionListener, Done
-from .libpq import FATAL_ERROR, INERROR, INTRANS
-from .servererrors import SQLSTATE, lost_error, server_error
+from .libpq import FATAL_ERROR, INERROR, INTRANS, SQLSTATE, lost_error, server_error
 from .session_settings import SessionSettings
 from .watch import watcher
 

@@ -16,17 +16,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import DatabaseError, DecodeError
 from ...errors.conditions import MISTYPED, NAME_TAKEN, TYPE_GONE, UNKNOWN_STATEMENT
 from ...scheduler.model import StatementRequest
 from ...sql import DATA, StatementClass
 from .dialect import PREPARABLE, alters
-from .statements import Description, Host, columns_of
-
-if TYPE_CHECKING:
-    from .prepared import Prepared
+from .statements import Description, Host, Prepared, columns_of
 
 #: Seconds after which an argument that does not fit is a reason to ask the server again.
 CONFIRM_AFTER = 1.0

@@ -1,4 +1,8 @@
-"""What the server told of a statement text: parameter types in, column types out. Kept per pool, used by every link."""
+"""Prepared statements: what the server told of their texts, and which of them a connection has.
+
+A description (parameter types in, column types out) is kept per pool and used by every link. When it is out of date:
+:mod:`.staleness`.
+"""
 
 from __future__ import annotations
 
@@ -111,6 +115,63 @@ class Description:
         return rows * (self.row_bytes + first)
 
 
+class Prepared:
+    """Names of the statements that one connection has prepared, at most `limit`, the least recently used first.
+
+    What is sent is taken for done until the answer comes: a group may use a text several times, and more texts than are
+    to be kept. If the group fails, `rollback` goes back to what the server has confirmed.
+    """
+
+    __slots__ = ("_there", "limit", "names")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        #: What will be there when everything that was sent is executed.
+        self.names: dict[bytes, None] = {}
+        self._there: dict[bytes, None] = {}
+
+    def touch(self, name: bytes) -> None:
+        """It is being used."""
+        if name in self.names:
+            del self.names[name]
+            self.names[name] = None
+
+    def add(self, name: bytes) -> None:
+        """It is being prepared."""
+        if name:
+            self.names[name] = None
+
+    def surplus(self) -> list[bytes]:
+        """Take out what must go before one more is prepared."""
+        gone = list(self.names)[: max(0, len(self.names) + 1 - self.limit)]
+        for name in gone:
+            del self.names[name]
+        return gone
+
+    def was_added(self, name: bytes) -> None:
+        """The server has prepared it."""
+        if name:
+            self._there[name] = None
+
+    def was_dropped(self, name: bytes) -> None:
+        """The server has dropped it."""
+        self._there.pop(name, None)
+
+    def rollback(self) -> None:
+        """A part of what was sent was not executed."""
+        self.names = dict(self._there)
+
+    def discard(self, name: bytes) -> None:
+        """It is of no use any more."""
+        self.names.pop(name, None)
+        self._there.pop(name, None)
+
+    def clear(self) -> None:
+        """The server has dropped them all."""
+        self.names.clear()
+        self._there.clear()
+
+
 class Host(Protocol):
     """What connections need of their driver, which keeps what is known of statement texts for all of them."""
 
@@ -193,6 +254,20 @@ def encode_arguments(
                 return statement, described.types_missing()
             raise Unfit(statement, error) from error
     return None, ()
+
+
+def unknown_columns(group: Sequence[StatementRequest], driver: Host) -> tuple[int, ...]:
+    """Types of the results' columns that the server must be asked about before the rows can be read."""
+    found: list[int] = []
+    for statement in group:
+        if not statement.want:
+            continue
+        described = statement.described
+        if described is None:
+            described = statement.described = driver.direct(statement.query, statement.value)
+        if described.foreign_columns:
+            found += described.foreign_columns
+    return driver.catalog.missing(found) if found else ()
 
 
 def most_described(libpq_version: int) -> int:

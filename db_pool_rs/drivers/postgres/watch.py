@@ -21,7 +21,7 @@ from ... import forks
 from ...aio import until
 from .socket_thread import SocketThread
 
-#: How many ready sockets are asked for at once; the others are the next turn's.
+#: How many ready sockets are asked for at once; the others are the next tick's.
 _AT_ONCE = 64
 
 
@@ -110,7 +110,7 @@ class Watch:
         self._close()
 
     def _ready(self) -> None:
-        """Some sockets are ready. What is not read now is found again by the next turn."""
+        """Some sockets are ready. What is not read now is found again by the next tick."""
         assert self._epoll is not None
         readers, writers = self._readers, self._writers
         for fd, events in self._epoll.poll(0, _AT_ONCE):

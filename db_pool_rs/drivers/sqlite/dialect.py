@@ -59,6 +59,11 @@ class SqliteDialect:
         """There are no types to have codecs."""
         raise InterfaceError("SQLite has no types that codecs could be for: its values are int, float, str and bytes")
 
+    @property
+    def arrow_decoder(self) -> Callable[..., Any] | None:
+        """None of its own."""
+        return None
+
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The BEGIN for these options. All transactions are serializable; `deferrable` has no meaning here."""
         if isolation is not None and str(isolation).lower().replace(" ", "_") not in ISOLATION:

@@ -53,8 +53,8 @@ class SqliteDriver(SqliteDialect):
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)
-        self.turn = WriteLock(self.patience)
-        #: Whether readers take turns too; known when the first connection is open.
+        self.write_lock = WriteLock(self.patience)
+        #: Whether readers take the lock too; known when the first connection is open.
         self.one_lock = self.settings.memory
         #: A deferred foreign key was seen: WRITEs do not share transactions.
         self.no_grouping = False
@@ -120,7 +120,7 @@ class SqliteDriver(SqliteDialect):
     def forget(self, link: SqliteLink) -> None:
         """A link is closed."""
         self._links.discard(link)
-        self.turn.release(link)
+        self.write_lock.release(link)
 
     async def close(self) -> None:
         """Close what is open, and end the threads; what still runs is interrupted."""
@@ -166,7 +166,7 @@ class SqliteLink:
     # -- a group there and back ----------------------------------------------------------------------------------
 
     def start(self, group: Sequence[StatementRequest], done: Done) -> None:
-        """Carry the group to a thread when it is this link's turn. Statements without a future are a session's."""
+        """Carry the group to a thread once it has the lock. Statements without a future are a session's."""
         first = group[0]
         work = run_session if first.future is None else _POOL_WORK.get(first.query.kind, run_session)
         job = self._job = Job(work, group, done, self._in_block)
@@ -203,18 +203,18 @@ class SqliteLink:
         return min(lock, Lock.READ) if read_only else lock  # its writes will be refused
 
     def _claim(self, lock: Lock) -> bool:
-        """Take the turn for `lock`; False if it has to be waited for."""
+        """Take `lock`; False if it has to be waited for."""
         exclusive = lock is Lock.WRITE
         if self._driver.one_lock:
             exclusive = exclusive or lock is Lock.BEGIN
         elif not exclusive:
             return True
-        return lock is Lock.NONE or self._driver.turn.take(self, exclusive)
+        return lock is Lock.NONE or self._driver.write_lock.take(self, exclusive)
 
     def granted(self) -> None:
-        """It is this link's turn. Statements whose callers gave up meanwhile are left out."""
+        """The link has the lock. Statements whose callers gave up meanwhile are left out."""
         job = self._job
-        assert job is not None, "bug: a turn for nothing"
+        assert job is not None, "bug: a lock for nothing"
         job.group = [one for one in job.group if one.future is None or not one.future.done()]
         if job.group:
             self._go(job)
@@ -224,9 +224,9 @@ class SqliteLink:
     def refused(self) -> None:
         """Another connection has held the lock for too long."""
         job = self._job
-        assert job is not None, "bug: a turn for nothing"
+        assert job is not None, "bug: a lock for nothing"
         for statement in job.group:
-            statement.error = lock_not_available(self._driver.turn.patience, statement.query.sql)
+            statement.error = lock_not_available(self._driver.write_lock.patience, statement.query.sql)
         job.ok = len(job.group) > 1
         job.in_block = self._in_block
         self._finished(job)
@@ -248,7 +248,7 @@ class SqliteLink:
     def _give_up(self, job: Job) -> None:
         """No caller waits for what has not begun."""
         if self._job is job:
-            self._driver.turn.withdraw(self)
+            self._driver.write_lock.withdraw(self)
             stopped(job)
             job.in_block = self._in_block
             self._finished(job)
@@ -268,11 +268,11 @@ class SqliteLink:
             self._close()
             return
         if not job.in_block:
-            self._driver.turn.release(self)
+            self._driver.write_lock.release(self)
         if job.failure is not None:
             logger.error("a connection to SQLite failed and is closed", exc_info=job.failure)
             self.close()
-            self.listener.on_lost(self, job.failure, sent=True, retire=False)
+            self.listener.on_lost(self, job.failure, sent=True, evict_all=False)
             return
         if job.no_grouping:
             self._driver.keep_apart(job.group)
@@ -287,7 +287,7 @@ class SqliteLink:
         return self._in_block if self._job is None else self._job.in_block
 
     async def cancel(self, timeout: float) -> bool:
-        """Interrupt what runs; what still waits for its turn is given up, unless others of the group want it.
+        """Interrupt what runs; what still waits for the lock is given up, unless others of the group want it.
 
         Returns when it has ended, or after `timeout`. The next statement cannot be hit: it is only taken when this one
         has ended.
@@ -306,8 +306,8 @@ class SqliteLink:
         return True
 
     def _stop(self, job: Job) -> None:
-        if not job.cancelled:
-            job.cancelled = True
+        if not job.stop.cancelled:
+            job.stop.cancelled = True
             self._interrupt(job, INTERRUPT_PACE)
 
     def _interrupt(self, job: Job, pace: float) -> None:
@@ -339,7 +339,7 @@ class SqliteLink:
             self._stop(job)
         else:
             self._job = None
-            self._driver.turn.withdraw(self)
+            self._driver.write_lock.withdraw(self)
             self._close()
 
     def _close(self) -> None:

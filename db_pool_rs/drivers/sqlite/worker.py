@@ -44,7 +44,7 @@ from .types import estimate
 _checks = count()
 
 
-class Job(Stop):
+class Job:
     """A group on its way: what is to be done, and what came of it."""
 
     __slots__ = (
@@ -58,6 +58,7 @@ class Job(Stop):
         "running",
         "seconds",
         "size",
+        "stop",
         "waiting",
         "work",
     )  # fmt: skip
@@ -65,17 +66,17 @@ class Job(Stop):
     def __init__(
         self, work: Callable[[Database, Job], None], group: Sequence[StatementRequest], done: Done, in_block: bool
     ) -> None:
-        super().__init__()
         self.work = work
         self.group = group
         self.done = done
+        self.stop = Stop()
         self.running = False
         #: On the thread, but held up by another process: that is no stall, and to send it again alone would not help.
         self.waiting = False
         self.ok = True
         #: The statements must not share a transaction, now and later.
         self.no_grouping = False
-        #: Time on the thread, without waiting for it and for the turn.
+        #: Time on the thread, without waiting for it and for the lock.
         self.seconds = 0.0
         self.size = 0.0
         #: Whether a transaction block is open; while the job runs: may be.
@@ -91,7 +92,7 @@ def carry_out(database: Database, job: Job) -> None:
     try:
         job.work(database, job)
     except Exception as error:
-        if job.cancelled and is_interrupted(error):
+        if job.stop.cancelled and is_interrupted(error):
             database.roll_back()
             stopped(job)
         else:
@@ -129,7 +130,7 @@ def run_reads(database: Database, job: Job) -> None:
     if several:
         execute("BEGIN")
     for statement in group:
-        if job.cancelled:
+        if job.stop.cancelled:
             stopped(job)
             break
         description = statement.described
@@ -139,7 +140,7 @@ def run_reads(database: Database, job: Job) -> None:
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                database.execute_again(description.sql, statement.params, job)
+                database.execute_again(description.sql, statement.params, job.stop)
             rows = fetchall()
         except Exception as error:
             known = None
@@ -161,7 +162,7 @@ def run_reads(database: Database, job: Job) -> None:
 def _failed(statement: StatementRequest, error: Exception, job: Job) -> bool:
     """A statement failed: whether that concerns no other statement."""
     statement.error = statement_error(error, statement.query.sql)
-    if is_interrupted(error) or (job.cancelled and is_busy(error)):
+    if is_interrupted(error) or (job.stop.cancelled and is_busy(error)):
         job.ok = False
     return job.ok
 
@@ -174,7 +175,7 @@ def run_writes(database: Database, job: Job) -> None:
     if not _begin_writes(database, job):
         return
     for statement in job.group:
-        if job.cancelled:
+        if job.stop.cancelled:
             stopped(job)
         else:
             _write(database, statement, job)
@@ -182,7 +183,7 @@ def run_writes(database: Database, job: Job) -> None:
             database.roll_back()
             return
     try:
-        database.execute("COMMIT", (), job)
+        database.execute("COMMIT", (), job.stop)
     except Exception as error:
         database.roll_back()
         job.ok = False
@@ -195,7 +196,7 @@ def _begin_writes(database: Database, job: Job) -> bool:
     several = len(job.group) > 1
     job.waiting = True
     try:
-        database.execute(BEGIN_READ_WRITE, (), job)
+        database.execute(BEGIN_READ_WRITE, (), job.stop)
         job.waiting = False
     except sqlite3.Error as error:
         if is_busy(error) or is_interrupted(error):
@@ -231,7 +232,7 @@ def _carry_out(database: Database, statement: StatementRequest, job: Job) -> Non
     description: Description = statement.described
     written = False
     try:
-        cursor = database.execute(description.sql, statement.params, job)
+        cursor = database.execute(description.sql, statement.params, job.stop)
         written = description.writes
         _answer(database, statement, cursor, job)
     except Exception as error:
@@ -271,13 +272,13 @@ def run_session(database: Database, job: Job) -> None:
     try:
         if script:
             writes = any(one.described.lock is Lock.WRITE for one in group)
-            database.execute(BEGIN_READ_WRITE if writes else "BEGIN", (), job)
+            database.execute(BEGIN_READ_WRITE if writes else "BEGIN", (), job.stop)
         for statement in group:
-            if job.cancelled:
+            if job.stop.cancelled:
                 raise canceled(statement.query.sql)
             _step(database, statement, job)
         if script:
-            database.execute("COMMIT", (), job)
+            database.execute("COMMIT", (), job.stop)
     except Exception as error:
         statement.value, statement.error = None, statement_error(error, statement.query.sql)
         job.ok = False
@@ -298,7 +299,7 @@ def check(database: Database, job: Job) -> None:
     if description.role is Role.PLAIN or description.role is Role.OUTSIDE:
         try:
             nulls = description.encode((None,) * description.count)
-            database.execute(f"EXPLAIN /* {next(_checks)} */ {description.sql}", nulls, job).fetchall()
+            database.execute(f"EXPLAIN /* {next(_checks)} */ {description.sql}", nulls, job.stop).fetchall()
         except Exception as error:
             statement.error, job.ok = statement_error(error, statement.query.sql), False
 
@@ -306,7 +307,7 @@ def check(database: Database, job: Job) -> None:
 def _step(database: Database, statement: StatementRequest, job: Job) -> None:
     role = statement.described.role
     if role is Role.RESET:
-        database.reopen(job)
+        database.reopen(job.stop)
         statement.value = Status("DISCARD ALL")
     elif database.failed:
         if role is not Role.COMMIT and role is not Role.ROLLBACK:
@@ -317,8 +318,8 @@ def _step(database: Database, statement: StatementRequest, job: Job) -> None:
     elif role is Role.COMMIT or role is Role.ROLLBACK:
         _end(database, statement, job)
     elif role is Role.BEGIN_READ_ONLY:
-        database.execute("BEGIN", (), job)
-        database.execute("PRAGMA query_only = ON", (), job)
+        database.execute("BEGIN", (), job.stop)
+        database.execute("PRAGMA query_only = ON", (), job.stop)
         database.read_only = True
         statement.value = Status("BEGIN")
     elif statement.described.cursor:
@@ -332,7 +333,7 @@ def _use_cursor(database: Database, statement: StatementRequest, job: Job) -> No
     description: Description = statement.described
     name, cursors = description.cursor, database.cursors
     if description.role is Role.DECLARE:
-        cursors[name] = database.declare(description.sql, statement.params, job)
+        cursors[name] = database.declare(description.sql, statement.params, job.stop)
         statement.value = Status(description.tag)
         return
     if name not in cursors:
@@ -364,7 +365,7 @@ def _end(database: Database, statement: StatementRequest, job: Job) -> None:
 def _commit(database: Database, sql: str, job: Job) -> None:
     """End the transaction by this command, or by rolling it back if that fails."""
     try:
-        database.execute(sql, (), job)
+        database.execute(sql, (), job.stop)
     except Exception:
         database.roll_back()
         raise
@@ -375,7 +376,7 @@ def _execute(database: Database, statement: StatementRequest, job: Job) -> None:
     before = connection.in_transaction
     no_grouping = description.returns and not before  # a transaction of its own, that can be rolled back
     if no_grouping:
-        database.execute(BEGIN_READ_WRITE, (), job)
+        database.execute(BEGIN_READ_WRITE, (), job.stop)
     try:
         _carry_out(database, statement, job)
     except Exception:

@@ -1,12 +1,12 @@
-"""Whose turn it is: SQLite's locks, waited for on the event loop instead of on threads.
+"""SQLite's lock of a database, waited for on the event loop instead of on threads.
 
 SQLite lets one connection write at a time, and makes the others poll with a sleeping thread. Within one pool that is
-not needed: who is going to write takes the turn first; those who wait do so in the order in which they came, without
+not needed: who is going to write takes the lock first; those who wait do so in the order in which they came, without
 a thread, and can stop waiting at any moment.
 
-- In WAL mode only writers take turns; readers do not wait and are not waited for.
+- In WAL mode only writers take it; readers do not wait and are not waited for.
 - Without WAL (in-memory databases, file systems without shared memory) a reader and a writer exclude each other, so
-  that readers take turns too: any number of them together, or one writer.
+  that readers take it too: any number of them together, or one writer.
 
 No connection waits for ever: one that was kept waiting by one and the same holder for `patience` seconds is refused.
 That is what happens to a program that waits, inside its own write transaction, for another connection to write. A long
@@ -22,10 +22,10 @@ from typing import Protocol
 
 
 class Claimant(Protocol):
-    """Who asks for the turn; told of the answer once, unless it withdraws."""
+    """What asks for the lock; told of the answer once, unless it withdraws."""
 
     def granted(self) -> None:
-        """It is your turn: go on, and release it when the transaction has ended."""
+        """The lock is taken: go on, and release it when the transaction has ended."""
 
     def refused(self) -> None:
         """It took too long."""
@@ -53,9 +53,9 @@ class WriteLock:
         self._timer: TimerHandle | None = None
 
     def take(self, claimant: Claimant, exclusive: bool) -> bool:
-        """Take the turn if it is free; else queue for it and return False. Its holder may take it again."""
+        """Take the lock if it is free; else queue for it and return False. Its holder may take it again."""
         if claimant in self._holders:
-            assert self._exclusive or not exclusive, "bug: a shared turn cannot become an exclusive one"
+            assert self._exclusive or not exclusive, "bug: a shared lock cannot become an exclusive one"
             return True
         if not self._queue and self._free(exclusive):
             self._grant(claimant, exclusive)
@@ -67,7 +67,7 @@ class WriteLock:
         return False
 
     def release(self, claimant: Claimant) -> None:
-        """Give the turn back, if it is held."""
+        """Give the lock back, if it is held."""
         if claimant not in self._holders:
             return
         self._holders.remove(claimant)

@@ -5,7 +5,7 @@
 //!   arithmetic, and `tests/traces.rs` replays the traces that the Python tests record.
 //! * [`link`]: what a pool and its connections speak, whatever the database.
 //! * [`postgres`]: one session with a PostgreSQL server: connecting, TLS, logging in, groups of statements, cancelling.
-//! * [`sqlite`]: one connection to an SQLite database: opening, groups of statements, turns, interrupting.
+//! * [`sqlite`]: one connection to an SQLite database: opening, groups of statements, locks, interrupting.
 //! * `declared`: limits and counters, each declared once.
 //! * [`pool`]: carries out on tokio what the rules decide, over the connections of either.
 

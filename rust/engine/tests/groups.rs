@@ -183,7 +183,7 @@ async fn a_killed_session_is_noticed_while_it_idles_and_while_it_runs() {
             run(&mut other, &kill).await;
             tokio::time::timeout(Duration::from_secs(10), link.watch()).await.unwrap().unwrap_err()
         };
-        assert!(lost.retires(), "{lost:?}");
+        assert!(lost.evicts_all(), "{lost:?}");
         assert_eq!(lost.cause.as_ref().unwrap().code(), "57P01");
         assert!(!(busy && lost.sent), "a server that gives up before the Sync has committed nothing");
     }

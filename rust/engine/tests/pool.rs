@@ -264,7 +264,7 @@ fn a_killed_connection_is_replaced() {
     match client.next() {
         Completion::Refused { request: who, reason: Reason::Lost, sent: true, .. } => {
             assert_eq!(who, request);
-            assert!(matches!(&client.troubles[..], [Completion::Gone(lost)] if lost.retires()));
+            assert!(matches!(&client.troubles[..], [Completion::Gone(lost)] if lost.evicts_all()));
         }
         other => panic!("{other:?}"),
     }

@@ -1,4 +1,4 @@
-//! A whole pool on an SQLite database: groups, sessions, turns, interrupts.
+//! A whole pool on an SQLite database: groups, sessions, locks, interrupts.
 
 mod answers;
 mod database;
@@ -178,7 +178,7 @@ fn cursors_give_some_rows_at_a_time_until_their_transaction_ends() {
 #[test]
 fn writers_wait_for_their_turn_and_may_give_up() {
     let folder = Folder::new();
-    for config in [folder.config(), memory("turns")] {
+    for config in [folder.config(), memory("locks")] {
         let mut client = with_table(config);
         let conn = client.acquire();
         assert!(client.run(conn, &["BEGIN IMMEDIATE", "INSERT INTO t VALUES (1, 'a')"]).ok);

@@ -57,8 +57,8 @@ fn play(scheduler: &mut Scheduler<RequestId, ()>, event: &Value) -> Vec<Action<R
     let deadline = || event["deadline"].as_f64();
     match event["event"].as_str().unwrap() {
         "start" => scheduler.start(now),
-        "turn" => scheduler.end_of_tick(now, count(&event["heard"]) as u64),
-        "tick" => scheduler.tick(now),
+        "end_of_tick" => scheduler.end_of_tick(now, count(&event["heard"]) as u64),
+        "handle_timeout" => scheduler.handle_timeout(now),
         "expire" => scheduler.expire(now),
         "shut_down" => scheduler.shut_down(now),
         "terminate" => scheduler.terminate(),
@@ -76,8 +76,8 @@ fn play(scheduler: &mut Scheduler<RequestId, ()>, event: &Value) -> Vec<Action<R
             Vec::new()
         }
         "lost" => {
-            let (sent, retire, jitter) = (flag(&event["sent"]), flag(&event["retire"]), number(&event["jitter"]));
-            scheduler.lost(conn(), now, sent, retire, jitter)
+            let (sent, evict_all, jitter) = (flag(&event["sent"]), flag(&event["evict_all"]), number(&event["jitter"]));
+            scheduler.lost(conn(), now, sent, evict_all, jitter)
         }
         "released" => scheduler.released(conn(), now, flag(&event["healthy"])),
         "closed" => scheduler.closed(conn(), now),

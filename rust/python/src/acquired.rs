@@ -136,8 +136,8 @@ impl Pool {
         self.ask(py, Command::Release(ConnId(conn), healthy))
     }
 
-    /// Close a connection that is of no use any more; with `retire` the others are suspect, too.
-    fn abort(&self, py: Python<'_>, conn: u64, reason: String, retire: bool) -> PyResult<()> {
-        self.ask(py, Command::Abort(ConnId(conn), reason, retire))
+    /// Close a connection that is of no use any more; with `evict_all` the others are suspect, too.
+    fn abort(&self, py: Python<'_>, conn: u64, reason: String, evict_all: bool) -> PyResult<()> {
+        self.ask(py, Command::Abort(ConnId(conn), reason, evict_all))
     }
 }

@@ -8,9 +8,10 @@
 //! * `pool`: commands go in; `submit` has those for statements on the pool, `acquired` those for a connection that was
 //!   acquired, `guard` those for the guard. `deliver`: completions come out. `convert`: options, errors and figures.
 //! * `chunks`: how long results are read, `pending_results`: those that are being read.
-//! * `codec`: of values, to bytes and back.
+//! * `arrow`: results that no Python object is made for. `codec`: of values, to bytes and back.
 
 mod acquired;
+mod arrow;
 mod chunks;
 mod codec;
 mod completion_queue;
@@ -36,6 +37,8 @@ mod db_pool_rs_full {
 
     #[pymodule_export]
     use super::acquired::SessionInfo;
+    #[pymodule_export]
+    use super::arrow::ArrowDecoder;
     #[pymodule_export]
     use super::codec::probe::{decode, decode_raw, encode};
     #[pymodule_export]

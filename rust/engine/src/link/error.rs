@@ -209,7 +209,7 @@ impl Lost {
     }
 
     /// The other connections that were made at the same time are suspect too.
-    pub fn retires(&self) -> bool {
+    pub fn evicts_all(&self) -> bool {
         self.cause.as_ref().is_some_and(ServerError::is_leaving)
     }
 

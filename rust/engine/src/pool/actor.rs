@@ -209,7 +209,7 @@ pub async fn run(shared: Arc<Shared>, backend: Backend, limits: Limits, options:
             Some((conn, event)) = arrived.recv() => actor.handle(conn, event),
             () = shared.wake.notified() => actor.take_commands(),
             () = until(actor.scheduler.timeouts.next_timeout(), actor.now()) => {
-                let actions = actor.scheduler.tick(actor.now());
+                let actions = actor.scheduler.handle_timeout(actor.now());
                 actor.perform(actions);
             }
         }

@@ -77,7 +77,7 @@ impl Actor {
             Command::Feed(conn, feed) => self.feed(conn, feed),
             Command::Stop(conn, token) => self.cancel(conn, Some(token)),
             Command::Release(conn, healthy) => return self.release(conn, healthy, now),
-            Command::Abort(conn, reason, retire) => return self.abort(conn, Lost::new(reason), retire, now),
+            Command::Abort(conn, reason, evict_all) => return self.abort(conn, Lost::new(reason), evict_all, now),
             Command::Password(conn, password) => return self.password(conn, password, now),
             Command::ExactFloats(conn, exact) => {
                 if let Some(task) = self.tasks.get_mut(&conn) {
@@ -124,8 +124,8 @@ impl Actor {
         self.scheduler.released(conn, now, healthy && idle)
     }
 
-    fn abort(&mut self, conn: ConnId, lost: Lost, retire: bool, now: f64) -> Vec<Action<Payload>> {
-        if self.tasks.contains_key(&conn) { self.lost(conn, lost, retire, now) } else { Vec::new() }
+    fn abort(&mut self, conn: ConnId, lost: Lost, evict_all: bool, now: f64) -> Vec<Action<Payload>> {
+        if self.tasks.contains_key(&conn) { self.lost(conn, lost, evict_all, now) } else { Vec::new() }
     }
 
     fn password(&mut self, conn: ConnId, password: Result<String, bool>, now: f64) -> Vec<Action<Payload>> {

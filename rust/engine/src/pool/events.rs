@@ -46,8 +46,8 @@ impl Actor {
             }
             Event::Notified(notifications) => return self.notified(conn, notifications),
             Event::Lost(lost) => {
-                let retire = lost.retires();
-                self.lost(conn, lost, retire, now)
+                let evict_all = lost.evicts_all();
+                self.lost(conn, lost, evict_all, now)
             }
         };
         self.perform(actions);
@@ -66,7 +66,7 @@ impl Actor {
         self.scheduler.open_failed(conn, now, permanent, jitter)
     }
 
-    pub(super) fn lost(&mut self, conn: ConnId, mut lost: Lost, retire: bool, now: f64) -> Vec<Action<Payload>> {
+    pub(super) fn lost(&mut self, conn: ConnId, mut lost: Lost, evict_all: bool, now: f64) -> Vec<Action<Payload>> {
         self.scheduler.counters.lost += 1;
         let task = self.tasks.remove(&conn).expect("bug: a connection that is not there");
         lost.sent |= task.at > 0 && !task.group.is_empty(); // a part of the group is done
@@ -75,7 +75,7 @@ impl Actor {
             Phase::Initializing => Vec::new(), // the caller that initializes it gets the loss, and reports it
             _ => {
                 self.batch.push(Completion::Gone(lost.clone()));
-                self.scheduler.lost(conn, now, lost.sent && task.sent, retire, jitter)
+                self.scheduler.lost(conn, now, lost.sent && task.sent, evict_all, jitter)
             }
         };
         self.end_group(&task.group);

@@ -171,7 +171,7 @@ impl Attempt<'_> {
             }
         }
         let link = self.log_in(stream).await?;
-        self.settled(link).await
+        self.configured(link).await
     }
 
     async fn log_in(&self, stream: Stream) -> Result<Connection, ConnectError> {
@@ -222,7 +222,7 @@ impl Attempt<'_> {
     }
 
     /// Whether it is the kind of session that is wanted.
-    async fn settled(&self, mut link: Connection) -> Result<Connection, ConnectError> {
+    async fn configured(&self, mut link: Connection) -> Result<Connection, ConnectError> {
         match link.parameter("client_encoding").as_deref() {
             None | Some("UTF8" | "UNICODE") => {}
             Some(other) => {

@@ -127,7 +127,7 @@ impl Connection {
         let mut run = Run::new(steps, group.statements.len());
         if let Err(mut lost) = self.answers(&mut run).await {
             // Did the server give up before it had executed the group? Then it cannot have committed it.
-            let before = lost.retires() && group.revocable && run.step < run.steps.len();
+            let before = lost.evicts_all() && group.revocable && run.step < run.steps.len();
             lost.sent = !(before || (lost.was_idle() && run.nothing_done()));
             return Err(lost);
         }

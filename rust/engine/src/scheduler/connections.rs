@@ -185,9 +185,9 @@ impl<P, Q> Scheduler<P, Q> {
 
     /// Dispatch at a moment when a head that has waited too long may have another lane.
     pub(super) fn dispatch_late(&mut self, now: f64) {
-        self.ticking = true;
+        self.may_add_lane = true;
         self.dispatch(now);
-        self.ticking = false;
+        self.may_add_lane = false;
     }
 
     pub(super) fn take_actions(&mut self) -> Vec<Action<P>> {

@@ -52,9 +52,9 @@ impl<P, Q> Scheduler<P, Q> {
     ///
     /// A few from the start, where the server is far all connections (rule 3.12); one more when the head of the queue
     /// has waited too long for those that run. (A long queue of WRITEs is no reason as long as lanes take from it, at
-    /// the pace of the disk: more commits would only make it longer.) Whether it has waited too long is asked in `tick`
-    /// (and when a connection was opened for it): before it, every answer that has arrived was taken in, so a busy event
-    /// loop does not look like slow lanes.
+    /// the pace of the disk: more commits would only make it longer.) Whether it has waited too long is asked in
+    /// `handle_timeout` (and when a connection was opened for it): before it, every answer that has arrived was taken in,
+    /// so a busy event loop does not look like slow lanes.
     pub(super) fn lanes_wanted(&self, kind: Kind, queue: Queue, now: f64) -> usize {
         let limits = &self.limits;
         let (mut base, most, patience) = match kind {
@@ -81,7 +81,7 @@ impl<P, Q> Scheduler<P, Q> {
             _ => -NEVER,
         };
         let waited = |head: &RequestId| now >= (self.requests.get(*head).enqueued + patience).max(moving);
-        usize::from(self.ticking && self.queues.of(queue).front().is_some_and(waited))
+        usize::from(self.may_add_lane && self.queues.of(queue).front().is_some_and(waited))
     }
 
     /// Take the next group from the head of `queue`: at most `size` statements and `group_time` expected (rule 3.5).

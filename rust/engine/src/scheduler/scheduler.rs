@@ -51,7 +51,7 @@ pub struct Scheduler<P, Q> {
     /// Lanes for WRITEs that wait for the callers they have answered: with which Deliver, and how many callers.
     pub(super) awaiting_resubmit: VecDeque<(u64, usize)>,
     /// A head that has waited too long may have another lane now.
-    pub(super) ticking: bool,
+    pub(super) may_add_lane: bool,
     pub(super) last_id: u64,
     pub(super) actions: Vec<Action<P>>,
 }
@@ -82,7 +82,7 @@ impl<P, Q> Scheduler<P, Q> {
             server_time: [0.0; 2],
             delivered: 0,
             awaiting_resubmit: VecDeque::new(),
-            ticking: false,
+            may_add_lane: false,
             last_id: 0,
             actions: Vec::new(),
         }
@@ -271,13 +271,13 @@ impl<P, Q> Scheduler<P, Q> {
     ///
     /// The rest fails, its outcome unknown: nothing is repeated that may be committed. If the connection was lost as
     /// soon as it was opened, that is one more attempt to open one that came to nothing (see `open_failed`).
-    pub fn lost(&mut self, conn: ConnId, now: f64, sent: bool, retire: bool, jitter: f64) -> Vec<Action<P>> {
+    pub fn lost(&mut self, conn: ConnId, now: f64, sent: bool, evict_all: bool, jitter: f64) -> Vec<Action<P>> {
         let known = self.conn(conn);
         let group = std::mem::take(&mut known.group);
         let (began, failures, probation_until) = (known.began, known.failures, known.probation_until);
         let used = sent || known.state == State::Session;
         self.forget(conn);
-        if retire {
+        if evict_all {
             self.evict_all();
         }
         let (again, over): (Vec<_>, Vec<_>) = group.into_iter().partition(|id| {

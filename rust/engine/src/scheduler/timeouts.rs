@@ -1,8 +1,8 @@
 //! What time does: deadlines, groups that stall, servers that take no notice of a cancel. The scheduler's timers.
 //!
 //! Each reason to be woken has a [`Timer`]; [`Timeouts::arm`] is the only place where a moment is noted. A timer that
-//! was armed for something that no longer matters goes off for nothing: `tick` looks at everything that waits, and arms
-//! anew what still does.
+//! was armed for something that no longer matters goes off for nothing: `handle_timeout` looks at everything that waits,
+//! and arms anew what still does.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -49,14 +49,14 @@ impl Default for Timeouts {
 }
 
 impl Timeouts {
-    /// `tick` is needed at `at` for the reason `timer`, unless another timer goes off earlier.
+    /// `handle_timeout` is needed at `at` for the reason `timer`, unless another timer goes off earlier.
     pub(super) fn arm(&mut self, timer: Timer, at: f64) {
         if at < self.next {
             (self.timer, self.next) = (Some(timer), at);
         }
     }
 
-    /// When `tick` is next needed, at the latest.
+    /// When `handle_timeout` is next needed, at the latest.
     pub fn next_timeout(&self) -> f64 {
         self.next
     }
@@ -87,7 +87,7 @@ impl PartialOrd for Deadline {
 /// The timers.
 impl<P, Q> Scheduler<P, Q> {
     /// Time has passed: deadlines, stalls, silence, ageing, retries.
-    pub fn tick(&mut self, now: f64) -> Vec<Action<P>> {
+    pub fn handle_timeout(&mut self, now: f64) -> Vec<Action<P>> {
         (self.timeouts.timer, self.timeouts.next) = (None, NEVER);
         self.awaiting_resubmit.clear();
         self.expire_waiters(now);

@@ -2,7 +2,7 @@
 //!
 //! Let F be what a commit costs with its fsync, N the statements that many tasks send again and again, s the server's
 //! and c the client's time for each. Each group is a commit, so a lane *gathers*: its next group leaves when the
-//! callers that it answered have had their turn to come back. There are two ways to carry the N:
+//! callers that it answered have had their tick to come back. There are two ways to carry the N:
 //!
 //! - **One lane.** All share a commit. Server and client wait for each other: F + N(s + c).
 //! - **Two lanes.** Server and client work at the same time, but on two groups, each with a commit of its own:

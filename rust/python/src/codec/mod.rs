@@ -32,7 +32,8 @@ mod styles;
 mod text;
 mod uuid;
 
+pub use binary::numeric;
 pub use encode::encode;
-pub use fault::decode_error;
+pub use fault::{Fault, decode_error};
 pub use kinds::formats;
 pub use shape::{RowDecoder, record, records, shape};

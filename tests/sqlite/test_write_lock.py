@@ -1,4 +1,4 @@
-"""The turn to lock the database: fair, shared or exclusive, never for ever."""
+"""The lock of a database: fair, shared or exclusive, never for ever."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from db_pool_rs.drivers.sqlite.write_lock import WriteLock
 
 
 class Someone:
-    """Asks for the turn, and writes down what became of it."""
+    """Asks for the lock, and writes down what became of it."""
 
     def __init__(self, name: str, story: list[str]) -> None:
         self.name = name
@@ -76,97 +76,97 @@ def people(names: str) -> tuple[list[str], list[Someone]]:
 
 def test_writers_one_at_a_time_in_the_order_they_came() -> None:
     story, (a, b, c) = people("abc")
-    turn = WriteLock(60)
-    assert turn.take(a, True)
-    assert turn.take(a, True), "its holder may ask again"
-    assert not turn.take(b, True)
-    assert not turn.take(c, True)
-    turn.release(b)  # who has nothing gives nothing back
+    lock = WriteLock(60)
+    assert lock.take(a, True)
+    assert lock.take(a, True), "its holder may ask again"
+    assert not lock.take(b, True)
+    assert not lock.take(c, True)
+    lock.release(b)  # who has nothing gives nothing back
     assert story == []
-    turn.release(a)
+    lock.release(a)
     assert story == ["b"]
-    turn.release(b)
+    lock.release(b)
     assert story == ["b", "c"]
-    turn.release(c)
-    assert turn.take(a, True)
+    lock.release(c)
+    assert lock.take(a, True)
 
 
 def test_readers_together_and_no_writer_beside_them() -> None:
     story, (a, b, writer, late, c) = people("abwlc")
-    turn = WriteLock(60)
-    assert turn.take(a, False)
-    assert turn.take(b, False)
-    assert not turn.take(writer, True)
-    assert not turn.take(late, False), "readers do not pass a waiting writer"
-    assert not turn.take(c, False)
-    turn.release(a)
+    lock = WriteLock(60)
+    assert lock.take(a, False)
+    assert lock.take(b, False)
+    assert not lock.take(writer, True)
+    assert not lock.take(late, False), "readers do not pass a waiting writer"
+    assert not lock.take(c, False)
+    lock.release(a)
     assert story == []
-    turn.release(b)
+    lock.release(b)
     assert story == ["w"]
-    turn.release(writer)
+    lock.release(writer)
     assert story == ["w", "l", "c"]
 
 
 def test_who_withdraws_makes_way() -> None:
     story, (a, writer, b) = people("awb")
-    turn = WriteLock(60)
-    turn.take(a, False)
-    turn.take(writer, True)
-    turn.take(b, False)
-    turn.withdraw(writer)
+    lock = WriteLock(60)
+    lock.take(a, False)
+    lock.take(writer, True)
+    lock.take(b, False)
+    lock.withdraw(writer)
     assert story == ["b"]
-    turn.withdraw(writer)
-    turn.release(a)
-    turn.release(b)
-    assert turn.take(writer, True)
+    lock.withdraw(writer)
+    lock.release(a)
+    lock.release(b)
+    assert lock.take(writer, True)
     assert story == ["b"]
 
 
 def test_who_is_kept_waiting_by_one_holder_is_refused(clock: Clock) -> None:
     story, (a, b, c) = people("abc")
-    turn = WriteLock(5)
-    turn.take(a, True)
-    turn.take(b, True)
+    lock = WriteLock(5)
+    lock.take(a, True)
+    lock.take(b, True)
     clock.advance(3)
-    turn.take(c, True)
+    lock.take(c, True)
     clock.advance(1.9)
     assert story == []
     clock.advance(0.1)
     assert story == ["b refused"]
     clock.advance(3)
     assert story == ["b refused", "c refused"]
-    turn.release(a)
-    assert turn.take(b, True)
+    lock.release(a)
+    assert lock.take(b, True)
 
 
 def test_a_queue_that_moves_is_waited_for(clock: Clock) -> None:
     """Each holder has less than the patience of those who wait, all together have more."""
     story, crowd = people("abcdefgh")
-    turn = WriteLock(5)
-    assert [turn.take(one, True) for one in crowd] == [True] + [False] * 7
+    lock = WriteLock(5)
+    assert [lock.take(one, True) for one in crowd] == [True] + [False] * 7
     for holder in crowd:
         clock.advance(4)
-        turn.release(holder)
+        lock.release(holder)
     assert story == [one.name for one in crowd[1:]]
     assert all(timer.cancelled for timer in clock.timers)
 
 
 def test_a_reader_behind_a_refused_writer_goes_on(clock: Clock) -> None:
     story, (a, writer, b) = people("awb")
-    turn = WriteLock(5)
-    turn.take(a, False)
-    turn.take(writer, True)
+    lock = WriteLock(5)
+    lock.take(a, False)
+    lock.take(writer, True)
     clock.advance(1)
-    assert not turn.take(b, False)
+    assert not lock.take(b, False)
     clock.advance(4)
     assert story == ["w refused", "b"]
 
 
 class World:
-    """A turn, who holds it and who waits for it, as they know themselves."""
+    """A lock, who holds it and who waits for it, as they know themselves."""
 
     def __init__(self) -> None:
-        self.turn = WriteLock(60)
+        self.lock = WriteLock(60)
         self.holding: dict[int, str] = {}
         self.waiting: list[tuple[int, str]] = []
         self.people = [Neighbour(self, number) for number in range(6)]
@@ -174,7 +174,7 @@ class World:
     def take(self, number: int, what: str) -> None:
         if number in self.holding or any(one == number for one, _ in self.waiting):
             return
-        if self.turn.take(self.people[number], what == "write"):
+        if self.lock.take(self.people[number], what == "write"):
             assert not self.waiting, "passed those who wait"
             self.holding[number] = what
         else:
@@ -182,11 +182,11 @@ class World:
 
     def release(self, number: int) -> None:
         if self.holding.pop(number, None):
-            self.turn.release(self.people[number])
+            self.lock.release(self.people[number])
 
     def withdraw(self, number: int) -> None:
         self.waiting = [entry for entry in self.waiting if entry[0] != number]
-        self.turn.withdraw(self.people[number])
+        self.lock.withdraw(self.people[number])
 
     def check(self) -> None:
         assert "write" not in self.holding.values() or len(self.holding) == 1
@@ -196,7 +196,7 @@ class World:
 
 
 class Neighbour:
-    """One of those who ask for the turn."""
+    """One of those who ask for the lock."""
 
     def __init__(self, world: World, number: int) -> None:
         self.world = world

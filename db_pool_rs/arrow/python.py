@@ -1,0 +1,350 @@
+"""The data of a COPY in binary -> Arrow, with pyarrow (needs pyarrow); every length is checked.
+
+Values stay bytes until a batch is full, then each column is made at once.
+"""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
+from typing import Any
+
+import pyarrow as pa
+
+from ..errors import DecodeError
+from .forms import Form
+from .table import Batches
+
+_SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+_HEADER = len(_SIGNATURE) + 8
+_short = struct.Struct(">h").unpack_from
+_length = struct.Struct(">i").unpack_from
+#: Of a batch, so that offsets of 32 bits reach; one value has a GiB at most.
+MOST_BYTES = 1 << 30
+_DAYS = 10_957  # from 1970, where Arrow's dates begin, to 2000, where PostgreSQL's do
+_MICROS = _DAYS * 86_400_000_000
+_DAY = 86_400_000_000
+_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # of Python's dates, from 1970
+_FIRST, _LAST = _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1
+
+Values = list[bytes]
+Make = Callable[[Values], Any]
+
+
+class Decoder:
+    """Takes the data as they come; `take` gives the batches that are full."""
+
+    def __init__(self, forms: Sequence[Form], rows: int, clamp: bool) -> None:
+        self._rows, self._forms = rows, forms
+        self._columns: list[list[bytes | None]] = [[] for _ in forms]
+        self._makers = [_maker(form, clamp) for form in forms]
+        self._schema = pa.schema([(form.name, _kept_as(form)) for form in forms])
+        self._rest = b""
+        self._size = 0
+        self._begun = self._ended = False
+        self._batches: list[pa.RecordBatch] = []
+
+    @property
+    def ready(self) -> bool:
+        """Whether a batch is full."""
+        return bool(self._batches)
+
+    def feed(self, data: bytes) -> None:
+        """Take data; DecodeError if they are no data of COPY for these columns, or Arrow cannot hold a value."""
+        data = self._rest + data
+        at = 0 if self._begun else self._begin(data)
+        while not self._ended and (after := self._row(data, at)) > at:
+            at = after
+            if len(self._columns[0] if self._columns else ()) >= self._rows or self._size >= MOST_BYTES:
+                self._flush()
+        self._rest = data[at:]
+
+    def take(self, *, rest: bool) -> Batches:
+        """The batches that are full; with `rest`, all that came: DecodeError if the data do not end there."""
+        if rest:
+            if not self._ended or self._rest:
+                raise DecodeError("the data of COPY are not complete")
+            self._flush()
+        batches, self._batches = self._batches, []
+        return Batches(pa.Table.from_batches(batches, self._schema))
+
+    def _begin(self, data: bytes) -> int:
+        """Where the rows begin; 0 if that has not come."""
+        if len(data) < _HEADER:
+            return 0
+        (extension,) = _length(data, _HEADER - 4)
+        if not data.startswith(_SIGNATURE) or extension < 0:
+            raise DecodeError("no data of COPY in binary")
+        self._begun = len(data) >= _HEADER + extension
+        return _HEADER + extension if self._begun else 0
+
+    def _row(self, data: bytes, at: int) -> int:
+        """Take a row; where the next one begins, `at` if the row is not complete."""
+        end = len(data)
+        if not self._begun or end - at < 2:
+            return at
+        (count,) = _short(data, at)
+        if count == -1:
+            self._ended = True
+            return at + 2
+        if count != len(self._columns):
+            raise DecodeError(f"a row of {count} values where {len(self._columns)} are expected")
+        values: list[bytes | None] = []
+        place = at + 2
+        for _ in range(count):
+            if end - place < 4:
+                return at
+            (length,) = _length(data, place)
+            place += 4
+            if length < 0:
+                values.append(None)
+                continue
+            if end - place < length:
+                return at
+            values.append(data[place : place + length])
+            place += length
+        for column, value in zip(self._columns, values, strict=True):
+            column.append(value)
+        self._size += place - at
+        return place
+
+    def _flush(self) -> None:
+        if self._columns and not self._columns[0]:
+            return
+        arrays = []
+        for form, column, make in zip(self._forms, self._columns, self._makers, strict=True):
+            try:
+                arrays.append(make(column))
+            except (ValueError, struct.error, pa.ArrowException, DecodeError, OverflowError) as error:
+                raise DecodeError(f'column "{form.name}": {error}') from None
+            column.clear()
+        self._size = 0
+        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+
+
+def _kept_as(form: Form) -> pa.DataType:
+    kept = _TYPES[str(form.kind)] if form.kind != "numeric" else pa.string()
+    if form.precision:
+        kept = pa.decimal128(form.precision, form.scale)
+    return pa.list_(kept) if form.is_list else kept
+
+
+def _maker(form: Form, clamp: bool) -> Callable[[list[bytes | None]], Any]:
+    """The function that makes a column of its values."""
+    single = form._replace(is_list=False)
+    kept = _kept_as(single)
+    convert = _CONVERT[str(form.kind)](single, clamp)
+
+    def make(column: list[bytes | None]) -> Any:
+        if None not in column:
+            values = convert(column)  # type: ignore[arg-type]
+        else:
+            there = iter(convert([value for value in column if value is not None]))
+            values = [None if value is None else next(there) for value in column]
+        stored = _STORED.get(str(form.kind))
+        if stored is not None:
+            return pa.array(values, type=stored).view(kept)
+        made = pa.array(values, type=pa.string() if form.kind == "enum" else kept)
+        return made.dictionary_encode() if form.kind == "enum" else made
+
+    return (lambda column: _lists(column, make, _kept_as(form))) if form.is_list else make
+
+
+def _lists(column: list[bytes | None], make: Callable[[list[bytes | None]], Any], kept: pa.DataType) -> Any:
+    elements: list[bytes | None] = []
+    counts: list[int | None] = []
+    for value in column:
+        before = len(elements)
+        if value is not None:
+            _elements(value, elements)
+        counts.append(None if value is None else len(elements) - before)
+    ends = list(accumulate((count or 0 for count in counts), initial=0))
+    offsets = [None if count is None else end for count, end in zip(counts, ends[:-1], strict=True)] + ends[-1:]
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), make(elements)).cast(kept)
+
+
+def _elements(value: bytes, into: list[bytes | None]) -> None:
+    """The elements of an array. Layout: backend/utils/adt/arrayfuncs.c, array_send."""
+    (dimensions,) = _length(value, 0)
+    if dimensions > 1:
+        raise DecodeError(f"an array of {dimensions} dimensions has no form in Arrow; cast it to text")
+    count, place = (_length(value, 12)[0], 20) if dimensions else (0, 12)
+    for _ in range(count):
+        (length,) = _length(value, place)
+        place += 4 + max(length, 0)
+        if place > len(value):
+            raise DecodeError("an array is shorter than it says")
+        into.append(None if length < 0 else value[place - length : place])
+    if dimensions < 0 or place != len(value):
+        raise DecodeError("an array has another length than it says")
+
+
+# -- values of one column ----------------------------------------------------------------------------------------------
+
+
+def _numbers(code: str) -> Callable[[Form, bool], Make]:
+    size = struct.calcsize(f">{code}")
+
+    def convert(values: Values) -> Sequence[Any]:
+        _all_of(values, size)
+        return struct.unpack(f">{len(values)}{code}", b"".join(values))
+
+    return lambda form, clamp: convert
+
+
+def _all_of(values: Values, size: int) -> None:
+    if any(len(value) != size for value in values):
+        raise DecodeError(f"a value of another length than {size} bytes")
+
+
+def _bools(form: Form, clamp: bool) -> Make:
+    def convert(values: Values) -> Iterable[bool]:
+        _all_of(values, 1)
+        return [value != b"\0" for value in values]
+
+    return convert
+
+
+def _dates(form: Form, clamp: bool) -> Make:
+    ends = (_FIRST_DAY, _LAST_DAY) if clamp else None
+    return _moved("i", _DAYS, 31, ends)
+
+
+def _moments(form: Form, clamp: bool) -> Make:
+    return _moved("q", _MICROS, 63, (_FIRST, _LAST) if clamp else None)
+
+
+def _moved(code: str, by: int, bits: int, ends: tuple[int, int] | None) -> Make:
+    """Numbers from 2000 on -> from 1970 on; the first and the last are infinite."""
+    read = _numbers(code)(Form("", None), False)
+    infinite = {-(1 << bits): 0, (1 << bits) - 1: 1}
+
+    def convert(values: Values) -> list[int]:
+        found = []
+        for value in read(values):
+            if value in infinite:
+                if ends is None:
+                    raise DecodeError("infinity has no form in Arrow; the pool's option infinity='clamp' gives it one")
+                found.append(ends[infinite[value]])
+            elif value + by >= 1 << bits:
+                raise DecodeError("a moment that is beyond what Arrow can hold")
+            else:
+                found.append(value + by)
+        return found
+
+    return convert
+
+
+def _times(form: Form, clamp: bool) -> Make:
+    read = _numbers("q")(form, clamp)
+
+    def convert(values: Values) -> list[int]:
+        found: list[int] = list(read(values))
+        if any(not 0 <= value < _DAY for value in found):
+            raise DecodeError("time not supported by Arrow: hour=24")
+        return found
+
+    return convert
+
+
+def _intervals(form: Form, clamp: bool) -> Make:
+    def convert(values: Values) -> list[int]:
+        _all_of(values, 16)
+        return [_interval(*struct.unpack(">qii", value)) for value in values]
+
+    return convert
+
+
+def _interval(micros: int, days: int, months: int) -> int:
+    years, rest = divmod(abs(months), 12)
+    whole = years * 365 + rest * 30
+    total = micros + (days + (whole if months >= 0 else -whole)) * _DAY
+    if not -(1 << 63) <= total < 1 << 63:
+        raise DecodeError("an interval that is beyond what Arrow can hold")
+    return total
+
+
+def _numerics(form: Form, clamp: bool) -> Make:
+    from ..types.loaders import value_loader
+    from ..types.oids import NUMERIC
+
+    load = value_loader(NUMERIC.oid, 1, {})
+
+    def convert(values: Values) -> list[Any]:
+        found = [load(value) for value in values]
+        if form.precision:
+            if any(not value.is_finite() for value in found):
+                raise DecodeError("NaN has no form in a decimal; cast the column to float8 or text")
+            return found
+        return [format(value, "f") for value in found]
+
+    return convert
+
+
+def _texts(form: Form, clamp: bool) -> Make:
+    return lambda values: [value.decode() for value in values]
+
+
+def _documents(form: Form, clamp: bool) -> Make:
+    def convert(values: Values) -> list[str]:
+        if any(value[:1] != b"\1" for value in values):
+            raise DecodeError("unknown jsonb binary format")
+        return [value[1:].decode() for value in values]
+
+    return convert
+
+
+def _uuids(form: Form, clamp: bool) -> Make:
+    def convert(values: Values) -> list[str]:
+        _all_of(values, 16)
+        return [str(uuid.UUID(bytes=value)) for value in values]
+
+    return convert
+
+
+_CONVERT: dict[str, Callable[[Form, bool], Make]] = {
+    "bool": _bools,
+    "int2": _numbers("h"),
+    "int4": _numbers("i"),
+    "int8": _numbers("q"),
+    "oid": _numbers("I"),
+    "float4": _numbers("f"),
+    "float8": _numbers("d"),
+    "numeric": _numerics,
+    "text": _texts,
+    "enum": _texts,
+    "jsonb": _documents,
+    "uuid": _uuids,
+    "bytea": lambda form, clamp: lambda values: values,
+    "date": _dates,
+    "time": _times,
+    "timestamp": _moments,
+    "timestamptz": _moments,
+    "interval": _intervals,
+}
+_TYPES: dict[str, pa.DataType] = {
+    "bool": pa.bool_(),
+    "int2": pa.int16(),
+    "int4": pa.int32(),
+    "int8": pa.int64(),
+    "oid": pa.uint32(),
+    "float4": pa.float32(),
+    "float8": pa.float64(),
+    "text": pa.string(),
+    "enum": pa.dictionary(pa.int32(), pa.string()),
+    "jsonb": pa.string(),
+    "uuid": pa.string(),
+    "bytea": pa.binary(),
+    "date": pa.date32(),
+    "time": pa.time64("us"),
+    "timestamp": pa.timestamp("us"),
+    "timestamptz": pa.timestamp("us", tz="UTC"),
+    "interval": pa.duration("us"),
+}
+#: Made as numbers, then taken for what they are.
+_STORED: dict[str, pa.DataType] = {
+    "date": pa.int32(),
+    **dict.fromkeys(("time", "timestamp", "timestamptz", "interval"), pa.int64()),
+}

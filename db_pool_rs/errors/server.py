@@ -1,0 +1,41 @@
+"""What a server says went wrong, as an error of ours: by its SQLSTATE, with every field that it sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ._sqlstates import BY_SQLSTATE
+from .base import DatabaseError
+
+#: Attributes of a DatabaseError that the server's ErrorResponse has, by the protocol's letters.
+_LETTERS = {
+    "sqlstate": "C", "message": "M", "detail": "D", "hint": "H", "position": "P", "internal_position": "p",
+    "internal_query": "q", "where": "W", "schema": "s", "table": "t", "column": "c", "datatype": "d", "constraint": "n",
+}  # fmt: skip
+
+
+def database_error(fields: Mapping[str, str | None], query: str | None = None) -> DatabaseError:
+    """The error for an ErrorResponse; its class is that of `fields["sqlstate"]`, else of its first two characters.
+
+    `fields` are named as the attributes of `DatabaseError`; all may be missing. `query` is the statement's text.
+    """
+    sqlstate = fields.get("sqlstate") or ""
+    table = BY_SQLSTATE
+    kind = table.get(sqlstate) or table.get(f"{sqlstate[:2]}000", DatabaseError)
+    return kind(fields.get("message") or "unknown error", fields, query)
+
+
+def server_error(
+    field: Callable[[str], str | None], query: str | None, unsaid: Callable[[], str] = str
+) -> DatabaseError:
+    """The error for an ErrorResponse that tells its fields by the letters that the protocol has for them.
+
+    `unsaid` gives the message where the server gave none.
+    """
+    fields = {name: field(letter) for name, letter in _LETTERS.items()}
+    # The untranslated severity exists since PostgreSQL 9.6; proxies may send only the other.
+    fields["severity"] = field("V") or field("S")
+    fields["message"] = fields["message"] or unsaid() or "the server reported an error without a message"
+    error = database_error(fields, query)
+    error.__dict__["routine"] = field("R")
+    return error
