@@ -106,13 +106,15 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def sqlalchemy(session: nox.Session) -> None:
-    """SQLAlchemy's compliance suite on a dialect of the package: `nox -s sqlalchemy -- URL [arguments of pytest]`.
+    """SQLAlchemy's own tests on its dialects and ours: `nox -s sqlalchemy -- [--write] [CONTENDER ...]`.
 
-    URL is SQLAlchemy's: `postgresql+db_pool_rs://user@host/database?mode=full` (with schemas `test_schema` and
-    `test_schema_2`), or `sqlite+db_pool_rs:////tmp/file.db`.
+    A contender is `postgresql-asyncpg`, `postgresql-full`, `postgresql-full-grouped`, `sqlite-aiosqlite` ... (default:
+    all). The tests are those of SQLAlchemy's source distribution, of the version in uv.lock, which is downloaded.
+    `--write` brings docs/sqlalchemy.md up to date.
     """
-    install(session, "test", extra="full")
-    session.run("python", "-m", "tests.dropin.compliance", *session.posargs)
+    install(session, "test", extra=ENGINES)
+    folder = _source(session, "sqlalchemy", "/test/", "/setup.cfg")
+    session.run("python", "-m", "tests.dropin.compliance", str(next(folder.iterdir())), *session.posargs)
 
 
 #: The targets of rust/fuzz.
@@ -219,18 +221,25 @@ def grammar(session: nox.Session) -> None:
     The source distribution of pglast, of the version in uv.lock, carries their SQL; it is downloaded.
     """
     install(session, "test")
+    folder = _source(session, "pglast", "/postgres_regress/")
+    tests = ("tests/unit/test_statement_grammar.py", "-k", "regression", "-s")
+    session.run("pytest", "-q", *tests, env={"DB_POOL_REGRESS_SQL": str(folder)})
+
+
+def _source(session: nox.Session, name: str, *parts: str) -> Path:
+    """Download the source distribution that uv.lock names; the folder of its files in whose path one of `parts` is."""
     text = Path("uv.lock").read_text(encoding="utf-8")
-    found = re.search(r'sdist = \{ url = "([^"]+/pglast-[^"]+\.tar\.gz)", hash = "sha256:([0-9a-f]{64})"', text)
-    assert found is not None, "uv.lock names no source distribution of pglast"
+    found = re.search(rf'sdist = {{ url = "([^"]+/{name}-[^"]+\.tar\.gz)", hash = "sha256:([0-9a-f]{{64}})"', text)
+    assert found is not None, f"uv.lock names no source distribution of {name}"
     with urllib.request.urlopen(found[1]) as answer:
         packed = answer.read()
     assert hashlib.sha256(packed).hexdigest() == found[2], "it is not the file that uv.lock names"
-    folder = Path(session.create_tmp()).resolve() / "pglast"
+    folder = Path(session.create_tmp()).resolve() / name
+    shutil.rmtree(folder, ignore_errors=True)
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        texts = [one for one in archive.getmembers() if "/postgres_regress/" in one.name and one.isfile()]
-        archive.extractall(folder, texts, filter="data")
-    tests = ("tests/unit/test_statement_grammar.py", "-k", "regression", "-s")
-    session.run("pytest", "-q", *tests, env={"DB_POOL_REGRESS_SQL": str(folder)})
+        wanted = [one for one in archive.getmembers() if one.isfile() and any(part in one.name for part in parts)]
+        archive.extractall(folder, wanted, filter="data")
+    return folder
 
 
 @nox.session

@@ -15,5 +15,5 @@ connection with `isolation_level="AUTOCOMMIT"`, goes to the pool and travels in 
 docs/sqlalchemy.md tells what that changes.
 
 :mod:`.postgresql` and :mod:`.sqlite` are the dialects, :mod:`.connection` what they drive, :mod:`.pools` the pool
-below, :mod:`.dbapi` the module that SQLAlchemy expects of a driver.
+below, :mod:`.dbapi` the module that SQLAlchemy expects of a driver, :mod:`.exceptions` its errors.
 """

@@ -16,12 +16,12 @@ from sqlalchemy.util import await_only
 
 from ..sql import StatementClass, classify
 from ..sql.lexer import QUOTED, STRING
-from .dbapi import raise_translated
+from .exceptions import raise_translated
 
 if TYPE_CHECKING:
     from ..abc import Connection, Cursor, Pool, Transaction
-    from .dbapi import Dbapi
     from .pools import SharedPools
+    from .schema import SchemaChanges
 
 T = TypeVar("T")
 
@@ -29,21 +29,27 @@ T = TypeVar("T")
 _BUFFER = 50
 #: Parameters of SQLite's, and all in which a question mark is none.
 _QUESTION_MARK = re.compile(rf"{STRING}|{QUOTED}|`[^`]*`|--[^\n]*|/\*(?s:.*?)\*/|\?")
+#: Commands that tell a number of rows.
+_COUNTED = frozenset(("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"))
+#: A program's own BEGIN: SQLAlchemy's recipe for savepoints on SQLite, in an event `begin`.
+_BEGIN = re.compile(r"\s*BEGIN\b", re.IGNORECASE)
 #: What SQLite refuses, or ignores, inside a transaction.
 _OUTSIDE = frozenset(("PRAGMA", "VACUUM", "ATTACH", "DETACH", "ANALYZE", "EXPLAIN"))
 
 
-def opened(dbapi: Dbapi, pools: SharedPools, dsn: str, grouped: bool = False, **options: Any) -> AdaptedSession:
+def opened(dbapi: Any, pools: SharedPools, dsn: str, grouped: bool = False, **options: Any) -> AdaptedSession:
     """A new connection of an engine; it has its session now, or (`grouped`) for each transaction."""
     return await_only(_opened(dbapi, pools, dsn, grouped, options))
 
 
-async def _opened(dbapi: Dbapi, pools: SharedPools, dsn: str, grouped: bool, options: Any) -> AdaptedSession:
+async def _opened(dbapi: Any, pools: SharedPools, dsn: str, grouped: bool, options: Any) -> AdaptedSession:
+    sqlite = dsn.startswith("sqlite")
     try:
         pool = await pools.get(dsn, **options)
-        return AdaptedSession(dbapi, pool, None if grouped else await pool.acquire(), dsn.startswith("sqlite"))
+        session = None if grouped else await pool.acquire()
+        return AdaptedSession(dbapi, pool, pools.schema, session, sqlite)
     except Exception as error:
-        raise_translated(error)
+        raise_translated(error, sqlite)
 
 
 class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
@@ -55,18 +61,21 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         "_lock",
         "_other",
         "_pool",
+        "_schema",
         "_transaction",
         "dbapi",
         "deferrable",
         "isolation",
+        "isolation_level",
         "readonly",
     )
 
     await_ = staticmethod(await_only)
 
-    def __init__(self, dbapi: Dbapi, pool: Pool, session: Connection | None, lazy: bool) -> None:
+    def __init__(self, dbapi: Any, pool: Pool, schema: SchemaChanges, session: Connection | None, lazy: bool) -> None:
         self.dbapi = dbapi
         self._pool = pool
+        self._schema = schema
         self._connection: Connection | None = session  # type: ignore[assignment]  # SQLAlchemy's name for it
         self._grouped = session is None
         #: A transaction begins with the first statement that is no query (SQLite: it would keep others from writing).
@@ -77,6 +86,8 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         self.isolation: str | None = None
         self._other: str | None = None
         self.readonly = self.deferrable = False
+        #: Of sqlite3: programs that begin transactions themselves set it to None, which makes no difference here.
+        self.isolation_level: Any = ""
 
     @property
     def autocommit(self) -> bool:
@@ -98,7 +109,12 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         """Where a statement is to run: a transaction is begun for it, where there is none."""
         if self._transaction is None and not self.autocommit and not (self._lazy and _stays_outside(sql)):
             await self.begin()
-        return self._pool if self._connection is None else self._connection
+        session = self._connection
+        if session is None:
+            return self._pool
+        if self._schema.count:
+            await self._schema.describe(session, sql)
+        return session
 
     async def begin(self) -> Connection:
         """Begin a transaction; it costs no round trip."""
@@ -135,7 +151,7 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
         try:
             return await_only(work)
         except Exception as error:
-            raise_translated(error)
+            raise_translated(error, self._lazy)
 
     def cursor(self, server_side: bool = False) -> BufferedCursor:
         """A cursor; `server_side`: one that fetches its rows a few at a time."""
@@ -227,12 +243,17 @@ class BufferedCursor:
         if connection._lazy and args and "?" in sql:
             sql = _numbered(sql)
         async with connection._lock:
+            if connection._lazy and _BEGIN.match(sql):
+                await connection.begin()
+                return
             target = await connection.target(sql)
             result = await target.fetch_result(sql, *args)
         self.description = _described(result.columns)
         self._rows = deque(result.rows)
-        counts = result.status.command in ("SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE")
+        counts = result.status.command in _COUNTED
         self.rowcount = result.status.rows if counts else -1
+        if not (counts or connection._lazy):
+            connection._schema.note(result.status, sql)
 
     async def _executemany(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
         self.description = None

@@ -1,117 +1,44 @@
-"""What SQLAlchemy expects of a driver's module (PEP 249): its exceptions."""
+"""What SQLAlchemy expects of a driver's module (PEP 249)."""
 
 from __future__ import annotations
 
 import sqlite3
-from typing import Any, NoReturn
+from typing import Any
 
-from sqlalchemy import exc
-
-from .. import errors
 from ..ranges import Range
-
-
-class Error(Exception):
-    """PEP 249's. `sqlstate` (also as `pgcode`) is the server's, None where the error is none of the server's."""
-
-    sqlstate: str | None = None
-    pgcode: str | None = None
-
-
-class InterfaceError(Error):
-    """Wrong use of a connection."""
-
-
-class DatabaseError(Error):
-    """What the database reports."""
-
-
-class DataError(DatabaseError):
-    """A value does not fit."""
-
-
-class OperationalError(DatabaseError):
-    """The connection or the server is at fault, not the program."""
-
-
-class IntegrityError(DatabaseError):
-    """A constraint is violated."""
-
-
-class InternalError(DatabaseError):
-    """The database is in trouble, or a transaction in a state that forbids the statement."""
-
-
-class ProgrammingError(DatabaseError):
-    """The statement is wrong."""
-
-
-class NotSupportedError(DatabaseError):
-    """The database has no such feature."""
-
-
-#: By the class of the SQLSTATE.
-_BY_CLASS: dict[str, type[Error]] = {
-    **dict.fromkeys(("0A",), NotSupportedError),
-    **dict.fromkeys(("20", "21", "26", "34", "3D", "3F", "42", "44"), ProgrammingError),
-    **dict.fromkeys(("22",), DataError),
-    **dict.fromkeys(("23",), IntegrityError),
-    **dict.fromkeys(("24", "25", "27", "28", "2B", "2D", "2F", "38", "39", "3B", "XX"), InternalError),
-    **dict.fromkeys(("08", "40", "53", "54", "55", "57", "58", "F0", "HV"), OperationalError),
-}
-_BY_TYPE: tuple[tuple[type[Exception], type[Error]], ...] = (
-    (errors.ArgumentError, DataError),
-    (errors.DecodeError, DataError),
-    (errors.InterfaceError, InterfaceError),
-    (errors.DatabaseError, DatabaseError),
-    (errors.StatementTimeout, OperationalError),
-    (errors.DatabaseConnectionError, OperationalError),
-    (errors.PoolError, OperationalError),
-)
-
-
-def translated(error: Exception) -> Exception:
-    """PEP 249's error for one of ours, which becomes its cause; others as they are."""
-    if isinstance(error, errors.PoolTimeout):
-        return exc.TimeoutError(str(error))
-    state = getattr(error, "sqlstate", None)
-    kind = _BY_CLASS.get(state[:2]) if isinstance(state, str) else None
-    if kind is None:
-        kind = next((kind for ours, kind in _BY_TYPE if isinstance(error, ours)), None)
-    if kind is None:
-        return error
-    made = kind(f"{type(error).__name__}: {error}")
-    made.sqlstate = made.pgcode = state
-    return made
-
-
-def raise_translated(error: Exception) -> NoReturn:
-    """Raise what `translated` makes of an error."""
-    made = translated(error)
-    if made is error:
-        raise error
-    raise made from error
+from . import exceptions
+from .connection import AdaptedSession, opened
+from .pools import SharedPools
 
 
 class Dbapi:
-    """The module: one for each dialect, as an object."""
+    """The module, as an object: one for each engine, whose pools below it knows."""
 
     paramstyle = "numeric_dollar"
     apilevel, threadsafety = "2.0", 0
     Warning = Warning
-    Error = Error
-    InterfaceError = InterfaceError
-    DatabaseError = DatabaseError
-    DataError = DataError
-    OperationalError = OperationalError
-    IntegrityError = IntegrityError
-    InternalError = InternalError
-    ProgrammingError = ProgrammingError
-    NotSupportedError = NotSupportedError
+    Error = exceptions.Error
+    InterfaceError = exceptions.InterfaceError
+    DatabaseError = exceptions.DatabaseError
+    DataError = exceptions.DataError
+    OperationalError = exceptions.OperationalError
+    IntegrityError = exceptions.IntegrityError
+    InternalError = exceptions.InternalError
+    ProgrammingError = exceptions.ProgrammingError
+    NotSupportedError = exceptions.NotSupportedError
     Range = Range
     #: Of the library that Python has.
     sqlite_version_info = sqlite3.sqlite_version_info
     STRING, NUMBER, DATETIME, BINARY, ROWID = str, float, object, bytes, int
+
+    def __init__(self) -> None:
+        self.pools = SharedPools()
+
+    def connect(self, dsn: str | None = None, **options: Any) -> AdaptedSession:
+        """A connection of the pool below, which is opened with these options if it is the first."""
+        if dsn is None or "async_creator_fn" in options:
+            raise NotImplementedError("a creator: connections are a pool's, whose options go into connect_args")
+        return opened(self, self.pools, dsn, **options)
 
     @property
     def asyncpg(self) -> Dbapi:

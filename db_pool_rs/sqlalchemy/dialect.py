@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from sqlalchemy import util
 from sqlalchemy.engine import URL
 
-from .connection import opened
+from ..codecs import Codec
 from .pools import SharedPool, SharedPools, pools_of
 
 
@@ -28,30 +29,40 @@ class PoolDialect:
     def __init__(self, grouped: bool = False, **kw: Any) -> None:
         super().__init__(**kw)
         self.grouped = grouped
-        self.pools = SharedPools()
+
+    @property
+    def pools(self) -> SharedPools:
+        """The pools below the engine."""
+        pools: SharedPools = self.loaded_dbapi.pools
+        return pools
 
     @classmethod
     def get_pool_class(cls, url: URL) -> Any:
         """SQLAlchemy keeps no connections of its own."""
         return SharedPool
 
+    def codecs(self) -> list[Codec]:
+        """How values of some types are to travel, besides what `connect_args` says."""
+        return []
+
     @classmethod
     def engine_created(cls, engine: Any) -> None:
-        """The engine is made: it is told of its pool below."""
-        engine.dialect.pools = pools_of(engine)
+        """The engine is made: its driver is told of its pool below."""
+        dialect = engine.dialect
+        dialect.loaded_dbapi.pools = pools = pools_of(engine)
+        pools.codecs = dialect.codecs()
 
     def create_connect_args(self, url: URL) -> Any:
-        """The connection string of the pool, and its mode."""
-        mode = str(url.query.get("mode", "auto"))
-        dsn = url.difference_update_query(["mode"]).set(drivername=self.scheme)
+        """The connection string of the pool; its mode, and whether sessions are held for transactions only."""
+        query = url.query
+        options = {
+            "mode": str(query.get("mode", "auto")),
+            "grouped": util.asbool(query.get("grouped", self.grouped)),
+        }
+        dsn = url.difference_update_query(list(options)).set(drivername=self.scheme)
         if dsn.database == ":memory:":
             dsn = dsn.set(database="")
-        return [dsn.render_as_string(hide_password=False)], {"mode": mode}
-
-    def connect(self, *args: Any, **options: Any) -> Any:
-        """A connection of the pool below."""
-        (dsn,) = args
-        return opened(self.loaded_dbapi, self.pools, dsn, grouped=self.grouped, **options)
+        return [dsn.render_as_string(hide_password=False)], options
 
     def get_isolation_level_values(self, dbapi_connection: Any) -> Any:
         """What `isolation_level` may be."""
@@ -69,6 +80,10 @@ class PoolDialect:
     def detect_autocommit_setting(self, dbapi_conn: Any) -> bool:
         """Whether each statement is committed alone."""
         return bool(dbapi_conn.autocommit)
+
+    def get_driver_connection(self, connection: Any) -> Any:
+        """The session, which is used like any connection of a pool; None where there is none now (`grouped`)."""
+        return connection._connection
 
     def do_ping(self, dbapi_connection: Any) -> Literal[True]:
         """A sign of life."""

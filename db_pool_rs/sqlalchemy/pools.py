@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ from sqlalchemy.util import await_only
 from sqlalchemy.util.concurrency import in_greenlet
 
 from .. import api
+from .schema import SchemaChanges
 
 if TYPE_CHECKING:
     from ..abc import Pool
+    from ..codecs import Codec
 
 
 class SharedPools:
@@ -23,6 +26,9 @@ class SharedPools:
     def __init__(self, **options: Any) -> None:
         #: Options that the engine was made with.
         self.options = options
+        #: What the dialect wants, in front of those of the program.
+        self.codecs: Sequence[Codec] = ()
+        self.schema = SchemaChanges()
         #: By the event loop.
         self._open: dict[asyncio.AbstractEventLoop, asyncio.Task[Pool]] = {}
 
@@ -33,7 +39,10 @@ class SharedPools:
             del self._open[old]
         opening = self._open.get(loop)
         if opening is None or (opening.done() and (_failed(opening) or opening.result().closed)):
-            opening = self._open[loop] = loop.create_task(_opened(dsn, {**self.options, **options}))
+            options = {**self.options, **options}
+            if self.codecs:
+                options["codecs"] = (*self.codecs, *options.get("codecs", ()))
+            opening = self._open[loop] = loop.create_task(_opened(dsn, options))
         return await asyncio.shield(opening)
 
     async def close(self) -> None:

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
 from typing import Any, ClassVar
 
 from sqlalchemy import util
-from sqlalchemy.dialects.postgresql import json as pg_json
-from sqlalchemy.dialects.postgresql.asyncpg import (
-    AsyncpgDate,
-    AsyncpgFloat,
-    AsyncpgJSON,
-    AsyncpgJSONB,
-    AsyncpgNumeric,
-    PGDialect_asyncpg,
-)
+from sqlalchemy.dialects.postgresql import HSTORE
+from sqlalchemy.dialects.postgresql.asyncpg import AsyncpgDate, AsyncpgFloat, AsyncpgNumeric, PGDialect_asyncpg
 from sqlalchemy.dialects.postgresql.base import PGExecutionContext
 from sqlalchemy.dialects.postgresql.pg_catalog import INT2VECTOR, OIDVECTOR
-from sqlalchemy.sql import cast, sqltypes, type_coerce
+from sqlalchemy.sql import sqltypes
 
+from ..codecs import Codec
 from .dbapi import Dbapi
 from .dialect import PoolDialect
 
@@ -37,36 +32,16 @@ class _Float(AsyncpgFloat):
         return _float
 
 
-class _JsonBind:
-    """JSON travels as the text that SQLAlchemy makes of it, so that its serializer has the last word."""
+class _Hstore(HSTORE):
+    """Comes and goes as a dict; the cast is for where the server could not tell, as in the VALUES of many rows."""
 
-    render_bind_cast = False
+    render_bind_cast = True
 
-    def bind_expression(self, bindvalue: Any) -> Any:
-        return cast(cast(bindvalue, sqltypes.Text()), self)  # type: ignore[arg-type]
+    def bind_processor(self, dialect: Any) -> None:
+        return None
 
-
-class _JSON(_JsonBind, AsyncpgJSON):
-    pass
-
-
-class _JSONB(_JsonBind, AsyncpgJSONB):
-    pass
-
-
-class _AsText:
-    """With a deserializer of the program's JSON comes as text, for it to read."""
-
-    def column_expression(self, colexpr: Any) -> Any:
-        return type_coerce(cast(colexpr, sqltypes.Text()), self)  # type: ignore[arg-type]
-
-
-class _TextJSON(_JsonBind, _AsText, pg_json.JSON):
-    pass
-
-
-class _TextJSONB(_JsonBind, _AsText, pg_json.JSONB):
-    pass
+    def result_processor(self, dialect: Any, coltype: Any) -> None:
+        return None
 
 
 class _Date(AsyncpgDate):
@@ -122,20 +97,24 @@ class PostgresDialect(PoolDialect, PGDialect_asyncpg):
         {
             sqltypes.Numeric: _Numeric,
             sqltypes.Float: _Float,
-            sqltypes.JSON: _JSON,
-            pg_json.JSONB: _JSONB,
             sqltypes.Date: _Date,
+            HSTORE: _Hstore,
             INT2VECTOR: _Int2Vector,
             OIDVECTOR: _OidVector,
         },
     )
 
-    def __init__(self, grouped: bool = False, **kw: Any) -> None:
-        super().__init__(grouped=grouped, **kw)
+    def codecs(self) -> list[Codec]:
+        """What SQLAlchemy makes of a value of JSON is its text; addresses are text too, if it is asked for."""
+        loads, dumps = self._json_deserializer or json.loads, self._json_serializer or json.dumps
+
+        def text(value: Any) -> Any:
+            return value if isinstance(value, str) else dumps(value)
+
+        codecs = [Codec(name, encoder=text, decoder=loads) for name in ("json", "jsonb")]
         if self._native_inet_types is False:
-            raise NotImplementedError("native_inet_types=False: addresses are those of the module ipaddress")
-        if self._json_deserializer is not None:
-            self.colspecs = {**self.colspecs, sqltypes.JSON: _TextJSON, pg_json.JSONB: _TextJSONB}
+            codecs += [Codec(name, encoder=str, decoder=str) for name in ("inet", "cidr")]
+        return codecs
 
     @classmethod
     def import_dbapi(cls) -> Any:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy.dialects.sqlite.base import SQLiteExecutionContext
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.engine import URL
 
 from .dbapi import Dbapi
 from .dialect import PoolDialect
@@ -27,6 +28,11 @@ class SqliteDialect(PoolDialect, SQLiteDialect_pysqlite):
     execution_ctx_cls = _Context
     isolation_levels: ClassVar[dict[str, str | None]] = {"AUTOCOMMIT": "autocommit", "SERIALIZABLE": None}
     scheme = "sqlite"
+
+    def create_connect_args(self, url: URL) -> Any:
+        """Foreign keys are not enforced unless it is asked for: that is SQLite's default, which programs rely on."""
+        args, options = super().create_connect_args(url)
+        return args, options if "foreign_keys" in url.query else {**options, "foreign_keys": False}
 
     @classmethod
     def import_dbapi(cls) -> Any:

@@ -6,10 +6,6 @@ SQLAlchemy's own compliance suite is run by `nox -s sqlalchemy`.
 from __future__ import annotations
 
 import asyncio
-import datetime
-import decimal
-import enum
-import json
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,7 +15,6 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import exc
-from sqlalchemy.dialects import postgresql as pg
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -50,13 +45,6 @@ class Address(Base):
     user_id: Mapped[int] = mapped_column(sa.ForeignKey("users.id"))
     email: Mapped[str]
     user: Mapped[User] = relationship(back_populates="addresses")
-
-
-class Mood(enum.Enum):
-    """A native enum on PostgreSQL."""
-
-    sad = "sad"
-    glad = "glad"
 
 
 @pytest.fixture(params=[False, True], ids=["ordinary", "grouped"])
@@ -165,50 +153,6 @@ async def test_waiting_in_vain(make: Any, pg_database: str) -> None:
     async with db.connect():
         with pytest.raises(exc.TimeoutError):
             await db.connect()
-
-
-async def test_values_of_postgresql(make: Any, pg_database: str) -> None:
-    db = make(pg_database)
-    columns: list[tuple[Any, Any]] = [
-        (sa.Numeric(10, 2), decimal.Decimal("1.50")),
-        (sa.Float(), 2.5),
-        (sa.DateTime(timezone=True), datetime.datetime(2026, 1, 2, 3, 4, tzinfo=datetime.timezone.utc)),
-        (sa.Interval(), datetime.timedelta(days=1, seconds=2)),
-        (sa.Enum(Mood, name="mood"), Mood.glad),
-        (sa.JSON(), {"a": [1, None, "x"]}),
-        (pg.JSONB(), "text"),
-        (pg.ARRAY(sa.Integer), [1, 2, 3]),
-        (pg.ARRAY(sa.Text), ["a", None]),
-        (sa.LargeBinary(), b"\0\1"),
-        (sa.Uuid(), None),
-        (pg.INT4RANGE(), pg.Range(1, 5)),
-        (pg.TSTZMULTIRANGE(), [pg.Range(datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc), None)]),
-    ]
-    table = sa.Table("v", sa.MetaData(), *(sa.Column(f"c{at}", kind) for at, (kind, _) in enumerate(columns)))
-    values = {f"c{at}": value for at, (_, value) in enumerate(columns)}
-    async with db.begin() as connection:
-        await connection.run_sync(table.create)
-        await connection.execute(sa.insert(table), values)
-        assert (await connection.execute(sa.select(table))).mappings().one() == values
-        found = await connection.execute(sa.select(table.c.c2).where(table.c.c7.contains([2])))
-        assert found.scalar_one() == values["c2"]
-
-
-async def test_serializers_of_json(make: Any, pg_database: str) -> None:
-    db = make(
-        pg_database,
-        json_serializer=lambda value: json.dumps({"wrapped": value}),
-        json_deserializer=lambda text: json.loads(text, parse_float=decimal.Decimal)["wrapped"],
-    )
-    table = sa.Table("j", sa.MetaData(), sa.Column("a", sa.JSON), sa.Column("b", pg.JSONB))
-    async with db.begin() as connection:
-        await connection.run_sync(table.create)
-        await connection.execute(sa.insert(table), {"a": [1.25], "b": {"x": 1.25}})
-        assert (await connection.execute(sa.select(table))).one() == (
-            [decimal.Decimal("1.25")],
-            {"x": decimal.Decimal("1.25")},
-        )
-        assert (await connection.exec_driver_sql("SELECT b FROM j")).scalar() == {"wrapped": {"x": 1.25}}
 
 
 async def test_isolation_and_execution_options(make: Any, pg_database: str) -> None:

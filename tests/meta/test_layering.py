@@ -70,7 +70,7 @@ OUTSIDE = {
     "pyarrow": {"arrow"},
     "prometheus_client": {"exporters"},
     "opentelemetry": {"exporters"},
-    "sqlalchemy": {"sqlalchemy"},
+    "sqlalchemy": {"sqlalchemy", "tools"},
     "pytest": {"testing"},
     "pytest_asyncio": {"testing"},
 }
