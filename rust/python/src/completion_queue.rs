@@ -4,8 +4,6 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
@@ -13,6 +11,7 @@ use db_pool_engine::link::Described;
 use db_pool_engine::pool::{Completion, Sink};
 
 use crate::codec;
+use crate::socket_pair::{Socket, descriptor, pair};
 
 /// How many are delivered in one tick of the loop at most: other tasks must not wait for all.
 const SLICE: usize = 512;
@@ -21,14 +20,14 @@ pub struct CompletionQueue {
     queue: Mutex<VecDeque<Completion>>,
     signalled: AtomicBool,
     /// To read from and to write to; None after `close`.
-    ends: Mutex<Option<(UnixStream, UnixStream)>>,
+    ends: Mutex<Option<(Socket, Socket)>>,
     /// Built-in types that travel as text, since codecs have them.
     overridden: RwLock<Vec<u32>>,
 }
 
 impl CompletionQueue {
     pub fn new() -> std::io::Result<Self> {
-        let (reading, writing) = UnixStream::pair()?;
+        let (reading, writing) = pair()?;
         reading.set_nonblocking(true)?;
         writing.set_nonblocking(true)?;
         let (queue, signalled, ends) = (Mutex::default(), AtomicBool::new(false), Mutex::new(Some((reading, writing))));
@@ -40,14 +39,14 @@ impl CompletionQueue {
         *self.overridden.write().unwrap_or_else(PoisonError::into_inner) = oids;
     }
 
-    fn with_ends<T>(&self, work: impl FnOnce(&UnixStream, &UnixStream) -> T) -> Option<T> {
+    fn with_ends<T>(&self, work: impl FnOnce(&Socket, &Socket) -> T) -> Option<T> {
         let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
         ends.as_ref().map(|(reading, writing)| work(reading, writing))
     }
 
     /// What the loop watches; None after `close`.
-    pub fn descriptor(&self) -> Option<RawFd> {
-        self.with_ends(|reading, _| reading.as_raw_fd())
+    pub fn descriptor(&self) -> Option<i64> {
+        self.with_ends(|reading, _| descriptor(reading))
     }
 
     /// Completions are not read any more.

@@ -2,7 +2,8 @@
 //!
 //! * `threads`: the threads on which pools live.
 //! * `handle`: the engine's pool, absent in a forked child.
-//! * `completion_queue`: how completions of the pool reach the event loop: in batches, with one wake-up for each.
+//! * `completion_queue`: how completions of the pool reach the event loop: in batches, with one wake-up for each, which
+//!   `socket_pair` carries.
 //! * `result_future`: what a caller awaits.
 //! * `query`: a statement text, with what the server told of it.
 //! * `pool`: commands go in; `submit` has those for statements on the pool, `acquired` those for a connection that was
@@ -23,6 +24,7 @@ mod pending_results;
 mod pool;
 mod query;
 mod result_future;
+mod socket_pair;
 mod sqlite;
 mod submit;
 mod threads;

@@ -1,7 +1,6 @@
 //! A pool, as the event loop's thread sees it: what it is asked for is collected during a tick of the loop, and handed
 //! over once at its end.
 
-use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -227,7 +226,7 @@ impl Pool {
     }
 
     /// The loop reads here when something has happened: then `deliver_completions` is to be called.
-    fn fileno(&self) -> RawFd {
+    fn fileno(&self) -> i64 {
         self.completions.descriptor().unwrap_or(-1)
     }
 

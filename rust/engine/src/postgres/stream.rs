@@ -7,7 +7,9 @@ use std::task::{Context, Poll};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_rustls::client::TlsStream;
 
 use super::address::Address;
@@ -22,6 +24,7 @@ pub enum Stream {
     /// TCP.
     Tcp(TcpStream),
     /// A unix socket.
+    #[cfg(unix)]
     Unix(UnixStream),
     /// TLS over one of them.
     Tls(Box<TlsStream<Stream>>),
@@ -36,7 +39,12 @@ impl Stream {
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
+            #[cfg(unix)]
             Address::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+            #[cfg(windows)]
+            Address::Unix(_) => {
+                Err(io::Error::other("mode full connects to no unix socket on Windows; host=localhost does"))
+            }
         }
     }
 
@@ -75,6 +83,7 @@ impl Stream {
         let mut byte = [MaybeUninit::uninit()];
         let seen = match self {
             Stream::Tcp(stream) => SockRef::from(stream).peek(&mut byte),
+            #[cfg(unix)]
             Stream::Unix(stream) => SockRef::from(stream).peek(&mut byte),
             Stream::Tls(stream) => return stream.get_ref().0.check(),
         };
@@ -88,6 +97,7 @@ impl Stream {
     fn transport(self: Pin<&mut Self>) -> Pin<&mut dyn Transport> {
         match self.get_mut() {
             Stream::Tcp(stream) => Pin::new(stream),
+            #[cfg(unix)]
             Stream::Unix(stream) => Pin::new(stream),
             Stream::Tls(stream) => Pin::new(&mut **stream),
         }
