@@ -505,6 +505,10 @@ class Pool(Queries, Protocol):
         """The mode that serves: "simple", "balanced" or "full"."""
 
     @property
+    def features(self) -> frozenset[str]:
+        """What it has of what not every mode and database has: `db_pool_rs.features.FEATURES` names it."""
+
+    @property
     def closed(self) -> bool:
         """Whether `close` or `terminate` was called."""
 

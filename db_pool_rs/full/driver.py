@@ -43,6 +43,9 @@ class Driver(Database, Protocol):
     def regroup(self, query: Query) -> None:
         """The text is of another class than the engine was told, or may be grouped, or no longer."""
 
+    def altered(self, certain: bool) -> None:
+        """Tables and types were changed, or (False) may have been, as the engine knows."""
+
     def check(self, conn: int, token: int, queries: Sequence[Query]) -> bool:
         """Have texts checked on a connection that is lent, without running them; False if nothing need be asked."""
 
@@ -125,6 +128,11 @@ class FullDriver(PostgresDialect):
     def schema_changed(self, certain: bool) -> None:
         """Tables and types were changed, or may have been."""
         self.native.schema_changed()
+        self.altered(certain)
+
+    def altered(self, certain: bool) -> None:
+        """Tables and types were changed, or may have been, as the engine knows."""
+        self.doubt_types()
         self.on_altered(certain)
 
     def known(self, query: Query) -> Known | str:

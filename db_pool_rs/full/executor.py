@@ -238,7 +238,7 @@ class RustExecutor(Executor):
 
     def altered(self, certain: bool) -> None:
         """DDL was executed on a shared connection, or may have been."""
-        self.driver.on_altered(certain)
+        self.driver.altered(certain)
 
     def regroup(self, changes: Iterable[tuple[Query, StatementClass, bool]]) -> None:
         """Texts are of another class than they seemed, or may be grouped, or no longer."""

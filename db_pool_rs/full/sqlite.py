@@ -98,6 +98,10 @@ class FullSqliteDriver(SqliteDialect):
             query.sql, kind, query.groupable, why, query.lexical.dirties, description
         )
 
+    def altered(self, certain: bool) -> None:
+        """Tables were changed, or may have been."""
+        self.on_altered(certain)
+
     def regroup(self, query: Query) -> None:
         """SQLite's texts need no guard."""
 

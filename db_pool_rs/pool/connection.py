@@ -261,7 +261,7 @@ class Connection:
         where: str | None = None,
         timeout: float | None = None,
     ) -> Status:
-        """Insert many records at once (COPY in binary): an iterable, or an asynchronous one, of sequences of values.
+        """Insert many records at once, by COPY: an iterable, or an asynchronous one, of sequences of values.
 
         `columns` names the columns that they hold, all of the table's by default; `where` is an SQL condition on them.
         All of it is inserted or, if one does not fit (ArgumentError, DatabaseError), nothing.

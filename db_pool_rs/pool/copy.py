@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio import Expired, remaining, within
 from ..drivers.base import ROWS, STATUS, Sink, Source
-from ..errors import InterfaceError, StatementTimeout
+from ..errors import ArgumentError, DatabaseError, InterfaceError, StatementTimeout
 from ..record import Status
 from ..scheduler.model import StatementRequest
 from ..sql import classify
@@ -30,8 +30,8 @@ QUERIES = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "D
 async def records_to_table(
     lease: Lease, name: str, records: Any, *, columns: Any, schema: str | None, where: str | None, timeout: float | None
 ) -> Status:
-    """Insert many records, in binary; see :meth:`Connection.copy_records_to_table`."""
-    from .copy_data import COLUMNS, RecordEncoder
+    """Insert many records; see :meth:`Connection.copy_records_to_table`."""
+    from .copy_data import COLUMNS, record_encoder
 
     whole = table(name, schema)
     full = table(name, schema, columns)
@@ -42,9 +42,13 @@ async def records_to_table(
     missing = [name for name in chosen if name not in there]
     if missing:
         raise InterfaceError(f"columns: {whole} has no column {missing[0]!r} to be filled; it has {list(there)}")
-    encoder = RecordEncoder([there[name] for name in chosen])
-    sql = f"COPY {full} FROM STDIN WITH (FORMAT binary){_where(where)}"
-    return await _copy(lease, sql, encoder.pieces(records), remaining(deadline))
+    encoder = await record_encoder(lease, [there[name] for name in chosen], deadline)
+    sql = f"COPY {full} FROM STDIN WITH (FORMAT {encoder.format}){_where(where)}"
+    try:
+        return await _copy(lease, sql, encoder.pieces(records), remaining(deadline))
+    except (ArgumentError, DatabaseError):
+        encoder.forget()
+        raise
 
 
 async def to_table(

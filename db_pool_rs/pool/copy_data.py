@@ -1,4 +1,6 @@
-"""The data of a COPY: records, encoded in binary as the table's columns want it; where other data come from and go to.
+"""The data of a COPY: records, encoded as the table's columns want it; where other data come from and go to.
+
+Records travel in binary if all columns have a binary form here, else as text, which every type has.
 
 Files are read and written on a thread, a piece at a time.
 """
@@ -12,8 +14,10 @@ import ipaddress
 import os
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..aio import remaining
+from ..drivers.base import ROWS
 from ..errors import ArgumentError, InterfaceError
 from ..types import scalars
 from ..types.encode import BINARY, Encoder, encoder
@@ -21,15 +25,23 @@ from ..types.explain import Rejected, describe
 from ..types.oids import CIDR, INET
 from .named import NO_VALUES
 
-#: What the columns of a table are called and which types they have; a domain is sent as the type below it.
+if TYPE_CHECKING:
+    from ..types.catalog import Catalog
+    from .lease import Lease
+
+#: What the columns of a table are called and which types they have (`own`), and the type below where it is a domain.
 COLUMNS = """\
-WITH RECURSIVE base(number, name, type) AS (
-    SELECT attnum, attname::text, atttypid FROM pg_catalog.pg_attribute
+WITH RECURSIVE base(number, name, own, type) AS (
+    SELECT attnum, attname::text, atttypid, atttypid FROM pg_catalog.pg_attribute
     WHERE attrelid = $1::text::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
     UNION ALL
-    SELECT number, name, typbasetype FROM base, pg_catalog.pg_type t WHERE t.oid = base.type AND typtype = 'd')
-SELECT name, type::oid AS type, pg_catalog.format_type(type, NULL) AS shown, typreceive::text AS receive
+    SELECT number, name, own, typbasetype FROM base, pg_catalog.pg_type t WHERE t.oid = base.type AND typtype = 'd')
+SELECT name, own::oid AS own, type::oid AS type, pg_catalog.format_type(type, NULL) AS shown,
+    typreceive::text AS receive
 FROM base, pg_catalog.pg_type t WHERE t.oid = base.type AND typtype <> 'd' ORDER BY number"""
+
+#: The answer about types, as the catalogue wants it: all in text.
+_IN_TEXT = "oid::text, name, kind, part::text, delimiter::text, fields::text, plain_name::text, schema::text"
 
 #: Types whose binary form is their text.
 _TEXTUAL = frozenset(("textrecv", "varcharrecv", "bpcharrecv", "namerecv", "enum_recv", "citextrecv", "xml_recv"))
@@ -43,41 +55,81 @@ _SOURCES = "a path, a binary file or an asynchronous iterable of bytes"
 _OUTPUTS = "a path, a binary file or a coroutine function that takes bytes"
 
 
-class RecordEncoder:
-    """Encodes records for these columns: rows of :data:`COLUMNS`."""
+class TypedDatabase(Protocol):
+    """A database that has COPY: its types, and the question for them."""
 
-    def __init__(self, columns: Sequence[Any]) -> None:
-        self._names = [column["name"] for column in columns]
-        self._encoders = [_encoder_of(column) for column in columns]
-        self._functions = [one.encode for one in self._encoders]
-        self._head = struct.pack(">h", len(columns))
+    types_query: str
+
+    @property
+    def catalog(self) -> Catalog:
+        """What is known of types that are not built in."""
+
+
+async def record_encoder(lease: Lease, columns: Sequence[Any], deadline: float | None) -> RecordEncoder:
+    """What encodes records for these columns: rows of :data:`COLUMNS`. The server is asked for types as needed."""
+    database = cast(TypedDatabase, lease.session().database)
+    catalog = database.catalog
+    names = [column["name"] for column in columns]
+    binary = [_binary_encoder(column, catalog) for column in columns]
+    chosen = [one for one in binary if one is not None]
+    if len(chosen) == len(binary):
+        return RecordEncoder(names, chosen, is_text=False, forget=lambda: None)
+    oids = [column["own"] for column in columns]
+    if asked := catalog.outdated(oids):
+        question = f"SELECT {_IN_TEXT} FROM ({database.types_query}) AS known"
+        lease.context.observers.own.add(question)
+        catalog.learn(asked, await lease.run(question, (list(asked),), ROWS, remaining(deadline)))
+    encoders = [catalog.text_encoder(oid) for oid in oids]
+    return RecordEncoder(names, encoders, is_text=True, forget=lambda: catalog.forget(catalog.foreign(oids)))
+
+
+class RecordEncoder:
+    """Encodes records, each column by its encoder: in binary, or (`is_text`) in COPY's text."""
+
+    def __init__(
+        self, names: Sequence[str], encoders: Sequence[Encoder], is_text: bool, forget: Callable[[], None]
+    ) -> None:
+        self.format = "text" if is_text else "binary"
+        #: To be called where records were refused: types may be others by now (rule 4.7).
+        self.forget = forget
+        self._names = names
+        self._encoders = encoders
+        self._functions = [one.encode for one in encoders]
+        self._append = self._append_text if is_text else self._append_binary
+        self._head = b"" if is_text else struct.pack(">h", len(names))
+        self._first, self._last = (b"", b"") if is_text else (_HEADER, _TRAILER)
 
     async def pieces(self, records: Any) -> AsyncIterator[bytes]:
         """The data for `records`, an iterable or an asynchronous one; ArgumentError names the one that does not fit."""
-        data = bytearray(_HEADER)
+        data = bytearray(self._first)
         number = 0
         async for record in _each(records):
-            self._append(data, number, record)
+            if type(record) is not tuple and isinstance(record, NO_VALUES):
+                raise ArgumentError(f"record {number}: a sequence of values expected, got {describe(record)}")
+            try:
+                self._append(data, record)
+            except Exception as error:
+                raise self._explained(number, record) from error
             number += 1
             if len(data) >= PIECE:
                 yield bytes(data)
                 data.clear()
-        yield bytes(data) + _TRAILER
+        yield bytes(data) + self._last
 
-    def _append(self, data: bytearray, number: int, record: Any) -> None:
+    def _append_binary(self, data: bytearray, record: Any) -> None:
         parts = [self._head]
-        if type(record) is not tuple and isinstance(record, NO_VALUES):
-            raise ArgumentError(f"record {number}: a sequence of values expected, got {describe(record)}")
-        try:
-            for function, value in zip(self._functions, record, strict=True):
-                if value is None:
-                    parts.append(_NULL)
-                else:
-                    encoded = function(value)
-                    parts += (_length(len(encoded)), encoded)
-        except Exception as error:
-            raise self._explained(number, record) from error
+        for function, value in zip(self._functions, record, strict=True):
+            if value is None:
+                parts.append(_NULL)
+            else:
+                encoded = function(value)
+                parts += (_length(len(encoded)), encoded)
         data += b"".join(parts)
+
+    def _append_text(self, data: bytearray, record: Any) -> None:
+        columns = zip(self._functions, record, strict=True)
+        data += b"\t".join([b"\\N" if value is None else _escaped(function(value)) for function, value in columns])
+        data += b"\n"
 
     def _explained(self, number: int, record: Any) -> ArgumentError:
         try:
@@ -108,7 +160,17 @@ async def _each(records: Any) -> AsyncIterator[Any]:
         raise InterfaceError(f"records: an iterable of records expected, got {type(records).__name__}")
 
 
-def _encoder_of(column: Any) -> Encoder:
+def _escaped(data: bytes) -> bytes:
+    """A value in COPY's text; the empty one stays what it is."""
+    if b"\\" in data:
+        data = data.replace(b"\\", b"\\\\")
+    return data.replace(b"\n", b"\\n").replace(b"\r", b"\\r").replace(b"\t", b"\\t")
+
+
+def _binary_encoder(column: Any, catalog: Catalog) -> Encoder | None:
+    """What writes the values of a column in binary; None if there is no such form here, or perhaps a codec."""
+    if catalog.has_codecs and catalog.is_foreign(column["own"]):
+        return None
     known = encoder(column["type"])
     if known.format == BINARY:
         return known
@@ -116,10 +178,7 @@ def _encoder_of(column: Any) -> Encoder:
         return Encoder(known.name, BINARY, _network(column["type"] == CIDR.oid), known.accepts)
     if column["receive"] in _TEXTUAL:
         return Encoder(column["shown"], BINARY, scalars.encode_text, "str")
-    raise InterfaceError(
-        f'the column "{column["name"]}" has the type {column["shown"]}, for which there is no binary form here: '
-        "use copy_to_table with text, or executemany"
-    )
+    return None
 
 
 def _network(cidr: bool) -> Callable[[Any], bytes]:

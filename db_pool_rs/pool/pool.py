@@ -12,6 +12,7 @@ from ..aio import remaining
 from ..codecs import Codec
 from ..drivers.base import RESULT, ROWS, STATUS, Database
 from ..errors import DatabaseError, Error
+from ..features import features_of
 from ..record import LoggedQuery, Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
@@ -340,6 +341,11 @@ class Pool:
     def mode(self) -> str:
         """The mode that serves: "simple", "balanced" or "full"."""
         return self._mode
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What it has of what not every mode and database has: `db_pool_rs.features.FEATURES` names it."""
+        return features_of(self._mode, self._context.database.dialect)
 
     @property
     def name(self) -> str:

@@ -117,6 +117,11 @@ class Catalog:
         own |= {oid for bounds in (oids.RANGES, oids.MULTIRANGES) for oid, bound in bounds.items() if bound in own}
         self.overridden |= own | {oid for oid, row in oids.ARRAYS.items() if row.oid in own}
 
+    @property
+    def has_codecs(self) -> bool:
+        """Whether any type has a codec of the caller's."""
+        return bool(self._codecs)
+
     def _codec(self, found: UserType) -> Codec | None:
         return self._codecs.get((found.schema, found.plain_name)) or self._codecs.get((None, found.plain_name))
 
@@ -171,6 +176,11 @@ class Catalog:
         self._encoders.clear()
         self._whole.clear()
 
+    def outdated(self, asked: Iterable[int]) -> tuple[int, ...]:
+        """Those that are not known, or were learned before types changed."""
+        unknown = self.foreign(asked)
+        return unknown if self.is_older(unknown, self.altered) else self.missing(unknown)
+
     def is_older(self, asked: Iterable[int], moment: float) -> bool:
         """Whether one of these is known, from before this moment by the clock of `time.monotonic`."""
         return any(oid in self._types and self._learned[oid] < moment for oid in asked)
@@ -193,6 +203,11 @@ class Catalog:
                 raise TypesUnknown(f"type {oid} is not known yet")
             made = self._encoders[oid] = self._make(oid)
         return made
+
+    def text_encoder(self, oid: int) -> Encoder:
+        """How a value of any type is sent as text; TypesUnknown as of `encoder`."""
+        made = self.encoder(oid)
+        return made if self.is_foreign(oid) else Encoder(made.name, TEXT, literal(oid), made.accepts)
 
     def _make(self, oid: int) -> Encoder:
         found = self._types[oid]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.meta.source import external_imports, internal_imports, package_modules
 
-BASE = "errors sql sql.quoting codecs ranges record described rows aio forks"
+BASE = "errors sql sql.quoting codecs features ranges record described rows aio forks"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
@@ -53,6 +53,7 @@ LAYERS: dict[str, str] = {
     "ranges": "",
     "record": "",
     "described": "",
+    "features": "",
     "rows": "errors record",
     "aio": "",
     "forks": "",

@@ -40,6 +40,8 @@ async def statements(pool: Pool, sql: bytes) -> None:
     await pool.executemany("INSERT INTO users VALUES ($1)", 5)  # wrong
     pool.begin()  # wrong
     await pool.stats()  # wrong
+    pool.features.add("copy")  # wrong
+    await pool.copy_in("users", [(1, "Ada")])  # wrong
     for row in pool.fetch("SELECT 1"):  # wrong
         print(row)
 

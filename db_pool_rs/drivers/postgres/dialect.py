@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from ...config import PoolConfig
 from ...errors import InterfaceError
 from ...sql import StatementClass
 from ..base import Groupable
+from .types_query import TYPES_QUERY
 
 if TYPE_CHECKING:
     from ...scheduler.cost import Query
@@ -98,6 +100,8 @@ class PostgresDialect:
     read_lanes = 2
     max_write_lanes = 1_000_000
     breaks_stalls = True
+    #: The question for the types of `catalog`.
+    types_query = TYPES_QUERY
     answer: type[ResultFuture[Any]] = ResultFuture
 
     def __init__(self, config: PoolConfig) -> None:
@@ -105,11 +109,18 @@ class PostgresDialect:
         self.on_altered: Callable[[bool], None] = _nothing
         self.startup_query: str | None = QUESTION
         self.make_catalog = _catalog_of(config)
+        self._doubted = float("-inf")
 
     @property
     def catalog(self) -> Catalog:
         """What is known of types that are not built in, and codecs of the caller's."""
-        return self.make_catalog()
+        catalog = self.make_catalog()
+        catalog.altered = max(catalog.altered, self._doubted)
+        return catalog
+
+    def doubt_types(self) -> None:
+        """Types may have changed, as an engine knows that has a catalogue only where one is needed."""
+        self._doubted = time.monotonic()
 
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """Values of a type are read and written in another way from now on, also in texts that are known."""

@@ -1,8 +1,8 @@
 """The references of the documentation, from the code.
 
 docs/configuration.md has every option of a pool, every key of config.yaml and every connect option; docs/api.md every
-public class, method and function with its docstring. The words are those of the options themselves
-(`db_pool_rs.config`, `db_pool_rs.conninfo.params`), so they are changed there.
+public class, method and function with its docstring; docs/modes.md has the table of `pool.features`. The words are of
+the options themselves (`db_pool_rs.config`, `db_pool_rs.conninfo.params`), so they are changed there.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from typing import Any
 from ... import config
 from ...conninfo import params as _params
 from ...conninfo import sqlite as _sqlitedsn
-from .target import BY, ROOT
+from ...features import FEATURES, features_of
+from ...modes import MODES
+from .target import BY, ROOT, read, with_region
 
 DOCS = ROOT / "docs"
 HIDDEN = {"target"}
@@ -267,6 +269,17 @@ def _prose(text: str) -> str:
     return re.sub(r":(?:class|meth|func|mod):`~?([\w.]+)`", lambda role: f"`{role[1].rpartition('.')[2]}`", text)
 
 
+def features_table() -> str:
+    """A line for each feature; a column for each mode, with the databases that have it there."""
+    databases = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+    lines = [f"| `features` | what | {' | '.join(f'`{mode}`' for mode in MODES)} |", "|---|---|" + "---|" * len(MODES)]
+    for name, feature in FEATURES.items():
+        having = [[shown for one, shown in databases.items() if name in features_of(mode, one)] for mode in MODES]
+        lines.append(f"| `{name}` | {feature.what} | {' | '.join(', '.join(names) or 'no' for names in having)} |")
+    return "\n".join(lines)
+
+
 def outputs() -> dict[Path, str]:
-    """The wanted text of both pages."""
-    return {DOCS / "configuration.md": render(), DOCS / "api.md": render_api()}
+    """The wanted text of the pages."""
+    modes = with_region(read(DOCS / "modes.md"), "features", features_table())
+    return {DOCS / "configuration.md": render(), DOCS / "api.md": render_api(), DOCS / "modes.md": modes}
