@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
@@ -69,6 +70,11 @@ class Load:
         while self.answers < goal:
             self._progress.clear()
             await self._progress.wait()
+
+    def memory_mb(self) -> float:
+        """What is kept here for the report: it grows with every answer, and is none of the pool's."""
+        kept = (self.confirmed, self.unknown, self.refused)
+        return sum(sys.getsizeof(keys) + len(keys) * sys.getsizeof(1 << 20) for keys in kept) / (1 << 20)
 
     def report(self, there: Collection[int]) -> str:
         """What callers were told, beside the keys that are there."""

@@ -105,7 +105,7 @@ async def _put_through(faults: Faults, end: float) -> None:
         await faults.load.more(CALM)
         await fault()
         if number % 10 == 0:
-            memory.append(resident_memory_mb())
+            memory.append(resident_memory_mb() - faults.load.memory_mb())
             print(f"{number} faults, {faults.load.answers} answers, {memory[-1]:.1f} MiB", flush=True)
     await faults.load.more(CALM)
     quarter = len(memory) // 4
