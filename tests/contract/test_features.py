@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from db_pool_rs import arrow
 from db_pool_rs.errors import InterfaceError
 from db_pool_rs.features import FEATURES, features_of
 from db_pool_rs.modes import MODES
@@ -112,6 +113,7 @@ def without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delitem(sys.modules, module)
     for module in ("db_pool_rs.arrow.table", "db_pool_rs.arrow.python"):
         monkeypatch.delitem(sys.modules, module, raising=False)
+        monkeypatch.delattr(arrow, module.rpartition(".")[2], raising=False)  # the package has what was imported
     monkeypatch.setitem(sys.modules, "pyarrow", None)
 
 
