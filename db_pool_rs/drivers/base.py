@@ -156,8 +156,8 @@ class Database(Protocol):
     #: What callers await.
     answer: type[ResultFuture[Any]]
 
-    #: Asked on each new connection after `init`, if there is something to ask; `answered` takes the row. It costs the
-    #: server next to nothing, so the time until the answer is the connection's round trip.
+    #: Asked on each new connection after `init`, if there is something to ask; `on_startup_result` takes the row. It
+    #: costs the server next to nothing, so the time until the answer is the connection's round trip.
     startup_query: str | None
 
     @property

@@ -11,7 +11,7 @@ import contextlib
 import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from db_pool_rs.drivers.postgres.dialect import QUESTION
+from db_pool_rs.drivers.postgres.dialect import STARTUP_QUERY
 from db_pool_rs.guard import CATALOG
 
 ASK = "SELECT * FROM things WHERE id > $1"
@@ -85,7 +85,7 @@ class Session:
 
     def _described(self, what: bytes, name: bytes) -> Messages:
         sql = self._texts[name] if what == b"S" else self._bound
-        oids = self._oids if sql == ASK else [_TEXT] * 3 if sql == QUESTION else [_TEXT]
+        oids = self._oids if sql == ASK else [_TEXT] * 3 if sql == STARTUP_QUERY else [_TEXT]
         columns = [_row_description(oids, 0 if what == b"S" else self._format)]
         taken = [_INT4] if sql == ASK else [_TEXT] if sql == CATALOG() else []
         parameters = struct.pack(f"!H{len(taken)}I", len(taken), *taken)
@@ -101,7 +101,7 @@ class Session:
         """What pools ask of their own: nothing is in the catalogue."""
         if self._bound == CATALOG():
             return [message(b"C", b"SELECT 0\0")]
-        row = [b"read committed", b"", b"1"] if self._bound == QUESTION else [b"read committed"]
+        row = [b"read committed", b"", b"1"] if self._bound == STARTUP_QUERY else [b"read committed"]
         return [data_row(row), message(b"C", b"SHOW\0")]
 
 

@@ -27,7 +27,7 @@ _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializ
 PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
 #: What a new session is asked: whether statements of a group share a snapshot, whether a commit waits for a standby
 #: (servers that are not PostgreSQL may not know of such), and whether floats in text are exact.
-QUESTION = """SELECT pg_catalog.current_setting('default_transaction_isolation'),
+STARTUP_QUERY = """SELECT pg_catalog.current_setting('default_transaction_isolation'),
   CASE WHEN pg_catalog.current_setting('synchronous_standby_names', true) <> ''
    AND pg_catalog.current_setting('synchronous_commit', true) NOT IN ('off', 'local') THEN 'waits' ELSE '' END,
   pg_catalog.current_setting('extra_float_digits')"""
@@ -107,7 +107,7 @@ class PostgresDialect:
     def __init__(self, config: PoolConfig) -> None:
         #: Called when DDL was executed, or (False) may have been.
         self.on_altered: Callable[[bool], None] = _nothing
-        self.startup_query: str | None = QUESTION
+        self.startup_query: str | None = STARTUP_QUERY
         self.make_catalog = _catalog_of(config)
         self._doubted = float("-inf")
 
