@@ -5,9 +5,9 @@
 
 From one description each, in db_pool_rs/_data: the exception classes of SQLSTATEs, the SQLSTATEs that Python's and
 Rust's engines treat alike, and the tables of built-in types of both, and of docs/types.md.
-From the code: the options as type checkers see them, the table of features in docs/modes.md, and the references of the
-documentation, docs/configuration.md and docs/api.md. It works in a checkout of the project; a change is made in the
-description, or in the option or docstring that the words come from.
+From the code: the options as type checkers see them, the table of features in docs/modes.md, and the reference of
+options, docs/configuration.md. It works in a checkout of the project; a change is made in the description, or in the
+option that the words come from.
 """
 
 from __future__ import annotations

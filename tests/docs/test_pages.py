@@ -1,4 +1,4 @@
-"""The pages of the documentation: their code runs, their commands and links exist, the generated one is up to date.
+"""The pages of the documentation: their code runs, their commands and links exist, the reference is whole.
 
 A block ` ```python ` runs: as a program of its own if it calls `asyncio.run`, else with top-level `await` and the names
 `db_pool_rs` and `pool`, an open pool of PostgreSQL with a table `users`. The blocks of a page share their names, in
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import inspect
 import re
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any
 import pytest
 
 import db_pool_rs
-from db_pool_rs import errors
+from db_pool_rs import abc, errors
 from tests.meta.source import ROOT
 from tests.meta.test_readme import run
 
@@ -94,6 +95,14 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_every_page_is_in_the_navigation() -> None:
     nav = (ROOT / "mkdocs.yml").read_text()
     assert not [name for page in PAGES if (name := page_name(page)) not in nav]
+
+
+def test_the_reference_has_every_public_name() -> None:
+    entries = re.findall(r"^::: (db_pool_rs\.[\w.]+)\.(\w+)$", (DOCS / "api.md").read_text(), re.MULTILINE)
+    for module, name in entries:
+        assert inspect.getdoc(getattr(importlib.import_module(module), name)), f"{module}.{name} has no docstring"
+    public = {name for name in db_pool_rs.__all__ if not hasattr(errors, name)} | set(abc.__all__)
+    assert public - {"__version__", "Isolation"} <= {name for _, name in entries}
 
 
 def test_commands_exist() -> None:

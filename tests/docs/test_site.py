@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +62,12 @@ def test_nothing_is_cut_off(page: Page, site: Path, width: int) -> None:
 
 def test_the_benchmark_is_in_the_navigation(site: Path) -> None:
     assert 'href="benchmark.html"' in (site / "index.html").read_text()
+
+
+def test_what_the_pages_load_is_there(site: Path) -> None:
+    missing = set()
+    for file in site.rglob("index.html"):
+        for kept in re.findall(r'<(?:link|script)[^>]* (?:href|src)="([^":#?]+)', file.read_text()):
+            if not (file.parent / kept).exists():
+                missing.add(f"{file.parent.relative_to(site)}: {kept}")
+    assert not missing

@@ -1,17 +1,15 @@
-"""The references of the documentation, from the code.
+"""The reference of options, from the code.
 
-docs/configuration.md has every option of a pool, every key of config.yaml and every connect option; docs/api.md every
-public class, method and function with its docstring; docs/modes.md has the table of `pool.features`. The words are of
-the options themselves (`db_pool_rs.config`, `db_pool_rs.conninfo.params`), so they are changed there.
+docs/configuration.md has every option of a pool, every key of config.yaml and every connect option, docs/modes.md the
+table of `pool.features`. The words are those of the options themselves (`db_pool_rs.config`,
+`db_pool_rs.conninfo.params`), so they are changed there. Classes and functions are in docs/api.md, for which
+mkdocstrings reads the docstrings.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import inspect
 import math
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -191,84 +189,6 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-API_HEAD = f"""\
-<!-- {BY}: change the docstrings in the code, then run it. -->
-# Reference
-
-Everything that is public. Errors are in [Errors](errors.md), options in [Configuration](configuration.md).
-"""
-
-#: Heading, module, public names.
-API = (
-    ("Opening", "db_pool_rs.api", ("create_pool", "create_database_pool")),
-    ("Pools and sessions", "db_pool_rs.abc", ("Queries", "Pool", "Acquisition", "Connection", "Transaction")),
-    ("Callbacks", "db_pool_rs.abc", ("SessionHook", "NotificationListener", "TerminationListener")),
-    ("Pools by name", "db_pool_rs.facade", ("DatabasePool",)),
-    ("Rows and statuses", "db_pool_rs.record", ("Record", "Status", "Result", "Column")),
-    ("What is told of statements", "db_pool_rs.described", ("Type", "Attribute", "ServerVersion")),
-    ("Modes", "db_pool_rs.modes", ("detect_best_mode", "Decision", "unavailable", "load_figures", "save_figures")),
-    ("Figures", "db_pool_rs.metrics", ("PoolStats", "PoolGauges", "Health", "Metrics")),
-    ("Prometheus", "db_pool_rs.exporters.prometheus", ("Collector", "serve")),
-    ("OpenTelemetry", "db_pool_rs.exporters.opentelemetry", ("instrument",)),
-    ("Options", "db_pool_rs.config", ("PoolConfig", "DeploymentConfig", "load_config")),
-)
-
-
-def render_api() -> str:
-    """The reference of the public interface."""
-    parts = [API_HEAD]
-    for title, module, names in API:
-        parts.append(f"\n## {title}\n")
-        for name in names:
-            parts += _documented(name, getattr(importlib.import_module(module), name), "###")
-    return "\n".join(parts).rstrip() + "\n"
-
-
-def _documented(name: str, thing: Any, level: str) -> Iterator[str]:
-    """A class with its public methods, or a function."""
-    yield f"{level} {name.rpartition('.')[2]}\n"
-    if not inspect.isclass(thing) or level != "###":
-        yield f"```text\n{_signature(name.rpartition('.')[2], thing)}\n```\n"
-    yield _prose(inspect.getdoc(thing) or "") + "\n"
-    if inspect.isclass(thing) and level == "###":
-        for member, value in vars(thing).items():
-            documented = (inspect.isfunction(value) or isinstance(value, property)) and bool(value.__doc__)
-            if documented and not member.startswith("_"):
-                yield from _documented(f"{name}.{member}", value, "####")
-
-
-def _signature(name: str, thing: Any) -> str:
-    """As it is called: without self and without what an asynccontextmanager hides; alike on every Python."""
-    if isinstance(thing, property):
-        return f"{name} -> {thing.fget.__annotations__['return']}"
-    function = inspect.unwrap(thing)
-    signature = inspect.signature(function)
-    returned = str(signature.return_annotation)
-    if function is not thing and inspect.isasyncgenfunction(function):
-        returned = returned.replace("AsyncIterator[", "AbstractAsyncContextManager[")
-    shown = ", ".join(_parameter_list(signature))
-    return f"{'async ' if inspect.iscoroutinefunction(function) else ''}{name}({shown}) -> {returned}"
-
-
-def _parameter_list(signature: inspect.Signature) -> Iterator[str]:
-    kinds = inspect.Parameter
-    named_only = False
-    for parameter in signature.parameters.values():
-        if parameter.name == "self":
-            continue
-        if parameter.kind is kinds.KEYWORD_ONLY and not named_only:
-            yield "*"
-        named_only = named_only or parameter.kind in (kinds.KEYWORD_ONLY, kinds.VAR_POSITIONAL)
-        stars = "*" if parameter.kind is kinds.VAR_POSITIONAL else "**" * (parameter.kind is kinds.VAR_KEYWORD)
-        default = "" if parameter.default is kinds.empty else f" = {parameter.default!r}"
-        yield f"{stars}{parameter.name}: {parameter.annotation}{default}"
-
-
-def _prose(text: str) -> str:
-    """A docstring as Markdown: roles become code."""
-    return re.sub(r":(?:class|meth|func|mod):`~?([\w.]+)`", lambda role: f"`{role[1].rpartition('.')[2]}`", text)
-
-
 def features_table() -> str:
     """A line for each feature; a column for each mode, with the databases that have it there."""
     databases = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
@@ -282,4 +202,4 @@ def features_table() -> str:
 def outputs() -> dict[Path, str]:
     """The wanted text of the pages."""
     modes = with_region(read(DOCS / "modes.md"), "features", features_table())
-    return {DOCS / "configuration.md": render(), DOCS / "api.md": render_api(), DOCS / "modes.md": modes}
+    return {DOCS / "configuration.md": render(), DOCS / "modes.md": modes}
