@@ -160,8 +160,10 @@ _adapters.register_loader(pg.INTERVAL.oid, _IntervalBinaryLoader)
 _adapters.register_loader(pg.UUID.oid, _UUIDTextLoader)
 for _oid, _row in pg.ARRAYS.items():
     _fast = _adapters.get_loader(_oid, Format.TEXT)
-    if _fast is not None and pq.__impl__ != "python" and hasattr(_fast, "base_oid"):
-        _members = {"base_oid": _row.oid, "delimiter": _row.delimiter.encode(), "fast": _fast}
+    _members = {"base_oid": _row.oid, "delimiter": _row.delimiter.encode(), "fast": _fast}
+    if _fast is None:  # a type that psycopg does not know, as pg_snapshot
+        _adapters.register_loader(_oid, type(f"{_row.name}ArrayLoader", (ArrayLoader,), _members))
+    elif pq.__impl__ != "python" and hasattr(_fast, "base_oid"):
         _adapters.register_loader(_oid, type(f"{_row.name}ArrayLoader", (_ArrayTextLoader,), _members))
 
 _ZONED = frozenset(oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid))

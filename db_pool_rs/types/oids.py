@@ -29,7 +29,7 @@ class PgType:
     @property
     def binary(self) -> bool:
         """Whether results are asked for in binary: psycopg's loaders read the same value from it as from text."""
-        return self.kind not in ("composite", "literal", "text", "text_only")
+        return self.kind not in ("composite", "literal", "text")
 
 
 # begin generated: built-in types (from _data/types.txt, by db_pool_rs.tools.generate_interfaces)
@@ -116,7 +116,7 @@ BUILTIN: tuple[PgType, ...] = (
     PgType("regclass", 2205, 2210, "text"),
     PgType("regtype", 2206, 2211, "text"),
     RECORD,
-    PgType("void", 2278, 0, "text_only"),
+    PgType("void", 2278, 0, "text"),
     UUID,
     PgType("txid_snapshot", 2970, 2949, "text"),
     PgType("pg_lsn", 3220, 3221, "text"),
@@ -142,7 +142,7 @@ BUILTIN: tuple[PgType, ...] = (
     TSTZMULTIRANGE,
     PgType("datemultirange", 4535, 6155, "range"),
     PgType("int8multirange", 4536, 6157, "range"),
-    PgType("pg_snapshot", 5038, 5039, "text_only"),
+    PgType("pg_snapshot", 5038, 5039, "text"),
     PgType("xid8", 5069, 271, "text"),
 )
 # end generated: built-in types

@@ -20,7 +20,7 @@ DOCS = ROOT / "docs" / "types.md"
 REGION = "built-in types"
 
 #: Kinds whose variant in Rust is not simply their name.
-RUST_KINDS = {"text": "Other", "text_only": "Opaque"}
+RUST_KINDS = {"text": "Other"}
 #: What the bounds of a range are in Rust, by what its name begins with.
 RUST_BOUNDS = {"num": "Numeric", "ts": "Timestamp", "tstz": "Timestamptz"}
 

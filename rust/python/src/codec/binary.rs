@@ -21,7 +21,7 @@ pub fn load<'py>(py: Python<'py>, kind: Kind, session: &Session, data: &[u8]) ->
         Kind::Oid => integer(py, u32::from_be_bytes(fixed(data)?).into()),
         Kind::Float4 => PyFloat::new(py, f32::from_be_bytes(fixed(data)?).into()).into_any(),
         Kind::Float8 => PyFloat::new(py, f64::from_be_bytes(fixed(data)?)).into_any(),
-        Kind::Str | Kind::Literal | Kind::Opaque | Kind::Other => PyString::from_bytes(py, data)?.into_any(),
+        Kind::Str | Kind::Literal | Kind::Other => PyString::from_bytes(py, data)?.into_any(),
         Kind::Bytea => PyBytes::new(py, data).into_any(),
         Kind::Uuid => uuid::make(py, u128::from_be_bytes(fixed(data)?))?,
         Kind::Timestamptz => return session.moment(py, i64::from_be_bytes(fixed(data)?)),

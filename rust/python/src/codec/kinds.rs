@@ -34,8 +34,6 @@ pub enum Kind {
     Multirange(Bound),
     /// Read by psycopg's loaders, in text.
     Composite,
-    /// Text both ways, its array as one text: psycopg does not know pg_snapshot[] for an array.
-    Opaque,
     /// Sent in binary, which is the text itself, but received in text: "char", unknown.
     Literal,
     /// Text both ways; also types that are not built in.
@@ -123,7 +121,7 @@ const TYPES: &[(u32, u32, Kind, u8)] = &[
     (2205, 2210, Kind::Other, b','), // regclass
     (2206, 2211, Kind::Other, b','), // regtype
     (2249, 2287, Kind::Composite, b','), // record
-    (2278, 0, Kind::Opaque, b','), // void
+    (2278, 0, Kind::Other, b','), // void
     (2950, 2951, Kind::Uuid, b','), // uuid
     (2970, 2949, Kind::Other, b','), // txid_snapshot
     (3220, 3221, Kind::Other, b','), // pg_lsn
@@ -149,7 +147,7 @@ const TYPES: &[(u32, u32, Kind, u8)] = &[
     (4534, 6153, Kind::Multirange(Bound::Timestamptz), b','), // tstzmultirange
     (4535, 6155, Kind::Multirange(Bound::Date), b','), // datemultirange
     (4536, 6157, Kind::Multirange(Bound::Int8), b','), // int8multirange
-    (5038, 5039, Kind::Opaque, b','), // pg_snapshot
+    (5038, 5039, Kind::Other, b','), // pg_snapshot
     (5069, 271, Kind::Other, b','), // xid8
 ];
 // end generated: built-in types
@@ -173,11 +171,10 @@ pub enum Form {
 /// What values of this type are.
 pub fn form(oid: u32) -> Form {
     for &(own, array, kind, separator) in TYPES {
-        let is_array = array == oid && oid != 0;
-        if own == oid || (is_array && kind == Kind::Opaque) {
+        if own == oid {
             return Form::Single(kind);
         }
-        if is_array {
+        if array == oid && oid != 0 {
             let element = if kind == Kind::Other { 0 } else { own };
             return Form::Array { kind, element, separator };
         }
@@ -201,20 +198,14 @@ impl Form {
     pub fn sent(self) -> i16 {
         let text = matches!(
             self.kind(),
-            Kind::Inet
-                | Kind::Cidr
-                | Kind::Range(_)
-                | Kind::Multirange(_)
-                | Kind::Composite
-                | Kind::Opaque
-                | Kind::Other
+            Kind::Inet | Kind::Cidr | Kind::Range(_) | Kind::Multirange(_) | Kind::Composite | Kind::Other
         );
         i16::from(!text)
     }
 
     /// The format in which a column is asked for.
     pub fn received(self) -> i16 {
-        i16::from(!matches!(self.kind(), Kind::Composite | Kind::Opaque | Kind::Literal | Kind::Other))
+        i16::from(!matches!(self.kind(), Kind::Composite | Kind::Literal | Kind::Other))
     }
 
     /// Whether the session's time zone counts.

@@ -19,7 +19,7 @@ pub fn load<'py>(py: Python<'py>, kind: Kind, session: &Session, data: &[u8]) ->
         Kind::Float4 => PyFloat::new(py, (number::<f64>(py, data)? as f32).into()).into_any(),
         Kind::Float8 => PyFloat::new(py, number(py, data)?).into_any(),
         Kind::Numeric => decimal(py, ascii(data))?,
-        Kind::Str | Kind::Literal | Kind::Opaque | Kind::Other => PyString::from_bytes(py, data)?.into_any(),
+        Kind::Str | Kind::Literal | Kind::Other => PyString::from_bytes(py, data)?.into_any(),
         Kind::Bytea => PyBytes::new(py, &bytea(data)?).into_any(),
         Kind::Uuid => uuid::class(py)?.call1((ascii(data),))?,
         Kind::Date => return styles::date(py, data),
