@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -71,32 +72,34 @@ class Telemetry:
         self._pools.add(watched)
         return watched
 
-    @contextmanager
-    def call(self, watched: Watched, sql: str) -> Iterator[Span]:
-        """Around one call: its span, its duration, its error."""
-        command = classify(sql, watched.system).command or "EMPTY"
-        attributes = {**watched.server, "db.operation.name": command}
+    def begin(self, watched: Watched, what: What) -> Operation:
+        """A call begins: its span is made, and is not the current one."""
+        name, attributes = what.attributes(watched.system)
+        target = attributes.get("db.collection.name", watched.namespace)
         span = self._tracer.start_span(
-            f"{command} {watched.namespace}",
+            f"{name} {target}",
             kind=SpanKind.CLIENT,
-            attributes={**attributes, **watched.pool_name, "db.query.text": without_values(sql)},
+            attributes={**watched.server, "db.operation.name": name, **watched.pool_name, **attributes},
         )
-        begun = time.perf_counter()
-        try:
-            with trace.use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):
-                try:
-                    yield span
-                except BaseException as error:
-                    attributes.update(_of_error(error))
-                    span.set_attributes(_of_error(error))
-                    # The message may quote values, so it is left out.
-                    span.set_status(Status(StatusCode.ERROR, type(error).__name__))
-                    raise
-        except PoolTimeout:
+        return Operation(self, watched, span, name)
+
+    @contextmanager
+    def call(self, watched: Watched, what: str | What) -> Iterator[Span]:
+        """Around one call: its span, its duration, its error."""
+        operation = self.begin(watched, What(what) if isinstance(what, str) else what)
+        with operation.current():
+            try:
+                yield operation.span
+            except BaseException as error:
+                operation.end(error)
+                raise
+        operation.end()
+
+    def ended(self, watched: Watched, seconds: float, attributes: Attributes, timed_out: bool) -> None:
+        """A call has taken so long."""
+        self._duration.record(seconds, attributes)
+        if timed_out:
             self._timeouts.add(1, watched.pool_name)
-            raise
-        finally:
-            self._duration.record(time.perf_counter() - begun, attributes)
 
     def waited(self, watched: Watched, begun: float, timed_out: bool) -> None:
         """A session was lent, or not in time, to a caller that asked at `begun`."""
@@ -120,6 +123,60 @@ class Telemetry:
                         yield Observation(value, {**watched.pool_name, **attributes})
 
         return observe
+
+
+@dataclass(frozen=True)
+class What:
+    """What a call does: a text, or a `command` of the pool's own on it or on a table (`collection`)."""
+
+    sql: str | None = None
+    command: str | None = None
+    collection: str | None = None
+    #: Statements that are sent by this call.
+    size: int = 1
+
+    def attributes(self, system: str) -> tuple[str, Attributes]:
+        """The name of the operation, and the attributes that say more of it."""
+        name = self.command or classify(self.sql or "", system).command or "EMPTY"
+        found: Attributes = {}
+        if self.sql is not None:
+            found["db.query.text"] = without_values(self.sql)
+        if self.collection is not None:
+            found["db.collection.name"] = self.collection
+        if self.size > 1:
+            name = "BATCH" if name == "BATCH" else f"BATCH {name}"
+            found["db.operation.batch.size"] = self.size
+        return name, found
+
+
+class Operation:
+    """One call under way. Its span ends once, however often `end` is called."""
+
+    def __init__(self, telemetry: Telemetry, watched: Watched, span: Span, name: str) -> None:
+        self.span = span
+        self._telemetry = telemetry
+        self._watched = watched
+        self._attributes = {**watched.server, "db.operation.name": name}
+        self._begun = time.perf_counter()
+        self._ended = False
+
+    def current(self) -> AbstractContextManager[Span]:
+        """Make its span the current one for a block."""
+        return trace.use_span(self.span, record_exception=False, set_status_on_exception=False)
+
+    def end(self, error: BaseException | None = None) -> None:
+        """It has ended, with an error or without."""
+        if self._ended:
+            return
+        self._ended = True
+        if error is not None:
+            self._attributes.update(_of_error(error))
+            self.span.set_attributes(_of_error(error))
+            # The message may quote values, so it is left out.
+            self.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+        self.span.end()
+        seconds = time.perf_counter() - self._begun
+        self._telemetry.ended(self._watched, seconds, self._attributes, isinstance(error, PoolTimeout))
 
 
 class Watched:

@@ -11,7 +11,8 @@ and each `transaction()`, is a savepoint of it: so an expected error (a UniqueVi
 spoils nothing, as on the pool. `acquire()` and `transaction()` give connections that are used like the pool's.
 
 What cannot be the same: there is one connection, so calls of several tasks run one after another, `now()` stands
-still, and no other session sees what was written. Options of `transaction()` (isolation, readonly) have no effect.
+still, and no other session sees what was written: `listen` hears what others send, and no NOTIFY of the test's own.
+Options of `transaction()` and `run` (isolation, readonly) have no effect; `run` repeats without a pause.
 
 Fixtures for pytest: :mod:`.for_asyncio` (pytest-asyncio) and :mod:`.for_anyio`.
 """
@@ -19,15 +20,18 @@ Fixtures for pytest: :mod:`.for_asyncio` (pytest-asyncio) and :mod:`.for_anyio`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..errors import InterfaceError
+from ..errors import DatabaseError, InterfaceError
+from ._parts import Batch, Stream
 
 if TYPE_CHECKING:
     from ..abc import Connection, Pool
+
+T = TypeVar("T")
 
 __all__ = ["RolledBack", "rolled_back"]
 
@@ -36,11 +40,13 @@ _SAVED = frozenset(
     (
         "copy_from_query",
         "copy_from_table",
+        "copy_in",
         "copy_records_to_table",
         "copy_to_table",
         "execute",
         "executemany",
         "fetch",
+        "fetch_arrow",
         "fetch_result",
         "fetchmany",
         "fetchrow",
@@ -48,7 +54,27 @@ _SAVED = frozenset(
     )
 )
 #: What concerns the pool itself is asked of it, or done to it.
-_OF_THE_POOL = frozenset(("config", "explain", "expire_connections", "mode", "name", "resize", "stats"))
+_OF_THE_POOL = frozenset(
+    (
+        "add_notice_listener",
+        "add_query_logger",
+        "config",
+        "expire_connections",
+        "explain",
+        "health",
+        "listen",
+        "mode",
+        "name",
+        "remove_notice_listener",
+        "remove_query_logger",
+        "resize",
+        "set_type_codec",
+        "stats",
+        "top",
+    )
+)
+#: What `run` repeats: a serialization failure, and a deadlock.
+_REPEATED = frozenset(("40001", "40P01"))
 
 
 class _Level:
@@ -67,6 +93,9 @@ class RolledBack:
         self._root = _Level()
         #: Where a caller stands; tasks that it makes stand there too.
         self._level: ContextVar[_Level] = ContextVar("level", default=self._root)
+        self._runs: ContextVar[bool] = ContextVar("runs", default=False)
+        #: Which attempt of `run` this is, from 1 on.
+        self.attempt = 1
 
     def __getattr__(self, name: str) -> Any:
         if name in _OF_THE_POOL:
@@ -76,7 +105,7 @@ class RolledBack:
             return found
 
         async def call(*args: Any, **options: Any) -> Any:
-            async with self._level.get().lock, self._connection.transaction():
+            async with self._saved():
                 return await found(*args, **options)
 
         return call
@@ -92,6 +121,52 @@ class RolledBack:
                     yield self
             finally:
                 self._level.reset(token)
+
+    async def run(
+        self,
+        function: Callable[..., Awaitable[T]],
+        /,
+        *args: Any,
+        retries: int = 5,
+        retry_for: float = 30.0,
+        **options: Any,
+    ) -> T:
+        """The result of `await function(connection, *args)` in a savepoint, repeated at once after 40001 and 40P01."""
+        if self._runs.get():
+            raise InterfaceError("run was called by the function of a run: what it is to repeat is a part of that")
+        clock = asyncio.get_running_loop().time
+        end, attempt = clock() + retry_for, 1
+        token = self._runs.set(True)
+        try:
+            while True:
+                try:
+                    async with self.transaction() as connection:
+                        self.attempt = attempt
+                        return await function(connection, *args)
+                except DatabaseError as error:
+                    if attempt > retries or clock() > end or error.sqlstate not in _REPEATED:
+                        raise
+                attempt += 1
+        finally:
+            self._runs.reset(token)
+
+    def batch(self, *, atomic: bool = True, timeout: float | None = None) -> Batch:
+        """Statements that run one after another when the block ends; with `atomic` in one savepoint, else each its own.
+
+        `timeout` is that of each.
+        """
+        return Batch(self._connection, self._saved, atomic, timeout)
+
+    def stream(
+        self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Any = None
+    ) -> Stream:
+        """The rows of a query a few at a time; other calls may be made meanwhile."""
+        return Stream(self._connection.cursor(sql, *args, prefetch=batch, timeout=timeout, row=row), self._saved, batch)
+
+    @asynccontextmanager
+    async def _saved(self) -> AsyncIterator[None]:
+        async with self._level.get().lock, self._connection.transaction():
+            yield
 
     def acquire(self, *, timeout: float | None = None) -> _Acquired:
         """What is used like a connection of one's own: it is that of all."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs.errors import InterfaceError, UniqueViolation
+from db_pool_rs.errors import DatabaseError, InterfaceError, SerializationFailure, UniqueViolation
 from db_pool_rs.testing import rolled_back
 from tests.contract.waiting import until
 
@@ -97,6 +97,85 @@ async def test_it_is_used_like_a_pool(users: Any) -> None:
             await db.close()
         assert not db.closed
         assert await count(db) == 1
+
+
+async def test_batches(users: Any) -> None:
+    async with rolled_back(users) as db:
+        async with db.batch() as batch:
+            added = batch.execute("INSERT INTO users VALUES ($1, $2)", 2, "Grace")
+            rows = batch.fetch("SELECT id FROM users ORDER BY id")
+            assert not added.done()
+        assert added.result() == "INSERT 0 1"
+        assert rows.result() == [(1,), (2,)]
+        with pytest.raises(UniqueViolation):  # noqa: PT012 -- the block is what raises
+            async with db.batch() as batch:
+                lost = batch.execute("INSERT INTO users VALUES (3, 'Lin')")
+                batch.execute("INSERT INTO users VALUES (1, 'again')")
+        assert isinstance(lost.exception(), UniqueViolation)
+        assert await count(db) == 2
+        async with db.batch(atomic=False) as batch:
+            kept = batch.execute("INSERT INTO users VALUES (3, 'Lin')")
+            refused = batch.execute("INSERT INTO users VALUES (1, 'again')")
+            name = batch.fetchval("SELECT name FROM users WHERE id = 3")
+        assert kept.result() == "INSERT 0 1"
+        assert isinstance(refused.exception(), UniqueViolation)
+        assert name.result() == "Lin"
+        with pytest.raises(InterfaceError):
+            batch.fetchrow("SELECT 1")
+    assert await count(users) == 1
+
+
+async def test_streams_let_others_call_meanwhile(users: Any) -> None:
+    async with rolled_back(users) as db:
+        await db.executemany("INSERT INTO users VALUES ($1, 'x')", [(i,) for i in range(2, 12)])
+        seen = []
+        async for row in db.stream("SELECT id FROM users WHERE id < $1 ORDER BY id", 100, batch=3):
+            seen.append(row["id"])
+            with pytest.raises(UniqueViolation):
+                await db.execute("INSERT INTO users VALUES (1, 'again')")
+            await db.execute("UPDATE users SET name = 'seen' WHERE id = $1", row["id"])
+        assert seen == list(range(1, 12))
+        assert await db.fetchval("SELECT count(*) FROM users WHERE name = 'seen'") == 11
+        async with db.stream("SELECT id FROM users ORDER BY id", batch=3) as batches:
+            async for rows in batches:
+                assert rows == [(1,), (2,), (3,)]
+                break
+        with pytest.raises(DatabaseError):
+            async for _ in db.stream("SELECT nothing FROM users"):
+                pass
+        assert await count(db) == 11
+
+
+async def test_run_repeats_in_a_savepoint(users: Any) -> None:
+    attempts = []
+
+    async def work(connection: Any, number: int) -> str:
+        attempts.append(connection.attempt)
+        await connection.execute("INSERT INTO users VALUES ($1, 'x')", number)
+        if len(attempts) < 3:
+            raise SerializationFailure("once more")
+        with pytest.raises(InterfaceError):
+            await connection.run(work, 9)
+        return "done"
+
+    async with rolled_back(users) as db:
+        assert await db.run(work, 2) == "done"
+        assert attempts == [1, 2, 3]
+        assert await count(db) == 2
+        attempts.clear()
+        with pytest.raises(SerializationFailure):
+            await db.run(work, 3, retries=1)
+        with pytest.raises(UniqueViolation):
+            await db.run(work, 1)
+        assert await count(db) == 2
+
+
+async def test_listening_hears_others(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database)
+    async with rolled_back(pool) as db, db.listen("jobs") as events:
+        await db.execute("NOTIFY jobs, 'never committed'")
+        await pool.execute("NOTIFY jobs, 'one'")
+        assert (await events.__anext__()).payload == "one"
 
 
 PROGRAM = """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import subprocess
 import sys
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,12 +119,157 @@ async def test_sessions_and_transactions(engine: EngineSpec, backend: Backend, s
         assert not connection.is_in_transaction()
         await pool.release(connection)
         names = [span.name.split()[0] for span in seen.spans()]
-        assert names == ["CREATE", "INSERT", "SELECT"]
+        assert names == ["CREATE", "BATCH", "SELECT"]
         points = seen.points()
         assert points["db.client.connection.wait_time"][0].count == 2
         assert points["db.client.connection.use_time"][0].count == 2
         assert points["db.client.connection.timeouts"][0].value == 1
         assert points["db.client.connection.max"][0].value == 1
+
+
+NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25) SELECT i FROM n"
+
+
+def operations(seen: Seen) -> list[tuple[str, Any, Any]]:
+    """Of the spans that have ended: operation, text or table, rows or statements."""
+    found = []
+    for a in (dict(span.attributes or {}) for span in seen.spans() if span.kind is SpanKind.CLIENT):
+        what = a.get("db.query.text", a.get("db.collection.name"))
+        count = a.get("db.operation.batch.size", a.get("db.response.returned_rows"))
+        found.append((str(a["db.operation.name"]), what, count))
+    return found
+
+
+async def test_a_stream_is_one_span(engine: EngineSpec, backend: Backend, seen: Seen) -> None:
+    shown = NUMBERS.replace("SELECT 1", "SELECT ?").replace("+ 1", "+ ?").replace("25", "?")
+    async with instrument(create_pool(backend.dsn, mode=engine.name), seen.telemetry) as pool:
+        with seen.tracer.start_as_current_span("request") as request:
+            assert len([row async for row in pool.stream(NUMBERS, batch=10)]) == 25
+            stream = seen.spans()[-1]
+            assert stream.parent is not None
+            assert stream.parent.span_id == request.get_span_context().span_id
+            async with pool.stream(NUMBERS, batch=10) as batches:
+                async for _ in batches:
+                    assert trace.get_current_span() is request  # what the program does meanwhile is its own
+                    break
+        assert operations(seen)[0] == ("WITH", shown, 10)
+        with pytest.raises(DatabaseError):
+            async for _ in pool.stream("SELECT nothing"):
+                pass
+        failed = seen.spans()[-1]
+        assert failed.status.status_code is StatusCode.ERROR
+        count = {p.attributes.get("error.type"): p.count for p in seen.points()["db.client.operation.duration"]}
+        assert count.pop(None) == 2
+        assert list(count.values()) == [1]
+
+
+async def test_a_cursor_is_one_span(engine: EngineSpec, backend: Backend, seen: Seen) -> None:
+    async with instrument(create_pool(backend.dsn, mode=engine.name), seen.telemetry) as pool:
+        async with pool.transaction() as tx:
+            assert len([row async for row in tx.cursor(NUMBERS, prefetch=10)]) == 25
+            assert [count for *_, count in operations(seen)] == [25]
+            closed = tx.cursor(NUMBERS)
+            assert len(await closed.fetch(3)) == 3
+            assert await closed.fetchrow() == (4,)
+            assert operations(seen) == []
+            await closed.close()
+            assert [count for *_, count in operations(seen)] == [4]
+            outer, statement = tx.cursor(NUMBERS), await tx.prepare(NUMBERS)
+            await outer.fetchrow()
+            async with tx.transaction():
+                await statement.cursor().fetch(2)
+            assert [(name, count) for name, _, count in operations(seen)] == [("PREPARE", None), ("WITH", 2)]
+        assert [count for *_, count in operations(seen)] == [1]
+
+
+async def test_a_batch_is_one_span(engine: EngineSpec, backend: Backend, seen: Seen) -> None:
+    async with instrument(create_pool(backend.dsn, mode=engine.name), seen.telemetry) as pool:
+        await pool.execute("CREATE TABLE t (v integer PRIMARY KEY)")
+        async with pool.batch() as batch:
+            batch.execute("INSERT INTO t VALUES (7)")
+            rows = batch.fetch("SELECT v FROM t")
+        assert rows.result() == [(7,)]
+        async with pool.batch() as batch:
+            batch.execute("INSERT INTO t VALUES (8)")
+        await pool.fetchmany("INSERT INTO t VALUES ($1) RETURNING v", [(9,), (10,)])
+        found = operations(seen)
+        assert found[1:] == [
+            ("BATCH", "INSERT INTO t VALUES (?); SELECT v FROM t", 2),
+            ("INSERT", "INSERT INTO t VALUES (?)", None),
+            ("BATCH INSERT", "INSERT INTO t VALUES ($1) RETURNING v", 2),
+        ]
+        with pytest.raises(DatabaseError):  # noqa: PT012 -- the block is what raises
+            async with pool.batch() as batch:
+                batch.execute("INSERT INTO t VALUES (7)")
+                batch.execute("INSERT INTO t VALUES (7)")
+        failed = seen.spans()[-1]
+        assert (failed.attributes or {})["db.response.status_code"] == "23505"
+        async with pool.batch():
+            pass
+        assert seen.spans() == []
+
+
+async def test_what_run_calls_is_seen(engine: EngineSpec, backend: Backend, seen: Seen) -> None:
+    async with instrument(create_pool(backend.dsn, mode=engine.name), seen.telemetry) as pool:
+
+        async def work(connection: Any, value: int) -> Any:
+            assert connection.attempt == 1
+            prepared = await connection.prepare("SELECT CAST($1 AS integer)")
+            assert await prepared.fetchval(value) == value
+            return (await connection.fetch_result("SELECT 1 UNION ALL SELECT 2")).rows
+
+        assert await pool.run(work, 5) == [(1,), (2,)]
+        assert [(name, count) for name, _, count in operations(seen)] == [
+            ("PREPARE", None),
+            ("SELECT", None),
+            ("SELECT", 2),
+        ]
+        assert seen.points()["db.client.connection.use_time"][0].count == 1
+
+
+async def test_copy_is_one_span(engine: EngineSpec, pg_database: str, seen: Seen) -> None:
+    async with instrument(create_pool(pg_database, mode=engine.name), seen.telemetry) as pool:
+        await pool.execute("CREATE TABLE t (v integer)")
+        await pool.copy_in("t", source=[(1,), (2,)])
+        assert b"".join([piece async for piece in pool.copy_out("t")]) == b"1\n2\n"
+        async with aclosing(pool.copy_out("SELECT generate_series(1, 10000000)")) as pieces:
+            await pieces.__anext__()
+        output = io.BytesIO()
+        async with pool.acquire() as connection:
+            await connection.copy_records_to_table("t", records=[(3,)])
+            await connection.copy_to_table("t", source=io.BytesIO(b"4\n"))
+            await connection.copy_from_table("t", output=output)
+            await connection.copy_from_query("SELECT 5", output=output)
+        assert output.getvalue() == b"1\n2\n3\n4\n5\n"
+        assert [(name, what) for name, what, _ in operations(seen)[1:]] == [
+            ("COPY", "t"),
+            ("COPY", "t"),
+            ("COPY", "SELECT generate_series(?, ?)"),
+            ("COPY", "t"),
+            ("COPY", "t"),
+            ("COPY", "t"),
+            ("COPY", "SELECT ?"),
+        ]
+
+
+async def test_listening_is_seen(engine: EngineSpec, pg_database: str, seen: Seen) -> None:
+    async with instrument(create_pool(pg_database, mode=engine.name), seen.telemetry) as pool:
+        async with pool.listen("jobs", "news") as events:
+            await pool.execute("NOTIFY jobs, 'one'")
+            assert (await events.__anext__()).payload == "one"
+        async with pool.acquire() as connection:
+
+            def heard(*_: object) -> None:
+                pass
+
+            await connection.add_listener("jobs", heard)
+            await connection.remove_listener("jobs", heard)
+        assert operations(seen) == [
+            ("BATCH LISTEN", 'LISTEN "jobs"; LISTEN "news"', 2),
+            ("NOTIFY", "NOTIFY jobs, ?", None),
+            ("LISTEN", 'LISTEN "jobs"', None),
+            ("UNLISTEN", 'UNLISTEN "jobs"', None),
+        ]
 
 
 async def test_sizes_are_told_to_another_thread(seen: Seen) -> None:
