@@ -80,7 +80,7 @@ class Host(Protocol):
         """Whether a statement would have to wait, or need a new connection."""
 
     def is_held(self) -> bool:
-        """Whether sessions hold every connection: then no statement runs, and none is grouped."""
+        """Whether the same sessions as before hold every connection: no statement runs, and none can."""
 
     def answered(self) -> int:
         """How many statements were answered until now."""
@@ -207,5 +207,6 @@ class Keeper:
     async def _free_connection(self) -> None:
         for step in count():
             await asyncio.sleep(_STEP if step < _STEPS else _STEP * 20)
-            if not self._host.is_busy() or (step >= _STEPS and not self._host.is_held()):
+            held = self._host.is_held()
+            if not self._host.is_busy() or (step >= _STEPS and not held):
                 return

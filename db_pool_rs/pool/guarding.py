@@ -21,6 +21,8 @@ class Guarding:
     """A :class:`~db_pool_rs.guard.keeper.Host`; `fetch` is the pool's."""
 
     _executor: Executor
+    #: How many sessions had been lent when it was asked last whether all connections are held.
+    _lent = -1
 
     def __init__(self, context: Context, fetch: Callable[..., Awaitable[list[Any]]]) -> None:
         self._texts = context.queries
@@ -71,9 +73,9 @@ class Guarding:
         return not self._executor.gauges().idle
 
     def is_held(self) -> bool:
-        """Whether sessions hold every connection: then no statement runs, and none is grouped."""
-        now = self._executor.gauges()
-        return now.sessions > 0 and not now.lanes and not now.alone
+        """Whether the same sessions as before hold every connection: no statement runs, and none can."""
+        now, before, self._lent = self._executor.gauges(), self._lent, self._executor.stats().acquired
+        return now.sessions > 0 and not now.lanes and not now.alone and self._lent == before
 
     def answered(self) -> int:
         """How many statements were answered until now."""

@@ -171,11 +171,17 @@ class AdaptedSession(AsyncAdapt_terminate, AdaptedConnection):
 
     def commit(self) -> None:
         """End the transaction, if one was begun."""
-        self.call(self._end(True))
+        if self._is_begun():
+            self.call(self._end(True))
 
     def rollback(self) -> None:
         """End the transaction, if one was begun, and undo what it did."""
-        self.call(self._end(False))
+        if self._is_begun():
+            self.call(self._end(False))
+
+    def _is_begun(self) -> bool:
+        """Whether there is a transaction to end, or (`grouped`) a session that was to have one."""
+        return self._transaction is not None or (self._grouped and self._connection is not None)
 
     def ping(self) -> None:
         """A sign of life of the session, or of the pool."""

@@ -125,7 +125,7 @@ def _in_a_process(run: Run) -> dict[str, float]:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"{run.contender}, {run.workload}: {done.stderr.strip().splitlines()[-1:]}")
+        raise RuntimeError(f"{run.contender}, {run.workload}: " + " ".join(done.stderr.strip().splitlines()[-4:]))
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return figures
 

@@ -230,3 +230,17 @@ async def test_a_clean_session_costs_no_reset(open_pool: Any, pg_database: str, 
             await at_rest(pool)
     async with pool.acquire() as connection:
         assert await connection.fetchval(prepared, insert) == 1
+
+
+async def test_a_pool_that_hands_its_sessions_on_is_guarded(open_pool: Any, pg_database: str, pg_server: Any) -> None:
+    """All its connections are held whenever the guard looks for a free one, but never by one caller for long."""
+    pg_server.sql("CREATE TABLE t (id int)", "contract")
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
+
+    async def work() -> None:
+        while not pool.explain("INSERT INTO t VALUES (1)").guarded:
+            async with pool.acquire() as connection:
+                await connection.execute("INSERT INTO t VALUES (1)")
+                assert pool.stats().sessions == 1
+
+    await asyncio.gather(*(work() for _ in range(4)))

@@ -1,16 +1,18 @@
-"""The example application, served and asked in this process."""
+"""The example applications, served and asked in this process."""
 
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 import db_pool_rs
-from examples import fastapi_app
+from examples import fastapi_app, sqlmodel_app
 from tests.docs.test_pages import DOCS, blocks
+from tests.dropin import compliance
 
 
 async def ask(app: Any) -> None:
@@ -40,6 +42,27 @@ async def test_on_sqlite(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_on_postgresql(monkeypatch: pytest.MonkeyPatch, pg_database: str) -> None:
     monkeypatch.setenv("DATABASE_URL", pg_database)
     await ask(fastapi_app.app)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+async def test_sqlmodel(
+    monkeypatch: pytest.MonkeyPatch, engine: Any, pg_database: str, tmp_path: Path, database: str
+) -> None:
+    dsn = pg_database if database == "postgresql" else f"sqlite:///{tmp_path / 'heroes.db'}"
+    monkeypatch.setenv("SQLALCHEMY_URL", compliance.url(dsn, engine.name))
+    app = sqlmodel_app.app
+    transport = httpx.ASGITransport(app=app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        made = await client.post("/heroes", json={"name": "Ada", "age": 36})
+        assert (made.status_code, made.json()) == (201, {"id": 1, "name": "Ada", "age": 36})
+        assert (await client.post("/heroes", json={"name": "Ada"})).status_code == 409
+        assert (await client.get("/heroes/7")).status_code == 404
+        shown = await asyncio.gather(*(client.get("/heroes/1") for _ in range(10)))
+        assert {answer.json()["name"] for answer in shown} == {"Ada"}
+        assert (await client.get("/heroes", params={"older_than": 30})).json() == ["Ada"]
 
 
 async def test_the_streaming_response_of_the_documentation(pg_database: str) -> None:

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship, selectinload
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from db_pool_rs.sqlalchemy.testing import rolled_back_session
 from tests.contract.guarding import at_rest
 from tests.dropin import compliance
 from tests.meta.source import ROOT
@@ -93,7 +94,7 @@ async def test_core(db: Any) -> None:
         await nested.rollback()
         streamed = await connection.stream(sa.select(users.c.name).order_by(users.c.id))
         assert [row.name async for row in streamed] == ["a!", "b!", "c!"]
-    with pytest.raises(exc.ProgrammingError):
+    with pytest.raises(exc.ProgrammingError if db.dialect.name == "postgresql" else exc.OperationalError):
         async with db.connect() as connection:
             await connection.execute(sa.text("SELECT nonsense FROM users"))
 
@@ -187,19 +188,20 @@ async def test_pools_of_sqlalchemy_work_above_it(make: Any, pg_database: str) ->
             assert (await connection.execute(sa.text("SELECT 1"))).scalar() == 1
 
 
-async def test_sessions_joined_to_a_transaction_of_a_test(db: Any) -> None:
-    """SQLAlchemy's recipe for tests, of which nothing stays."""
-    async with db.connect() as connection:
-        transaction = await connection.begin()
-        async with AsyncSession(connection, join_transaction_mode="create_savepoint") as session:
-            session.add(User(name="x"))
+async def test_a_session_of_which_nothing_stays(db: Any) -> None:
+    """Its commits are savepoints: an expected error undoes what came since the last."""
+    async with rolled_back_session(db, expire_on_commit=False) as session:
+        session.add(User(name="x"))
+        await session.commit()
+        session.add_all([User(name="y"), User(name="x")])
+        with pytest.raises(exc.IntegrityError):
             await session.commit()
-            session.add(User(name="x"))
-            with pytest.raises(exc.IntegrityError):
-                await session.commit()
-            await session.rollback()
-            assert await session.scalar(sa.select(sa.func.count()).select_from(User)) == 1
-        await transaction.rollback()
+        await session.rollback()
+        assert (await session.scalars(sa.select(User.name))).all() == ["x"]
+        async with session.begin_nested():
+            session.add(User(name="z"))
+        await session.commit()
+        assert await session.scalar(sa.select(sa.func.count()).select_from(User)) == 2
     async with AsyncSession(db) as session:
         assert await session.scalar(sa.select(sa.func.count()).select_from(User)) == 0
 

@@ -208,3 +208,63 @@ def test_the_fixtures(pytester: pytest.Pytester, kind: str, mark: str) -> None:
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = session" if kind == "asyncio" else "[pytest]")
     done = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
     done.assert_outcomes(passed=3)
+
+
+FIXTURES = """
+import pytest, pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.dialects import registry
+from sqlalchemy.ext.asyncio import create_async_engine
+from db_pool_rs.sqlalchemy.testing import rolled_back_session
+
+registry.register("sqlite.db_pool_rs", "db_pool_rs.sqlalchemy.sqlite", "SqliteDialect")
+pytest_plugins = ["db_pool_rs.testing.for_asyncio"]
+
+@pytest.fixture(scope="session")
+def db_pool_options():
+    return {{"dsn": "sqlite:///{path}"}}
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def engine():
+    engine = create_async_engine("sqlite+db_pool_rs:///{path}", grouped={grouped})
+    yield engine
+    await engine.dispose()
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def session(engine):
+    async with rolled_back_session(engine) as session:
+        yield session
+"""
+BOTH = """
+import pytest
+import sqlalchemy as sa
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+async def test_the_table_is_made(db_pool):
+    await db_pool.execute("CREATE TABLE t (id integer PRIMARY KEY)")
+
+@pytest.mark.parametrize("number", [1, 2])
+async def test_a_row_is_alone(session, number):
+    for _ in range(2):
+        await session.execute(sa.text("INSERT INTO t VALUES (:id)"), {"id": number})
+        await session.commit()
+        with pytest.raises(sa.exc.IntegrityError):
+            await session.execute(sa.text("INSERT INTO t VALUES (:id)"), {"id": number})
+        await session.rollback()
+        assert (await session.scalars(sa.text("SELECT id FROM t"))).all() == [number]
+        await session.execute(sa.text("DELETE FROM t"))
+
+async def test_a_row_of_the_pool_is_alone(db):
+    await db.execute("INSERT INTO t VALUES (1)")
+    assert await db.fetchval("SELECT count(*) FROM t") == 1
+"""
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_fixtures_of_sqlalchemy_beside_those_of_the_pool(pytester: pytest.Pytester, grouped: bool) -> None:
+    pytester.makeconftest(FIXTURES.format(path=pytester.path / "test.db", grouped=grouped))
+    pytester.makepyfile(BOTH)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = session")
+    done = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    done.assert_outcomes(passed=4)
