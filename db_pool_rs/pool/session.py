@@ -63,17 +63,53 @@ class Lent(Protocol):
 class Holder:
     """The caller that holds a session: where it acquired it, in which task, and when."""
 
-    __slots__ = ("since", "site", "task", "warning")
+    __slots__ = ("_frame", "since", "task", "warning")
 
-    def __init__(self, site: str, task: str, since: float) -> None:
-        self.site = site
+    def __init__(self, frame: tuple[str, int], task: str, since: float) -> None:
+        self._frame = frame
         self.task = task
         self.since = since
         self.warning: asyncio.TimerHandle | None = None
 
+    @property
+    def site(self) -> str:
+        """file:line of the code that acquired it."""
+        return "{}:{}".format(*self._frame)
+
 
 class Session:
-    """A connection that one user has: a caller, by its :class:`~db_pool_rs.pool.connection.Connection`, or the pool."""
+    """A connection that one user has: a caller, by its :class:`~db_pool_rs.pool.connection.Connection`, or the pool.
+
+    There is a new one for each `acquire`, so what it begins with, and what most never change, is the class's.
+    """
+
+    #: Why the connection is gone, if it is.
+    error: Exception | None = None
+    #: Whether a group is unanswered; true even when no caller waits for the answer any more.
+    busy = False
+    #: How long the last group took.
+    seconds = 0.0
+    #: Called with notifications, and at the loss; set where the holder listens.
+    on_notification: Callable[[int, str, str], None] | None = None
+    on_lost: Callable[[], None] | None = None
+    #: Whether commands that open a block are on their way.
+    _opens = False
+    savepoints = 0
+    dirty = False
+    #: The open transaction block is one that only reads.
+    readonly = False
+    #: It may see other tables and types than others do: until it is given back, or the transaction ends.
+    strays: Stray | None = None
+    holder: Holder | None = None
+    last_sql = ""
+    #: The calls that will leave together next; what stops a group that no caller waits for.
+    open_group: CallGroup | None = None
+    winding: asyncio.Task[None] | None = None
+    #: The calls that run together, and how many blocks have ended while something ran.
+    running_group: CallGroup | None = None
+    broken_off = 0
+    _ended: Callable[[ConnectionLost | None], None] | None = None
+    _unanswered: asyncio.Future[None] | None = None
 
     def __init__(self, executor: Owner, conn: Lent, database: Database) -> None:
         self.conn = conn
@@ -82,38 +118,12 @@ class Session:
         #: What else the loop is about to run in this tick; other loops than asyncio's do not tell.
         self._ready = getattr(executor.loop, "_ready", (None,))
         self.database = database
-        #: Why the connection is gone, if it is.
-        self.error: Exception | None = None
-        #: Whether a group is unanswered; true even when no caller waits for the answer any more.
-        self.busy = False
-        #: How long the last group took.
-        self.seconds = 0.0
-        #: Called with notifications, and at the loss; set where the holder listens.
-        self.on_notification: Callable[[int, str, str], None] | None = None
-        self.on_lost: Callable[[], None] | None = None
         #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
         self.pending_commands: list[str] = []
-        #: Whether those that open a block are on their way.
-        self._opens = False
-        self.savepoints = 0
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
-        self.dirty = False
-        #: The open transaction block is one that only reads.
-        self.readonly = False
-        #: It may see other tables and types than others do: until it is given back, or the transaction ends.
-        self.strays: Stray | None = None
-        self.holder: Holder | None = None
-        self.last_sql = ""
-        #: Who may send; the calls that will leave together next; what stops a group that no caller waits for.
+        #: Who may send.
         self.gate = Gate()
-        self.open_group: CallGroup | None = None
-        self.winding: asyncio.Task[None] | None = None
-        #: The calls that run together, and how many blocks have ended while something ran.
-        self.running_group: CallGroup | None = None
-        self.broken_off = 0
-        self._ended: Callable[[ConnectionLost | None], None] | None = None
-        self._unanswered: asyncio.Future[None] | None = None
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
