@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .histogram import Histogram, SlidingRate
 
 if TYPE_CHECKING:
-    from ..scheduler.model import StatementRequest
     from .stats import PoolGauges, PoolStats
+
+
+class Arrived(Protocol):
+    """What waits to be sent, since it was `enqueued`."""
+
+    enqueued: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,7 +43,7 @@ class PoolMetrics:
     hold: Histogram = field(default_factory=Histogram)
     rate: SlidingRate = field(default_factory=SlidingRate)
 
-    def record_waits(self, group: Sequence[StatementRequest], now: float) -> None:
+    def record_waits(self, group: Sequence[Arrived], now: float) -> None:
         """A group is sent. Statements of one tick share their arrival time: one entry for each run of equal ones."""
         arrived, count = group[0].enqueued, 0
         for statement in group:

@@ -93,6 +93,7 @@ class Acquired:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._pid = os.getpid()
+        self._make: Callable[[Lease], Connection] | None = None
 
     def attach(self, executor: Executor) -> None:
         """The pool is being opened: acquire from this executor."""
@@ -101,8 +102,6 @@ class Acquired:
     async def acquire(self, timeout: float | None, site: tuple[str, int]) -> Connection:
         """Wait for a session; see :class:`Acquire`."""
         self._context.check_open()
-        from .connection import Connection  # with cursors, COPY and listeners: not before one is acquired
-
         context, executor = self._context, self._executor
         if timeout is None:
             deadline: float | None = executor.loop.time() + context.config.acquire_timeout
@@ -119,7 +118,14 @@ class Acquired:
                 executor.abandon(waiter)
             raise
         self._hold(session, site, waiter)
-        return Connection(Lease(context, session, self._reclaim))
+        return (self._make or self._maker())(Lease(context, session, self._reclaim))
+
+    def _maker(self) -> Callable[[Lease], Connection]:
+        """The class of what is acquired; with cursors, COPY and listeners: it is not imported before that."""
+        from .connection import Connection
+
+        self._make = Connection
+        return Connection
 
     def _hold(self, session: Session, site: tuple[str, int], waiter: AcquireRequest) -> None:
         """A session was handed over: remember by whom."""

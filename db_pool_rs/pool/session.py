@@ -266,13 +266,15 @@ class Session:
             if undo and not sent and "ROLLBACK" not in self.pending_commands:
                 self.defer(*undo)
             raise
-        self.counted([one for one in statements if one.value is not None or one.error is not None])
+        self.counted(statements)
         self.raise_first(group)
 
     def counted(self, statements: Sequence[StatementRequest]) -> None:
-        """They were answered together."""
-        if statements and statements[-1].query.kind is StatementClass.CONTROL:
-            statements = [one for one in statements if one.query.kind is not StatementClass.CONTROL]
+        """They were sent together: those that were executed are counted, without those that control transactions."""
+        for one in statements:
+            if one.query.kind is StatementClass.CONTROL or (one.value is None and one.error is None):
+                statements = [one for one in statements if _counts(one)]
+                break
         if statements:
             self.executor.executed(statements, self.seconds)
 
@@ -383,7 +385,9 @@ class Session:
         The user sees to it that one thing runs at a time. Outcomes of the statements are in their ``value`` and
         ``error``, never in the answer.
         """
-        return self._ask(self.link.start, group)
+        answer = self.database.answer(self.loop)
+        self._begin(partial(_set, answer), self.link.start, group)
+        return answer
 
     def send(self, group: Sequence[StatementRequest], ended: Callable[[ConnectionLost | None], None]) -> None:
         """The same; `ended` is called instead, with what has become of the connection if it is lost."""
@@ -422,6 +426,12 @@ class Session:
             unanswered.set_result(None)
         if ended is not None:
             ended(error)
+
+
+def _counts(statement: StatementRequest) -> bool:
+    """Whether it was executed, and is not there to control transactions."""
+    executed = statement.value is not None or statement.error is not None
+    return executed and statement.query.kind is not StatementClass.CONTROL
 
 
 def _set(answer: ResultFuture[None], error: ConnectionLost | None) -> None:

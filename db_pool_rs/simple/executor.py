@@ -91,7 +91,8 @@ class PythonExecutor(Executor):
         if not self._end_planned:
             self._plan_end_of_tick()
         self._arrive()
-        self.perform(self.scheduler.acquire(waiter, self._now))
+        if refused := self.scheduler.acquire(waiter, self._now):
+            self.perform(refused)
 
     def abandon(self, request: Request) -> None:
         """The caller no longer waits for `request`."""
