@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from db_pool_rs_full import ResultFuture
+
 from ..codecs import Codec
 from ..drivers.base import Database
 from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schema
@@ -60,6 +62,8 @@ class Driver(Database, Protocol):
 
 class FullDriver(PostgresDialect):
     """A :class:`Driver` for PostgreSQL."""
+
+    answer: Any = ResultFuture  # `hand_out` is not needed: the engine answers the pool's callers itself
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)

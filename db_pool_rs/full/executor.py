@@ -174,7 +174,7 @@ class RustExecutor(Executor):
             self.native.release(conn, True)  # the caller has gone meanwhile
             return
         link = self._links[conn] = FullLink(conn, self, info)
-        self.lend(link, waiter)
+        self.hand_over(self.use(link), waiter)
 
     def not_lent(self, request: int, error: Exception) -> None:
         """A waiter is refused."""

@@ -67,7 +67,21 @@ class Owner(Protocol):
 
 
 class FullLink:
-    """A :class:`~db_pool_rs.drivers.base.ServerConnection`, and the connection that it is the link of."""
+    """A :class:`~db_pool_rs.drivers.base.ServerConnection`, and the connection that it is the link of.
+
+    There is a new one for each `acquire`, so what it begins with, and what most never change, is the class's.
+    """
+
+    _group: Sequence[StatementRequest] = ()
+    _done: Done | None = None
+    _in_transaction = False
+    #: Whether DDL is not committed yet, as `alters_schema` has it.
+    _altered: bool | None = None
+    _copy: CopyData | None = None
+    #: The statement is not run: its types are asked for.
+    _describing = False
+    #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
+    _stopping: asyncio.Future[bool] | None = None
 
     def __init__(self, conn: int, executor: Owner, info: SessionInfo | None = None) -> None:
         self.id = conn
@@ -75,16 +89,6 @@ class FullLink:
         self.pid = 0 if info is None else info.pid
         self.link = self
         self._executor = executor
-        self._group: Sequence[StatementRequest] = ()
-        self._done: Done | None = None
-        self._in_transaction = False
-        #: Whether DDL is not committed yet, as `alters_schema` has it.
-        self._altered: bool | None = None
-        self._copy: CopyData | None = None
-        #: The statement is not run: its types are asked for.
-        self._describing = False
-        #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
-        self._stopping: asyncio.Future[bool] | None = None
 
     def start(self, group: Sequence[StatementRequest], done: Done) -> None:
         """Send `group` and one Sync."""
@@ -133,32 +137,28 @@ class FullLink:
 
     def ran(self, ok: bool, seconds: float, in_transaction: bool, results: list[tuple[Any, Any]]) -> None:
         """The group is answered."""
-        streaming = None if self._copy is None else self._copy.end()
-        for waited in (streaming, self._stopping):
-            if waited is not None and not waited.done():
-                waited.add_done_callback(lambda _: self.ran(ok, seconds, in_transaction, results))
-                return
+        if self._copy is not None or self._stopping is not None:
+            streaming = None if self._copy is None else self._copy.end()
+            for waited in (streaming, self._stopping):
+                if waited is not None and not waited.done():
+                    waited.add_done_callback(lambda _: self.ran(ok, seconds, in_transaction, results))
+                    return
         stopping, self._stopping = self._stopping, None
         if self._done is None:
             return  # the connection was lost meanwhile
         if stopping is not None and not stopping.result():
             self._executor.abort(self, CANCEL_UNDER_WAY, evict_all=False)
             return
-        group, done, self._group, self._done = self._group, self._done, (), None
+        group, done, self._group, self._done, self._copy = self._group, self._done, (), None, None
         self._in_transaction = in_transaction
-        self._copy = None
         describing, self._describing = self._describing, False
-        succeeded = []
         for statement, (value, error) in zip(group, results, strict=True):
             statement.value = value
-            if error is None and value is not None:
-                _keep_details(statement, describing)
             if error is not None:
                 statement.error = statement.error or error
-            else:
-                succeeded.append(statement)
-        altered = alters(succeeded, self._altered)
-        if ok and altered is not None:
+            elif value is not None and (describing or statement.want is RESULT):
+                _keep_details(statement, describing)
+        if ok and (altered := alters(group, self._altered)) is not None:
             self._executor.native.schema_changed()
             self._executor.altered(altered)
             self._altered = altered if in_transaction else None  # others see it when it is committed

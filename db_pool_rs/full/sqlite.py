@@ -12,6 +12,8 @@ from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from db_pool_rs_full import ResultFuture
+
 from ..drivers.base import STATUS
 from ..drivers.sqlite.dialect import SqliteDialect
 from ..drivers.sqlite.errors import statement_error
@@ -64,6 +66,7 @@ class FullSqliteDriver(SqliteDialect):
     """A :class:`~db_pool_rs.full.driver.Driver`; `native` is set when the pool is opened."""
 
     native: Native
+    answer: Any = ResultFuture  # see FullDriver
 
     def __init__(self, config: PoolConfig) -> None:
         super().__init__(config)

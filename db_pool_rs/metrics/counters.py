@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .histogram import Histogram, SlidingRate
 
 if TYPE_CHECKING:
     from .stats import PoolGauges, PoolStats
+
+
+class Arrived(Protocol):
+    """What waits to be sent, since it was `enqueued`."""
+
+    enqueued: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,6 +42,17 @@ class PoolMetrics:
     run: Histogram = field(default_factory=Histogram)
     hold: Histogram = field(default_factory=Histogram)
     rate: SlidingRate = field(default_factory=SlidingRate)
+
+    def record_waits(self, group: Sequence[Arrived], now: float) -> None:
+        """A group is sent. Statements of one tick share their arrival time: one entry for each run of equal ones."""
+        arrived, count = group[0].enqueued, 0
+        for statement in group:
+            if statement.enqueued == arrived:
+                count += 1
+            else:
+                self.wait.record(now - arrived, count)
+                arrived, count = statement.enqueued, 1
+        self.wait.record(now - arrived, count)
 
     def snapshot(self, gauges: PoolGauges, now: float) -> PoolStats:
         """Everything at this moment; `now` is the clock that was passed to `rate.add`."""

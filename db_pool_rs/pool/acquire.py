@@ -93,35 +93,41 @@ class Acquired:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._pid = os.getpid()
+        self._make: Callable[[Lease], Connection] | None = None
 
     def attach(self, executor: Executor) -> None:
         """The pool is being opened: acquire from this executor."""
         self._executor = executor
 
-    async def acquire(self, timeout: float | None, site: str) -> Connection:
+    async def acquire(self, timeout: float | None, site: tuple[str, int]) -> Connection:
         """Wait for a session; see :class:`Acquire`."""
         self._context.check_open()
-        from .connection import Connection  # with cursors, COPY and listeners: not before one is acquired
-
         context, executor = self._context, self._executor
         if timeout is None:
             deadline: float | None = executor.loop.time() + context.config.acquire_timeout
         else:
             deadline = context.deadline(timeout)
-        waiter = AcquireRequest(executor.loop.create_future(), deadline)
+        waiter = AcquireRequest(context.database.answer(executor.loop), deadline)
         executor.acquire(waiter)
         try:
             session: Session = await waiter.future
         except asyncio.CancelledError:
-            if waiter.future.done() and not waiter.future.cancelled() and waiter.future.exception() is None:
-                self._release(waiter.future.result())
+            if (handed_over := _handed_over(waiter)) is not None:
+                self._release(handed_over)
             else:
                 executor.abandon(waiter)
             raise
         self._hold(session, site, waiter)
-        return Connection(Lease(context, session, self._reclaim))
+        return (self._make or self._maker())(Lease(context, session, self._reclaim))
 
-    def _hold(self, session: Session, site: str, waiter: AcquireRequest) -> None:
+    def _maker(self) -> Callable[[Lease], Connection]:
+        """The class of what is acquired; with cursors, COPY and listeners: it is not imported before that."""
+        from .connection import Connection
+
+        self._make = Connection
+        return Connection
+
+    def _hold(self, session: Session, site: tuple[str, int], waiter: AcquireRequest) -> None:
         """A session was handed over: remember by whom."""
         executor = self._executor
         now = executor.loop.time()
@@ -236,9 +242,20 @@ async def copy_in(
         return await connection.copy_in(table_name, timeout=remaining(deadline), **options)
 
 
-def _site() -> str:
-    """file:line of the code outside this package that is calling."""
-    frame = sys._getframe(1)
+def _handed_over(waiter: AcquireRequest) -> Session | None:
+    """The session that a caller was given who is gone by now."""
+    if not waiter.future.done():
+        return None
+    try:
+        session: Session = waiter.future.result()
+    except (Exception, asyncio.CancelledError):
+        return None
+    return session
+
+
+def _site() -> tuple[str, int]:
+    """File and line of the code outside this package that is calling."""
+    frame = sys._getframe(2)  # of Acquire, and of the pool's method that makes it
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("db_pool_rs", "contextlib")):
         frame = frame.f_back
-    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    return frame.f_code.co_filename, frame.f_lineno

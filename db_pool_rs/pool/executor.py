@@ -212,12 +212,12 @@ class Executor(ABC):
         session = self.sessions[conn.id] = Session(self, conn, self.driver)
         return session
 
-    def lend(self, conn: AcquiredConnection, waiter: AcquireRequest) -> None:
-        """Hand a connection over to the caller that waited for it; if the caller has gone, it is free again."""
+    def hand_over(self, session: Session, waiter: AcquireRequest) -> None:
+        """Give a session to the caller that waited for it, which goes on now; if it has gone, it is free again."""
         if waiter.future.done():
-            self.release(conn)
+            self.release(session.conn)
         else:
-            waiter.future.set_result(self.use(conn))
+            waiter.future.set_result(session)
 
     async def in_time(self, conn: AcquiredConnection, work: Coroutine[Any, Any, T], timeout: float | None) -> T:
         """The result of `work` on a connection that serves no caller meanwhile; Expired after `timeout` seconds.

@@ -63,17 +63,54 @@ class AcquiredConnection(Protocol):
 class Holder:
     """The caller that holds a session: where it acquired it, in which task, and when."""
 
-    __slots__ = ("since", "site", "task", "warning")
+    __slots__ = ("_frame", "since", "task", "warning")
 
-    def __init__(self, site: str, task: str, since: float) -> None:
-        self.site = site
+    def __init__(self, frame: tuple[str, int], task: str, since: float) -> None:
+        self._frame = frame
         self.task = task
         self.since = since
         self.warning: asyncio.TimerHandle | None = None
 
+    @property
+    def site(self) -> str:
+        """file:line of the code that acquired it."""
+        return "{}:{}".format(*self._frame)
+
 
 class Session:
-    """A connection that one user has: a caller, by its :class:`~db_pool_rs.pool.connection.Connection`, or the pool."""
+    """A connection that one user has: a caller, by its :class:`~db_pool_rs.pool.connection.Connection`, or the pool.
+
+    There is a new one for each `acquire`, so what it begins with, and what most never change, is the class's.
+    """
+
+    #: Why the connection is gone, if it is.
+    error: Exception | None = None
+    #: Whether a group is unanswered; true even when no caller waits for the answer any more.
+    busy = False
+    #: How long the last group took.
+    seconds = 0.0
+    #: Called with notifications, and at the loss; set where the holder listens.
+    on_notification: Callable[[int, str, str], None] | None = None
+    on_lost: Callable[[], None] | None = None
+    #: Commands that are on their way and open a block; why they were refused, until the end of that block.
+    _opening: Sequence[StatementRequest] = ()
+    refused: Exception | None = None
+    savepoints = 0
+    dirty = False
+    #: The open transaction block is one that only reads.
+    readonly = False
+    #: It may see other tables and types than others do: until it is given back, or the transaction ends.
+    strays: Stray | None = None
+    holder: Holder | None = None
+    last_sql = ""
+    #: The calls that will leave together next; what stops a group that no caller waits for.
+    open_group: CallGroup | None = None
+    winding: asyncio.Task[None] | None = None
+    #: The calls that run together, and how many blocks have ended while something ran.
+    running_group: CallGroup | None = None
+    broken_off = 0
+    _ended: Callable[[ConnectionLost | None], None] | None = None
+    _unanswered: asyncio.Future[None] | None = None
 
     def __init__(self, executor: Owner, conn: AcquiredConnection, database: Database) -> None:
         self.conn = conn
@@ -82,39 +119,12 @@ class Session:
         #: What else the loop is about to run in this tick; other loops than asyncio's do not tell.
         self._ready = getattr(executor.loop, "_ready", (None,))
         self.database = database
-        #: Why the connection is gone, if it is.
-        self.error: Exception | None = None
-        #: Whether a group is unanswered; true even when no caller waits for the answer any more.
-        self.busy = False
-        #: How long the last group took.
-        self.seconds = 0.0
-        #: Called with notifications, and at the loss; set where the holder listens.
-        self.on_notification: Callable[[int, str, str], None] | None = None
-        self.on_lost: Callable[[], None] | None = None
         #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
         self.pending_commands: list[str] = []
-        #: Those that are on their way and open a block; why they were refused, until the end of that block.
-        self._opening: Sequence[StatementRequest] = ()
-        self.refused: Exception | None = None
-        self.savepoints = 0
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
-        self.dirty = False
-        #: The open transaction block is one that only reads.
-        self.readonly = False
-        #: It may see other tables and types than others do: until it is given back, or the transaction ends.
-        self.strays: Stray | None = None
-        self.holder: Holder | None = None
-        self.last_sql = ""
-        #: Who may send; the calls that will leave together next; what stops a group that no caller waits for.
+        #: Who may send.
         self.gate = Gate()
-        self.open_group: CallGroup | None = None
-        self.winding: asyncio.Task[None] | None = None
-        #: The calls that run together, and how many blocks have ended while something ran.
-        self.running_group: CallGroup | None = None
-        self.broken_off = 0
-        self._ended: Callable[[ConnectionLost | None], None] | None = None
-        self._unanswered: asyncio.Future[None] | None = None
 
     # -- how it stands -------------------------------------------------------------------------------------------
 
@@ -259,23 +269,26 @@ class Session:
             if undo and not sent and "ROLLBACK" not in self.pending_commands:
                 self.defer(*undo)
             raise
-        answered = [one for one in statements if one.value is not None or one.error is not None]
-        if len(answered) > 1 and answered[-1].error is not None and not inside:
-            self._undo_all(answered)
-        self.counted(answered)
+        if len(statements) > 1 and not inside:
+            self._undo_all(statements)
+        self.counted(statements)
         self.raise_first(group)
 
-    def _undo_all(self, answered: Sequence[StatementRequest]) -> None:
-        """Executions of one text that were a transaction of their own: the last one's failure is that of all."""
-        failed = answered[-1]
-        if self.database.atomic_groups and failed.query is answered[0].query:
-            for one in answered:
-                one.error = one.error or failed.error
+    def _undo_all(self, statements: Sequence[StatementRequest]) -> None:
+        """Executions of one text that were a transaction of their own: the failure of one is that of all."""
+        if not self.database.atomic_groups or statements[-1].query is not statements[0].query:
+            return
+        failed = next((one.error for one in statements if one.error is not None), None)
+        for one in statements:
+            if one.value is not None:
+                one.error = one.error or failed
 
     def counted(self, statements: Sequence[StatementRequest]) -> None:
-        """They were answered together."""
-        if statements and statements[-1].query.kind is StatementClass.CONTROL:
-            statements = [one for one in statements if one.query.kind is not StatementClass.CONTROL]
+        """They were sent together: those that were executed are counted, without those that control transactions."""
+        for one in statements:
+            if one.query.kind is StatementClass.CONTROL or (one.value is None and one.error is None):
+                statements = [one for one in statements if _counts(one)]
+                break
         if statements:
             self.executor.executed(statements, self.seconds)
 
@@ -388,7 +401,9 @@ class Session:
         The user sees to it that one thing runs at a time. Outcomes of the statements are in their ``value`` and
         ``error``, never in the answer.
         """
-        return self._ask(self.link.start, group)
+        answer = self.database.answer(self.loop)
+        self._begin(partial(_set, answer), self.link.start, group)
+        return answer
 
     def send(self, group: Sequence[StatementRequest], ended: Callable[[ConnectionLost | None], None]) -> None:
         """The same; `ended` is called instead, with what has become of the connection if it is lost."""
@@ -430,6 +445,12 @@ class Session:
             unanswered.set_result(None)
         if ended is not None:
             ended(error)
+
+
+def _counts(statement: StatementRequest) -> bool:
+    """Whether it was executed, and is not there to control transactions."""
+    executed = statement.value is not None or statement.error is not None
+    return executed and statement.query.kind is not StatementClass.CONTROL
 
 
 def _set(answer: ResultFuture[None], error: ConnectionLost | None) -> None:

@@ -37,8 +37,8 @@ class Gate:
 
     def __init__(self) -> None:
         self.taken = False
-        #: Each is offered the gate and says whether it takes it.
-        self._waiting: deque[Callable[[], bool]] = deque()
+        #: Each is offered the gate and says whether it takes it; None where none ever waited.
+        self._waiting: deque[Callable[[], bool]] | None = None
 
     def take(self) -> bool:
         """Take it if it is free."""
@@ -49,6 +49,8 @@ class Gate:
 
     def when_free(self, offer: Callable[[], bool]) -> None:
         """Have `offer` called when it is its turn; it returns whether it takes the gate."""
+        if self._waiting is None:
+            self._waiting = deque()
         self._waiting.append(offer)
 
     async def enter(self, deadline: float | None) -> None:
@@ -56,7 +58,7 @@ class Gate:
         if self.take():
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(lambda: _offered(future))
+        self.when_free(lambda: _offered(future))
         try:
             await until(future, deadline)
         except BaseException:

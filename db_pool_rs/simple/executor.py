@@ -19,7 +19,7 @@ from ..errors import ConnectionLost
 from ..pool.executor import Executor, Experience, failure
 from ..pool.lifecycle import clean, prepare
 from ..pool.outages import reason_of
-from ..pool.session import CANCEL_TIMEOUT
+from ..pool.session import CANCEL_TIMEOUT, Session
 from ..scheduler import model as act
 from ..scheduler.model import NEVER, AcquireRequest, ConnectionState, Reason, Request, State, StatementRequest
 from ..scheduler.scheduler import Scheduler
@@ -51,8 +51,9 @@ class PythonExecutor(Executor):
         self._arrived: list[StatementRequest] = []
         #: Those who are to hear that they are not served.
         self._refused: deque[act.Fail] = deque()
-        self._telling = False
-        self._end_planned = False
+        self._telling = self._end_planned = False
+        #: Sessions that callers are given when all else is done: they go on with their work at once.
+        self._lent: deque[tuple[Session, AcquireRequest]] = deque()
         #: How many Delivers there were when the end of the tick was planned: their callers have gone on when it comes.
         self._acknowledged = 0
         self._now = 0.0
@@ -90,7 +91,8 @@ class PythonExecutor(Executor):
         if not self._end_planned:
             self._plan_end_of_tick()
         self._arrive()
-        self.perform(self.scheduler.acquire(waiter, self._now))
+        if refused := self.scheduler.acquire(waiter, self._now):
+            self.perform(refused)
 
     def abandon(self, request: Request) -> None:
         """The caller no longer waits for `request`."""
@@ -108,6 +110,8 @@ class PythonExecutor(Executor):
         """Carry actions out, in order."""
         for action in actions:
             self._carry_out[type(action)](action)
+        while self._lent:
+            self.hand_over(*self._lent.popleft())
         if self._refused and not self._telling:
             self._tell_refused()
         if self.scheduler.timeouts.next_timeout() < self._timer_at:
@@ -193,24 +197,13 @@ class PythonExecutor(Executor):
 
     def _send(self, action: act.Send) -> None:
         conn = action.conn
-        self._record_waits(action.group, conn.started)
+        self.metrics.record_waits(action.group, conn.started)
         try:
             conn.link.start(action.group, conn.done)
         except Exception as error:  # a bug, or out of memory: what became of the group is unknown
             logger.exception("pool %r: sending failed; the connection is closed", self.config.name)
             conn.link.close()
             self.on_lost(conn.link, error, sent=True, evict_all=False)
-
-    def _record_waits(self, group: Sequence[StatementRequest], now: float) -> None:
-        """Statements of one tick share their arrival time: one entry for each run of equal ones."""
-        arrived, count = group[0].enqueued, 0
-        for statement in group:
-            if statement.enqueued == arrived:
-                count += 1
-            else:
-                self.metrics.wait.record(now - arrived, count)
-                arrived, count = statement.enqueued, 1
-        self.metrics.wait.record(now - arrived, count)
 
     def _deliver(self, action: act.Deliver) -> None:
         self.metrics.errors += self.driver.answer.hand_out(action.group, self.loop)
@@ -235,7 +228,7 @@ class PythonExecutor(Executor):
             future.set_exception(failure(self, action.reason, action.sent, waited, waits))
 
     def _lend(self, action: act.Lend) -> None:
-        self.lend(action.conn, action.waiter)
+        self._lent.append((self.use(action.conn), action.waiter))
 
     def _open(self, action: act.Open) -> None:
         self.spawn(self._connect(action.conn))

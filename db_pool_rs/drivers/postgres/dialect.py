@@ -51,7 +51,10 @@ def alters(group: Sequence[StatementRequest], before: bool | None) -> bool | Non
     """Whether a group that succeeded, or what came before it, has changed the schema, as `alters_schema` has it."""
     if not group or group[0].query.groupable:
         return before
-    return max((one for one in (before, *(alters_schema(one.query) for one in group)) if one is not None), default=None)
+    for statement in group:
+        if statement.query.kind is StatementClass.OTHER and (found := alters_schema(statement.query)) is not None:
+            before = found if before is None else before or found
+    return before
 
 
 def is_shared(group: Sequence[StatementRequest]) -> bool:

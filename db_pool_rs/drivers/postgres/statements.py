@@ -238,7 +238,8 @@ def encode_arguments(
                 driver.forget(statement.query, described)
                 described = None
             if described is None:
-                check_count(statement.args, most_described(driver.libpq.version()))
+                if statement.args:
+                    check_count(statement.args, most_described(driver.libpq.version()))
                 if several and must_ask(statement):
                     return statement, ()
                 described = statement.described

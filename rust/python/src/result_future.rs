@@ -12,8 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::asyncio::{CancelledError, InvalidStateError};
-use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
+use pyo3::exceptions::{PyAssertionError, PyRuntimeError, PyStopIteration};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 use pyo3::{PyTraverseError, PyVisit, ffi, intern};
 
@@ -30,7 +31,7 @@ struct Waiter {
     context: Option<Py<PyAny>>,
 }
 
-/// The answer to one statement. It has one waiter.
+/// The answer to one statement, or what a session's caller waits for. It has one waiter.
 #[pyclass(frozen, module = "db_pool_rs_full")]
 pub struct ResultFuture {
     pub item: u64,
@@ -165,9 +166,44 @@ pub fn done(event_loop: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
     Ok(future.unbind())
 }
 
-/// The part of a future that a task needs to await it.
+/// Whether a task of the loop is running, inside which no other task can go on.
+fn is_inside_task(event_loop: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static CURRENT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let current = CURRENT.import(event_loop.py(), "asyncio", "current_task")?;
+    Ok(!current.call1((event_loop,))?.is_none())
+}
+
+/// The error of a second outcome.
+fn answered_twice() -> PyErr {
+    PyAssertionError::new_err("bug: a second answer")
+}
+
+/// The part of a future that a task needs to await it; and, for sessions, what `aio.ResultFuture` has besides.
 #[pymethods]
 impl ResultFuture {
+    /// What is no statement of the pool's has no number.
+    #[new]
+    fn for_session(event_loop: Py<PyAny>) -> Self {
+        ResultFuture::new(0, event_loop)
+    }
+
+    /// It is answered: the task that waits goes on now, or, inside of another task, in the next tick.
+    fn set_result(slf: &Bound<'_, Self>, value: Py<PyAny>) -> PyResult<()> {
+        match slf.get().end(State::Done(value)).ok_or_else(answered_twice)? {
+            None => Ok(()),
+            Some(waiter) if is_inside_task(slf.get().event_loop.bind(slf.py()))? => waiter.schedule(slf),
+            Some(waiter) => waiter.wake(slf),
+        }
+    }
+
+    /// It failed: the task that waits goes on in the next tick.
+    fn set_exception(slf: &Bound<'_, Self>, error: Py<PyAny>) -> PyResult<()> {
+        match slf.get().end(State::Failed(error)).ok_or_else(answered_twice)? {
+            None => Ok(()),
+            Some(waiter) => waiter.schedule(slf),
+        }
+    }
+
     #[getter]
     fn _asyncio_future_blocking(&self) -> bool {
         self.blocking.load(Ordering::Relaxed)
