@@ -435,12 +435,19 @@ class Session:
         self.seconds = seconds
         self._end(None)
 
+    def _not_begun(self, opening: Sequence[StatementRequest]) -> None:
+        """What opens a block was not executed. If that has ended meanwhile, there is nothing to roll back."""
+        if "ROLLBACK" in self.pending_commands:
+            del self.pending_commands[: self.pending_commands.index("ROLLBACK") + 1]
+            return
+        stopped = InterfaceError("it was stopped before it was done")
+        self.refused = next((one.error for one in opening if one.error is not None), stopped)
+
     def _end(self, error: ConnectionLost | None) -> None:
         ended, unanswered, self._ended, self._unanswered = self._ended, self._unanswered, None, None
         self.busy, opening, self._opening = False, self._opening, ()
         if error is None and any(one.value is None for one in opening) and not self.link.in_transaction():
-            stopped = InterfaceError("it was stopped before it was done")
-            self.refused = next((one.error for one in opening if one.error is not None), stopped)
+            self._not_begun(opening)
         if unanswered is not None and not unanswered.done():
             unanswered.set_result(None)
         if ended is not None:

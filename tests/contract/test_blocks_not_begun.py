@@ -120,3 +120,31 @@ async def test_a_file_that_another_program_holds(open_pool: Any, tmp_path: Any) 
             await block()
     await until(lambda: pool.stats().sessions == 0)
     assert await rows(pool) == []
+
+
+async def test_a_block_that_is_left_while_its_begin_is_being_stopped(open_pool: Any, tmp_path: Any) -> None:
+    path = tmp_path / "a.db"
+    pool = await open_pool(f"sqlite:///{path}", max_size=2)
+    await pool.execute("CREATE TABLE t (a int)")
+    other = sqlite3.connect(path, isolation_level=None)
+
+    async def block(connection: Any) -> None:
+        async with connection.transaction():
+            await connection.execute(INSERT, 1)
+
+    with contextlib.closing(other):
+        async with pool.acquire() as connection:
+            other.execute("BEGIN IMMEDIATE")
+            session = connection._lease.session()
+            task = asyncio.ensure_future(block(connection))
+            await until(lambda: session.busy)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await until(lambda: session.is_answered)
+            other.execute("ROLLBACK")
+            assert not connection.is_in_transaction()
+            await connection.execute(INSERT, 2)
+            async with connection.transaction():
+                await connection.execute(INSERT, 3)
+    assert await rows(pool) == [2, 3]
