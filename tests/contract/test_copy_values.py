@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from db_pool_rs import Codec, Range
 from db_pool_rs.errors import ArgumentError, DatabaseError
+from tests.contract.guarding import at_rest
+from tests.plugins.proxy import FaultProxy
 
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('sad', 'happy');
@@ -124,6 +126,33 @@ async def test_types_are_asked_for_once_and_again_when_they_changed(pool: Any, p
         assert await connection.copy_records_to_table("v", records=[(1, (1, "a"))]) == "COPY 1"
         with pytest.raises(ArgumentError, match="it has 2 fields, 3 values were given"):
             await connection.copy_records_to_table("v", records=[(1, (1, "a", 2))])
+
+
+# rule 4.7
+async def test_the_question_for_types_is_asked_once_in_a_pool(
+    open_pool: Any, proxy: FaultProxy, pg_database: str, pg_server: Any
+) -> None:
+    pg_server.sql(SCHEMA + "CREATE TABLE plain (n int, m mood); CREATE TABLE v (n int, v item);", "contract")
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+    await at_rest(pool)
+
+    async def trips(table: str, record: Any) -> int:
+        async with pool.acquire() as connection:
+            await connection.fetchval("SELECT 1")  # what the last use has left to be done is done
+            before = proxy.round_trips
+            await connection.copy_records_to_table(table, records=[record])
+            return proxy.round_trips - before
+
+    plain = [await trips("plain", (1, "sad")) for _ in range(3)]
+    assert plain[0] > plain[1] == plain[2], "the question for columns is described once"
+    typed = [await trips("v", (1, ITEM)) for _ in range(3)]
+    assert typed[1] == typed[2] == plain[2], "nothing is asked but for the columns"
+    assert typed[0] > plain[2]
+    await pool.execute("ALTER TYPE pair ADD ATTRIBUTE more numeric CASCADE")
+    await at_rest(pool)
+    changed = ((1, "a", Decimal(1)), [], None)
+    again = [await trips("v", (1, changed)) for _ in range(3)]
+    assert again[0] > again[2] == plain[2], "types that changed are asked for once more"
 
 
 TEXTS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)

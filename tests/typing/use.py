@@ -73,6 +73,7 @@ async def main() -> None:
     """Opening, in every way."""
     async with db_pool_rs.create_pool("sqlite://", mode=mode, **options) as pool:
         await statements(pool)
+        print("copy" in pool.features, pool.features - {"arrow"})
     opened = await db_pool_rs.create_pool(
         host=["one", "two"], port=5432, password=password, ssl="require", server_settings={"jit": False}, init=prepare
     )
