@@ -9,6 +9,7 @@ from .config import load_config, named_pool, pool_config
 from .config.deployment import DEFAULT_POOL
 from .config.options import discreet
 from .config.pool import says_where
+from .exporters import observed
 from .modes import detect_best_mode, load_engine, pool_defaults, resolve_mode
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def create_pool(
 
     # Which mode can serve depends on the database, and some defaults depend on the mode.
     chosen = resolve_mode(mode, deployment, describe({}).target.database_system).mode
-    return load_engine(chosen, deployment).pool(describe(pool_defaults(chosen, deployment)))
+    return observed(load_engine(chosen, deployment).pool(describe(pool_defaults(chosen, deployment))))
 
 
 def create_database_pool(

@@ -24,6 +24,7 @@ from .config import load_config, named_pool, pool_config
 from .config.deployment import DEFAULT_POOL
 from .config.options import discreet
 from .errors import ConfigError, InterfaceError, PoolClosed
+from .exporters import observed
 from .metrics import Health, Metrics, PoolStats, measure
 from .modes import load_engine, pool_defaults, resolve_mode
 
@@ -232,7 +233,7 @@ class DatabasePool:
 
         async def opening() -> Pool:
             made = self._engine.pool(config)
-            pool = await (made if self._instrument is None else self._instrument(made))
+            pool = await (observed(made) if self._instrument is None else self._instrument(made))
             self._pools[pool_id] = pool
             return pool
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import subprocess
 import sys
 from contextlib import aclosing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from db_pool_rs import DatabasePool, create_pool
 from db_pool_rs.errors import DatabaseError, PoolTimeout
+from db_pool_rs.exporters._instrumentor import DatabasePoolInstrumentor
 from db_pool_rs.exporters.opentelemetry import Telemetry, instrument
 from tests.meta.source import ROOT
 from tests.plugins.engines import Backend, EngineSpec
@@ -34,6 +37,7 @@ class Seen:
     reader: InMemoryMetricReader
     telemetry: Telemetry
     tracer: trace.Tracer
+    tracers: TracerProvider
 
     def spans(self) -> list[ReadableSpan]:
         found = list(self.spans_.get_finished_spans())
@@ -52,7 +56,7 @@ def seen() -> Seen:
     exporter, reader = InMemorySpanExporter(), InMemoryMetricReader()
     tracers, meters = TracerProvider(), MeterProvider([reader])
     tracers.add_span_processor(SimpleSpanProcessor(exporter))
-    return Seen(exporter, reader, Telemetry(tracers, meters), tracers.get_tracer("test"))
+    return Seen(exporter, reader, Telemetry(tracers, meters), tracers.get_tracer("test"), tracers)
 
 
 async def test_a_call_is_a_span_of_its_callers(engine: EngineSpec, backend: Backend, seen: Seen) -> None:
@@ -293,3 +297,47 @@ def test_nothing_is_imported_unless_asked_for() -> None:
     code = "import db_pool_rs, sys; print([m for m in sys.modules if 'telemetry' in m or 'prometheus' in m])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "[]\n"
+
+
+PROGRAM = """
+import asyncio
+from db_pool_rs import DatabasePool, create_pool
+from opentelemetry import trace
+
+async def main():
+    async with create_pool("sqlite://", mode="simple") as pool:
+        await pool.fetchval("SELECT 'hidden-word'")
+    async with DatabasePool("simple") as db:
+        await db.query("default", "SELECT 2 AS two")
+    trace.get_tracer_provider().force_flush()
+
+asyncio.run(main())
+"""
+
+
+def test_a_program_that_knows_nothing_of_it(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    exporters = {f"OTEL_{kind}_EXPORTER": "none" for kind in ("METRICS", "LOGS")} | {"OTEL_TRACES_EXPORTER": "console"}
+    command = [Path(sys.executable).with_name("opentelemetry-instrument"), sys.executable, program]
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env={**os.environ, **exporters}, check=True
+    )
+    assert done.stdout.count('"name": "SELECT :memory:"') == 2, done.stdout + done.stderr
+    assert "hidden" not in done.stdout
+
+
+async def test_the_instrumentor(seen: Seen) -> None:
+    instrumentor = DatabasePoolInstrumentor()
+    instrumentor.instrument(tracer_provider=seen.tracers)
+    try:
+        async with create_pool("sqlite://") as pool:
+            await pool.execute("SELECT 1")
+        async with instrument(create_pool("sqlite://"), seen.telemetry) as pool:
+            await pool.execute("SELECT 2")
+        assert len(seen.spans()) == 2  # and none twice
+    finally:
+        instrumentor.uninstrument()
+    async with create_pool("sqlite://") as pool:
+        await pool.execute("SELECT 3")
+    assert seen.spans() == []
