@@ -17,6 +17,7 @@ ALONE = {
     "balanced.engine": "an engine, loaded by its mode's name",
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",
     "sqlalchemy.sqlite": "an entry point of SQLAlchemy's",
+    "sqlalchemy.testing": "for the tests of programs",
     "testing.for_anyio": "a plugin of pytest, of which a program loads one",
     "testing.for_asyncio": "a plugin of pytest, of which a program loads one",
     "types.psycopg_codec": "for callers, who have psycopg",
