@@ -18,6 +18,7 @@ ALONE = {
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",
     "sqlalchemy.sqlite": "an entry point of SQLAlchemy's",
     "exporters._instrumentor": "an entry point, which needs more than the API of OpenTelemetry",
+    "sqlalchemy.testing": "for the tests of programs",
     "testing.for_anyio": "a plugin of pytest, of which a program loads one",
     "testing.for_asyncio": "a plugin of pytest, of which a program loads one",
     "types.psycopg_codec": "for callers, who have psycopg",
