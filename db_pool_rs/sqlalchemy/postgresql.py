@@ -37,10 +37,10 @@ class _Hstore(HSTORE):
 
     render_bind_cast = True
 
-    def bind_processor(self, dialect: Any) -> None:
+    def bind_processor(self, dialect: Any) -> Any:
         return None
 
-    def result_processor(self, dialect: Any, coltype: Any) -> None:
+    def result_processor(self, dialect: Any, coltype: Any) -> Any:
         return None
 
 

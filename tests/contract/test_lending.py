@@ -286,9 +286,9 @@ async def test_a_bad_timeout_is_refused(single: Any, timeout: Any) -> None:
 
 async def test_slow_statements_are_logged(open_pool: Any, backend: Any, caplog: Any) -> None:
     caplog.set_level(logging.INFO)
-    pool = await open_pool(backend.dsn, name="shop", max_size=2, slow_query_ms=5)
+    pool = await open_pool(backend.dsn, name="shop", max_size=2, slow_query_ms=60)
     slow = (
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT max(i) AS slow FROM n"
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 800000) SELECT max(i) AS slow FROM n"
     )
     await pool.fetchval(slow)
     assert "AS slow" in caplog.text
