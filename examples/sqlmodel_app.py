@@ -18,7 +18,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Request
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
-from sqlmodel import Field, SQLModel, select
+from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 
@@ -81,4 +81,4 @@ async def show(id: int, session: Annotated[AsyncSession, Depends(reading)]) -> H
 @app.get("/heroes")
 async def found(session: Annotated[AsyncSession, Depends(reading)], older_than: int = 0) -> list[Any]:
     """Heroes by their age."""
-    return list((await session.exec(select(Hero.name).where(Hero.age > older_than).order_by(Hero.name))).all())
+    return list((await session.exec(select(Hero.name).where(col(Hero.age) > older_than).order_by(Hero.name))).all())

@@ -191,6 +191,7 @@ class Acquired:
         """Roll back what is open, with a warning that names who held it, and restore the session's initial state."""
         reset = self._context.config.reset
         await session.wait_idle()
+        session.refused = None  # its block is over, and what was called in it
         if session.in_transaction():
             if holding:
                 name = self._context.config.name

@@ -20,14 +20,12 @@ from ..sql.quoting import quoted
 from . import copy
 from .cursor import Cursor
 from .queries import single
-from .stream import pieces
+from .stream import ARROW_BATCH, pieces
 
 if TYPE_CHECKING:
     from .. import abc
     from .lease import Lease
 
-#: Rows of a batch where nothing else is said.
-BATCH = 65_536
 _SELECTS = frozenset(("SELECT", "VALUES", "TABLE"))
 
 
@@ -39,7 +37,7 @@ async def fetch(lease: Lease, query: str, args: tuple[Any, ...], timeout: float 
         return table
     query, args = lease.context.by_number(query, args)
     deadline = lease.context.deadline(timeout)
-    text, decoder = await _prepared(lease, query, BATCH, remaining(deadline))
+    text, decoder = await _prepared(lease, query, ARROW_BATCH, remaining(deadline))
 
     async def take(data: bytes) -> None:
         decoder.feed(data)

@@ -22,7 +22,7 @@ from .listen import Notifications
 from .named import many_by_number, text_by_number
 from .prepared import PreparedStatement, types_of
 from .queries import empty_result
-from .stream import pieces
+from .stream import ARROW_BATCH, pieces
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -363,7 +363,7 @@ class Connection:
         return await arrow.fetch(self._lease, sql, args, timeout)
 
     def stream_arrow(
-        self, sql: str, /, *args: Any, batch: int = arrow.BATCH, timeout: float | None = None
+        self, sql: str, /, *args: Any, batch: int = ARROW_BATCH, timeout: float | None = None
     ) -> AsyncGenerator[abc.ArrowTable, None]:
         """The same, at most `batch` rows at a time and no faster than they are taken; on SQLite in a transaction.
 

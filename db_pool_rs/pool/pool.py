@@ -16,7 +16,6 @@ from ..features import features_of
 from ..record import LoggedQuery, Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
-from . import arrow
 from .acquire import Acquire, Acquired, PoolTransaction, copy_in, copy_out, for_many
 from .batch import Batch
 from .context import Context
@@ -25,7 +24,7 @@ from .guarding import Guarding
 from .lifetime import Lifetime
 from .named import text_by_number
 from .queries import empty_result
-from .stream import BATCH, Stream, lists
+from .stream import ARROW_BATCH, BATCH, Stream, lists
 from .subscription import MAX_QUEUE, Listener, Subscription, listening
 
 if TYPE_CHECKING:
@@ -243,8 +242,10 @@ class Pool:
         async with self.acquire(timeout=timeout) as connection:
             return await connection.fetch_arrow(sql, *args, timeout=remaining(deadline))
 
-    def stream_arrow(self, sql: str, /, *args: Any, batch: int = arrow.BATCH, timeout: float | None = None) -> Stream:
+    def stream_arrow(self, sql: str, /, *args: Any, batch: int = ARROW_BATCH, timeout: float | None = None) -> Stream:
         """The same, at most `batch` rows at a time and no faster than they are taken: ``async for table in ...``."""
+        from . import arrow  # with COPY and cursors: not needed before
+
         copies = self._context.database.copy
         block: Any = self.acquire(timeout=timeout) if copies else self.transaction(readonly=True, timeout=timeout)
         return Stream(block, partial(arrow.tables, sql, args, arrow.check_rows(batch), timeout), whole=True)

@@ -19,6 +19,8 @@ from .cursor import Cursor
 
 #: Rows that are taken at a time where nothing else is said.
 BATCH = 1000
+#: The same for tables of Arrow.
+ARROW_BATCH = 65_536
 
 
 class Stream:
