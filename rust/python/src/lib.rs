@@ -40,7 +40,7 @@ mod db_pool_rs_full {
     #[pymodule_export]
     use super::acquired::SessionInfo;
     #[pymodule_export]
-    use super::arrow::ArrowDecoder;
+    use super::arrow::{ArrowDecoder, ArrowTable};
     #[pymodule_export]
     use super::codec::probe::{decode, decode_raw, encode};
     #[pymodule_export]

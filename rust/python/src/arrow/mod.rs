@@ -19,7 +19,7 @@ use pyo3::prelude::*;
 use crate::codec::decode_error;
 use column::Column;
 use copy::Rows;
-use table::ArrowTable;
+pub use table::ArrowTable;
 
 /// Of a batch, so that offsets of 32 bits reach; one value has a GiB at most.
 const MOST_BYTES: usize = 1 << 30;
