@@ -30,7 +30,12 @@ FILES = [path for path in python_files("db_pool_rs", "tests", "scripts") if not 
 PACKAGE_FILES = [path for path in FILES if PACKAGE in path.parents]
 
 # Paths of a developer's machine, private keys, unfinished work. Written so that this file does not contain them.
-FORBIDDEN = [r"/(?:work|root)/", r"BEGIN[ ](?:RSA |EC )?PRIVATE[ ]KEY", r"\b(?:TO[D]O|FIX[M]E|X[X]X)\b"]
+FORBIDDEN = [
+    r"/(?:work|root)/",
+    r"BEGIN[ ](?:RSA |EC )?PRIVATE[ ]KEY",
+    r"\b(?:TO[D]O|FIX[M]E|X[X]X)\b",
+    r"(?m:^(?:<{7}|>{7}) )",  # a merge that was not finished
+]
 
 
 # Riddles: the reader has to find out who is meant. The account `nobody` is a name.
