@@ -8,16 +8,17 @@ start would have to bear it.
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 
-from ._workloads import PREFETCH, Job, Run
+from ._workloads import PREFETCH, Job, Run, Statements, in_order
 
 if TYPE_CHECKING:
     from ..options import ModeName
@@ -29,7 +30,8 @@ Body = Callable[[Run, Run], Awaitable[None]]
 class Client:
     """An open pool: `fetch(sql, *args)`, `execute(sql, *args)`, `transaction(body)`, `close()`.
 
-    `stream(sql)` gives the rows of a cursor of the database, `borrow(timeout)` a connection for a block.
+    `stream(sql)` gives the rows of a cursor of the database, `borrow(timeout)` a connection for a block. `at_once` are
+    the ways to send the statements of a transaction without waiting for each answer, by the name of their workload.
     """
 
     fetch: Run
@@ -38,6 +40,21 @@ class Client:
     close: Run
     stream: Callable[[str], AsyncGenerator[Any, None]] | None = None
     borrow: Callable[[float], AbstractAsyncContextManager[Any]] | None = None
+    at_once: Mapping[str, Callable[[Statements], Awaitable[None]]] = field(default_factory=dict)
+
+    async def together(self, statements: Statements) -> None:
+        """A transaction whose statements leave together, one after the other where the pool cannot."""
+        await self._at_once("together", statements)
+
+    async def batch(self, statements: Statements) -> None:
+        """A transaction of which all is known before it begins."""
+        await self._at_once("batch", statements)
+
+    async def _at_once(self, name: str, statements: Statements) -> None:
+        if way := self.at_once.get(name):
+            await way(statements)
+        else:
+            await self.transaction(in_order(statements))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +100,19 @@ async def _ours(job: Job) -> Client:
             async for row in connection.cursor(sql, prefetch=PREFETCH):
                 yield row
 
+    async def together(statements: Statements) -> None:
+        async with pool.transaction() as connection:
+            await asyncio.gather(*(getattr(connection, how)(sql, *args) for how, sql, args in statements))
+
+    async def batch(statements: Statements) -> None:
+        async with pool.batch(atomic=True) as written:
+            for how, sql, args in statements:
+                getattr(written, how)(sql, *args)
+
     return Client(
-        pool.fetch, pool.execute, transaction, pool.close, stream, lambda timeout: pool.acquire(timeout=timeout)
+        *(pool.fetch, pool.execute, transaction, pool.close, stream),
+        borrow=lambda timeout: pool.acquire(timeout=timeout),
+        at_once={"together": together, "batch": batch},
     )
 
 
@@ -148,7 +176,18 @@ async def _psycopg(job: Job) -> Client:
             async for row in cursor:
                 yield row
 
-    return Client(fetch, execute, transaction, pool.close, stream, lambda timeout: pool.connection(timeout=timeout))
+    async def pipelined(statements: Statements) -> None:
+        async with pool.connection() as connection, connection.pipeline(), connection.transaction():
+            cursors = [await connection.execute(_percent_s(sql), args, binary=True) for _, sql, args in statements]
+            for (how, _, _), cursor in zip(statements, cursors, strict=True):
+                if how == "fetch":
+                    await cursor.fetchall()
+
+    return Client(
+        *(fetch, execute, transaction, pool.close, stream),
+        borrow=lambda timeout: pool.connection(timeout=timeout),
+        at_once={"together": pipelined, "batch": pipelined},
+    )
 
 
 async def _psqlpy(job: Job) -> Client:

@@ -7,11 +7,13 @@ nothing of who serves it, nor how it is measured: see :mod:`._clients` and :mod:
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Run = Callable[..., Awaitable[Any]]
+#: How it is run (`fetch` or `execute`), the text, the arguments; for each statement of a transaction.
+Statements = Sequence[tuple[str, str, tuple[Any, ...]]]
 
 #: Rows that one unit of pgbench's scale means, as pgbench has them.
 ACCOUNTS, TELLERS, BRANCHES = 100_000, 10, 1
@@ -66,6 +68,10 @@ WORKLOADS = {
         Workload("point", "Point select by key", "postgresql", (1, 64, 256)),
         Workload("insert", "Durable auto-commit insert", "postgresql", (64,)),
         Workload("tx", "Transaction of three statements", "postgresql", (16,), "transactions/s"),
+        Workload(
+            "together", "Transaction of three statements that leave together", "postgresql", (16,), "transactions/s"
+        ),
+        Workload("batch", "Transaction of three statements as a batch", "postgresql", (16,), "transactions/s"),
         Workload("mixed", "Point selects beside sleeping statements", "postgresql", (60,)),
         Workload(
             *("long", "Point selects beside two long results", "postgresql", (8,)),
@@ -149,7 +155,9 @@ def operation(job: Job, client: Any, chance: random.Random) -> Callable[[], Awai
         ),
         "insert": lambda: client.execute(insert, chance.randint(1, 99_999), "hello"),
         "rows": lambda: client.fetch(_RESULT),
-        "tx": lambda: client.transaction(_transfer(job, chance)),
+        "tx": lambda: client.transaction(in_order(_transfer(job, chance))),
+        "together": lambda: client.together(_transfer(job, chance)),
+        "batch": lambda: client.batch(_transfer(job, chance)),
         "sqlite-read": lambda: client.fetch("SELECT v FROM t WHERE id = $1", chance.randint(1, SQLITE_ROWS)),
         "sqlite-write": lambda: client.execute("INSERT INTO t (v) VALUES ($1)", 1),
         "start": lambda: client.fetch(FIRST),
@@ -158,20 +166,26 @@ def operation(job: Job, client: Any, chance: random.Random) -> Callable[[], Awai
     return operations[job.workload]
 
 
-def _transfer(job: Job, chance: random.Random) -> Callable[[Run, Run], Awaitable[None]]:
+def _transfer(job: Job, chance: random.Random) -> Statements:
     """One transaction much like pgbench's, on an account by chance: update, read, note."""
     account = chance.randint(1, ACCOUNTS * job.scale)
     teller = chance.randint(1, TELLERS * job.scale)
     branch = chance.randint(1, BRANCHES * job.scale)
     delta = chance.randint(-5000, 5000)
     accounts, history = f"{job.schema}.pgbench_accounts", f"{job.schema}.pgbench_history"
+    note = f"INSERT INTO {history} (tid, bid, aid, delta, mtime) VALUES ($1, $2, $3, $4, now())"
+    return (
+        ("execute", f"UPDATE {accounts} SET abalance = abalance + $1 WHERE aid = $2", (delta, account)),
+        ("fetch", f"SELECT abalance FROM {accounts} WHERE aid = $1", (account,)),
+        ("execute", note, (teller, branch, account, delta)),
+    )
+
+
+def in_order(statements: Statements) -> Callable[[Run, Run], Awaitable[None]]:
+    """The body of a transaction that waits for each answer before it sends the next statement."""
 
     async def body(fetch: Run, execute: Run) -> None:
-        await execute(f"UPDATE {accounts} SET abalance = abalance + $1 WHERE aid = $2", delta, account)
-        await fetch(f"SELECT abalance FROM {accounts} WHERE aid = $1", account)
-        await execute(
-            f"INSERT INTO {history} (tid, bid, aid, delta, mtime) VALUES ($1, $2, $3, $4, now())",
-            *(teller, branch, account, delta),
-        )
+        for how, sql, args in statements:
+            await (fetch if how == "fetch" else execute)(sql, *args)
 
     return body
