@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from db_pool_rs import DatabasePool
+from db_pool_rs.errors import InterfaceError
 from db_pool_rs.exporters import prometheus
 from tests.plugins.engines import Backend, EngineSpec
 
@@ -64,3 +68,73 @@ async def test_registering_asks_nothing() -> None:
             raise AssertionError("asked")
 
     CollectorRegistry().register(prometheus.Collector(Silent()))
+
+
+WORKER = """
+import asyncio, sys
+from db_pool_rs import DatabasePool
+from db_pool_rs.exporters import prometheus
+
+async def main():
+    async with DatabasePool(sys.argv[1]) as db:
+        await db.create_pool("main", sys.argv[2], min_size=1, max_size=1)
+        with prometheus.share(db, every=0.001):
+            for _ in range(int(sys.argv[3])):
+                await db.query("main", "SELECT 1 AS one")
+            connections = db.get_metrics().pools["main"].size
+            await asyncio.sleep(0.01)  # the timer writes, too
+            print(connections, flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+
+asyncio.run(main())
+"""
+SCRAPER = """
+from prometheus_client import CollectorRegistry, generate_latest, multiprocess
+registry = CollectorRegistry()
+multiprocess.MultiProcessCollector(registry)
+print(generate_latest(registry).decode())
+"""
+
+
+async def test_workers_are_scraped_together(engine: EngineSpec, backend: Backend, tmp_path: Path) -> None:
+    (folder := tmp_path / "shared").mkdir()
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+
+    async def start(*arguments: str) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", *arguments), stdin=pipe, stdout=pipe, env=environment
+        )
+
+    async def together() -> dict[str, float]:
+        output, _ = await (await start(SCRAPER)).communicate()
+        return sums(output.decode())
+
+    workers = [await start(WORKER, engine.name, backend.dsn, count) for count in ("30", "12")]
+    sizes = [int(await worker.stdout.readline()) for worker in workers if worker.stdout]
+    alive = await together()
+    assert alive["db_pool_connections"] == sum(sizes)
+    assert alive["db_pool_healthy"] == 1
+    assert alive["db_pool_statements_total"] >= 42
+    for worker in workers:
+        await worker.communicate(b"\n")
+    found = await together()
+    assert found["db_pool_statements_total"] >= 42
+    assert found["db_pool_run_seconds_count"] == found["db_pool_run_seconds_bucket+Inf"] >= 42
+    assert found["db_pool_run_seconds_sum"] > 0
+
+
+def sums(text: str) -> dict[str, float]:
+    """The sum of each name's values; buckets by their bound."""
+    found: dict[str, float] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            name = sample.name + sample.labels.get("le", "")
+            found[name] = found.get(name, 0) + sample.value
+    return found
+
+
+async def test_a_process_that_is_alone_shares_nothing() -> None:
+    async with DatabasePool() as db:
+        with pytest.raises(InterfaceError, match="PROMETHEUS_MULTIPROC_DIR"), prometheus.share(db):
+            raise AssertionError("begun")
