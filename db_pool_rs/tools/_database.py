@@ -35,6 +35,9 @@ _TABLES = """
     CREATE TABLE {schema}.pgbench_accounts (aid int PRIMARY KEY, bid int, abalance int, filler char(84));
     CREATE TABLE {schema}.pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22));
     CREATE TABLE {schema}.inserted (id bigserial PRIMARY KEY, k int, v text);
+    CREATE TABLE {schema}.keyed (id bigserial PRIMARY KEY, k int REFERENCES {schema}.pgbench_accounts, v text);
+    CREATE TABLE {schema}.deferred (id bigserial PRIMARY KEY, v text,
+        k int REFERENCES {schema}.pgbench_accounts DEFERRABLE INITIALLY DEFERRED);
     INSERT INTO {schema}.pgbench_branches SELECT i, 0, '' FROM generate_series(1, {branches}) AS i;
     INSERT INTO {schema}.pgbench_tellers SELECT i, (i - 1) / 10 + 1, 0, '' FROM generate_series(1, {tellers}) AS i;
     INSERT INTO {schema}.pgbench_accounts SELECT i, (i - 1) / 100000 + 1, 0, '' FROM generate_series(1, {accounts}) AS i

@@ -67,6 +67,8 @@ WORKLOADS = {
     for workload in (
         Workload("point", "Point select by key", "postgresql", (1, 64, 256)),
         Workload("insert", "Durable auto-commit insert", "postgresql", (64,)),
+        Workload("keyed", "Durable insert with a foreign key", "postgresql", (64,), without=_NORESET),
+        Workload("deferred", "Durable insert with a deferred foreign key", "postgresql", (64,), without=_NORESET),
         Workload("tx", "Transaction of three statements", "postgresql", (16,), "transactions/s"),
         Workload(
             "together", "Transaction of three statements that leave together", "postgresql", (16,), "transactions/s"
@@ -148,12 +150,14 @@ def operation(job: Job, client: Any, chance: random.Random) -> Callable[[], Awai
     """What each task of the job does, again and again: a function that starts one operation."""
     schema, last = job.schema, ACCOUNTS * job.scale
     point = f"SELECT abalance FROM {schema}.pgbench_accounts WHERE aid = $1"
-    insert = f"INSERT INTO {schema}.inserted (k, v) VALUES ($1, $2)"
+    insert = f"INSERT INTO {schema}.{'inserted' if job.workload == 'insert' else job.workload} (k, v) VALUES ($1, $2)"
     operations: dict[str, Callable[[], Awaitable[Any]]] = {
         **dict.fromkeys(
             ("point", "mixed", "long", "waiting", "cancels"), lambda: client.fetch(point, chance.randint(1, last))
         ),
-        "insert": lambda: client.execute(insert, chance.randint(1, 99_999), "hello"),
+        **dict.fromkeys(
+            ("insert", "keyed", "deferred"), lambda: client.execute(insert, chance.randint(1, 99_999), "hello")
+        ),
         "rows": lambda: client.fetch(_RESULT),
         "tx": lambda: client.transaction(in_order(_transfer(job, chance))),
         "together": lambda: client.together(_transfer(job, chance)),
