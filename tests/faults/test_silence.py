@@ -146,6 +146,16 @@ async def test_truncated_answer_is_a_lost_connection(open_pool: Any, proxy: Faul
     assert await pool.fetchval("SELECT $1::int", 2) == 2
 
 
+@pytest.mark.parametrize(("args", "most"), [((), 4), ((1,), 5)], ids=["no arguments", "arguments"])
+async def test_round_trips_of_a_start(
+    open_pool: Any, proxy: FaultProxy, pg_database: str, args: tuple[int, ...], most: int
+) -> None:
+    """The offer of TLS, the login, the pool's question, the statement; its types where it has arguments."""
+    pool = await open_pool(proxy.dsn(pg_database), min_size=0, max_size=1, sslmode="prefer")
+    await pool.fetchval("SELECT $1::int" if args else "SELECT 1", *args)
+    assert proxy.round_trips == most
+
+
 async def test_round_trips(open_pool: Any, proxy: FaultProxy, pg_database: str) -> None:
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)
     await pool.fetchval("SELECT $1::int", 0)

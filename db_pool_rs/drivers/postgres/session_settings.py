@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...errors import InterfaceError
 from ...types import oids as pg
-from .dialect import PREPARABLE
+from .dialect import PREPARABLE, STARTUP_QUERY
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -33,7 +33,7 @@ _UNCERTAIN = float("-inf")
 @lru_cache(maxsize=1024)
 def _digits(sql: str) -> float | None:
     """What a text sets `extra_float_digits` to; None: it does not name it."""
-    if _NAME not in sql.lower():
+    if _NAME not in sql.lower() or sql == STARTUP_QUERY:
         return None
     found = _SET.fullmatch(sql)
     return _UNCERTAIN if found is None else int(found[1])
