@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
 from ..errors import DecodeError
-from .forms import Form
+from ..types.layout import check_for
+from ..types.oids import NUMERIC
+from .forms import MOST_BYTES, Form
 from .table import Batches
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _HEADER = len(_SIGNATURE) + 8
 _short = struct.Struct(">h").unpack_from
 _length = struct.Struct(">i").unpack_from
-#: Of a batch, so that offsets of 32 bits reach; one value has a GiB at most.
-MOST_BYTES = 1 << 30
+#: Of a numeric: its number of digits, weight, sign and scale.
+_numeric_head = struct.Struct(">hhHH").unpack_from
+_check_numeric = check_for(NUMERIC.oid)
+#: Positive, negative, NaN and the infinities.
+_SIGNS = frozenset((0x0000, 0x4000, 0xC000, 0xD000, 0xF000))
 _DAYS = 10_957  # from 1970, where Arrow's dates begin, to 2000, where PostgreSQL's do
 _MICROS = _DAYS * 86_400_000_000
 _DAY = 86_400_000_000
@@ -34,17 +41,21 @@ Make = Callable[[Values], Any]
 
 
 class Decoder:
-    """Takes the data as they come; `take` gives the batches that are full."""
+    """Takes the data as they come; `take` gives the batches that are full: of `rows` rows, or `most` bytes."""
 
-    def __init__(self, forms: Sequence[Form], rows: int, clamp: bool) -> None:
-        self._rows, self._forms = rows, forms
+    def __init__(self, forms: Sequence[Form], rows: int, clamp: bool, most: int = MOST_BYTES) -> None:
+        self._rows, self._forms, self._most = rows, forms, most
         self._columns: list[list[bytes | None]] = [[] for _ in forms]
         self._makers = [_maker(form, clamp) for form in forms]
         self._schema = pa.schema([(form.name, _kept_as(form)) for form in forms])
-        self._rest = b""
+        #: Columns whose values become text that is longer than they are.
+        self._growing = [(number, _GROWS[str(form.kind)]) for number, form in enumerate(forms) if _grows(form)]
+        self._rest = bytearray()
+        #: Bytes of `_rest` without which its row is not complete: a long value is put together once.
+        self._needed = 0
         self._size = 0
         self._begun = self._ended = False
-        self._batches: list[pa.RecordBatch] = []
+        self._batches: deque[pa.RecordBatch] = deque()
 
     @property
     def ready(self) -> bool:
@@ -53,21 +64,26 @@ class Decoder:
 
     def feed(self, data: bytes) -> None:
         """Take data; DecodeError if they are no data of COPY for these columns, or Arrow cannot hold a value."""
-        data = self._rest + data
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:
+                return
+            data, self._needed = bytes(self._rest), 0
         at = 0 if self._begun else self._begin(data)
         while not self._ended and (after := self._row(data, at)) > at:
             at = after
-            if len(self._columns[0] if self._columns else ()) >= self._rows or self._size >= MOST_BYTES:
+            if len(self._columns[0] if self._columns else ()) >= self._rows or self._size >= self._most:
                 self._flush()
-        self._rest = data[at:]
+        self._rest = bytearray(data[at:])
 
     def take(self, *, rest: bool) -> Batches:
-        """The batches that are full; with `rest`, all that came: DecodeError if the data do not end there."""
-        if rest:
-            if not self._ended or self._rest:
-                raise DecodeError("the data of COPY are not complete")
-            self._flush()
-        batches, self._batches = self._batches, []
+        """The first batch that is full; with `rest`, all that are left: DecodeError if the data do not end there."""
+        if not rest:
+            return Batches(pa.Table.from_batches([self._batches.popleft()], self._schema))
+        if not self._ended or self._rest:
+            raise DecodeError("the data of COPY are not complete")
+        self._flush()
+        batches, self._batches = self._batches, deque()
         return Batches(pa.Table.from_batches(batches, self._schema))
 
     def _begin(self, data: bytes) -> int:
@@ -93,35 +109,68 @@ class Decoder:
             raise DecodeError(f"a row of {count} values where {len(self._columns)} are expected")
         values: list[bytes | None] = []
         place = at + 2
-        for _ in range(count):
+        for number in range(count):
             if end - place < 4:
+                self._needed = place + 4 - at
                 return at
             (length,) = _length(data, place)
             place += 4
-            if length < 0:
+            if length == -1:
                 values.append(None)
                 continue
+            if not 0 <= length <= self._most:
+                self._refuse(number, length)
             if end - place < length:
+                self._needed = place + length - at
                 return at
             values.append(data[place : place + length])
             place += length
+        self._size += place - at + self._grown(values)
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
-        self._size += place - at
         return place
+
+    def _grown(self, values: list[bytes | None]) -> int:
+        """The bytes of text that the values of a row become, beyond those that they are."""
+        total = 0
+        for number, grows in self._growing:
+            value, form = values[number], self._forms[number]
+            if value is None:
+                continue
+            with _named(form):
+                elements: list[bytes | None] = [value]
+                if form.is_list:
+                    elements = []
+                    _elements(value, elements)
+                size = sum([grows(element) for element in elements if element is not None])
+            if size > self._most:
+                self._refuse(number, size)
+            total += size
+        return total
+
+    def _refuse(self, number: int, size: int) -> NoReturn:
+        what = f"a value of {size} bytes" if size < 0 else f"a value of more than {self._most} bytes has no form in Arrow"
+        raise DecodeError(f'column "{self._forms[number].name}": {what}')
 
     def _flush(self) -> None:
         if self._columns and not self._columns[0]:
             return
         arrays = []
         for form, column, make in zip(self._forms, self._columns, self._makers, strict=True):
-            try:
+            with _named(form):
                 arrays.append(make(column))
-            except (ValueError, struct.error, pa.ArrowException, DecodeError, OverflowError) as error:
-                raise DecodeError(f'column "{form.name}": {error}') from None
             column.clear()
         self._size = 0
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
+
+
+@contextmanager
+def _named(form: Form) -> Iterator[None]:
+    """What is wrong with a value is told with the name of its column."""
+    try:
+        yield
+    except (ValueError, struct.error, pa.ArrowException, DecodeError, ArithmeticError) as error:
+        raise DecodeError(f'column "{form.name}": {error}') from None
 
 
 def _kept_as(form: Form) -> pa.DataType:
@@ -168,16 +217,16 @@ def _lists(column: list[bytes | None], make: Callable[[list[bytes | None]], Any]
 def _elements(value: bytes, into: list[bytes | None]) -> None:
     """The elements of an array. Layout: backend/utils/adt/arrayfuncs.c, array_send."""
     (dimensions,) = _length(value, 0)
-    if dimensions > 1:
+    if dimensions not in (0, 1):
         raise DecodeError(f"an array of {dimensions} dimensions has no form in Arrow; cast it to text")
     count, place = (_length(value, 12)[0], 20) if dimensions else (0, 12)
     for _ in range(count):
         (length,) = _length(value, place)
         place += 4 + max(length, 0)
-        if place > len(value):
-            raise DecodeError("an array is shorter than it says")
+        if length < -1 or place > len(value):
+            raise DecodeError("an array has another length than it says")
         into.append(None if length < 0 else value[place - length : place])
-    if dimensions < 0 or place != len(value):
+    if count < 0 or place != len(value):
         raise DecodeError("an array has another length than it says")
 
 
@@ -268,11 +317,12 @@ def _interval(micros: int, days: int, months: int) -> int:
 
 def _numerics(form: Form, clamp: bool) -> Make:
     from ..types.loaders import value_loader
-    from ..types.oids import NUMERIC
 
     load = value_loader(NUMERIC.oid, 1, {})
 
     def convert(values: Values) -> list[Any]:
+        for value in values:
+            _check_sign(value)
         found = [load(value) for value in values]
         if form.precision:
             if any(not value.is_finite() for value in found):
@@ -281,6 +331,20 @@ def _numerics(form: Form, clamp: bool) -> Make:
         return [format(value, "f") for value in found]
 
     return convert
+
+
+def _check_sign(value: bytes) -> None:
+    """What the loader does not refuse, or refuses with an exception of its own."""
+    if _check_numeric is not None:
+        _check_numeric(value)
+    if _numeric_head(value)[2] not in _SIGNS:
+        raise DecodeError("malformed numeric")
+
+
+def _numeric_size(value: bytes) -> int:
+    """About as long as its text, which has four digits for each two bytes and zeros that are not sent."""
+    _, weight, _, scale = _numeric_head(value)
+    return 4 * max(weight, 0) + int(scale & 0x3FFF) + 6
 
 
 def _texts(form: Form, clamp: bool) -> Make:
@@ -348,3 +412,9 @@ _STORED: dict[str, pa.DataType] = {
     "date": pa.int32(),
     **dict.fromkeys(("time", "timestamp", "timestamptz", "interval"), pa.int64()),
 }
+#: The size of a value as text, where that is more than the value's own.
+_GROWS: dict[str, Callable[[bytes], int]] = {"numeric": _numeric_size, "uuid": lambda value: 36}
+
+
+def _grows(form: Form) -> bool:
+    return form.kind in _GROWS and not form.precision
