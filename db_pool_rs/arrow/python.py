@@ -344,7 +344,7 @@ def _check_sign(value: bytes) -> None:
 def _numeric_size(value: bytes) -> int:
     """About as long as its text, which has four digits for each two bytes and zeros that are not sent."""
     _, weight, _, scale = _numeric_head(value)
-    return 4 * max(weight, 0) + int(scale & 0x3FFF) + 6
+    return int(4 * max(weight, 0) + (scale & 0x3FFF) + 6)
 
 
 def _texts(form: Form, clamp: bool) -> Make:
