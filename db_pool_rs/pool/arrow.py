@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio import Expired, remaining, within
 from ..arrow import forms
-from ..drivers.base import RESULT, ROWS
+from ..drivers.base import RESULT
 from ..errors import InterfaceError
 from ..record import Column, Record
 from ..sql import classify
@@ -118,8 +118,7 @@ async def _forms(lease: Lease, columns: tuple[Column, ...], timeout: float | Non
     asked = sorted({column.type_oid for column in columns if forms.is_foreign(column.type_oid)})
     foreign: dict[int, tuple[str, bool]] = {}
     if asked:
-        lease.context.observers.own.add(forms.FOREIGN)
-        for oid, sent, is_array in await lease.run(forms.FOREIGN, (asked,), ROWS, timeout):
+        for oid, sent, is_array in await lease.ask(forms.FOREIGN, (asked,), timeout):
             foreign[oid] = (sent, is_array)
     return [forms.form(column, foreign) for column in columns]
 

@@ -77,8 +77,7 @@ async def record_encoder(lease: Lease, columns: Sequence[Any], deadline: float |
     oids = [column["own"] for column in columns]
     if asked := catalog.outdated(oids):
         question = f"SELECT {_IN_TEXT} FROM ({database.types_query}) AS known"
-        lease.context.observers.own.add(question)
-        catalog.learn(asked, await lease.run(question, (list(asked),), ROWS, remaining(deadline)))
+        catalog.learn(asked, await lease.ask(question, (list(asked),), remaining(deadline)))
     encoders = [catalog.text_encoder(oid) for oid in oids]
     return RecordEncoder(names, encoders, is_text=True, forget=lambda: catalog.forget(catalog.foreign(oids)))
 
