@@ -149,7 +149,9 @@ class Decoder:
         return total
 
     def _refuse(self, number: int, size: int) -> NoReturn:
-        what = f"a value of {size} bytes" if size < 0 else f"a value of more than {self._most} bytes has no form in Arrow"
+        what = (
+            f"a value of {size} bytes" if size < 0 else f"a value of more than {self._most} bytes has no form in Arrow"
+        )
         raise DecodeError(f'column "{self._forms[number].name}": {what}')
 
     def _flush(self) -> None:

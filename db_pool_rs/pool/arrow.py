@@ -17,7 +17,6 @@ from ..arrow import forms
 from ..drivers.base import RESULT
 from ..errors import InterfaceError
 from ..record import Column, Record
-from ..sql import classify
 from ..sql.quoting import quoted
 from . import copy
 from .cursor import Cursor
@@ -99,7 +98,7 @@ async def _prepared(lease: Lease, query: str, rows: int, timeout: float | None) 
     """The text to be copied, and the decoder of its data."""
     database, context = lease.session().database, lease.context
     deadline = context.deadline(timeout)
-    command = classify(query, database.dialect).command
+    command = lease.lookup(query).lexical.command
     if command not in copy.QUERIES:
         raise InterfaceError(f"Arrow: a query expected, one of {', '.join(sorted(copy.QUERIES))}; got {query!r:.60}")
     query = single(await lease.parts(query, remaining(deadline)))

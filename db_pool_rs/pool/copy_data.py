@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import remaining
-from ..drivers.base import ROWS
 from ..errors import ArgumentError, InterfaceError
 from ..types import scalars
 from ..types.encode import BINARY, Encoder, encoder

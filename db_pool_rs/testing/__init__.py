@@ -12,6 +12,7 @@ spoils nothing, as on the pool. `acquire()` and `transaction()` give connections
 
 What cannot be the same: there is one connection, so calls of several tasks run one after another, `now()` stands
 still, and no other session sees what was written: `listen` hears what others send, and no NOTIFY of the test's own.
+`copy_out` and `stream_arrow` read all at first; the source or the sink of a COPY cannot call `db`: InterfaceError.
 Options of `transaction()` and `run` (isolation, readonly) have no effect; `run` repeats without a pause.
 
 Fixtures for pytest: :mod:`.for_asyncio` (pytest-asyncio) and :mod:`.for_anyio`.

@@ -164,10 +164,11 @@ async def test_the_parts_of_a_script_are_told(pool: Any) -> None:
 async def test_what_copy_and_arrow_ask_for_is_not_told(pg_pool: Any) -> None:
     pytest.importorskip("pyarrow")
     await pg_pool.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
-    await pg_pool.execute("CREATE TABLE moods (id int, mood mood)")
+    await pg_pool.execute("CREATE TYPE pair AS (a int, b int)")
+    await pg_pool.execute("CREATE TABLE moods (id int, mood mood, pair pair)")
     heard: list[Any] = []
     pg_pool.add_query_logger(heard.append)
-    await pg_pool.copy_in("moods", source=[(1, "sad")])
+    await pg_pool.copy_in("moods", source=[(1, "sad", (1, 2))])
     select = "SELECT mood FROM moods WHERE id = $1 AND 'x\\' <> ''"
     assert b"".join([piece async for piece in pg_pool.copy_out(select, 1)]) == b"sad\n"
     assert len(await pg_pool.fetch_arrow(select, 1)) == 1

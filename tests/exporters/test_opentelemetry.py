@@ -268,7 +268,17 @@ async def test_texts_in_double_quotes_may_be_values_of_sqlite(engine: EngineSpec
         ]
 
 
-WRONG = ("fetch", "fetchrow", "fetchval", "execute", "fetch_result", "fetch_arrow", "stream", "stream_arrow", "copy_out")
+WRONG = (
+    "fetch",
+    "fetchrow",
+    "fetchval",
+    "execute",
+    "fetch_result",
+    "fetch_arrow",
+    "stream",
+    "stream_arrow",
+    "copy_out",
+)
 
 
 @pytest.mark.parametrize("wrong", [None, 5, b"SELECT 1"])

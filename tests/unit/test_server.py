@@ -21,7 +21,8 @@ def test_a_database_for_one_test(pg_database: str, pg_dsn: str) -> None:
 
 def test_a_database_that_is_emptied_keeps_nothing(pg_server: PostgresServer) -> None:
     empty = emptied(pg_server, "emptied")
-    (name,) = pg_server.sql("SELECT name FROM pg_available_extensions WHERE name IN ('hstore', 'plpgsql') ORDER BY 1 LIMIT 1")[0]
+    available = "SELECT name FROM pg_available_extensions WHERE name IN ('hstore', 'plpgsql') ORDER BY name"
+    ((name, *_), *_) = pg_server.sql(available)
     made = "CREATE SCHEMA other; CREATE TABLE other.t (); CREATE TABLE t (); CREATE TYPE kind AS ENUM ()"
     pg_server.sql(f"{made}; CREATE EXTENSION IF NOT EXISTS {name} SCHEMA other", "emptied")
     empty()

@@ -31,8 +31,11 @@ def test_examples(sql: str, shown: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "shown"),
     [
-        ("SELECT * FROM t WHERE name = \"secret\"", "SELECT * FROM t WHERE name = ?"),
-        ('SELECT "t"."a" FROM "my t" AS "t" JOIN u ON t."b c" = 5', 'SELECT "t"."a" FROM "my t" AS "t" JOIN u ON t."b c" = ?'),
+        ('SELECT * FROM t WHERE name = "secret"', "SELECT * FROM t WHERE name = ?"),
+        (
+            'SELECT "t"."a" FROM "my t" AS "t" JOIN u ON t."b c" = 5',
+            'SELECT "t"."a" FROM "my t" AS "t" JOIN u ON t."b c" = ?',
+        ),
         ('CREATE TABLE "a" (v DEFAULT "secret")', 'CREATE TABLE "a" (v DEFAULT ?)'),
         ("SELECT [it's], 'secret'", "SELECT [it's], ?"),
         ("SELECT `it's`, x'00ff', 'it''s secret'", "SELECT `it's`, ?, ?"),
