@@ -6,9 +6,8 @@ Values stay bytes until a batch is full, then each column is made at once.
 from __future__ import annotations
 
 import struct
-import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from typing import Any, NoReturn
@@ -16,28 +15,14 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 from ..errors import DecodeError
-from ..types.layout import check_for
-from ..types.oids import NUMERIC
 from .forms import MOST_BYTES, Form
 from .table import Batches
+from .values import CONVERT, GROWS, STORED, TYPES
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _HEADER = len(_SIGNATURE) + 8
 _short = struct.Struct(">h").unpack_from
 _length = struct.Struct(">i").unpack_from
-#: Of a numeric: its number of digits, weight, sign and scale.
-_numeric_head = struct.Struct(">hhHH").unpack_from
-_check_numeric = check_for(NUMERIC.oid)
-#: Positive, negative, NaN and the infinities.
-_SIGNS = frozenset((0x0000, 0x4000, 0xC000, 0xD000, 0xF000))
-_DAYS = 10_957  # from 1970, where Arrow's dates begin, to 2000, where PostgreSQL's do
-_MICROS = _DAYS * 86_400_000_000
-_DAY = 86_400_000_000
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # of Python's dates, from 1970
-_FIRST, _LAST = _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1
-
-Values = list[bytes]
-Make = Callable[[Values], Any]
 
 
 class Decoder:
@@ -49,7 +34,9 @@ class Decoder:
         self._makers = [_maker(form, clamp) for form in forms]
         self._schema = pa.schema([(form.name, _kept_as(form)) for form in forms])
         #: Columns whose values become text that is longer than they are.
-        self._growing = [(number, _GROWS[str(form.kind)]) for number, form in enumerate(forms) if _grows(form)]
+        self._growing = [
+            (number, GROWS[form.kind]) for number, form in enumerate(forms) if form.kind in GROWS and not form.precision
+        ]
         self._rest = bytearray()
         #: Bytes of `_rest` without which its row is not complete: a long value is put together once.
         self._needed = 0
@@ -176,7 +163,7 @@ def _named(form: Form) -> Iterator[None]:
 
 
 def _kept_as(form: Form) -> pa.DataType:
-    kept = _TYPES[str(form.kind)] if form.kind != "numeric" else pa.string()
+    kept = TYPES[str(form.kind)] if form.kind != "numeric" else pa.string()
     if form.precision:
         kept = pa.decimal128(form.precision, form.scale)
     return pa.list_(kept) if form.is_list else kept
@@ -186,7 +173,7 @@ def _maker(form: Form, clamp: bool) -> Callable[[list[bytes | None]], Any]:
     """The function that makes a column of its values."""
     single = form._replace(is_list=False)
     kept = _kept_as(single)
-    convert = _CONVERT[str(form.kind)](single, clamp)
+    convert = CONVERT[str(form.kind)](single, clamp)
 
     def make(column: list[bytes | None]) -> Any:
         if None not in column:
@@ -194,7 +181,7 @@ def _maker(form: Form, clamp: bool) -> Callable[[list[bytes | None]], Any]:
         else:
             there = iter(convert([value for value in column if value is not None]))
             values = [None if value is None else next(there) for value in column]
-        stored = _STORED.get(str(form.kind))
+        stored = STORED.get(str(form.kind))
         if stored is not None:
             return pa.array(values, type=stored).view(kept)
         made = pa.array(values, type=pa.string() if form.kind == "enum" else kept)
@@ -230,193 +217,3 @@ def _elements(value: bytes, into: list[bytes | None]) -> None:
         into.append(None if length < 0 else value[place - length : place])
     if count < 0 or place != len(value):
         raise DecodeError("an array has another length than it says")
-
-
-# -- values of one column ----------------------------------------------------------------------------------------------
-
-
-def _numbers(code: str) -> Callable[[Form, bool], Make]:
-    size = struct.calcsize(f">{code}")
-
-    def convert(values: Values) -> Sequence[Any]:
-        _all_of(values, size)
-        return struct.unpack(f">{len(values)}{code}", b"".join(values))
-
-    return lambda form, clamp: convert
-
-
-def _all_of(values: Values, size: int) -> None:
-    if any(len(value) != size for value in values):
-        raise DecodeError(f"a value of another length than {size} bytes")
-
-
-def _bools(form: Form, clamp: bool) -> Make:
-    def convert(values: Values) -> Iterable[bool]:
-        _all_of(values, 1)
-        return [value != b"\0" for value in values]
-
-    return convert
-
-
-def _dates(form: Form, clamp: bool) -> Make:
-    ends = (_FIRST_DAY, _LAST_DAY) if clamp else None
-    return _moved("i", _DAYS, 31, ends)
-
-
-def _moments(form: Form, clamp: bool) -> Make:
-    return _moved("q", _MICROS, 63, (_FIRST, _LAST) if clamp else None)
-
-
-def _moved(code: str, by: int, bits: int, ends: tuple[int, int] | None) -> Make:
-    """Numbers from 2000 on -> from 1970 on; the first and the last are infinite."""
-    read = _numbers(code)(Form("", None), False)
-    infinite = {-(1 << bits): 0, (1 << bits) - 1: 1}
-
-    def convert(values: Values) -> list[int]:
-        found = []
-        for value in read(values):
-            if value in infinite:
-                if ends is None:
-                    raise DecodeError("infinity has no form in Arrow; the pool's option infinity='clamp' gives it one")
-                found.append(ends[infinite[value]])
-            elif value + by >= 1 << bits:
-                raise DecodeError("a moment that is beyond what Arrow can hold")
-            else:
-                found.append(value + by)
-        return found
-
-    return convert
-
-
-def _times(form: Form, clamp: bool) -> Make:
-    read = _numbers("q")(form, clamp)
-
-    def convert(values: Values) -> list[int]:
-        found: list[int] = list(read(values))
-        if any(not 0 <= value < _DAY for value in found):
-            raise DecodeError("time not supported by Arrow: hour=24")
-        return found
-
-    return convert
-
-
-def _intervals(form: Form, clamp: bool) -> Make:
-    def convert(values: Values) -> list[int]:
-        _all_of(values, 16)
-        return [_interval(*struct.unpack(">qii", value)) for value in values]
-
-    return convert
-
-
-def _interval(micros: int, days: int, months: int) -> int:
-    years, rest = divmod(abs(months), 12)
-    whole = years * 365 + rest * 30
-    total = micros + (days + (whole if months >= 0 else -whole)) * _DAY
-    if not -(1 << 63) <= total < 1 << 63:
-        raise DecodeError("an interval that is beyond what Arrow can hold")
-    return total
-
-
-def _numerics(form: Form, clamp: bool) -> Make:
-    from ..types.loaders import value_loader
-
-    load = value_loader(NUMERIC.oid, 1, {})
-
-    def convert(values: Values) -> list[Any]:
-        for value in values:
-            _check_sign(value)
-        found = [load(value) for value in values]
-        if form.precision:
-            if any(not value.is_finite() for value in found):
-                raise DecodeError("NaN has no form in a decimal; cast the column to float8 or text")
-            return found
-        return [format(value, "f") for value in found]
-
-    return convert
-
-
-def _check_sign(value: bytes) -> None:
-    """What the loader does not refuse, or refuses with an exception of its own."""
-    if _check_numeric is not None:
-        _check_numeric(value)
-    if _numeric_head(value)[2] not in _SIGNS:
-        raise DecodeError("malformed numeric")
-
-
-def _numeric_size(value: bytes) -> int:
-    """About as long as its text, which has four digits for each two bytes and zeros that are not sent."""
-    _, weight, _, scale = _numeric_head(value)
-    return int(4 * max(weight, 0) + (scale & 0x3FFF) + 6)
-
-
-def _texts(form: Form, clamp: bool) -> Make:
-    return lambda values: [value.decode() for value in values]
-
-
-def _documents(form: Form, clamp: bool) -> Make:
-    def convert(values: Values) -> list[str]:
-        if any(value[:1] != b"\1" for value in values):
-            raise DecodeError("unknown jsonb binary format")
-        return [value[1:].decode() for value in values]
-
-    return convert
-
-
-def _uuids(form: Form, clamp: bool) -> Make:
-    def convert(values: Values) -> list[str]:
-        _all_of(values, 16)
-        return [str(uuid.UUID(bytes=value)) for value in values]
-
-    return convert
-
-
-_CONVERT: dict[str, Callable[[Form, bool], Make]] = {
-    "bool": _bools,
-    "int2": _numbers("h"),
-    "int4": _numbers("i"),
-    "int8": _numbers("q"),
-    "oid": _numbers("I"),
-    "float4": _numbers("f"),
-    "float8": _numbers("d"),
-    "numeric": _numerics,
-    "text": _texts,
-    "enum": _texts,
-    "jsonb": _documents,
-    "uuid": _uuids,
-    "bytea": lambda form, clamp: lambda values: values,
-    "date": _dates,
-    "time": _times,
-    "timestamp": _moments,
-    "timestamptz": _moments,
-    "interval": _intervals,
-}
-_TYPES: dict[str, pa.DataType] = {
-    "bool": pa.bool_(),
-    "int2": pa.int16(),
-    "int4": pa.int32(),
-    "int8": pa.int64(),
-    "oid": pa.uint32(),
-    "float4": pa.float32(),
-    "float8": pa.float64(),
-    "text": pa.string(),
-    "enum": pa.dictionary(pa.int32(), pa.string()),
-    "jsonb": pa.string(),
-    "uuid": pa.string(),
-    "bytea": pa.binary(),
-    "date": pa.date32(),
-    "time": pa.time64("us"),
-    "timestamp": pa.timestamp("us"),
-    "timestamptz": pa.timestamp("us", tz="UTC"),
-    "interval": pa.duration("us"),
-}
-#: Made as numbers, then taken for what they are.
-_STORED: dict[str, pa.DataType] = {
-    "date": pa.int32(),
-    **dict.fromkeys(("time", "timestamp", "timestamptz", "interval"), pa.int64()),
-}
-#: The size of a value as text, where that is more than the value's own.
-_GROWS: dict[str, Callable[[bytes], int]] = {"numeric": _numeric_size, "uuid": lambda value: 36}
-
-
-def _grows(form: Form) -> bool:
-    return form.kind in _GROWS and not form.precision
