@@ -313,8 +313,7 @@ class Executor(ABC):
         slow = self.config.slow_query_ms
         if slow is not None and count == 1 and seconds * 1000 >= slow:
             self.slow(statements[0].query.sql, seconds)
-        if told:
-            self.context.observers.answered(statements, seconds, self.loop)
+        self.context.observers.answered(statements if told else (), seconds, self.loop)
 
     def slow(self, sql: str, seconds: float) -> None:
         """A statement took so long that it is logged."""

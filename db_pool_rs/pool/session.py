@@ -21,7 +21,7 @@ from ..scheduler.model import Limits, StatementRequest
 from ..sql import DATA, StatementClass
 from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
-from .together import CallGroup, Gate, can_join, join, not_begun, out_of_block
+from .together import CallGroup, Gate, can_join, fail_all, join, not_begun, out_of_block
 
 if TYPE_CHECKING:
     from ..metrics import PoolMetrics
@@ -286,7 +286,7 @@ class Session:
                 self.defer(*undo)
             raise
         if undone or (len(statements) > 1 and not inside and self._is_whole(statements)):
-            _undo_all(statements)
+            fail_all(statements)
         self.counted(statements, told)
         self.raise_first(group)
 
@@ -463,14 +463,6 @@ class Session:
             unanswered.set_result(None)
         if ended is not None:
             ended(error)
-
-
-def _undo_all(statements: Sequence[StatementRequest]) -> None:
-    """The failure of one is that of all."""
-    failed = next((one.error for one in statements if one.error is not None), None)
-    for one in statements:
-        if one.value is not None:
-            one.error = one.error or failed
 
 
 def _counts(statement: StatementRequest) -> bool:

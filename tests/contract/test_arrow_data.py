@@ -271,6 +271,12 @@ async def test_integers_become_the_doubles_of_the_first_batch(lite: Any) -> None
     assert [pa.table(table).to_pylist() for table in tables] == [[{"x": 1.5}], [{"x": 2.0}]]
 
 
+async def test_the_row_of_the_pool_plays_no_part(open_pool: Any, backend: Any) -> None:
+    pool = await open_pool(backend.dsn, max_size=1, row=dict)
+    assert pa.table(await pool.fetch_arrow("SELECT 1 AS a")).to_pylist() == [{"a": 1}]
+    assert [pa.table(table).to_pylist() async for table in pool.stream_arrow("SELECT 1 AS a")] == [[{"a": 1}]]
+
+
 # -- time-outs, and what is imported -----------------------------------------------------------------------------------
 
 
