@@ -52,6 +52,9 @@ KINDS: dict[int, str] = {
 #: Types that are not built in, by the function that sends them.
 SENT = {"enum_send": "enum", "textsend": "text", "citextsend": "text", "varcharsend": "text", "bpcharsend": "text"}
 MOST_DIGITS = 38
+#: What ends a batch: so many bytes, as they came or as the text that they become. One value has no more, so that no
+#: column of a batch outgrows offsets of 32 bits.
+MOST_BYTES = 1 << 30
 
 #: Which of these types are enums and the like, and arrays of them.
 FOREIGN = """

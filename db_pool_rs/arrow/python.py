@@ -6,45 +6,43 @@ Values stay bytes until a batch is full, then each column is made at once.
 from __future__ import annotations
 
 import struct
-import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
 from ..errors import DecodeError
-from .forms import Form
+from .forms import MOST_BYTES, Form
 from .table import Batches
+from .values import CONVERT, GROWS, STORED, TYPES
 
 _SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 _HEADER = len(_SIGNATURE) + 8
 _short = struct.Struct(">h").unpack_from
 _length = struct.Struct(">i").unpack_from
-#: Of a batch, so that offsets of 32 bits reach; one value has a GiB at most.
-MOST_BYTES = 1 << 30
-_DAYS = 10_957  # from 1970, where Arrow's dates begin, to 2000, where PostgreSQL's do
-_MICROS = _DAYS * 86_400_000_000
-_DAY = 86_400_000_000
-_FIRST_DAY, _LAST_DAY = -719_162, 2_932_896  # of Python's dates, from 1970
-_FIRST, _LAST = _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1
-
-Values = list[bytes]
-Make = Callable[[Values], Any]
 
 
 class Decoder:
-    """Takes the data as they come; `take` gives the batches that are full."""
+    """Takes the data as they come; `take` gives the batches that are full: of `rows` rows, or `most` bytes."""
 
-    def __init__(self, forms: Sequence[Form], rows: int, clamp: bool) -> None:
-        self._rows, self._forms = rows, forms
+    def __init__(self, forms: Sequence[Form], rows: int, clamp: bool, most: int = MOST_BYTES) -> None:
+        self._rows, self._forms, self._most = rows, forms, most
         self._columns: list[list[bytes | None]] = [[] for _ in forms]
         self._makers = [_maker(form, clamp) for form in forms]
         self._schema = pa.schema([(form.name, _kept_as(form)) for form in forms])
-        self._rest = b""
+        #: Columns whose values become text that is longer than they are.
+        self._growing = [
+            (number, GROWS[form.kind]) for number, form in enumerate(forms) if form.kind in GROWS and not form.precision
+        ]
+        self._rest = bytearray()
+        #: Bytes of `_rest` without which its row is not complete: a long value is put together once.
+        self._needed = 0
         self._size = 0
         self._begun = self._ended = False
-        self._batches: list[pa.RecordBatch] = []
+        self._batches: deque[pa.RecordBatch] = deque()
 
     @property
     def ready(self) -> bool:
@@ -53,21 +51,26 @@ class Decoder:
 
     def feed(self, data: bytes) -> None:
         """Take data; DecodeError if they are no data of COPY for these columns, or Arrow cannot hold a value."""
-        data = self._rest + data
+        if self._rest:
+            self._rest += data
+            if len(self._rest) < self._needed:
+                return
+            data, self._needed = bytes(self._rest), 0
         at = 0 if self._begun else self._begin(data)
         while not self._ended and (after := self._row(data, at)) > at:
             at = after
-            if len(self._columns[0] if self._columns else ()) >= self._rows or self._size >= MOST_BYTES:
+            if len(self._columns[0] if self._columns else ()) >= self._rows or self._size >= self._most:
                 self._flush()
-        self._rest = data[at:]
+        self._rest = bytearray(data[at:])
 
     def take(self, *, rest: bool) -> Batches:
-        """The batches that are full; with `rest`, all that came: DecodeError if the data do not end there."""
-        if rest:
-            if not self._ended or self._rest:
-                raise DecodeError("the data of COPY are not complete")
-            self._flush()
-        batches, self._batches = self._batches, []
+        """The first batch that is full; with `rest`, all that are left: DecodeError if the data do not end there."""
+        if not rest:
+            return Batches(pa.Table.from_batches([self._batches.popleft()], self._schema))
+        if not self._ended or self._rest:
+            raise DecodeError("the data of COPY are not complete")
+        self._flush()
+        batches, self._batches = self._batches, deque()
         return Batches(pa.Table.from_batches(batches, self._schema))
 
     def _begin(self, data: bytes) -> int:
@@ -93,39 +96,74 @@ class Decoder:
             raise DecodeError(f"a row of {count} values where {len(self._columns)} are expected")
         values: list[bytes | None] = []
         place = at + 2
-        for _ in range(count):
+        for number in range(count):
             if end - place < 4:
+                self._needed = place + 4 - at
                 return at
             (length,) = _length(data, place)
             place += 4
-            if length < 0:
+            if length == -1:
                 values.append(None)
                 continue
+            if not 0 <= length <= self._most:
+                self._refuse(number, length)
             if end - place < length:
+                self._needed = place + length - at
                 return at
             values.append(data[place : place + length])
             place += length
+        self._size += place - at + self._grown(values)
         for column, value in zip(self._columns, values, strict=True):
             column.append(value)
-        self._size += place - at
         return place
+
+    def _grown(self, values: list[bytes | None]) -> int:
+        """The bytes of text that the values of a row become, beyond those that they are."""
+        total = 0
+        for number, grows in self._growing:
+            value, form = values[number], self._forms[number]
+            if value is None:
+                continue
+            with _named(form):
+                elements: list[bytes | None] = [value]
+                if form.is_list:
+                    elements = []
+                    _elements(value, elements)
+                size = sum([grows(element) for element in elements if element is not None])
+            if size > self._most:
+                self._refuse(number, size)
+            total += size
+        return total
+
+    def _refuse(self, number: int, size: int) -> NoReturn:
+        what = (
+            f"a value of {size} bytes" if size < 0 else f"a value of more than {self._most} bytes has no form in Arrow"
+        )
+        raise DecodeError(f'column "{self._forms[number].name}": {what}')
 
     def _flush(self) -> None:
         if self._columns and not self._columns[0]:
             return
         arrays = []
         for form, column, make in zip(self._forms, self._columns, self._makers, strict=True):
-            try:
+            with _named(form):
                 arrays.append(make(column))
-            except (ValueError, struct.error, pa.ArrowException, DecodeError, OverflowError) as error:
-                raise DecodeError(f'column "{form.name}": {error}') from None
             column.clear()
         self._size = 0
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=self._schema))
 
 
+@contextmanager
+def _named(form: Form) -> Iterator[None]:
+    """What is wrong with a value is told with the name of its column."""
+    try:
+        yield
+    except (ValueError, struct.error, pa.ArrowException, DecodeError, ArithmeticError) as error:
+        raise DecodeError(f'column "{form.name}": {error}') from None
+
+
 def _kept_as(form: Form) -> pa.DataType:
-    kept = _TYPES[str(form.kind)] if form.kind != "numeric" else pa.string()
+    kept = TYPES[str(form.kind)] if form.kind != "numeric" else pa.string()
     if form.precision:
         kept = pa.decimal128(form.precision, form.scale)
     return pa.list_(kept) if form.is_list else kept
@@ -135,7 +173,7 @@ def _maker(form: Form, clamp: bool) -> Callable[[list[bytes | None]], Any]:
     """The function that makes a column of its values."""
     single = form._replace(is_list=False)
     kept = _kept_as(single)
-    convert = _CONVERT[str(form.kind)](single, clamp)
+    convert = CONVERT[str(form.kind)](single, clamp)
 
     def make(column: list[bytes | None]) -> Any:
         if None not in column:
@@ -143,7 +181,7 @@ def _maker(form: Form, clamp: bool) -> Callable[[list[bytes | None]], Any]:
         else:
             there = iter(convert([value for value in column if value is not None]))
             values = [None if value is None else next(there) for value in column]
-        stored = _STORED.get(str(form.kind))
+        stored = STORED.get(str(form.kind))
         if stored is not None:
             return pa.array(values, type=stored).view(kept)
         made = pa.array(values, type=pa.string() if form.kind == "enum" else kept)
@@ -168,183 +206,14 @@ def _lists(column: list[bytes | None], make: Callable[[list[bytes | None]], Any]
 def _elements(value: bytes, into: list[bytes | None]) -> None:
     """The elements of an array. Layout: backend/utils/adt/arrayfuncs.c, array_send."""
     (dimensions,) = _length(value, 0)
-    if dimensions > 1:
+    if dimensions not in (0, 1):
         raise DecodeError(f"an array of {dimensions} dimensions has no form in Arrow; cast it to text")
     count, place = (_length(value, 12)[0], 20) if dimensions else (0, 12)
     for _ in range(count):
         (length,) = _length(value, place)
         place += 4 + max(length, 0)
-        if place > len(value):
-            raise DecodeError("an array is shorter than it says")
+        if length < -1 or place > len(value):
+            raise DecodeError("an array has another length than it says")
         into.append(None if length < 0 else value[place - length : place])
-    if dimensions < 0 or place != len(value):
+    if count < 0 or place != len(value):
         raise DecodeError("an array has another length than it says")
-
-
-# -- values of one column ----------------------------------------------------------------------------------------------
-
-
-def _numbers(code: str) -> Callable[[Form, bool], Make]:
-    size = struct.calcsize(f">{code}")
-
-    def convert(values: Values) -> Sequence[Any]:
-        _all_of(values, size)
-        return struct.unpack(f">{len(values)}{code}", b"".join(values))
-
-    return lambda form, clamp: convert
-
-
-def _all_of(values: Values, size: int) -> None:
-    if any(len(value) != size for value in values):
-        raise DecodeError(f"a value of another length than {size} bytes")
-
-
-def _bools(form: Form, clamp: bool) -> Make:
-    def convert(values: Values) -> Iterable[bool]:
-        _all_of(values, 1)
-        return [value != b"\0" for value in values]
-
-    return convert
-
-
-def _dates(form: Form, clamp: bool) -> Make:
-    ends = (_FIRST_DAY, _LAST_DAY) if clamp else None
-    return _moved("i", _DAYS, 31, ends)
-
-
-def _moments(form: Form, clamp: bool) -> Make:
-    return _moved("q", _MICROS, 63, (_FIRST, _LAST) if clamp else None)
-
-
-def _moved(code: str, by: int, bits: int, ends: tuple[int, int] | None) -> Make:
-    """Numbers from 2000 on -> from 1970 on; the first and the last are infinite."""
-    read = _numbers(code)(Form("", None), False)
-    infinite = {-(1 << bits): 0, (1 << bits) - 1: 1}
-
-    def convert(values: Values) -> list[int]:
-        found = []
-        for value in read(values):
-            if value in infinite:
-                if ends is None:
-                    raise DecodeError("infinity has no form in Arrow; the pool's option infinity='clamp' gives it one")
-                found.append(ends[infinite[value]])
-            elif value + by >= 1 << bits:
-                raise DecodeError("a moment that is beyond what Arrow can hold")
-            else:
-                found.append(value + by)
-        return found
-
-    return convert
-
-
-def _times(form: Form, clamp: bool) -> Make:
-    read = _numbers("q")(form, clamp)
-
-    def convert(values: Values) -> list[int]:
-        found: list[int] = list(read(values))
-        if any(not 0 <= value < _DAY for value in found):
-            raise DecodeError("time not supported by Arrow: hour=24")
-        return found
-
-    return convert
-
-
-def _intervals(form: Form, clamp: bool) -> Make:
-    def convert(values: Values) -> list[int]:
-        _all_of(values, 16)
-        return [_interval(*struct.unpack(">qii", value)) for value in values]
-
-    return convert
-
-
-def _interval(micros: int, days: int, months: int) -> int:
-    years, rest = divmod(abs(months), 12)
-    whole = years * 365 + rest * 30
-    total = micros + (days + (whole if months >= 0 else -whole)) * _DAY
-    if not -(1 << 63) <= total < 1 << 63:
-        raise DecodeError("an interval that is beyond what Arrow can hold")
-    return total
-
-
-def _numerics(form: Form, clamp: bool) -> Make:
-    from ..types.loaders import value_loader
-    from ..types.oids import NUMERIC
-
-    load = value_loader(NUMERIC.oid, 1, {})
-
-    def convert(values: Values) -> list[Any]:
-        found = [load(value) for value in values]
-        if form.precision:
-            if any(not value.is_finite() for value in found):
-                raise DecodeError("NaN has no form in a decimal; cast the column to float8 or text")
-            return found
-        return [format(value, "f") for value in found]
-
-    return convert
-
-
-def _texts(form: Form, clamp: bool) -> Make:
-    return lambda values: [value.decode() for value in values]
-
-
-def _documents(form: Form, clamp: bool) -> Make:
-    def convert(values: Values) -> list[str]:
-        if any(value[:1] != b"\1" for value in values):
-            raise DecodeError("unknown jsonb binary format")
-        return [value[1:].decode() for value in values]
-
-    return convert
-
-
-def _uuids(form: Form, clamp: bool) -> Make:
-    def convert(values: Values) -> list[str]:
-        _all_of(values, 16)
-        return [str(uuid.UUID(bytes=value)) for value in values]
-
-    return convert
-
-
-_CONVERT: dict[str, Callable[[Form, bool], Make]] = {
-    "bool": _bools,
-    "int2": _numbers("h"),
-    "int4": _numbers("i"),
-    "int8": _numbers("q"),
-    "oid": _numbers("I"),
-    "float4": _numbers("f"),
-    "float8": _numbers("d"),
-    "numeric": _numerics,
-    "text": _texts,
-    "enum": _texts,
-    "jsonb": _documents,
-    "uuid": _uuids,
-    "bytea": lambda form, clamp: lambda values: values,
-    "date": _dates,
-    "time": _times,
-    "timestamp": _moments,
-    "timestamptz": _moments,
-    "interval": _intervals,
-}
-_TYPES: dict[str, pa.DataType] = {
-    "bool": pa.bool_(),
-    "int2": pa.int16(),
-    "int4": pa.int32(),
-    "int8": pa.int64(),
-    "oid": pa.uint32(),
-    "float4": pa.float32(),
-    "float8": pa.float64(),
-    "text": pa.string(),
-    "enum": pa.dictionary(pa.int32(), pa.string()),
-    "jsonb": pa.string(),
-    "uuid": pa.string(),
-    "bytea": pa.binary(),
-    "date": pa.date32(),
-    "time": pa.time64("us"),
-    "timestamp": pa.timestamp("us"),
-    "timestamptz": pa.timestamp("us", tz="UTC"),
-    "interval": pa.duration("us"),
-}
-#: Made as numbers, then taken for what they are.
-_STORED: dict[str, pa.DataType] = {
-    "date": pa.int32(),
-    **dict.fromkeys(("time", "timestamp", "timestamptz", "interval"), pa.int64()),
-}

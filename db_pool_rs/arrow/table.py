@@ -65,10 +65,17 @@ def of_rows(names: Sequence[str], rows: Sequence[Sequence[Any]], like: Batches |
     return Batches(pa.Table.from_arrays(arrays, names=list(names)))
 
 
+#: What a column is whose values are all of this type; pyarrow by itself would take one for another.
+_TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string(), bytes: pa.binary()}
+
+
 def _column(values: list[Any], kept: pa.DataType | None) -> Any:
     kinds = {type(value) for value in values if value is not None}
-    if (kept is None and kinds == {int, float}) or (kept == pa.float64() and kinds <= {int, float}):
-        return pa.array([None if value is None else float(value) for value in values], pa.float64())
-    if len(kinds) > 1:
+    if kinds == {int, float} or (kinds == {int} and kept == pa.float64()):
+        kinds, values = {float}, [None if value is None else float(value) for value in values]
+    if not kinds:
+        return pa.array(values, pa.null() if kept is None else kept)
+    made = _TYPES[kinds.pop()]
+    if kinds or (kept is not None and made != kept):
         raise TypeError
-    return pa.array(values, kept)
+    return pa.array(values, made)

@@ -86,7 +86,7 @@ class Telemetry:
     @contextmanager
     def call(self, watched: Watched, what: str | What) -> Iterator[Span]:
         """Around one call: its span, its duration, its error."""
-        operation = self.begin(watched, What(what) if isinstance(what, str) else what)
+        operation = self.begin(watched, what if isinstance(what, What) else What(what))
         with operation.current():
             try:
                 yield operation.span
@@ -137,10 +137,11 @@ class What:
 
     def attributes(self, system: str) -> tuple[str, Attributes]:
         """The name of the operation, and the attributes that say more of it."""
-        name = self.command or classify(self.sql or "", system).command or "EMPTY"
+        sql = self.sql if isinstance(self.sql, str) else None  # what is no text is refused by the call itself
+        name = self.command or classify(sql or "", system).command or "EMPTY"
         found: Attributes = {}
-        if self.sql is not None:
-            found["db.query.text"] = without_values(self.sql)
+        if sql is not None:
+            found["db.query.text"] = without_values(sql, system)
         if self.collection is not None:
             found["db.collection.name"] = self.collection
         if self.size > 1:

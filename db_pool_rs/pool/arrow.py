@@ -5,17 +5,18 @@ A column whose type has no form in Arrow is sent as text, which takes a second S
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from ..aio import remaining
+from ..aio import Expired, remaining, within
 from ..arrow import forms
-from ..drivers.base import RESULT, ROWS
+from ..drivers.base import RESULT
 from ..errors import InterfaceError
-from ..record import Column
-from ..sql import classify
+from ..record import Column, Record
 from ..sql.quoting import quoted
 from . import copy
 from .cursor import Cursor
@@ -26,17 +27,19 @@ if TYPE_CHECKING:
     from .. import abc
     from .lease import Lease
 
+_ARROW = forms.__name__.rpartition(".")[0]
 _SELECTS = frozenset(("SELECT", "VALUES", "TABLE"))
 
 
 async def fetch(lease: Lease, query: str, args: tuple[Any, ...], timeout: float | None) -> abc.ArrowTable:
     """All rows of a query; see :meth:`Connection.fetch_arrow`."""
+    deadline = lease.context.deadline(timeout)
     if not lease.session().database.copy:
-        result = await lease.run(query, args, RESULT, timeout)
-        table: abc.ArrowTable = _with_pyarrow().of_rows([column.name for column in result.columns], result.rows)
+        made = await _with_pyarrow(lease, "table", deadline)
+        result = await lease.run(query, args, RESULT, remaining(deadline))
+        table: abc.ArrowTable = made.of_rows([column.name for column in result.columns], result.rows)
         return table
     query, args = lease.context.by_number(query, args)
-    deadline = lease.context.deadline(timeout)
     text, decoder = await _prepared(lease, query, ARROW_BATCH, remaining(deadline))
 
     async def take(data: bytes) -> None:
@@ -53,20 +56,23 @@ async def tables(
     """The same, so many rows at a time."""
     lease: Lease = connection._lease
     if not lease.session().database.copy:
-        async for table in _of_cursor(Cursor(lease, query, args, rows, timeout, None), rows):
+        made = await _with_pyarrow(lease, "table", lease.context.deadline(timeout))
+        async for table in _of_cursor(made.of_rows, Cursor(lease, query, args, rows, timeout, Record, RESULT), rows):
             yield table
         return
     query, args = lease.context.by_number(query, args)
     deadline = lease.context.deadline(timeout)
     text, decoder = await _prepared(lease, query, rows, remaining(deadline))
     out = partial(copy.from_query, given={"format": "binary"}, timeout=remaining(deadline))
+    given = False
     async with aclosing(pieces(lambda sink: out(lease, text, args, sink))) as data:
         async for piece in data:
             decoder.feed(piece)
-            if decoder.ready:
+            while decoder.ready:
+                given = True
                 yield decoder.take(rest=False)
     last = decoder.take(rest=True)
-    if last.num_rows:
+    if last.num_rows or not given:
         yield last
 
 
@@ -77,11 +83,11 @@ def check_rows(rows: Any) -> int:
     return rows
 
 
-async def _of_cursor(cursor: Cursor, count: int) -> AsyncGenerator[abc.ArrowTable, None]:
+async def _of_cursor(of_rows: Any, cursor: Cursor, count: int) -> AsyncGenerator[abc.ArrowTable, None]:
     """SQLite's rows; the first batch decides what the columns are."""
-    of_rows, first = _with_pyarrow().of_rows, None
-    while rows := await cursor.fetch(count):
-        table = of_rows(rows[0].keys(), rows, first)
+    first = None
+    while (rows := await cursor.fetch(count)) or first is None:
+        table = of_rows([column.name for column in cursor.columns], rows, first)
         first = first or table
         yield table
         if len(rows) < count:
@@ -92,7 +98,7 @@ async def _prepared(lease: Lease, query: str, rows: int, timeout: float | None) 
     """The text to be copied, and the decoder of its data."""
     database, context = lease.session().database, lease.context
     deadline = context.deadline(timeout)
-    command = classify(query, database.dialect).command
+    command = lease.lookup(query).lexical.command
     if command not in copy.QUERIES:
         raise InterfaceError(f"Arrow: a query expected, one of {', '.join(sorted(copy.QUERIES))}; got {query!r:.60}")
     query = single(await lease.parts(query, remaining(deadline)))
@@ -103,16 +109,15 @@ async def _prepared(lease: Lease, query: str, rows: int, timeout: float | None) 
     chosen = await _forms(lease, columns, remaining(deadline))
     text = query if all(form.kind for form in chosen) else _as_text(query, command, chosen)
     kept = [form if form.kind else forms.Form(form.name, "text") for form in chosen]
-    decoder = database.arrow_decoder or _with_pyarrow("python").Decoder
-    return text, decoder(kept, rows, context.config.infinity == "clamp")
+    decoder = database.arrow_decoder or (await _with_pyarrow(lease, "python", deadline)).Decoder
+    return text, decoder(kept, rows, context.config.infinity == "clamp", forms.MOST_BYTES)
 
 
 async def _forms(lease: Lease, columns: tuple[Column, ...], timeout: float | None) -> list[forms.Form]:
     asked = sorted({column.type_oid for column in columns if forms.is_foreign(column.type_oid)})
     foreign: dict[int, tuple[str, bool]] = {}
     if asked:
-        lease.context.observers.own.add(forms.FOREIGN)
-        for oid, sent, is_array in await lease.run(forms.FOREIGN, (asked,), ROWS, timeout):
+        for oid, sent, is_array in await lease.ask(forms.FOREIGN, (asked,), timeout):
             foreign[oid] = (sent, is_array)
     return [forms.form(column, foreign) for column in columns]
 
@@ -129,15 +134,14 @@ def _as_text(query: str, command: str, chosen: list[forms.Form]) -> str:
     return f"SELECT {', '.join(columns)} FROM ({query}\n) AS q({', '.join(names)})"
 
 
-def _with_pyarrow(module: str = "table") -> Any:
-    """A module of ours that needs pyarrow."""
+async def _with_pyarrow(lease: Lease, module: str, deadline: float | None) -> Any:
+    """A module of ours that needs pyarrow. To import that takes a second, so a thread does it."""
+    imported = asyncio.get_running_loop().run_in_executor(None, import_module, f"{_ARROW}.{module}")
     try:
-        if module == "python":
-            from ..arrow import python as made
-        else:
-            from ..arrow import table as made  # type: ignore[no-redef]
+        return await within(imported, remaining(deadline))
+    except Expired:
+        raise lease.session().too_late(sent=False) from None
     except ImportError as error:
         if (error.name or "").partition(".")[0] != "pyarrow":
             raise
         raise InterfaceError("Arrow needs pyarrow here: pip install 'db-pool-rs[arrow]'") from None
-    return made

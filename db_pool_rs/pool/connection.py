@@ -142,7 +142,7 @@ class Connection:
         rows: list[Record] = []
         async with self.transaction():
             while chunk:
-                rows += await self._lease.run_many(query, chunk, first, want, deadline)
+                rows += await self._lease.run_many(query, chunk, first, want, deadline, undone=True)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK
         return rows
 

@@ -37,7 +37,7 @@ async def records_to_table(
     full = table(name, schema, columns)
     _check(lease)
     deadline = lease.context.deadline(timeout)
-    there = {row["name"]: row for row in await lease.run(COLUMNS, (whole,), ROWS, remaining(deadline))}
+    there = {row["name"]: row for row in await lease.ask(COLUMNS, (whole,), remaining(deadline))}
     chosen = list(there) if columns is None else list(columns)
     missing = [name for name in chosen if name not in there]
     if missing:
@@ -255,9 +255,9 @@ async def _with_literals(lease: Lease, query: str, args: tuple[Any, ...], deadli
     types = await _types(lease, query, remaining(deadline))
     if types:
         columns = [f"pg_catalog.quote_nullable(${number}::{name}::text)" for number, name in enumerate(types, 1)]
-        rows = await lease.run(f"SELECT {', '.join(columns)}", args, ROWS, remaining(deadline))
+        rows = await lease.ask(f"SELECT {', '.join(columns)}", args, remaining(deadline))
     else:  # refuses the arguments
-        rows = await lease.run("SELECT 1 WHERE false", args, ROWS, remaining(deadline))
+        rows = await lease.ask("SELECT 1 WHERE false", args, remaining(deadline))
     return _PARAMETER.sub(
         lambda found: _replaced(found, [f"({v}::{t})" for v, t in zip(rows[0], types, strict=True)]), query
     )
@@ -277,5 +277,5 @@ async def _types(lease: Lease, query: str, timeout: float | None) -> list[str]:
         StatementRequest(session_text(sql, session.database.dialect), (), want, None)
         for sql, want in zip(commands, (STATUS, ROWS, STATUS), strict=True)
     ]
-    await session.run(group, lease.context.timeout(timeout))
+    await session.run(group, lease.context.timeout(timeout), told=False)
     return [row[0] for row in group[1].value]

@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequen
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import remaining
-from ..drivers.base import ROWS
 from ..errors import ArgumentError, InterfaceError
 from ..types import scalars
 from ..types.encode import BINARY, Encoder, encoder
@@ -77,8 +76,7 @@ async def record_encoder(lease: Lease, columns: Sequence[Any], deadline: float |
     oids = [column["own"] for column in columns]
     if asked := catalog.outdated(oids):
         question = f"SELECT {_IN_TEXT} FROM ({database.types_query}) AS known"
-        lease.context.observers.own.add(question)
-        catalog.learn(asked, await lease.run(question, (list(asked),), ROWS, remaining(deadline)))
+        catalog.learn(asked, await lease.ask(question, (list(asked),), remaining(deadline)))
     encoders = [catalog.text_encoder(oid) for oid in oids]
     return RecordEncoder(names, encoders, is_text=True, forget=lambda: catalog.forget(catalog.foreign(oids)))
 

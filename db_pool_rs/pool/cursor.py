@@ -5,11 +5,12 @@ On SQLite the driver understands the three commands that are used here, so that 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import ROWS, STATUS
+from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import Error, InterfaceError
-from ..record import Record
+from ..record import Column, Record
 from ..sql import StatementClass
 from .queries import single
 
@@ -46,6 +47,8 @@ class Cursor:
         "_sql",
         "_state",
         "_timeout",
+        "_want",
+        "columns",
     )
 
     def __init__(
@@ -56,6 +59,7 @@ class Cursor:
         prefetch: int,
         timeout: float | None,
         row: Row[Any] | None = None,
+        want: int = ROWS,
     ) -> None:
         if not _is_count(prefetch, 1):
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
@@ -72,6 +76,9 @@ class Cursor:
         self._make = lease.context.maker(row)
         self._prefetch = prefetch
         self._timeout = timeout
+        self._want = want
+        #: Set with the first rows, where `want` is RESULT.
+        self.columns: Sequence[Column] = ()
         self._state = "new"
         self._number = 0
         self._name = ""
@@ -129,10 +136,12 @@ class Cursor:
         if self._state == "ended" or not count:
             return []
         commands = [] if self._state == "open" else [await self._declaration(timeout)]
-        fetch = self._command(f"FETCH FORWARD {count} FROM {self._name}", ROWS)
+        fetch = self._command(f"FETCH FORWARD {count} FROM {self._name}", self._want)
         fetch.described = self._described
         await self._run(timeout, *commands, fetch)
         self._described = fetch.described
+        if self._want is RESULT:
+            self.columns = fetch.details[0]
         self._state = "open"
         rows: list[Record] = fetch.value
         if len(rows) < count:

@@ -304,8 +304,8 @@ class Executor(ABC):
     def _forget_report(self) -> None:
         self._report = None
 
-    def executed(self, statements: Sequence[StatementRequest], seconds: float) -> None:
-        """Count statements that were answered together after `seconds`."""
+    def executed(self, statements: Sequence[StatementRequest], seconds: float, told: bool = True) -> None:
+        """Count statements that were answered together after `seconds`; loggers are `told` but of the pool's own."""
         count, metrics = len(statements), self.metrics
         metrics.statements += count
         metrics.run.record(seconds, count)
@@ -313,7 +313,7 @@ class Executor(ABC):
         slow = self.config.slow_query_ms
         if slow is not None and count == 1 and seconds * 1000 >= slow:
             self.slow(statements[0].query.sql, seconds)
-        self.context.observers.answered(statements, seconds, self.loop)
+        self.context.observers.answered(statements if told else (), seconds, self.loop)
 
     def slow(self, sql: str, seconds: float) -> None:
         """A statement took so long that it is logged."""

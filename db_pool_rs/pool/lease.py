@@ -106,12 +106,19 @@ class Lease:
         await session.call(statement, self.context.timeout(timeout))
         return Result(statement.value, *statement.details) if want is RESULT else statement.value
 
+    async def ask(self, sql: str, args: tuple[Any, ...], timeout: float | None) -> list[Record]:
+        """The rows of a question of the pool's own, of which no logger is told."""
+        statement = self.statement(self.lookup(sql), args, ROWS)
+        await self.session().run((statement,), self.context.timeout(timeout), told=False)
+        rows: list[Record] = statement.value
+        return rows
+
     async def run_many(
-        self, text: Query, chunk: list[Any], first: int, want: int, deadline: float | None
+        self, text: Query, chunk: list[Any], first: int, want: int, deadline: float | None, *, undone: bool = False
     ) -> list[Record]:
         """Run a text once for each element of `chunk`, as one group; errors number them from `first`.
 
-        The rows of all of them, none where only their tags are wanted.
+        The rows of all of them, none where only their tags are wanted. `undone`: the caller rolls back what fails.
         """
         group = [StatementRequest(text, tuple(args), want, None) for args in chunk]
         number = 0
@@ -121,7 +128,7 @@ class Lease:
                     self.context.encode(statement)
                 number += 1
             if group:
-                await self.session().run(group, remaining(deadline))
+                await self.session().run(group, remaining(deadline), undone=undone)
         except ArgumentError as error:
             if number == len(group):  # found when the server had told the types
                 number = [statement.error is error for statement in group].index(True)
@@ -158,7 +165,7 @@ class Lease:
         """The statements of a text; InterfaceError if this session reads its strings otherwise than it is split."""
         database = self.context.database
         if "\\'" in sql and database.has_settings:
-            rows = await self.run("SHOW standard_conforming_strings", (), ROWS, timeout)
+            rows = await self.ask("SHOW standard_conforming_strings", (), timeout)
             if rows[0][0] != "on":  # a function has set it: SET and set_config are refused
                 raise InterfaceError(
                     "standard_conforming_strings is off on this session, so a text with a backslash before a quote "

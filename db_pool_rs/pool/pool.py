@@ -239,15 +239,16 @@ class Pool:
         """The rows of a query as Arrow, on a connection of their own; see :meth:`Connection.fetch_arrow`."""
         self._context.check_open()
         deadline = self._context.deadline(timeout)
-        async with self.acquire(timeout=timeout) as connection:
+        async with self.acquire(timeout=self._context.timeout(timeout)) as connection:
             return await connection.fetch_arrow(sql, *args, timeout=remaining(deadline))
 
     def stream_arrow(self, sql: str, /, *args: Any, batch: int = ARROW_BATCH, timeout: float | None = None) -> Stream:
         """The same, at most `batch` rows at a time and no faster than they are taken: ``async for table in ...``."""
         from . import arrow  # with COPY and cursors: not needed before
 
+        wait = self._context.timeout(timeout)
         copies = self._context.database.copy
-        block: Any = self.acquire(timeout=timeout) if copies else self.transaction(readonly=True, timeout=timeout)
+        block: Any = self.acquire(timeout=wait) if copies else self.transaction(readonly=True, timeout=wait)
         return Stream(block, partial(arrow.tables, sql, args, arrow.check_rows(batch), timeout), whole=True)
 
     def copy_out(

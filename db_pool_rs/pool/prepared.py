@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..described import Attribute, Type
-from ..drivers.base import ROWS
 from ..errors import InterfaceError
 from ..record import Result, Status
 from ..rows import Row
@@ -43,8 +42,7 @@ async def types_of(lease: Lease, told: Types | None, timeout: float | None) -> d
         else:
             asked.append(oid)
     if asked:
-        lease.context.observers.own.add(_TYPES)
-        for oid, name, kind, schema, is_array in await lease.run(_TYPES, (asked,), ROWS, timeout):
+        for oid, name, kind, schema, is_array in await lease.ask(_TYPES, (asked,), timeout):
             found[oid] = Type(oid, name, "array" if is_array else _KINDS.get(kind, "scalar"), schema)
     return found
 

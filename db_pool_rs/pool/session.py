@@ -21,7 +21,7 @@ from ..scheduler.model import Limits, StatementRequest
 from ..sql import DATA, StatementClass
 from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
-from .together import CallGroup, Gate, can_join, join, not_begun, out_of_block
+from .together import CallGroup, Gate, can_join, fail_all, join, not_begun, out_of_block
 
 if TYPE_CHECKING:
     from ..metrics import PoolMetrics
@@ -49,8 +49,8 @@ class Owner(Protocol):
     def turned_read_only(self) -> None:
         """The server refused a write that it should take."""
 
-    def executed(self, statements: Sequence[StatementRequest], seconds: float) -> None:
-        """Count statements that were answered together."""
+    def executed(self, statements: Sequence[StatementRequest], seconds: float, told: bool = True) -> None:
+        """Count statements that were answered together; loggers are `told` but of the pool's own."""
 
 
 class AcquiredConnection(Protocol):
@@ -176,9 +176,19 @@ class Session:
 
     # -- calls, in their order -----------------------------------------------------------------------------------
 
-    async def run(self, statements: Sequence[StatementRequest], timeout: float | None = None) -> None:
-        """Run `statements` in one round trip, after the pending commands; raises the first error among them."""
-        await self._run(statements, self._deadline(timeout))
+    async def run(
+        self,
+        statements: Sequence[StatementRequest],
+        timeout: float | None = None,
+        *,
+        told: bool = True,
+        undone: bool = False,
+    ) -> None:
+        """Run `statements` in one round trip, after the pending commands; raises the first error among them.
+
+        No logger is `told` of the pool's own. `undone`: its caller rolls all of them back if one fails.
+        """
+        await self._run(statements, self._deadline(timeout), told=told, undone=undone)
 
     async def call(self, statement: StatementRequest, timeout: float | None = None) -> None:
         """Run one statement, inside a transaction block together with others; raises its error."""
@@ -252,7 +262,13 @@ class Session:
         return None if timeout is None else self.executor.loop.time() + timeout
 
     async def _run(
-        self, statements: Sequence[StatementRequest], deadline: float | None, undo: Sequence[str] = ()
+        self,
+        statements: Sequence[StatementRequest],
+        deadline: float | None,
+        undo: Sequence[str] = (),
+        *,
+        told: bool = True,
+        undone: bool = False,
     ) -> None:
         group, sent, inside = statements, False, False
 
@@ -269,28 +285,23 @@ class Session:
             if undo and not sent and "ROLLBACK" not in self.pending_commands:
                 self.defer(*undo)
             raise
-        if len(statements) > 1 and not inside:
-            self._undo_all(statements)
-        self.counted(statements)
+        if undone or (len(statements) > 1 and not inside and self._is_whole(statements)):
+            fail_all(statements)
+        self.counted(statements, told)
         self.raise_first(group)
 
-    def _undo_all(self, statements: Sequence[StatementRequest]) -> None:
-        """Executions of one text that were a transaction of their own: the failure of one is that of all."""
-        if not self.database.atomic_groups or statements[-1].query is not statements[0].query:
-            return
-        failed = next((one.error for one in statements if one.error is not None), None)
-        for one in statements:
-            if one.value is not None:
-                one.error = one.error or failed
+    def _is_whole(self, statements: Sequence[StatementRequest]) -> bool:
+        """Whether these are executions of one text that were a transaction of their own."""
+        return self.database.atomic_groups and statements[-1].query is statements[0].query
 
-    def counted(self, statements: Sequence[StatementRequest]) -> None:
+    def counted(self, statements: Sequence[StatementRequest], told: bool = True) -> None:
         """They were sent together: those that were executed are counted, without those that control transactions."""
         for one in statements:
             if one.query.kind is StatementClass.CONTROL or (one.value is None and one.error is None):
                 statements = [one for one in statements if _counts(one)]
                 break
         if statements:
-            self.executor.executed(statements, self.seconds)
+            self.executor.executed(statements, self.seconds, told)
 
     def take_pending(self) -> list[StatementRequest]:
         """The commands that travel with the next statement."""

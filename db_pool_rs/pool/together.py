@@ -295,3 +295,11 @@ def aborted(sql: str) -> DatabaseError:
     """What the server says to a statement inside a transaction block that has failed."""
     message = "current transaction is aborted, commands ignored until end of transaction block"
     return database_error({"severity": "ERROR", "sqlstate": "25P02", "message": message}, sql)
+
+
+def fail_all(statements: Sequence[StatementRequest]) -> None:
+    """They are rolled back together: the failure of one is that of all."""
+    failed = next((one.error for one in statements if one.error is not None), None)
+    for one in statements:
+        if one.value is not None:
+            one.error = one.error or failed

@@ -100,6 +100,7 @@ class Top:
         """How the pool stands, ready for JSON."""
         config, executor = self._context.config, self._executor
         queries = list(self._context.queries.known.values())
+        dialect = self._context.database.dialect
         return {
             "pid": os.getpid(),
             "program": os.path.basename(sys.argv[0]) or "python",
@@ -111,7 +112,7 @@ class Top:
             "holders": list(itertools.islice(self._holders(), MOST)),
             "statements": self._statements(queries),
             "alone": [
-                {"sql": _shown(query.sql), "reason": query.reason}
+                {"sql": _shown(query.sql, dialect), "reason": query.reason}
                 for query in itertools.islice((one for one in queries if one.why == GUARD), MOST)
             ],
             "events": [{"time": when, "text": text} for when, text in executor.outages.events],
@@ -122,7 +123,7 @@ class Top:
         now = self._executor.loop.time()
         held = [(one.holder, one) for one in self._executor.sessions.values() if one.holder is not None]
         for holder, session in sorted(held, key=lambda pair: pair[0].since):
-            sql = _shown(session.last_sql)
+            sql = _shown(session.last_sql, self._context.database.dialect)
             yield {"seconds": now - holder.since, "task": holder.task, "place": holder.site, "sql": sql}
 
     def _statements(self, queries: list[Query]) -> list[dict[str, Any]]:
@@ -131,7 +132,7 @@ class Top:
         found = sorted(known, key=lambda pair: -pair[1].seen * pair[1].mean)[:MOST]
         return [
             {
-                "sql": _shown(query.sql),
+                "sql": _shown(query.sql, self._context.database.dialect),
                 "count": experience.seen,
                 "mean_ms": experience.mean * 1000,
                 "total_ms": experience.seen * experience.mean * 1000,
@@ -143,8 +144,8 @@ class Top:
         ]
 
 
-def _shown(sql: str) -> str:
-    return without_values(sql)[:_TEXT]
+def _shown(sql: str, dialect: str) -> str:
+    return without_values(sql, dialect)[:_TEXT]
 
 
 def _without_buckets(stats: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ spoils nothing, as on the pool. `acquire()` and `transaction()` give connections
 
 What cannot be the same: there is one connection, so calls of several tasks run one after another, `now()` stands
 still, and no other session sees what was written: `listen` hears what others send, and no NOTIFY of the test's own.
+`copy_out` and `stream_arrow` read all at first; the source or the sink of a COPY cannot call `db`: InterfaceError.
 Options of `transaction()` and `run` (isolation, readonly) have no effect; `run` repeats without a pause.
 
 Fixtures for pytest: :mod:`.for_asyncio` (pytest-asyncio) and :mod:`.for_anyio`.
@@ -26,7 +27,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import DatabaseError, InterfaceError
-from ._parts import Batch, Stream
+from ._parts import CALLS, Batch, Prepared, SavedCursor, Stream, Whole, saved
 
 if TYPE_CHECKING:
     from ..abc import Connection, Pool
@@ -36,23 +37,14 @@ T = TypeVar("T")
 __all__ = ["RolledBack", "rolled_back"]
 
 #: Calls that are a savepoint each.
-_SAVED = frozenset(
-    (
-        "copy_from_query",
-        "copy_from_table",
-        "copy_in",
-        "copy_records_to_table",
-        "copy_to_table",
-        "execute",
-        "executemany",
-        "fetch",
-        "fetch_arrow",
-        "fetch_result",
-        "fetchmany",
-        "fetchrow",
-        "fetchval",
-    )
-)
+_SAVED = CALLS | {
+    "copy_from_query",
+    "copy_from_table",
+    "copy_in",
+    "copy_records_to_table",
+    "copy_to_table",
+    "fetch_arrow",
+}
 #: What concerns the pool itself is asked of it, or done to it.
 _OF_THE_POOL = frozenset(
     (
@@ -84,6 +76,12 @@ class _Level:
         self.lock = asyncio.Lock()
 
 
+class _Call:
+    """A savepoint of one call."""
+
+    ended = False
+
+
 class RolledBack:
     """Used like a pool, and like a connection of it; made by :func:`rolled_back`."""
 
@@ -93,6 +91,8 @@ class RolledBack:
         self._root = _Level()
         #: Where a caller stands; tasks that it makes stand there too.
         self._level: ContextVar[_Level] = ContextVar("level", default=self._root)
+        #: The call that a caller is within: its source or its sink.
+        self._call: ContextVar[_Call | None] = ContextVar("call", default=None)
         self._runs: ContextVar[bool] = ContextVar("runs", default=False)
         #: Which attempt of `run` this is, from 1 on.
         self.attempt = 1
@@ -101,19 +101,13 @@ class RolledBack:
         if name in _OF_THE_POOL:
             return getattr(self._pool, name)
         found = getattr(self._connection, name)
-        if name not in _SAVED:
-            return found
-
-        async def call(*args: Any, **options: Any) -> Any:
-            async with self._saved():
-                return await found(*args, **options)
-
-        return call
+        return saved(found, self._saved) if name in _SAVED else found
 
     @asynccontextmanager
     async def transaction(self, **options: Any) -> AsyncIterator[RolledBack]:
         """A block whose work is undone if it ends with an exception: a savepoint. `options` have no effect."""
         inner = _Level()
+        self._check()
         async with self._level.get().lock:
             token = self._level.set(inner)
             try:
@@ -163,10 +157,40 @@ class RolledBack:
         """The rows of a query a few at a time; other calls may be made meanwhile."""
         return Stream(self._connection.cursor(sql, *args, prefetch=batch, timeout=timeout, row=row), self._saved, batch)
 
+    async def prepare(self, sql: str, /, **options: Any) -> Prepared:
+        """A statement that the database has checked; each of its calls is a savepoint."""
+        async with self._saved():
+            return Prepared(await self._connection.prepare(sql, **options), self._saved)
+
+    def cursor(self, sql: str, /, *args: Any, **options: Any) -> SavedCursor:
+        """The rows of a query a few at a time; other calls may be made meanwhile."""
+        return SavedCursor(self._connection.cursor(sql, *args, **options), self._saved)
+
+    def stream_arrow(self, sql: str, /, *args: Any, **options: Any) -> Whole:
+        """The rows of a query as Arrow, read whole at first; other calls may be made meanwhile."""
+        return Whole(self._connection.stream_arrow(sql, *args, **options), self._saved)
+
+    def copy_out(self, what: str, /, *args: Any, **options: Any) -> Whole:
+        """The data of a COPY, read whole at first; other calls may be made meanwhile."""
+        return Whole(self._connection.copy_out(what, *args, **options), self._saved)
+
     @asynccontextmanager
     async def _saved(self) -> AsyncIterator[None]:
+        self._check()
         async with self._level.get().lock, self._connection.transaction():
-            yield
+            call = _Call()
+            token = self._call.set(call)
+            try:
+                yield
+            finally:
+                call.ended = True
+                self._call.reset(token)
+
+    def _check(self) -> None:
+        """InterfaceError for what is called by the source or the sink of a call, and would wait for its end."""
+        call = self._call.get()
+        if call is not None and not call.ended:
+            raise InterfaceError("this is called within another call, a COPY; there is one connection, which that has")
 
     def acquire(self, *, timeout: float | None = None) -> _Acquired:
         """What is used like a connection of one's own: it is that of all."""

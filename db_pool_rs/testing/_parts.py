@@ -1,8 +1,8 @@
-"""What several calls make together, on the one connection of a :class:`RolledBack`: batches, and streams of rows."""
+"""What takes several calls, on the one connection of a :class:`RolledBack`: batches, streams, prepared statements."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -12,6 +12,19 @@ from ..errors import ConnectionLost, Error, InterfaceError, StatementTimeout
 
 #: Makes a block in which nothing else of its level runs: a savepoint.
 Block = Callable[[], AbstractAsyncContextManager[Any]]
+
+#: Calls that run a statement, and are a savepoint each.
+CALLS = frozenset(("execute", "executemany", "fetch", "fetch_result", "fetchmany", "fetchrow", "fetchval"))
+
+
+def saved(call: Callable[..., Awaitable[Any]], block: Block) -> Callable[..., Awaitable[Any]]:
+    """The same call, in a savepoint of its own."""
+
+    async def run(*args: Any, **options: Any) -> Any:
+        async with block():
+            return await call(*args, **options)
+
+    return run
 
 
 class Result:
@@ -160,3 +173,65 @@ class Stream:
     async def _next(self) -> list[Any]:
         async with self._block():
             return await self._cursor.fetch(self._batch)
+
+
+class Prepared:
+    """A prepared statement: each of its calls is a savepoint, as that of the pool's."""
+
+    def __init__(self, inner: Any, block: Block) -> None:
+        self._inner = inner
+        self._block = block
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._inner, name)
+        return saved(found, self._block) if name in CALLS else found
+
+    def cursor(self, /, *args: Any, **options: Any) -> SavedCursor:
+        """Its rows a few at a time."""
+        return SavedCursor(self._inner.cursor(*args, **options), self._block)
+
+
+class SavedCursor:
+    """A cursor that reads in savepoints: what others call in between may fail."""
+
+    def __init__(self, inner: Cursor[Any], block: Block) -> None:
+        self._inner = inner
+        self._next = saved(inner.__anext__, block)
+        self.fetch = saved(inner.fetch, block)
+        self.fetchrow = saved(inner.fetchrow, block)
+        self.close = saved(inner.close, block)
+
+    def __aiter__(self) -> SavedCursor:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self._next()
+
+
+class Whole:
+    """What COPY gives, read whole at first, so that others may call in between; used like a stream or a generator."""
+
+    def __init__(self, items: AsyncGenerator[Any, None], block: Block) -> None:
+        self._given = self._give(items, block)
+
+    async def _give(self, items: AsyncGenerator[Any, None], block: Block) -> AsyncGenerator[Any, None]:
+        async with block():
+            read = [item async for item in items]
+        for item in read:
+            yield item
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._given
+
+    async def __anext__(self) -> Any:
+        return await self._given.__anext__()
+
+    async def aclose(self) -> None:
+        """It is left."""
+        await self._given.aclose()
+
+    async def __aenter__(self) -> AsyncIterator[Any]:
+        return self._given
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._given.aclose()

@@ -122,6 +122,66 @@ async def test_what_the_pool_asks_for_itself_is_not_told(pg_pool: Any) -> None:
     assert not [one.query for one in heard if "pg_type" in one.query]
 
 
+async def test_executions_that_are_rolled_back_together_have_one_error(pool: Any) -> None:
+    """None of them is told to be done."""
+    insert = "INSERT INTO item VALUES ($1)"
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY)")
+    heard: list[Any] = []
+    pool.add_query_logger(heard.append)
+    with pytest.raises(UniqueViolation):
+        await pool.executemany(insert, [(1,), (2,), (1,), (3,)])
+    with pytest.raises(UniqueViolation):
+        await pool.fetchmany(f"{insert} RETURNING id", [(4,), (4,)])
+    assert await pool.fetchval("SELECT count(*) FROM item") == 0
+    await until(lambda: any("count" in one.query for one in heard))
+    assert [(one.args, one.error and type(one.error)) for one in heard] == [
+        ((1,), UniqueViolation),
+        ((2,), UniqueViolation),
+        ((1,), UniqueViolation),
+        ((4,), UniqueViolation),
+        ((4,), UniqueViolation),
+        ((), None),
+    ]
+
+
+async def test_the_parts_of_a_script_are_told(pool: Any) -> None:
+    await pool.execute("CREATE TABLE item (id int PRIMARY KEY)")
+    heard: list[Any] = []
+    pool.add_query_logger(heard.append)
+    async with pool.acquire() as connection:
+        await connection.execute("INSERT INTO item VALUES (1); INSERT INTO item VALUES (2)")
+        with pytest.raises(UniqueViolation):
+            await connection.execute("INSERT INTO item VALUES (3); INSERT INTO item VALUES (1); SELECT 1")
+    await until(lambda: len(heard) >= 4)
+    assert [(one.query[-3:], one.error and type(one.error)) for one in heard] == [
+        ("(1)", None),
+        ("(2)", None),
+        ("(3)", None),
+        ("(1)", UniqueViolation),
+    ]
+
+
+async def test_what_copy_and_arrow_ask_for_is_not_told(pg_pool: Any) -> None:
+    pytest.importorskip("pyarrow")
+    await pg_pool.execute("CREATE TYPE mood AS ENUM ('sad', 'glad')")
+    await pg_pool.execute("CREATE TYPE pair AS (a int, b int)")
+    await pg_pool.execute("CREATE TABLE moods (id int, mood mood, pair pair)")
+    heard: list[Any] = []
+    pg_pool.add_query_logger(heard.append)
+    await pg_pool.copy_in("moods", source=[(1, "sad", (1, 2))])
+    select = "SELECT mood FROM moods WHERE id = $1 AND 'x\\' <> ''"
+    assert b"".join([piece async for piece in pg_pool.copy_out(select, 1)]) == b"sad\n"
+    assert len(await pg_pool.fetch_arrow(select, 1)) == 1
+    assert await pg_pool.fetchval("SELECT 7") == 7
+    await until(lambda: any(one.query == "SELECT 7" for one in heard))
+    assert [one.query for one in heard] == [
+        'COPY "moods" FROM STDIN WITH (FORMAT text)',
+        f"COPY ({select}\n) TO STDOUT",
+        f"COPY ({select}\n) TO STDOUT WITH (FORMAT binary)",
+        "SELECT 7",
+    ]
+
+
 async def test_calls_that_a_subclass_has_made_its_own_stay_its_own(pool: Any) -> None:
     class Doubling(type(pool)):  # type: ignore[misc]
         async def fetchval(self, sql: str, /, *args: Any, **options: Any) -> Any:

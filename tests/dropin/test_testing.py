@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
 
 from db_pool_rs.errors import DatabaseError, InterfaceError, SerializationFailure, UniqueViolation
 from db_pool_rs.testing import rolled_back
-from tests.contract.waiting import until
+from tests.contract.waiting import PROMPT, until
 
 
 @pytest.fixture
@@ -168,6 +169,86 @@ async def test_run_repeats_in_a_savepoint(users: Any) -> None:
         with pytest.raises(UniqueViolation):
             await db.run(work, 1)
         assert await count(db) == 2
+
+
+async def test_errors_of_what_a_connection_makes_spoil_nothing(users: Any) -> None:
+    async with rolled_back(users) as db:
+        await db.execute("INSERT INTO users VALUES (2, 'Grace')")
+        with pytest.raises(DatabaseError):
+            await db.prepare("SELECT nothing FROM users")
+        insert = await db.prepare("INSERT INTO users VALUES ($1, $2)")
+        with pytest.raises(UniqueViolation):
+            await insert.execute(1, "again")
+        with pytest.raises(UniqueViolation):
+            await insert.executemany([(3, "Lin"), (1, "again")])
+        assert insert.query == "INSERT INTO users VALUES ($1, $2)"
+        with pytest.raises(DatabaseError):
+            await db.cursor("SELECT nothing FROM users").fetch(1)
+        with pytest.raises(DatabaseError):
+            async for _ in db.cursor("SELECT nothing FROM users"):
+                pass
+        async with db.acquire() as connection:
+            cursor = (await connection.prepare("SELECT id FROM users ORDER BY id")).cursor(prefetch=1)
+            assert await cursor.fetchrow() == (1,)
+            with pytest.raises(UniqueViolation):
+                await insert.execute(1, "again")
+            assert [row async for row in cursor] == [(2,)]
+            await cursor.close()
+        assert await count(db) == 2
+
+
+async def test_streams_of_arrow(users: Any) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    async with rolled_back(users) as db:
+        await db.executemany("INSERT INTO users VALUES ($1, 'x')", [(2,), (3,)])
+        with pytest.raises(DatabaseError):
+            async for _ in db.stream_arrow("SELECT nothing FROM users"):
+                pass
+        with pytest.raises(InterfaceError, match="batch: "):
+            db.stream_arrow("SELECT 1", batch=0)
+        seen = []
+        async with db.stream_arrow("SELECT id FROM users WHERE id < $1 ORDER BY id", 9, batch=1) as tables:
+            async for table in tables:
+                seen += pyarrow.table(table)["id"].to_pylist()
+                with pytest.raises(UniqueViolation):
+                    await db.execute("INSERT INTO users VALUES (1, 'again')")
+        assert seen == [1, 2, 3]
+        async with db.acquire() as connection, aclosing(connection.stream_arrow("SELECT id FROM users")) as tables:
+            assert len(await tables.__anext__()) == 3
+        assert await count(db) == 3
+
+
+async def test_calls_while_data_are_copied_out(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database)
+    await pool.execute("CREATE TABLE users (id integer PRIMARY KEY, name text)")
+    async with rolled_back(pool) as db:
+        await db.copy_in("users", source=[(1, "Ada"), (2, "Grace")])
+        with pytest.raises(DatabaseError):
+            async for _ in db.copy_out("SELECT nothing FROM users"):
+                pass
+        pieces = []
+        async with aclosing(db.copy_out("SELECT id FROM users ORDER BY id")) as copied:
+            async for piece in copied:
+                pieces.append(piece)
+                await asyncio.wait_for(db.execute("UPDATE users SET name = 'seen'"), PROMPT)
+        assert b"".join(pieces) == b"1\n2\n"
+        assert await db.fetchval("SELECT count(*) FROM users WHERE name = 'seen'") == 2
+
+
+async def test_a_call_that_waits_for_itself_is_refused(open_pool: Any, pg_database: str) -> None:
+    """There is one connection, and the COPY has it while its data are taken."""
+    pool = await open_pool(pg_database)
+    async with rolled_back(pool) as db:
+        later = []
+
+        async def take(data: bytes) -> None:
+            later.append(asyncio.ensure_future(db.fetchval("SELECT 7")))
+            await db.execute("SELECT 1")
+
+        with pytest.raises(InterfaceError, match="one connection"):
+            await asyncio.wait_for(db.copy_from_query("SELECT 1", output=take), PROMPT)
+        assert await db.fetchval("SELECT 1") == 1
+        await asyncio.gather(*later, return_exceptions=True)
 
 
 async def test_listening_hears_others(open_pool: Any, pg_database: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import io
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +257,55 @@ async def test_copy_is_one_span(engine: EngineSpec, pg_database: str, seen: Seen
             ("COPY", "t"),
             ("COPY", "SELECT ?"),
         ]
+
+
+async def test_texts_in_double_quotes_may_be_values_of_sqlite(engine: EngineSpec, tmp_path: Path, seen: Seen) -> None:
+    async with instrument(create_pool(f"sqlite:///{tmp_path}/a.db", mode=engine.name), seen.telemetry) as pool:
+        await pool.execute('CREATE TABLE "people" ([it\'s] text, name text)')
+        await pool.fetch('SELECT [it\'s], name FROM "people" WHERE name = "hidden-word" OR name = \'hidden-word\'')
+        assert operations(seen)[1:] == [
+            ("SELECT", 'SELECT [it\'s], name FROM "people" WHERE name = ? OR name = ?', 0),
+        ]
+
+
+WRONG = (
+    "fetch",
+    "fetchrow",
+    "fetchval",
+    "execute",
+    "fetch_result",
+    "fetch_arrow",
+    "stream",
+    "stream_arrow",
+    "copy_out",
+)
+
+
+@pytest.mark.parametrize("wrong", [None, 5, b"SELECT 1"])
+async def test_what_is_no_text_has_the_error_of_the_pool(
+    engine: EngineSpec, backend: Backend, seen: Seen, wrong: Any
+) -> None:
+    async def raised(call: Callable[[], Any]) -> str:
+        try:
+            made = call()
+            await made if inspect.isawaitable(made) else [item async for item in made]
+        except Exception as error:
+            return repr(error)
+        return "nothing"
+
+    async with create_pool(backend.dsn, mode=engine.name) as pool:
+        observed = instrument(pool, seen.telemetry)
+        for name in WRONG:
+            told = [await raised(partial(getattr(one, name), wrong)) for one in (pool, observed)]
+            assert told[0].startswith("InterfaceError"), name
+            assert told == [told[0]] * 2, name
+        for name in ("executemany", "fetchmany"):
+            for args in ((wrong, [(1,)]), ("SELECT 1", None)):
+                told = [await raised(partial(getattr(one, name), *args)) for one in (pool, observed)]
+                assert told[0] == told[1], (name, args)
+        async with pool.acquire() as connection, observed.acquire() as seen_connection:
+            told = [await raised(partial(one.prepare, wrong)) for one in (connection, seen_connection)]
+            assert told[0] == told[1]
 
 
 async def test_listening_is_seen(engine: EngineSpec, pg_database: str, seen: Seen) -> None:

@@ -94,12 +94,20 @@ def pg_database(pg_server: PostgresServer) -> Iterator[str]:
     pg_server.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-#: Ends what is left of the test before, and what it made.
+#: Ends what is left of the test before, and what it made: extensions and schemas, wherever they are.
 EMPTY = """
 SET client_min_messages TO error; SET synchronous_commit TO off;
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid();
 SELECT pg_advisory_unlock_all();
-DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public;
+DO $$ DECLARE made text; BEGIN
+    FOR made IN SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' LOOP
+        EXECUTE format('DROP EXTENSION IF EXISTS %I CASCADE', made);
+    END LOOP;
+    FOR made IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+        EXECUTE format('DROP SCHEMA %I CASCADE', made);
+    END LOOP;
+END $$;
+CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public;
 """
 
 

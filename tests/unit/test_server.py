@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugins.postgresql import OwnServer
+from tests.plugins.postgresql import OwnServer, emptied
 from tests.plugins.server import PostgresServer, ServerError
 
 
@@ -17,6 +17,20 @@ def test_sql_returns_rows_as_text(pg_server: PostgresServer) -> None:
 def test_a_database_for_one_test(pg_database: str, pg_dsn: str) -> None:
     assert pg_database != pg_dsn
     assert pg_database.startswith("postgresql://postgres@127.0.0.1:")
+
+
+def test_a_database_that_is_emptied_keeps_nothing(pg_server: PostgresServer) -> None:
+    empty = emptied(pg_server, "emptied")
+    available = "SELECT name FROM pg_available_extensions WHERE name IN ('hstore', 'plpgsql') ORDER BY name"
+    ((name, *_), *_) = pg_server.sql(available)
+    made = "CREATE SCHEMA other; CREATE TABLE other.t (); CREATE TABLE t (); CREATE TYPE kind AS ENUM ()"
+    pg_server.sql(f"{made}; CREATE EXTENSION IF NOT EXISTS {name} SCHEMA other", "emptied")
+    empty()
+    schemas = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY nspname"
+    assert pg_server.sql(schemas, "emptied") == [("information_schema",), ("public",)]
+    assert pg_server.sql("SELECT extname FROM pg_extension", "emptied") == [("plpgsql",)]
+    assert pg_server.sql("SELECT FROM pg_class WHERE relname = 't'", "emptied") == []
+    pg_server.sql("DROP DATABASE emptied WITH (FORCE)")
 
 
 def test_fsync_is_on_unless_switched_off(pg_server: PostgresServer) -> None:

@@ -28,6 +28,26 @@ def test_examples(sql: str, shown: str) -> None:
     assert without_values(sql) == shown
 
 
+@pytest.mark.parametrize(
+    ("sql", "shown"),
+    [
+        ('SELECT * FROM t WHERE name = "secret"', "SELECT * FROM t WHERE name = ?"),
+        (
+            'SELECT "t"."a" FROM "my t" AS "t" JOIN u ON t."b c" = 5',
+            'SELECT "t"."a" FROM "my t" AS "t" JOIN u ON t."b c" = ?',
+        ),
+        ('CREATE TABLE "a" (v DEFAULT "secret")', 'CREATE TABLE "a" (v DEFAULT ?)'),
+        ("SELECT [it's], 'secret'", "SELECT [it's], ?"),
+        ("SELECT `it's`, x'00ff', 'it''s secret'", "SELECT `it's`, ?, ?"),
+        ("SELECT ?1, :two, @three, $4, 5", "SELECT ?1, :two, @three, $4, ?"),
+        (r"SELECT 'a\', secret", "SELECT ?, secret"),
+        ('SELECT a_from "secret', "SELECT a_from ?"),
+    ],
+)
+def test_examples_of_sqlite(sql: str, shown: str) -> None:
+    assert without_values(sql, "sqlite") == shown
+
+
 LITERALS = st.sampled_from(["'{}'", "E'{}'", "$${}$$", "$a${}$a$", "x'{}'", "/*{}*/", "--{}\n"])
 
 

@@ -349,6 +349,8 @@ def _use_cursor(database: Database, statement: StatementRequest, job: Job) -> No
         statement.value = list(map(_row_class(cursor.description), rows))
     else:
         statement.value = Status(f"FETCH {len(rows)}")
+    if statement.want is RESULT:
+        statement.details = _details(cursor, Status(f"FETCH {len(rows)}"))
 
 
 def _end(database: Database, statement: StatementRequest, job: Job) -> None:

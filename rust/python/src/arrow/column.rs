@@ -19,6 +19,8 @@ use super::values;
 pub struct Column {
     values: Values,
     clamp: bool,
+    /// Bytes of the text that a value may become.
+    most: usize,
     lists: Option<Lists>,
 }
 
@@ -98,10 +100,11 @@ impl Values {
         }
     }
 
-    fn append(&mut self, value: Option<&[u8]>, clamp: bool) -> Result<(), String> {
+    /// Take a value; how many bytes of text it became, where that is not what came.
+    fn append(&mut self, value: Option<&[u8]>, clamp: bool) -> Result<usize, String> {
         let Some(data) = value else {
             self.append_null();
-            return Ok(());
+            return Ok(0);
         };
         use values::fixed;
         match self {
@@ -117,14 +120,14 @@ impl Values {
             Values::Moment(to, _) => to.append_value(values::moment(data, clamp)?),
             Values::Interval(to) => to.append_value(values::interval(data)?),
             Values::Decimal(to, digits) => to.append_value(values::decimal(data, *digits)?),
-            Values::Numeric(to) => to.append_value(values::numeric(data)?),
-            Values::Uuid(to) => to.append_value(values::uuid(data)?),
+            Values::Numeric(to) => return Ok(append_text(to, &values::numeric(data)?)),
+            Values::Uuid(to) => return Ok(append_text(to, &values::uuid(data)?)),
             Values::Text(to) => to.append_value(values::text(data)?),
             Values::Jsonb(to) => to.append_value(values::jsonb(data)?),
             Values::Enum(to) => to.append_value(values::text(data)?),
             Values::Bytea(to) => to.append_value(data),
         }
-        Ok(())
+        Ok(0)
     }
 
     fn append_null(&mut self) {
@@ -171,10 +174,11 @@ impl Values {
 }
 
 impl Column {
-    /// An empty column; None for an unknown kind. `digits` are precision and scale of a numeric, 0 if nothing limits it.
-    pub fn new(kind: &str, is_list: bool, digits: (u8, i8), clamp: bool) -> Option<Self> {
+    /// An empty column; None for an unknown kind. `digits` are precision and scale of a numeric, 0 if nothing limits it;
+    /// the text that a value becomes has at most `most` bytes.
+    pub fn new(kind: &str, is_list: bool, digits: (u8, i8), clamp: bool, most: usize) -> Option<Self> {
         let lists = is_list.then(|| Lists { ends: vec![0], there: NullBufferBuilder::new(0) });
-        Some(Column { values: Values::new(kind, digits)?, clamp, lists })
+        Some(Column { values: Values::new(kind, digits)?, clamp, most, lists })
     }
 
     /// What it is in Arrow.
@@ -189,17 +193,25 @@ impl Column {
         Arc::new(Field::new("item", self.values.data_type(), true))
     }
 
-    /// Take the next row's value.
-    pub fn append(&mut self, value: Option<&[u8]>) -> Result<(), String> {
-        let (values, clamp) = (&mut self.values, self.clamp);
-        let Some(lists) = &mut self.lists else { return values.append(value, clamp) };
+    /// Take the next row's value; how many bytes of text it became, where that is not what came.
+    pub fn append(&mut self, value: Option<&[u8]>) -> Result<usize, String> {
+        let (values, clamp, most) = (&mut self.values, self.clamp, self.most);
+        let mut size = 0;
+        let mut take = |one: Option<&[u8]>| {
+            size += values.append(one, clamp)?;
+            if size > most { Err(too_long(most)) } else { Ok(()) }
+        };
+        let Some(lists) = &mut self.lists else {
+            take(value)?;
+            return Ok(size);
+        };
         let count = match value {
             None => 0,
-            Some(data) => elements(data, |element| values.append(element, clamp))?,
+            Some(data) => elements(data, take)?,
         };
         lists.there.append(value.is_some());
         lists.ends.push(lists.ends[lists.ends.len() - 1].checked_add(count).ok_or("too many elements for one batch")?);
-        Ok(())
+        Ok(size)
     }
 
     /// The array of all that was taken; the column is empty again.
@@ -214,6 +226,17 @@ impl Column {
             }
         }
     }
+}
+
+/// Append a text; its size.
+fn append_text(to: &mut StringBuilder, text: &str) -> usize {
+    to.append_value(text);
+    text.len()
+}
+
+/// What is wrong with a value that is longer than offsets allow.
+pub fn too_long(most: usize) -> String {
+    format!("a value of more than {most} bytes has no form in Arrow")
 }
 
 /// The elements of an array; how many. Layout: backend/utils/adt/arrayfuncs.c, array_send.
@@ -231,7 +254,8 @@ fn elements(data: &[u8], mut each: impl FnMut(Option<&[u8]>) -> Result<(), Strin
         let length = number(at)?;
         at += 4;
         match usize::try_from(length) {
-            Err(_) => each(None)?,
+            Err(_) if length == -1 => each(None)?,
+            Err(_) => return Err("an array has another length than it says".into()),
             Ok(length) => {
                 each(Some(data.get(at..at + length).ok_or_else(short)?))?;
                 at += length;

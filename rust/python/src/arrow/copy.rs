@@ -1,5 +1,7 @@
 //! The data of a COPY in binary: a header, rows, a trailer. Layout: PostgreSQL's documentation, COPY, "Binary Format".
 
+use super::Fault;
+
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 /// Signature, flags, and the length of what may follow them.
 const HEADER: usize = SIGNATURE.len() + 8;
@@ -8,17 +10,21 @@ const HEADER: usize = SIGNATURE.len() + 8;
 #[derive(Default)]
 pub struct Rows {
     columns: usize,
+    /// Of a value.
+    most: usize,
     rest: Vec<u8>,
+    /// Bytes of `rest` without which its row is not complete: what is there is not looked through before.
+    needed: usize,
     begun: bool,
     ended: bool,
 }
 
-type Row<'f> = &'f mut dyn FnMut(&[Option<&[u8]>], usize) -> Result<(), String>;
+type Row<'f> = &'f mut dyn FnMut(&[Option<&[u8]>], usize) -> Result<(), Fault>;
 
 impl Rows {
-    /// None came yet.
-    pub fn new(columns: usize) -> Self {
-        Rows { columns, ..Rows::default() }
+    /// None came yet; a value has at most `most` bytes.
+    pub fn new(columns: usize, most: usize) -> Self {
+        Rows { columns, most, ..Rows::default() }
     }
 
     /// Whether the data ended where they should.
@@ -30,23 +36,26 @@ impl Rows {
     pub fn take(
         &mut self,
         data: &[u8],
-        mut row: impl FnMut(&[Option<&[u8]>], usize) -> Result<(), String>,
-    ) -> Result<(), String> {
+        mut row: impl FnMut(&[Option<&[u8]>], usize) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         if self.rest.is_empty() {
             let at = self.walk(data, &mut row)?;
             self.rest.extend_from_slice(&data[at..]);
         } else {
             let mut whole = std::mem::take(&mut self.rest);
             whole.extend_from_slice(data);
-            let at = self.walk(&whole, &mut row)?;
-            whole.drain(..at);
+            if whole.len() >= self.needed {
+                let at = self.walk(&whole, &mut row)?;
+                whole.drain(..at);
+            }
             self.rest = whole;
         }
         Ok(())
     }
 
     /// Take the rows that are complete; where the next one begins.
-    fn walk<'a>(&mut self, data: &'a [u8], row: Row<'_>) -> Result<usize, String> {
+    fn walk<'a>(&mut self, data: &'a [u8], row: Row<'_>) -> Result<usize, Fault> {
+        self.needed = 0;
         let mut at = if self.begun { 0 } else { self.begin(data)? };
         let mut values: Vec<Option<&'a [u8]>> = Vec::with_capacity(self.columns);
         while self.begun && !self.ended {
@@ -58,10 +67,14 @@ impl Rows {
                 break;
             }
             if usize::try_from(count) != Ok(self.columns) {
-                return Err(format!("a row of {count} values where {} are expected", self.columns));
+                return Err(format!("a row of {count} values where {} are expected", self.columns).into());
             }
             values.clear();
-            let Some(end) = split(data, at + 2, self.columns, &mut values) else { break };
+            let end = self.split(data, at + 2, &mut values)?;
+            if end > data.len() {
+                self.needed = end - at;
+                break;
+            }
             row(&values, end - at)?;
             at = end;
         }
@@ -69,7 +82,7 @@ impl Rows {
     }
 
     /// Where the rows begin; 0 if that has not come.
-    fn begin(&mut self, data: &[u8]) -> Result<usize, String> {
+    fn begin(&mut self, data: &[u8]) -> Result<usize, Fault> {
         let Some(header) = data.get(..HEADER) else { return Ok(0) };
         let extension = i32::from_be_bytes(header[HEADER - 4..].try_into().expect("four bytes"));
         let extension = usize::try_from(extension).ok().filter(|_| header.starts_with(SIGNATURE));
@@ -77,20 +90,24 @@ impl Rows {
         self.begun = data.len() >= HEADER + extension;
         Ok(if self.begun { HEADER + extension } else { 0 })
     }
-}
 
-/// The values of a row from `at` on, and where it ends; None if it is not complete.
-fn split<'a>(data: &'a [u8], mut at: usize, columns: usize, values: &mut Vec<Option<&'a [u8]>>) -> Option<usize> {
-    for _ in 0..columns {
-        let length = i32::from_be_bytes(data.get(at..at + 4)?.try_into().ok()?);
-        at += 4;
-        match usize::try_from(length) {
-            Ok(length) => {
-                values.push(Some(data.get(at..at + length)?));
-                at += length;
+    /// The values of a row from `at` on, and where it ends; if that is beyond the data, the row is not complete.
+    fn split<'a>(&self, data: &'a [u8], mut at: usize, values: &mut Vec<Option<&'a [u8]>>) -> Result<usize, Fault> {
+        for column in 0..self.columns {
+            let Some(four) = data.get(at..at + 4) else { return Ok(at + 4) };
+            let length = i32::from_be_bytes(four.try_into().expect("four bytes"));
+            at += 4;
+            match usize::try_from(length) {
+                Ok(length) if length > self.most => return Err(Fault::too_long(column, self.most)),
+                Ok(length) => {
+                    let Some(value) = data.get(at..at + length) else { return Ok(at + length) };
+                    values.push(Some(value));
+                    at += length;
+                }
+                Err(_) if length == -1 => values.push(None),
+                Err(_) => return Err(Fault::of(column, format!("a value of {length} bytes"))),
             }
-            Err(_) => values.push(None),
         }
+        Ok(at)
     }
-    Some(at)
 }

@@ -9,6 +9,7 @@ mod copy;
 mod table;
 mod values;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch};
@@ -20,9 +21,6 @@ use crate::codec::decode_error;
 use column::Column;
 use copy::Rows;
 pub use table::ArrowTable;
-
-/// Of a batch, so that offsets of 32 bits reach; one value has a GiB at most.
-const MOST_BYTES: usize = 1 << 30;
 
 /// A column as `db_pool_rs.arrow.forms.Form` has it: name, kind, whether it is a list, precision, scale.
 type Form = (String, String, bool, u8, i8);
@@ -37,27 +35,55 @@ pub struct ArrowDecoder {
 struct Work {
     rows: Rows,
     columns: Vec<Column>,
-    names: Vec<String>,
-    most: usize,
+    most_rows: usize,
+    most_bytes: usize,
     count: usize,
     size: usize,
-    batches: Vec<Vec<ArrayRef>>,
+    batches: VecDeque<Vec<ArrayRef>>,
+}
+
+/// What is wrong with the data, and in which column, if it is in one.
+struct Fault {
+    column: Option<usize>,
+    why: String,
+}
+
+impl Fault {
+    fn of(column: usize, why: String) -> Self {
+        Fault { column: Some(column), why }
+    }
+
+    fn too_long(column: usize, most: usize) -> Self {
+        Fault::of(column, column::too_long(most))
+    }
+}
+
+impl<T: Into<String>> From<T> for Fault {
+    fn from(why: T) -> Self {
+        Fault { column: None, why: why.into() }
+    }
 }
 
 #[pymethods]
 impl ArrowDecoder {
     #[new]
-    fn new(forms: Vec<Form>, rows: usize, clamp: bool) -> PyResult<Self> {
+    fn new(forms: Vec<Form>, rows: usize, clamp: bool, most: usize) -> PyResult<Self> {
         let mut columns = Vec::new();
         for (_, kind, is_list, precision, scale) in &forms {
-            let made = Column::new(kind, *is_list, (*precision, *scale), clamp);
+            let made = Column::new(kind, *is_list, (*precision, *scale), clamp, most);
             columns.push(made.ok_or_else(|| PyValueError::new_err(format!("bug: no kind {kind:?}")))?);
         }
         let fields: Vec<Field> =
             forms.iter().zip(&columns).map(|(form, column)| Field::new(&form.0, column.data_type(), true)).collect();
-        let names = forms.into_iter().map(|form| form.0).collect();
-        let rows_of_data = Rows::new(columns.len());
-        let work = Work { rows: rows_of_data, columns, names, most: rows, count: 0, size: 0, batches: Vec::new() };
+        let work = Work {
+            rows: Rows::new(columns.len(), most),
+            columns,
+            most_rows: rows,
+            most_bytes: most,
+            count: 0,
+            size: 0,
+            batches: VecDeque::new(),
+        };
         Ok(ArrowDecoder { work, schema: Arc::new(Schema::new(fields)) })
     }
 
@@ -70,10 +96,13 @@ impl ArrowDecoder {
     /// Take data; DecodeError if they are no data of COPY for these columns, or Arrow cannot hold a value.
     fn feed(&mut self, py: Python<'_>, data: &[u8]) -> PyResult<()> {
         let work = &mut self.work;
-        py.detach(|| work.feed(data)).map_err(|message| decode_error(py, message))
+        py.detach(|| work.feed(data)).map_err(|fault| {
+            let column = fault.column.map(|number| format!("column \"{}\": ", self.schema.field(number).name()));
+            decode_error(py, column.unwrap_or_default() + &fault.why)
+        })
     }
 
-    /// The batches that are full; with `rest`, all that came: DecodeError if the data do not end there.
+    /// The first batch that is full; with `rest`, all that are left: DecodeError if the data do not end there.
     #[pyo3(signature = (*, rest))]
     fn take(&mut self, py: Python<'_>, rest: bool) -> PyResult<ArrowTable> {
         if rest {
@@ -82,8 +111,11 @@ impl ArrowDecoder {
             }
             self.work.flush();
         }
-        let made = std::mem::take(&mut self.work.batches)
-            .into_iter()
+        let full = if rest { self.work.batches.len() } else { 1.min(self.work.batches.len()) };
+        let made = self
+            .work
+            .batches
+            .drain(..full)
             .map(|arrays| RecordBatch::try_new(self.schema.clone(), arrays))
             .collect::<Result<_, _>>();
         let batches = made.map_err(|error| PyValueError::new_err(format!("bug: {error}")))?;
@@ -92,20 +124,20 @@ impl ArrowDecoder {
 }
 
 impl Work {
-    fn feed(&mut self, data: &[u8]) -> Result<(), String> {
+    fn feed(&mut self, data: &[u8]) -> Result<(), Fault> {
         let mut rows = std::mem::take(&mut self.rows);
         let taken = rows.take(data, |values, size| self.row(values, size));
         self.rows = rows;
         taken
     }
 
-    fn row(&mut self, values: &[Option<&[u8]>], size: usize) -> Result<(), String> {
+    fn row(&mut self, values: &[Option<&[u8]>], size: usize) -> Result<(), Fault> {
         for (number, (column, value)) in self.columns.iter_mut().zip(values).enumerate() {
-            column.append(*value).map_err(|why| format!("column \"{}\": {why}", self.names[number]))?;
+            self.size += column.append(*value).map_err(|why| Fault::of(number, why))?;
         }
         self.count += 1;
         self.size += size;
-        if self.count >= self.most || self.size >= MOST_BYTES {
+        if self.count >= self.most_rows || self.size >= self.most_bytes {
             self.flush();
         }
         Ok(())
@@ -113,7 +145,7 @@ impl Work {
 
     fn flush(&mut self) {
         if self.count > 0 {
-            self.batches.push(self.columns.iter_mut().map(Column::finish).collect());
+            self.batches.push_back(self.columns.iter_mut().map(Column::finish).collect());
             (self.count, self.size) = (0, 0);
         }
     }

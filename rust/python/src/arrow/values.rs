@@ -97,26 +97,37 @@ pub fn decimal(data: &[u8], (precision, scale): (u8, i8)) -> Result<i128, String
     if data.len() != 8 + 2 * count as usize {
         return Err(format!("{} bytes where {} are expected", data.len(), 8 + 2 * count));
     }
-    if !matches!(sign, 0 | 0x4000) {
-        return Err("NaN has no form in a decimal; cast the column to float8 or text".into());
+    match sign {
+        0 | 0x4000 => {}
+        0xC000 | 0xD000 | 0xF000 => {
+            return Err("NaN has no form in a decimal; cast the column to float8 or text".into());
+        }
+        _ => return Err("malformed numeric".into()),
     }
     let mut value: i128 = 0;
-    for at in 0..count as usize {
-        let digit = Some(word(4 + at)).filter(|digit| *digit < 10_000).ok_or("malformed numeric")?;
-        value = value.checked_mul(10_000).and_then(|value| value.checked_add(i128::from(digit))).ok_or_else(misfit)?;
+    for at in 0..count {
+        let digit = Some(word(4 + at as usize)).filter(|digit| *digit < 10_000).ok_or("malformed numeric")?;
+        let shift = 4 * (weight - at) + i32::from(scale);
+        let shifted = shifted(i128::from(digit), shift).ok_or_else(misfit)?;
+        value = value.checked_add(shifted).ok_or_else(misfit)?;
     }
-    let shift = 4 * (weight - count + 1) + i32::from(scale);
-    let power = 10_i128.checked_pow(shift.unsigned_abs());
-    value = match power {
-        _ if value == 0 => 0,
-        Some(power) if shift >= 0 => value.checked_mul(power).ok_or_else(misfit)?,
-        Some(power) if value % power == 0 => value / power,
-        _ => return Err(misfit()),
-    };
     if value >= 10_i128.pow(u32::from(precision)) {
         return Err(misfit());
     }
     Ok(if sign == 0 { value } else { -value })
+}
+
+/// `digit` times ten to the power of `shift`; None if that is no whole number, or too large.
+fn shifted(digit: i128, shift: i32) -> Option<i128> {
+    if digit == 0 {
+        return Some(0);
+    }
+    let power = 10_i128.checked_pow(shift.unsigned_abs())?;
+    match shift {
+        0.. => digit.checked_mul(power),
+        _ if digit % power == 0 => Some(digit / power),
+        _ => None,
+    }
 }
 
 fn misfit() -> String {
