@@ -27,13 +27,15 @@ _ENDS = re.compile(r"(?:COMMIT|END|ABORT|ROLLBACK)(?: (?:WORK|TRANSACTION))?(?: 
 
 
 class Blocks:
-    """Those of one session. What `inside` is: whether the server has a transaction open, failed or not."""
+    """Those of one session."""
 
-    __slots__ = ("_ending", "_sent", "open", "overridden", "pending", "refused")
+    __slots__ = ("_ending", "_sent", "inside", "open", "overridden", "pending", "refused")
 
-    def __init__(self) -> None:
+    def __init__(self, inside: bool) -> None:
         #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and what undoes a block.
         self.pending: list[str] = []
+        #: Whether the server had a transaction open, failed or not, when it last answered.
+        self.inside = inside
         #: A block of the holder's is open, the outermost. Why its BEGIN was refused, until its end; the same, where the
         #: holder has ended that block by a COMMIT or ROLLBACK of its own.
         self.open = False
@@ -43,13 +45,15 @@ class Blocks:
         self._sent: Sequence[StatementRequest] = ()
         self._ending: tuple[StatementRequest, Sequence[str]] | None = None
 
-    def are_open(self, inside: bool) -> bool:
+    def are_open(self) -> bool:
         """Whether statements called now run inside a transaction block."""
         if "ROLLBACK" in self.pending:
             return self.pending[-1] != "ROLLBACK"
         if self.pending or self.refused is not None:
             return True
-        return self._sent[-1].query.sql != "ROLLBACK" if self._sent else inside
+        if self._ending is not None and "ROLLBACK" in self._ending[1]:
+            return False  # what is called now comes behind its end
+        return self._sent[-1].query.sql != "ROLLBACK" if self._sent else self.inside
 
     def take(self, dialect: str) -> list[StatementRequest]:
         """The pending commands, which are being sent now."""
@@ -65,6 +69,7 @@ class Blocks:
 
     def answered(self, inside: bool) -> None:
         """What was sent is answered: what was stopped of it is pending again."""
+        self.inside = inside
         if not (self._sent or self._ending or self.pending):
             return
         (sent, ending), self._sent, self._ending = (self._sent, self._ending), (), None
@@ -72,28 +77,33 @@ class Blocks:
         undo = ending[1] if ending is not None and inside and _was_stopped(ending[0]) else ()
         if left and left[0].error is not None and _begins(left[0]):
             undo = ()  # the block is not there
-        self.pending[:0] = [*self._again(left, inside), *undo]
-        self.tidy(inside)
+        self.pending[:0] = [*self._again(left), *undo]
+        self._tidy(inside)
 
     def lost(self) -> None:
         """The connection is lost, and with it what was sent."""
         self._sent, self._ending = (), None
 
-    def _again(self, left: Sequence[StatementRequest], inside: bool) -> list[str]:
+    def _again(self, left: Sequence[StatementRequest]) -> list[str]:
         """Which of these commands, the first of which was not executed, are to be sent again."""
         if not left:
             return []
         first, error = left[0], left[0].error
-        if error is None or (inside and not _begins(first) and _was_stopped(first)):
+        if error is None or (self.inside and not _begins(first) and _was_stopped(first)):
             return [one.query.sql for one in left]
         if not _begins(first):
-            return self._again(left[1:], inside)
-        if not inside and self.open:
+            return self._again(left[1:])
+        if not self.inside and self.open:
             self.refused = error
         return []
 
-    def tidy(self, inside: bool) -> None:
-        """What stands before a ROLLBACK has no effect, nor has that where no transaction is open."""
+    def add(self, commands: Sequence[str], busy: bool) -> None:
+        """These, which end a block, are to be sent before whatever is called next."""
+        self.pending.extend(commands)
+        self._tidy(busy or self.inside)
+
+    def _tidy(self, inside: bool) -> None:
+        """What stands before a ROLLBACK has no effect, nor has that where no transaction can be open."""
         pending = self.pending
         if "ROLLBACK" in pending:
             behind = len(pending) - pending[::-1].index("ROLLBACK")

@@ -118,7 +118,7 @@ class Session:
         self._ready = getattr(executor.loop, "_ready", (None,))
         self.database = database
         #: What travels with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
-        self.blocks = Blocks()
+        self.blocks = Blocks(self.link.in_transaction())
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
         #: Who may send.
@@ -129,7 +129,8 @@ class Session:
     @property
     def is_clean(self) -> bool:
         """Nothing runs, nothing is queued and nothing is left to clean up."""
-        return not (self.dirty or self.busy or self.winding or self.gate.taken or self._is_inside())
+        open_transaction = self.error is None and self.blocks.inside
+        return not (self.dirty or self.busy or self.winding or self.gate.taken or open_transaction)
 
     @property
     def is_answered(self) -> bool:
@@ -143,10 +144,7 @@ class Session:
 
     def in_transaction(self) -> bool:
         """Whether statements sent now run inside a transaction block."""
-        return self.blocks.are_open(self._is_inside())
-
-    def _is_inside(self) -> bool:
-        return self.error is None and self.link.in_transaction()
+        return self.error is None and self.blocks.are_open()
 
     def holding(self) -> str:
         """By whom it is held, for messages."""
@@ -217,8 +215,7 @@ class Session:
 
         What was called inside of the block, and is not sent, is not sent any more.
         """
-        self.blocks.pending.extend(queries)
-        self.blocks.tidy(self.busy or self._is_inside())
+        self.blocks.add(queries, self.busy)
         self._break_off()
         if self.running_group is not None:
             self.running_group.block_ended()
