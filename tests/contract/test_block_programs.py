@@ -56,18 +56,23 @@ class Program:
 
     async def _perhaps_cancelled(self, what: str, call: Callable[[], Awaitable[Any]]) -> None:
         task = asyncio.ensure_future(call())
-        if self._random.random() < 0.4:
-            steps = self._random.randint(1, 12)
-            self.log.append(f"cancel {what} after {steps}")
-            for _ in range(steps):
-                await asyncio.sleep(0)
-            task.cancel()
         try:
+            if self._random.random() < 0.4:
+                steps = self._random.randint(1, 12)
+                self.log.append(f"cancel {what} after {steps}")
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                task.cancel()
             with contextlib.suppress(Error, Own):
                 await task
         except asyncio.CancelledError:
-            if not task.cancelled():
+            if not task.cancelled():  # it is this program that is cancelled
+                task.cancel()
+                await asyncio.wait((task,))
                 raise
+        finally:
+            if not task.cancelled():
+                task.exception()  # seen
 
     def _now(self, before: set[int], there: bool | None) -> None:
         """What is known of the values that came after these."""
@@ -96,6 +101,8 @@ class Program:
 
     async def _commit(self, block: Any, depth: int, before: set[int]) -> None:
         self.log.append(f"commit {depth}")
+        if self._released:
+            self._now(before, False)
         try:
             await block.__aexit__(None, None, None)
         except (asyncio.CancelledError, ConnectionLost):
@@ -161,16 +168,16 @@ async def _holds(pool: Any, seed: int, name: str) -> None:
         try:
             await program.run()
             if not program._released:
-                assert not connection.is_in_transaction(), program.log
+                assert not connection.is_in_transaction(), "; ".join(program.log)
                 last = next(numbers)
-                assert await connection.execute(INSERT, last) == "INSERT 0 1", program.log
+                assert await connection.execute(INSERT, last) == "INSERT 0 1", "; ".join(program.log)
                 program.told[last] = True
-                assert not connection._lease.session().link.in_transaction(), program.log
+                assert not connection._lease.session().link.in_transaction(), "; ".join(program.log)
         finally:
             await pool.release(connection)
         there = {row[0] for row in await pool.fetch("SELECT a FROM t")}
         for value, told in program.told.items():
-            assert told is None or told == (value in there), (value, told, program.log)
+            assert told is None or told == (value in there), (value, told, "; ".join(program.log))
 
 
 @pytest.mark.parametrize("seed", range(4))
