@@ -110,7 +110,7 @@ class Blocks:
             del pending[: behind - inside]
 
     def end_refused(self, statement: StatementRequest) -> None:
-        """The holder ends a block whose BEGIN was refused; it is told what PostgreSQL says in a block that has failed."""
+        """The holder ends a block whose BEGIN was refused: it is told what PostgreSQL says in one that has failed."""
         self.refused, self.overridden = None, self.refused
         self.pending.clear()
         status = Status("ROLLBACK")
@@ -125,7 +125,11 @@ class Blocks:
 def ends_block(statements: Sequence[StatementRequest]) -> bool:
     """Whether it is one COMMIT or ROLLBACK after which no block is open."""
     only = statements[0].query if len(statements) == 1 else None
-    return only is not None and only.kind is StatementClass.CONTROL and _ENDS.fullmatch(without_values(only.sql)) is not None
+    return (
+        only is not None
+        and only.kind is StatementClass.CONTROL
+        and _ENDS.fullmatch(without_values(only.sql)) is not None
+    )
 
 
 def _begins(command: StatementRequest) -> bool:

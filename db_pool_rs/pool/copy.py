@@ -125,7 +125,8 @@ async def into(
             "the deadline passed before the source gave something; nothing was sent", sent=False
         ) from None
     except EndedItself:
-        raise error_of_stream(CancelledError())
+        cancelled = CancelledError()
+        raise error_of_stream(cancelled) from cancelled
     if data is not None:
         return await to_table(lease, table(name, schema, columns), data, where, given, remaining(deadline))
     if set_options := [option for option, value in given.items() if value is not None]:
@@ -241,8 +242,8 @@ _OPTIONS: dict[str, Callable[[str, Any], str]] = {
 
 #: What types are called on this session; its search path decides.
 _NAMES = """\
-SELECT pg_catalog.format_type(oid, NULL) FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY AS asked(oid, number)
-ORDER BY number"""
+SELECT pg_catalog.format_type(oid, NULL)
+FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY AS asked(oid, number) ORDER BY number"""
 #: A parameter, or what may look as if there were one in it.
 _PARAMETER_PATTERN = (
     r"""'[^']*'|"[^"]*"|(?P<comment>/\*.*?\*/)|--[^\n\r]*"""

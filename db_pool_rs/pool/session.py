@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import Expired, ResultFuture, remaining, until, within
 from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
-from ..errors import ConnectionLost, DatabaseError, InterfaceError, StatementTimeout
+from ..errors import ConnectionLost, DatabaseError, StatementTimeout
 from ..scheduler.model import Limits, StatementRequest
 from ..sql import DATA, StatementClass
 from .blocks import Blocks, ends_block
@@ -312,7 +312,12 @@ class Session:
                 raise statement.error
 
     async def exchange(
-        self, start: Callable[[], ResultFuture[None]], deadline: float | None, *, alone: bool = False, ends: bool = False
+        self,
+        start: Callable[[], ResultFuture[None]],
+        deadline: float | None,
+        *,
+        alone: bool = False,
+        ends: bool = False,
     ) -> None:
         """Wait for the calls that were made earlier, then for what `start` sends.
 

@@ -260,3 +260,35 @@ async def test_an_argument_that_does_not_fit_leaves_the_block_to_begin(pool: Any
             assert connection._lease.session().link.in_transaction()
         await _serves(connection, 2)
     assert await rows(pool) == [1, 2]
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
+
+
+@pytest.mark.parametrize(("end", "there"), [("commit", [1, 2, 3]), ("rollback", [1, 3])])
+@pytest.mark.parametrize("nested", [False, True])
+async def test_the_end_of_a_block_waits_for_a_thread_and_is_cancelled(
+    open_pool: Any, tmp_path: Any, nested: bool, end: str, there: list[int]
+) -> None:
+    """SQLite: the end is not skipped, since what is called next would run in the old block."""
+    pool = await open_pool(f"sqlite:///{tmp_path / 'a.db'}", max_size=2, thread_pool_size=1)
+    await pool.execute("CREATE TABLE t (a int)")
+    await pool.execute(INSERT, 1)
+    async with pool.acquire() as connection, pool.acquire() as other, contextlib.AsyncExitStack() as stack:
+        if nested:
+            await stack.enter_async_context(connection.transaction())
+            await connection.execute("SELECT 1")
+        block = connection.transaction()
+        await block.start()
+        await connection.execute(INSERT, 2)
+        busy = asyncio.ensure_future(other.fetch(ENDLESS))
+        await until(lambda: other._lease.session().busy)
+        ending = asyncio.ensure_future(getattr(block, end)())
+        await until(lambda: connection._lease.session().busy)
+        for task in (ending, busy):
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        await connection.execute(INSERT, 3)
+        assert connection.is_in_transaction() is nested
+    assert await rows(pool) == there

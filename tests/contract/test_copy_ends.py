@@ -82,11 +82,14 @@ async def test_a_sink(pool: Any, error: type[BaseException]) -> None:
 
 @ENDS
 async def test_a_consumer(pool: Any, error: type[BaseException]) -> None:
+    async def consume(connection: Any) -> None:
+        async with contextlib.aclosing(connection.copy_out("SELECT generate_series(1, 100000)")) as pieces:
+            async for _ in pieces:
+                raise error
+
     async with pool.acquire() as connection:
         with pytest.raises(error):
-            async with contextlib.aclosing(connection.copy_out("SELECT generate_series(1, 100000)")) as pieces:
-                async for _ in pieces:
-                    raise error
+            await consume(connection)
         assert await connection.fetchval("SELECT 1") == 1
 
 

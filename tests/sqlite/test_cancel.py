@@ -218,6 +218,8 @@ async def test_what_ends_a_block_is_executed_though_its_caller_has_gone(tmp_path
             await other.cancel(5)
             await cancelling
             assert (await busy.outcomes())[0].sqlstate == "57014"
-            assert [str(one).partition(" ")[0] for one in await group.outcomes()] == [end.partition(" ")[0] for end in ends]
+            assert [str(one).partition(" ")[0] for one in await group.outcomes()] == [
+                end.partition(" ")[0] for end in ends
+            ]
             assert not link.in_transaction()
             assert await _count(desk, other) == there

@@ -12,9 +12,9 @@ snapshot or one commit. Each statement nevertheless has the outcome that it woul
 - Where deferred foreign keys are declared, one statement could cure what another one violated: there WRITEs are sent
   alone from the start.
 
-Sessions run their statements one after another up to the first error. What ends a transaction, or begins or ends a part
-of one, is executed though its caller has gone: else the transaction would be another one than its blocks say. Several of them outside a transaction block that
-do not control transactions themselves (a script) are one transaction.
+Sessions run their statements one after another up to the first error; several of them outside a transaction block that
+do not control transactions themselves (a script) are one transaction. What ends a transaction, or begins or ends a part
+of one, is executed though its caller has gone: else the transaction would be another one than its blocks say.
 """
 
 from __future__ import annotations

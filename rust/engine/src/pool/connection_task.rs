@@ -113,7 +113,8 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if std::thread::panicking() {
             let why = "the connection's task has failed, which is a bug in db_pool_rs".to_owned();
-            let event = if self.open { Event::Lost(Lost::new(why)) } else { Event::OpenFailed(ConnectError::permanent(why)) };
+            let event =
+                if self.open { Event::Lost(Lost::new(why)) } else { Event::OpenFailed(ConnectError::permanent(why)) };
             drop(self.events.send((self.id, event)));
         }
     }
