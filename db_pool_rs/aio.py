@@ -166,6 +166,10 @@ class Expired(Exception):
     """The deadline of an `until` passed."""
 
 
+class EndedItself(Exception):
+    """The work of a `within` raised CancelledError, though its caller was not cancelled."""
+
+
 async def until(future: asyncio.Future[T] | ResultFuture[T], deadline: float | None) -> T:
     """The result of `future`, a bare one (no task); Expired at `deadline` (time of the loop), None for no limit."""
     if deadline is None:
@@ -186,6 +190,8 @@ async def within(work: Awaitable[T], timeout: float | None) -> T:
     task = asyncio.ensure_future(work)
     try:
         done, _ = await asyncio.wait((task,), timeout=timeout)
+        if done and task.cancelled():
+            raise EndedItself
         if done:
             return task.result()
         raise Expired

@@ -74,6 +74,18 @@ def as_piece(given: object) -> bytes:
     raise InterfaceError(f"source: bytes expected, got {type(given).__name__}")
 
 
+def error_of_stream(error: BaseException) -> Exception:
+    """What a source or sink has raised, as the error of its COPY.
+
+    A CancelledError of its own is none of the caller's: that one is not cancelled.
+    """
+    if isinstance(error, Exception):
+        return error
+    failed = InterfaceError(f"the source or sink of the COPY ended with {type(error).__name__}")
+    failed.__cause__ = error
+    return failed
+
+
 class ServerConnection(Protocol):
     """One open connection."""
 

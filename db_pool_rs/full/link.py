@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece
+from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece, error_of_stream
 from ..drivers.postgres.dialect import alters
 from ..errors import ArgumentError, ConnectionLost, Error
 from ..errors.server import server_error
@@ -264,13 +264,14 @@ class CopyData:
         try:
             await sink(piece)
             answer = b""
-        except asyncio.CancelledError:
-            pass
-        except Exception as error:
+        except BaseException as error:
             if not self._stopped:
-                self._statement.error = error
+                self._statement.error = error_of_stream(error)
                 self._cancel()  # else all the rest would be read for nothing
-        self._answer(answer)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+        finally:
+            self._answer(answer)
 
     async def _draw(self, source: Source) -> None:
         """Take pieces together: the engine lives on another thread, so that each answer has its price."""
@@ -285,14 +286,15 @@ class CopyData:
                     await self._room.wait()
         except StopAsyncIteration:
             pass
-        except asyncio.CancelledError:
-            self._last = False
-        except Exception as error:
+        except BaseException as error:
             self._last = False
             if not self._stopped:
-                self._statement.error = error
-        self._drawn = True
-        self._give()
+                self._statement.error = error_of_stream(error)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+        finally:
+            self._drawn = True
+            self._give()
 
     def _give(self) -> None:
         """Answer with what there is, if there is something."""

@@ -163,9 +163,8 @@ class Acquired:
         """Take a session back; if something is left to clean up, that is done in the background."""
         executor = self._executor
         end_holding(session)
-        ending = "ROLLBACK" in session.pending_commands
-        session.pending_commands.clear()
-        session.refused = None
+        ending = "ROLLBACK" in session.blocks.pending
+        session.leave()
         if session.error is not None:
             return  # the connection is lost, and the scheduler knows
         if session.is_clean and self._context.config.reset in ("dirty", "off"):
@@ -191,7 +190,7 @@ class Acquired:
         """Roll back what is open, with a warning that names who held it, and restore the session's initial state."""
         reset = self._context.config.reset
         await session.wait_idle()
-        session.refused = None  # its block is over, and what was called in it
+        session.blocks.pending.clear()  # there is a ROLLBACK for all that is open
         if session.in_transaction():
             if holding:
                 name = self._context.config.name

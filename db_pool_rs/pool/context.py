@@ -17,6 +17,8 @@ from .observers import Observers
 from .queries import QueryCache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..config import PoolConfig
     from ..drivers.base import Database
     from ..rows import Make, Row
@@ -37,6 +39,9 @@ class Context:
         #: What a call's `row` is if its rows stay the Records that they are.
         self.unmade = None if config.row is None else Record
         self.state = "new"
+        #: Ends the pool at once, and why it was ended, if that was not its user's wish.
+        self.end: Callable[[], object] = bool
+        self.failure = ""
         #: The event loop on which the pool was opened.
         self.loop: asyncio.AbstractEventLoop | None = None
         #: The same while the pool is open, else None.
@@ -46,6 +51,11 @@ class Context:
         """The pool is in another state."""
         self.state = state
         self.serving = self.loop if state == "open" else None
+
+    def fail(self, why: str) -> None:
+        """The pool is of no use any more."""
+        self.failure = f": {why}"
+        self.end()
 
     # -- may it be used? -----------------------------------------------------------------------------------------
 
@@ -58,7 +68,7 @@ class Context:
         if self.state == "forked":
             raise InterfaceError("the pool was opened before this process was forked; open another one in the child")
         if self.state == "closed":
-            raise PoolClosed("the pool is closed")
+            raise PoolClosed(f"the pool is closed{self.failure}")
         self.check_loop()
 
     def check_open(self) -> None:

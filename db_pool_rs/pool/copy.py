@@ -7,17 +7,18 @@ writes the constant.
 from __future__ import annotations
 
 import re
+from asyncio import CancelledError
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ..aio import Expired, remaining, within
-from ..drivers.base import ROWS, STATUS, Sink, Source
+from ..aio import EndedItself, Expired, remaining, within
+from ..drivers.base import ROWS, STATUS, Sink, Source, error_of_stream
 from ..errors import ArgumentError, DatabaseError, InterfaceError, StatementTimeout
 from ..record import Status
 from ..scheduler.model import StatementRequest
 from ..sql import classify
 from ..sql.quoting import literal, quoted
-from .queries import session_text, single
+from .queries import single
 
 if TYPE_CHECKING:
     from .lease import Lease
@@ -123,6 +124,9 @@ async def into(
         raise StatementTimeout(
             "the deadline passed before the source gave something; nothing was sent", sent=False
         ) from None
+    except EndedItself:
+        cancelled = CancelledError()
+        raise error_of_stream(cancelled) from cancelled
     if data is not None:
         return await to_table(lease, table(name, schema, columns), data, where, given, remaining(deadline))
     if set_options := [option for option, value in given.items() if value is not None]:
@@ -236,8 +240,10 @@ _OPTIONS: dict[str, Callable[[str, Any], str]] = {
 
 # -- arguments of a query ----------------------------------------------------------------------------------------------
 
-_NAME = '"db_pool_rs_copy"'
-_TYPES = "SELECT pg_catalog.unnest(parameter_types)::text FROM pg_catalog.pg_prepared_statements WHERE name = "
+#: What types are called on this session; its search path decides.
+_NAMES = """\
+SELECT pg_catalog.format_type(oid, NULL)
+FROM pg_catalog.unnest($1::pg_catalog.oid[]) WITH ORDINALITY AS asked(oid, number) ORDER BY number"""
 #: A parameter, or what may look as if there were one in it.
 _PARAMETER_PATTERN = (
     r"""'[^']*'|"[^"]*"|(?P<comment>/\*.*?\*/)|--[^\n\r]*"""
@@ -271,11 +277,8 @@ def _replaced(found: re.Match[str], constants: list[str]) -> str:
 
 async def _types(lease: Lease, query: str, timeout: float | None) -> list[str]:
     """The types of the parameters, as the server writes them."""
-    commands = (f"PREPARE {_NAME} AS {query}", f"{_TYPES}'{_NAME[1:-1]}'", f"DEALLOCATE {_NAME}")
-    session = lease.session()
-    group = [
-        StatementRequest(session_text(sql, session.database.dialect), (), want, None)
-        for sql, want in zip(commands, (STATUS, ROWS, STATUS), strict=True)
-    ]
-    await session.run(group, lease.context.timeout(timeout), told=False)
-    return [row[0] for row in group[1].value]
+    deadline = lease.context.deadline(timeout)
+    told = await lease.describe(query, remaining(deadline))
+    if told is None or not told[0]:
+        return []
+    return [row[0] for row in await lease.ask(_NAMES, (list(told[0]),), remaining(deadline))]

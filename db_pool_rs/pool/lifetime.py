@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import forks
@@ -54,7 +55,7 @@ class Lifetime:
             raise InterfaceError(f"the pool is {context.state} already; make a new one")
         self._executor = executor = self._make_executor(context, loop)
         self._attach(executor)
-        context.loop = loop
+        context.loop, context.end = loop, partial(self._end, executor)
         context.become("open")
         forks.hold(self)
         executor.start()

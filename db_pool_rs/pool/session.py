@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import Expired, ResultFuture, remaining, until, within
 from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
-from ..errors import ConnectionLost, DatabaseError, InterfaceError, StatementTimeout
+from ..errors import ConnectionLost, DatabaseError, StatementTimeout
 from ..scheduler.model import Limits, StatementRequest
 from ..sql import DATA, StatementClass
+from .blocks import Blocks, ends_block
 from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
 from .together import CallGroup, Gate, can_join, fail_all, join, not_begun, out_of_block
@@ -92,9 +93,6 @@ class Session:
     #: Called with notifications, and at the loss; set where the holder listens.
     on_notification: Callable[[int, str, str], None] | None = None
     on_lost: Callable[[], None] | None = None
-    #: Commands that are on their way and open a block; why they were refused, until the end of that block.
-    _opening: Sequence[StatementRequest] = ()
-    refused: Exception | None = None
     savepoints = 0
     dirty = False
     #: The open transaction block is one that only reads.
@@ -119,8 +117,8 @@ class Session:
         #: What else the loop is about to run in this tick; other loops than asyncio's do not tell.
         self._ready = getattr(executor.loop, "_ready", (None,))
         self.database = database
-        #: Commands that travel with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
-        self.pending_commands: list[str] = []
+        #: What travels with the next statement: BEGIN, SAVEPOINT, and ROLLBACK after a cancelled call.
+        self.blocks = Blocks(self.link.in_transaction())
         #: Numbers of the cursors that are open, or were when the transaction ended otherwise than by its block.
         self.cursors: set[int] = set()
         #: Who may send.
@@ -131,7 +129,7 @@ class Session:
     @property
     def is_clean(self) -> bool:
         """Nothing runs, nothing is queued and nothing is left to clean up."""
-        open_transaction = self.error is None and self.link.in_transaction()
+        open_transaction = self.error is None and self.blocks.inside
         return not (self.dirty or self.busy or self.winding or self.gate.taken or open_transaction)
 
     @property
@@ -146,11 +144,7 @@ class Session:
 
     def in_transaction(self) -> bool:
         """Whether statements sent now run inside a transaction block."""
-        if "ROLLBACK" in self.pending_commands:
-            return self.pending_commands[-1] != "ROLLBACK"
-        if self.pending_commands or self._opening or self.refused is not None:
-            return True
-        return self.error is None and self.link.in_transaction()
+        return self.error is None and self.blocks.are_open()
 
     def holding(self) -> str:
         """By whom it is held, for messages."""
@@ -201,10 +195,7 @@ class Session:
 
     async def describe(self, group: Sequence[StatementRequest], timeout: float | None = None) -> None:
         """Have the database check statements without running them; raises what is wrong with the first that is."""
-        deadline = self._deadline(timeout)
-        if self.pending_commands:  # the text may depend on what they do
-            await self._run((), deadline)
-        await self.exchange(lambda: self._ask(self.link.describe, group), deadline)
+        await self.exchange(lambda: self._ask(self.link.describe, group), self._deadline(timeout), alone=True)
         self.raise_first(group)
 
     async def copy(
@@ -214,10 +205,8 @@ class Session:
 
         `told` is what others are told of it: the text without the values that stand in what is sent.
         """
-        deadline = self._deadline(timeout)
-        if self.pending_commands:
-            await self._run((), deadline)
-        await self.exchange(lambda: self._ask(cast(CopyConnection, self.link).copy, statement, stream), deadline)
+        link = cast(CopyConnection, self.link)
+        await self.exchange(lambda: self._ask(link.copy, statement, stream), self._deadline(timeout), alone=True)
         if told is not statement.query:
             statement.query, error = told, statement.error
             if isinstance(error, DatabaseError):
@@ -226,7 +215,7 @@ class Session:
         self.raise_first((statement,))
 
     async def command(self, *queries: str, timeout: float | None = None, undo: Sequence[str] = ()) -> str:
-        """Run commands; the tag of the last. If they were not sent, `undo` runs before whatever is called next."""
+        """Run commands; the tag of the last. If it is not executed, `undo` runs before whatever is called next."""
         group = [StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None) for sql in queries]
         await self._run(group, self._deadline(timeout), undo)
         return str(group[-1].value)
@@ -236,17 +225,31 @@ class Session:
 
         What was called inside of the block, and is not sent, is not sent any more.
         """
-        self.pending_commands.extend(queries)
-        self.broken_off += 1
-        self.open_group = None
+        self.blocks.add(queries, self.busy)
+        self._break_off()
         if self.running_group is not None:
             self.running_group.block_ended()
 
-    def take_back(self, command: str) -> None:
-        """What opens a block is not sent, nor what was called inside of it."""
-        del self.pending_commands[self.pending_commands.index(command) :]
+    def _break_off(self) -> None:
+        """What was called inside the block and is not sent will not be."""
         self.broken_off += 1
         self.open_group = None
+
+    def leave(self) -> None:
+        """The holder gives the session back: its block is over, and what was called inside is not sent any more.
+
+        What was called outside of one is still executed, behind the ROLLBACK that it waits for.
+        """
+        if self.in_transaction():
+            self.blocks.pending.clear()
+            self._break_off()
+        self.blocks.end()
+
+    def take_back(self, command: str) -> None:
+        """What opens a block is not sent, nor what was called inside of it."""
+        pending = self.blocks.pending
+        del pending[pending.index(command) :]
+        self._break_off()
 
     async def wait_idle(self) -> None:
         """Wait until everything that was called has ended."""
@@ -274,15 +277,22 @@ class Session:
 
         def start() -> ResultFuture[None]:
             nonlocal group, sent, inside
+            if self.blocks.refused is not None:  # its holder ends it: there is nothing to be sent
+                answer = self.database.answer(self.loop)
+                self.blocks.end_refused(statements[0])
+                answer.set_result(None)
+                return answer
             sent, inside = True, self.in_transaction()
-            if self.pending_commands:
-                group = [*self.take_pending(), *statements]
+            if undo:
+                self.blocks.ends_with(statements[-1], undo)
+            if self.blocks.pending:
+                group = [*self.blocks.take(self.database.dialect), *statements]
             return self.start(group)
 
         try:
-            await self.exchange(start, deadline)
+            await self.exchange(start, deadline, ends=ends_block(statements))
         except BaseException:
-            if undo and not sent and "ROLLBACK" not in self.pending_commands:
+            if undo and not sent and self.blocks.refused is None:
                 self.defer(*undo)
             raise
         if undone or (len(statements) > 1 and not inside and self._is_whole(statements)):
@@ -303,18 +313,6 @@ class Session:
         if statements:
             self.executor.executed(statements, self.seconds, told)
 
-    def take_pending(self) -> list[StatementRequest]:
-        """The commands that travel with the next statement."""
-        if not self.pending_commands:
-            return []
-        commands = [
-            StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None)
-            for sql in self.pending_commands
-        ]
-        self._opening = commands if self.pending_commands[-1] != "ROLLBACK" else ()
-        self.pending_commands.clear()
-        return commands
-
     def raise_first(self, group: Sequence[StatementRequest]) -> None:
         """Raise the first error among the outcomes of a group, counted."""
         for statement in group:
@@ -324,28 +322,51 @@ class Session:
                     self.executor.turned_read_only()
                 raise statement.error
 
-    async def exchange(self, start: Callable[[], ResultFuture[None]], deadline: float | None) -> None:
-        """Wait for the calls that were made earlier, then for what `start` sends."""
+    async def exchange(
+        self,
+        start: Callable[[], ResultFuture[None]],
+        deadline: float | None,
+        *,
+        alone: bool = False,
+        ends: bool = False,
+    ) -> None:
+        """Wait for the calls that were made earlier, then for what `start` sends.
+
+        `alone`: it cannot travel with the pending commands, so they are sent in front of it, while no other call may
+        send. `ends`: it ends the block, even one that was refused.
+        """
         self.open_group, broken_off = None, self.broken_off  # what is called after this comes behind it
         if not self.gate.take():
             await self._enter(deadline)
         try:
             if self.winding is not None:
                 await self._wound_up(self.winding, deadline)
-            if broken_off != self.broken_off:
-                raise out_of_block()
-            if self.refused is not None:
-                raise not_begun(self.refused)
-            answer = start()
-            try:  # a caller that gives up abandons this answer; `busy` tells what still runs
-                await (answer if deadline is None else until(answer, deadline))
-            except Expired:
-                raise self.too_late(sent=True) from None
-            finally:
-                if self.busy:
-                    self.wind_up()
+            self._check_block(broken_off, ends)
+            if alone and self.blocks.pending:
+                commands = self.blocks.take(self.database.dialect)
+                await self._answer(self.start(commands), deadline, sent=False)
+                self.raise_first(commands)
+                self._check_block(broken_off, ends)
+            await self._answer(start(), deadline, sent=True)
         finally:
             self.gate.leave()
+
+    def _check_block(self, broken_off: int, ends: bool) -> None:
+        """Raise what keeps a call from being sent: the end of its block, or the refusal of its BEGIN."""
+        if broken_off != self.broken_off:
+            raise out_of_block()
+        if self.blocks.refused is not None and not ends:
+            raise not_begun(self.blocks.refused)
+
+    async def _answer(self, answer: ResultFuture[None], deadline: float | None, sent: bool) -> None:
+        """Wait for an answer. A caller that gives up abandons it; `busy` tells what still runs."""
+        try:
+            await (answer if deadline is None else until(answer, deadline))
+        except Expired:
+            raise self.too_late(sent) from None
+        finally:
+            if self.busy:
+                self.wind_up()
 
     async def _enter(self, deadline: float | None) -> None:
         """Wait for the calls that were made earlier."""
@@ -446,19 +467,13 @@ class Session:
         self.seconds = seconds
         self._end(None)
 
-    def _not_begun(self, opening: Sequence[StatementRequest]) -> None:
-        """What opens a block was not executed. If that has ended meanwhile, there is nothing to roll back."""
-        if "ROLLBACK" in self.pending_commands:
-            del self.pending_commands[: self.pending_commands.index("ROLLBACK") + 1]
-            return
-        stopped = InterfaceError("it was stopped before it was done")
-        self.refused = next((one.error for one in opening if one.error is not None), stopped)
-
     def _end(self, error: ConnectionLost | None) -> None:
         ended, unanswered, self._ended, self._unanswered = self._ended, self._unanswered, None, None
-        self.busy, opening, self._opening = False, self._opening, ()
-        if error is None and any(one.value is None for one in opening) and not self.link.in_transaction():
-            self._not_begun(opening)
+        self.busy = False
+        if error is None:
+            self.blocks.answered(self.link.in_transaction())
+        else:
+            self.blocks.lost()
         if unanswered is not None and not unanswered.done():
             unanswered.set_result(None)
         if ended is not None:

@@ -28,6 +28,7 @@ from ..sql import DATA
 
 if TYPE_CHECKING:
     from ..drivers.base import Database
+    from .blocks import Blocks
 
 
 class Gate:
@@ -90,16 +91,12 @@ class Owner(Protocol):
     open_group: CallGroup | None
     running_group: CallGroup | None
     broken_off: int
-    #: Why the block was refused in which calls are made now.
-    refused: Exception | None
+    blocks: Blocks
     database: Database
     winding: asyncio.Task[None] | None
 
     def in_transaction(self) -> bool:
         """Whether statements sent now run inside a transaction block."""
-
-    def take_pending(self) -> list[StatementRequest]:
-        """The commands that travel with the next statement."""
 
     def send(self, group: Sequence[StatementRequest], ended: Callable[[ConnectionLost | None], None]) -> None:
         """Send a group now; `ended` is called when it is answered, or lost."""
@@ -188,8 +185,8 @@ class CallGroup:
             return
         if self._broken_off != session.broken_off:
             self._refuse(out_of_block())
-        elif session.refused is not None:
-            self._refuse(not_begun(session.refused))
+        elif session.blocks.refused is not None:
+            self._refuse(not_begun(session.blocks.refused))
         self.calls = [call for call in self.calls if not call.answer.done()]
         if not self.calls:
             session.gate.leave()
@@ -199,7 +196,7 @@ class CallGroup:
         self.calls = self.calls[len(self._running) :]
         for call in self._running:
             call.sent = True
-        self._commands = session.take_pending()
+        self._commands = session.blocks.take(session.database.dialect)
         session.running_group = self
         try:
             session.send([*self._commands, *(call.statement for call in self._running)], self._ended)

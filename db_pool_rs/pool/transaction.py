@@ -45,7 +45,8 @@ class Transaction:
         else:
             self._start = session.database.begin(*self._options)
             session.readonly = self._options[1]
-        session.pending_commands.append(self._start)
+            session.blocks.open = True
+        session.blocks.pending.append(self._start)
         self._session = session
         return self._connection
 
@@ -90,13 +91,23 @@ class Transaction:
         if self._lease.ended:
             return  # the holder gave the connection back inside the block: it was rolled back there
         session = self._session
-        if not self._name:
-            session.cursors.clear()  # they end with the transaction
-            session.readonly = False
-        if session.refused is not None:
-            self._end_refused(session, session.refused, commit)
+        if self._name:
+            await self._end_now(session, commit, quietly)
             return
-        unknown = self._start in session.pending_commands  # the server does not know of it: nothing was executed inside
+        session.cursors.clear()  # they end with the transaction
+        session.readonly = False
+        try:
+            await self._end_now(session, commit, quietly)
+        finally:
+            session.blocks.end()
+
+    async def _end_now(self, session: Session, commit: bool, quietly: bool) -> None:
+        if session.blocks.refused is not None:
+            self._end_refused(session, session.blocks.refused, commit)
+            return
+        if commit and session.blocks.overridden is not None and not session.in_transaction():
+            raise _rolled_back("it was not begun", session.blocks.overridden)
+        unknown = self._start in session.blocks.pending  # the server does not know of it: nothing was executed inside
         if unknown and not (commit and session.gate.taken):
             session.take_back(self._start)
         elif commit:
@@ -108,12 +119,11 @@ class Transaction:
 
     def _end_refused(self, session: Session, refused: Exception, commit: bool) -> None:
         """The outermost block was never begun: nothing that was called in it is sent any more."""
-        if self._start in session.pending_commands:
+        if self._start in session.blocks.pending:
             session.take_back(self._start)
         if not self._name:
-            session.pending_commands.clear()
+            session.blocks.pending.clear()
             session.defer()
-            session.refused = None
         if commit:
             raise not_begun(refused)
 
@@ -122,6 +132,7 @@ class Transaction:
         if self._name:
             await session.command(f"RELEASE SAVEPOINT {self._name}", timeout=timeout, undo=self._undo())
             return
+        before = session.blocks.overridden
         try:
             tag = await session.command("COMMIT", timeout=timeout, undo=self._undo())
         except StatementTimeout as error:
@@ -129,14 +140,21 @@ class Transaction:
                 raise
             why = "the deadline passed during COMMIT: the outcome of the transaction is unknown"
             raise StatementTimeout(why, sent=True) from None
+        if (refused := session.blocks.overridden) is not None and refused is not before:
+            raise not_begun(refused)
         if tag == "ROLLBACK":
-            raise _rolled_back()
+            raise _rolled_back("a statement in it had failed")
 
     async def _roll_back(self, session: Session, quietly: bool) -> None:
-        """The pool asks for it, so it has a deadline where calls have none (rule 5.9)."""
+        """The pool asks for it, so it has a deadline where calls have none (rule 5.9).
+
+        If it is cancelled, or its deadline passes, it is done before whatever is called next.
+        """
         timeouts = (self._lease.context.timeout(None), session.executor.clean_timeout)
+        timeout = min((t for t in timeouts if t is not None), default=None)
+        undo = self._undo()
         try:
-            await session.command(*self._undo(), timeout=min((t for t in timeouts if t is not None), default=None))
+            await session.command(*undo, timeout=timeout, undo=undo)
         except Exception as error:
             session.executor.last_error = error
             if not quietly:
@@ -148,6 +166,8 @@ class Transaction:
         return ("ROLLBACK",)
 
 
-def _rolled_back() -> DatabaseError:
-    message = "the transaction was rolled back, not committed: a statement in it had failed"
-    return database_error({"severity": "ERROR", "sqlstate": "25P02", "message": message})
+def _rolled_back(why: str, cause: Exception | None = None) -> DatabaseError:
+    message = f"the transaction was rolled back, not committed: {why}"
+    error = database_error({"severity": "ERROR", "sqlstate": "25P02", "message": message})
+    error.__cause__ = cause
+    return error

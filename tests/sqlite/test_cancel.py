@@ -198,3 +198,28 @@ async def test_random_cancels_under_load_lose_and_mix_up_nothing(
         assert pool.stats().sessions == 0
         async with pool.acquire() as a, pool.acquire() as b, pool.acquire() as c, pool.acquire() as d:
             assert [await one.fetchval("SELECT 1") for one in (a, b, c, d)] == [1] * 4
+
+
+async def test_what_ends_a_block_is_executed_though_its_caller_has_gone(tmp_path: Path) -> None:
+    """It waits for a thread when the cancel comes."""
+    async with harness(f"sqlite:///{tmp_path / 'a.db'}", thread_pool_size=1) as desk:
+        link, other = await desk.connect(), await desk.connect()
+        await desk.do(link, "CREATE TABLE t (a)")
+        for ends, there in (("COMMIT",), 3), (("ROLLBACK",), 0), (("ROLLBACK TO s", "RELEASE s", "COMMIT"), 2):
+            await desk.do(link, "DELETE FROM t")
+            await desk.do(link, "BEGIN IMMEDIATE", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)")
+            await desk.do(link, "SAVEPOINT s", "INSERT INTO t VALUES (3)")
+            begun = running(other)
+            busy = desk.session(other, (BEGUN,))
+            await begun.wait()
+            group = desk.session(link, *((text,) for text in ends))
+            cancelling = asyncio.ensure_future(link.cancel(5))
+            await asyncio.sleep(0)
+            await other.cancel(5)
+            await cancelling
+            assert (await busy.outcomes())[0].sqlstate == "57014"
+            assert [str(one).partition(" ")[0] for one in await group.outcomes()] == [
+                end.partition(" ")[0] for end in ends
+            ]
+            assert not link.in_transaction()
+            assert await _count(desk, other) == there

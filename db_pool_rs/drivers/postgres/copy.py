@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ...record import Status
 from ...scheduler.model import StatementRequest
-from ..base import Sink, Source, as_piece
+from ..base import Sink, Source, as_piece, error_of_stream
 from .libpq import COMMAND_OK, COPY_IN, COPY_OUT, Libpq, server_error
 from .watch import set_ready, watcher
 
@@ -107,7 +107,7 @@ class Copy:
             async for chunk in self._chunks():
                 self._pgconn.put_copy_data(chunk)
                 await self._flush()
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:
             self._pgconn.put_copy_end(self._failed(error))
         else:
             self._pgconn.put_copy_end(b"canceled" if self._stopped or self._refused else None)
@@ -169,7 +169,7 @@ class Copy:
             return
         try:
             await self._of_user(self._stream(rows))
-        except (Exception, asyncio.CancelledError) as error:
+        except BaseException as error:
             self._failed(error)
             self._cancel()
 
@@ -184,13 +184,16 @@ class Copy:
         """The caller's part failed; what the server is told."""
         if self._broken is not None:
             raise self._broken
-        if self._abandoned or isinstance(error, self._libpq_error):
+        if self._abandoned or isinstance(error, self._libpq_error) or self._is_cancelled():
             raise error
-        if isinstance(error, Exception):
-            self._statement.error = error
-        elif not (self._stopped or self._refused):
-            raise error
+        if isinstance(error, Exception) or not (self._stopped or self._refused):
+            self._statement.error = error_of_stream(error)
         return b"the source of the data failed"
+
+    def _is_cancelled(self) -> bool:
+        """Whether the loop ends. Python 3.10 does not tell: then the server is told of a source that has failed."""
+        cancelling: Callable[[], int] | None = getattr(self._task, "cancelling", None)
+        return cancelling is not None and cancelling() > 0
 
     async def _result(self) -> Any:
         while self._pgconn.is_busy():

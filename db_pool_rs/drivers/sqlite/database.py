@@ -182,6 +182,16 @@ class Database:
         self.surely("PRAGMA query_only = OFF")
         self.read_only = False
 
+    def finish(self, sql: str, stop: Stop) -> None:
+        """Execute what begins or ends a part of a transaction, or ends it: no cancel keeps that from being done."""
+        while True:
+            try:
+                self.execute(sql, (), stop)
+                return
+            except sqlite3.OperationalError as error:
+                if not is_interrupted(error) or not self.connection.in_transaction:
+                    raise
+
     def surely(self, sql: str) -> None:
         """Execute what must not be stopped by a late interrupt; each interrupt hits one attempt at most."""
         while True:

@@ -49,6 +49,8 @@ class Role(enum.Enum):
     CLOSE = "close"
 
 
+#: Inside a transaction these are executed even if no caller waits any more.
+ALWAYS = frozenset((Role.SAVEPOINT, Role.INNER, Role.COMMIT, Role.ROLLBACK))
 _READS = frozenset(("SELECT", "VALUES", "EXPLAIN"))
 _WRITES = frozenset(("INSERT", "REPLACE", "UPDATE", "DELETE"))
 _OUTSIDE = frozenset(("PRAGMA", "ATTACH", "DETACH", "VACUUM"))

@@ -13,7 +13,8 @@ snapshot or one commit. Each statement nevertheless has the outcome that it woul
   alone from the start.
 
 Sessions run their statements one after another up to the first error; several of them outside a transaction block that
-do not control transactions themselves (a script) are one transaction.
+do not control transactions themselves (a script) are one transaction. What ends a transaction, or begins or ends a part
+of one, is executed though its caller has gone: else the transaction would be another one than its blocks say.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from .errors import (
     no_transaction,
     statement_error,
 )
-from .plan import BEGIN_READ_WRITE, Description, Lock, Role
+from .plan import ALWAYS, BEGIN_READ_WRITE, Description, Lock, Role
 from .types import estimate
 
 _checks = count()
@@ -274,7 +275,7 @@ def run_session(database: Database, job: Job) -> None:
             writes = any(one.described.lock is Lock.WRITE for one in group)
             database.execute(BEGIN_READ_WRITE if writes else "BEGIN", (), job.stop)
         for statement in group:
-            if job.stop.cancelled:
+            if job.stop.cancelled and not (statement.described.role in ALWAYS and database.in_block):
                 raise canceled(statement.query.sql)
             _step(database, statement, job)
         if script:
@@ -367,7 +368,7 @@ def _end(database: Database, statement: StatementRequest, job: Job) -> None:
 def _commit(database: Database, sql: str, job: Job) -> None:
     """End the transaction by this command, or by rolling it back if that fails."""
     try:
-        database.execute(sql, (), job.stop)
+        database.finish(sql, job.stop)
     except Exception:
         database.roll_back()
         raise
@@ -380,7 +381,11 @@ def _execute(database: Database, statement: StatementRequest, job: Job) -> None:
     if no_grouping:
         database.execute(BEGIN_READ_WRITE, (), job.stop)
     try:
-        _carry_out(database, statement, job)
+        if before and description.role in ALWAYS:
+            database.finish(description.sql, job.stop)
+            statement.value = description.status(0)
+        else:
+            _carry_out(database, statement, job)
     except Exception:
         database.failed = before and not connection.in_transaction
         raise

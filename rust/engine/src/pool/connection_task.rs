@@ -60,6 +60,7 @@ pub async fn serve(
     events: Events,
 ) {
     let emit = |event| drop(events.send((id, event)));
+    let mut guard = Guard { id, events: events.clone(), open: false };
     let opened = tokio::select! {
         opened = connector.open(password) => opened,
         _ = &mut alive => return,
@@ -68,6 +69,7 @@ pub async fn serve(
         Ok(held) => held,
         Err(error) => return emit(Event::OpenFailed(error)),
     };
+    guard.open = true;
     emit(Event::Opened(held.cancel_handle(), held.settings(), held.session_info()));
     loop {
         let job = tokio::select! {
@@ -98,6 +100,24 @@ pub async fn serve(
         }
     }
     held.close().await;
+}
+
+/// Tells the actor if the task panics, which is a bug: the connection is gone with it.
+struct Guard {
+    id: ConnId,
+    events: Events,
+    open: bool,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let why = "the connection's task has failed, which is a bug in db_pool_rs".to_owned();
+            let event =
+                if self.open { Event::Lost(Lost::new(why)) } else { Event::OpenFailed(ConnectError::permanent(why)) };
+            drop(self.events.send((self.id, event)));
+        }
+    }
 }
 
 async fn carry_out(

@@ -88,8 +88,8 @@ impl Connection {
         let job = control.take();
         let claimed = tokio::select! {
             biased;
+            claimed = self.claim(lock) => Some(claimed), // what has the lock decides itself what it leaves out
             () = control.stopped(job) => None,
-            claimed = self.claim(lock) => Some(claimed),
         };
         let skipped = control.begin();
         let count = statements.len();

@@ -138,6 +138,16 @@ impl Database {
         self.surely("PRAGMA query_only = OFF")
     }
 
+    /// Execute what begins or ends a part of a transaction, or ends it: no cancel keeps that from being done.
+    pub fn finish(&self, sql: &str, stop: &Stop) -> Result<(), Failure> {
+        loop {
+            match self.command(sql, stop) {
+                Err(failure) if failure.is_interrupted() && self.in_transaction() => {}
+                ended => return ended,
+            }
+        }
+    }
+
     /// Execute what must not be stopped by a late interrupt; each interrupt hits one attempt at most.
     pub fn surely(&self, sql: &str) -> Result<(), Failure> {
         loop {

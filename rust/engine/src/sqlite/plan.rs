@@ -51,6 +51,13 @@ pub enum Role {
     Close,
 }
 
+impl Role {
+    /// Whether it is executed, inside a transaction, even if no caller waits any more.
+    pub fn always(self) -> bool {
+        matches!(self, Role::Savepoint | Role::Inner | Role::Commit | Role::Rollback)
+    }
+}
+
 /// One text as SQLite executes it.
 #[derive(Debug)]
 pub struct SqlitePlan {

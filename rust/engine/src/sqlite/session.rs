@@ -1,5 +1,8 @@
 //! Sessions, and whatever runs alone: one statement after another, up to the first error.
 //!
+//! What ends a transaction, or begins or ends a part of one, is executed though its caller has gone: else the transaction
+//! would be another one than its blocks say.
+//!
 //! Several of them outside a transaction block that do not control transactions themselves (a script) are one
 //! transaction. As in PostgreSQL, a block that SQLite rolled back by itself has failed until its end is asked for.
 
@@ -36,7 +39,7 @@ fn steps(database: &mut Database, run: &mut Run, script: bool, at: &mut usize) -
     }
     for (number, plan, params) in run.wanted() {
         *at = number;
-        if run.stop.cancelled() {
+        if run.stop.cancelled() && !(plan.role.always() && database.in_block()) {
             return Err(canceled());
         }
         step(database, run, number, plan, params)?;
@@ -82,7 +85,11 @@ fn step(
     if own_transaction {
         database.command("BEGIN IMMEDIATE", run.stop)?;
     }
-    let ended = run.execute(database, number, plan, params);
+    let ended = if before && plan.role.always() {
+        database.finish(&plan.sql, run.stop).map(|()| run.done(number, &plan.tag))
+    } else {
+        run.execute(database, number, plan, params)
+    };
     if ended.is_err() {
         database.failed = before && !database.in_transaction();
     }
@@ -135,7 +142,7 @@ fn end(database: &mut Database, run: &mut Run, number: usize, plan: &SqlitePlan)
 
 /// End the transaction by this command, or by rolling it back if that fails.
 fn commit(database: &mut Database, stop: &Stop, sql: &str) -> Result<(), Failure> {
-    if let Err(failure) = database.command(sql, stop) {
+    if let Err(failure) = database.finish(sql, stop) {
         database.roll_back()?;
         return Err(failure);
     }
