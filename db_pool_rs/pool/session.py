@@ -19,6 +19,7 @@ from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, S
 from ..errors import ConnectionLost, DatabaseError, InterfaceError, StatementTimeout
 from ..scheduler.model import Limits, StatementRequest
 from ..sql import DATA, StatementClass
+from .holder import Holder
 from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
 from .together import CallGroup, Gate, can_join, join, not_begun, out_of_block
@@ -58,23 +59,6 @@ class AcquiredConnection(Protocol):
 
     id: int
     link: Any
-
-
-class Holder:
-    """The caller that holds a session: where it acquired it, in which task, and when."""
-
-    __slots__ = ("_frame", "since", "task", "warning")
-
-    def __init__(self, frame: tuple[str, int], task: str, since: float) -> None:
-        self._frame = frame
-        self.task = task
-        self.since = since
-        self.warning: asyncio.TimerHandle | None = None
-
-    @property
-    def site(self) -> str:
-        """file:line of the code that acquired it."""
-        return "{}:{}".format(*self._frame)
 
 
 class Session:
