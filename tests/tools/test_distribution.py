@@ -64,6 +64,7 @@ def test_the_licences_of_what_wheels_of_balanced_carry_are_in_them() -> None:
         assert words in (ROOT / f"cext/LICENSES/{name}.txt").read_text()
 
 
+@pytest.mark.timeout(300)
 def test_an_extra_that_cannot_be_installed_is_told(tmp_path: Path) -> None:
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     options = [f"--pythons={version}", f"--folder={tmp_path}", "wheel", "metrics"]
