@@ -1,6 +1,6 @@
 """The environment that the setup scripts made in a clone, for programs that another interpreter is told to run there.
 
-`./scripts/setup_balanced.sh`, then `python -m db_pool_rs.tools.verify_migration` in the same shell: without an activated
+After `./scripts/setup_balanced.sh`, `python -m db_pool_rs.tools.verify_migration` in the same shell: without an active
 environment, `python` is the system's, which finds the package in the clone's folder, and no engine.
 """
 
