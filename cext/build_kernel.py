@@ -1,7 +1,8 @@
 """Declares the extension module `db_pool_rs_balanced._kernel` to cffi (API mode, out of line).
 
 libpq is found with pg_config, else with pkg-config. What is missing is said in one line, with the Debian package that
-has it. DB_POOL_KERNEL_SANITIZE=1 builds with the address and undefined-behaviour sanitizers.
+has it. DB_POOL_KERNEL_SANITIZE=1 builds with the address and undefined-behaviour sanitizers. DB_POOL_STATIC_LIBPQ names
+a folder with `include` and `lib/libpq.a` (scripts/wheels.py makes it): libpq is then part of the module.
 """
 
 import os
@@ -19,6 +20,10 @@ SOURCES = ["src/group.c", "src/decode.c", "src/copy.c"]
 FLAGS = ["-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-fno-strict-aliasing"]
 # Where it was built, a temporary folder, is not in the result: two builds are equal.
 FLAGS.append(f"-ffile-prefix-map={Path(__file__).resolve().parent}=.")
+# A module that calls nothing of the C library's names it all the same: by that auditwheel knows which one it is for.
+LINK = ["-Wl,--push-state,--no-as-needed,-lc,--pop-state"] if sys.platform == "linux" else []
+#: Where a libpq is that becomes part of the module.
+STATIC = os.environ.get("DB_POOL_STATIC_LIBPQ")
 SANITIZE = (
     ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-g"]
     if os.environ.get("DB_POOL_KERNEL_SANITIZE")
@@ -124,6 +129,8 @@ def _output(*command: str) -> str:
 
 def _libpq() -> tuple[str, str]:
     """The folders of libpq's headers and of its library."""
+    if STATIC is not None:
+        return f"{STATIC}/include", f"{STATIC}/lib"
     for command in (("pg_config", "--includedir", "--libdir"), ("pkg-config", "--variable=includedir", "libpq")):
         if shutil.which(command[0]) is None:
             continue
@@ -156,7 +163,8 @@ def _builder() -> FFI:
     include, lib = _libpq()
     if not _has_python_headers():
         _fail("Python's headers (Python.h was not found)", "python3-dev")
-    version = re.search(r"PG_MAJORVERSION_NUM (\d+)", (Path(include) / "pg_config.h").read_text())
+    headers = Path(include, "pg_config.h")
+    version = re.search(r"PG_MAJORVERSION_NUM (\d+)", headers.read_text()) if STATIC is None else None
     if version is not None and int(version[1]) < 14:
         _fail(f"libpq 14 or later, for its pipeline mode (this is {version[1]})", "libpq-dev")
     builder = FFI()
@@ -167,9 +175,10 @@ def _builder() -> FFI:
         sources=SOURCES,
         include_dirs=["src", include],
         library_dirs=[lib],
-        libraries=["pq"],
+        libraries=["pq", "ssl", "crypto"] if STATIC else ["pq"],
         extra_compile_args=[*FLAGS, *SANITIZE],
-        extra_link_args=SANITIZE,
+        # What is in the archive stays the module's own: other libpqs in the process neither see it nor are seen.
+        extra_link_args=[*LINK, *SANITIZE, *(["-Wl,--exclude-libs,ALL"] if STATIC else [])],
     )
     return builder
 

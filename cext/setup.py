@@ -11,7 +11,7 @@ from setuptools.command.sdist import sdist
 
 sys.path.insert(0, str(Path(__file__).parent))  # setuptools as a build backend leaves it out
 
-from build_kernel import FLAGS, SANITIZE
+from build_kernel import FLAGS, LINK, SANITIZE
 
 
 class Sdist(sdist):
@@ -43,7 +43,7 @@ class Sdist(sdist):
         return str(target)
 
 
-flags = {"extra_compile_args": [*FLAGS, *SANITIZE], "extra_link_args": SANITIZE}
+flags = {"extra_compile_args": [*FLAGS, *SANITIZE], "extra_link_args": [*LINK, *SANITIZE]}
 rows = Extension(
     "db_pool_rs_balanced._rows", sources=["src/rows.c"], depends=["src/block.h", "src/imported.h"], **flags
 )

@@ -60,7 +60,7 @@ async def run(options: argparse.Namespace) -> int:
             continue
         if not pools and times is not None:
             raise UsageError("no pool of this user shows itself: start the program with DB_POOL_TOP=1, or pool.top()")
-        lines = list(_screen(terminal, pools))
+        lines = list(screen(terminal, pools))
         terminal.stream.write((_CLEAR if terminal.interactive else "") + "".join(f"{line}\n" for line in lines))
         terminal.stream.flush()
     return 0
@@ -100,7 +100,8 @@ async def _read(path: Path) -> dict[str, Any]:
 # -- the screen ------------------------------------------------------------------------------------------------------
 
 
-def _screen(terminal: Terminal, pools: list[dict[str, Any]]) -> Iterator[str]:
+def screen(terminal: Terminal, pools: list[dict[str, Any]]) -> Iterator[str]:
+    """The lines that are shown; texts that do not fit are cut, figures continue on another line."""
     width = terminal.width or WIDTH
     processes = len({view["pid"] for view in pools})
     yield terminal.style(
@@ -108,31 +109,33 @@ def _screen(terminal: Terminal, pools: list[dict[str, Any]]) -> Iterator[str]:
     )
     for view in pools:
         yield ""
-        lines = (
-            _pool(view) if "error" not in view else iter([f"pool {view['pool']}  pid {view['pid']}: {view['error']}"])
-        )
-        for number, line in enumerate(lines):
+        for number, line in enumerate(_pool(view, width)):
             shown = _fit(line, width)
             yield terminal.style(shown, "bold") if number == 0 else shown
 
 
-def _pool(view: Mapping[str, Any]) -> Iterator[str]:
+def _pool(view: Mapping[str, Any], width: int) -> Iterator[str]:
+    if "error" in view:
+        yield f"pool {view['pool']}  pid {view['pid']}: {view['error']}"
+        return
     now, age = view["stats"], time.time() - view["since"]
     yield f"pool {view['pool']}  pid {view['pid']} {view['program']}  {view['target']}  {view['state']}"
-    parts = [f"{now[name]} {name}" for name in ("lanes", "alone", "sessions", "idle", "opening") if now[name]]
-    yield (
-        f"  connections {now['size']}/{now['max_size']}: {', '.join(parts) or 'none'}   waiting {now['waiting']}"
-        f"   in flight {now['in_flight']}"
-    )
+    kinds = [f"{now[name]} {name}" for name in ("lanes", "alone", "sessions", "idle", "opening") if now[name]]
+    connections = [f"connections {now['size']}/{now['max_size']}", *kinds]
+    yield from _wrapped([*connections, f"waiting {now['waiting']}", f"in flight {now['in_flight']}"], width)
     group = now["group_size"]
-    yield (
-        f"  statements {now['statements']:,} ({now['queries_per_second']:,.0f}/s)   errors {now['errors']:,}"
-        f"   lost {now['lost']}   groups of {group['p50']:g}, p99 {group['p99']:g}, at most {group['max']:g}"
-    )
-    yield "  " + "   ".join(
+    parts = [
+        f"statements {now['statements']:,} ({now['queries_per_second']:,.0f}/s)",
+        f"errors {now['errors']:,}",
+        f"lost {now['lost']}",
+        f"groups of {group['p50']:g}, p99 {group['p99']:g}, at most {group['max']:g}",
+    ]
+    yield from _wrapped(parts, width)
+    parts = [
         f"{name} p50 {now[key]['p50']:.1f} p99 {now[key]['p99']:.1f} ms"
         for name, key in (("wait", "wait_ms"), ("run", "run_ms"), ("hold", "hold_ms"))
-    )
+    ]
+    yield from _wrapped(parts, width)
     if now["last_error"]:
         yield f"  last error: {now['last_error']}"
     yield from _details(view, age)
@@ -141,7 +144,8 @@ def _pool(view: Mapping[str, Any]) -> Iterator[str]:
 def _details(view: Mapping[str, Any], age: float) -> Iterator[str]:
     """Holders, statements, what runs alone and why, events: a few of each."""
     for held in view["holders"][:SHOWN]:
-        yield f"  held {held['seconds']:.1f} s by {held['task']} at {held['place']}: {held['sql']}"
+        place = "/".join(held["place"].split("/")[-2:])  # the whole path is in the JSON
+        yield f"  held {held['seconds']:.1f} s by {held['task']} at {place}: {held['sql']}"
     if view["statements"]:
         yield f"  {'% of time':>9} {'mean ms':>8} {'count':>9}  statement ({age:.0f} s)"
     total = sum(one["total_ms"] for one in view["statements"]) or 1.0
@@ -155,6 +159,18 @@ def _details(view: Mapping[str, Any], age: float) -> Iterator[str]:
         yield f"    {one['reason']}"
     for event in view["events"][-SHOWN:]:
         yield f"  {time.strftime('%H:%M:%S', time.localtime(event['time']))}  {event['text']}"
+
+
+def _wrapped(parts: list[str], width: int) -> Iterator[str]:
+    """The parts side by side, as many as fit on each line."""
+    line = f"  {parts[0]}"
+    for part in parts[1:]:
+        if display_width(line) + 3 + display_width(part) > width:
+            yield line
+            line = f"    {part}"
+        else:
+            line += f"   {part}"
+    yield line
 
 
 def _fit(text: str, width: int) -> str:

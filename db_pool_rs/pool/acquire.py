@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 from ..aio import Expired, remaining
 from ..errors import InterfaceError
 from ..scheduler.model import AcquireRequest
+from .holder import Holder, calling
 from .lease import Lease, end_holding
 from .lifecycle import call_with, clean
 from .named import text_by_number
 from .outages import reason_of
-from .session import Holder, Session
+from .session import Session
 
 if TYPE_CHECKING:
     from ..record import Status
@@ -38,7 +38,7 @@ class Acquire:
     def __init__(self, acquired: Acquired, timeout: float | None) -> None:
         self._acquired = acquired
         self._timeout = timeout
-        self._site = _site()
+        self._site = calling()
         self._connection: Connection | None = None
 
     def __await__(self) -> Generator[Any, None, Connection]:
@@ -99,7 +99,7 @@ class Acquired:
         """The pool is being opened: acquire from this executor."""
         self._executor = executor
 
-    async def acquire(self, timeout: float | None, site: tuple[str, int]) -> Connection:
+    async def acquire(self, timeout: float | None, site: tuple[str, int] | None) -> Connection:
         """Wait for a session; see :class:`Acquire`."""
         self._context.check_open()
         context, executor = self._context, self._executor
@@ -127,12 +127,12 @@ class Acquired:
         self._make = Connection
         return Connection
 
-    def _hold(self, session: Session, site: tuple[str, int], waiter: AcquireRequest) -> None:
+    def _hold(self, session: Session, site: tuple[str, int] | None, waiter: AcquireRequest) -> None:
         """A session was handed over: remember by whom."""
         executor = self._executor
         now = executor.loop.time()
         task = asyncio.current_task()
-        session.holder = holder = Holder(site, task.get_name() if task else "?", now)
+        session.holder = holder = Holder(site, task, now)
         executor.metrics.acquired += 1
         executor.metrics.wait.record(now - waiter.enqueued)
         leak_after = self._context.config.leak_after
@@ -251,11 +251,3 @@ def _handed_over(waiter: AcquireRequest) -> Session | None:
     except (Exception, asyncio.CancelledError):
         return None
     return session
-
-
-def _site() -> tuple[str, int]:
-    """File and line of the code outside this package that is calling."""
-    frame = sys._getframe(2)  # of Acquire, and of the pool's method that makes it
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(("db_pool_rs", "contextlib")):
-        frame = frame.f_back
-    return frame.f_code.co_filename, frame.f_lineno

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..aio import EndedItself, Expired, remaining, within
-from ..drivers.base import ROWS, STATUS, Sink, Source, error_of_stream
+from ..drivers.base import STATUS, Sink, Source, error_of_stream
 from ..errors import ArgumentError, DatabaseError, InterfaceError, StatementTimeout
 from ..record import Status
 from ..scheduler.model import StatementRequest

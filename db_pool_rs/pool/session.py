@@ -20,6 +20,7 @@ from ..errors import ConnectionLost, DatabaseError, StatementTimeout
 from ..scheduler.model import Limits, StatementRequest
 from ..sql import DATA, StatementClass
 from .blocks import Blocks, ends_block
+from .holder import Holder
 from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
 from .together import CallGroup, Gate, can_join, fail_all, join, not_begun, out_of_block
@@ -59,23 +60,6 @@ class AcquiredConnection(Protocol):
 
     id: int
     link: Any
-
-
-class Holder:
-    """The caller that holds a session: where it acquired it, in which task, and when."""
-
-    __slots__ = ("_frame", "since", "task", "warning")
-
-    def __init__(self, frame: tuple[str, int], task: str, since: float) -> None:
-        self._frame = frame
-        self.task = task
-        self.since = since
-        self.warning: asyncio.TimerHandle | None = None
-
-    @property
-    def site(self) -> str:
-        """file:line of the code that acquired it."""
-        return "{}:{}".format(*self._frame)
 
 
 class Session:

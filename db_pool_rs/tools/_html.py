@@ -6,7 +6,7 @@ tables may be wider than the screen: they scroll by themselves, and the names st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from ..modes import MODES
@@ -47,11 +47,16 @@ th:last-child, td:last-child { padding-right: 0; } th { color: var(--soft); font
 
 def html(report: Report) -> str:
     """The whole page."""
-    body = "\n".join(_body(report))
+    return page("benchmark", _body(report))
+
+
+def page(title: str, body: Iterable[str]) -> str:
+    """A page of its own, in the style of the reports."""
+    lines = "\n".join(body)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>db_pool_rs: benchmark</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+        f"<title>db_pool_rs: {title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n{lines}\n</body>\n</html>\n"
     )
 
 
@@ -92,12 +97,13 @@ def _chart(measurement: Measurement, figure: str) -> str:
     spreads = {name: measurement.spread(name, figure) for name in measurement.contenders()}
     known = {name: spread for name, spread in spreads.items() if spread is not None}
     longest = max((spread.high for spread in known.values()), default=0.0) or 1.0
-    return "".join(_bar(name, spread, longest) for name, spread in known.items())
+    return "".join(bar(name, spread, longest, name in MODES) for name, spread in known.items())
 
 
-def _bar(name: str, spread: Spread, longest: float) -> str:
+def bar(name: str, spread: Spread, longest: float, ours: bool) -> str:
+    """A name, its bar beside the longest of the chart, with a line from the lowest to the highest, and the figure."""
     width, low, high = (100 * value / longest for value in (spread.median, spread.low, spread.high))
-    kind = "ours" if name in MODES else "rival"
+    kind = "ours" if ours else "rival"
     label = f"{name}: {show(spread.median)}, from {show(spread.low)} to {show(spread.high)}"
     return (
         f'<div class="bar"><span class="name-{kind}">{escape(name)}</span>'

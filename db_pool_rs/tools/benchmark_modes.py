@@ -38,6 +38,7 @@ from ..modes import MODES, save_figures
 from ._clients import RIVALS
 from ._database import Tables, postgresql, run_pgbench, sqlite_file, tables
 from ._delay import delayed
+from ._environment import enter
 from ._files import write_file
 from ._html import html
 from ._markdown import markdown, write_markdown
@@ -299,4 +300,5 @@ def _figures(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]
 
 
 if __name__ == "__main__":
+    enter("db_pool_rs.tools.benchmark_modes")
     sys.exit(main())

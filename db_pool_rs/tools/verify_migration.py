@@ -41,6 +41,7 @@ from ..config.deployment import DEFAULT_POOL
 from ..config.yaml_file import find_config
 from ..conninfo import SqliteConfig
 from ..modes import MODES, load_engine, pool_defaults, unavailable
+from ._environment import enter
 from .migration.battery import Outcome, compare
 from .migration.settings import Change, apply_changes, changes, migrated, undo
 from .migration.sqlitecopy import copied
@@ -241,4 +242,5 @@ def _report_changes(made: Sequence[Change], deployment: DeploymentConfig, after:
 
 
 if __name__ == "__main__":
+    enter("db_pool_rs.tools.verify_migration")
     sys.exit(main())

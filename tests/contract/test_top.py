@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import socket
@@ -15,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs.cli.terminal import display_width
-from db_pool_rs.cli.top import look
+from db_pool_rs.cli.terminal import Terminal, display_width
+from db_pool_rs.cli.top import look, screen
 from db_pool_rs.errors import InterfaceError
 from db_pool_rs.pool.top import folder
 from tests.contract.guarding import guarded, script
@@ -67,6 +68,26 @@ async def test_a_pool_shows_how_it_stands(open_pool: Any, backend: Any) -> None:
     assert await look(os.getpid()) == []
 
 
+async def test_the_place_of_a_holder_is_the_programs_line(open_pool: Any, backend: Any) -> None:
+    """Also where a task calls the pool directly, so that no line of the program was on the stack of the acquire."""
+    pool = await open_pool(backend.dsn)
+    entered, leave = asyncio.Event(), asyncio.Event()
+
+    async def work(connection: Any) -> None:
+        await connection.fetch("SELECT 1 AS one")
+        entered.set()
+        await leave.wait()
+
+    task = asyncio.create_task(pool.run(work))
+    await entered.wait()
+    await pool.top()
+    (view,) = await look(os.getpid())
+    leave.set()
+    await task
+    waiting = work.__code__.co_firstlineno + 3
+    assert [holder["place"] for holder in view["holders"]] == [f"{__file__}:{waiting}"]
+
+
 async def test_only_its_user_may_look(open_pool: Any, backend: Any, runtime_folder: Path) -> None:
     pool = await open_pool(backend.dsn)
     path = Path(await pool.top())
@@ -106,8 +127,30 @@ async def test_the_command_fits_into_80_columns(open_pool: Any, pg_database: str
     assert max(map(display_width, text)) <= 80
     assert any(line.startswith("  held ") for line in text)
     assert any("connections" in line and "1 sessions" in line for line in text)
+    for words in ("waiting 0", "in flight 0", "groups of ", ", at most ", "hold p50 "):
+        assert any(words in line for line in text), f"{words!r} is cut off"
+    assert any(line.startswith("  held ") and line.endswith(": SELECT ? AS one") for line in text)
     first, second = map(json.loads, lines.stdout.splitlines())
     assert first[0]["pool"] == second[0]["pool"] == "shop" * 10
+
+
+async def test_large_figures_are_not_cut_off(open_pool: Any, backend: Any) -> None:
+    pool = await open_pool(backend.dsn, max_size=3)
+    await pool.top()
+    await pool.fetch("SELECT 1 AS one")
+    (view,) = await look(os.getpid())
+    now = view["stats"]
+    now.update(size=1000, max_size=1000, lanes=200, alone=200, sessions=200, idle=200, opening=200, waiting=123456)
+    now.update(in_flight=12345, statements=9876543210, queries_per_second=123456.0, errors=7654321, lost=54321)
+    for key in ("wait_ms", "run_ms", "hold_ms", "group_size"):
+        now[key].update(p50=12345.6, p99=654321.7, max=1000.0)
+    lines = list(screen(Terminal(io.StringIO()), [view]))
+    assert max(map(display_width, lines)) <= 80
+    shown = " ".join(lines)
+    for words in ("200 opening", "waiting 123456", "in flight 12345", "errors 7,654,321", "lost 54321"):
+        assert words in shown
+    assert "at most 1000" in shown
+    assert "hold p50 12345.6 p99 654321.7 ms" in shown
 
 
 async def test_what_the_guard_keeps_alone(open_pool: Any, pg_database: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -41,6 +42,36 @@ def test_wheel_and_sdist_hold_every_file(built: Path) -> None:
         assert wanted - set(archive.namelist()) == set()
     with tarfile.open(sdist) as archive:
         assert wanted - {name.partition("/")[2] for name in archive.getnames()} == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ELF files")
+def test_every_module_of_balanced_names_the_c_library() -> None:
+    """By that auditwheel knows which one the module is for; one that names none gets no manylinux tag."""
+    package = pytest.importorskip("db_pool_rs_balanced")
+    if shutil.which("readelf") is None:
+        pytest.skip("readelf is not installed")
+    modules = sorted(Path(package.__file__).parent.glob("*.so"))
+    assert len(modules) == 3
+    for module in modules:
+        done = subprocess.run(["readelf", "-d", str(module)], capture_output=True, text=True, check=True)
+        assert re.search(r"NEEDED.*\[libc\.", done.stdout), f"{module.name} needs no C library"
+
+
+def test_the_licences_of_what_wheels_of_balanced_carry_are_in_them() -> None:
+    locked = (ROOT / "cext/libpq/Cargo.lock").read_text()
+    assert "+libpq-" in locked
+    for name, words in (("PostgreSQL", "PostgreSQL Global Development Group"), ("OpenSSL", "Apache License")):
+        assert words in (ROOT / f"cext/LICENSES/{name}.txt").read_text()
+
+
+@pytest.mark.timeout(300)
+def test_an_extra_that_cannot_be_installed_is_told(tmp_path: Path) -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    options = [f"--pythons={version}", f"--folder={tmp_path}", "wheel", "metrics"]
+    command = [sys.executable, str(ROOT / "scripts/extras.py"), *options]
+    done = subprocess.run(command, env={**os.environ, "PIP_NO_INDEX": "1"}, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "wheel db-pool-rs[metrics]      not installed: ERROR: No matching distribution" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,12 @@ def test_a_mode_is_installed_and_set(mode: str, clone: Path) -> None:
     assert bash("cp config.yaml config.yaml.bak", clone).returncode == 0
     asked = 'python -c "from db_pool_rs import load_config; print(load_config().source)"'
     assert bash(f"{use}; {asked}", clone).stdout.strip() == "config.yaml"
+    if mode == "balanced":  # in the same shell, where `python` is the system's
+        system = f"{sys.base_prefix}/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+        asked = f"touch shop.db; {system} -m db_pool_rs.tools.verify_migration --from simple --to balanced --dsn sqlite:///shop.db"
+        verified = bash(asked, clone)
+        assert verified.returncode == 0, verified.stderr
+        assert "is not installed for" in verified.stderr
     again = bash("scripts/setup_simple.sh", clone)
     assert again.returncode == 0, again.stderr
     asked = 'python -c "import db_pool_rs; print(db_pool_rs.DatabasePool().mode)"'
