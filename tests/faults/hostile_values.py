@@ -93,13 +93,14 @@ BINARY = {RANGE: _range(ONE, ONE), 3905: _array(RANGE, _range(ONE, ONE)),
 #: As text, in which a pool asks for what has no binary form that can be read.
 TEXTS: list[tuple[int, bytes]] = [
     (pg.TEXT.array_oid, rb'{a,"",NULL,"b \"c\" \\",{}}'), (pg.TEXT.array_oid, b'[0:1]={a,"b,c"}'),
-    (pg.INT4.array_oid, b"{{1,NULL},{-3,4}}"), (pg.NUMERIC.array_oid, b"{1.50,NaN}"), (pg.BYTEA.array_oid, b'{"\\\\x00ff"}'),
+    (pg.INT4.array_oid, b"{{1,NULL},{-3,4}}"), (pg.NUMERIC.array_oid, b"{1.50,NaN}"), (pg.UUID.array_oid, b"{}"),
     (pg.BYTEA.oid, rb"a\\b\000c"), (pg.BYTEA.oid, rb"\x00ff7f"), (pg.BOOL.oid, b"t"), (pg.INT8.oid, b"-42"),
     (pg.FLOAT4.oid, b"1.1754944e-38"), (pg.FLOAT8.oid, b"-Infinity"), (pg.NUMERIC.oid, b"12345.678"),
     (pg.DATE.oid, b"2024-02-29"), (pg.TIME.oid, b"01:02:03.4"), (pg.TIMETZ.oid, b"01:02:03+05:30"),
     (pg.TIMESTAMP.oid, b"2024-02-29 12:00:00.000001"), (pg.TIMESTAMPTZ.oid, b"2024-02-29 12:00:00+00"),
     (pg.INTERVAL.oid, b"1 year -2 mons +3 days -04:05:06.7"), (pg.UUID.oid, b"12345678-1234-1234-1234-123456789abc"),
-    (pg.JSONB.oid, b'{"a": [1, "b", null]}'), (pg.INET.oid, b"127.0.0.1/8"), (pg.UUID.array_oid, b"{}"),
+    (pg.JSONB.oid, b'{"a": [1, "b", null]}'), (pg.INET.oid, b"127.0.0.1/8"),
+    (pg.BYTEA.array_oid, rb'{"\\x00ff"}'),
     (RANGE, b"[1,5)"), (RANGE, b"(,)"), (MULTIRANGE, b"{[1,2),[3,)}"), (3905, b'{"[1,2)",empty}'),
 ]  # fmt: skip
 
