@@ -322,8 +322,9 @@ async def test_cancelled_connect_closes_its_connection(script: Script) -> None:
 
 async def test_connect_cancelled_at_any_step_leaves_nothing() -> None:
     """A cancel after n ticks of the loop, for every n until the call is faster: no connection and no reader stays."""
-    async with fake(node(False)) as (_, config):
+    async with fake(node(False)) as (server, config):
         for turns in range(200):
+            await server.wait_left()  # so many threads that were given up are too many
             task = asyncio.ensure_future(connect(config))
             for _ in range(turns):
                 await asyncio.sleep(0)
