@@ -93,7 +93,7 @@ class Inputs:
     """Until when there are inputs, and what came of them."""
 
     def __init__(self, seconds: float, count: int | None) -> None:
-        self._end, self._most = time.monotonic() + seconds, count
+        self._end, self.most = time.monotonic() + seconds, count
         self.inputs = self.refused = self.wrong = self.foreign = 0
         name = os.environ.get("DB_POOL_FUZZ_INPUT")
         self._file: mmap.mmap | None = None
@@ -108,7 +108,7 @@ class Inputs:
             signal.alarm(HANGS)
             if time.monotonic() >= self._end:
                 return False
-        if self.inputs == self._most:
+        if self.inputs == self.most:
             return False
         self.inputs += 1
         return True
@@ -189,7 +189,7 @@ def conversations(
         loop.run_until_complete(talk(mode, **drawn))
 
     check = hypothesis.settings(
-        max_examples=50, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+        max_examples=inputs.most or 50, database=None, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
     )(hypothesis.given(**given)(one))
     while inputs.next():
         inputs.inputs -= 1
