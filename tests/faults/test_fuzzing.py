@@ -1,4 +1,4 @@
-"""A short run of the fuzzers, each in a process of its own, which a mistake would end: `nox -s fuzz` is the long one."""
+"""A short run of the fuzzers, each in a process of its own, which a mistake ends: `nox -s fuzz` is the long one."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 from tests.meta.source import ROOT, tree
 
 #: Fixtures with which a test runs once for each engine, by themselves or by what they are made of.
-EACH_ENGINE = {"engine", "open_pool", "pg_pool", "counted", "crowd"}
+EACH_ENGINE = {"engine", "open_pool", "pg_pool", "counted", "busy"}
 SECTION = (ROOT / "docs" / "reliability.md").read_text().partition("\n## Found since\n")[2]
 LINES = [
     [cell.strip() for cell in line.strip("|").split(" | ")]
