@@ -62,15 +62,11 @@ def sanitizers(session: nox.Session) -> None:
     """Run the C kernel's tests under the address, undefined-behaviour and leak sanitizers (gcc)."""
     os.environ["DB_POOL_KERNEL_SANITIZE"] = "1"
     install(session, "test", extra="balanced")
-    libraries = [
-        str(session.run("gcc", f"-print-file-name=lib{name}.so", external=True, silent=True)).strip()
-        for name in ("asan", "ubsan")
-    ]
     reports = Path(session.create_tmp())
     for old in reports.glob("report.*"):
         old.unlink()
     # Python itself leaks at its end: only what passed through the kernel or libpq counts.
-    preload = {"LD_PRELOAD": ":".join(libraries), "LSAN_OPTIONS": "exitcode=0"}
+    preload = {"LD_PRELOAD": _sanitizers(session), "LSAN_OPTIONS": "exitcode=0"}
     leaks = {"ASAN_OPTIONS": f"detect_leaks=1:log_path={reports.resolve() / 'report'}"}
     lies = "tests/cext/test_wire.py"  # libpq itself loses results of a server that breaks the protocol
     of_the_kernel = ("tests/cext", "tests/unit/test_answer.py")
@@ -82,25 +78,22 @@ def sanitizers(session: nox.Session) -> None:
 
 @nox.session
 def fuzz(session: nox.Session) -> None:
-    """Feed damaged values and broken protocol to an engine: `nox -s fuzz -- balanced [INPUTS [SEED]]`.
+    """Feed damaged values and broken protocol to every engine: `nox -s fuzz -- [SECONDS [TARGET ...]]`.
 
-    `nox -s fuzz -- engine [SECONDS]` does so to each target of rust/fuzz, for so many seconds (default 1200).
-
-    What the decoders are given is made of the good values in tests/faults/hostile_values.py; those that were found to
-    do harm stay there. It fails if an engine reads one otherwise than `simple`. The C code alone runs under the
-    sanitizers in the session of that name, and what the engine in Rust takes apart under cargo-fuzz (rust/fuzz).
+    A target is `values`, `session` or `login`, each with an engine or without (`values balanced`), or one of rust/fuzz
+    (`cargo install cargo-fuzz`). The kernel of `balanced` runs under the sanitizers. A table at the end says what was
+    found (tests/faults/fuzzing.py); an input that did harm becomes a test, or a seed.
     """
-    mode, inputs, seed = [*session.posargs, *("simple", "1000000", "1")[len(session.posargs) :]]
-    if mode == "engine":
-        _fuzz_engine(session, session.posargs[1] if session.posargs[1:] else "1200")
-        return
-    install(session, "test", extra=mode)
-    values = ("python", "-X", "faulthandler", "-m", "tests.faults.hostile_values", mode, seed, inputs, "direct")
-    session.run(*values)
-    lies = {"simple": "tests/cext/test_wire.py", "balanced": "tests/cext/test_wire.py", "full": "tests/full"}[mode]
-    session.run(
-        "pytest", lies, "tests/faults/test_hostile_values.py", "--hypothesis-profile=thorough", "-k", "not slices"
-    )
+    os.environ["DB_POOL_KERNEL_SANITIZE"] = "1"
+    install(session, "test", extra=ENGINES)
+    environment = {"DB_POOL_FUZZ_PRELOAD": _sanitizers(session)}
+    session.run("python", "-m", "tests.faults.fuzzing", *session.posargs, env=environment)
+
+
+def _sanitizers(session: nox.Session) -> str:
+    """The libraries that a kernel built with DB_POOL_KERNEL_SANITIZE needs, as LD_PRELOAD wants them."""
+    names = (f"-print-file-name=lib{name}.so" for name in ("asan", "ubsan"))
+    return ":".join(str(session.run("gcc", name, external=True, silent=True)).strip() for name in names)
 
 
 @nox.session
@@ -114,21 +107,6 @@ def sqlalchemy(session: nox.Session) -> None:
     install(session, "test", extra=ENGINES)
     folder = _source(session, "sqlalchemy", "/test/", "/setup.cfg")
     session.run("python", "-m", "tests.dropin.compliance", str(next(folder.iterdir())), *session.posargs)
-
-
-#: The targets of rust/fuzz.
-FUZZ_TARGETS = ("messages", "sessions", "sqlite_values")
-
-
-def _fuzz_engine(session: nox.Session, seconds: str) -> None:
-    """Run cargo-fuzz (`cargo install cargo-fuzz`), also where there is no nightly compiler; what it found is kept."""
-    session.env["RUSTC_BOOTSTRAP"] = "1"
-    limits = (f"-max_total_time={seconds}", "-timeout=30", "-rss_limit_mb=1500")
-    for target in FUZZ_TARGETS:
-        corpus = Path("rust/fuzz/corpus", target)
-        corpus.mkdir(parents=True, exist_ok=True)
-        folders = (str(corpus), f"rust/fuzz/seeds/{target}")
-        session.run("cargo", "fuzz", "run", "--fuzz-dir=rust/fuzz", target, *folders, "--", *limits, external=True)
 
 
 @nox.session

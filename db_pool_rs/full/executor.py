@@ -189,8 +189,10 @@ class RustExecutor(Executor):
         link.ran(ok, seconds, in_transaction, results)
 
     def ran_lost(self, token: int) -> None:
-        """They will not be answered: the loss of the connection is told, too."""
-        self._expected.pop(token)
+        """They will not be answered: the loss of the connection is told, too, or was before they were asked."""
+        link = self._expected.pop(token)
+        if isinstance(link, FullLink) and link.loss is not None:
+            self.lent_lost(link.id, link.loss)
 
     def on_data_request(self, token: int, piece: bytes | None) -> None:
         """A holder's COPY asks for a piece of its data, or gives one."""
@@ -215,6 +217,7 @@ class RustExecutor(Executor):
         """A connection that is lent is gone."""
         link, session = self._links.pop(conn, None), self.sessions.pop(conn, None)
         if link is not None:
+            link.loss = loss
             link.close()
         if session is not None:
             session.lost(lost_error(loss), loss[2] and session.busy)

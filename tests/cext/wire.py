@@ -49,12 +49,13 @@ def _row_description(oids: Sequence[int], format: int) -> bytes:
 _READY = message(b"Z", b"I")
 _SETTINGS = {"server_version": "16.0", "client_encoding": "UTF8", "TimeZone": "UTC", "integer_datetimes": "on",
              "standard_conforming_strings": "on", "DateStyle": "ISO, MDY", "IntervalStyle": "postgres"}  # fmt: skip
-_GREETING = (
-    message(b"R", struct.pack("!I", 0))
-    + b"".join(message(b"S", f"{name}\0{value}\0".encode()) for name, value in _SETTINGS.items())
-    + message(b"K", struct.pack("!II", 1, 2))
-    + _READY
-)
+#: What is said to a client that is let in.
+GREETING = [
+    message(b"R", struct.pack("!I", 0)),
+    *(message(b"S", f"{name}\0{value}\0".encode()) for name, value in _SETTINGS.items()),
+    message(b"K", struct.pack("!II", 1, 2)),
+    _READY,
+]
 
 
 class Session:
@@ -152,7 +153,7 @@ class LyingServer:
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         (size,) = struct.unpack("!I", await reader.readexactly(4))
         await reader.readexactly(size - 4)
-        writer.write(_GREETING)
+        writer.write(b"".join(GREETING))
         session, said = Session(self._oids, self._rows), Messages()
         while True:
             kind, size = struct.unpack("!cI", await reader.readexactly(5))

@@ -1,8 +1,7 @@
 """Run by test_hostile_values in a process of its own: what each damaged value gives, one line of JSON for each.
 
 `python -m tests.faults.hostile_values MODE SEED COUNT`: the values of `DAMAGED`, then COUNT that are made of good ones,
-through a pool. With `direct` as a fourth argument the latter go to the engine's decoders, without a server, and only
-what the engine says otherwise than `simple` is told: nox -s fuzz.
+through a pool. :mod:`.fuzz_inputs` gives such values to the engine's decoders alone.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import json
 import random
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -91,22 +90,47 @@ BINARY = {RANGE: _range(ONE, ONE), 3905: _array(RANGE, _range(ONE, ONE)),
           MULTIRANGE: b"\0\0\0\1" + struct.pack(">i", 17) + _range(ONE, ONE)}  # fmt: skip
 
 
+#: As text, in which a pool asks for what has no binary form that can be read.
+TEXTS: list[tuple[int, bytes]] = [
+    (pg.TEXT.array_oid, rb'{a,"",NULL,"b \"c\" \\",{}}'), (pg.TEXT.array_oid, b'[0:1]={a,"b,c"}'),
+    (pg.INT4.array_oid, b"{{1,NULL},{-3,4}}"), (pg.NUMERIC.array_oid, b"{1.50,NaN}"), (pg.UUID.array_oid, b"{}"),
+    (pg.BYTEA.oid, rb"a\\b\000c"), (pg.BYTEA.oid, rb"\x00ff7f"), (pg.BOOL.oid, b"t"), (pg.INT8.oid, b"-42"),
+    (pg.FLOAT4.oid, b"1.1754944e-38"), (pg.FLOAT8.oid, b"-Infinity"), (pg.NUMERIC.oid, b"12345.678"),
+    (pg.DATE.oid, b"2024-02-29"), (pg.TIME.oid, b"01:02:03.4"), (pg.TIMETZ.oid, b"01:02:03+05:30"),
+    (pg.TIMESTAMP.oid, b"2024-02-29 12:00:00.000001"), (pg.TIMESTAMPTZ.oid, b"2024-02-29 12:00:00+00"),
+    (pg.INTERVAL.oid, b"1 year -2 mons +3 days -04:05:06.7"), (pg.UUID.oid, b"12345678-1234-1234-1234-123456789abc"),
+    (pg.JSONB.oid, b'{"a": [1, "b", null]}'), (pg.INET.oid, b"127.0.0.1/8"),
+    (pg.BYTEA.array_oid, rb'{"\\x00ff"}'),
+    (RANGE, b"[1,5)"), (RANGE, b"(,)"), (MULTIRANGE, b"{[1,2),[3,)}"), (3905, b'{"[1,2)",empty}'),
+]  # fmt: skip
+
+
 def mutated(chance: random.Random) -> tuple[int, bytes]:
-    """A good value with some bytes altered, taken out, put in, or cut off."""
+    """A good value in binary, with some bytes altered, taken out, put in, or cut off."""
     oid, value = chance.choice([*GOOD.items(), *BINARY.items()])
     data = bytearray(value if oid in BINARY else encoder(oid).encode(value))
+    return oid, _altered(data, chance, (0, 1, 4, 0x7F, 0x80, 0xFF))
+
+
+def mutated_text(chance: random.Random) -> tuple[int, bytes]:
+    """The same in text."""
+    oid, data = chance.choice(TEXTS)
+    return oid, _altered(bytearray(data), chance, b'\\"{},:[]()-+.x0NTe \x80\xff')
+
+
+def _altered(data: bytearray, chance: random.Random, telling: Sequence[int]) -> bytes:
     for _ in range(chance.randint(1, 3)):
         at = chance.randrange(len(data) + 1)
         match chance.randrange(4):
             case 0 if at < len(data):
-                data[at] = chance.choice((0, 1, 4, 0x7F, 0x80, 0xFF, chance.randrange(256)))
+                data[at] = chance.choice((*telling, chance.randrange(256)))
             case 1:
                 data[at : at + chance.randint(1, 4)] = b""
             case 2:
-                data[at:at] = chance.randbytes(chance.randint(1, 4))
+                data[at:at] = bytes(chance.choices(telling, k=chance.randint(1, 4)))
             case 3:
                 del data[at:]
-    return oid, bytes(data)
+    return bytes(data)
 
 
 async def given(mode: str, oid: int, data: bytes) -> str:
@@ -122,51 +146,6 @@ async def given(mode: str, oid: int, data: bytes) -> str:
             return found
 
 
-def decoder(mode: str) -> Callable[[int, bytes], Any]:
-    """What decodes one value as the engine does."""
-    if mode == "full":
-        from db_pool_rs_full import _decode  # type: ignore[attr-defined]
-
-        return lambda oid, data: _decode([("c", oid)], [[data]], 1, ("", "ISO, MDY", "postgres"))[0][0]
-    if mode == "balanced":
-        import db_pool_rs.types.loaders  # noqa: F401
-        from db_pool_rs.balanced.columns import Plan
-        from db_pool_rs.balanced.slices import decode, new_block
-        from tests.cext.results import Session, result_of
-
-        block = new_block()
-        return lambda oid, data: decode(block, Plan(["c"], [oid], 1, Session()), result_of([oid], [[data]]))[0][0][0]
-    from db_pool_rs.types.decode import RowDecoder
-
-    def load(oid: int, data: bytes) -> Any:
-        return RowDecoder(["c"], [oid], 1).load(0, 0, data)
-
-    return load
-
-
-def outcome(decode: Callable[[int, bytes], Any], oid: int, data: bytes) -> str:
-    """A value, or DecodeError."""
-    try:
-        return repr(decode(oid, data))
-    except db_pool_rs.DecodeError:
-        return "DecodeError"
-
-
-def direct(mode: str, seed: int, count: int) -> int:
-    """Decode altered values; tells how many were refused, each that `simple` reads otherwise; returns the number."""
-    chance, refused, others = random.Random(seed), 0, 0
-    decode, expected = decoder(mode), decoder("simple")
-    for _ in range(count):
-        oid, data = mutated(chance)
-        found, wanted = outcome(decode, oid, data), outcome(expected, oid, data)
-        refused += found == "DecodeError"
-        if found != wanted:
-            others += 1
-            print(json.dumps([oid, data.hex(), found, wanted]), flush=True)
-    print(json.dumps({"inputs": count, "refused": refused, "others": others}), flush=True)
-    return others
-
-
 async def main(mode: str, seed: int, count: int) -> None:
     """One line for each value: its type, itself, what it gave."""
     chance = random.Random(seed)
@@ -175,8 +154,4 @@ async def main(mode: str, seed: int, count: int) -> None:
 
 
 if __name__ == "__main__":
-    name, given_seed, inputs = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-    if sys.argv[4:] == ["direct"]:
-        sys.exit(1 if direct(name, given_seed, inputs) else 0)
-    else:
-        asyncio.run(main(name, given_seed, inputs))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

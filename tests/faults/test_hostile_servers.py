@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import db_pool_rs
 from db_pool_rs.types import oids as pg
 from tests.cext.lies import PATIENT
-from tests.cext.wire import ASK, LyingServer, error
+from tests.cext.wire import ASK, GREETING, LyingServer, error
 from tests.plugins.engines import EngineSpec, OpenPool
 
 #: How long a connection must be idle to be asked for a sign of life, and more.
@@ -31,6 +32,26 @@ async def test_an_error_at_the_sign_of_life_is_no_statements(engine: EngineSpec)
                 await pool.fetchval(ASK, 1)
             server.sign_of_life = b""
             assert await pool.fetchval(ASK, 1) == 7
+
+
+async def test_a_server_that_lets_in_and_hangs_up_is_not_waited_for(engine: EngineSpec) -> None:
+    """The loss of a new connection may be known before it is asked its first question."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            size = int.from_bytes(await reader.readexactly(4), "big")
+            await reader.readexactly(size - 4)
+            writer.write(b"".join(GREETING))
+            writer.write_eof()
+            while await reader.read(65536):
+                pass
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        dsn = f"postgresql://u@127.0.0.1:{server.sockets[0].getsockname()[1]}/d?sslmode=disable"
+        for _ in range(3):
+            with pytest.raises(db_pool_rs.ConnectFailed, match="was lost before it could be used"):
+                await db_pool_rs.create_pool(dsn, mode=engine.name, min_size=1, max_size=1, connect_timeout=15)
 
 
 async def _holds(call: asyncio.Future[Any]) -> tuple[float, float]:

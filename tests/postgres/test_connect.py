@@ -14,7 +14,7 @@ import pytest
 from psycopg import pq
 
 from db_pool_rs.conninfo import parse_dsn
-from db_pool_rs.drivers.postgres import connect as connect_module
+from db_pool_rs.drivers.postgres import intake
 from db_pool_rs.drivers.postgres.connect import connect
 from db_pool_rs.errors import ConfigError
 from tests.plugins.server import PostgresServer, free_port
@@ -216,14 +216,14 @@ async def test_the_second_host_has_the_session_asked_for(
     assert error.sqlstate == "3D000"  # of the second; the first is there, but only to be read
 
 
-@pytest.mark.parametrize("count", [connect_module._waiting, connect_module._peeked])
-def test_what_has_arrived_is_counted_and_left_there(count: Callable[[int], int]) -> None:
+@pytest.mark.parametrize("count", [intake._waiting, intake._peeked])
+def test_what_has_arrived_is_counted_and_left_there(count: Callable[[socket.socket], int]) -> None:
     here, there = socket.socketpair()
     with here, there:
         here.setblocking(False)
-        assert count(here.fileno()) == 0
+        assert count(here) == 0
         there.send(b"hello")
-        assert count(here.fileno()) == 5
+        assert count(here) == 5
         assert here.recv(10) == b"hello"
         there.close()
-        assert count(here.fileno()) == 0
+        assert count(here) == 0

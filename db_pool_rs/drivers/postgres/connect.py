@@ -21,7 +21,6 @@ import ipaddress
 import math
 import re
 import socket
-import sys
 from collections.abc import Sequence
 from random import SystemRandom
 from typing import TYPE_CHECKING, TypeVar
@@ -32,6 +31,7 @@ from ...conninfo import REQUIRE_AUTH, ConnectConfig, HostSpec
 from ...conninfo.password import ask_password
 from ...errors import ConnectFailed
 from ...errors.conditions import LOGIN_REFUSED, NO_HBA_ENTRY, PERMANENT, TELLING
+from .intake import MOST, Intake
 from .libpq import (
     CONNECTION_AWAITING_RESPONSE,
     CONNECTION_BAD,
@@ -214,8 +214,6 @@ class _Connector:
 #: Threads of attempts that were given up but are not over, such as those that compute a hostile server's SCRAM: while
 #: so many run, no other attempt begins.
 MOST_GIVEN_UP = 16
-#: Bytes that a server may send before the session begins; libpq keeps all notifications and settings among them.
-MOST_SAID = 2**21
 
 #: `FATAL:  28P01: ...`: the severity may be translated, the code is not.
 _SQLSTATE = re.compile(r"[^:\n]+:  ([0-9A-Z]{5}): ")
@@ -296,7 +294,7 @@ class _Attempt:
         self._deadline = deadline
         self._step: asyncio.Future[int] | None = None
         self._reached = False
-        self._said = 0
+        self._intake = Intake()
         forks.hold(self)
 
     async def run(self) -> None:
@@ -310,11 +308,11 @@ class _Attempt:
         while status != POLLING_OK:
             # The descriptor may be another one after each step.
             await wait_ready(pgconn.socket, status == POLLING_WRITING, self._deadline)
-            self._said += _waiting(pgconn.socket)
-            if self._said > MOST_SAID:
-                raise ConnectAttemptError(f"the server sent more than {MOST_SAID:,} bytes before the session began")
-            self._step = offload(lambda: libpq.poll(pgconn), pgconn.finish, most=MOST_GIVEN_UP)
-            status = await until(self._step, self._deadline)
+            with self._intake.counting(pgconn.socket):
+                self._step = offload(lambda: libpq.poll(pgconn), pgconn.finish, most=MOST_GIVEN_UP)
+                status = await until(self._step, self._deadline)
+            if self._intake.is_too_much():
+                raise ConnectAttemptError(f"the server sent more than {MOST:,} bytes before the session began")
             if status == POLLING_FAILED or self._is_refused():
                 raise self._failure()
             self._reached = self._reached or pgconn.status == CONNECTION_AWAITING_RESPONSE
@@ -344,28 +342,6 @@ class _Attempt:
         """Close the connection, unless a thread has it in hand and will."""
         if self._step is None or not was_abandoned(self._step):
             self._pgconn.finish()
-
-
-def _peeked(fd: int) -> int:
-    """Bytes that have arrived and are not read yet, where the system cannot be asked for their number."""
-    looking = socket.socket(fileno=fd)
-    try:
-        return len(looking.recv(MOST_SAID, socket.MSG_PEEK))
-    except OSError:  # nothing is there, or the end: libpq finds out which
-        return 0
-    finally:
-        looking.detach()
-
-
-if sys.platform == "win32":
-    _waiting = _peeked
-else:
-    import fcntl
-    import termios
-
-    def _waiting(fd: int) -> int:
-        """Bytes that have arrived and are not read yet."""
-        return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 def _configure(libpq: Libpq, pgconn: PGconn) -> None:
