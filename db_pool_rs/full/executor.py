@@ -53,14 +53,10 @@ class RustExecutor(Executor):
     ) -> None:
         super().__init__(context, driver, loop)
         config = self.config
-        self.native = driver.native = Native(
-            driver.target(),
-            options.limits(self.limits),
-            options.options(config, driver.startup_query is not None or config.init is not None, self.clean_timeout),
-            threads,
-            blocking,
-            loop,
-        )
+        looks = driver.startup_query is not None or config.init is not None
+        wanted = options.options(config, looks, self.clean_timeout)
+        limits = options.limits(self.limits)
+        self.native = driver.native = Native(driver.target(), limits, wanted, threads, blocking, loop)
         self._waiters: dict[int, AcquireRequest] = {}
         self._links: dict[int, FullLink] = {}
         self._token = 0

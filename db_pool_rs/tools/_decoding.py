@@ -15,7 +15,7 @@ from typing import Any
 _FROM = "FROM generate_series(1, {}::int4) AS i"
 #: Rows by name; how many there are stands at {}.
 ROWS = {
-    "mixed": "SELECT i, i::int8 * 7 AS b, 'customer ' || i AS c, (i / 7.0)::numeric(12, 2) AS d, i * 0.37::float8 AS e, "
+    "mixed": "SELECT i, i::int8 * 7 AS b, 'name ' || i AS c, (i / 7.0)::numeric(12, 2) AS d, i * 0.37::float8 AS e, "
     f"'2026-01-01'::timestamptz + i * '1 second'::interval AS f, i % 3 = 0 AS g, md5(i::text)::uuid AS h {_FROM}",
     "int4[]": f"SELECT ARRAY[i, i + 1, i + 2, i + 3, i + 4, i + 5, i + 6, i + 7] AS a {_FROM}",
     "text[]": f"SELECT ARRAY['a' || i, 'customer ' || i, '', 'abcdefg'] AS a {_FROM}",

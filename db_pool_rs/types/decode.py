@@ -41,7 +41,7 @@ from ..errors import DecodeError
 from ..record import Record, record_class
 from . import oids as pg
 from .catalog import Catalog
-from .layout import CHEAP, FIXED_SIZES, Check, check_for
+from .layout import CHEAP, FIXED_SIZES, Check, Sift, check_for, sift_for
 from .ranges import multirange_from_binary, multirange_from_text, range_from_binary, range_from_text
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class RowDecoder:
         self._oids = tuple(oids)
         self._format = Format(format)
         self._settings = self._depends_on()
-        #: Columns that are walked before they are loaded: number, width (-1: not fixed), walk.
+        #: Columns that are walked before they are loaded: number, width (-1: not fixed), walk, and what spares it.
         self._checks = _checks(self._oids) if self._format is Format.BINARY else ()
         self._values = _values(session, self._settings)
         #: Columns whose values take time by their length.
@@ -245,8 +245,8 @@ class RowDecoder:
                 _walk_row(result, first, self._checks)
             else:
                 rows = range(first, last)
-                for column, width, check in self._checks:
-                    _walk(result, rows, column, width, check)
+                for column, width, check, sift in self._checks:
+                    _walk(result, rows, column, width, check, sift)
             return transformer.load_rows(first, last, self.record)
         except Exception as error:
             explained = self._explain(result, first)
@@ -282,18 +282,17 @@ class RowDecoder:
         return None
 
 
-def _checks(oids: Sequence[int]) -> tuple[tuple[int, int, Check], ...]:
-    found = [(column, FIXED_SIZES.get(oid, -1), check_for(oid)) for column, oid in enumerate(oids)]
-    return tuple((column, width, check) for column, width, check in found if check is not None)
+def _checks(oids: Sequence[int]) -> tuple[tuple[int, int, Check, Sift], ...]:
+    found = [(column, FIXED_SIZES.get(oid, -1), check_for(oid), sift_for(oid)) for column, oid in enumerate(oids)]
+    return tuple((column, width, check, sift) for column, width, check, sift in found if check is not None)
 
 
-def _walk(result: PGresult, rows: range, column: int, width: int, check: Check) -> None:
+def _walk(result: PGresult, rows: range, column: int, width: int, check: Check, sift: Sift) -> None:
     """ValueError if a value of a column is malformed."""
     values = map(result.get_value, rows, repeat(column))
     if width < 0:
-        for data in values:
-            if data is not None:
-                check(data)
+        for data in sift([data for data in values if data is not None]):
+            check(data)
         return
     try:
         widths = set(map(len, values))  # type: ignore[arg-type]  # there may be NULLs
@@ -303,10 +302,10 @@ def _walk(result: PGresult, rows: range, column: int, width: int, check: Check) 
         raise ValueError("a value of the wrong width")
 
 
-def _walk_row(result: PGresult, row: int, checks: Sequence[tuple[int, int, Check]]) -> None:
+def _walk_row(result: PGresult, row: int, checks: Sequence[tuple[int, int, Check, Sift]]) -> None:
     """ValueError if a value of a row is malformed."""
     get = result.get_value
-    for column, width, check in checks:
+    for column, width, check, _ in checks:
         data = get(row, column)
         if data is not None and len(data) != width:
             check(data)

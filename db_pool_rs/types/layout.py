@@ -9,8 +9,9 @@ over. Source of the layouts: PostgreSQL's `*_send` functions (arrayfuncs.c, rang
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import filterfalse
 from struct import Struct
 from typing import NoReturn
 
@@ -20,8 +21,13 @@ from . import oids as pg
 Check = Callable[[bytes], None]
 
 _whole = int.from_bytes
+#: The bits that well-formed values of one size have in common, and what they are; then, a number and bits that are 0
+#: once it was added.
+Mask = tuple[int, int, int, int]
 #: Fits no value: none has all its bits in nothing.
-_NEVER = (0, 1)
+NEVER: Mask = (0, 1, 0, 0)
+#: Gives those values of a column that are to be walked; the others are surely well-formed.
+Sift = Callable[[Sequence[bytes]], Iterable[bytes]]
 
 #: Bytes of one value of the types whose values all have the same size.
 FIXED_SIZES = {
@@ -38,24 +44,35 @@ _EMPTY, _INCLUSIVE, _NO_LOWER, _NO_UPPER, _RANGE_FLAGS = 0x01, 0x06, 0x08, 0x10,
 _ADDRESS_BYTES = {2: 4, 3: 16}  # by family: src/include/utils/inet.h
 #: Elements of arrays that are looked at in one comparison; of such with elements of any width, and bytes of these.
 _FEW, _FEW_TEXTS, _SHORT = 64, 8, 24
+#: Values of one size that are looked at in one comparison.
+_AT_ONCE = 64
 _one_dimension = Struct(">iiIii").pack
 _array_head = Struct(">iiI").unpack_from
 _number = Struct(">i").unpack_from
 _pack_number = Struct(">i").pack
 
 
-def _masked(good: bytes, mask: bytes) -> tuple[int, int]:
-    """A mask, and what every well-formed value of this length has under it."""
+def _masked(good: bytes, mask: bytes, addend: bytes = b"", zero: bytes = b"") -> Mask:
+    """What a value must be under a mask, and what must be 0 in its sum with `addend`."""
     bits = _whole(mask, "big")
-    return bits, _whole(good, "big") & bits
+    return bits, _whole(good, "big") & bits, _whole(addend, "big"), _whole(zero, "big")
 
 
-#: By length: the number of digits, and the upper bits of the scale and of each digit.
-_NUMERICS = [
-    _NEVER if size < 8 or size % 2 else
-    _masked(bytes([0, (size - 8) // 2]) + bytes(size - 2), b"\xff\xff\0\0\0\0\xc0\0" + b"\xe0\0" * ((size - 8) // 2))
-    for size in range(64)
-]  # fmt: skip
+def _fits(data: bytes, usual: Mask) -> bool:
+    mask, expected, addend, zero = usual
+    whole = _whole(data, "big")
+    return whole & mask == expected and not (whole + addend) & zero
+
+
+def _numeric_of(digits: int) -> Mask:
+    """A numeric of so many digits, none of which exceeds 9999: each is below 0x8000, also when 0x58F0 is added."""
+    head = bytes([0, digits]) + bytes(6)
+    zero = bytes(8) + b"\x80\0" * digits
+    return _masked(head + bytes(2 * digits), b"\xff\xff\0\0\0\0\xc0\0" + zero[8:], b"\x58\xf0" * digits, zero)
+
+
+#: By length.
+_NUMERICS = [NEVER if size < 8 or size % 2 else _numeric_of((size - 8) // 2) for size in range(64)]
 
 
 @lru_cache(maxsize=256)
@@ -75,6 +92,41 @@ def check_for(oid: int) -> Check | None:
     return {"numeric": _check_numeric, "inet": _check_network, "cidr": _check_network}.get(row.kind)
 
 
+@lru_cache(maxsize=256)
+def sift_for(oid: int) -> Sift:
+    """Looks at the values of a column many at a time; what remains is for `check_for`."""
+    if oid in pg.ARRAYS:
+        element = pg.ARRAYS[oid].oid
+        if (match := _usual_elements(element)) is not None:
+            return partial(filterfalse, match)
+        if (width := FIXED_SIZES.get(element)) is not None:
+            return partial(_sift, partial(_usual_array, element, width))
+    elif (row := pg.SCALARS.get(oid)) is not None and row.kind == "numeric":
+        return partial(_sift, _usual_numeric)
+    return iter
+
+
+def _sift(usual: Callable[[int], Mask], values: Sequence[bytes]) -> Iterator[bytes]:
+    by_size: dict[int, list[bytes]] = {}
+    for data in values:
+        by_size.setdefault(len(data), []).append(data)
+    for size, same in by_size.items():
+        if (one := usual(size)) is NEVER:
+            yield from same
+            continue
+        for first in range(0, len(same), _AT_ONCE):
+            some = same[first : first + _AT_ONCE]
+            if not _fits(b"".join(some), _repeated(one, size, len(some))):
+                yield from some
+
+
+@lru_cache(maxsize=128)
+def _repeated(one: Mask, size: int, count: int) -> Mask:
+    """The same for `count` values, one behind the other."""
+    first, second, third, fourth = (_whole(bits.to_bytes(size, "big") * count, "big") for bits in one)
+    return first, second, third, fourth
+
+
 def _wrong_width(found: int, expected: int) -> NoReturn:
     raise ValueError(f"{found} bytes where {expected} are expected")
 
@@ -89,14 +141,17 @@ def _fixed(size: int) -> Check:
 
 def _check_numeric(data: bytes) -> None:
     size = len(data)
-    mask, expected = _NUMERICS[size] if size < len(_NUMERICS) else _NEVER
-    if _whole(data, "big") & mask == expected:
-        return  # what it announces is there, and no digit has its upper bits set
+    if _fits(data, _usual_numeric(size)):
+        return  # what it announces is there
     if size < 8 or data[0] << 9 | data[1] << 1 != size - 8:
         _wrong_width(size, 8 + 2 * int.from_bytes(data[:2], "big"))
     # A digit is at most 9999, 0x270F, and a scale 0x3FFF: psycopg's loaders would carry what is more.
     if data[6] > 0x3F or (size > 8 and max(data[8::2]) >= 0x27 and max(_digits(data[8:])) > 9999):
         raise ValueError("malformed numeric")
+
+
+def _usual_numeric(size: int) -> Mask:
+    return _NUMERICS[size] if size < len(_NUMERICS) else NEVER
 
 
 def _digits(data: bytes) -> tuple[int, ...]:
@@ -114,47 +169,54 @@ def _array_of(element: int) -> Check:
     width = FIXED_SIZES.get(element)
     check_element = check_for(element)
     check_elements = _varying(check_element if width is None else _fixed(width))
-    usual = _usual_texts(element) if check_element is None else _usual_arrays(element, width)
+    match = _usual_elements(element)
 
     def check(data: bytes) -> None:
-        if not usual(data):
+        if match is not None:
+            is_usual = match(data) is not None
+        else:
+            is_usual = width is not None and _fits(data, _usual_array(element, width, len(data)))
+        if not is_usual:
             count, at = _array_start(data, element)
             check_elements(data, at, count)
 
     return check
 
 
-def _usual_arrays(element: int, width: int | None) -> Callable[[bytes], bool]:
-    """Whether an array is surely well-formed: short, of one dimension, from 1, without NULLs, its elements of a width.
-
-    All its lengths are looked at in one comparison.
-    """
-    if width is None:
-        return lambda data: False
-    masks: dict[int, tuple[int, int]] = {}
-    for count in range(1, _FEW + 1):
-        good = _one_dimension(1, 0, element, count, 1) + (_pack_number(width) + bytes(width)) * count
-        masks[len(good)] = _masked(good, b"\xff" * 20 + (b"\xff" * 4 + bytes(width)) * count)
-    find = masks.get
-
-    def is_usual(data: bytes) -> bool:
-        mask, expected = find(len(data), _NEVER)
-        return _whole(data, "big") & mask == expected
-
-    return is_usual
+@lru_cache(maxsize=1024)
+def _usual_array(element: int, width: int, size: int) -> Mask:
+    """What an array of this size is that is short, of one dimension, from 1, without NULLs, its elements of a width."""
+    count, rest = divmod(size - 20, 4 + width)
+    if rest or not 1 <= count <= _FEW:
+        return NEVER
+    good = _one_dimension(1, 0, element, count, 1) + (_pack_number(width) + bytes(width)) * count
+    return _masked(good, b"\xff" * 20 + (b"\xff" * 4 + bytes(width)) * count)
 
 
-def _usual_texts(element: int) -> Callable[[bytes], bool]:
-    """The same for elements of any width, of which any bytes will do: each is short."""
-    lengths = b"|".join(re.escape(bytes([length])) + b".{%d}" % length for length in range(_SHORT))
+@lru_cache(maxsize=256)
+def _usual_elements(element: int) -> Callable[[bytes], object] | None:
+    """Matches such arrays with few, short elements whose widths differ, of types whose form is simple."""
+    row = pg.SCALARS.get(element)
+    if row is not None and row.kind == "numeric":
+        bodies = [
+            (
+                8 + 2 * n,
+                re.escape(bytes([0, n])) + b"....[\\x00-\\x3f]." + b"(?:[\\x00-\\x26].|\\x27[\\x00-\\x0f]){%d}" % n,
+            )
+            for n in range(8)
+        ]
+    elif check_for(element) is None:
+        bodies = [(length, b".{%d}" % length) for length in range(_SHORT)]
+    else:
+        return None
+    elements = b"|".join(re.escape(bytes([length])) + body for length, body in bodies)
     head = _one_dimension(1, 0, element, 0, 1)
     start = re.escape(head[:15]) + b"(?:"
     counts = b"|".join(
-        re.escape(bytes([count])) + re.escape(head[16:]) + b"(?:\\x00{3}(?:" + lengths + b")){%d}" % count
+        re.escape(bytes([count])) + re.escape(head[16:]) + b"(?:\\x00{3}(?:" + elements + b")){%d}" % count
         for count in range(1, _FEW_TEXTS + 1)
     )
-    whole = re.compile(start + counts + b")", re.DOTALL).fullmatch
-    return lambda data: whole(data) is not None
+    return re.compile(start + counts + b")", re.DOTALL).fullmatch
 
 
 def _array_start(data: bytes, element: int) -> tuple[int, int]:
@@ -216,10 +278,10 @@ def _range_of(bound: int) -> Check:
     width = FIXED_SIZES.get(bound, 0)
     part = _pack_number(width) + bytes(width)
     usual, both = 1 + 2 * len(part) if width else -1, b"\xff" * 4 + bytes(width)
-    mask, expected = _masked(b"\0" + part * 2, bytes([0xFF & ~_INCLUSIVE]) + both * 2)
+    two_bounds = _masked(b"\0" + part * 2, bytes([0xFF & ~_INCLUSIVE]) + both * 2)
 
     def check(data: bytes) -> None:
-        if len(data) == usual and _whole(data, "big") & mask == expected:
+        if len(data) == usual and _fits(data, two_bounds):
             return  # two bounds of the right width
         flags = data[0] if data else 0xFF
         if flags & ~_RANGE_FLAGS:

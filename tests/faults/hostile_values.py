@@ -109,16 +109,17 @@ def mutated(chance: random.Random) -> tuple[int, bytes]:
     """A good value in binary, with some bytes altered, taken out, put in, or cut off."""
     oid, value = chance.choice([*GOOD.items(), *BINARY.items()])
     data = bytearray(value if oid in BINARY else encoder(oid).encode(value))
-    return oid, _altered(data, chance, (0, 1, 4, 0x7F, 0x80, 0xFF))
+    return oid, altered(data, chance, (0, 1, 4, 0x7F, 0x80, 0xFF))
 
 
 def mutated_text(chance: random.Random) -> tuple[int, bytes]:
     """The same in text."""
     oid, data = chance.choice(TEXTS)
-    return oid, _altered(bytearray(data), chance, b'\\"{},:[]()-+.x0NTe \x80\xff')
+    return oid, altered(bytearray(data), chance, b'\\"{},:[]()-+.x0NTe \x80\xff')
 
 
-def _altered(data: bytearray, chance: random.Random, telling: Sequence[int]) -> bytes:
+def altered(data: bytearray, chance: random.Random, telling: Sequence[int]) -> bytes:
+    """With some bytes altered, taken out, put in, or cut off; `telling` are those that mean something."""
     for _ in range(chance.randint(1, 3)):
         at = chance.randrange(len(data) + 1)
         match chance.randrange(4):

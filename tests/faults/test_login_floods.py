@@ -5,13 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
+import socket
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import pq
 
 import db_pool_rs
+from db_pool_rs.conninfo import ConnectConfig, parse_dsn
+from db_pool_rs.drivers.postgres.connect import connect
+from db_pool_rs.drivers.postgres.libpq import POLLING_FAILED
+from db_pool_rs.drivers.postgres.psycopg_libpq import PsycopgLibpq, poll
 from tests.cext.wire import message
 
 MOST = 100 * 2**20
@@ -70,3 +78,48 @@ async def test_a_flood_ends_the_attempt(engine: Any, flood: object, before: byte
     finally:
         server.close()
         await server.wait_closed()
+
+
+class Greedy(PsycopgLibpq):
+    """libpq where the server is always faster: the step that reads a long message does so until it ends."""
+
+    def poll(self, pgconn: Any) -> int:  # type: ignore[override]
+        """PQconnectPoll; once the server has let in, all that it sends is taken."""
+        found = poll(pgconn)
+        if pgconn.status != pq.ConnStatus.AUTH_OK:
+            return found
+        with socket.socket(fileno=os.dup(pgconn.socket)) as raw, contextlib.suppress(OSError):
+            raw.setblocking(True)
+            while raw.recv(1 << 20):
+                pass
+        return POLLING_FAILED
+
+
+@pytest.mark.parametrize("unix", [False, True], ids=["TCP", "unix socket"])
+async def test_a_step_that_reads_without_end_is_ended(unix: bool, tmp_path: Path) -> None:
+    """libpq takes one message in whole, up to 1 GiB: what arrives meanwhile is counted beside it."""
+    left = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            (size,) = struct.unpack("!I", await reader.readexactly(4))
+            await reader.readexactly(size - 4)
+            for piece in itertools.chain([OK], one_notice()):
+                writer.write(piece)
+                await writer.drain()
+        writer.close()
+        left.set()
+
+    where: dict[str, Any] = {"host": str(tmp_path)}
+    if unix:
+        server = await asyncio.start_unix_server(serve, tmp_path / ".s.PGSQL.5432")
+    else:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        where = {"host": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
+    async with server:
+        config = parse_dsn(environ={"HOME": "/nonexistent"}, user="u", dbname="d", sslmode="disable", **where)
+        assert isinstance(config, ConnectConfig)
+        with pytest.raises(db_pool_rs.ConnectFailed) as caught:
+            await connect(config, timeout=20, libpq=Greedy())
+        assert "bytes before the session began" in caught.value.attempts[0]
+        await left.wait()

@@ -5,12 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import os
-import socket
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,8 +16,7 @@ from psycopg import pq
 from db_pool_rs.conninfo import ConnectConfig, parse_dsn
 from db_pool_rs.drivers.postgres import psycopg_libpq as offload
 from db_pool_rs.drivers.postgres.connect import connect
-from db_pool_rs.drivers.postgres.libpq import POLLING_FAILED
-from db_pool_rs.drivers.postgres.psycopg_libpq import PsycopgLibpq, cancel
+from db_pool_rs.drivers.postgres.psycopg_libpq import cancel
 from db_pool_rs.errors import ConnectFailed
 from tests.contract.waiting import PROMPT
 
@@ -31,7 +27,6 @@ Script = Callable[[Reader, Writer], Awaitable[None]]
 OK = struct.pack("!I", 0)
 SASL = struct.pack("!I", 10) + b"SCRAM-SHA-256\0\0"
 READY = (b"Z", b"I")
-AUTH_OK = int(pq.ConnStatus.AUTH_OK)
 
 
 def message(kind: bytes, body: bytes) -> bytes:
@@ -363,47 +358,3 @@ async def test_cancel_request_without_libpq_17(monkeypatch: pytest.MonkeyPatch) 
         assert requests[0][4:] == struct.pack("!II", 7, 9)
         connection.finish()
         assert await cancel(connection)  # nothing got out, so nothing can hit a later statement
-
-
-# ---- one message without end ----------------------------------------------------------------------------------------
-
-
-class Greedy(PsycopgLibpq):
-    """libpq where the server is always faster: the step that reads a long message does so until it ends."""
-
-    def poll(self, pgconn: Any) -> int:  # type: ignore[override]
-        """PQconnectPoll; once the server has let in, all that it sends is taken."""
-        found = offload.poll(pgconn)
-        if pgconn.status != AUTH_OK:
-            return found
-        with socket.socket(fileno=os.dup(pgconn.socket)) as raw, contextlib.suppress(OSError):
-            raw.setblocking(True)
-            while raw.recv(1 << 20):
-                pass
-        return POLLING_FAILED
-
-
-async def one_notice(reader: Reader, writer: Writer) -> None:
-    await read_startup(reader)
-    writer.write(message(b"R", OK) + b"N\x3f\xff\xff\xffSNOTICE\0M")
-    while True:
-        writer.write(b"x" * 2**20)
-        await writer.drain()
-
-
-@pytest.mark.parametrize("unix", [False, True], ids=["TCP", "unix socket"])
-async def test_a_step_that_reads_without_end_is_ended(unix: bool, tmp_path: Path) -> None:
-    """libpq takes one message in whole, up to 1 GiB: what arrives meanwhile is counted beside it."""
-    server = Fake(one_notice)
-    if unix:
-        listener = await asyncio.start_unix_server(server.serve, tmp_path / ".s.PGSQL.5432")
-        where: dict[str, Any] = {"host": str(tmp_path)}
-    else:
-        listener = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-        where = {"host": "127.0.0.1", "port": listener.sockets[0].getsockname()[1]}
-    async with listener:
-        config = parse_dsn(environ={"HOME": "/nonexistent"}, user="u", dbname="d", sslmode="disable", **where)
-        assert isinstance(config, ConnectConfig)
-        caught = await failure(config, timeout=20, libpq=Greedy())
-        assert "bytes before the session began" in caught.attempts[0]
-        await server.wait_left()
