@@ -24,6 +24,8 @@ FLAGS.append(f"-ffile-prefix-map={Path(__file__).resolve().parent}=.")
 LINK = ["-Wl,--push-state,--no-as-needed,-lc,--pop-state"] if sys.platform == "linux" else []
 #: Where a libpq is that becomes part of the module.
 STATIC = os.environ.get("DB_POOL_STATIC_LIBPQ")
+if STATIC:
+    FLAGS.append(f"-ffile-prefix-map={STATIC}=libpq")
 SANITIZE = (
     ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined", "-g"]
     if os.environ.get("DB_POOL_KERNEL_SANITIZE")
@@ -129,7 +131,7 @@ def _output(*command: str) -> str:
 
 def _libpq() -> tuple[str, str]:
     """The folders of libpq's headers and of its library."""
-    if STATIC is not None:
+    if STATIC:
         return f"{STATIC}/include", f"{STATIC}/lib"
     for command in (("pg_config", "--includedir", "--libdir"), ("pkg-config", "--variable=includedir", "libpq")):
         if shutil.which(command[0]) is None:
@@ -164,7 +166,7 @@ def _builder() -> FFI:
     if not _has_python_headers():
         _fail("Python's headers (Python.h was not found)", "python3-dev")
     headers = Path(include, "pg_config.h")
-    version = re.search(r"PG_MAJORVERSION_NUM (\d+)", headers.read_text()) if STATIC is None else None
+    version = re.search(r"PG_MAJORVERSION_NUM (\d+)", headers.read_text()) if not STATIC else None
     if version is not None and int(version[1]) < 14:
         _fail(f"libpq 14 or later, for its pipeline mode (this is {version[1]})", "libpq-dev")
     builder = FFI()

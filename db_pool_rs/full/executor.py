@@ -334,15 +334,11 @@ class RustExecutor(Executor):
 
     def broken(self) -> None:
         """The engine panicked: no call will be answered any more, so that the pool is closed."""
-        said = "pool %r: the engine has failed, which is a bug in db_pool_rs; it is of no use any more"
-        logger.error(said, self.config.name)
+        logger.error("pool %r: the engine has failed, which is a bug in db_pool_rs", self.config.name)
         for request in list(self._waiters):
             self.not_lent(request, self.lost_to_a_bug())
         for conn in list(self._links):
             self.lent_lost(conn, ("the engine has failed", None, True))
-        for future in [one for one in self._expected.values() if isinstance(one, asyncio.Future)]:
-            if not future.done():
-                future.set_result(True)  # nothing runs any more that could be hit
         self.context.fail("its engine has failed, which is a bug in db_pool_rs")
 
     # -- errors --------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -223,6 +224,8 @@ class CopyData:
         self._feed = feed
         self._cancel = cancel
         self._loop = asyncio.get_running_loop()
+        #: The engine asks later: the stream's code sees the context variables of the caller all the same.
+        self._within = copy_context().run
         self._asked = self._stopped = False
         #: What the caller's source gives, or its sink takes, at the moment.
         self._task: asyncio.Task[None] | None = None
@@ -240,9 +243,9 @@ class CopyData:
             return
         self._asked = True
         if callable(self._stream):
-            self._task = self._loop.create_task(self._take(self._stream, piece or b""))
+            self._task = self._within(self._loop.create_task, self._take(self._stream, piece or b""))
         elif self._task is None:
-            self._task = self._loop.create_task(self._draw(self._stream))
+            self._task = self._within(self._loop.create_task, self._draw(self._stream))
         else:
             self._give()
 

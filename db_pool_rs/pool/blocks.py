@@ -80,10 +80,6 @@ class Blocks:
         self.pending[:0] = [*self._again(left), *undo]
         self._tidy(inside)
 
-    def lost(self) -> None:
-        """The connection is lost, and with it what was sent."""
-        self._sent, self._ending = (), None
-
     def _again(self, left: Sequence[StatementRequest]) -> list[str]:
         """Which of these commands, the first of which was not executed, are to be sent again."""
         if not left:

@@ -262,8 +262,8 @@ class Session:
         def start() -> ResultFuture[None]:
             nonlocal group, sent, inside
             if self.blocks.refused is not None:  # its holder ends it: there is nothing to be sent
-                answer = self.database.answer(self.loop)
                 self.blocks.end_refused(statements[0])
+                answer = self.database.answer(self.loop)
                 answer.set_result(None)
                 return answer
             sent, inside = True, self.in_transaction()
@@ -456,8 +456,6 @@ class Session:
         self.busy = False
         if error is None:
             self.blocks.answered(self.link.in_transaction())
-        else:
-            self.blocks.lost()
         if unanswered is not None and not unanswered.done():
             unanswered.set_result(None)
         if ended is not None:
