@@ -13,7 +13,7 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
@@ -176,18 +176,19 @@ async def _psycopg(job: Job) -> Client:
             async for row in cursor:
                 yield row
 
-    async def pipelined(statements: Statements) -> None:
-        async with pool.connection() as connection, connection.pipeline(), connection.transaction():
-            cursors = [await connection.execute(_percent_s(sql), args, binary=True) for _, sql, args in statements]
-            for (how, _, _), cursor in zip(statements, cursors, strict=True):
-                if how == "fetch":
-                    await cursor.fetchall()
-
     return Client(
         *(fetch, execute, transaction, pool.close, stream),
         borrow=lambda timeout: pool.connection(timeout=timeout),
-        at_once={"together": pipelined, "batch": pipelined},
+        at_once=dict.fromkeys(("together", "batch"), partial(_psycopg_pipeline, pool)),
     )
+
+
+async def _psycopg_pipeline(pool: Any, statements: Statements) -> None:
+    async with pool.connection() as connection, connection.pipeline(), connection.transaction():
+        cursors = [await connection.execute(_percent_s(sql), args, binary=True) for _, sql, args in statements]
+        for (how, _, _), cursor in zip(statements, cursors, strict=True):
+            if how == "fetch":
+                await cursor.fetchall()
 
 
 async def _psqlpy(job: Job) -> Client:
