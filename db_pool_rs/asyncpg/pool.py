@@ -205,3 +205,8 @@ class PoolAcquireContext:
 
     def __await__(self) -> Generator[Any, None, Connection]:
         return self._pool._acquire(self._timeout).__await__()
+
+
+def create_pool(dsn: str | None = None, **options: Any) -> Pool:
+    """A pool, to be awaited or used with `async with`; options are those of asyncpg."""
+    return Pool(dsn, **options)
