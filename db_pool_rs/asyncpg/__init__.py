@@ -27,31 +27,38 @@ from .pool import Pool, PoolAcquireContext, create_pool
 from .prepared_stmt import PreparedStatement
 from .transaction import Transaction
 from .protocol import Record
-from .types import Attribute, Range, ServerVersion, Type
+from .types import (
+    Attribute,
+    BitString,
+    Box,
+    Circle,
+    Line,
+    LineSegment,
+    Path,
+    Point,
+    Polygon,
+    Range,
+    ServerVersion,
+    Type,
+)
 
 #: The version of asyncpg whose interface this is.
 __version__ = "0.32.0"
 
-__all__ = [
-    "Attribute",
+__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
+    *types.__all__,
+    *exceptions.__all__,
     "Connection",
     "Cursor",
-    "DataError",
-    "InterfaceError",
-    "InterfaceWarning",
     "Pool",
     "PoolAcquireContext",
-    "PostgresError",
     "PreparedStatement",
-    "Range",
     "Record",
-    "ServerVersion",
     "Transaction",
-    "Type",
     "connect",
     "create_pool",
-    "exceptions",
     "install_as_asyncpg",
+    "exceptions",
 ]
 
 _MODULES = (connection, cursor, exceptions, pool, prepared_stmt, protocol, transaction, types)

@@ -19,27 +19,27 @@ class Calls:
     _record_class: type[Any] | None
 
     @asynccontextmanager
-    async def _target(self, timeout: float | None) -> AsyncIterator[Any]:
+    async def _target(self, timeout: float | None, query: Any = None, args: Any = ()) -> AsyncIterator[Any]:
         """The pool or the connection of this package; errors on the way out are also asyncpg's."""
         raise NotImplementedError
         yield
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """Run a statement, or several without arguments; the command tag of the last."""
-        async with self._target(timeout) as target:
+        async with self._target(timeout, query, args) as target:
             status: str = await target.execute(query, *args, timeout=timeout)
             return status
 
     async def executemany(self, command: str, args: Iterable[Any], *, timeout: float | None = None) -> None:
         """Run a statement once for each element of `args`, in one transaction."""
-        async with self._target(timeout) as target:
+        async with self._target(timeout, command, args) as target:
             await target.executemany(command, args, timeout=timeout)
 
     async def fetch(
         self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
     ) -> list[Any]:
         """All rows."""
-        async with self._target(timeout) as target:
+        async with self._target(timeout, query, args) as target:
             return _records(await target.fetch(query, *args, timeout=timeout), record_class or self._record_class)
 
     async def fetchrow(
@@ -58,7 +58,7 @@ class Calls:
         self, query: str, args: Iterable[Any], *, timeout: float | None = None, record_class: type[Any] | None = None
     ) -> list[Any]:
         """The rows of a statement that is run once for each element of `args`, in one transaction."""
-        async with self._target(timeout) as target:
+        async with self._target(timeout, query, args) as target:
             return _records(await target.fetchmany(query, args, timeout=timeout), record_class or self._record_class)
 
     async def copy_records_to_table(self, table_name: str, *, records: Any, **options: Any) -> str:

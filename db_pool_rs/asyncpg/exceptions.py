@@ -103,6 +103,7 @@ _WARNINGS = {
     for state, name in (
         ("0100C", "DynamicResultSetsReturned"),
         ("01008", "ImplicitZeroBitPadding"),
+        ("01004", "StringDataRightTruncation"),
         ("01003", "NullValueEliminatedInSetFunction"),
         ("01007", "PrivilegeNotGranted"),
         ("01006", "PrivilegeNotRevoked"),
@@ -133,7 +134,7 @@ __all__ = sorted(  # pyright: ignore[reportUnsupportedDunderAll]
     {_theirs(name) for name in (*_sqlstates.__all__, *_NAMES.values())}
     | {*_NAMES, *(kind.__name__ for kind in _WARNINGS.values())}
     | {"DataError", "FatalPostgresError", "InterfaceError", "InterfaceWarning", "PostgresError", "PostgresLogMessage"}
-    | {"PostgresWarning", "UnknownPostgresError"}
+    | {"FeatureNotSupportedError", "InvalidSqlstateReturnedError", "PostgresWarning", "UnknownPostgresError"}
 )
 
 

@@ -6,13 +6,11 @@ import ssl as ssl_module
 from typing import TYPE_CHECKING, Any
 
 from .. import api
-from ..codecs import Codec
+from .types import CODECS
 
 if TYPE_CHECKING:
     from ..abc import Pool
 
-#: json and jsonb are text, unless a codec says otherwise.
-_JSON = (Codec("json", encoder=str, decoder=str), Codec("jsonb", encoder=str, decoder=str))
 _SAME = (
     *("host", "port", "user", "passfile", "service", "servicefile", "password", "database", "command_timeout"),
     *("server_settings", "target_session_attrs", "krbsrvname", "gsslib", "min_size", "init", "reset", "mode"),
@@ -26,7 +24,7 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
     """The pool for these options, not yet opened; TypeError for an unknown one."""
     given = dict(options)
     ours: dict[str, Any] = {
-        "codecs": _JSON,
+        "codecs": CODECS,
         "min_size": given.pop("min_size", 10),
         "max_size": given.pop("max_size", 10),
     }
@@ -56,10 +54,7 @@ def _ssl(ssl: Any) -> dict[str, Any]:
     if ssl is None:
         return {}
     if isinstance(ssl, ssl_module.SSLContext):
-        raise NotImplementedError(
-            "ssl=SSLContext: connections are encrypted by libpq or rustls, which take files: use ssl='verify-full' and "
-            "sslrootcert, sslcert, sslkey in the connection string"
-        )
+        return {"ssl": ssl}
     if isinstance(ssl, bool):
         return {"sslmode": "verify-full", "sslrootcert": "system"} if ssl else {"sslmode": "disable"}
     return {"sslmode": str(ssl)}

@@ -138,6 +138,7 @@ class Pool(Calls):
         """Give a connection back."""
         session = self._lent.pop(connection, None)
         if session is not None:
+            connection._warn_of_listeners()
             await self._pool().release(session)
         elif getattr(connection, "_pool", None) is not self:
             raise InterfaceError(f"Pool.release() received invalid connection: {connection!r} is not of this pool")
@@ -164,7 +165,7 @@ class Pool(Calls):
         return self._pool_
 
     @asynccontextmanager
-    async def _target(self, timeout: float | None) -> AsyncIterator[Any]:
+    async def _target(self, timeout: float | None, query: Any = None, args: Any = ()) -> AsyncIterator[Any]:
         if self._setup is None:
             async with also_theirs():
                 yield self._pool()

@@ -6,20 +6,20 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..described import Attribute, Type
-from .calls import also_theirs, as_class
+from .calls import as_class
 from .cursor import CursorFactory
 
 if TYPE_CHECKING:
-    from ..abc import Connection as Session
     from ..abc import PreparedStatement as Prepared
+    from .connection import Connection
 
 class PreparedStatement:
     """Made by `Connection.prepare`."""
 
-    __slots__ = ("_made", "_query", "_record_class", "_session", "_status")
+    __slots__ = ("_connection", "_made", "_query", "_record_class", "_status")
 
-    def __init__(self, session: Session, made: Prepared[Any], query: str, record_class: type[Any] | None) -> None:
-        self._session = session
+    def __init__(self, connection: Connection, made: Prepared[Any], query: str, record_class: type[Any] | None) -> None:
+        self._connection = connection
         self._made = made
         self._query = query
         self._record_class = record_class
@@ -47,7 +47,7 @@ class PreparedStatement:
 
     async def fetch(self, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None) -> list[Any]:
         """All rows."""
-        async with also_theirs():
+        async with self._connection._target(timeout, self._query, args):
             result = await self._made.fetch_result(*args, timeout=timeout)
         self._status = str(result.status)
         kind = record_class or self._record_class
@@ -65,17 +65,17 @@ class PreparedStatement:
 
     async def executemany(self, args: Iterable[Any], *, timeout: float | None = None) -> None:
         """Once for each element of `args`, in one transaction."""
-        async with also_theirs():
+        async with self._connection._target(timeout, self._query, args):
             await self._made.executemany(args, timeout=timeout)
 
     async def explain(self, *args: Any, analyze: bool = False) -> Any:
         """The server's plan, as Python objects; with `analyze` what the statement does is undone."""
         options = "FORMAT JSON, VERBOSE" + (", ANALYZE" if analyze else "")
-        async with also_theirs():
-            block = self._session.transaction()
+        async with self._connection._target(None) as session:
+            block = session.transaction()
             await block.start()
             try:
-                return await self._session.fetchval(f"EXPLAIN ({options}) {self._query}", *args)
+                return await session.fetchval(f"EXPLAIN ({options}) {self._query}", *args)
             finally:
                 await block.rollback()
 
@@ -88,4 +88,4 @@ class PreparedStatement:
     ) -> CursorFactory:
         """`async for` its rows, or `await` it for a cursor."""
         kind = record_class or self._record_class
-        return CursorFactory(self._session, self._query, args, prefetch, timeout, kind)
+        return CursorFactory(self._connection._session_, self._query, args, prefetch, timeout, kind)

@@ -109,9 +109,8 @@ class FullDriver(PostgresDialect):
             alters,
         )
 
-    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+    def _codecs_changed(self, queries: Iterable[Query]) -> None:
         """Tell the engine, which describes known texts again."""
-        self.catalog.set_codec(codec)
         if self._native is not None:
             self._native.use_catalog(self.make_catalog, sorted(self.catalog.overridden))
         for query in queries:

@@ -319,9 +319,11 @@ class Executor(ABC):
         """A statement took so long that it is logged."""
         logger.warning("pool %r: slow statement: %.0f ms: %s", self.config.name, seconds * 1000, sql[:500])
 
-    def on_notice(self, link: ServerConnection | None, error: Exception) -> None:
-        """A notice or warning of the server."""
-        self.context.observers.notice(error, self.loop)
+    def noticed(self, session: Session | None, notice: Exception) -> None:
+        """A notice or warning of the server, for the log, the pool's listeners, and those of the session's holder."""
+        self.context.observers.notice(notice, self.loop)
+        if session is not None and session.on_notice is not None:
+            session.on_notice(notice)
 
 
 def _shorter(timeout: float | None, other: float) -> float | None:

@@ -108,6 +108,20 @@ class Catalog:
         self._encoders.clear()
         self._whole.clear()
 
+    def reset_codec(self, name: str, schema: str | None) -> None:
+        """Undo `set_codec`: the type is read and written as usual again."""
+        if self._codecs.pop((schema, name), None) is None:
+            return
+        kept, self._codecs = self._codecs, {}
+        self.overridden = frozenset()
+        if self._clamps:
+            self.clamp()
+        for codec in kept.values():
+            self.set_codec(codec)
+        self.version += 1
+        self._encoders.clear()
+        self._whole.clear()
+
     def clamp(self) -> None:
         """Read infinite dates and timestamps as the first and the last that Python has, not as errors."""
         self._clamps = True

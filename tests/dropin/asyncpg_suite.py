@@ -28,6 +28,7 @@ from tests.meta.source import ROOT
 from tests.plugins.installation import find_installation
 
 CONFTEST = """
+import enum
 import sys
 import types
 
@@ -43,11 +44,7 @@ def made(name, **members):
     vars(module).update(members)
     setattr(sys.modules[module.__name__.rpartition(".")[0]], name.rpartition(".")[2], module)
 
-class SSLMode:
-    def __getattr__(self, name):
-        raise NotImplementedError("asyncpg.connect_utils")
-
-made("connect_utils", SSLMode=SSLMode())
+made("connect_utils", _SSL_REQUEST_CODE=0, SSLMode=enum.IntEnum("SSLMode", "disable allow prefer require verify_ca verify_full"))
 made("protocol.protocol", _create_record=lambda names, values: record_of(ours.Record, tuple(names))(values))
 """
 #: Parts of asyncpg that its tests are made with.
