@@ -136,7 +136,7 @@ class Connection(Calls):
     def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
         """End what `add_termination_listener` began."""
         made = self._callbacks.pop(("end", callback), None)
-        if made is not None:
+        if made is not None and not self.is_closed():
             self._session_.remove_termination_listener(made)
 
     def add_log_listener(self, callback: Callable[..., Any]) -> None:
@@ -217,6 +217,7 @@ class Connection(Calls):
 
     async def close(self, *, timeout: float | None = None) -> None:
         """Close the connection, and what runs on it, at once; a pool opens another one."""
+        self._tell_the_end()
         async with also_theirs():
             await self._session_.close(timeout=0 if timeout is None else timeout)
         if self._owns:
@@ -224,9 +225,17 @@ class Connection(Calls):
 
     def terminate(self) -> None:
         """Close the connection at once."""
+        self._tell_the_end()
         self._session_.terminate()
         if self._owns:
             self._pool.terminate()
+
+    def _tell_the_end(self) -> None:
+        """Termination listeners are called when the program closes the connection, too."""
+        for kind, *callback in list(self._callbacks):
+            if kind == "end" and not self.is_closed():
+                self.remove_termination_listener(*callback)
+                asyncio.get_running_loop().call_soon(_call, *callback, self)
 
     def is_closed(self) -> bool:
         """Whether it was closed, lost, or given back."""

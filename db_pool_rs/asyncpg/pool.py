@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from ..abc import Connection as Session
     from ..abc import Pool as OurPool
 
+logger = logging.getLogger("db_pool_rs")
+
+#: Seconds after which a pool that is being closed says that connections are still in use.
+_LONG = 60
 #: Called with a connection.
 Hook = Callable[[Any], Awaitable[Any]]
 
@@ -77,7 +82,11 @@ class Pool(Calls):
     async def close(self) -> None:
         """Wait for the connections that are in use, then close all."""
         self._closing = True
-        await self._pool().close()
+        warning = asyncio.get_running_loop().call_later(_LONG, _warn_of_closing)
+        try:
+            await self._pool().close()
+        finally:
+            warning.cancel()
 
     def terminate(self) -> None:
         """Close all connections at once."""
@@ -181,6 +190,10 @@ class Pool(Calls):
                 yield session
         finally:
             await self.release(connection)
+
+
+def _warn_of_closing() -> None:
+    logger.warning("Pool.close() takes over %s seconds: are there connections that were not released?", _LONG)
 
 
 class PoolAcquireContext:

@@ -5,6 +5,7 @@ Bit strings and geometry are `str` in pools of this package; :data:`CODECS` make
 
 from __future__ import annotations
 
+import decimal
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -246,8 +247,9 @@ _MADE: tuple[tuple[str, Callable[[Any], str], Callable[[str], Any]], ...] = (
     ("polygon", _in_parentheses, lambda text: Polygon(*_points(text))),
     ("circle", _numbers, _circle),
 )
-#: How asyncpg reads and writes what is a str otherwise; json is text for asyncpg.
+#: How asyncpg reads and writes what is done otherwise in pools of this package; json is text for asyncpg.
 CODECS = (
     *(Codec(name, encoder, decoder, "pg_catalog") for name, encoder, decoder in _MADE),
     *(Codec(name, str, str, "pg_catalog") for name in ("json", "jsonb")),
+    Codec("numeric", str, decimal.Decimal, "pg_catalog"),  # of a float, a str or whatever else has its text
 )

@@ -15,6 +15,7 @@ _TRANSIENT = frozenset({"40001", "40P01", "55P03", "53300", "57P03"})
 _FIELDS = (
     *("severity", "sqlstate", "message", "detail", "hint", "position", "internal_position", "internal_query", "context"),
     *("schema_name", "table_name", "column_name", "data_type_name", "constraint_name"),
+    *("severity_en", "server_source_filename", "server_source_line"),  # of a server, not of SQLite
 )
 
 
@@ -134,7 +135,8 @@ class DatabaseError(Error):
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that the server sent, by asyncpg's names of them."""
-        found = {name: getattr(self, name) for name in _FIELDS}
+        found = {name: getattr(self, name, None) for name in _FIELDS}
+        found["server_source_function"] = getattr(self, "routine", None)
         return {name: value for name, value in found.items() if value is not None}
 
     @property

@@ -29,8 +29,11 @@ from tests.plugins.installation import find_installation
 
 CONFTEST = """
 import enum
+import subprocess
 import sys
 import types
+
+import pytest
 
 import db_pool_rs.asyncpg as ours
 from db_pool_rs.asyncpg.calls import record_of
@@ -45,6 +48,22 @@ def made(name, **members):
     setattr(sys.modules[module.__name__.rpartition(".")[0]], name.rpartition(".")[2], module)
 
 made("connect_utils", _SSL_REQUEST_CODE=0, SSLMode=enum.IntEnum("SSLMode", "disable allow prefer require verify_ca verify_full"))
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    item.failed = getattr(item, "failed", False) or report.failed
+    return report
+
+@pytest.fixture(autouse=True)
+def empty(request):
+    "What a test that fails leaves behind is not to make others fail."
+    yield
+    if getattr(request.node, "failed", False) and (cluster := getattr(request.cls, "cluster", None)):
+        where = cluster.get_connection_spec()
+        sql = "SET client_min_messages TO error; DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public"
+        options = ["-h", where["host"], "-p", str(where["port"]), "-U", "postgres", "-qXc", sql, "postgres"]
+        subprocess.run(["psql", *options], timeout=20, capture_output=True)
+
 made("protocol.protocol", _create_record=lambda names, values: record_of(ours.Record, tuple(names))(values))
 """
 #: Parts of asyncpg that its tests are made with.
@@ -54,7 +73,7 @@ LEFT_OUT = ("test__environment", "test__sourcecode", "test_scram", "test_subinte
 CONTENDERS = ("asyncpg", "simple", "balanced", "full")
 BEGIN, END = "<!-- asyncpg's tests: begin -->\n", "<!-- asyncpg's tests: end -->\n"
 
-#: What became of each test: "passed", "skipped" or "failed", by "file.class.test".
+#: What became of each test, by "file.class.test": "passed", "skipped", or what the test says that fails.
 Outcomes = dict[str, str]
 
 
@@ -75,7 +94,7 @@ def run(contender: str, source: Path, report: Path) -> None:
         command = (
             *(() if account is None else ("setpriv", f"--reuid={account.pw_uid}", "--clear-groups")),
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "ignore"),
-            *("--tb=short", "--timeout=60", f"--rootdir={folder}", f"--junitxml={folder / 'report.xml'}", "tests"),
+            *("--tb=native", "--timeout=40", f"--rootdir={folder}", f"--junitxml={folder / 'report.xml'}", "tests"),
         )
         more = {"PGINSTALLATION": str(installation.bindir), "DB_POOL_MODE": contender, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
@@ -104,17 +123,19 @@ def outcomes(report: Path) -> Outcomes:
     found: Outcomes = {}
     for case in xml.etree.ElementTree.parse(report).iter("testcase"):
         name = f"{str(case.get('classname')).removeprefix('tests.')}.{case.get('name')}"
-        failed = case.find("failure") is not None or case.find("error") is not None
-        kind = "failed" if failed else "skipped" if case.find("skipped") is not None else "passed"
-        found[name] = kind if found.get(name) != "failed" else "failed"  # a test may also fail at its end
+        failure = next((one for kind in ("failure", "error") if (one := case.find(kind)) is not None), None)
+        kind = "skipped" if case.find("skipped") is not None else "passed"
+        said = kind if failure is None else f"failed: {failure.get('message')}"
+        found[name] = found[name] if name in found and failure is None else said  # a test may fail at its end only
     return found
 
 
 def explained(contender: str, found: dict[str, Outcomes]) -> dict[str, str | None]:
     """The tests that pass with asyncpg and fail with a contender, and why."""
     theirs = found["asyncpg"]
-    alone = (name for name, kind in found[contender].items() if kind == "failed" and theirs.get(name) != "failed")
-    return {name: reason(name) for name in sorted(alone)}
+    failed = {name: said for name, said in found[contender].items() if said.startswith("failed")}
+    alone = sorted(name for name in failed if not theirs.get(name, "").startswith("failed"))
+    return {name: reason(name, failed[name]) for name in alone}
 
 
 def table(found: dict[str, Outcomes]) -> Iterator[str]:
@@ -133,7 +154,7 @@ def table(found: dict[str, Outcomes]) -> Iterator[str]:
     yield f"| what fails with ours alone | {' | '.join(f'`{one}`' for one in found if one != 'asyncpg')} |"
     yield f"|---|{'---:|' * (len(found) - 1)}"
     reasons = [Counter(explained(one, found).values()) for one in found if one != "asyncpg"]
-    for text in dict.fromkeys(text for _, text in REASONS):
+    for text in dict.fromkeys(text for *_, text in REASONS):
         if any(one[text] for one in reasons):
             yield f"| {text} | {' | '.join(str(one[text]) for one in reasons)} |"
 
@@ -161,13 +182,13 @@ def main() -> int:
             if not report.exists():
                 run(contender, given.source, report)
             found[contender] = outcomes(report)
-            print(f"{contender}: {dict(Counter(found[contender].values()))}", flush=True)
+            print(f"{contender}: {dict(Counter(said.partition(":")[0] for said in found[contender].values()))}", flush=True)
     lines = list(table(found))
     print("\n".join(lines))
     if given.write:
         write(lines)
     ours = [one for one in found if one != "asyncpg"]
-    unexplained = [f"{one}: {name}" for one in ours for name, why in explained(one, found).items() if why is None]
+    unexplained = [f"{one}: {name}: {found[one][name][:200]}" for one in ours for name, why in explained(one, found).items() if why is None]
     print(f"{len(unexplained)} without a reason", *unexplained, sep="\n")
     return len(unexplained)
 

@@ -8,6 +8,7 @@ import decimal
 import io
 import json
 import re
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 import db_pool_rs.asyncpg as asyncpg
 from db_pool_rs import errors
 from tests.contract.waiting import until
+from tests.dropin import test_asyncpg_more
 from tests.meta.source import ROOT
 
 
@@ -338,10 +340,10 @@ async def test_a_statement_goes_on_after_a_change_of_its_table(pool: Any) -> Non
         assert len(await statement.fetchrow(1)) == 4
 
 
-async def test_a_float_is_no_numeric(pool: Any) -> None:
-    with pytest.raises(asyncpg.DataError):
-        await pool.fetchval("SELECT $1::numeric", 0.1)
-    assert await pool.fetchval("SELECT $1::numeric", decimal.Decimal("0.1")) == decimal.Decimal("0.1")
+async def test_a_numeric_of_a_float(pool: Any) -> None:
+    for value in (0.1, "0.1", decimal.Decimal("0.1")):
+        assert await pool.fetchval("SELECT $1::numeric", value) == decimal.Decimal("0.1")
+    assert await pool.fetchval("SELECT ARRAY[1.50]") == [decimal.Decimal("1.50")]
 
 
 async def test_times_come_in_the_zone_of_the_session(make: Any) -> None:
@@ -383,4 +385,4 @@ async def test_what_is_not_supported_says_why(pool: Any) -> None:
 def test_the_table_names_these_tests() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "asyncpg.md").read_text()))
     assert len(named) >= 6
-    assert named <= {name for name in globals() if name.startswith("test_")}
+    assert named <= {name for module in (sys.modules[__name__], test_asyncpg_more) for name in vars(module)}
