@@ -25,8 +25,8 @@ from .cursor import Cursor
 from .exceptions import DataError, InterfaceError, InterfaceWarning, PostgresError
 from .pool import Pool, PoolAcquireContext, create_pool
 from .prepared_stmt import PreparedStatement
-from .transaction import Transaction
 from .protocol import Record
+from .transaction import Transaction
 from .types import (
     Attribute,
     BitString,
@@ -45,21 +45,36 @@ from .types import (
 #: The version of asyncpg whose interface this is.
 __version__ = "0.32.0"
 
-__all__ = [  # pyright: ignore[reportUnsupportedDunderAll]
-    *types.__all__,
-    *exceptions.__all__,
+__all__ = [
+    "Attribute",
+    "BitString",
+    "Box",
+    "Circle",
     "Connection",
     "Cursor",
+    "DataError",
+    "InterfaceError",
+    "InterfaceWarning",
+    "Line",
+    "LineSegment",
+    "Path",
+    "Point",
+    "Polygon",
     "Pool",
     "PoolAcquireContext",
+    "PostgresError",
     "PreparedStatement",
+    "Range",
     "Record",
+    "ServerVersion",
     "Transaction",
+    "Type",
     "connect",
     "create_pool",
-    "install_as_asyncpg",
     "exceptions",
+    "install_as_asyncpg",
 ]
+__all__ += exceptions.__all__
 
 _MODULES = (connection, cursor, exceptions, pool, prepared_stmt, protocol, transaction, types)
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from ..record import Record
 from .exceptions import translated
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
 
-class Calls:
+    R = TypeVar("R", bound=Record, default=Record)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
+
+
+class Calls(Generic[R]):
     """Statements, by asyncpg's signatures; `_target` says where they run."""
 
     __slots__ = ()

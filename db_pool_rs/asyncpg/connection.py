@@ -7,11 +7,12 @@ import inspect
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..described import ServerVersion
-from .calls import Calls, also_theirs
+from .calls import Calls, R, also_theirs
 from .cursor import CursorFactory
 from .exceptions import InterfaceWarning, PostgresLogMessage
 from .prepared_stmt import PreparedStatement
@@ -36,10 +37,19 @@ class LoggedQuery(NamedTuple):
     conn_params: Any = None
 
 
-class Connection(Calls):
+class Connection(Calls[R]):
     """A session, used as asyncpg's connections are. Calls of several tasks queue, where asyncpg raises an error."""
 
-    __slots__ = ("__weakref__", "_callbacks", "_isolation", "_owns", "_pool", "_query_loggers", "_record_class", "_session_")
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_isolation",
+        "_owns",
+        "_pool",
+        "_query_loggers",
+        "_record_class",
+        "_session_",
+    )
 
     def __init__(self, session: Session, record_class: type[Any] | None = None, pool: Any = None) -> None:
         self._session_ = session
@@ -235,7 +245,7 @@ class Connection(Calls):
         for kind, *callback in list(self._callbacks):
             if kind == "end" and not self.is_closed():
                 self.remove_termination_listener(*callback)
-                asyncio.get_running_loop().call_soon(_call, *callback, self)
+                asyncio.get_running_loop().call_soon(partial(_call, *callback, self))
 
     def is_closed(self) -> bool:
         """Whether it was closed, lost, or given back."""

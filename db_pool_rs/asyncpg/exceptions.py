@@ -11,9 +11,7 @@ import re
 from typing import Any
 
 from .. import errors
-from ..errors import DatabaseError as PostgresError
-from ..errors import InterfaceError, _sqlstates
-
+from ..errors import _sqlstates
 
 #: asyncpg's own names, by the names here; all others differ by their ending.
 _NAMES = {
@@ -56,6 +54,8 @@ _NAMES = {
 _SQL = re.compile(r"SQL|FDW")
 
 DataError = errors.DataException
+InterfaceError = errors.InterfaceError
+PostgresError = errors.DatabaseError
 FatalPostgresError = UnknownPostgresError = PostgresError
 
 
@@ -72,14 +72,15 @@ class PostgresLogMessage:
     @classmethod
     def of(cls, notice: PostgresError) -> PostgresLogMessage:
         """What the pool was told, by the class that asyncpg has for it."""
-        kind = _WARNINGS.get(notice.sqlstate or "") or (PostgresWarning if notice.severity == "WARNING" else cls)
-        made = kind.__new__(kind)
+        usual = PostgresWarning if notice.severity == "WARNING" else cls
+        kind: Any = _WARNINGS.get(notice.sqlstate or "", usual)
+        made: PostgresLogMessage = kind.__new__(kind)
         made.__dict__.update(notice.__dict__, _notice=notice)
         return made
 
     def as_dict(self) -> dict[str, Any]:
         """The fields that the server sent."""
-        return self._notice.as_dict()
+        return dict(self._notice.as_dict())
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InterfaceError
 from ..sql import classify
-from .calls import Calls, also_theirs
+from .calls import Calls, R, also_theirs
 from .connection import Connection
 from .options import made
 
@@ -26,7 +26,7 @@ _LONG = 60
 Hook = Callable[[Any], Awaitable[Any]]
 
 
-class Pool(Calls):
+class Pool(Calls[R]):
     """A pool, used as asyncpg's are. Calls on the pool itself travel in groups, unless there is a `setup`."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Pool(Calls):
 
     # -- life ----------------------------------------------------------------------------------------------------
 
-    async def _opened(self) -> Pool:
+    async def _opened(self) -> Pool[R]:
         if self._pool_ is None:
             dsn, options = self._options
             hooks = {name: self._hook(hook) for name, hook in (("init", self._init), ("reset", self._reset)) if hook}
@@ -70,10 +70,10 @@ class Pool(Calls):
 
         return call
 
-    def __await__(self) -> Generator[Any, None, Pool]:
+    def __await__(self) -> Generator[Any, None, Pool[R]]:
         return self._opened().__await__()
 
-    async def __aenter__(self) -> Pool:
+    async def __aenter__(self) -> Pool[R]:
         return await self._opened()
 
     async def __aexit__(self, *exc: object) -> None:
@@ -201,7 +201,7 @@ class PoolAcquireContext:
 
     __slots__ = ("_connection", "_pool", "_timeout")
 
-    def __init__(self, pool: Pool, timeout: float | None) -> None:
+    def __init__(self, pool: Pool[Any], timeout: float | None) -> None:
         self._pool = pool
         self._timeout = timeout
         self._connection: Connection | None = None

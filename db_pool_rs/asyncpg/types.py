@@ -131,11 +131,25 @@ class Line(tuple[float, float, float]):
 
     __slots__ = ()
 
-    def __new__(cls, A: float, B: float, C: float) -> Line:  # noqa: N803
+    def __new__(cls, A: float, B: float, C: float) -> Line:
         """From its coefficients."""
         return super().__new__(cls, (A, B, C))
 
-    A, B, C = (property(lambda self, at=at: tuple.__getitem__(self, at)) for at in range(3))
+    @property
+    def A(self) -> float:
+        """The factor of x."""
+        return self[0]
+
+    @property
+    def B(self) -> float:
+        """The factor of y."""
+        return self[1]
+
+    @property
+    def C(self) -> float:
+        """What is added."""
+        return self[2]
+
     __repr__ = Point.__repr__
 
 
@@ -229,7 +243,7 @@ def _circle(text: str) -> Circle:
 
 
 def _bits(value: Any) -> str:
-    return BitString.frombytes(value) if isinstance(value, (bytes, bytearray)) else BitString(value)
+    return BitString.frombytes(bytes(value)) if isinstance(value, (bytes, bytearray)) else BitString(value)
 
 
 def _in_parentheses(value: Any) -> str:

@@ -16,8 +16,8 @@ from ..errors import ConfigError
 from .dsn import URL_FORM, malformed, parse_keyvalue, parse_url
 from .files import find_password, read_passfile, read_service
 from .params import ALIASES, PARAMETERS, SETTING_VARIABLES, checked, settings
-from .tls import options_of
 from .target import ConnectConfig, HostSpec, SslConfig
+from .tls import options_of
 
 _SOCKET_FOLDERS = ("/var/run/postgresql", "/run/postgresql", "/tmp")
 _NETWORK = (

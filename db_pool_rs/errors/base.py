@@ -13,7 +13,17 @@ _TRANSIENT = frozenset({"40001", "40P01", "55P03", "53300", "57P03"})
 
 #: Of an answer of the server, by asyncpg's names.
 _FIELDS = (
-    *("severity", "sqlstate", "message", "detail", "hint", "position", "internal_position", "internal_query", "context"),
+    *(
+        "severity",
+        "sqlstate",
+        "message",
+        "detail",
+        "hint",
+        "position",
+        "internal_position",
+        "internal_query",
+        "context",
+    ),
     *("schema_name", "table_name", "column_name", "data_type_name", "constraint_name"),
     *("severity_en", "server_source_filename", "server_source_line"),  # of a server, not of SQLite
 )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from db_pool_rs_full import ResultFuture
 
-from ..codecs import Codec
 from ..drivers.base import Database
 from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schema
 from ..errors import ConnectFailed, Error

@@ -27,7 +27,7 @@ from .queries import limits_for
 from .session import AcquiredConnection, Session
 
 if TYPE_CHECKING:
-    from ..drivers.base import Database, ServerConnection
+    from ..drivers.base import Database
     from ..metrics import PoolGauges, PoolStats
     from ..scheduler.cost import Query
     from ..sql import StatementClass

@@ -11,7 +11,11 @@ _ANY = ".*"
 
 #: Patterns of `file.class.test` and of what it says, and the reason; the first that fits counts.
 REASONS: tuple[tuple[str, str, str], ...] = (
-    (_ANY, r".*(has no attribute '_|does not have the attribute '_|BUILTIN_TYPE_OID_MAP|has no attribute 'mock)", _INSIDES),
+    (
+        _ANY,
+        r".*(has no attribute '_|does not have the attribute '_|BUILTIN_TYPE_OID_MAP|has no attribute 'mock)",
+        _INSIDES,
+    ),
     (_ANY, r"failed: NotImplementedError", _UNSUPPORTED),
     (_ANY, r"failed: AssertionError: .* does not match ", _WORDS),
 )

@@ -47,7 +47,9 @@ def made(name, **members):
     vars(module).update(members)
     setattr(sys.modules[module.__name__.rpartition(".")[0]], name.rpartition(".")[2], module)
 
-made("connect_utils", _SSL_REQUEST_CODE=0, SSLMode=enum.IntEnum("SSLMode", "disable allow prefer require verify_ca verify_full"))
+modes = enum.IntEnum("SSLMode", "disable allow prefer require verify_ca verify_full")
+made("connect_utils", _SSL_REQUEST_CODE=0, SSLMode=modes)
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     report = yield
@@ -60,7 +62,7 @@ def empty(request):
     yield
     if getattr(request.node, "failed", False) and (cluster := getattr(request.cls, "cluster", None)):
         where = cluster.get_connection_spec()
-        sql = "SET client_min_messages TO error; DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public"
+        sql = "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public"
         options = ["-h", where["host"], "-p", str(where["port"]), "-U", "postgres", "-qXc", sql, "postgres"]
         subprocess.run(["psql", *options], timeout=20, capture_output=True)
 
@@ -96,11 +98,13 @@ def run(contender: str, source: Path, report: Path) -> None:
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "ignore"),
             *("--tb=native", "--timeout=40", f"--rootdir={folder}", f"--junitxml={folder / 'report.xml'}", "tests"),
         )
-        more = {"PGINSTALLATION": str(installation.bindir), "DB_POOL_MODE": contender, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}"}
+        more = {
+            "PGINSTALLATION": str(installation.bindir),
+            "DB_POOL_MODE": contender,
+            "PYTHONPATH": f"{folder}{os.pathsep}{ROOT}",
+        }
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TMPDIR": str(folder), "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(
-            command, cwd=folder, env=environment | more, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(command, cwd=folder, env=environment | more, capture_output=True, text=True, check=False)
         if not (folder / "report.xml").exists():
             raise SystemExit(f"{contender}: the tests did not run\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
         shutil.copy(folder / "report.xml", report)
@@ -182,13 +186,21 @@ def main() -> int:
             if not report.exists():
                 run(contender, given.source, report)
             found[contender] = outcomes(report)
-            print(f"{contender}: {dict(Counter(said.partition(":")[0] for said in found[contender].values()))}", flush=True)
+            print(
+                f"{contender}: {dict(Counter(said.partition(':')[0] for said in found[contender].values()))}",
+                flush=True,
+            )
     lines = list(table(found))
     print("\n".join(lines))
     if given.write:
         write(lines)
     ours = [one for one in found if one != "asyncpg"]
-    unexplained = [f"{one}: {name}: {found[one][name][:200]}" for one in ours for name, why in explained(one, found).items() if why is None]
+    unexplained = [
+        f"{one}: {name}: {found[one][name][:200]}"
+        for one in ours
+        for name, why in explained(one, found).items()
+        if why is None
+    ]
     print(f"{len(unexplained)} without a reason", *unexplained, sep="\n")
     return len(unexplained)
 

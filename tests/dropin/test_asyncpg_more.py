@@ -1,8 +1,7 @@
-"""What `db_pool_rs.asyncpg` has of asyncpg beside statements: listeners, loggers, codecs, types, errors, TLS, modules."""
+"""`db_pool_rs.asyncpg` beside statements: listeners, loggers, codecs, types, errors, TLS, modules."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import pickle
 import ssl
@@ -54,16 +53,16 @@ async def test_log_listeners(connection: Any) -> None:
 
 
 async def test_a_log_listener_hears_its_own_connection_only(engine: Any, pg_database: str) -> None:
-    async with asyncpg.create_pool(pg_database, mode=engine.name, min_size=2, max_size=2) as pool:
-        async with pool.acquire() as first, pool.acquire() as second:
-            heard: list[Any] = []
-            first.add_log_listener(lambda _, told: heard.append(told.message))
-            await second.execute("DO $$ BEGIN RAISE NOTICE 'other'; END $$")
-            await first.execute("DO $$ BEGIN RAISE NOTICE 'own'; END $$")
-            await until(lambda: heard)
-            assert heard == ["own"]
-            with pytest.warns(asyncpg.InterfaceWarning, match="released to the pool but has 1 active log listener"):
-                await pool.release(first)
+    pool = await asyncpg.create_pool(pg_database, mode=engine.name, min_size=2, max_size=2)
+    async with pool, pool.acquire() as first, pool.acquire() as second:
+        heard: list[Any] = []
+        first.add_log_listener(lambda _, told: heard.append(told.message))
+        await second.execute("DO $$ BEGIN RAISE NOTICE 'other'; END $$")
+        await first.execute("DO $$ BEGIN RAISE NOTICE 'own'; END $$")
+        await until(lambda: heard)
+        assert heard == ["own"]
+        with pytest.warns(asyncpg.InterfaceWarning, match="released to the pool but has 1 active log listener"):
+            await pool.release(first)
 
 
 async def test_query_loggers(connection: Any) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from ...codecs import Codec
 from ...conninfo import ConnectConfig
 from ...scheduler.cost import Query
 from ..base import ConnectionListener
