@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic
@@ -77,6 +78,8 @@ class Calls(Generic[R]):
 
     async def copy_to_table(self, table_name: str, *, source: Any, **options: Any) -> str:
         """Insert rows from a path, a file or an asynchronous iterable of bytes."""
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            source = io.BytesIO(source)
         async with self._session(options.get("timeout")) as session:
             return str(await session.copy_to_table(table_name, source=source, **_given(options)))
 

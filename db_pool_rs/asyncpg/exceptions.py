@@ -156,7 +156,8 @@ def translated(error: Exception) -> Exception:
         return _as(error, InvalidInput)
     if isinstance(error, errors.ConnectFailed):
         state = errors.database_error({"sqlstate": error.sqlstate, "message": ""}) if error.sqlstate else None
-        return _as(error, _both(type(error), OSError if state is None else type(state)))
+        refused = ConnectionRefusedError if "refused" in str(error) else ConnectionError
+        return _as(error, _both(type(error), refused if state is None else type(state)))
     if isinstance(error, errors.ConnectionLost):
         return _as(error, _both(type(error), errors.ConnectionDoesNotExist))
     if isinstance(error, errors.PoolClosed):

@@ -28,8 +28,7 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
         "min_size": given.pop("min_size", 10),
         "max_size": given.pop("max_size", 10),
     }
-    if ours["max_size"] <= 0 or not 0 <= ours["min_size"] <= ours["max_size"]:
-        raise ValueError("max_size is expected to be greater than zero, and min_size not to be greater than max_size")
+    _check_sizes(ours["min_size"], ours["max_size"], given.get("init_size"))
     lifetime = given.pop("max_inactive_connection_lifetime", 300.0)
     ours["idle_timeout"] = lifetime or 1e9
     ours.update(_ssl(given.pop("ssl", None)))
@@ -43,6 +42,20 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
         if value is not None:
             ours[_NAMES.get(name, name)] = value
     return api.create_pool(_plain(dsn), **ours)
+
+
+def _check_sizes(least: int, most: int, first: int | None) -> None:
+    """ValueError, as asyncpg has it, for sizes that cannot be."""
+    if most <= 0:
+        raise ValueError("max_size is expected to be greater than zero")
+    if least < 0:
+        raise ValueError("min_size is expected to be greater or equal to zero")
+    if least > most:
+        raise ValueError("min_size is greater than max_size")
+    if first is not None and first < 0:
+        raise ValueError("init_size is expected to be greater or equal to zero")
+    if first is not None and not least <= first <= most:
+        raise ValueError(f"init_size is {'smaller than min_size' if first < least else 'greater than max_size'}")
 
 
 def _plain(dsn: str | None) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InterfaceError
+from ..errors import ConnectFailed, InterfaceError
 from ..sql import classify
 from .calls import Calls, R, also_theirs
 from .connection import Connection
@@ -50,6 +50,7 @@ class Pool(Calls[R]):
         self._options = (dsn, options)
         self._pool_: OurPool | None = None
         self._closing = False
+        self._hook_failed: Exception | None = None
         self._lent: dict[Any, Session] = {}
 
     # -- life ----------------------------------------------------------------------------------------------------
@@ -60,15 +61,32 @@ class Pool(Calls[R]):
             hooks = {name: self._hook(hook) for name, hook in (("init", self._init), ("reset", self._reset)) if hook}
             pool = made(dsn, {**options, **hooks})
             async with also_theirs():
-                await pool.open()
+                with self._hooks_errors():
+                    await pool.open()
             self._pool_ = pool
         return self
 
     def _hook(self, hook: Hook) -> Hook:
         async def call(session: Session) -> None:
-            await hook(self._connection(session))
+            try:
+                await hook(self._connection(session))
+            except Exception as error:
+                self._hook_failed = error
+                raise
 
         return call
+
+    @contextmanager
+    def _hooks_errors(self) -> Iterator[None]:
+        """What `init` raises is raised by the call that needs the connection, as asyncpg does."""
+        try:
+            yield
+        except ConnectFailed:
+            if (failed := self._hook_failed) is None:
+                raise
+            raise failed from None
+        finally:
+            self._hook_failed = None
 
     def __await__(self) -> Generator[Any, None, Pool[R]]:
         return self._opened().__await__()
@@ -154,7 +172,8 @@ class Pool(Calls[R]):
 
     async def _acquire(self, timeout: float | None) -> Connection:
         async with also_theirs():
-            session = await self._pool().acquire(timeout=timeout)
+            with self._hooks_errors():
+                session = await self._pool().acquire(timeout=timeout)
             connection = self._connection(session)
             self._lent[connection] = session
             try:

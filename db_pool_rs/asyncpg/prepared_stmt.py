@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -71,6 +72,15 @@ class PreparedStatement:
         async with self._connection._target(timeout, self._query, args):
             await self._made.executemany(args, timeout=timeout)
 
+    async def fetchmany(
+        self, args: Iterable[Any], *, timeout: float | None = None, record_class: type[Any] | None = None
+    ) -> list[Any]:
+        """The rows of all executions, one for each element of `args`, in one transaction."""
+        async with self._connection._target(timeout, self._query, args):
+            rows = await self._made.fetchmany(args, timeout=timeout)
+        kind = record_class or self._record_class
+        return rows if kind is None else [as_class(row, kind) for row in rows]
+
     async def explain(self, *args: Any, analyze: bool = False) -> Any:
         """The server's plan, as Python objects; with `analyze` what the statement does is undone."""
         options = "FORMAT JSON, VERBOSE" + (", ANALYZE" if analyze else "")
@@ -78,7 +88,7 @@ class PreparedStatement:
             block = session.transaction()
             await block.start()
             try:
-                return await session.fetchval(f"EXPLAIN ({options}) {self._query}", *args)
+                return json.loads(await session.fetchval(f"EXPLAIN ({options}) {self._query}", *args))
             finally:
                 await block.rollback()
 

@@ -265,5 +265,6 @@ _MADE: tuple[tuple[str, Callable[[Any], str], Callable[[str], Any]], ...] = (
 CODECS = (
     *(Codec(name, encoder, decoder, "pg_catalog") for name, encoder, decoder in _MADE),
     *(Codec(name, str, str, "pg_catalog") for name in ("json", "jsonb")),
+    Codec("void", None, lambda _: None, "pg_catalog"),
     Codec("numeric", str, decimal.Decimal, "pg_catalog"),  # of a float, a str or whatever else has its text
 )

@@ -66,7 +66,7 @@ def empty(request):
         options = ["-h", where["host"], "-p", str(where["port"]), "-U", "postgres", "-qXc", sql, "postgres"]
         subprocess.run(["psql", *options], timeout=20, capture_output=True)
 
-made("protocol.protocol", _create_record=lambda names, values: record_of(ours.Record, tuple(names))(values))
+made("protocol.protocol", _create_record=lambda names, values: record_of(ours.Record, tuple(names or ()))(values))
 """
 #: Parts of asyncpg that its tests are made with.
 PARTS = ("_testbase", "cluster.py", "serverversion.py", "utils.py")
@@ -85,6 +85,8 @@ def run(contender: str, source: Path, report: Path) -> None:
     try:
         installation = find_installation(folder)
         shutil.copytree(source / "tests", folder / "tests")
+        for key in (folder / "tests" / "certs").glob("*.key.pem"):
+            key.chmod(0o600)
         for name in LEFT_OUT:
             (folder / "tests" / f"{name}.py").unlink()
         (folder / "distro.py").write_text("def id(): return ''")  # of a distribution whose libraries some tests avoid

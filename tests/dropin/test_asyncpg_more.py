@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import pickle
 import ssl
@@ -14,6 +15,7 @@ import asyncpg as original
 import pytest
 
 import db_pool_rs.asyncpg as asyncpg
+from db_pool_rs.asyncpg import options
 from tests.contract.waiting import until
 from tests.postgres.certificates import Certificates
 
@@ -203,3 +205,81 @@ async def test_a_context_of_the_module_ssl(engine: Any, own_server: Any, tmp_pat
     await (await asyncpg.connect(dsn.replace("localhost", "127.0.0.1"), mode=engine.name, ssl=context)).close()
     with pytest.raises(asyncpg.ClientConfigurationError, match="sslrootcert"):
         await asyncpg.connect(dsn, mode=engine.name, ssl=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+
+async def test_void_is_none(connection: Any) -> None:
+    assert await connection.fetchval("SELECT pg_sleep(0)") is None
+
+
+async def test_prepared_statements_explain_themselves_and_run_many_times(connection: Any) -> None:
+    statement = await connection.prepare("SELECT $1::int AS one")
+    assert await statement.fetchmany([(1,), (2,)]) == [(1,), (2,)]
+    plan = await statement.explain(1, analyze=True)
+    assert plan[0]["Plan"]["Actual Rows"] == 1
+
+
+async def test_copy_of_bytes(connection: Any) -> None:
+    await connection.execute("CREATE TABLE t (a int)")
+    for source in (b"1\n", bytearray(b"2\n"), memoryview(b"3\n")):
+        assert await connection.copy_to_table("t", source=source) == "COPY 1"
+    assert await connection.fetchval("SELECT sum(a) FROM t") == 6
+
+
+async def test_what_init_raises_is_raised(engine: Any, pg_database: str) -> None:
+    class Failed(Exception):
+        """Of the program's own."""
+
+    async def init(_: Any) -> None:
+        raise Failed
+
+    with pytest.raises(Failed):
+        await asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=1, init=init)
+    pool = await asyncpg.create_pool(pg_database, mode=engine.name, min_size=0, max_size=1, init=init)
+    with pytest.raises(Failed):
+        await pool.acquire()
+    await pool.close()
+
+
+def test_sizes_that_cannot_be() -> None:
+    for init, least, most, said in (
+        (1, 2, 5, "init_size is smaller"),
+        (3, 3, 2, "min_size is greater"),
+        (5, 1, 3, "init_size is greater"),
+        (-1, 0, 3, "init_size is expected"),
+        (0, 0, 0, "max_size is expected"),
+        (0, -1, 1, "min_size is expected"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            options.made("postgresql://", {"init_size": init, "min_size": least, "max_size": most})
+
+
+def test_ranges_within_ranges() -> None:
+    bounds = [None, 1, 2, 3]
+    kinds = [
+        (lower, upper, lower_inc, upper_inc, empty)
+        for lower in bounds
+        for upper in bounds
+        for lower_inc in (True, False)
+        for upper_inc in (True, False)
+        for empty in (True, False)
+    ]
+
+    def made(module: Any, kind: Any) -> Any:
+        lower, upper, lower_inc, upper_inc, empty = kind
+        return module.Range(lower, upper, lower_inc=lower_inc, upper_inc=upper_inc, empty=empty)
+
+    for one in kinds:
+        for other in kinds:
+            expected = made(original, one).issubset(made(original, other))
+            assert made(asyncpg, one).issubset(made(asyncpg, other)) is expected
+            assert made(asyncpg, other).issuperset(made(asyncpg, one)) is expected
+
+
+async def test_a_transaction_that_failed_is_not_said_to_be_committed(connection: Any) -> None:
+    transaction = connection.transaction()
+    await transaction.start()
+    with pytest.raises(asyncio.TimeoutError):
+        await connection.fetch("SELECT pg_sleep(60)", timeout=0.05)
+    with pytest.raises(asyncpg.InFailedSQLTransactionError, match="rolled back, not committed"):
+        await transaction.commit()
+    assert await connection.fetchval("SELECT 7") == 7
