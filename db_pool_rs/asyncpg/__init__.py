@@ -20,10 +20,10 @@ import sys
 from typing import Any
 
 from . import connection, cursor, exceptions, pool, prepared_stmt, protocol, transaction, types
-from .connection import Connection, connect
+from .connection import Connection
 from .cursor import Cursor
 from .exceptions import DataError, InterfaceError, InterfaceWarning, PostgresError
-from .pool import Pool, PoolAcquireContext, create_pool
+from .pool import Pool, PoolAcquireContext, connect, create_pool
 from .prepared_stmt import PreparedStatement
 from .protocol import Record
 from .transaction import Transaction
@@ -76,6 +76,7 @@ __all__ = [
 ]
 __all__ += exceptions.__all__
 
+vars(connection)["connect"] = connect  # asyncpg has it there
 _MODULES = (connection, cursor, exceptions, pool, prepared_stmt, protocol, transaction, types)
 
 

@@ -298,25 +298,3 @@ def _call(callback: Callable[..., Any], *told: Any) -> None:
 
 #: Callbacks that are coroutine functions; the event loop itself does not keep its tasks.
 _running: set[asyncio.Future[Any]] = set()
-
-
-async def connect(
-    dsn: str | None = None,
-    *,
-    connection_class: type[Connection] | None = None,
-    record_class: type[Any] | None = None,
-    loop: Any = None,
-    **options: Any,
-) -> Connection:
-    """One connection; options are those of asyncpg. `close` it."""
-    from .pool import Pool  # which is made of connections
-
-    pool = Pool(dsn, connection_class=connection_class, record_class=record_class, min_size=1, max_size=1, **options)
-    await pool
-    try:
-        connection = await pool.acquire()
-    except BaseException:
-        pool.terminate()
-        raise
-    connection._owns = True
-    return connection

@@ -243,3 +243,23 @@ class PoolAcquireContext:
 def create_pool(dsn: str | None = None, **options: Any) -> Pool:
     """A pool, to be awaited or used with `async with`; options are those of asyncpg."""
     return Pool(dsn, **options)
+
+
+async def connect(
+    dsn: str | None = None,
+    *,
+    connection_class: type[Connection[Any]] | None = None,
+    record_class: type[Any] | None = None,
+    loop: Any = None,
+    **options: Any,
+) -> Connection[Any]:
+    """One connection; options are those of asyncpg. `close` it."""
+    pool = Pool(dsn, connection_class=connection_class, record_class=record_class, min_size=1, max_size=1, **options)
+    await pool
+    try:
+        connection = await pool.acquire()
+    except BaseException:
+        pool.terminate()
+        raise
+    connection._owns = True
+    return connection

@@ -12,7 +12,6 @@ from .cursor import CursorFactory
 
 if TYPE_CHECKING:
     from ..abc import PreparedStatement as Prepared
-    from .connection import Connection
 
 
 class PreparedStatement:
@@ -20,9 +19,7 @@ class PreparedStatement:
 
     __slots__ = ("_connection", "_made", "_query", "_record_class", "_status")
 
-    def __init__(
-        self, connection: Connection[Any], made: Prepared[Any], query: str, record_class: type[Any] | None
-    ) -> None:
+    def __init__(self, connection: Any, made: Prepared[Any], query: str, record_class: type[Any] | None) -> None:
         self._connection = connection
         self._made = made
         self._query = query

@@ -9,7 +9,6 @@ from .calls import also_theirs
 
 if TYPE_CHECKING:
     from ..abc import Transaction as Block
-    from .connection import Connection
 
 
 class Transaction:
@@ -17,7 +16,7 @@ class Transaction:
 
     __slots__ = ("_block", "_connection", "_options", "_outermost")
 
-    def __init__(self, connection: Connection[Any], options: dict[str, Any]) -> None:
+    def __init__(self, connection: Any, options: dict[str, Any]) -> None:
         self._connection = connection
         self._options = options
         self._block: Block | None = None
@@ -65,6 +64,6 @@ class Transaction:
             await self._begun("end").__aexit__(*exc)
 
 
-async def _isolation_of(connection: Connection[Any]) -> str:
+async def _isolation_of(connection: Any) -> str:
     """That of the transaction that is open, by asyncpg's names."""
     return str(await connection.fetchval("SHOW transaction_isolation")).replace(" ", "_")

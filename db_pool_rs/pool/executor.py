@@ -320,10 +320,8 @@ class Executor(ABC):
         logger.warning("pool %r: slow statement: %.0f ms: %s", self.config.name, seconds * 1000, sql[:500])
 
     def noticed(self, session: Session | None, notice: Exception) -> None:
-        """A notice or warning of the server, for the log, the pool's listeners, and those of the session's holder."""
-        self.context.observers.notice(notice, self.loop)
-        if session is not None and session.on_notice is not None:
-            session.on_notice(notice)
+        """A notice or warning of the server, to a session that is held or to none."""
+        self.context.observers.notice(notice, self.loop, None if session is None else session.on_notice)
 
 
 def _shorter(timeout: float | None, other: float) -> float | None:

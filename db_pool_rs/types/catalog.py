@@ -104,20 +104,19 @@ class Catalog:
         self._codecs[codec.schema, codec.name] = codec
         if codec.schema in (None, "pg_catalog"):
             self._override({row.oid for row in oids.BUILTIN if row.name == codec.name})
-        self.version += 1
-        self._encoders.clear()
-        self._whole.clear()
+        self._changed()
 
     def reset_codec(self, name: str, schema: str | None) -> None:
         """Undo `set_codec`: the type is read and written as usual again."""
-        if self._codecs.pop((schema, name), None) is None:
-            return
-        kept, self._codecs = self._codecs, {}
-        self.overridden = frozenset()
+        kept = [codec for key, codec in self._codecs.items() if key != (schema, name)]
+        self._codecs, self.overridden = {}, frozenset()
         if self._clamps:
             self.clamp()
-        for codec in kept.values():
+        self._changed()
+        for codec in kept:
             self.set_codec(codec)
+
+    def _changed(self) -> None:
         self.version += 1
         self._encoders.clear()
         self._whole.clear()
