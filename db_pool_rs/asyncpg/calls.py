@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic
 
 from ..record import Record
-from .exceptions import translated
+from .exceptions import of_execute, translated
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -36,9 +36,10 @@ class Calls(Generic[R]):
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """Run a statement, or several without arguments; the command tag of the last."""
-        async with self._target(timeout, query, args) as target:
-            status: str = await target.execute(query, *args, timeout=timeout)
-            return status
+        with of_execute(args):
+            async with self._target(timeout, query, args) as target:
+                status: str = await target.execute(query, *args, timeout=timeout)
+                return status
 
     async def executemany(self, command: str, args: Iterable[Any], *, timeout: float | None = None) -> None:
         """Run a statement once for each element of `args`, in one transaction."""

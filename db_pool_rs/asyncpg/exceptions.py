@@ -8,6 +8,8 @@ is raised is of both classes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .. import errors
@@ -139,6 +141,12 @@ __all__ = sorted(  # pyright: ignore[reportUnsupportedDunderAll]
 )
 
 
+class MissingArguments(InvalidInput, errors.UndefinedParameter):
+    """`execute` was given no arguments for parameters; the server is what tells it with asyncpg."""
+
+    sqlstate = errors.UndefinedParameter.sqlstate
+
+
 def __getattr__(name: str) -> Any:
     """An error by asyncpg's name."""
     found = _NAMES.get(name)
@@ -163,6 +171,19 @@ def translated(error: Exception) -> Exception:
     if isinstance(error, errors.PoolClosed):
         return _as(error, _both(type(error), errors.InterfaceError))
     return error
+
+
+@contextmanager
+def of_execute(args: Any) -> Iterator[None]:
+    """`execute` without arguments is a simple query to asyncpg, whose parameters the server does not know."""
+    try:
+        yield
+    except InvalidInput as error:
+        if args:
+            raise
+        made = _as(error, MissingArguments)
+        made.__dict__["sqlstate"] = MissingArguments.sqlstate
+        raise made from error.__cause__
 
 
 def _as(error: Exception, kind: type[Exception]) -> Exception:

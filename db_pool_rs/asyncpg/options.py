@@ -28,7 +28,6 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
         "min_size": given.pop("min_size", 10),
         "max_size": given.pop("max_size", 10),
     }
-    _check_sizes(ours["min_size"], ours["max_size"], given.get("init_size"))
     lifetime = given.pop("max_inactive_connection_lifetime", 300.0)
     ours["idle_timeout"] = lifetime or 1e9
     ours.update(_ssl(given.pop("ssl", None)))
@@ -44,8 +43,9 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
     return api.create_pool(_plain(dsn), **ours)
 
 
-def _check_sizes(least: int, most: int, first: int | None) -> None:
+def check_sizes(options: dict[str, Any]) -> None:
     """ValueError, as asyncpg has it, for sizes that cannot be."""
+    least, most, first = options.get("min_size", 10), options.get("max_size", 10), options.get("init_size")
     if most <= 0:
         raise ValueError("max_size is expected to be greater than zero")
     if least < 0:

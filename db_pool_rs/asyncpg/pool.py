@@ -12,7 +12,8 @@ from ..errors import ConnectFailed, InterfaceError
 from ..sql import classify
 from .calls import Calls, R, also_theirs
 from .connection import Connection
-from .options import made
+from .exceptions import of_execute
+from .options import check_sizes, made
 
 if TYPE_CHECKING:
     from ..abc import Connection as Session
@@ -44,6 +45,7 @@ class Pool(Calls[R]):
     ) -> None:
         if connect is not None:
             raise NotImplementedError("create_pool(connect=): the pool opens its connections itself")
+        check_sizes(options)
         self._class = connection_class or Connection
         self._record_class = record_class
         self._init, self._setup, self._reset = init, setup, reset
@@ -109,7 +111,8 @@ class Pool(Calls[R]):
     def terminate(self) -> None:
         """Close all connections at once."""
         self._closing = True
-        self._pool().terminate()
+        if self._pool_ is not None:
+            self._pool_.terminate()
 
     def is_closing(self) -> bool:
         """Whether it was closed."""
@@ -152,8 +155,9 @@ class Pool(Calls[R]):
         text = str(query)
         if args or ";" not in text or classify(text).count <= 1:
             return await super().execute(query, *args, timeout=timeout)
-        async with self._session(timeout) as session:
-            return str(await session.execute(query, timeout=timeout))
+        with of_execute(args):
+            async with self._session(timeout) as session:
+                return str(await session.execute(query, timeout=timeout))
 
     # -- connections ---------------------------------------------------------------------------------------------
 

@@ -80,10 +80,7 @@ class UserType:
 class Catalog:
     """The types that the server has told a pool of; one that does not exist is known as well."""
 
-    __slots__ = (
-        "_clamps", "_codecs", "_encoders", "_learned", "_types", "_whole", "altered",
-        "overridden", "version",
-    )  # fmt: skip
+    __slots__ = ("_clamps", "_codecs", "_encoders", "_learned", "_types", "_whole", "altered", "overridden", "version")
 
     def __init__(self) -> None:
         self._types: dict[int, UserType | None] = {}

@@ -15,7 +15,6 @@ import asyncpg as original
 import pytest
 
 import db_pool_rs.asyncpg as asyncpg
-from db_pool_rs.asyncpg import options
 from tests.contract.waiting import until
 from tests.postgres.certificates import Certificates
 
@@ -250,7 +249,7 @@ def test_sizes_that_cannot_be() -> None:
         (0, -1, 1, "min_size is expected"),
     ):
         with pytest.raises(ValueError, match=said):
-            options.made("postgresql://", {"init_size": init, "min_size": least, "max_size": most})
+            asyncpg.create_pool("postgresql://", init_size=init, min_size=least, max_size=most)
 
 
 def test_ranges_within_ranges() -> None:
@@ -283,3 +282,16 @@ async def test_a_transaction_that_failed_is_not_said_to_be_committed(connection:
     with pytest.raises(asyncpg.InFailedSQLTransactionError, match="rolled back, not committed"):
         await transaction.commit()
     assert await connection.fetchval("SELECT 7") == 7
+
+
+async def test_parameters_without_arguments(engine: Any, pg_database: str) -> None:
+    async with asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=1) as pool:
+        for text in ("SELECT $1::int", "SELECT 1; SELECT $1::int"):
+            with pytest.raises(asyncpg.UndefinedParameterError) as caught:
+                await pool.execute(text)
+            assert caught.value.sqlstate == "42P02"
+            async with pool.acquire() as connection:
+                with pytest.raises(asyncpg.UndefinedParameterError):
+                    await connection.execute(text)
+        with pytest.raises(asyncpg.InterfaceError):
+            await pool.fetch("SELECT $1::int")
