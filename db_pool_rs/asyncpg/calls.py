@@ -51,7 +51,7 @@ class Calls(Generic[R]):
     ) -> list[Any]:
         """All rows."""
         async with self._target(timeout, query, args) as target:
-            return _records(await target.fetch(query, *args, timeout=timeout), record_class or self._record_class)
+            return records(await target.fetch(query, *args, timeout=timeout), record_class or self._record_class)
 
     async def fetchrow(
         self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
@@ -70,7 +70,7 @@ class Calls(Generic[R]):
     ) -> list[Any]:
         """The rows of a statement that is run once for each element of `args`, in one transaction."""
         async with self._target(timeout, query, args) as target:
-            return _records(await target.fetchmany(query, args, timeout=timeout), record_class or self._record_class)
+            return records(await target.fetchmany(query, args, timeout=timeout), record_class or self._record_class)
 
     async def copy_records_to_table(self, table_name: str, *, records: Any, **options: Any) -> str:
         """Insert records with COPY."""
@@ -106,7 +106,8 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _records(rows: list[Any], record_class: type[Any] | None) -> list[Any]:
+def records(rows: list[Any], record_class: type[Any] | None) -> list[Any]:
+    """Rows as instances of a class, where one is asked for."""
     if record_class is None or record_class is Record:
         return rows
     return [as_class(row, record_class) for row in rows]

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ConnectFailed, InterfaceError
 from ..sql import classify
-from .calls import Calls, R, also_theirs
+from .calls import Calls, R, also_theirs, records
 from .connection import Connection
-from .exceptions import of_execute
+from .exceptions import of_execute, translated
 from .options import check_sizes, made
 
 if TYPE_CHECKING:
@@ -158,6 +158,21 @@ class Pool(Calls[R]):
         with of_execute(args):
             async with self._session(timeout) as session:
                 return str(await session.execute(query, timeout=timeout))
+
+    async def fetch(
+        self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
+    ) -> list[Any]:
+        """All rows."""
+        if self._setup is not None or self._pool_ is None:
+            return await super().fetch(query, *args, timeout=timeout, record_class=record_class)
+        try:  # most calls of a program are this one: it has no context managers, which cost as much as a statement
+            rows = await self._pool_.fetch(query, *args, timeout=timeout)
+        except Exception as error:
+            made = translated(error)
+            if made is error:
+                raise
+            raise made from error.__cause__
+        return records(rows, record_class or self._record_class)
 
     # -- connections ---------------------------------------------------------------------------------------------
 
