@@ -110,6 +110,18 @@ def sqlalchemy(session: nox.Session) -> None:
 
 
 @nox.session
+def asyncpg(session: nox.Session) -> None:
+    """asyncpg's own tests on asyncpg and on `db_pool_rs.asyncpg`: `nox -s asyncpg -- [--write] [CONTENDER ...]`.
+
+    A contender is `asyncpg` or a mode (default: all). The tests are those of asyncpg's source distribution, of the
+    version in uv.lock, which is downloaded. `--write` brings docs/asyncpg.md up to date.
+    """
+    install(session, "test", extra=ENGINES)
+    folder = _source(session, "asyncpg", "/tests/", "/asyncpg/")
+    session.run("python", "-m", "tests.dropin.asyncpg_suite", str(next(folder.iterdir())), *session.posargs)
+
+
+@nox.session
 def chaos(session: nox.Session) -> None:
     """Load and faults by chance on each engine and event loop: `nox -s chaos -- [SECONDS [ENGINES [LOOPS]]]`.
 

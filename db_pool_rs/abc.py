@@ -41,6 +41,7 @@ __all__ = [
     "PreparedStatement",
     "Queries",
     "SessionHook",
+    "SessionNoticeListener",
     "Stream",
     "TerminationListener",
     "Transaction",
@@ -337,6 +338,15 @@ class Connection(Queries, Protocol):
     def remove_termination_listener(self, callback: TerminationListener) -> None:
         """End what `add_termination_listener` began."""
 
+    def add_notice_listener(self, callback: SessionNoticeListener) -> None:
+        """PostgreSQL: `callback(connection, notice)` is called for each notice and warning that this session causes.
+
+        It may be a coroutine function. The release of the session ends it. The log has them in any case.
+        """
+
+    def remove_notice_listener(self, callback: SessionNoticeListener) -> None:
+        """End what `add_notice_listener` began."""
+
     def is_in_transaction(self) -> bool:
         """Whether the session is inside a transaction block, be it a failed one."""
 
@@ -375,6 +385,12 @@ class NotificationListener(Protocol):
     """What :meth:`Connection.add_listener` calls: a function or a coroutine function."""
 
     def __call__(self, connection: Connection, pid: int, channel: str, payload: str, /) -> object: ...
+
+
+class SessionNoticeListener(Protocol):
+    """What :meth:`Connection.add_notice_listener` calls: a function or a coroutine function."""
+
+    def __call__(self, connection: Connection, notice: DatabaseError, /) -> object: ...
 
 
 class TerminationListener(Protocol):
@@ -624,6 +640,9 @@ class Pool(Queries, Protocol):
         schema: str | None = None,
     ) -> None:
         """Read and write values of a type in another way from now on; see :class:`~db_pool_rs.Codec`."""
+
+    def reset_type_codec(self, name: str, *, schema: str | None = None) -> None:
+        """Undo `set_type_codec`, or a codec of the option `codecs`, of that name and schema; else without effect."""
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the limits of a running pool; sessions in use are never cut off."""

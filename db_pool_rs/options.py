@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from ssl import SSLContext
 from typing import Any, Literal, TypedDict
 
 from .abc import SessionHook
@@ -138,7 +139,7 @@ class PoolOptions(TypedDict, total=False):
     keepalives_interval: int | str | None
     keepalives_count: int | str | None
     tcp_user_timeout: int | str | None
-    ssl: bool | Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None
+    ssl: bool | SSLContext | Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None
     server_settings: Mapping[str, str | float] | None
     allow_cleartext_password: bool | None
     busy_timeout: int | None

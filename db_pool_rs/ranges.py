@@ -77,6 +77,23 @@ class Range(Generic[T]):
             return False
         return self._upper is None or bool(value < self._upper or (value == self._upper and self._upper_inc))
 
+    def issubset(self, other: Range[T]) -> bool:
+        """Whether every value of the range belongs to `other`."""
+        if self._isempty or other._isempty:
+            return self._isempty
+        lower, upper, theirs = self._lower, self._upper, other
+        above = theirs._lower is None or (lower is not None and (
+            _less(theirs._lower, lower) or (lower == theirs._lower and (theirs._lower_inc or not self._lower_inc))
+        ))  # fmt: skip
+        below = theirs._upper is None or (upper is not None and (
+            _less(upper, theirs._upper) or (upper == theirs._upper and (theirs._upper_inc or not self._upper_inc))
+        ))  # fmt: skip
+        return above and below
+
+    def issuperset(self, other: Range[T]) -> bool:
+        """Whether every value of `other` belongs to the range."""
+        return other.issubset(self)
+
     def __bool__(self) -> bool:
         return not self._isempty
 
@@ -112,3 +129,7 @@ class Range(Generic[T]):
 
 def _range(lower: Any, upper: Any, lower_inc: bool, upper_inc: bool, empty: bool) -> Range[Any]:
     return Range(lower, upper, lower_inc=lower_inc, upper_inc=upper_inc, empty=empty)
+
+
+def _less(one: Any, other: Any) -> bool:
+    return bool(one < other)

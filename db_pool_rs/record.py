@@ -67,7 +67,7 @@ class Record(tuple[Any, ...]):
         return _rebuild, (self._names, tuple(self))
 
     def __repr__(self) -> str:
-        return "".join(["<Record", *(f" {name}={value!r}" for name, value in self.items()), ">"])
+        return "".join([f"<{type(self).__name__}", *(f" {name}={value!r}" for name, value in self.items()), ">"])
 
 
 @lru_cache(maxsize=1024)

@@ -9,29 +9,57 @@ Names, signatures, classes of errors and what programs rely on are asyncpg's: js
 server, a missing row is None. What is different is in one table of docs/asyncpg.md; what cannot be done raises
 NotImplementedError, which says why. The engine is chosen by DB_POOL_MODE or config.yaml, or by `mode=`.
 
-:mod:`.pool`, :mod:`.connection` and :mod:`.prepared` are asyncpg's classes, :mod:`.calls` what pools and connections do
-alike, :mod:`.exceptions` its errors, :mod:`.options` its options.
+:mod:`.pool`, :mod:`.connection`, :mod:`.transaction`, :mod:`.cursor`, :mod:`.prepared_stmt`, :mod:`.exceptions`,
+:mod:`.types` and :mod:`.protocol` are asyncpg's modules; :mod:`.calls` is what pools and connections do alike,
+:mod:`.options` asyncpg's options. :func:`install_as_asyncpg` is for libraries that import asyncpg themselves.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from ..described import Attribute, ServerVersion, Type
-from ..ranges import Range
-from ..record import Record
-from . import exceptions
-from .connection import Connection, Transaction
-from .exceptions import DataError, InterfaceError, PostgresError
-from .pool import Pool, PoolAcquireContext
-from .prepared import Cursor, PreparedStatement
+from . import connection, cursor, exceptions, pool, prepared_stmt, protocol, transaction, types
+from .connection import Connection
+from .cursor import Cursor
+from .exceptions import DataError, InterfaceError, InterfaceWarning, PostgresError
+from .pool import Pool, PoolAcquireContext, connect, create_pool
+from .prepared_stmt import PreparedStatement
+from .protocol import Record
+from .transaction import Transaction
+from .types import (
+    Attribute,
+    BitString,
+    Box,
+    Circle,
+    Line,
+    LineSegment,
+    Path,
+    Point,
+    Polygon,
+    Range,
+    ServerVersion,
+    Type,
+)
+
+#: The version of asyncpg whose interface this is.
+__version__ = "0.32.0"
 
 __all__ = [
     "Attribute",
+    "BitString",
+    "Box",
+    "Circle",
     "Connection",
     "Cursor",
     "DataError",
     "InterfaceError",
+    "InterfaceWarning",
+    "Line",
+    "LineSegment",
+    "Path",
+    "Point",
+    "Polygon",
     "Pool",
     "PoolAcquireContext",
     "PostgresError",
@@ -44,32 +72,19 @@ __all__ = [
     "connect",
     "create_pool",
     "exceptions",
+    "install_as_asyncpg",
 ]
+__all__ += exceptions.__all__
+
+vars(connection)["connect"] = connect  # asyncpg has it there
+_MODULES = (connection, cursor, exceptions, pool, prepared_stmt, protocol, transaction, types)
 
 
-def create_pool(dsn: str | None = None, **options: Any) -> Pool:
-    """A pool, to be awaited or used with `async with`; options are those of asyncpg."""
-    return Pool(dsn, **options)
-
-
-async def connect(
-    dsn: str | None = None,
-    *,
-    connection_class: type[Connection] | None = None,
-    record_class: type[Any] | None = None,
-    loop: Any = None,
-    **options: Any,
-) -> Connection:
-    """One connection; options are those of asyncpg. `close` it."""
-    pool = Pool(dsn, connection_class=connection_class, record_class=record_class, min_size=1, max_size=1, **options)
-    await pool
-    try:
-        connection = await pool.acquire()
-    except BaseException:
-        pool.terminate()
-        raise
-    connection._owns = True
-    return connection
+def install_as_asyncpg() -> None:
+    """Have `import asyncpg` mean this module from now on, for libraries that import it: call it before they do."""
+    sys.modules["asyncpg"] = sys.modules[__name__]
+    for module in _MODULES:
+        sys.modules[f"asyncpg.{module.__name__.rpartition('.')[2]}"] = module
 
 
 def __getattr__(name: str) -> Any:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic
 
 from ..record import Record
-from .exceptions import translated
+from .exceptions import of_execute, translated
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    R = TypeVar("R", bound=Record, default=Record)
+else:
+    from typing import TypeVar
+
+    R = TypeVar("R")
 
 
-class Calls:
+class Calls(Generic[R]):
     """Statements, by asyncpg's signatures; `_target` says where they run."""
 
     __slots__ = ()
@@ -19,28 +29,29 @@ class Calls:
     _record_class: type[Any] | None
 
     @asynccontextmanager
-    async def _target(self, timeout: float | None) -> AsyncIterator[Any]:
+    async def _target(self, timeout: float | None, query: Any = None, args: Any = ()) -> AsyncIterator[Any]:
         """The pool or the connection of this package; errors on the way out are also asyncpg's."""
         raise NotImplementedError
         yield
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
         """Run a statement, or several without arguments; the command tag of the last."""
-        async with self._target(timeout) as target:
-            status: str = await target.execute(query, *args, timeout=timeout)
-            return status
+        with of_execute(args):
+            async with self._target(timeout, query, args) as target:
+                status: str = await target.execute(query, *args, timeout=timeout)
+                return status
 
     async def executemany(self, command: str, args: Iterable[Any], *, timeout: float | None = None) -> None:
         """Run a statement once for each element of `args`, in one transaction."""
-        async with self._target(timeout) as target:
+        async with self._target(timeout, command, args) as target:
             await target.executemany(command, args, timeout=timeout)
 
     async def fetch(
         self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
     ) -> list[Any]:
         """All rows."""
-        async with self._target(timeout) as target:
-            return _records(await target.fetch(query, *args, timeout=timeout), record_class or self._record_class)
+        async with self._target(timeout, query, args) as target:
+            return records(await target.fetch(query, *args, timeout=timeout), record_class or self._record_class)
 
     async def fetchrow(
         self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
@@ -58,8 +69,8 @@ class Calls:
         self, query: str, args: Iterable[Any], *, timeout: float | None = None, record_class: type[Any] | None = None
     ) -> list[Any]:
         """The rows of a statement that is run once for each element of `args`, in one transaction."""
-        async with self._target(timeout) as target:
-            return _records(await target.fetchmany(query, args, timeout=timeout), record_class or self._record_class)
+        async with self._target(timeout, query, args) as target:
+            return records(await target.fetchmany(query, args, timeout=timeout), record_class or self._record_class)
 
     async def copy_records_to_table(self, table_name: str, *, records: Any, **options: Any) -> str:
         """Insert records with COPY."""
@@ -68,6 +79,8 @@ class Calls:
 
     async def copy_to_table(self, table_name: str, *, source: Any, **options: Any) -> str:
         """Insert rows from a path, a file or an asynchronous iterable of bytes."""
+        if isinstance(source, (bytes, bytearray, memoryview)):
+            source = io.BytesIO(source)
         async with self._session(options.get("timeout")) as session:
             return str(await session.copy_to_table(table_name, source=source, **_given(options)))
 
@@ -93,7 +106,8 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _records(rows: list[Any], record_class: type[Any] | None) -> list[Any]:
+def records(rows: list[Any], record_class: type[Any] | None) -> list[Any]:
+    """Rows as instances of a class, where one is asked for."""
     if record_class is None or record_class is Record:
         return rows
     return [as_class(row, record_class) for row in rows]

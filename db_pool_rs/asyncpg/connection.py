@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import asyncio
+import inspect
+import warnings
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..described import ServerVersion
-from ..errors import InterfaceError
-from .calls import Calls, also_theirs
-from .prepared import CursorFactory, PreparedStatement
+from .calls import Calls, R, also_theirs
+from .cursor import CursorFactory
+from .exceptions import InterfaceWarning, PostgresLogMessage
+from .prepared_stmt import PreparedStatement
+from .transaction import Transaction
+from .types import CODECS
 
 if TYPE_CHECKING:
     from ..abc import Connection as Session
-    from ..abc import Transaction as Block
 
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 
 
-class Connection(Calls):
+class LoggedQuery(NamedTuple):
+    """What a query logger is told."""
+
+    query: str
+    args: Any
+    timeout: float | None
+    elapsed: float
+    exception: Exception | None
+    conn_addr: Any = None
+    conn_params: Any = None
+
+
+class Connection(Calls[R]):
     """A session, used as asyncpg's connections are. Calls of several tasks queue, where asyncpg raises an error."""
 
-    __slots__ = ("__weakref__", "_callbacks", "_isolation", "_owns", "_pool", "_record_class", "_session_")
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_isolation",
+        "_owns",
+        "_pool",
+        "_query_loggers",
+        "_record_class",
+        "_session_",
+    )
 
     def __init__(self, session: Session, record_class: type[Any] | None = None, pool: Any = None) -> None:
         self._session_ = session
@@ -34,11 +61,26 @@ class Connection(Calls):
         self._isolation: str | None = None
         #: What was handed to the session for a callback of the program's.
         self._callbacks: dict[Any, Callable[..., Any]] = {}
+        self._query_loggers: list[Callable[[LoggedQuery], Any]] = []
 
     @asynccontextmanager
-    async def _target(self, timeout: float | None) -> AsyncIterator[Any]:
-        async with also_theirs():
-            yield self._session_
+    async def _target(self, timeout: float | None, query: Any = None, args: Any = ()) -> AsyncIterator[Any]:
+        if query is None or not self._query_loggers:
+            async with also_theirs():
+                yield self._session_
+            return
+        loop = asyncio.get_running_loop()
+        loggers, begun, failed = list(self._query_loggers), loop.time(), None
+        try:
+            async with also_theirs():
+                yield self._session_
+        except Exception as error:
+            failed = error
+            raise
+        finally:
+            told = LoggedQuery(str(query), args, timeout, loop.time() - begun, failed)
+            for logger in loggers:
+                loop.call_soon(_call, logger, told)
 
     _session = _target
 
@@ -67,7 +109,7 @@ class Connection(Calls):
             raise NotImplementedError("prepare(name=): names of prepared statements are the pool's own")
         async with also_theirs():
             made = await self._session_.prepare(query, timeout=timeout)
-        return PreparedStatement(self._session_, made, query, record_class or self._record_class)
+        return PreparedStatement(self, made, query, record_class or self._record_class)
 
     def cursor(
         self,
@@ -104,16 +146,50 @@ class Connection(Calls):
     def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
         """End what `add_termination_listener` began."""
         made = self._callbacks.pop(("end", callback), None)
-        if made is not None:
+        if made is not None and not self.is_closed():
             self._session_.remove_termination_listener(made)
 
-    def add_log_listener(self, callback: Callable[..., Any]) -> NoReturn:
-        """Not here: notices of the server go to the log of the pool."""
-        raise NotImplementedError("add_log_listener: notices go to the logger db_pool_rs, with the pool's name")
+    def add_log_listener(self, callback: Callable[..., Any]) -> None:
+        """`callback(connection, message)` is called for each notice and warning of the server."""
+        made = self._callbacks.setdefault(
+            ("log", callback), lambda _, notice: callback(self, PostgresLogMessage.of(notice))
+        )
+        self._session_.add_notice_listener(made)
 
-    def add_query_logger(self, callback: Callable[..., Any]) -> NoReturn:
-        """Not here: statements of a pool travel in groups, without one connection of their own."""
-        raise NotImplementedError("add_query_logger: use the spans and figures of db_pool_rs.exporters")
+    def remove_log_listener(self, callback: Callable[..., Any]) -> None:
+        """End what `add_log_listener` began."""
+        made = self._callbacks.pop(("log", callback), None)
+        if made is not None and not self.is_closed():
+            self._session_.remove_notice_listener(made)
+
+    def add_query_logger(self, callback: Callable[[LoggedQuery], Any]) -> None:
+        """`callback(record)` is called for each statement of this connection, in the next tick of the event loop."""
+        if callback not in self._query_loggers:
+            self._query_loggers.append(callback)
+
+    def remove_query_logger(self, callback: Callable[[LoggedQuery], Any]) -> None:
+        """End what `add_query_logger` began."""
+        if callback in self._query_loggers:
+            self._query_loggers.remove(callback)
+
+    @contextmanager
+    def query_logger(self, callback: Callable[[LoggedQuery], Any]) -> Iterator[None]:
+        """`add_query_logger` for the length of a block."""
+        self.add_query_logger(callback)
+        try:
+            yield
+        finally:
+            self.remove_query_logger(callback)
+
+    def _warn_of_listeners(self) -> None:
+        """It is given back: what still listens is told of, as asyncpg does."""
+        for kind, name in (("channel", "notification"), ("log", "log")):
+            if count := sum(key[0] == kind for key in self._callbacks):
+                ending = "s" if count > 1 else ""
+                text = f"{self!r} is being released to the pool but has {count} active {name} listener{ending}"
+                warnings.warn(text, InterfaceWarning, stacklevel=2)
+
+    # -- codecs --------------------------------------------------------------------------------------------------
 
     async def set_type_codec(
         self,
@@ -129,18 +205,29 @@ class Connection(Calls):
             raise NotImplementedError(f"set_type_codec(format={format!r}): codecs are for the text of values")
         self._pool._pool().set_type_codec(typename, encoder=encoder, decoder=decoder, schema=schema)
 
-    async def reset_type_codec(self, typename: str, *, schema: str = "public") -> NoReturn:
-        """Not here."""
-        raise NotImplementedError("reset_type_codec: a codec of the pool stays; open another pool without it")
+    async def reset_type_codec(self, typename: str, *, schema: str = "public") -> None:
+        """Read and write values of a type as usual again, on all connections of the pool."""
+        pool = self._pool._pool()
+        pool.reset_type_codec(typename, schema=schema)
+        for codec in CODECS:
+            if (codec.name, codec.schema) == (typename, schema):
+                pool.set_type_codec(typename, encoder=codec.encoder, decoder=codec.decoder, schema=schema)
 
-    async def set_builtin_type_codec(self, typename: str, **options: Any) -> NoReturn:
-        """Not here: hstore is a dict anyway."""
-        raise NotImplementedError("set_builtin_type_codec: hstore is a dict without it")
+    async def set_builtin_type_codec(
+        self, typename: str, *, schema: str = "public", codec_name: str, format: str | None = None
+    ) -> None:
+        """Without effect where the pool does so anyway, which is so of hstore; else NotImplementedError."""
+        if codec_name != "pg_contrib.hstore":
+            raise NotImplementedError(
+                f"set_builtin_type_codec(codec_name={codec_name!r}): the pool reads types as they are; set_type_codec "
+                "says it otherwise"
+            )
 
     # -- the session ---------------------------------------------------------------------------------------------
 
     async def close(self, *, timeout: float | None = None) -> None:
         """Close the connection, and what runs on it, at once; a pool opens another one."""
+        self._tell_the_end()
         async with also_theirs():
             await self._session_.close(timeout=0 if timeout is None else timeout)
         if self._owns:
@@ -148,9 +235,17 @@ class Connection(Calls):
 
     def terminate(self) -> None:
         """Close the connection at once."""
+        self._tell_the_end()
         self._session_.terminate()
         if self._owns:
             self._pool.terminate()
+
+    def _tell_the_end(self) -> None:
+        """Termination listeners are called when the program closes the connection, too."""
+        for kind, *callback in list(self._callbacks):
+            if kind == "end" and not self.is_closed():
+                self.remove_termination_listener(*callback)
+                asyncio.get_running_loop().call_soon(partial(_call, *callback, self))
 
     def is_closed(self) -> bool:
         """Whether it was closed, lost, or given back."""
@@ -164,6 +259,8 @@ class Connection(Calls):
             for kind, *rest in list(self._callbacks):
                 if kind == "channel":
                     await self.remove_listener(*rest)
+                elif kind == "log":
+                    self.remove_log_listener(*rest)
             await self._session_.execute("DISCARD ALL", timeout=timeout)
 
     def get_reset_query(self) -> str:
@@ -191,59 +288,13 @@ class Connection(Calls):
         return f"<{type(self).__name__} {self._session_!r}>"
 
 
-class Transaction:
-    """Made by `Connection.transaction`; inside another one it is a savepoint, whose options are those of the other."""
-
-    __slots__ = ("_block", "_connection", "_options", "_outermost")
-
-    def __init__(self, connection: Connection, options: dict[str, Any]) -> None:
-        self._connection = connection
-        self._options = options
-        self._block: Block | None = None
-        self._outermost = False
-
-    async def start(self) -> None:
-        """Begin it."""
-        if self._block is not None:
-            raise InterfaceError("cannot start; the transaction is already started")
-        connection, isolation = self._connection, self._options["isolation"]
-        async with also_theirs():
-            self._outermost = not connection.is_in_transaction()
-            if self._outermost:
-                connection._isolation = isolation
-            elif isolation is not None:
-                outer = connection._isolation or await _isolation_of(connection)
-                if outer != isolation:
-                    what = f"current {isolation!r} != outer {outer!r}"
-                    raise InterfaceError(f"nested transaction has a different isolation level: {what}")
-            options = self._options if self._outermost else {}
-            block = connection._session_.transaction(**options)
-            await block.start()
-            self._block = block
-
-    async def commit(self) -> None:
-        """End it and keep what was done."""
-        async with also_theirs():
-            await self._begun("commit").commit()
-
-    async def rollback(self) -> None:
-        """End it and undo what was done."""
-        async with also_theirs():
-            await self._begun("rollback").rollback()
-
-    def _begun(self, what: str) -> Block:
-        if self._block is None:
-            raise InterfaceError(f"cannot {what}; the transaction is not yet started")
-        return self._block
-
-    async def __aenter__(self) -> None:
-        await self.start()
-
-    async def __aexit__(self, *exc: Any) -> None:
-        async with also_theirs():
-            await self._begun("end").__aexit__(*exc)
+def _call(callback: Callable[..., Any], *told: Any) -> None:
+    """Call a function, or begin a coroutine function; what it raises is reported by the event loop."""
+    answer = callback(*told)
+    if inspect.iscoroutine(answer):
+        _running.add(task := asyncio.ensure_future(answer))
+        task.add_done_callback(_running.discard)
 
 
-async def _isolation_of(connection: Connection) -> str:
-    """That of the transaction that is open, by asyncpg's names."""
-    return str(await connection.fetchval("SHOW transaction_isolation")).replace(" ", "_")
+#: Callbacks that are coroutine functions; the event loop itself does not keep its tasks.
+_running: set[asyncio.Future[Any]] = set()

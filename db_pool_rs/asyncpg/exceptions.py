@@ -8,13 +8,12 @@ is raised is of both classes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from .. import errors
-from ..errors import DatabaseError as PostgresError
-from ..errors import InterfaceError
-
-__all__ = ["DataError", "InterfaceError", "InvalidInput", "PostgresError", "translated"]
+from ..errors import _sqlstates
 
 #: asyncpg's own names, by the names here; all others differ by their ending.
 _NAMES = {
@@ -57,12 +56,95 @@ _NAMES = {
 _SQL = re.compile(r"SQL|FDW")
 
 DataError = errors.DataException
+InterfaceError = errors.InterfaceError
+PostgresError = errors.DatabaseError
+FatalPostgresError = UnknownPostgresError = PostgresError
+
+
+class InterfaceWarning(UserWarning):
+    """The module was used in a way that may be wrong."""
+
+
+class PostgresLogMessage:
+    """A notice of the server, as `Connection.add_log_listener` tells it: with the fields of a PostgresError."""
+
+    sqlstate: str | None = None
+    message: str
+
+    @classmethod
+    def of(cls, notice: PostgresError) -> PostgresLogMessage:
+        """What the pool was told, by the class that asyncpg has for it."""
+        usual = PostgresWarning if notice.severity == "WARNING" else cls
+        kind: Any = _WARNINGS.get(notice.sqlstate or "", usual)
+        made: PostgresLogMessage = kind.__new__(kind)
+        made.__dict__.update(notice.__dict__, _notice=notice)
+        return made
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields that the server sent."""
+        return dict(self._notice.as_dict())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._notice, name)
+
+    def __str__(self) -> str:
+        return f"{type(self).__name__}: {self.message}"
+
+
+class PostgresWarning(PostgresLogMessage, Warning):
+    """A warning of the server."""
+
+    sqlstate = "01000"
+    __str__ = PostgresLogMessage.__str__
+
+
+#: By SQLSTATE.
+_WARNINGS = {
+    state: type(name, (PostgresWarning,), {"sqlstate": state, "__module__": __name__, "__doc__": "A warning."})
+    for state, name in (
+        ("0100C", "DynamicResultSetsReturned"),
+        ("01008", "ImplicitZeroBitPadding"),
+        ("01004", "StringDataRightTruncation"),
+        ("01003", "NullValueEliminatedInSetFunction"),
+        ("01007", "PrivilegeNotGranted"),
+        ("01006", "PrivilegeNotRevoked"),
+        ("01P01", "DeprecatedFeature"),
+    )
+}
+globals().update({kind.__name__: kind for kind in _WARNINGS.values()})
 
 
 class InvalidInput(errors.DataException, errors.ArgumentError, ValueError):
     """An argument does not fit its parameter; nothing was sent."""
 
     __str__ = Exception.__str__
+
+
+#: asyncpg's names of the classes that it calls otherwise.
+_THEIRS = {ours: theirs for theirs, ours in _NAMES.items()}
+
+
+def _theirs(name: str) -> str:
+    """asyncpg's name of a class of :mod:`db_pool_rs.errors`."""
+    made = name.replace("Sql", "SQL").replace("Fdw", "FDW")
+    return _THEIRS.get(name, made if name.endswith("Error") or name in _WITHOUT_ENDING else f"{made}Error")
+
+
+_WITHOUT_ENDING = ("NoAdditionalDynamicResultSetsReturned", "NoData")
+__all__ = sorted(  # pyright: ignore[reportUnsupportedDunderAll]
+    {_theirs(name) for name in (*_sqlstates.__all__, *_NAMES.values())}
+    | {*_NAMES, *(kind.__name__ for kind in _WARNINGS.values())}
+    | {"DataError", "FatalPostgresError", "InterfaceError", "InterfaceWarning", "PostgresError", "PostgresLogMessage"}
+    | {"FeatureNotSupportedError", "InvalidSqlstateReturnedError", "PostgresWarning", "UnknownPostgresError"}
+)
+
+
+class MissingArguments(InvalidInput, errors.UndefinedParameter):
+    """`execute` was given no arguments for parameters; the server is what tells it with asyncpg."""
+
+    sqlstate = errors.UndefinedParameter.sqlstate
 
 
 def __getattr__(name: str) -> Any:
@@ -82,12 +164,26 @@ def translated(error: Exception) -> Exception:
         return _as(error, InvalidInput)
     if isinstance(error, errors.ConnectFailed):
         state = errors.database_error({"sqlstate": error.sqlstate, "message": ""}) if error.sqlstate else None
-        return _as(error, _both(type(error), OSError if state is None else type(state)))
+        refused = ConnectionRefusedError if "refused" in str(error) else ConnectionError
+        return _as(error, _both(type(error), refused if state is None else type(state)))
     if isinstance(error, errors.ConnectionLost):
         return _as(error, _both(type(error), errors.ConnectionDoesNotExist))
     if isinstance(error, errors.PoolClosed):
         return _as(error, _both(type(error), errors.InterfaceError))
     return error
+
+
+@contextmanager
+def of_execute(args: Any) -> Iterator[None]:
+    """`execute` without arguments is a simple query to asyncpg, whose parameters the server does not know."""
+    try:
+        yield
+    except InvalidInput as error:
+        if args:
+            raise
+        made = _as(error, MissingArguments)
+        made.__dict__["sqlstate"] = MissingArguments.sqlstate
+        raise made from error.__cause__
 
 
 def _as(error: Exception, kind: type[Exception]) -> Exception:

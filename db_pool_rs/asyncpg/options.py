@@ -6,13 +6,11 @@ import ssl as ssl_module
 from typing import TYPE_CHECKING, Any
 
 from .. import api
-from ..codecs import Codec
+from .types import CODECS
 
 if TYPE_CHECKING:
     from ..abc import Pool
 
-#: json and jsonb are text, unless a codec says otherwise.
-_JSON = (Codec("json", encoder=str, decoder=str), Codec("jsonb", encoder=str, decoder=str))
 _SAME = (
     *("host", "port", "user", "passfile", "service", "servicefile", "password", "database", "command_timeout"),
     *("server_settings", "target_session_attrs", "krbsrvname", "gsslib", "min_size", "init", "reset", "mode"),
@@ -26,12 +24,10 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
     """The pool for these options, not yet opened; TypeError for an unknown one."""
     given = dict(options)
     ours: dict[str, Any] = {
-        "codecs": _JSON,
+        "codecs": CODECS,
         "min_size": given.pop("min_size", 10),
         "max_size": given.pop("max_size", 10),
     }
-    if ours["max_size"] <= 0 or not 0 <= ours["min_size"] <= ours["max_size"]:
-        raise ValueError("max_size is expected to be greater than zero, and min_size not to be greater than max_size")
     lifetime = given.pop("max_inactive_connection_lifetime", 300.0)
     ours["idle_timeout"] = lifetime or 1e9
     ours.update(_ssl(given.pop("ssl", None)))
@@ -47,6 +43,21 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
     return api.create_pool(_plain(dsn), **ours)
 
 
+def check_sizes(options: dict[str, Any]) -> None:
+    """ValueError, as asyncpg has it, for sizes that cannot be."""
+    least, most, first = options.get("min_size", 10), options.get("max_size", 10), options.get("init_size")
+    if most <= 0:
+        raise ValueError("max_size is expected to be greater than zero")
+    if least < 0:
+        raise ValueError("min_size is expected to be greater or equal to zero")
+    if least > most:
+        raise ValueError("min_size is greater than max_size")
+    if first is not None and first < 0:
+        raise ValueError("init_size is expected to be greater or equal to zero")
+    if first is not None and not least <= first <= most:
+        raise ValueError(f"init_size is {'smaller than min_size' if first < least else 'greater than max_size'}")
+
+
 def _plain(dsn: str | None) -> str | None:
     return "postgresql://" if dsn is None else dsn
 
@@ -56,10 +67,7 @@ def _ssl(ssl: Any) -> dict[str, Any]:
     if ssl is None:
         return {}
     if isinstance(ssl, ssl_module.SSLContext):
-        raise NotImplementedError(
-            "ssl=SSLContext: connections are encrypted by libpq or rustls, which take files: use ssl='verify-full' and "
-            "sslrootcert, sslcert, sslkey in the connection string"
-        )
+        return {"ssl": ssl}
     if isinstance(ssl, bool):
         return {"sslmode": "verify-full", "sslrootcert": "system"} if ssl else {"sslmode": "disable"}
     return {"sslmode": str(ssl)}

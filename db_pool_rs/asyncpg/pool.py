@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InterfaceError
+from ..errors import ConnectFailed, InterfaceError
 from ..sql import classify
-from .calls import Calls, also_theirs
+from .calls import Calls, R, also_theirs, records
 from .connection import Connection
-from .options import made
+from .exceptions import of_execute, translated
+from .options import check_sizes, made
 
 if TYPE_CHECKING:
     from ..abc import Connection as Session
     from ..abc import Pool as OurPool
 
+logger = logging.getLogger("db_pool_rs")
+
+#: Seconds after which a pool that is being closed says that connections are still in use.
+_LONG = 60
 #: Called with a connection.
 Hook = Callable[[Any], Awaitable[Any]]
 
 
-class Pool(Calls):
+class Pool(Calls[R]):
     """A pool, used as asyncpg's are. Calls on the pool itself travel in groups, unless there is a `setup`."""
 
     def __init__(
@@ -39,36 +45,55 @@ class Pool(Calls):
     ) -> None:
         if connect is not None:
             raise NotImplementedError("create_pool(connect=): the pool opens its connections itself")
+        check_sizes(options)
         self._class = connection_class or Connection
         self._record_class = record_class
         self._init, self._setup, self._reset = init, setup, reset
         self._options = (dsn, options)
         self._pool_: OurPool | None = None
         self._closing = False
+        self._hook_failed: Exception | None = None
         self._lent: dict[Any, Session] = {}
 
     # -- life ----------------------------------------------------------------------------------------------------
 
-    async def _opened(self) -> Pool:
+    async def _opened(self) -> Pool[R]:
         if self._pool_ is None:
             dsn, options = self._options
             hooks = {name: self._hook(hook) for name, hook in (("init", self._init), ("reset", self._reset)) if hook}
             pool = made(dsn, {**options, **hooks})
             async with also_theirs():
-                await pool.open()
+                with self._hooks_errors():
+                    await pool.open()
             self._pool_ = pool
         return self
 
     def _hook(self, hook: Hook) -> Hook:
         async def call(session: Session) -> None:
-            await hook(self._connection(session))
+            try:
+                await hook(self._connection(session))
+            except Exception as error:
+                self._hook_failed = error
+                raise
 
         return call
 
-    def __await__(self) -> Generator[Any, None, Pool]:
+    @contextmanager
+    def _hooks_errors(self) -> Iterator[None]:
+        """What `init` raises is raised by the call that needs the connection, as asyncpg does."""
+        try:
+            yield
+        except ConnectFailed:
+            if (failed := self._hook_failed) is None:
+                raise
+            raise failed from None
+        finally:
+            self._hook_failed = None
+
+    def __await__(self) -> Generator[Any, None, Pool[R]]:
         return self._opened().__await__()
 
-    async def __aenter__(self) -> Pool:
+    async def __aenter__(self) -> Pool[R]:
         return await self._opened()
 
     async def __aexit__(self, *exc: object) -> None:
@@ -77,12 +102,17 @@ class Pool(Calls):
     async def close(self) -> None:
         """Wait for the connections that are in use, then close all."""
         self._closing = True
-        await self._pool().close()
+        warning = asyncio.get_running_loop().call_later(_LONG, _warn_of_closing)
+        try:
+            await self._pool().close()
+        finally:
+            warning.cancel()
 
     def terminate(self) -> None:
         """Close all connections at once."""
         self._closing = True
-        self._pool().terminate()
+        if self._pool_ is not None:
+            self._pool_.terminate()
 
     def is_closing(self) -> bool:
         """Whether it was closed."""
@@ -125,8 +155,24 @@ class Pool(Calls):
         text = str(query)
         if args or ";" not in text or classify(text).count <= 1:
             return await super().execute(query, *args, timeout=timeout)
-        async with self._session(timeout) as session:
-            return str(await session.execute(query, timeout=timeout))
+        with of_execute(args):
+            async with self._session(timeout) as session:
+                return str(await session.execute(query, timeout=timeout))
+
+    async def fetch(
+        self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
+    ) -> list[Any]:
+        """All rows."""
+        if self._setup is not None or self._pool_ is None:
+            return await super().fetch(query, *args, timeout=timeout, record_class=record_class)
+        try:  # most calls of a program are this one: it has no context managers, which cost as much as a statement
+            rows = await self._pool_.fetch(query, *args, timeout=timeout)
+        except Exception as error:
+            made = translated(error)
+            if made is error:
+                raise
+            raise made from error.__cause__
+        return records(rows, record_class or self._record_class)
 
     # -- connections ---------------------------------------------------------------------------------------------
 
@@ -138,13 +184,15 @@ class Pool(Calls):
         """Give a connection back."""
         session = self._lent.pop(connection, None)
         if session is not None:
+            connection._warn_of_listeners()
             await self._pool().release(session)
         elif getattr(connection, "_pool", None) is not self:
             raise InterfaceError(f"Pool.release() received invalid connection: {connection!r} is not of this pool")
 
     async def _acquire(self, timeout: float | None) -> Connection:
         async with also_theirs():
-            session = await self._pool().acquire(timeout=timeout)
+            with self._hooks_errors():
+                session = await self._pool().acquire(timeout=timeout)
             connection = self._connection(session)
             self._lent[connection] = session
             try:
@@ -164,7 +212,7 @@ class Pool(Calls):
         return self._pool_
 
     @asynccontextmanager
-    async def _target(self, timeout: float | None) -> AsyncIterator[Any]:
+    async def _target(self, timeout: float | None, query: Any = None, args: Any = ()) -> AsyncIterator[Any]:
         if self._setup is None:
             async with also_theirs():
                 yield self._pool()
@@ -182,12 +230,16 @@ class Pool(Calls):
             await self.release(connection)
 
 
+def _warn_of_closing() -> None:
+    logger.warning("Pool.close() takes over %s seconds: are there connections that were not released?", _LONG)
+
+
 class PoolAcquireContext:
     """The answer of `Pool.acquire`."""
 
     __slots__ = ("_connection", "_pool", "_timeout")
 
-    def __init__(self, pool: Pool, timeout: float | None) -> None:
+    def __init__(self, pool: Pool[Any], timeout: float | None) -> None:
         self._pool = pool
         self._timeout = timeout
         self._connection: Connection | None = None
@@ -205,3 +257,28 @@ class PoolAcquireContext:
 
     def __await__(self) -> Generator[Any, None, Connection]:
         return self._pool._acquire(self._timeout).__await__()
+
+
+def create_pool(dsn: str | None = None, **options: Any) -> Pool:
+    """A pool, to be awaited or used with `async with`; options are those of asyncpg."""
+    return Pool(dsn, **options)
+
+
+async def connect(
+    dsn: str | None = None,
+    *,
+    connection_class: type[Connection[Any]] | None = None,
+    record_class: type[Any] | None = None,
+    loop: Any = None,
+    **options: Any,
+) -> Connection[Any]:
+    """One connection; options are those of asyncpg. `close` it."""
+    pool = Pool(dsn, connection_class=connection_class, record_class=record_class, min_size=1, max_size=1, **options)
+    await pool
+    try:
+        connection = await pool.acquire()
+    except BaseException:
+        pool.terminate()
+        raise
+    connection._owns = True
+    return connection

@@ -16,10 +16,10 @@ database named like the user. An empty parameter counts as not given, but hides 
 
 **Keywords beside libpq's.** `database` and `username` (dbname, user); `port` as an int; `host`, `hostaddr` and `port`
 as lists; `password` as a callable that returns a str or an awaitable of one, called for every connection; `ssl`: a bool
-(require, disable) or an sslmode; `server_settings`: session settings by name; `allow_cleartext_password` (also in the
-string). `connect_timeout` is 10 seconds for each host and address, and may be a fraction; 0 waits for ever. The server
-has as long again for what the pool does before a connection serves: its first question and `init`, or the reset (and
-for that not longer than `acquire_timeout`).
+(require, disable), an sslmode or an `ssl.SSLContext` (:mod:`.tls` tells what is read off it); `server_settings`:
+session settings by name; `allow_cleartext_password` (also in the string). `connect_timeout` is 10 seconds for each host
+and address, and may be a fraction; 0 waits for ever. The server has as long again for what the pool does before a
+connection serves: its first question and `init`, or the reset (and for that not longer than `acquire_timeout`).
 
 **What differs from libpq.** The encoding of the connection is always UTF8. GSS encryption is off unless `gssencmode`
 asks for it. A server cannot have the password in clear over an unencrypted link, nor skip its part of SCRAM: see

@@ -154,7 +154,7 @@ SETTING_VARIABLES = {"PGTZ": "TimeZone", "PGDATESTYLE": "DateStyle", "PGGEQO": "
 ALIASES = {"database": "dbname", "username": "user"}
 #: What exists only for Python callers, or is also understood in a connection string, with its type.
 OWN = {
-    "ssl": f"bool | {PARAMETERS['sslmode'].type}",
+    "ssl": f"bool | SSLContext | {PARAMETERS['sslmode'].type}",
     "server_settings": "Mapping[str, str | float]",
     "allow_cleartext_password": "bool",
 }

@@ -17,6 +17,7 @@ from .dsn import URL_FORM, malformed, parse_keyvalue, parse_url
 from .files import find_password, read_passfile, read_service
 from .params import ALIASES, PARAMETERS, SETTING_VARIABLES, checked, settings
 from .target import ConnectConfig, HostSpec, SslConfig
+from .tls import options_of
 
 _SOCKET_FOLDERS = ("/var/run/postgresql", "/run/postgresql", "/tmp")
 _NETWORK = (
@@ -118,10 +119,12 @@ def _with_sslmode(options: dict[str, Any]) -> dict[str, Any]:
     if "ssl" not in options:
         return options
     ssl = options.pop("ssl")
-    allowed = "a bool or an sslmode; certificates go to sslrootcert, sslcert, sslkey, sslcrl (paths of PEM files)"
+    allowed = "a bool, an sslmode or an SSLContext; files go to sslrootcert, sslcert, sslkey, sslcrl (PEM)"
     if "sslmode" in options:
         raise ConfigError("ssl", Shown("<given>"), "only one of ssl and sslmode")
-    if isinstance(ssl, ssl_module.SSLContext) or not isinstance(ssl, (bool, str)):
+    if isinstance(ssl, ssl_module.SSLContext):
+        return {**options_of(ssl), **options}
+    if not isinstance(ssl, (bool, str)):
         raise ConfigError("ssl", Shown(f"<{type(ssl).__name__}>"), allowed)
     options["sslmode"] = ("require" if ssl else "disable") if isinstance(ssl, bool) else ssl
     return options

@@ -191,6 +191,9 @@ class Database(Protocol):
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """Values of a type are read and written in another way from now on, also in `queries`, which are known."""
 
+    def reset_codec(self, name: str, schema: str | None, queries: Iterable[Query]) -> None:
+        """Undo `set_codec`, also in `queries`."""
+
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""
 

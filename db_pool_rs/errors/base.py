@@ -11,6 +11,23 @@ from .redact import redact
 _TRANSIENT = frozenset({"40001", "40P01", "55P03", "53300", "57P03"})
 """Serialization failure, deadlock, lock not available, too many connections, server starting or stopping."""
 
+#: Of an answer of the server, by asyncpg's names.
+_FIELDS = (
+    *(
+        "severity",
+        "sqlstate",
+        "message",
+        "detail",
+        "hint",
+        "position",
+        "internal_position",
+        "internal_query",
+        "context",
+    ),
+    *("schema_name", "table_name", "column_name", "data_type_name", "constraint_name"),
+    *("severity_en", "server_source_filename", "server_source_line"),  # of a server, not of SQLite
+)
+
 
 class Error(Exception):
     """Whatever this package raises on purpose. The message carries no password (see `redact`)."""
@@ -95,6 +112,42 @@ class DatabaseError(Error):
     def safe_to_retry(self) -> bool:
         """True for what passes by itself after the server has rolled everything back; see `errors` for the rule."""
         return self.sqlstate in _TRANSIENT and not (self.query and _commits_in_parts(self.query))
+
+    @property
+    def schema_name(self) -> str | None:
+        """`schema`, by asyncpg's name."""
+        return self.schema
+
+    @property
+    def table_name(self) -> str | None:
+        """`table`, by asyncpg's name."""
+        return self.table
+
+    @property
+    def column_name(self) -> str | None:
+        """`column`, by asyncpg's name."""
+        return self.column
+
+    @property
+    def data_type_name(self) -> str | None:
+        """`datatype`, by asyncpg's name."""
+        return self.datatype
+
+    @property
+    def constraint_name(self) -> str | None:
+        """`constraint`, by asyncpg's name."""
+        return self.constraint
+
+    @property
+    def context(self) -> str | None:
+        """`where`, by asyncpg's name."""
+        return self.where
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields that the server sent, by asyncpg's names of them."""
+        found = {name: getattr(self, name, None) for name in _FIELDS}
+        found["server_source_function"] = getattr(self, "routine", None)
+        return {name: value for name, value in found.items() if value is not None}
 
     @property
     def reason(self) -> str:

@@ -38,4 +38,6 @@ def server_error(
     fields["message"] = fields["message"] or unsaid() or "the server reported an error without a message"
     error = database_error(fields, query)
     error.__dict__["routine"] = field("R")
+    for name, letter in (("severity_en", "V"), ("server_source_filename", "F"), ("server_source_line", "L")):
+        error.__dict__[name] = field(letter)
     return error

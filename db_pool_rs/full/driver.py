@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from db_pool_rs_full import ResultFuture
 
-from ..codecs import Codec
 from ..drivers.base import Database
 from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schema
 from ..errors import ConnectFailed, Error
@@ -109,9 +108,8 @@ class FullDriver(PostgresDialect):
             alters,
         )
 
-    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+    def _codecs_changed(self, queries: Iterable[Query]) -> None:
         """Tell the engine, which describes known texts again."""
-        self.catalog.set_codec(codec)
         if self._native is not None:
             self._native.use_catalog(self.make_catalog, sorted(self.catalog.overridden))
         for query in queries:

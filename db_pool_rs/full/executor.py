@@ -311,9 +311,9 @@ class RustExecutor(Executor):
         """The connections have changed: the callers that wait for a change look again."""
         self._changed.set()
 
-    def notice(self, fields: Mapping[str, str]) -> None:
+    def notice(self, conn: int, fields: Mapping[str, str]) -> None:
         """A notice or warning of the server."""
-        self.on_notice(None, self.driver.error(fields, None))
+        self.noticed(self.sessions.get(conn), self.driver.error(fields, None))
 
     def import_loaders(self, module: str) -> None:
         """A value has come that only psycopg can read."""

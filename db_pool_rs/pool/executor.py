@@ -27,7 +27,7 @@ from .queries import limits_for
 from .session import AcquiredConnection, Session
 
 if TYPE_CHECKING:
-    from ..drivers.base import Database, ServerConnection
+    from ..drivers.base import Database
     from ..metrics import PoolGauges, PoolStats
     from ..scheduler.cost import Query
     from ..sql import StatementClass
@@ -319,9 +319,9 @@ class Executor(ABC):
         """A statement took so long that it is logged."""
         logger.warning("pool %r: slow statement: %.0f ms: %s", self.config.name, seconds * 1000, sql[:500])
 
-    def on_notice(self, link: ServerConnection | None, error: Exception) -> None:
-        """A notice or warning of the server."""
-        self.context.observers.notice(error, self.loop)
+    def noticed(self, session: Session | None, notice: Exception) -> None:
+        """A notice or warning of the server, to a session that is held or to none."""
+        self.context.observers.notice(notice, self.loop, None if session is None else session.on_notice)
 
 
 def _shorter(timeout: float | None, other: float) -> float | None:

@@ -181,7 +181,7 @@ def end_holding(session: Session) -> None:
         executor.metrics.hold.record(executor.loop.time() - holder.since)
         if holder.warning is not None:
             holder.warning.cancel()
-    session.on_notification = session.on_lost = None
+    session.on_notification = session.on_notice = session.on_lost = None
 
 
 def close(session: Session) -> None:

@@ -1,4 +1,4 @@
-"""What a session is told unasked: notifications of the channels it listens to, and the end of its connection."""
+"""What a session is told unasked: notifications of the channels it listens to, notices, the end of its connection."""
 
 from __future__ import annotations
 
@@ -21,15 +21,17 @@ MOST_BYTES = 63
 class Notifications:
     """The callbacks of one session. They are called from the event loop, never in the middle of a call."""
 
-    __slots__ = ("_connection", "_ended", "_listeners", "_session", "_timeout")
+    __slots__ = ("_connection", "_listeners", "_session", "_timeout", "_told")
 
     def __init__(self, connection: object, session: Session, timeout: float | None) -> None:
         self._connection = weakref.ref(connection)  # it is to be noticed when its holder forgets it
         self._session = session
         self._timeout = timeout
         self._listeners: dict[str, list[Callable[..., Any]]] = {}
-        self._ended: list[Callable[..., Any]] = []
+        #: Those of notices, and of the end of the connection.
+        self._told: dict[str, list[Callable[..., Any]]] = {"notice": [], "end": []}
         session.on_notification, session.on_lost = self.notified, self.lost
+        session.on_notice = self.noticed
 
     async def add(self, channel: str, callback: Callable[..., Any]) -> None:
         """Call `callback` for notifications of `channel`."""
@@ -53,16 +55,16 @@ class Notifications:
         if self._forget(channel, callback):
             await self._session.command(command, timeout=self._timeout)
 
-    def add_ended(self, callback: Callable[..., Any]) -> None:
-        """Call `callback` when the connection is lost."""
+    def add_told(self, kind: str, callback: Callable[..., Any]) -> None:
+        """Call `callback` for each notice, or at the end of the connection; `kind` is "notice" or "end"."""
         _check(callback)
-        if callback not in self._ended:
-            self._ended.append(callback)
+        if callback not in self._told[kind]:
+            self._told[kind].append(callback)
 
-    def remove_ended(self, callback: Callable[..., Any]) -> None:
+    def remove_told(self, kind: str, callback: Callable[..., Any]) -> None:
         """Do not call it any more."""
-        if callback in self._ended:
-            self._ended.remove(callback)
+        if callback in self._told[kind]:
+            self._told[kind].remove(callback)
 
     def notified(self, pid: int, channel: str, payload: str) -> None:
         """A notification has come."""
@@ -71,8 +73,13 @@ class Notifications:
 
     def lost(self) -> None:
         """The connection is gone."""
-        for callback in self._ended:
+        for callback in self._told["end"]:
             self._call(callback)
+
+    def noticed(self, notice: Exception) -> None:
+        """A notice has come."""
+        for callback in self._told["notice"]:
+            self._call(callback, notice)
 
     def _call(self, callback: Callable[..., Any], *args: Any) -> None:
         connection = self._connection()

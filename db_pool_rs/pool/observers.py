@@ -50,12 +50,19 @@ class Observers:
         """Whether a listener is to be told of statements."""
         return bool(self._queries)
 
-    def notice(self, notice: Exception, loop: asyncio.AbstractEventLoop) -> None:
-        """The server has sent a notice: the level of its line in the log is that of its severity."""
+    def notice(
+        self, notice: Exception, loop: asyncio.AbstractEventLoop, holder: Callable[[Exception], None] | None = None
+    ) -> None:
+        """The server has sent a notice: the level of its line in the log is that of its severity.
+
+        `holder` is called for the listeners of the session that has caused it.
+        """
         severity = str(getattr(notice, "severity", None) or "")
         logger.log(_LEVELS.get(severity.rstrip("12345"), logging.INFO), "pool %r: %s", self._name, notice)
         for callback in self._notices:
             loop.call_soon(callback, notice)
+        if holder is not None:
+            holder(notice)
 
     def answered(self, statements: Sequence[StatementRequest], seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         """Statements that travelled together were answered `seconds` after they were sent."""

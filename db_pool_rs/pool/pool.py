@@ -370,6 +370,11 @@ class Pool:
         context = self._context
         context.database.set_codec(Codec(name, encoder, decoder, schema), context.queries.everything())
 
+    def reset_type_codec(self, name: str, *, schema: str | None = None) -> None:
+        """Undo `set_type_codec`, or a codec of the option `codecs`, of that name and schema."""
+        context = self._context
+        context.database.reset_codec(name, schema, context.queries.everything())
+
     @property
     def closed(self) -> bool:
         """Whether `close` or `terminate` was called."""

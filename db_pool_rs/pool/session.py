@@ -74,8 +74,9 @@ class Session:
     busy = False
     #: How long the last group took.
     seconds = 0.0
-    #: Called with notifications, and at the loss; set where the holder listens.
+    #: Called with notifications and notices, and at the loss; set where the holder listens.
     on_notification: Callable[[int, str, str], None] | None = None
+    on_notice: Callable[[Exception], None] | None = None
     on_lost: Callable[[], None] | None = None
     savepoints = 0
     dirty = False

@@ -329,10 +329,17 @@ class PythonExecutor(Executor):
 
     def on_notification(self, link: ServerConnection, pid: int, channel: str, payload: str) -> None:
         """A notification for the session's holder."""
-        conn = self._conns.get(id(link))
-        session = None if conn is None else self.sessions.get(conn.id)
+        session = self._session_of(link)
         if session is not None and session.on_notification is not None:
             session.on_notification(pid, channel, payload)
+
+    def on_notice(self, link: ServerConnection, error: Exception) -> None:
+        """A notice or warning of the server."""
+        self.noticed(self._session_of(link), error)
+
+    def _session_of(self, link: ServerConnection) -> Session | None:
+        conn = self._conns.get(id(link))
+        return None if conn is None else self.sessions.get(conn.id)
 
     # -- reports -------------------------------------------------------------------------------------------------
 

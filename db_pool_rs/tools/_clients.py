@@ -70,13 +70,13 @@ class Rival:
 
 async def open_client(job: Job) -> Client:
     """Open the contender of the job, a mode of ours or a rival by name."""
-    rival = RIVALS.get(job.contender)
+    rival = {**RIVALS, **ASYNCPG}.get(job.contender)
     return await (rival.open(job) if rival is not None else _ours(job))
 
 
 def why_not(contender: str, database: str) -> str | None:
     """Why a contender cannot be measured on that database here; None if it can."""
-    rival = RIVALS.get(contender)
+    rival = {**RIVALS, **ASYNCPG}.get(contender)
     if rival is None:
         from ..modes import unavailable
 
@@ -127,8 +127,13 @@ async def _asyncpg_without_reset(job: Job) -> Client:
     return await _asyncpg_pool(job, reset=leave_as_it_is)
 
 
-async def _asyncpg_pool(job: Job, **options: Any) -> Client:
-    pool = await import_module("asyncpg").create_pool(job.dsn, **_sizes(job), **options)
+async def _asyncpg_of_ours(job: Job) -> Client:
+    """`db_pool_rs.asyncpg` in the mode that its name ends with."""
+    return await _asyncpg_pool(job, "db_pool_rs.asyncpg", mode=job.contender.rpartition("-")[2])
+
+
+async def _asyncpg_pool(job: Job, module: str = "asyncpg", **options: Any) -> Client:
+    pool = await import_module(module).create_pool(job.dsn, **_sizes(job), **options)
 
     async def transaction(body: Body) -> None:
         async with pool.acquire() as connection, connection.transaction():
@@ -266,6 +271,15 @@ def _question_mark(sql: str) -> str:
     return re.sub(r"\$\d+", "?", sql)
 
 
+#: `db_pool_rs.asyncpg` beside asyncpg, by name: measured when it is asked for.
+ASYNCPG = {
+    name: Rival(name, module, f"db-pool-rs{ending}", "postgresql", _asyncpg_of_ours)
+    for name, module, ending in (
+        ("asyncpg-simple", "db_pool_rs", ""),
+        ("asyncpg-balanced", "db_pool_rs_balanced", "-balanced"),
+        ("asyncpg-full", "db_pool_rs_full", "-full"),
+    )
+}
 #: Every rival by name.
 RIVALS = {
     rival.name: rival

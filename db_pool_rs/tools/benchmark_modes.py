@@ -35,7 +35,7 @@ from ..cli.common import UsageError, positive, run_until_interrupted
 from ..cli.guard import guarded
 from ..cli.terminal import Progress, Terminal
 from ..modes import MODES, save_figures
-from ._clients import RIVALS
+from ._clients import ASYNCPG, RIVALS
 from ._database import Tables, postgresql, run_pgbench, sqlite_file, tables
 from ._delay import delayed
 from ._environment import enter
@@ -76,9 +76,10 @@ def _parser() -> argparse.ArgumentParser:
     add.add_argument("--modes", type=_names(MODES), default=list(MODES), help="default: every mode that is installed")
     add.add_argument(
         "--rivals",
-        type=_names([*RIVALS, *PROGRAMS]),
+        type=_names([*RIVALS, *ASYNCPG, *PROGRAMS]),
         default=list(RIVALS),
-        help=f"default: those for Python, {', '.join(RIVALS)}, where installed; also {', '.join(PROGRAMS)}; none",
+        help=f"default: those for Python, {', '.join(RIVALS)}, where installed; "
+        f"also {', '.join([*ASYNCPG, *PROGRAMS])}; none",
     )
     add.add_argument("--workloads", type=_names(WORKLOADS), default=list(WORKLOADS), help=f"of {','.join(WORKLOADS)}")
     add.add_argument("--tasks", type=_counts, help="numbers of tasks, 1,64 (default: what suits each workload)")

@@ -80,10 +80,7 @@ class UserType:
 class Catalog:
     """The types that the server has told a pool of; one that does not exist is known as well."""
 
-    __slots__ = (
-        "_clamps", "_codecs", "_encoders", "_learned", "_types", "_whole", "altered",
-        "overridden", "version",
-    )  # fmt: skip
+    __slots__ = ("_clamps", "_codecs", "_encoders", "_learned", "_types", "_whole", "altered", "overridden", "version")
 
     def __init__(self) -> None:
         self._types: dict[int, UserType | None] = {}
@@ -104,6 +101,19 @@ class Catalog:
         self._codecs[codec.schema, codec.name] = codec
         if codec.schema in (None, "pg_catalog"):
             self._override({row.oid for row in oids.BUILTIN if row.name == codec.name})
+        self._changed()
+
+    def reset_codec(self, name: str, schema: str | None) -> None:
+        """Undo `set_codec`: the type is read and written as usual again."""
+        kept = [codec for key, codec in self._codecs.items() if key != (schema, name)]
+        self._codecs, self.overridden = {}, frozenset()
+        if self._clamps:
+            self.clamp()
+        self._changed()
+        for codec in kept:
+            self.set_codec(codec)
+
+    def _changed(self) -> None:
         self.version += 1
         self._encoders.clear()
         self._whole.clear()

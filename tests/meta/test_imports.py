@@ -16,6 +16,7 @@ ALONE = {
     "simple.engine": "an engine, loaded by its mode's name",
     "balanced.engine": "an engine, loaded by its mode's name",
     "balanced.driver": "the driver seam: what mode balanced puts in the place of PostgresDriver",
+    "asyncpg.protocol": "a module of asyncpg's, for programs that import it",
     "sqlalchemy.sqlite": "an entry point of SQLAlchemy's",
     "exporters._instrumentor": "an entry point, which needs more than the API of OpenTelemetry",
     "sqlalchemy.testing": "for the tests of programs",

@@ -55,5 +55,10 @@ def test_every_mistake_is_told(checker: str, tmp_path: Path) -> None:
     assert told == wrong_lines(MISUSE)
 
 
+def test_a_program_typed_for_asyncpg_is_accepted(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
+    assert not list(check("mypy", tmp_path, HERE / "asyncpg_program.py"))
+
+
 def test_what_is_right_is_accepted(checker: str, tmp_path: Path) -> None:
     assert not list(check(checker, tmp_path, USE, *EXAMPLES))

@@ -128,6 +128,14 @@ class PostgresDialect:
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """Values of a type are read and written in another way from now on, also in texts that are known."""
         self.catalog.set_codec(codec)
+        self._codecs_changed(queries)
+
+    def reset_codec(self, name: str, schema: str | None, queries: Iterable[Query]) -> None:
+        """Values of the type are read and written as usual again, also in texts that are known."""
+        self.catalog.reset_codec(name, schema)
+        self._codecs_changed(queries)
+
+    def _codecs_changed(self, queries: Iterable[Query]) -> None:
         for query in queries:
             query.description = None
 

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from random import SystemRandom
 from typing import TYPE_CHECKING
 
-from ...codecs import Codec
 from ...conninfo import ConnectConfig
 from ...scheduler.cost import Query
 from ..base import ConnectionListener
@@ -47,9 +46,9 @@ class PostgresDriver(PostgresDialect):
         self.version = 0
         self._altered = 0.0
 
-    def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
+    def _codecs_changed(self, queries: Iterable[Query]) -> None:
         """Known texts are described again, and prepared under other names."""
-        super().set_codec(codec, queries)
+        super()._codecs_changed(queries)
         self.version += 1
 
     async def connect(self, listener: ConnectionListener) -> PostgresConnection:

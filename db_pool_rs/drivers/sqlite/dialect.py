@@ -59,6 +59,9 @@ class SqliteDialect:
         """There are no types to have codecs."""
         raise InterfaceError("SQLite has no types that codecs could be for: its values are int, float, str and bytes")
 
+    def reset_codec(self, name: str, schema: str | None, queries: Iterable[Query]) -> None:
+        """There are none."""
+
     @property
     def arrow_decoder(self) -> Callable[..., Any] | None:
         """None of its own."""

@@ -29,6 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from ssl import SSLContext
 from typing import Any, Literal, TypedDict
 
 from .abc import SessionHook

@@ -117,7 +117,7 @@ fn emit(pool: &Bound<'_, Pool>, completion: Completion) -> PyResult<()> {
             handler.emit("changed", ())
         }
         Completion::Gone(lost) => gone(&handler, py, &lost),
-        Completion::Notice(error) => handler.emit("notice", (convert::fields(py, &error)?,)),
+        Completion::Notice(conn, error) => handler.emit("notice", (conn.0, convert::fields(py, &error)?)),
         Completion::Slow(sql, seconds) => handler.emit("slow", (&*sql, seconds)),
         Completion::Ended => ended(pool),
         Completion::Broken => broken(pool),

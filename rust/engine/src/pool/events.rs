@@ -102,7 +102,7 @@ impl Actor {
             no_grouping,
         } = answer;
         self.notified(conn, notifications);
-        self.batch.extend(notices.into_iter().map(Completion::Notice));
+        self.batch.extend(notices.into_iter().map(|notice| Completion::Notice(conn, notice)));
         let task = self.task(conn);
         (task.iso_styles, task.in_transaction) = (settings.iso_styles(), in_transaction);
         if std::mem::take(&mut task.probing) {

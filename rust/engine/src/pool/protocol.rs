@@ -246,7 +246,7 @@ pub enum Completion {
     /// One was lost.
     Gone(Lost),
     /// The server said something besides.
-    Notice(ServerError),
+    Notice(ConnId, ServerError),
     /// A statement alone took so many seconds.
     Slow(Arc<str>, f64),
     /// The pool was shut down or terminated, and its last connection is closed. Commands that come

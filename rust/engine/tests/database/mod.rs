@@ -172,7 +172,7 @@ impl Client {
                 Completion::Opened(_) => {}
                 Completion::Delivered(groups) => self.pool.acknowledge(groups),
                 Completion::NotOpened(error) => self.refused = Some(error),
-                Completion::Notice(notice) => self.notices.push(notice),
+                Completion::Notice(_, notice) => self.notices.push(notice),
                 answer => return answer,
             }
         }
