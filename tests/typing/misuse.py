@@ -66,5 +66,5 @@ async def listen(connection: Connection) -> None:
 def told(error: PoolTimeout, other: UniqueViolation, base: db_pool_rs.Error) -> str:
     """Errors and figures."""
     print(error.waiters)  # wrong
-    print(other.constraint_name)  # wrong
+    print(other.constraint_names)  # wrong
     return base.sqlstate  # wrong
