@@ -76,7 +76,7 @@ __all__ = [
 ]
 __all__ += exceptions.__all__
 
-vars(connection)["connect"] = connect  # asyncpg has it there
+setattr(connection, "connect", connect)  # noqa: B010 (asyncpg has it there)
 _MODULES = (connection, cursor, exceptions, pool, prepared_stmt, protocol, transaction, types)
 
 
