@@ -18,6 +18,7 @@ from psycopg import pq
 import db_pool_rs
 from db_pool_rs.conninfo import ConnectConfig, parse_dsn
 from db_pool_rs.drivers.postgres.connect import connect
+from db_pool_rs.drivers.postgres.intake import Intake
 from db_pool_rs.drivers.postgres.libpq import POLLING_FAILED
 from db_pool_rs.drivers.postgres.psycopg_libpq import PsycopgLibpq, poll
 from tests.cext.wire import message
@@ -123,3 +124,13 @@ async def test_a_step_that_reads_without_end_is_ended(unix: bool, tmp_path: Path
             await connect(config, timeout=20, libpq=Greedy())
         assert "bytes before the session began" in caught.value.attempts[0]
         await left.wait()
+
+
+async def test_a_socket_that_is_looked_at_does_not_begin_to_wait() -> None:
+    """Nor does its duplicate: they are one to the system. libpq would hold the event loop in its next read."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        with Intake().counting(ours.fileno()):
+            theirs.send(b"x")
+        assert not os.get_blocking(ours.fileno())
