@@ -91,6 +91,8 @@ def carry_out(database: Database, job: Job) -> None:
     """Do the work; never raises."""
     began = perf_counter()
     try:
+        if database.interrupted:  # by an earlier job's cancel
+            database.end_cursors()
         job.work(database, job)
     except Exception as error:
         if job.stop.cancelled and is_interrupted(error):
@@ -339,11 +341,15 @@ def _use_cursor(database: Database, statement: StatementRequest, job: Job) -> No
         return
     if name not in cursors:
         raise no_cursor(name, statement.query.sql)
+    cursor = cursors[name]
     if description.role is Role.CLOSE:
-        cursors.pop(name).close()
+        del cursors[name]
+        if cursor is not None:
+            cursor.close()
         statement.value = Status("CLOSE CURSOR")
         return
-    cursor = cursors[name]
+    if cursor is None:
+        raise canceled(statement.query.sql)
     rows = cursor.fetchmany(description.rows)
     job.size = max(job.size, estimate(rows))
     if statement.want:
