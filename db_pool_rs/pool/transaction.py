@@ -68,8 +68,6 @@ class Transaction:
     async def commit(self) -> None:
         """End what `start` began, and keep what was done."""
         self._check_open()
-        if self._lease.ended:
-            raise InterfaceError("the connection was given back to its pool, and the transaction rolled back")
         try:
             await self._end(True)
         except Error as refused:
@@ -89,7 +87,9 @@ class Transaction:
         """`quietly`: the block has an error of its own, which the caller is to see."""
         self._over = True
         if self._lease.ended:
-            return  # the holder gave the connection back inside the block: it was rolled back there
+            if commit:
+                raise InterfaceError("the connection was given back to its pool, and the transaction rolled back")
+            return
         session = self._session
         if self._name:
             await self._end_now(session, commit, quietly)

@@ -13,7 +13,8 @@ spoils nothing, as on the pool. `acquire()` and `transaction()` give connections
 What cannot be the same: there is one connection, so calls of several tasks run one after another, `now()` stands
 still, and no other session sees what was written: `listen` hears what others send, and no NOTIFY of the test's own.
 `copy_out` and `stream_arrow` read all at first; the source or the sink of a COPY cannot call `db`: InterfaceError.
-Options of `transaction()` and `run` (isolation, readonly) have no effect; `run` repeats without a pause.
+Options of `transaction()` and `run` (isolation, readonly) have no effect; `run` repeats without a pause. What begins or
+ends a transaction by hand (BEGIN, COMMIT, ROLLBACK) is refused: InterfaceError. `transaction()` is for ``async with``.
 
 Fixtures for pytest: :mod:`.for_asyncio` (pytest-asyncio) and :mod:`.for_anyio`.
 """
@@ -27,10 +28,10 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import DatabaseError, InterfaceError
-from ._parts import CALLS, Batch, Prepared, SavedCursor, Stream, Whole, saved
+from ._parts import CALLS, Batch, Prepared, SavedCursor, Stream, Whole, check_text, saved
 
 if TYPE_CHECKING:
-    from ..abc import Connection, Pool
+    from ..abc import Pool
 
 T = TypeVar("T")
 
@@ -85,9 +86,10 @@ class _Call:
 class RolledBack:
     """Used like a pool, and like a connection of it; made by :func:`rolled_back`."""
 
-    def __init__(self, pool: Pool, connection: Connection) -> None:
+    def __init__(self, pool: Pool, connection: Any) -> None:
         self._pool = pool
         self._connection = connection
+        self._dialect = connection._lease.context.database.dialect
         self._root = _Level()
         #: Where a caller stands; tasks that it makes stand there too.
         self._level: ContextVar[_Level] = ContextVar("level", default=self._root)
@@ -101,7 +103,7 @@ class RolledBack:
         if name in _OF_THE_POOL:
             return getattr(self._pool, name)
         found = getattr(self._connection, name)
-        return saved(found, self._saved) if name in _SAVED else found
+        return saved(found, self._saved, self._check_text if name in CALLS else None) if name in _SAVED else found
 
     @asynccontextmanager
     async def transaction(self, **options: Any) -> AsyncIterator[RolledBack]:
@@ -149,7 +151,7 @@ class RolledBack:
 
         `timeout` is that of each.
         """
-        return Batch(self._connection, self._saved, atomic, timeout)
+        return Batch(self._connection, self._saved, self._check_text, atomic, timeout)
 
     def stream(
         self, sql: str, /, *args: Any, batch: int = 1000, timeout: float | None = None, row: Any = None
@@ -159,6 +161,7 @@ class RolledBack:
 
     async def prepare(self, sql: str, /, **options: Any) -> Prepared:
         """A statement that the database has checked; each of its calls is a savepoint."""
+        self._check_text(sql)
         async with self._saved():
             return Prepared(await self._connection.prepare(sql, **options), self._saved)
 
@@ -191,6 +194,9 @@ class RolledBack:
         call = self._call.get()
         if call is not None and not call.ended:
             raise InterfaceError("this is called within another call, a COPY; there is one connection, which that has")
+
+    def _check_text(self, sql: Any) -> None:
+        check_text(sql, self._dialect)
 
     def acquire(self, *, timeout: float | None = None) -> _Acquired:
         """What is used like a connection of one's own: it is that of all."""

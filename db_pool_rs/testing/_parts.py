@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from ..abc import Cursor
 from ..errors import ConnectionLost, Error, InterfaceError, StatementTimeout
+from ..sql import StatementClass, classify, split_statements
+from ..sql.lexer import WORD, tokens
 
 #: Makes a block in which nothing else of its level runs: a savepoint.
 Block = Callable[[], AbstractAsyncContextManager[Any]]
@@ -17,10 +19,26 @@ Block = Callable[[], AbstractAsyncContextManager[Any]]
 CALLS = frozenset(("execute", "executemany", "fetch", "fetch_result", "fetchmany", "fetchrow", "fetchval"))
 
 
-def saved(call: Callable[..., Awaitable[Any]], block: Block) -> Callable[..., Awaitable[Any]]:
-    """The same call, in a savepoint of its own."""
+def check_text(sql: object, dialect: str) -> None:
+    """InterfaceError for what begins or ends a transaction by hand: what a test has written would be committed."""
+    for one in split_statements(sql, dialect) if isinstance(sql, str) else ():
+        words = [text for kind, text, _, _ in tokens(one, dialect) if kind == WORD]
+        inner = words[:1] in (["SAVEPOINT"], ["RELEASE"]) or (words[:1] == ["ROLLBACK"] and "TO" in words)
+        if not inner and classify(one, dialect).kind is StatementClass.CONTROL:
+            raise InterfaceError(
+                f"{words[0]} begins or ends a transaction, and all of a test happens in one, which is rolled back: "
+                "use `async with transaction()`"
+            )
+
+
+def saved(
+    call: Callable[..., Awaitable[Any]], block: Block, check: Callable[[Any], None] | None = None
+) -> Callable[..., Awaitable[Any]]:
+    """The same call, in a savepoint of its own; its first argument is a text where there is a `check`."""
 
     async def run(*args: Any, **options: Any) -> Any:
+        if check is not None and args:
+            check(args[0])
         async with block():
             return await call(*args, **options)
 
@@ -65,9 +83,12 @@ class _Added(NamedTuple):
 class Batch:
     """Statements that run one after another when their block ends: all in one savepoint, or each in its own."""
 
-    def __init__(self, connection: Any, block: Block, atomic: bool, timeout: float | None) -> None:
+    def __init__(
+        self, connection: Any, block: Block, check: Callable[[str], None], atomic: bool, timeout: float | None
+    ) -> None:
         self._connection = connection
         self._block = block
+        self._check = check
         self._atomic = atomic
         self._timeout = timeout
         self._state = "new"
@@ -75,21 +96,22 @@ class Batch:
 
     def fetch(self, sql: str, /, *args: Any, row: Any = None) -> Result:
         """Add a statement; its result is its rows."""
-        return self._add(lambda: self._connection.fetch(sql, *args, row=row, timeout=self._timeout))
+        return self._add(sql, lambda: self._connection.fetch(sql, *args, row=row, timeout=self._timeout))
 
     def fetchrow(self, sql: str, /, *args: Any, row: Any = None) -> Result:
         """Add a statement; its result is its first row, or None."""
-        return self._add(lambda: self._connection.fetchrow(sql, *args, row=row, timeout=self._timeout))
+        return self._add(sql, lambda: self._connection.fetchrow(sql, *args, row=row, timeout=self._timeout))
 
     def fetchval(self, sql: str, /, *args: Any, column: int = 0) -> Result:
         """Add a statement; its result is one value of its first row, or None if there is no row."""
-        return self._add(lambda: self._connection.fetchval(sql, *args, column=column, timeout=self._timeout))
+        return self._add(sql, lambda: self._connection.fetchval(sql, *args, column=column, timeout=self._timeout))
 
     def execute(self, sql: str, /, *args: Any) -> Result:
         """Add a statement; its result is its command tag."""
-        return self._add(lambda: self._connection.execute(sql, *args, timeout=self._timeout))
+        return self._add(sql, lambda: self._connection.execute(sql, *args, timeout=self._timeout))
 
-    def _add(self, call: Callable[[], Any]) -> Result:
+    def _add(self, sql: str, call: Callable[[], Any]) -> Result:
+        self._check(sql)
         if self._state != "open":
             raise InterfaceError("statements are added inside of the block: `async with pool.batch() as batch`")
         self._added.append(_Added(call, Result()))

@@ -121,6 +121,23 @@ async def test_what_was_called_in_a_block_that_is_committed_is_in_it(pool: Any) 
     assert await rows(pool) == [1]
 
 
+@pytest.mark.parametrize("how", ["release", "close", "terminate"])
+async def test_a_block_whose_connection_was_given_back_is_not_told_as_committed(pool: Any, how: str) -> None:
+    connection = await pool.acquire()
+    with pytest.raises(InterfaceError, match="rolled back"):  # noqa: PT012 -- the block is what raises
+        async with connection.transaction():
+            await connection.execute(INSERT, 1)
+            if how == "terminate":
+                connection.terminate()
+            else:
+                await (pool.release(connection) if how == "release" else connection.close())
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 -- the block is what raises
+        async with pool.transaction() as connection:
+            await pool.release(connection)
+            raise ZeroDivisionError
+    assert await rows(pool) == []
+
+
 async def test_commit_after_the_release(pool: Any) -> None:
     connection = await pool.acquire()
     block = connection.transaction()

@@ -79,9 +79,10 @@ async def test_double_release_is_harmless(single: Any) -> None:
 async def test_release_inside_a_block_rolls_back(single: Any) -> None:
     await single.execute("CREATE TABLE item (id int)")
     async with single.acquire() as conn:
-        async with conn.transaction():
-            await conn.execute("INSERT INTO item VALUES (1)")
-            await single.release(conn)
+        with pytest.raises(InterfaceError, match="rolled back"):  # noqa: PT012 -- the block is what raises
+            async with conn.transaction():
+                await conn.execute("INSERT INTO item VALUES (1)")
+                await single.release(conn)
         assert await single.fetchval("SELECT count(*) FROM item") == 0
 
 

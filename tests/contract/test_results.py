@@ -196,3 +196,18 @@ async def test_one_connection_without_a_pool(engine: Any, backend: Any) -> None:
     ended = await db_pool_rs.connect(backend.dsn, mode=engine.name)
     ended.terminate()
     assert ended.is_closed()
+
+
+async def test_what_controls_transactions_has_a_tag_and_no_rows(open_pool: Any, backend: Any) -> None:
+    pool = await open_pool(backend.dsn)
+    async with pool.acquire() as connection:
+        for text in ("BEGIN", "SAVEPOINT a", "ROLLBACK TO a", "RELEASE a", "COMMIT", "BEGIN", "ROLLBACK", "COMMIT"):
+            if text == "BEGIN":
+                await connection.execute(text)
+                continue
+            result = await connection.fetch_result(text)
+            assert (result.rows, list(result.columns), result.status) == ([], [], text.split()[0])
+        await connection.execute("BEGIN")
+        for text in ("SAVEPOINT a", "ROLLBACK TO a", "RELEASE a", "COMMIT"):
+            assert await connection.fetch(text) == []
+            assert await connection.fetchval("SELECT 1") == 1

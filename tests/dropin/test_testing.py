@@ -349,3 +349,23 @@ def test_fixtures_of_sqlalchemy_beside_those_of_the_pool(pytester: pytest.Pytest
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = session")
     done = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
     done.assert_outcomes(passed=4)
+
+
+BY_HAND = ["COMMIT", "end;", "/* a */ ROLLBACK -- TO", "BEGIN", "COMMIT AND CHAIN", "SELECT 1; COMMIT; BEGIN"]
+
+
+@pytest.mark.parametrize("text", BY_HAND)
+async def test_no_transaction_is_ended_by_hand(users: Any, text: str) -> None:
+    async with rolled_back(users) as db:
+        await db.execute("INSERT INTO users VALUES (2, 'Grace')")
+        async with db.acquire() as connection:
+            for call in (db.execute(text), connection.execute(text), db.fetch(text), db.prepare(text)):
+                with pytest.raises(InterfaceError, match="transaction"):
+                    await call
+        async with db.batch(atomic=False) as batch:
+            with pytest.raises(InterfaceError, match="transaction"):
+                batch.execute(text)
+            batch.execute("INSERT INTO users VALUES (3, 'Lin')")
+        await db.execute("SAVEPOINT a; INSERT INTO users VALUES (4, 'Sol'); ROLLBACK TO a")
+        assert await count(db) == 3
+    assert await count(users) == 1

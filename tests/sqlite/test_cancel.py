@@ -223,3 +223,30 @@ async def test_what_ends_a_block_is_executed_though_its_caller_has_gone(tmp_path
             ]
             assert not link.in_transaction()
             assert await _count(desk, other) == there
+
+
+@pytest.mark.parametrize("call", ["plain", "savepoint", "script", "commit"])
+async def test_an_interrupt_with_an_open_cursor_hits_no_later_call(tmp_path: Path, create_pool: Any, call: str) -> None:
+    """SQLite lets an interrupt stay in effect as long as any statement is under way, and a cursor is."""
+    async with create_pool(f"sqlite:///{tmp_path}/a.db") as pool:
+        await pool.execute("CREATE TABLE t (a)")
+        async with pool.acquire() as connection:
+            async with connection.transaction():
+                cursor = connection.cursor("VALUES (1), (2), (3)")
+                assert await cursor.fetch(1) == [(1,)]
+                with pytest.raises(StatementTimeout):
+                    await connection.fetch(ENDLESS, timeout=0.05)
+                if call == "savepoint":
+                    async with connection.transaction():
+                        await connection.execute("INSERT INTO t VALUES (1)")
+                elif call == "script":
+                    await connection.execute("INSERT INTO t VALUES (0); UPDATE t SET a = 1")
+                elif call == "plain":
+                    await connection.execute("INSERT INTO t VALUES (1)")
+                    with pytest.raises(DatabaseError) as caught:  # it has ended, and is not told to have no more rows
+                        await cursor.fetch(1)
+                    assert caught.value.sqlstate == "57014"
+                    await cursor.close()
+                    assert await connection.cursor("VALUES (7)").fetch(2) == [(7,)]
+            assert await connection.execute("INSERT INTO t VALUES (2)") == "INSERT 0 1"
+        assert await pool.fetch("SELECT a FROM t ORDER BY a") == ([(1,)] if call != "commit" else []) + [(2,)]

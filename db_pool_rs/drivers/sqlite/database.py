@@ -71,8 +71,10 @@ class Database:
         self.read_only = False
         self.connection: sqlite3.Connection
         self.cursor: sqlite3.Cursor
-        #: Those of the open transaction, by name.
-        self.cursors: dict[str, sqlite3.Cursor] = {}
+        #: Those of the open transaction, by name; None for one that an interrupt has ended.
+        self.cursors: dict[str, sqlite3.Cursor | None] = {}
+        #: Set by an interrupt, until what it leaves behind is done away with.
+        self.interrupted = False
         self._schema = -1
         self._defers = False
 
@@ -126,6 +128,7 @@ class Database:
 
     def interrupt(self) -> None:
         """Have the running statement fail. Without effect if none is running at this moment."""
+        self.interrupted = True
         with contextlib.suppress(sqlite3.ProgrammingError):  # closed meanwhile
             self.connection.interrupt()
 
@@ -168,8 +171,19 @@ class Database:
 
     def close_cursors(self) -> None:
         """The transaction of the declared cursors ends."""
-        while self.cursors:
-            self.cursors.popitem()[1].close()
+        self.end_cursors()
+        self.cursors.clear()
+
+    def end_cursors(self) -> None:
+        """End them, but keep their names.
+
+        As long as one is open, an interrupt stays in effect: every statement would fail, and no cursor could go on.
+        """
+        self.interrupted = False
+        for name, cursor in self.cursors.items():
+            if cursor is not None:
+                cursor.close()
+                self.cursors[name] = None
 
     def roll_back(self) -> None:
         """Roll back whatever is open."""
@@ -191,6 +205,7 @@ class Database:
             except sqlite3.OperationalError as error:
                 if not is_interrupted(error) or not self.connection.in_transaction:
                     raise
+            self.end_cursors()
 
     def surely(self, sql: str) -> None:
         """Execute what must not be stopped by a late interrupt; each interrupt hits one attempt at most."""

@@ -49,19 +49,8 @@ class Job:
     """A group on its way: what is to be done, and what came of it."""
 
     __slots__ = (
-        "done",
-        "failure",
-        "group",
-        "in_block",
-        "no_grouping",
-        "notices",
-        "ok",
-        "running",
-        "seconds",
-        "size",
-        "stop",
-        "waiting",
-        "work",
+        "done", "failure", "group", "in_block", "no_grouping", "notices", "ok", "running", "seconds", "size", "stop",
+        "waiting", "work",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +80,8 @@ def carry_out(database: Database, job: Job) -> None:
     """Do the work; never raises."""
     began = perf_counter()
     try:
+        if database.interrupted:  # by an earlier job's cancel
+            database.end_cursors()
         job.work(database, job)
     except Exception as error:
         if job.stop.cancelled and is_interrupted(error):
@@ -309,24 +300,31 @@ def _step(database: Database, statement: StatementRequest, job: Job) -> None:
     role = statement.described.role
     if role is Role.RESET:
         database.reopen(job.stop)
-        statement.value = Status("DISCARD ALL")
+        _done(statement, "DISCARD ALL")
     elif database.failed:
         if role is not Role.COMMIT and role is not Role.ROLLBACK:
             raise failed_transaction(statement.query.sql)
         database.failed = False
         database.close_cursors()
-        statement.value = Status("ROLLBACK")
+        _done(statement, "ROLLBACK")
     elif role is Role.COMMIT or role is Role.ROLLBACK:
         _end(database, statement, job)
     elif role is Role.BEGIN_READ_ONLY:
         database.execute("BEGIN", (), job.stop)
         database.execute("PRAGMA query_only = ON", (), job.stop)
         database.read_only = True
-        statement.value = Status("BEGIN")
+        _done(statement, "BEGIN")
     elif statement.described.cursor:
         _use_cursor(database, statement, job)
     else:
         _execute(database, statement, job)
+
+
+def _done(statement: StatementRequest, tag: str) -> None:
+    """It has nothing but a tag to return."""
+    status = Status(tag)
+    statement.value = [] if statement.want else status
+    statement.details = (), status
 
 
 def _use_cursor(database: Database, statement: StatementRequest, job: Job) -> None:
@@ -335,15 +333,19 @@ def _use_cursor(database: Database, statement: StatementRequest, job: Job) -> No
     name, cursors = description.cursor, database.cursors
     if description.role is Role.DECLARE:
         cursors[name] = database.declare(description.sql, statement.params, job.stop)
-        statement.value = Status(description.tag)
+        _done(statement, description.tag)
         return
     if name not in cursors:
         raise no_cursor(name, statement.query.sql)
-    if description.role is Role.CLOSE:
-        cursors.pop(name).close()
-        statement.value = Status("CLOSE CURSOR")
-        return
     cursor = cursors[name]
+    if description.role is Role.CLOSE:
+        del cursors[name]
+        if cursor is not None:
+            cursor.close()
+        _done(statement, "CLOSE CURSOR")
+        return
+    if cursor is None:
+        raise canceled(statement.query.sql)
     rows = cursor.fetchmany(description.rows)
     job.size = max(job.size, estimate(rows))
     if statement.want:
@@ -362,7 +364,7 @@ def _end(database: Database, statement: StatementRequest, job: Job) -> None:
         job.notices.append(no_transaction(description.tag))
     else:
         _commit(database, description.sql, job)
-    statement.value = description.status(0)
+    _done(statement, description.tag)
 
 
 def _commit(database: Database, sql: str, job: Job) -> None:
@@ -383,7 +385,7 @@ def _execute(database: Database, statement: StatementRequest, job: Job) -> None:
     try:
         if before and description.role in ALWAYS:
             database.finish(description.sql, job.stop)
-            statement.value = description.status(0)
+            _done(statement, description.tag)
         else:
             _carry_out(database, statement, job)
     except Exception:

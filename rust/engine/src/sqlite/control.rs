@@ -12,6 +12,7 @@ use tokio::sync::watch;
 pub struct Stop {
     cancelled: AtomicBool,
     waiting: AtomicBool,
+    interrupted: AtomicBool,
     handle: Mutex<Option<InterruptHandle>>,
 }
 
@@ -44,9 +45,15 @@ impl Stop {
 
     /// Have the running statement fail. Without effect if none is running at this moment.
     pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
         if let Some(handle) = &*self.handle() {
             handle.interrupt();
         }
+    }
+
+    /// Whether anything was interrupted since this was asked last.
+    pub fn take_interrupted(&self) -> bool {
+        self.interrupted.swap(false, Ordering::Relaxed)
     }
 
     /// The connection was opened, perhaps in the place of another.

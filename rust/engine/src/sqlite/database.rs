@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, Row, Statement};
 use super::config::{Config, Synchronous};
 use super::control::Stop;
 use super::cursor::Cursor;
-use super::error::{Failure, no_cursor, not_utf8, wrong_count};
+use super::error::{Failure, canceled, no_cursor, not_utf8, wrong_count};
 use super::library;
 use super::plan::SqlitePlan;
 use super::values::{self, Value, Values};
@@ -24,8 +24,9 @@ const SLICE: Duration = Duration::from_millis(50);
 /// A connection in auto-commit mode.
 pub struct Database {
     config: Arc<Config>,
-    /// Those of the open transaction, by name. They refer to the connection, and go before it.
-    cursors: HashMap<String, Cursor>,
+    /// Those of the open transaction, by name; None for one that an interrupt has ended. They refer to the connection,
+    /// and go before it.
+    cursors: HashMap<String, Option<Cursor>>,
     connection: Box<Connection>,
     /// Whether readers and writers are in each other's way.
     pub one_lock: bool,
@@ -139,10 +140,10 @@ impl Database {
     }
 
     /// Execute what begins or ends a part of a transaction, or ends it: no cancel keeps that from being done.
-    pub fn finish(&self, sql: &str, stop: &Stop) -> Result<(), Failure> {
+    pub fn finish(&mut self, sql: &str, stop: &Stop) -> Result<(), Failure> {
         loop {
             match self.command(sql, stop) {
-                Err(failure) if failure.is_interrupted() && self.in_transaction() => {}
+                Err(failure) if failure.is_interrupted() && self.in_transaction() => self.end_cursors(),
                 ended => return ended,
             }
         }
@@ -228,13 +229,14 @@ impl Database {
     pub fn declare(&mut self, plan: &SqlitePlan, params: &[u8], stop: &Stop) -> Result<(), Failure> {
         // SAFETY: the connection has a place of its own on the heap, and is dropped after the cursors.
         let cursor = self.patiently(stop, || unsafe { Cursor::declare(&self.connection, plan, params) })?;
-        self.cursors.insert(plan.cursor.clone(), cursor);
+        self.cursors.insert(plan.cursor.clone(), Some(cursor));
         Ok(())
     }
 
     /// The next rows of a cursor.
     pub fn fetch(&mut self, plan: &SqlitePlan) -> Result<Ran, Failure> {
-        self.cursors.get_mut(&plan.cursor).ok_or_else(|| no_cursor(&plan.cursor))?.fetch(plan.rows)
+        let cursor = self.cursors.get_mut(&plan.cursor).ok_or_else(|| no_cursor(&plan.cursor))?;
+        cursor.as_mut().ok_or_else(canceled)?.fetch(plan.rows)
     }
 
     /// Close one cursor.
@@ -245,6 +247,13 @@ impl Database {
     /// The transaction of the cursors ends.
     pub fn close_cursors(&mut self) {
         self.cursors.clear();
+    }
+
+    /// End them, but keep their names.
+    ///
+    /// As long as one is open, an interrupt stays in effect: every statement would fail, and no cursor could go on.
+    pub fn end_cursors(&mut self) {
+        self.cursors.values_mut().for_each(|cursor| *cursor = None);
     }
 
     /// Rows that the last INSERT, UPDATE or DELETE changed.

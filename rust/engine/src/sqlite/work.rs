@@ -128,6 +128,9 @@ pub fn carry_out(
     stop: &Stop,
 ) -> Result<GroupResult, Lost> {
     let began = Instant::now();
+    if stop.take_interrupted() {
+        database.end_cursors(); // by an earlier job's cancel
+    }
     let mut run = Run {
         statements,
         outcomes: vec![Outcome::Skipped; statements.len()],
