@@ -346,12 +346,6 @@ async def test_a_numeric_of_a_float(pool: Any) -> None:
     assert await pool.fetchval("SELECT ARRAY[1.50]") == [decimal.Decimal("1.50")]
 
 
-async def test_times_come_in_the_zone_of_the_session(make: Any) -> None:
-    pool = await make(server_settings={"TimeZone": "Asia/Tokyo"})
-    found = await pool.fetchval("SELECT '2026-01-02 03:04+00'::timestamptz")
-    assert found.utcoffset() == datetime.timedelta(hours=9)
-
-
 async def test_a_codec_is_the_pools(pool: Any) -> None:
     async with pool.acquire() as connection:
         await connection.set_type_codec("json", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
