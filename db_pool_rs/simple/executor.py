@@ -291,6 +291,7 @@ class PythonExecutor(Executor):
         self._changed.set()
 
     def _drop(self, conn: ConnectionState) -> None:
+        self.lost_early.pop(conn.id, None)
         if conn.link is not None:
             self._conns.pop(id(conn.link), None)
             conn.link.close()
@@ -322,6 +323,8 @@ class PythonExecutor(Executor):
         session = self.sessions.pop(conn.id, None)
         if session is not None:
             session.lost(error, sent)
+        elif conn.state is State.OPENING:
+            self.lost_early[conn.id] = error
         if conn.state is not State.OPENING:  # else the failed `init` reports it
             self.lost(error)
             self.perform(self.scheduler.lost(conn, self.loop.time(), sent, evict_all, _chance.random()))

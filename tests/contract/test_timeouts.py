@@ -121,9 +121,11 @@ async def test_the_time_behind_other_calls_of_the_session_counts(pg_pool: Any) -
         await first
 
 
-async def test_a_lock_that_somebody_holds(pg_pool: Any) -> None:
+async def test_a_lock_that_another_holds(pg_pool: Any) -> None:
     await pg_pool.execute("CREATE TABLE item (id int PRIMARY KEY, n int)")
     await pg_pool.execute("INSERT INTO item VALUES (1, 0)")
+    async with pg_pool.acquire(), pg_pool.acquire():
+        pass  # both connections are open: to open one may take longer than the time-out
     async with pg_pool.transaction() as conn:
         await conn.execute("UPDATE item SET n = 1")
         await _times_out(pg_pool.execute("UPDATE item SET n = 2", timeout=0.1), 0.1)
