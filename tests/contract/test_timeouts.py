@@ -11,6 +11,7 @@ import pytest
 from db_pool_rs import aio as waiting
 from db_pool_rs.errors import ConnectionLost, PoolTimeout, QueryCanceled, StatementTimeout
 from db_pool_rs.pool import session
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import PROMPT, in_thread, until, until_async
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
@@ -126,6 +127,7 @@ async def test_a_lock_that_another_holds(pg_pool: Any) -> None:
     await pg_pool.execute("INSERT INTO item VALUES (1, 0)")
     async with pg_pool.acquire(), pg_pool.acquire():
         pass  # both connections are open: to open one may take longer than the time-out
+    await at_rest(pg_pool)  # to read the catalogue may, too
     async with pg_pool.transaction() as conn:
         await conn.execute("UPDATE item SET n = 1")
         await _times_out(pg_pool.execute("UPDATE item SET n = 2", timeout=0.1), 0.1)
