@@ -25,6 +25,7 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
     given = dict(options)
     ours: dict[str, Any] = {
         "codecs": CODECS,
+        "infinity": "clamp",
         "min_size": given.pop("min_size", 10),
         "max_size": given.pop("max_size", 10),
     }

@@ -13,6 +13,7 @@ from typing import Any
 from ..codecs import Codec
 from ..described import Attribute, ServerVersion, Type
 from ..ranges import Range
+from . import times
 
 __all__ = [
     "Attribute",
@@ -246,6 +247,30 @@ def _bits(value: Any) -> str:
     return BitString.frombytes(bytes(value)) if isinstance(value, (bytes, bytearray)) else BitString(value)
 
 
+def _json(value: Any) -> str:
+    """A list is not JSON yet, though its `str` may look like it."""
+    if not isinstance(value, str):
+        raise TypeError(f"str expected, got {type(value).__name__}")
+    return value
+
+
+def _char(value: Any) -> str:
+    return value if isinstance(value, str) else bytes(value).decode("ascii").rstrip("\0")
+
+
+def _tid(value: Any) -> str:
+    return value if isinstance(value, str) else "({},{})".format(*value)
+
+
+def _lsn(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value >> 32:X}/{value & 0xFFFFFFFF:X}"
+
+
+def _lsn_number(text: str) -> int:
+    high, low = text.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
 def _in_parentheses(value: Any) -> str:
     return f"({_numbers(value)})"
 
@@ -263,8 +288,12 @@ _MADE: tuple[tuple[str, Callable[[Any], str], Callable[[str], Any]], ...] = (
 )
 #: How asyncpg reads and writes what is done otherwise in pools of this package; json is text for asyncpg.
 CODECS = (
+    *times.CODECS,
     *(Codec(name, encoder, decoder, "pg_catalog") for name, encoder, decoder in _MADE),
-    *(Codec(name, str, str, "pg_catalog") for name in ("json", "jsonb")),
+    *(Codec(name, _json, str, "pg_catalog") for name in ("json", "jsonb")),
+    Codec("char", _char, lambda text: (text or "\0").encode(), "pg_catalog"),
+    Codec("tid", _tid, lambda text: tuple(map(int, text[1:-1].split(","))), "pg_catalog"),
+    Codec("pg_lsn", _lsn, _lsn_number, "pg_catalog"),
     Codec("void", None, lambda _: None, "pg_catalog"),
     Codec("numeric", str, decimal.Decimal, "pg_catalog"),  # of a float, a str or whatever else has its text
 )

@@ -50,7 +50,7 @@ async def _run(contender: str, dsn: str, rows: int) -> None:
 
             async def fetch(sql: str, count: int) -> list[Any]:
                 async with link.cursor(binary=True) as cursor:
-                    await cursor.execute(sql.replace(" % 3", " %% 3"), (count,), prepare=True)
+                    await cursor.execute(sql.replace(" % 3", " %% 3").encode(), (count,), prepare=True)
                     return await cursor.fetchall()
 
             await _each(fetch, "%s", rows)

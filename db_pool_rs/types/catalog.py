@@ -100,7 +100,7 @@ class Catalog:
         """Read and write a type in another way from now on; texts must be described again."""
         self._codecs[codec.schema, codec.name] = codec
         if codec.schema in (None, "pg_catalog"):
-            self._override({row.oid for row in oids.BUILTIN if row.name == codec.name})
+            self._override({row.oid for row in oids.BUILTIN if row.name.strip('"') == codec.name})
         self._changed()
 
     def reset_codec(self, name: str, schema: str | None) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 import decimal
 import io
 import json
@@ -344,12 +343,6 @@ async def test_a_numeric_of_a_float(pool: Any) -> None:
     for value in (0.1, "0.1", decimal.Decimal("0.1")):
         assert await pool.fetchval("SELECT $1::numeric", value) == decimal.Decimal("0.1")
     assert await pool.fetchval("SELECT ARRAY[1.50]") == [decimal.Decimal("1.50")]
-
-
-async def test_times_come_in_the_zone_of_the_session(make: Any) -> None:
-    pool = await make(server_settings={"TimeZone": "Asia/Tokyo"})
-    found = await pool.fetchval("SELECT '2026-01-02 03:04+00'::timestamptz")
-    assert found.utcoffset() == datetime.timedelta(hours=9)
 
 
 async def test_a_codec_is_the_pools(pool: Any) -> None:

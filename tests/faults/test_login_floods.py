@@ -17,7 +17,8 @@ from psycopg import pq
 
 import db_pool_rs
 from db_pool_rs.conninfo import ConnectConfig, parse_dsn
-from db_pool_rs.drivers.postgres.connect import connect
+from db_pool_rs.drivers.postgres.connect import ConnectAttemptError, connect
+from db_pool_rs.drivers.postgres.intake import Intake
 from db_pool_rs.drivers.postgres.libpq import POLLING_FAILED
 from db_pool_rs.drivers.postgres.psycopg_libpq import PsycopgLibpq, poll
 from tests.cext.wire import message
@@ -123,3 +124,38 @@ async def test_a_step_that_reads_without_end_is_ended(unix: bool, tmp_path: Path
             await connect(config, timeout=20, libpq=Greedy())
         assert "bytes before the session began" in caught.value.attempts[0]
         await left.wait()
+
+
+async def test_a_socket_that_is_looked_at_does_not_begin_to_wait() -> None:
+    """Nor does its duplicate: they are one to the system. libpq would hold the event loop in its next read."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        with Intake().counting(ours.fileno()):
+            theirs.send(b"x")
+        assert not os.get_blocking(ours.fileno())
+
+
+def error(text: str) -> bytes:
+    return message(b"E", b"SFATAL\0VFATAL\0C28P01\0M" + text.encode() + b"\0\0")
+
+
+@pytest.mark.parametrize("size", [25_000, 200_000])
+async def test_a_refusal_of_any_length_is_told(engine: Any, size: int) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        (length,) = struct.unpack("!I", await reader.readexactly(4))
+        await reader.readexactly(length - 4)
+        writer.write(error("no " * (size // 3)))
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(
+            db_pool_rs.ConnectFailed, match=r"127\.0\.0\.1:\d+: (FATAL: 28P01: no no|\S.*(refused|long))"
+        ):
+            await db_pool_rs.create_pool(f"postgresql://u@127.0.0.1:{port}/d?sslmode=disable", mode=engine.name)
+
+
+def test_a_long_refusal_is_read_in_one_pass() -> None:
+    """Where each letter began a search of its own, this took hours."""
+    assert ConnectAttemptError("FATAL:  28P01: " + "e" * 2**20).sqlstate == "28P01"

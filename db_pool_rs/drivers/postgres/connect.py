@@ -216,7 +216,7 @@ class _Connector:
 MOST_GIVEN_UP = 16
 
 #: `FATAL:  28P01: ...`: the severity may be translated, the code is not.
-_SQLSTATE = re.compile(r"[^:\n]+:  ([0-9A-Z]{5}): ")
+_SQLSTATE = re.compile(r"[^:\n]{1,40}:  ([0-9A-Z]{5}): ")
 _LOCATION = re.compile(r"\n[^:\n]+:  \w+, \S+\.c:\d+(?=\n|\Z)")
 _WHERE = re.compile(r"connection to server [^\n]{0,400}? failed: ")
 #: What libpq says where there is no SQLSTATE.
@@ -253,7 +253,8 @@ class ConnectAttemptError(Exception):
         self.encrypted = pgconn is not None and pgconn.ssl_in_use
         self.reached = reached
         text = _WHERE.sub("", _LOCATION.sub("", message))
-        self.message = "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+        told = "; ".join(" ".join(line.split()) for line in text.splitlines() if line.strip())
+        self.message = told or "the server refused, in a form that libpq does not read"
         self.permanent = permanent or self._is_permanent(pgconn is not None and pgconn.needs_password)
         super().__init__(self.message)
 

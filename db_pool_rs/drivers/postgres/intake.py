@@ -71,11 +71,8 @@ class Intake:
 
 
 def _duplicate(fd: int) -> socket.socket:
-    given = socket.socket(fileno=fd)
-    try:
-        return given.dup()
-    finally:
-        given.detach()
+    """Not the method `dup` of a socket: it would make libpq's wait for what has not arrived, too."""
+    return socket.socket(fileno=socket.dup(fd))
 
 
 def _received(one: socket.socket) -> int | None:
