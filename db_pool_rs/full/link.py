@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece, error_of_stream
 from ..drivers.postgres.dialect import alters
-from ..errors import ArgumentError, ConnectionLost, Error
+from ..errors import ArgumentError, ConnectionLost, DatabaseError, Error
 from ..errors.server import server_error
 from ..record import Column, Record, Result, Status
 
@@ -158,6 +158,8 @@ class FullLink:
         for statement, (value, error) in zip(group, results, strict=True):
             statement.value = value
             if error is not None:
+                if isinstance(error, DatabaseError) and error.query is None:  # the engine does not keep such a text
+                    error.query = statement.query.sql
                 statement.error = statement.error or error
             elif value is not None and (describing or statement.want is RESULT):
                 _keep_details(statement, describing)

@@ -73,8 +73,14 @@ _REPEATED = frozenset(("40001", "40P01"))
 class _Level:
     """A savepoint, or the transaction of all: what is called directly inside it runs one after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, outer: _Level | None = None) -> None:
         self.lock = asyncio.Lock()
+        self._outer = outer
+        self.ended = False
+
+    def open(self) -> _Level:
+        """This one or, where it has ended, the innermost around it that has not."""
+        return self._outer.open() if self.ended and self._outer is not None else self
 
 
 class _Call:
@@ -108,14 +114,19 @@ class RolledBack:
     @asynccontextmanager
     async def transaction(self, **options: Any) -> AsyncIterator[RolledBack]:
         """A block whose work is undone if it ends with an exception: a savepoint. `options` have no effect."""
-        inner = _Level()
         self._check()
-        async with self._level.get().lock:
+        async with self._turn() as outer:
+            inner = _Level(outer)
             token = self._level.set(inner)
             try:
                 async with self._connection.transaction():
-                    yield self
+                    try:
+                        yield self
+                    finally:
+                        async with inner.lock:  # calls of its tasks end before it does
+                            inner.ended = True
             finally:
+                inner.ended = True
                 self._level.reset(token)
 
     async def run(
@@ -180,7 +191,7 @@ class RolledBack:
     @asynccontextmanager
     async def _saved(self) -> AsyncIterator[None]:
         self._check()
-        async with self._level.get().lock, self._connection.transaction():
+        async with self._turn(), self._connection.transaction():
             call = _Call()
             token = self._call.set(call)
             try:
@@ -188,6 +199,16 @@ class RolledBack:
             finally:
                 call.ended = True
                 self._call.reset(token)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[_Level]:
+        """Nothing else runs where the caller stands. What waits when its block ends goes on outside of it."""
+        while True:
+            level = self._level.get().open()
+            async with level.lock:
+                if not level.ended:
+                    yield level
+                    return
 
     def _check(self) -> None:
         """InterfaceError for what is called by the source or the sink of a call, and would wait for its end."""

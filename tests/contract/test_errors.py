@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import io
 import pickle
 from typing import Any
 
@@ -269,3 +270,26 @@ async def test_bytes_that_are_no_text_are_an_error_of_their_statement(open_pool:
     assert bad.sqlstate == "22021"
     assert good == "x"
     assert await pool.fetchval(sql, b"y") == "y"
+
+
+IN_PARTS = "DO $$ BEGIN RAISE EXCEPTION 'again' USING ERRCODE = '40001'; END $$"
+
+
+async def test_errors_of_every_session_know_their_statement(pg_pool: Any) -> None:
+    """Also of texts that mean other tables on this session, of scripts, and of a COPY."""
+
+    async def refused(call: Any, query: str) -> DatabaseError:
+        with pytest.raises(DatabaseError) as caught:
+            await call
+        assert caught.value.query == query
+        return caught.value
+
+    async with pg_pool.acquire() as connection:
+        for _ in range(2):
+            assert not (await refused(connection.execute(IN_PARTS), IN_PARTS)).safe_to_retry
+            missing = await refused(connection.fetch("SELECT * FROM missing"), "SELECT * FROM missing")
+            assert "LINE 1: SELECT * FROM missing" in str(missing)
+            await connection.execute("SET search_path TO pg_catalog")
+        await refused(connection.execute("SELECT 1; SELECT * FROM missing"), "SELECT * FROM missing")
+        await refused(connection.execute("COMMIT NONSENSE"), "COMMIT NONSENSE")
+        await refused(connection.copy_from_table("missing", output=io.BytesIO()), 'COPY "missing" TO STDOUT')

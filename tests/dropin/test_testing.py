@@ -369,3 +369,28 @@ async def test_no_transaction_is_ended_by_hand(users: Any, text: str) -> None:
         await db.execute("SAVEPOINT a; INSERT INTO users VALUES (4, 'Sol'); ROLLBACK TO a")
         assert await count(db) == 3
     assert await count(users) == 1
+
+
+async def test_a_block_ends_after_the_calls_of_its_tasks(users: Any) -> None:
+    ended = asyncio.Event()
+
+    async def late(db: Any) -> None:
+        await ended.wait()
+        await asyncio.gather(*(db.execute("INSERT INTO users VALUES ($1, 'x')", number) for number in (4, 5)))
+
+    async with rolled_back(users) as db:
+        async with db.transaction():
+            tasks = [asyncio.create_task(db.execute("INSERT INTO users VALUES ($1, 'x')", n)) for n in (2, 3)]
+            tasks.append(asyncio.create_task(late(db)))
+            await asyncio.sleep(0)
+        ended.set()
+        await asyncio.gather(*tasks, db.execute("INSERT INTO users VALUES (6, 'x')"))
+        assert await count(db) == 6
+        with pytest.raises(ZeroDivisionError):  # noqa: PT012 -- the block is what raises
+            async with db.transaction():
+                task = asyncio.create_task(db.execute("DELETE FROM users"))
+                await asyncio.sleep(0)
+                raise ZeroDivisionError
+        assert await task == "DELETE 6"
+        assert await count(db) == 6
+    assert await count(users) == 1
