@@ -18,7 +18,7 @@ import pytest
 import db_pool_rs.asyncpg as asyncpg
 from db_pool_rs import errors
 from tests.contract.waiting import until
-from tests.dropin import test_asyncpg_more
+from tests.dropin import test_asyncpg_more, test_asyncpg_values
 from tests.meta.source import ROOT
 
 
@@ -379,4 +379,5 @@ async def test_what_is_not_supported_says_why(pool: Any) -> None:
 def test_the_table_names_these_tests() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "asyncpg.md").read_text()))
     assert len(named) >= 6
-    assert named <= {name for module in (sys.modules[__name__], test_asyncpg_more) for name in vars(module)}
+    modules = (sys.modules[__name__], test_asyncpg_more, test_asyncpg_values)
+    assert named <= {name for module in modules for name in vars(module)}

@@ -139,7 +139,7 @@ async def test_a_refusal_of_any_length_is_told(engine: Any, size: int) -> None:
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(db_pool_rs.ConnectFailed, match=r"127\.0\.0\.1:\d+: (FATAL: 28P01: no no|\S.*(refused|long))"):
+        with pytest.raises(db_pool_rs.ConnectFailed, match=r"127\.0\.0\.1:\d+: (FATAL: .*no no|\S.*(refused|length))"):
             await db_pool_rs.create_pool(f"postgresql://u@127.0.0.1:{port}/d?sslmode=disable", mode=engine.name)
 
 
