@@ -167,7 +167,6 @@ def translated(error: Exception) -> Exception:
         return _as(error, InvalidInput)
     if isinstance(error, errors.ConnectFailed):
         if error.permanent and isinstance(error.__cause__, Exception):
-            error.__cause__.__suppress_context__ = True
             return error.__cause__
         state = errors.database_error({"sqlstate": error.sqlstate, "message": ""}) if error.sqlstate else None
         refused = ConnectionRefusedError if "refused" in str(error) else ConnectionError

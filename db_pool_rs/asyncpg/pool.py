@@ -164,7 +164,7 @@ class Pool(Calls[R]):
             made = translated(error)
             if made is error:
                 raise
-            raise made
+            raise made from made.__cause__
         return records(rows, record_class or self._record_class)
 
     # -- connections ---------------------------------------------------------------------------------------------

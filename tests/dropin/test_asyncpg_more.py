@@ -83,6 +83,31 @@ async def test_query_loggers(connection: Any) -> None:
     assert all(one.elapsed >= 0 for one in told)
 
 
+async def test_what_is_no_listener_is_told_at_once(engine: Any, pg_database: str) -> None:
+    pool = await asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=1)
+    async with pool.acquire() as connection:  # which would warn of one that is left
+        for add in (
+            connection.add_log_listener,
+            connection.add_termination_listener,
+            connection.add_query_logger,
+        ):
+            with pytest.raises(asyncpg.InterfaceError, match="callable"):
+                add(5)
+        with pytest.raises(asyncpg.InterfaceError, match="callable"):
+            await connection.add_listener("channel", 5)
+        with pytest.raises(asyncpg.InterfaceError, match="63 bytes"):
+            await connection.add_listener("x" * 70, print)
+    await pool.close()
+
+
+async def test_a_codec_of_a_type_that_is_not_there(connection: Any) -> None:
+    for name in ("nothing", "jsonb"):  # which is not in the schema public
+        with pytest.raises(ValueError, match=f"unknown type: public.{name}"):
+            await connection.set_type_codec(name, encoder=str, decoder=str)
+        with pytest.raises(ValueError, match=f"unknown type: public.{name}"):
+            await connection.reset_type_codec(name)
+
+
 async def test_a_codec_is_taken_back(connection: Any) -> None:
     for name, text, usual in (("json", "[1]", "[1]"), ("int4", "7", 7)):
         sql = f"SELECT '{text}'::{name}"
@@ -265,9 +290,9 @@ async def test_what_runs_when_a_connection_is_lost(engine: Any, pg_database: str
         pass
     waiting = asyncio.ensure_future(lost.execute("SELECT 1"))
     await connection.execute("SELECT pg_terminate_backend($1)", lost.get_server_pid())
-    with pytest.raises(asyncpg.ConnectionDoesNotExistError, match="administrator.*was not carried out"):
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError, match=r"administrator.*was not carried out"):
         await running
-    with pytest.raises((asyncpg.ConnectionDoesNotExistError, asyncpg.InterfaceError), match="not carried out|closed"):
+    with pytest.raises((asyncpg.ConnectionDoesNotExistError, asyncpg.InterfaceError), match=r"not carried out|closed"):
         await waiting
     await lost.close()
 
@@ -278,7 +303,7 @@ async def test_a_forgotten_connection_is_closed(engine: Any, pg_database: str, c
         pool: asyncpg.Pool = made._pool
         return pool
 
-    with pytest.warns(ResourceWarning, match="never released"):
+    with pytest.warns(ResourceWarning, match="never released"):  # noqa: PT031 (which of the two lines is the collector's)
         pool = await asyncio.create_task(forget())
         gc.collect()
     await until(pool.is_closing)
@@ -306,7 +331,7 @@ async def test_a_forgotten_connection_comes_back(engine: Any, pg_database: str) 
     async def forget() -> None:
         await pool.acquire()
 
-    with pytest.warns(ResourceWarning, match="never released"):
+    with pytest.warns(ResourceWarning, match="never released"):  # noqa: PT031 (as above)
         await asyncio.create_task(forget())
         gc.collect()
     async with pool.acquire(timeout=30) as connection:
