@@ -73,6 +73,7 @@ class Intake:
 def _duplicate(fd: int) -> socket.socket:
     given = socket.socket(fileno=fd)
     try:
+        given.setblocking(False)  # as it is; whether a call may block belongs to both, and dup() would make it so
         return given.dup()
     finally:
         given.detach()
