@@ -139,4 +139,4 @@ async def also_theirs() -> AsyncIterator[None]:
         made = translated(error)
         if made is error:
             raise
-        raise made from error.__cause__
+        raise made from made.__cause__

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..described import ServerVersion
 from .calls import Calls, R, also_theirs
 from .cursor import CursorFactory
-from .exceptions import InterfaceWarning, PostgresLogMessage
+from .exceptions import InterfaceError, InterfaceWarning, PostgresLogMessage
 from .prepared_stmt import PreparedStatement
 from .transaction import Transaction
 from .types import CODECS
@@ -22,6 +22,10 @@ from .types import CODECS
 if TYPE_CHECKING:
     from ..abc import Connection as Session
 
+_TYPE = """
+SELECT count(*) FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+WHERE t.typname = $1 AND n.nspname = $2
+"""
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 
 
@@ -126,10 +130,13 @@ class Connection(Calls[R]):
 
     async def add_listener(self, channel: str, callback: Callable[..., Any]) -> None:
         """`callback(connection, pid, channel, payload)` is called for each notification."""
-        key = ("channel", channel, callback)
-        made = self._callbacks.setdefault(key, lambda _, *told: callback(self, *told))
-        async with also_theirs():
-            await self._session_.add_listener(channel, made)
+        made = self._made(lambda _, *told: callback(self, *told), "channel", channel, callback)
+        try:
+            async with also_theirs():
+                await self._session_.add_listener(channel, made)
+        except BaseException:
+            self._callbacks.pop(("channel", channel, callback), None)
+            raise
 
     async def remove_listener(self, channel: str, callback: Callable[..., Any]) -> None:
         """End what `add_listener` began."""
@@ -140,7 +147,7 @@ class Connection(Calls[R]):
 
     def add_termination_listener(self, callback: Callable[..., Any]) -> None:
         """`callback(connection)` is called if the connection is lost."""
-        made = self._callbacks.setdefault(("end", callback), lambda _: callback(self))
+        made = self._made(lambda _: callback(self), "end", callback)
         self._session_.add_termination_listener(made)
 
     def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
@@ -151,9 +158,7 @@ class Connection(Calls[R]):
 
     def add_log_listener(self, callback: Callable[..., Any]) -> None:
         """`callback(connection, message)` is called for each notice and warning of the server."""
-        made = self._callbacks.setdefault(
-            ("log", callback), lambda _, notice: callback(self, PostgresLogMessage.of(notice))
-        )
+        made = self._made(lambda _, notice: callback(self, PostgresLogMessage.of(notice)), "log", callback)
         self._session_.add_notice_listener(made)
 
     def remove_log_listener(self, callback: Callable[..., Any]) -> None:
@@ -164,6 +169,7 @@ class Connection(Calls[R]):
 
     def add_query_logger(self, callback: Callable[[LoggedQuery], Any]) -> None:
         """`callback(record)` is called for each statement of this connection, in the next tick of the event loop."""
+        _check(callback)
         if callback not in self._query_loggers:
             self._query_loggers.append(callback)
 
@@ -180,6 +186,11 @@ class Connection(Calls[R]):
             yield
         finally:
             self.remove_query_logger(callback)
+
+    def _made(self, made: Callable[..., Any], *key: Any) -> Callable[..., Any]:
+        """What is handed to the session for a callback, which `key` ends with; always the same."""
+        _check(key[-1])
+        return self._callbacks.setdefault(key, made)
 
     def _warn_of_listeners(self) -> None:
         """It is given back: what still listens is told of, as asyncpg does."""
@@ -203,15 +214,24 @@ class Connection(Calls[R]):
         """Read and write values of a type in another way: on all connections of the pool, from now on."""
         if format != "text":
             raise NotImplementedError(f"set_type_codec(format={format!r}): codecs are for the text of values")
+        await self._check_type(typename, schema)
         self._pool._pool().set_type_codec(typename, encoder=encoder, decoder=decoder, schema=schema)
 
     async def reset_type_codec(self, typename: str, *, schema: str = "public") -> None:
         """Read and write values of a type as usual again, on all connections of the pool."""
+        await self._check_type(typename, schema)
         pool = self._pool._pool()
         pool.reset_type_codec(typename, schema=schema)
         for codec in CODECS:
             if (codec.name, codec.schema) == (typename, schema):
                 pool.set_type_codec(typename, encoder=codec.encoder, decoder=codec.decoder, schema=schema)
+
+    async def _check_type(self, typename: str, schema: str) -> None:
+        """ValueError for a type that is not there: its codec would have no effect."""
+        async with also_theirs():
+            found = await self._session_.fetchval(_TYPE, typename, schema)
+        if not found:
+            raise ValueError(f"unknown type: {schema}.{typename} (built-in types are in the schema pg_catalog)")
 
     async def set_builtin_type_codec(
         self, typename: str, *, schema: str = "public", codec_name: str, format: str | None = None
@@ -286,6 +306,11 @@ class Connection(Calls[R]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._session_!r}>"
+
+
+def _check(callback: object) -> None:
+    if not callable(callback):
+        raise InterfaceError(f"expected a callable or an `async def` function, got {callback!r}")
 
 
 def _call(callback: Callable[..., Any], *told: Any) -> None:

@@ -159,10 +159,15 @@ def __getattr__(name: str) -> Any:
 
 
 def translated(error: Exception) -> Exception:
-    """The error by which a program made for asyncpg knows it: of both classes where one is not enough."""
+    """The error by which a program made for asyncpg knows it: of both classes where one is not enough.
+
+    What `init` raises is raised by the call that needs the connection, as asyncpg does.
+    """
     if isinstance(error, errors.ArgumentError):
         return _as(error, InvalidInput)
     if isinstance(error, errors.ConnectFailed):
+        if error.permanent and isinstance(error.__cause__, Exception):
+            return error.__cause__
         state = errors.database_error({"sqlstate": error.sqlstate, "message": ""}) if error.sqlstate else None
         refused = ConnectionRefusedError if "refused" in str(error) else ConnectionError
         return _as(error, _both(type(error), refused if state is None else type(state)))
@@ -192,7 +197,7 @@ def _as(error: Exception, kind: type[Exception]) -> Exception:
     if issubclass(kind, PostgresError):  # with all the fields of one, none of them from the server
         made.__dict__.update(errors.database_error({"sqlstate": kind.sqlstate, "message": str(error)}).__dict__)
     made.__dict__.update(error.__dict__)
-    made.__cause__ = error
+    made.__cause__ = error.__cause__
     return made
 
 

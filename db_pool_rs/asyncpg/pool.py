@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ConnectFailed, InterfaceError
+from ..errors import InterfaceError
 from ..sql import classify
 from .calls import Calls, R, also_theirs, records
 from .connection import Connection
@@ -51,44 +52,36 @@ class Pool(Calls[R]):
         self._init, self._setup, self._reset = init, setup, reset
         self._options = (dsn, options)
         self._pool_: OurPool | None = None
-        self._closing = False
-        self._hook_failed: Exception | None = None
-        self._lent: dict[Any, Session] = {}
+        self._opening = self._closing = False
+        #: Connections in use; one that the program forgets is noticed by the pool, which takes its session back.
+        self._lent: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
 
     # -- life ----------------------------------------------------------------------------------------------------
 
     async def _opened(self) -> Pool[R]:
         if self._pool_ is None:
-            dsn, options = self._options
-            hooks = {name: self._hook(hook) for name, hook in (("init", self._init), ("reset", self._reset)) if hook}
-            pool = made(dsn, {**options, **hooks})
-            async with also_theirs():
-                with self._hooks_errors():
-                    await pool.open()
-            self._pool_ = pool
+            if self._opening:
+                raise InterfaceError("pool is being initialized in another task")
+            self._opening = True
+            try:
+                self._pool_ = await self._open()
+            finally:
+                self._opening = False
         return self
+
+    async def _open(self) -> OurPool:
+        dsn, options = self._options
+        hooks = {name: self._hook(hook) for name, hook in (("init", self._init), ("reset", self._reset)) if hook}
+        pool = made(dsn, {**options, **hooks})
+        async with also_theirs():
+            await pool.open()
+        return pool
 
     def _hook(self, hook: Hook) -> Hook:
         async def call(session: Session) -> None:
-            try:
-                await hook(self._connection(session))
-            except Exception as error:
-                self._hook_failed = error
-                raise
+            await hook(self._connection(session))
 
         return call
-
-    @contextmanager
-    def _hooks_errors(self) -> Iterator[None]:
-        """What `init` raises is raised by the call that needs the connection, as asyncpg does."""
-        try:
-            yield
-        except ConnectFailed:
-            if (failed := self._hook_failed) is None:
-                raise
-            raise failed from None
-        finally:
-            self._hook_failed = None
 
     def __await__(self) -> Generator[Any, None, Pool[R]]:
         return self._opened().__await__()
@@ -171,7 +164,7 @@ class Pool(Calls[R]):
             made = translated(error)
             if made is error:
                 raise
-            raise made from error.__cause__
+            raise made from made.__cause__
         return records(rows, record_class or self._record_class)
 
     # -- connections ---------------------------------------------------------------------------------------------
@@ -182,7 +175,7 @@ class Pool(Calls[R]):
 
     async def release(self, connection: Any, *, timeout: float | None = None) -> None:
         """Give a connection back."""
-        session = self._lent.pop(connection, None)
+        session = self._lent.pop(connection, None) if isinstance(connection, Connection) else None
         if session is not None:
             connection._warn_of_listeners()
             await self._pool().release(session)
@@ -191,8 +184,7 @@ class Pool(Calls[R]):
 
     async def _acquire(self, timeout: float | None) -> Connection:
         async with also_theirs():
-            with self._hooks_errors():
-                session = await self._pool().acquire(timeout=timeout)
+            session = await self._pool().acquire(timeout=timeout)
             connection = self._connection(session)
             self._lent[connection] = session
             try:
@@ -230,6 +222,10 @@ class Pool(Calls[R]):
             await self.release(connection)
 
 
+#: Where asyncpg has proxies of a pool's connections; here they are connections.
+PoolConnectionProxy = Connection
+
+
 def _warn_of_closing() -> None:
     logger.warning("Pool.close() takes over %s seconds: are there connections that were not released?", _LONG)
 
@@ -259,6 +255,12 @@ class PoolAcquireContext:
         return self._pool._acquire(self._timeout).__await__()
 
 
+def _terminate(loop: asyncio.AbstractEventLoop, pool: Pool) -> None:
+    """Its only connection is forgotten; the garbage collector may run on any thread."""
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(pool.terminate)
+
+
 def create_pool(dsn: str | None = None, **options: Any) -> Pool:
     """A pool, to be awaited or used with `async with`; options are those of asyncpg."""
     return Pool(dsn, **options)
@@ -281,4 +283,6 @@ async def connect(
         pool.terminate()
         raise
     connection._owns = True
+    connection._session_.add_termination_listener(lambda _: pool.terminate())  # it would open another one
+    weakref.finalize(connection, _terminate, asyncio.get_running_loop(), pool).atexit = False
     return connection

@@ -7,6 +7,7 @@ Reading infinite dates and timestamps is the pool's option `infinity="clamp"`; a
 from __future__ import annotations
 
 import re
+import sys
 from datetime import date, datetime, time, timezone
 from typing import Any
 
@@ -51,16 +52,24 @@ def _text(when: datetime) -> str:
     return {datetime.min: _FIRST, datetime.max: _LAST}.get(when) or when.isoformat(" ")
 
 
+def _padded(text: str) -> datetime:
+    """Python 3.10 reads fractions of six digits and zones of two parts only."""
+    found = _TEXT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"no timestamptz from the years 1 to 9999: {text!r}")
+    day, fraction, hours, rest = found.groups()
+    return datetime.fromisoformat(f"{day}.{fraction or '':0<6}{hours}{rest or ':00'}")
+
+
+_read = datetime.fromisoformat if sys.version_info >= (3, 11) else _padded
+
+
 def _moment(text: str) -> datetime:
     """A timestamptz of its text."""
     if text in _ENDS:
         return _ENDS[text]
-    found = _TEXT.fullmatch(text)
-    if found is None:
-        raise ValueError(f"a year from 1 to 9999 and the DateStyle ISO are expected: {text!r}")
-    day, fraction, hours, rest = found.groups()
-    when = datetime.fromisoformat(f"{day}.{fraction or '':0<6}{hours}{rest or ':00'}")  # all that Python 3.10 reads
-    return when.astimezone(timezone.utc)
+    when = _read(text)
+    return when if when.tzinfo is timezone.utc else when.astimezone(timezone.utc)
 
 
 CODECS = (

@@ -189,7 +189,10 @@ class ConnectFailed(DatabaseConnectionError):
 
 
 class ConnectionLost(DatabaseConnectionError):
-    """The session ended while it was in use. If `sent`, it is unknown whether the server has done the statement."""
+    """The session ended while it was in use. If `sent`, it is unknown whether the server has done the statement.
+
+    Else it has not: nothing was sent, or the server told that it ended the session before the statement's end.
+    """
 
     def __init__(
         self, message: str = "the connection to the database was lost", *, sent: bool, sqlstate: str | None = None
@@ -198,7 +201,7 @@ class ConnectionLost(DatabaseConnectionError):
         self.sqlstate = sqlstate
         #: Why, without what became of the statement.
         self.reason = redact(message)
-        outcome = "the outcome of the statement is unknown" if sent else "the statement had not been sent"
+        outcome = "the outcome of the statement is unknown" if sent else "the statement was not carried out"
         super().__init__(f"{message}; {outcome}")
 
     @property

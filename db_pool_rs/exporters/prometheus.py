@@ -88,8 +88,8 @@ def share(db: Any, every: float = 5.0) -> Iterator[None]:
             "a process that is alone uses serve() or a Collector"
         )
     files = _Files(db, every)
-    files.write_again()
     try:
+        files.write_again()
         yield
     finally:
         files.end()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import pickle
 import ssl
@@ -80,6 +81,31 @@ async def test_query_loggers(connection: Any) -> None:
     assert (told[0].args, told[0].exception) == ((7,), None)
     assert type(told[2].exception) is asyncpg.UndefinedColumnError
     assert all(one.elapsed >= 0 for one in told)
+
+
+async def test_what_is_no_listener_is_told_at_once(engine: Any, pg_database: str) -> None:
+    pool = await asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=1)
+    async with pool.acquire() as connection:  # which would warn of one that is left
+        for add in (
+            connection.add_log_listener,
+            connection.add_termination_listener,
+            connection.add_query_logger,
+        ):
+            with pytest.raises(asyncpg.InterfaceError, match="callable"):
+                add(5)
+        with pytest.raises(asyncpg.InterfaceError, match="callable"):
+            await connection.add_listener("channel", 5)
+        with pytest.raises(asyncpg.InterfaceError, match="63 bytes"):
+            await connection.add_listener("x" * 70, print)
+    await pool.close()
+
+
+async def test_a_codec_of_a_type_that_is_not_there(connection: Any) -> None:
+    for name in ("nothing", "jsonb"):  # which is not in the schema public
+        with pytest.raises(ValueError, match=f"unknown type: public.{name}"):
+            await connection.set_type_codec(name, encoder=str, decoder=str)
+        with pytest.raises(ValueError, match=f"unknown type: public.{name}"):
+            await connection.reset_type_codec(name)
 
 
 async def test_a_codec_is_taken_back(connection: Any) -> None:
@@ -234,8 +260,82 @@ async def test_what_init_raises_is_raised(engine: Any, pg_database: str) -> None
     with pytest.raises(Failed):
         await asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=1, init=init)
     pool = await asyncpg.create_pool(pg_database, mode=engine.name, min_size=0, max_size=1, init=init)
-    with pytest.raises(Failed):
+    for call in (pool.acquire, lambda: pool.fetch("SELECT 1"), lambda: pool.execute("SELECT 1")):
+        with pytest.raises(Failed):
+            await call()
+    await pool.close()
+
+
+async def test_a_connection_that_is_lost_leaves_nothing(engine: Any, pg_database: str, connection: Any) -> None:
+    """A program that reconnects does not close what is lost."""
+    pid = await connection.fetchval("SELECT pg_backend_pid()")
+    lost, told = await asyncpg.connect(pg_database, mode=engine.name), asyncio.Event()
+    lost.add_termination_listener(lambda _: told.set())
+    await connection.execute("SELECT pg_terminate_backend($1)", lost.get_server_pid())
+    await told.wait()
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> $1"
+    await until(lambda: lost._pool.is_closing())
+    assert lost.is_closed()
+    assert await connection.fetchval(others, pid) == 0
+    with pytest.raises(asyncpg.InterfaceError, match="closed"):
+        await lost.fetch("SELECT 1")
+    await lost.close()
+
+
+async def test_what_runs_when_a_connection_is_lost(engine: Any, pg_database: str, connection: Any) -> None:
+    lost = await asyncpg.connect(pg_database, mode=engine.name)
+    running = asyncio.ensure_future(lost.execute("SELECT pg_sleep(60)"))
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'"
+    while not await connection.fetchval(asleep, lost.get_server_pid()):
+        pass
+    waiting = asyncio.ensure_future(lost.execute("SELECT 1"))
+    await connection.execute("SELECT pg_terminate_backend($1)", lost.get_server_pid())
+    with pytest.raises(asyncpg.ConnectionDoesNotExistError, match=r"administrator.*was not carried out"):
+        await running
+    with pytest.raises((asyncpg.ConnectionDoesNotExistError, asyncpg.InterfaceError), match=r"not carried out|closed"):
+        await waiting
+    await lost.close()
+
+
+async def test_a_forgotten_connection_is_closed(engine: Any, pg_database: str, connection: Any) -> None:
+    async def forget() -> Any:
+        made = await asyncpg.connect(pg_database, mode=engine.name)
+        pool: asyncpg.Pool = made._pool
+        return pool
+
+    with pytest.warns(ResourceWarning, match="never released"):  # noqa: PT031 (which of the two lines is the collector's)
+        pool = await asyncio.create_task(forget())
+        gc.collect()
+    await until(pool.is_closing)
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    while await connection.fetchval(others):
+        pass
+
+
+async def test_a_pool_is_opened_once(engine: Any, pg_database: str) -> None:
+    pool = asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=1)
+
+    async def opened() -> Any:
+        return await pool
+
+    found = await asyncio.gather(opened(), opened(), return_exceptions=True)
+    assert found[0] is pool
+    assert isinstance(found[1], asyncpg.InterfaceError)
+    assert await pool is pool
+    await pool.close()
+
+
+async def test_a_forgotten_connection_comes_back(engine: Any, pg_database: str) -> None:
+    pool = await asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=1)
+
+    async def forget() -> None:
         await pool.acquire()
+
+    with pytest.warns(ResourceWarning, match="never released"):  # noqa: PT031 (as above)
+        await asyncio.create_task(forget())
+        gc.collect()
+    async with pool.acquire(timeout=30) as connection:
+        assert isinstance(connection, asyncpg.pool.PoolConnectionProxy)
     await pool.close()
 
 

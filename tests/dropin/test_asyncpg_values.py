@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import db_pool_rs.asyncpg as asyncpg
+from db_pool_rs.asyncpg import times
 
 
 @pytest.fixture
@@ -48,6 +49,20 @@ async def test_timestamptz_comes_in_utc(make: Any) -> None:
     async with pool.acquire() as connection:
         await connection.copy_records_to_table("times", records=[(elsewhere,)])
     assert (await pool.fetchval("SELECT at FROM times")).isoformat() == instant.isoformat()
+
+
+@pytest.mark.parametrize("text", ["0044-03-15 12:00+00 BC", "10000-01-01 00:00+00", "294276-12-31 23:59:59+00"])
+async def test_a_timestamptz_that_python_lacks(pool: Any, text: str) -> None:
+    with pytest.raises(asyncpg.InternalClientError, match="timestamptz"):
+        await pool.fetchval(f"SELECT '{text}'::timestamptz")
+    assert await pool.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-01-02 03:04:05+00", "2026-01-02 03:04:05.6-03:30", "1850-01-01 00:00:00+05:53:28"]
+)
+def test_python_3_10_reads_them_too(text: str) -> None:
+    assert times._padded(text) == times._moment(text)
 
 
 @pytest.mark.parametrize(

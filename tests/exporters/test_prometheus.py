@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
 import urllib.request
 from pathlib import Path
@@ -132,6 +133,38 @@ def sums(text: str) -> dict[str, float]:
             name = sample.name + sample.labels.get("le", "")
             found[name] = found.get(name, 0) + sample.value
     return found
+
+
+FAILING = """
+import asyncio
+from db_pool_rs.exporters import prometheus
+
+class Database:
+    calls = 0
+
+    def get_metrics(self):
+        self.calls += 1
+        raise LookupError("no metrics")
+
+async def main():
+    db = Database()
+    try:
+        with prometheus.share(db, every=0):
+            pass
+    except LookupError:
+        found = db.calls
+        for _ in range(10):
+            await asyncio.sleep(0)
+        print(db.calls - found)
+
+asyncio.run(main())
+"""
+
+
+def test_what_could_not_begin_is_not_gone_on_with(tmp_path: Path) -> None:
+    environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", FAILING], env=environment, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
 
 
 async def test_a_process_that_is_alone_shares_nothing() -> None:

@@ -159,3 +159,25 @@ async def test_a_refusal_of_any_length_is_told(engine: Any, size: int) -> None:
 def test_a_long_refusal_is_read_in_one_pass() -> None:
     """Where each letter began a search of its own, this took hours."""
     assert ConnectAttemptError("FATAL:  28P01: " + "e" * 2**20).sqlstate == "28P01"
+
+
+async def test_a_long_error_does_not_stop_the_event_loop(engine: Any, pg_database: str) -> None:
+    """The socket that was looked at during the login does not block afterwards."""
+    async with await db_pool_rs.create_pool(pg_database, mode=engine.name) as pool:
+        with pytest.raises(db_pool_rs.DatabaseError) as caught:
+            async with pool.acquire() as connection:
+                await connection.execute("DO $$ BEGIN RAISE 'x' USING DETAIL = repeat('d', 100000); END $$")
+        assert len(str(caught.value.detail)) == 100_000
+
+
+def test_counting_leaves_a_socket_as_it_is() -> None:
+    async def look(one: socket.socket) -> None:
+        with Intake().counting(one.fileno()):
+            assert not one.getblocking()
+            assert not os.get_blocking(one.fileno())
+
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        asyncio.run(look(ours))
+        assert not os.get_blocking(ours.fileno())
