@@ -22,7 +22,7 @@ from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverl
 from ..guard.keeper import UNDEFINED
 from ..metrics.counters import PoolMetrics
 from ..scheduler.model import AcquireRequest, Reason, StatementRequest
-from .outages import READ_ONLY, Outages, reason_of
+from .outages import READ_ONLY, Outages, is_permanent, reason_of
 from .queries import limits_for
 from .session import AcquiredConnection, Session
 
@@ -382,13 +382,6 @@ def situation(gauges: PoolGauges) -> str:
     }
     states = ", ".join(f"{state} {count}" for state, count in counts.items() if count)
     return f"{gauges.size} of {gauges.max_size} connections ({states})"
-
-
-def is_permanent(error: Exception | None) -> bool:
-    """Whether to open another connection cannot help: what `init` does wrong it does again, but a loss passes."""
-    if isinstance(error, ConnectFailed):
-        return error.permanent
-    return not isinstance(error, ConnectionLost) and getattr(error, "severity", None) not in ("FATAL", "PANIC")
 
 
 def connect_failed(cause: Exception | None) -> Error:

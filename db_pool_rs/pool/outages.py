@@ -11,7 +11,7 @@ import logging
 import time
 from collections import deque
 
-from ..errors import ConnectionLost, DatabaseError
+from ..errors import ConnectFailed, ConnectionLost, DatabaseError
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -29,6 +29,13 @@ def reason_of(error: BaseException | None) -> str:
     """What an error says, but for the statement, which may be another one's; its class if it says nothing."""
     said = error.reason if isinstance(error, (ConnectionLost, DatabaseError)) else str(error)
     return said or type(error).__name__
+
+
+def is_permanent(error: Exception | None) -> bool:
+    """Whether to open another connection cannot help: what `init` does wrong it does again, but a loss passes."""
+    if isinstance(error, ConnectFailed):
+        return error.permanent
+    return not isinstance(error, ConnectionLost) and getattr(error, "severity", None) not in ("FATAL", "PANIC")
 
 
 class Outages:

@@ -236,8 +236,7 @@ class PythonExecutor(Executor):
     async def _connect(self, conn: ConnectionState) -> None:
         self.metrics.connects += 1
         try:
-            link = await self.driver.connect(self)
-            conn.link = link
+            conn.link = link = await self.driver.connect(self)
             self._conns[id(link)] = conn
             round_trip = await prepare(self, conn)
         except BaseException as error:
@@ -316,16 +315,15 @@ class PythonExecutor(Executor):
 
     def on_lost(self, link: ServerConnection, error: Exception, sent: bool, evict_all: bool) -> None:
         """A connection is gone."""
-        conn = self._conns.pop(id(link), None)
-        if conn is None:
+        if (conn := self._conns.pop(id(link), None)) is None:
             return
         self.metrics.lost += 1
         session = self.sessions.pop(conn.id, None)
         if session is not None:
             session.lost(error, sent)
-        elif conn.state is State.OPENING:
+        if conn.state is State.OPENING:  # its preparation reports it
             self.lost_early[conn.id] = error
-        if conn.state is not State.OPENING:  # else the failed `init` reports it
+        else:
             self.lost(error)
             self.perform(self.scheduler.lost(conn, self.loop.time(), sent, evict_all, _chance.random()))
         self._changed.set()

@@ -17,7 +17,6 @@ EXCEPTIONS = {
     "Description": "what balanced adds to a description for its kernel",
     "PostgresDriver": "the driver seam: balanced replaces what is below",
     "PostgresConnection": "the driver seam: balanced replaces what is below",
-    "UndefinedParameter": "public: the server's error, which the module for asyncpg tells without the server",
     "Wire": "a connection in pipeline mode, without groups: libpq and the socket, two thirds of them slow paths",
 }
 
