@@ -17,7 +17,6 @@ from .dsn import URL_FORM, malformed, parse_keyvalue, parse_url
 from .files import find_password, read_passfile, read_service
 from .params import ALIASES, PARAMETERS, SETTING_VARIABLES, checked, settings
 from .target import ConnectConfig, HostSpec, SslConfig
-from .tls import options_of
 
 _SOCKET_FOLDERS = ("/var/run/postgresql", "/run/postgresql", "/tmp")
 _NETWORK = (
@@ -123,6 +122,8 @@ def _with_sslmode(options: dict[str, Any]) -> dict[str, Any]:
     if "sslmode" in options:
         raise ConfigError("ssl", Shown("<given>"), "only one of ssl and sslmode")
     if isinstance(ssl, ssl_module.SSLContext):
+        from .tls import options_of  # with the modules for files of its own: not before one is needed
+
         return {**options_of(ssl), **options}
     if not isinstance(ssl, (bool, str)):
         raise ConfigError("ssl", Shown(f"<{type(ssl).__name__}>"), allowed)

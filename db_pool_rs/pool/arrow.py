@@ -19,7 +19,7 @@ from ..errors import InterfaceError
 from ..record import Column, Record
 from ..sql.quoting import quoted
 from . import copy
-from .cursor import Cursor
+from .cursor import Cursor, columns_of
 from .queries import single
 from .stream import ARROW_BATCH, pieces
 
@@ -87,7 +87,7 @@ async def _of_cursor(of_rows: Any, cursor: Cursor, count: int) -> AsyncGenerator
     """SQLite's rows; the first batch decides what the columns are."""
     first = None
     while (rows := await cursor.fetch(count)) or first is None:
-        table = of_rows([column.name for column in cursor.columns], rows, first)
+        table = of_rows([column.name for column in columns_of(cursor)], rows, first)
         first = first or table
         yield table
         if len(rows) < count:

@@ -37,6 +37,7 @@ class Cursor:
 
     __slots__ = (
         "_args",
+        "_columns",
         "_described",
         "_fetched",
         "_lease",
@@ -48,7 +49,6 @@ class Cursor:
         "_state",
         "_timeout",
         "_want",
-        "columns",
     )
 
     def __init__(
@@ -78,7 +78,7 @@ class Cursor:
         self._timeout = timeout
         self._want = want
         #: Set with the first rows, where `want` is RESULT.
-        self.columns: Sequence[Column] = ()
+        self._columns: Sequence[Column] = ()
         self._state = "new"
         self._number = 0
         self._name = ""
@@ -141,7 +141,7 @@ class Cursor:
         await self._run(timeout, *commands, fetch)
         self._described = fetch.described
         if self._want is RESULT:
-            self.columns = fetch.details[0]
+            self._columns = fetch.details[0]
         self._state = "open"
         rows: list[Record] = fetch.value
         if len(rows) < count:
@@ -165,3 +165,8 @@ class Cursor:
 
     async def _run(self, timeout: float | None, *statements: StatementRequest) -> None:
         await self._lease.session().run(statements, self._lease.context.timeout(timeout))
+
+
+def columns_of(cursor: Cursor) -> Sequence[Column]:
+    """The columns of a cursor that fetches with RESULT, once rows were fetched."""
+    return cursor._columns

@@ -275,7 +275,7 @@ class Session:
             return self.start(group)
 
         try:
-            await self.exchange(start, deadline, ends=ends_block(statements))
+            await self.exchange(start, deadline, ends=statements)
         except BaseException:
             if undo and not sent and self.blocks.refused is None:
                 self.defer(*undo)
@@ -313,12 +313,12 @@ class Session:
         deadline: float | None,
         *,
         alone: bool = False,
-        ends: bool = False,
+        ends: Sequence[StatementRequest] = (),
     ) -> None:
         """Wait for the calls that were made earlier, then for what `start` sends.
 
         `alone`: it cannot travel with the pending commands, so they are sent in front of it, while no other call may
-        send. `ends`: it ends the block, even one that was refused.
+        send. `ends`: what may end the block, even one that was refused.
         """
         self.open_group, broken_off = None, self.broken_off  # what is called after this comes behind it
         if not self.gate.take():
@@ -336,11 +336,11 @@ class Session:
         finally:
             self.gate.leave()
 
-    def _check_block(self, broken_off: int, ends: bool) -> None:
+    def _check_block(self, broken_off: int, ends: Sequence[StatementRequest]) -> None:
         """Raise what keeps a call from being sent: the end of its block, or the refusal of its BEGIN."""
         if broken_off != self.broken_off:
             raise out_of_block()
-        if self.blocks.refused is not None and not ends:
+        if self.blocks.refused is not None and not ends_block(ends):
             raise not_begun(self.blocks.refused)
 
     async def _answer(self, answer: ResultFuture[None], deadline: float | None, sent: bool) -> None:
