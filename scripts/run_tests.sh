@@ -44,14 +44,16 @@ if [[ $engines == *full* ]]; then
     check "clippy" cargo clippy --quiet --manifest-path rust/Cargo.toml --all-targets -- -D warnings
     check "cargo test" cargo test --quiet --manifest-path rust/Cargo.toml -p db-pool-engine
 fi
+# One worker more than processors: tests wait more than they compute.
+workers=$(($(nproc 2>/dev/null || echo 2) + 1))
 # What has to do with the event loop a second time on uvloop; `nox -s tests` runs everything there. It comes first: the
 # run that covers everything has the last word.
-on_loops=(tests/faults)
-for name in connect_errors copy groups_are_invisible lending loops_and_processes notifications pool_life timeouts transactions; do
+on_loops=(tests/faults --ignore=tests/faults/test_soak.py)
+for name in block_programs cancelled_in_blocks connect_errors copy loops_and_processes notifications pool_life timeouts; do
     on_loops+=("tests/contract/test_$name.py")
 done
-check "tests on uvloop" uv run --no-sync pytest -q -n auto --dist worksteal --loop uvloop "${on_loops[@]}"
-check "tests" uv run --no-sync pytest -n auto --dist worksteal --durations=10
+check "tests on uvloop" uv run --no-sync pytest -q -n "$workers" --dist worksteal --loop uvloop "${on_loops[@]}"
+check "tests" uv run --no-sync pytest -n "$workers" --dist worksteal --durations=10
 
 if [ ${#failed[@]} -gt 0 ]; then
     say "failed: ${failed[*]}"

@@ -47,6 +47,8 @@ class Blocks:
 
     def are_open(self) -> bool:
         """Whether statements called now run inside a transaction block."""
+        if not (self.pending or self._sent or self._ending or self.refused):
+            return self.inside
         if "ROLLBACK" in self.pending:
             return self.pending[-1] != "ROLLBACK"
         if self.pending or self.refused is not None:
@@ -70,9 +72,13 @@ class Blocks:
     def answered(self, inside: bool) -> None:
         """What was sent is answered: what was stopped of it is pending again."""
         self.inside = inside
-        if not (self._sent or self._ending or self.pending):
+        sent, ending = self._sent, self._ending
+        if not (sent or ending or self.pending):
             return
-        (sent, ending), self._sent, self._ending = (self._sent, self._ending), (), None
+        self._sent, self._ending = (), None
+        executed = (not sent or sent[-1].value is not None) and (ending is None or ending[0].value is not None)
+        if executed and not self.pending:
+            return
         left = [one for one in sent if one.value is None]
         undo = ending[1] if ending is not None and inside and _was_stopped(ending[0]) else ()
         if left and left[0].error is not None and _begins(left[0]):

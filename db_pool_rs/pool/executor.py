@@ -212,7 +212,7 @@ class Executor(ABC):
     def use(self, conn: AcquiredConnection) -> Session:
         """A session on a connection that one user has from now on."""
         session = self.sessions[conn.id] = Session(self, conn, self.driver)
-        if (loss := self.lost_early.get(conn.id)) is not None:
+        if self.lost_early and (loss := self.lost_early.get(conn.id)) is not None:
             session.lost(loss, sent=False)
         return session
 
