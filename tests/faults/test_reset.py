@@ -178,6 +178,7 @@ async def test_reset_behind_words_to_a_connection_that_idles(
     """Such as the server's last ones: whether or not all of them arrive, the connection is not used again."""
     pool = await open_pool(far_proxy.dsn(pg_database), min_size=1, max_size=1)
     pid = await pool.fetchval("SELECT pg_backend_pid()")
+    await at_rest(pool)  # the catalogue is read on the same connection
     far_proxy.hold()
     pg_server.sql(f"SELECT pg_terminate_backend({pid})")
     await _until_held(far_proxy)
