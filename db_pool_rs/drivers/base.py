@@ -92,6 +92,8 @@ class ServerConnection(Protocol):
     listener: ConnectionListener
     #: Server process id where there is one, for messages.
     pid: int
+    #: What has become of it, once it is lost: known even where no session was there to be told.
+    loss: Exception | None
 
     def start(self, group: Sequence[StatementRequest], done: Done) -> None:
         """Send `group` and one Sync; `done` is called when ReadyForQuery came.

@@ -185,10 +185,8 @@ class RustExecutor(Executor):
         link.ran(ok, seconds, in_transaction, results)
 
     def ran_lost(self, token: int) -> None:
-        """They will not be answered: the loss of the connection is told, too, or was before they were asked."""
-        link = self._expected.pop(token)
-        if isinstance(link, FullLink) and link.loss is not None:
-            self.lent_lost(link.id, link.loss)
+        """They will not be answered: the loss of the connection is told, too."""
+        self._expected.pop(token)
 
     def on_data_request(self, token: int, piece: bytes | None) -> None:
         """A holder's COPY asks for a piece of its data, or gives one."""
@@ -212,11 +210,12 @@ class RustExecutor(Executor):
     def lent_lost(self, conn: int, loss: Loss) -> None:
         """A connection that is lent is gone."""
         link, session = self._links.pop(conn, None), self.sessions.pop(conn, None)
+        error = lost_error(loss)
         if link is not None:
-            link.loss = loss
+            link.loss = error
             link.close()
         if session is not None:
-            session.lost(lost_error(loss), loss[2] and session.busy)
+            session.lost(error, loss[2] and session.busy)
 
     # -- connections ---------------------------------------------------------------------------------------------
 

@@ -83,8 +83,7 @@ class FullLink:
     _describing = False
     #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
     _stopping: asyncio.Future[bool] | None = None
-    #: What has become of the connection, once the engine has told.
-    loss: Loss | None = None
+    loss: Exception | None = None
 
     def __init__(self, conn: int, executor: Owner, info: SessionInfo | None = None) -> None:
         self.id = conn

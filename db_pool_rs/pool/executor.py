@@ -86,8 +86,6 @@ class Executor(ABC):
         self.outages = Outages(config.name, loop)
         #: The connections that one user has, callers and the pool itself, by number.
         self.sessions: dict[int, Session] = {}
-        #: What has become of connections that were lost before they had a session, by their number.
-        self.lost_early: dict[int, Exception] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._stopping: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -212,8 +210,6 @@ class Executor(ABC):
     def use(self, conn: AcquiredConnection) -> Session:
         """A session on a connection that one user has from now on."""
         session = self.sessions[conn.id] = Session(self, conn, self.driver)
-        if self.lost_early and (loss := self.lost_early.get(conn.id)) is not None:
-            session.lost(loss, sent=False)
         return session
 
     def hand_over(self, session: Session, waiter: AcquireRequest) -> None:

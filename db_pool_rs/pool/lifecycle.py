@@ -42,10 +42,13 @@ async def prepare(executor: Executor, conn: AcquiredConnection) -> float | None:
     if executor.driver.startup_query is None and executor.config.init is None:
         return None
     try:
-        return await executor.in_time(conn, _prepare(executor, conn), executor.prepare_timeout)
+        round_trip = await executor.in_time(conn, _prepare(executor, conn), executor.prepare_timeout)
     except Expired as error:
         message = f"a new connection was not prepared in time (connect_timeout, after its login): {error}"
         raise ConnectFailed(message) from None
+    if conn.link.loss is not None:  # behind the last answer
+        raise conn.link.loss
+    return round_trip
 
 
 async def _prepare(executor: Executor, conn: AcquiredConnection) -> float | None:

@@ -98,6 +98,7 @@ class Session:
     def __init__(self, executor: Owner, conn: AcquiredConnection, database: Database) -> None:
         self.conn = conn
         self.link: ServerConnection = conn.link
+        self.error = self.link.loss  # before there was a session to be told
         self.executor, self.loop = executor, executor.loop
         #: What else the loop is about to run in this tick; other loops than asyncio's do not tell.
         self._ready = getattr(executor.loop, "_ready", (None,))

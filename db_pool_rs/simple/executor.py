@@ -290,7 +290,6 @@ class PythonExecutor(Executor):
         self._changed.set()
 
     def _drop(self, conn: ConnectionState) -> None:
-        self.lost_early.pop(conn.id, None)
         if conn.link is not None:
             self._conns.pop(id(conn.link), None)
             conn.link.close()
@@ -321,9 +320,7 @@ class PythonExecutor(Executor):
         session = self.sessions.pop(conn.id, None)
         if session is not None:
             session.lost(error, sent)
-        if conn.state is State.OPENING:  # its preparation reports it
-            self.lost_early[conn.id] = error
-        else:
+        if conn.state is not State.OPENING:  # else its preparation reports it
             self.lost(error)
             self.perform(self.scheduler.lost(conn, self.loop.time(), sent, evict_all, _chance.random()))
         self._changed.set()

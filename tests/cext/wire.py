@@ -114,6 +114,8 @@ class LyingServer:
         self._lie: Lie | None = None
         #: The answer to a Sync alone, with which an idle connection is asked for a sign of life.
         self.sign_of_life = b""
+        #: So many connections are closed right behind the answer to their first question.
+        self.hang_ups = 0
         self._sessions: set[asyncio.Task[None]] = set()
         #: The client has closed the connection on which it was lied to.
         self.left = asyncio.Event()
@@ -164,6 +166,9 @@ class LyingServer:
                 await self._deceive(said, reader, writer)
                 return
             writer.write(self.sign_of_life if self.sign_of_life and said == [_READY] else b"".join(said))
+            if self.hang_ups:
+                self.hang_ups -= 1
+                return
             session.asked = False
             said.clear()
 

@@ -54,6 +54,19 @@ async def test_a_server_that_lets_in_and_hangs_up_is_not_waited_for(engine: Engi
                 await db_pool_rs.create_pool(dsn, mode=engine.name, min_size=1, max_size=1, connect_timeout=15)
 
 
+async def test_a_connection_that_is_lost_behind_the_answer_to_its_first_question(engine: EngineSpec) -> None:
+    """Its loss may be known when it is being handed to the rules: no statement waits on it."""
+    async with LyingServer([pg.INT4.oid], [[b"\0\0\0\7"]]).running() as server:
+        dsn = f"postgresql://u@127.0.0.1:{server.port}/d?sslmode=disable"
+        async with db_pool_rs.create_pool(dsn, mode=engine.name, min_size=0, max_size=1, **PATIENT) as pool:
+            for _ in range(3):
+                server.hang_ups = 1
+                with contextlib.suppress(db_pool_rs.ConnectFailed, db_pool_rs.ConnectionLost):
+                    assert await asyncio.wait_for(pool.fetchval(ASK, 1), 30) == 7
+                assert await asyncio.wait_for(pool.fetchval(ASK, 1), 30) == 7
+                pool.expire_connections()
+
+
 async def _holds(call: asyncio.Future[Any]) -> tuple[float, float]:
     """The processor's time between two ticks of the loop, while a call is under way: the longest, and all of it."""
     longest = total = 0.0

@@ -440,7 +440,7 @@ class PostgresConnection(Wire):
         cause = self._fatal or error
         if self._step < len(self._steps) and not self._earlier and was_not_executed(cause, self._group):
             sent = False
-        running = self._done is not None or self._copying
+        self.loss, running = cause, self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()
         self.listener.on_lost(self, cause, sent=sent and running, evict_all=server_is_leaving(cause))

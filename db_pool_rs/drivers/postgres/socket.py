@@ -42,6 +42,7 @@ class Wire(ABC):
         self._libpq_error = libpq.error
         self.listener: ConnectionListener = listener
         self.pid = pgconn.backend_pid
+        self.loss: Exception | None = None
         self._pgconn = pgconn
         self._loop = asyncio.get_running_loop()
         self._sockets = watcher(self._loop)

@@ -151,6 +151,7 @@ class SqliteLink:
     """
 
     pid = 0
+    loss: Exception | None = None
 
     def __init__(self, driver: SqliteDriver, listener: ConnectionListener, database: Database) -> None:
         self.listener = listener
@@ -272,6 +273,7 @@ class SqliteLink:
         if job.failure is not None:
             logger.error("a connection to SQLite failed and is closed", exc_info=job.failure)
             self.close()
+            self.loss = job.failure
             self.listener.on_lost(self, job.failure, sent=True, evict_all=False)
             return
         if job.no_grouping:
