@@ -17,8 +17,8 @@ from psycopg import pq
 
 import db_pool_rs
 from db_pool_rs.conninfo import ConnectConfig, parse_dsn
+from db_pool_rs.drivers.postgres import intake
 from db_pool_rs.drivers.postgres.connect import ConnectAttemptError, connect
-from db_pool_rs.drivers.postgres.intake import Intake
 from db_pool_rs.drivers.postgres.libpq import POLLING_FAILED
 from db_pool_rs.drivers.postgres.psycopg_libpq import PsycopgLibpq, poll
 from tests.cext.wire import message
@@ -126,14 +126,17 @@ async def test_a_step_that_reads_without_end_is_ended(unix: bool, tmp_path: Path
         await left.wait()
 
 
-async def test_a_socket_that_is_looked_at_does_not_begin_to_wait() -> None:
-    """Nor does its duplicate: they are one to the system. libpq would hold the event loop in its next read."""
+async def test_what_waits_for_a_slow_step_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step's thread may begin late: what has arrived by then is no flood, however often it is looked at."""
+    monkeypatch.setattr(intake, "_PAUSE", 0.0)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        ours.setblocking(False)
-        with Intake().counting(ours.fileno()):
-            theirs.send(b"x")
-        assert not os.get_blocking(ours.fileno())
+        theirs.sendall(b"x" * 50_000)
+        counted = intake.Intake()
+        with counted.counting(ours.fileno()):
+            for _ in range(500):  # as many looks
+                await asyncio.sleep(0)
+        assert not counted.is_too_much()
 
 
 def error(text: str) -> bytes:
@@ -172,7 +175,7 @@ async def test_a_long_error_does_not_stop_the_event_loop(engine: Any, pg_databas
 
 def test_counting_leaves_a_socket_as_it_is() -> None:
     async def look(one: socket.socket) -> None:
-        with Intake().counting(one.fileno()):
+        with intake.Intake().counting(one.fileno()):
             assert not one.getblocking()
             assert not os.get_blocking(one.fileno())
 

@@ -2,8 +2,9 @@
 
 libpq takes one message in whole, up to 1 GiB, and a step of its connection phase reads on while more of that arrives.
 So what arrives is looked at beside the step, from the event loop, and more than :data:`MOST` bytes shut the socket
-down, which ends the step. Linux tells of a TCP socket how many bytes it has received; of others what waits at each look
-is added up, which is less than what has passed, though a flood still comes to its end.
+down, which ends the step. Linux tells of a TCP socket how many bytes it has received; of others what waits is added up
+where it is not as much as at the look before, so that a step that is late counts nothing twice. A flood still comes to
+its end.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Intake:
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._said = 0
+        #: Bytes that were counted, and those that waited at the last look.
+        self._said = self._waited = 0
         #: The socket under a descriptor of its own, while a step runs: the step may close libpq's.
         self._socket: socket.socket | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -42,7 +44,7 @@ class Intake:
     @contextlib.contextmanager
     def counting(self, fd: int) -> Iterator[None]:
         """Look at the socket now, and again and again meanwhile."""
-        self._socket = _duplicate(fd)
+        self._socket, self._waited = _duplicate(fd), 0
         try:
             self._look()
             yield
@@ -55,7 +57,10 @@ class Intake:
     def _look(self) -> None:
         assert self._socket is not None
         received = _received(self._socket)
-        self._said = max(self._said, received) if received is not None else self._said + _waiting(self._socket)
+        if received is not None:
+            self._said = max(self._said, received)
+        elif (waiting := _waiting(self._socket)) != self._waited:
+            self._said, self._waited = self._said + waiting, waiting
         if self._said > MOST:
             with contextlib.suppress(OSError):  # it is not connected any more
                 self._socket.shutdown(socket.SHUT_RDWR)
