@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from ..aio import ResultFuture
 from ..codecs import Codec
 from ..errors import InterfaceError
+from ..record import Status
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
 
@@ -84,6 +85,13 @@ def error_of_stream(error: BaseException) -> Exception:
     failed = InterfaceError(f"the source or sink of the COPY ended with {type(error).__name__}")
     failed.__cause__ = error
     return failed
+
+
+def answer_by_tag(statement: StatementRequest, tag: str) -> None:
+    """What answers a statement that has nothing but a tag to return, whatever is wanted of it."""
+    status = Status(tag)
+    statement.value = [] if statement.want else status
+    statement.details = (), status
 
 
 class ServerConnection(Protocol):

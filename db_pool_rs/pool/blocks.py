@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
-from ..drivers.base import STATUS
-from ..record import Status
+from ..drivers.base import STATUS, answer_by_tag
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from ..sql.without_values import without_values
@@ -115,9 +113,7 @@ class Blocks:
         """The holder ends a block whose BEGIN was refused: it is told what PostgreSQL says in one that has failed."""
         self.refused, self.overridden = None, self.refused
         self.pending.clear()
-        status = Status("ROLLBACK")
-        rows: Any = []
-        statement.value, statement.details = rows if statement.want else status, ((), status)
+        answer_by_tag(statement, "ROLLBACK")
 
     def end(self) -> None:
         """The holder's outermost block is over, whatever has become of it."""

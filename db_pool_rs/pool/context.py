@@ -40,7 +40,7 @@ class Context:
         self.unmade = None if config.row is None else Record
         self.state = "new"
         #: Ends the pool at once, and why it was ended, if that was not its user's wish.
-        self.end: Callable[[], object] = bool
+        self.end: Callable[[], object] = lambda: None
         self.failure = ""
         #: The event loop on which the pool was opened.
         self.loop: asyncio.AbstractEventLoop | None = None

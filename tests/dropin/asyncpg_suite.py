@@ -20,10 +20,11 @@ import sys
 import tempfile
 import xml.etree.ElementTree
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.dropin.asyncpg_reasons import REASONS, reason
+from tests.dropin.page import write
 from tests.meta.source import ROOT
 from tests.plugins.installation import find_installation
 
@@ -165,13 +166,6 @@ def table(found: dict[str, Outcomes]) -> Iterator[str]:
             yield f"| {text} | {' | '.join(str(one[text]) for one in reasons)} |"
 
 
-def write(lines: Sequence[str]) -> None:
-    """Put the table into the documentation."""
-    page = ROOT / "docs/asyncpg.md"
-    before, _, after = page.read_text(encoding="utf-8").partition(BEGIN)
-    page.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + after.partition(END)[2], encoding="utf-8")
-
-
 def main() -> int:
     """Run the contenders; what fails without a reason is printed, and how many tests that are is returned."""
     add = argparse.ArgumentParser(prog="python -m tests.dropin.asyncpg_suite")
@@ -195,7 +189,7 @@ def main() -> int:
     lines = list(table(found))
     print("\n".join(lines))
     if given.write:
-        write(lines)
+        write(ROOT / "docs/asyncpg.md", BEGIN, lines, END)
     ours = [one for one in found if one != "asyncpg"]
     unexplained = [
         f"{one}: {name}: {found[one][name][:200]}"

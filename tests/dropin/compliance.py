@@ -23,13 +23,14 @@ import sys
 import tempfile
 import xml.etree.ElementTree
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.dropin.compliance_reasons import REASONS, reason
+from tests.dropin.page import write
 from tests.meta.source import ROOT
 from tests.plugins.installation import find_installation
 from tests.plugins.postgresql import ServerFarm
@@ -200,13 +201,6 @@ def table(found: dict[str, Outcome]) -> Iterator[str]:
             yield f"- {most}: {text}"
 
 
-def write(lines: Iterable[str]) -> None:
-    """Put the table into the documentation."""
-    page = ROOT / "docs/sqlalchemy.md"
-    before, _, after = page.read_text(encoding="utf-8").partition(BEGIN)
-    page.write_text(before + BEGIN + "\n".join(lines) + "\n" + END + after.partition(END)[2], encoding="utf-8")
-
-
 def main() -> int:
     """Run the contenders; what fails without a reason is printed, and how many tests that are is returned."""
     add = argparse.ArgumentParser(prog="python -m tests.dropin.compliance")
@@ -223,7 +217,7 @@ def main() -> int:
     lines = list(table(found))
     print("\n".join(lines))
     if given.write:
-        write(lines)
+        write(ROOT / "docs/sqlalchemy.md", BEGIN, lines, END)
     unexplained = [f"{one}: {name}" for one in found for name, why in explained(one, found).items() if why is None]
     print(f"{len(unexplained)} without a reason", *unexplained, sep="\n")
     return len(unexplained)

@@ -28,7 +28,7 @@ from typing import Any
 
 from ...record import Column, Record, Status, record_class
 from ...scheduler.model import StatementRequest
-from ..base import RESULT, Done
+from ..base import RESULT, Done, answer_by_tag
 from .database import Database, Stop
 from .errors import (
     canceled,
@@ -300,31 +300,24 @@ def _step(database: Database, statement: StatementRequest, job: Job) -> None:
     role = statement.described.role
     if role is Role.RESET:
         database.reopen(job.stop)
-        _done(statement, "DISCARD ALL")
+        answer_by_tag(statement, "DISCARD ALL")
     elif database.failed:
         if role is not Role.COMMIT and role is not Role.ROLLBACK:
             raise failed_transaction(statement.query.sql)
         database.failed = False
         database.close_cursors()
-        _done(statement, "ROLLBACK")
+        answer_by_tag(statement, "ROLLBACK")
     elif role is Role.COMMIT or role is Role.ROLLBACK:
         _end(database, statement, job)
     elif role is Role.BEGIN_READ_ONLY:
         database.execute("BEGIN", (), job.stop)
         database.execute("PRAGMA query_only = ON", (), job.stop)
         database.read_only = True
-        _done(statement, "BEGIN")
+        answer_by_tag(statement, "BEGIN")
     elif statement.described.cursor:
         _use_cursor(database, statement, job)
     else:
         _execute(database, statement, job)
-
-
-def _done(statement: StatementRequest, tag: str) -> None:
-    """It has nothing but a tag to return."""
-    status = Status(tag)
-    statement.value = [] if statement.want else status
-    statement.details = (), status
 
 
 def _use_cursor(database: Database, statement: StatementRequest, job: Job) -> None:
@@ -333,7 +326,7 @@ def _use_cursor(database: Database, statement: StatementRequest, job: Job) -> No
     name, cursors = description.cursor, database.cursors
     if description.role is Role.DECLARE:
         cursors[name] = database.declare(description.sql, statement.params, job.stop)
-        _done(statement, description.tag)
+        answer_by_tag(statement, description.tag)
         return
     if name not in cursors:
         raise no_cursor(name, statement.query.sql)
@@ -342,7 +335,7 @@ def _use_cursor(database: Database, statement: StatementRequest, job: Job) -> No
         del cursors[name]
         if cursor is not None:
             cursor.close()
-        _done(statement, "CLOSE CURSOR")
+        answer_by_tag(statement, "CLOSE CURSOR")
         return
     if cursor is None:
         raise canceled(statement.query.sql)
@@ -364,7 +357,7 @@ def _end(database: Database, statement: StatementRequest, job: Job) -> None:
         job.notices.append(no_transaction(description.tag))
     else:
         _commit(database, description.sql, job)
-    _done(statement, description.tag)
+    answer_by_tag(statement, description.tag)
 
 
 def _commit(database: Database, sql: str, job: Job) -> None:
@@ -385,7 +378,7 @@ def _execute(database: Database, statement: StatementRequest, job: Job) -> None:
     try:
         if before and description.role in ALWAYS:
             database.finish(description.sql, job.stop)
-            _done(statement, description.tag)
+            answer_by_tag(statement, description.tag)
         else:
             _carry_out(database, statement, job)
     except Exception:
