@@ -200,7 +200,7 @@ class KernelConnection(PostgresConnection):
             self._ended()
             return
         self._take_notifications()
-        self._healing.note_altering(group, self.in_transaction())
+        self._healing.note_altering(group, self.in_transaction)
         try:
             self._deal_out(group[0].described.plan_for(self._conn), group)
         except DecodeError:

@@ -373,12 +373,14 @@ class RustExecutor(Executor):
         return self._running
 
     def gauges(self) -> PoolGauges:
-        """How things stand."""
         from ..metrics import PoolGauges
 
         now = self.native.gauges()
         busy = now["lanes"] + now["alone"] + now["sessions"]
         return PoolGauges(**now, busy=busy, last_error=None if self.last_error is None else reason_of(self.last_error))
+
+    def answered(self) -> int:
+        return int(self.native.counters()["statements"]) + self.metrics.statements
 
     def stats(self) -> PoolStats:
         """What the engine has counted, and what was counted here: sessions."""

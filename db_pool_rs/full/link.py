@@ -162,7 +162,8 @@ class FullLink:
                 statement.error = statement.error or error
             elif value is not None and (describing or statement.want is RESULT):
                 _keep_details(statement, describing)
-        if ok and (altered := alters(group, self._altered)) is not None:
+        unaltered = self._altered is None and group[0].query.groupable
+        if ok and not unaltered and (altered := alters(group, self._altered)) is not None:
             self._executor.native.schema_changed()
             self._executor.altered(altered)
             self._altered = altered if in_transaction else None  # others see it when it is committed

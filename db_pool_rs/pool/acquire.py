@@ -131,7 +131,7 @@ class Acquired:
         """A session was handed over: remember by whom."""
         executor = self._executor
         now = executor.loop.time()
-        task = asyncio.current_task()
+        session.task = task = asyncio.current_task(executor.loop)
         session.holder = holder = Holder(site, task, now)
         executor.metrics.acquired += 1
         executor.metrics.wait.record(now - waiter.enqueued)

@@ -233,7 +233,7 @@ async def _atomically(
     )
     group = [begin, *statements, commit]
     try:
-        await session.exchange(lambda: session.start(group), deadline, alone=True)
+        await session.exchange(lambda: session.start(group), deadline)
     except BaseException as error:
         if not session.is_answered:
             session.defer("ROLLBACK")

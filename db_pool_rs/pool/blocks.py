@@ -70,10 +70,9 @@ class Blocks:
     def answered(self, inside: bool) -> None:
         """What was sent is answered: what was stopped of it is pending again."""
         self.inside = inside
-        sent, ending = self._sent, self._ending
-        if not (sent or ending or self.pending):
+        if not (self._sent or self._ending or self.pending):
             return
-        self._sent, self._ending = (), None
+        sent, ending, self._sent, self._ending = self._sent, self._ending, (), None
         executed = (not sent or sent[-1].value is not None) and (ending is None or ending[0].value is not None)
         if executed and not self.pending:
             return

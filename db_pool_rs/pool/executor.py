@@ -146,6 +146,10 @@ class Executor(ABC):
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done."""
 
+    def answered(self) -> int:
+        """How many statements were answered until now."""
+        return self.metrics.statements
+
     @abstractmethod
     def regroup(self, changes: Iterable[tuple[Query, StatementClass, bool]]) -> None:
         """Texts are of another class than they seemed, or may be grouped, or no longer."""

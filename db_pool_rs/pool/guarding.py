@@ -74,12 +74,12 @@ class Guarding:
 
     def is_held(self) -> bool:
         """Whether the same sessions as before hold every connection: no statement runs, and none can."""
-        now, before, self._lent = self._executor.gauges(), self._lent, self._executor.stats().acquired
+        now, before, self._lent = self._executor.gauges(), self._lent, self._executor.metrics.acquired
         return now.sessions > 0 and not now.lanes and not now.alone and self._lent == before
 
     def answered(self) -> int:
         """How many statements were answered until now."""
-        return self._executor.stats().statements
+        return self._executor.answered()
 
     def judge_again(self) -> None:
         """What may be grouped has changed."""

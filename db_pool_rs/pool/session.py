@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from asyncio import current_task
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -85,6 +86,7 @@ class Session:
     #: It may see other tables and types than others do: until it is given back, or the transaction ends.
     strays: Stray | None = None
     holder: Holder | None = None
+    task: asyncio.Task[Any] | None = None
     last_sql = ""
     #: The calls that will leave together next; what stops a group that no caller waits for.
     open_group: CallGroup | None = None
@@ -171,17 +173,24 @@ class Session:
         await self._run(statements, self._deadline(timeout), told=told, undone=undone)
 
     async def call(self, statement: StatementRequest, timeout: float | None = None) -> None:
-        """Run one statement, inside a transaction block together with others; raises its error."""
-        alone = not (self._ready or self.gate.taken)  # no other call can follow in this tick of the loop, or waits
-        if alone or not (can_join(statement) and self.in_transaction()):
-            await self.run((statement,), timeout)
-            return
-        await join(self, statement, self._deadline(timeout))
-        self.raise_first((statement,))
+        """Run one statement, inside a transaction block together with others; raises its error.
+
+        The task that acquired the session waits for it, so it has no other call in this tick of the loop.
+        """
+        deadline = None if timeout is None else self.loop.time() + timeout
+        if (
+            (self.gate.taken or (self._ready and current_task(self.loop) is not self.task))
+            and can_join(statement)
+            and self.in_transaction()
+        ):
+            await join(self, statement, deadline)
+            self.raise_first((statement,))
+        else:
+            await self._run((statement,), deadline)
 
     async def describe(self, group: Sequence[StatementRequest], timeout: float | None = None) -> None:
         """Have the database check statements without running them; raises what is wrong with the first that is."""
-        await self.exchange(lambda: self._ask(self.link.describe, group), self._deadline(timeout), alone=True)
+        await self.exchange(lambda: self._ask(self.link.describe, group), self._deadline(timeout))
         self.raise_first(group)
 
     async def copy(
@@ -192,7 +201,7 @@ class Session:
         `told` is what others are told of it: the text without the values that stand in what is sent.
         """
         link = cast(CopyConnection, self.link)
-        await self.exchange(lambda: self._ask(link.copy, statement, stream), self._deadline(timeout), alone=True)
+        await self.exchange(lambda: self._ask(link.copy, statement, stream), self._deadline(timeout))
         if told is not statement.query:
             statement.query, error = told, statement.error
             if isinstance(error, DatabaseError):
@@ -260,25 +269,30 @@ class Session:
         undone: bool = False,
     ) -> None:
         group, sent, inside = statements, False, False
-
-        def start() -> ResultFuture[None]:
-            nonlocal group, sent, inside
-            if self.blocks.refused is not None:  # its holder ends it: there is nothing to be sent
-                self.blocks.end_refused(statements[0])
-                answer = self.database.answer(self.loop)
-                answer.set_result(None)
-                return answer
-            sent, inside = True, self.in_transaction()
-            if undo:
-                self.blocks.ends_with(statements[-1], undo)
-            if self.blocks.pending:
-                group = [*self.blocks.take(self.database.dialect), *statements]
-            return self.start(group)
-
+        blocks, gate = self.blocks, self.gate
         try:
-            await self.exchange(start, deadline, ends=statements)
+            if gate.taken or self.winding is not None or blocks.refused is not None:
+                await self._enter(deadline, statements)
+            else:  # nothing to wait for, as with nearly every call
+                gate.taken, self.open_group = True, None
+            try:
+                if blocks.refused is not None:  # its holder ends it: there is nothing to be sent
+                    blocks.end_refused(statements[0])
+                else:
+                    sent, inside = True, len(statements) > 1 and self.in_transaction()
+                    if undo:
+                        blocks.ends_with(statements[-1], undo)
+                    if blocks.pending:
+                        group = [*blocks.take(self.database.dialect), *statements]
+                    await (self.start(group) if deadline is None else until(self.start(group), deadline))
+            except Expired:
+                raise self.too_late(sent) from None
+            finally:
+                if self.busy:
+                    self.wind_up()
+                gate.leave()
         except BaseException:
-            if undo and not sent and self.blocks.refused is None:
+            if undo and not sent and blocks.refused is None:
                 self.defer(*undo)
             raise
         if undone or (len(statements) > 1 and not inside and self._is_whole(statements)):
@@ -312,32 +326,43 @@ class Session:
         self,
         start: Callable[[], ResultFuture[None]],
         deadline: float | None,
-        *,
-        alone: bool = False,
-        ends: Sequence[StatementRequest] = (),
     ) -> None:
         """Wait for the calls that were made earlier, then for what `start` sends.
 
-        `alone`: it cannot travel with the pending commands, so they are sent in front of it, while no other call may
-        send. `ends`: what may end the block, even one that was refused.
+        It cannot travel with the pending commands, so they are sent in front of it, while no other call may send.
         """
-        self.open_group, broken_off = None, self.broken_off  # what is called after this comes behind it
-        if not self.gate.take():
-            await self._enter(deadline)
+        await self._enter(deadline)
+        broken_off = self.broken_off
         try:
-            if self.winding is not None:
-                await self._wound_up(self.winding, deadline)
-            self._check_block(broken_off, ends)
-            if alone and self.blocks.pending:
+            if self.blocks.pending:
                 commands = self.blocks.take(self.database.dialect)
                 await self._answer(self.start(commands), deadline, sent=False)
                 self.raise_first(commands)
-                self._check_block(broken_off, ends)
+                self._check_block(broken_off)
             await self._answer(start(), deadline, sent=True)
         finally:
             self.gate.leave()
 
-    def _check_block(self, broken_off: int, ends: Sequence[StatementRequest]) -> None:
+    async def _enter(self, deadline: float | None, ends: Sequence[StatementRequest] = ()) -> None:
+        """Wait for the calls that were made earlier, and take the gate.
+
+        Raises what keeps the call from being sent; `ends` is what may end the block, even one that was refused.
+        """
+        self.open_group, broken_off = None, self.broken_off  # what is called after this comes behind it
+        if not self.gate.take():
+            try:
+                await self.gate.enter(deadline)
+            except Expired:
+                raise self.too_late(sent=False) from None
+        try:
+            if self.winding is not None:
+                await self._wound_up(self.winding, deadline)
+            self._check_block(broken_off, ends)
+        except BaseException:
+            self.gate.leave()
+            raise
+
+    def _check_block(self, broken_off: int, ends: Sequence[StatementRequest] = ()) -> None:
         """Raise what keeps a call from being sent: the end of its block, or the refusal of its BEGIN."""
         if broken_off != self.broken_off:
             raise out_of_block()
@@ -353,13 +378,6 @@ class Session:
         finally:
             if self.busy:
                 self.wind_up()
-
-    async def _enter(self, deadline: float | None) -> None:
-        """Wait for the calls that were made earlier."""
-        try:
-            await self.gate.enter(deadline)
-        except Expired:
-            raise self.too_late(sent=False) from None
 
     def too_late(self, sent: bool) -> StatementTimeout:
         """The error of a call whose deadline has passed."""
@@ -420,25 +438,28 @@ class Session:
         ``error``, never in the answer.
         """
         answer = self.database.answer(self.loop)
-        self._begin(partial(_set, answer), self.link.start, group)
+        self.send(group, partial(_set, answer))
         return answer
 
     def send(self, group: Sequence[StatementRequest], ended: Callable[[ConnectionLost | None], None]) -> None:
         """The same; `ended` is called instead, with what has become of the connection if it is lost."""
-        self._begin(ended, self.link.start, group)
+        if self._may_begin(ended):
+            self.link.start(group, self._answered)
 
     def _ask(self, ask: Callable[..., None], *what: Any) -> ResultFuture[None]:
-        answer = self.database.answer(self.executor.loop)
-        self._begin(partial(_set, answer), ask, *what)
+        answer = self.database.answer(self.loop)
+        if self._may_begin(partial(_set, answer)):
+            ask(*what, self._answered)
         return answer
 
-    def _begin(self, ended: Callable[[ConnectionLost | None], None], ask: Callable[..., None], *what: Any) -> None:
+    def _may_begin(self, ended: Callable[[ConnectionLost | None], None]) -> bool:
+        """Whether the connection is there; what is sent now is answered to `ended`."""
         assert not self.busy, "bug: two groups on one session"
         if self.error is not None:
             ended(ConnectionLost(f"the connection is gone: {reason_of(self.error)}", sent=False))
-        else:
-            self._ended, self.busy = ended, True
-            ask(*what, self._answered)
+            return False
+        self._ended, self.busy = ended, True
+        return True
 
     def lost(self, error: Exception, sent: bool) -> None:
         """The link is gone: the caller that waits is told, and every call that is made later."""
@@ -454,12 +475,13 @@ class Session:
         self._end(None)
 
     def _end(self, error: ConnectionLost | None) -> None:
-        ended, unanswered, self._ended, self._unanswered = self._ended, self._unanswered, None, None
-        self.busy = False
+        ended, self._ended, self.busy = self._ended, None, False
         if error is None:
             self.blocks.answered(self.link.in_transaction())
-        if unanswered is not None and not unanswered.done():
-            unanswered.set_result(None)
+        if (unanswered := self._unanswered) is not None:
+            self._unanswered = None
+            if not unanswered.done():
+                unanswered.set_result(None)
         if ended is not None:
             ended(error)
 

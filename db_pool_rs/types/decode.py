@@ -242,7 +242,11 @@ class RowDecoder:
             count = result.ntuples
             last = count if end is None else min(end, count)
             if last - first == 1:
-                _walk_row(result, first, self._checks)
+                get = result.get_value
+                for column, width, check, _ in self._checks:
+                    data = get(first, column)
+                    if data is not None and len(data) != width:
+                        check(data)
             else:
                 rows = range(first, last)
                 for column, width, check, sift in self._checks:
@@ -300,15 +304,6 @@ def _walk(result: PGresult, rows: range, column: int, width: int, check: Check, 
         widths = {len(data) for data in map(result.get_value, rows, repeat(column)) if data is not None}
     if not widths <= {width}:
         raise ValueError("a value of the wrong width")
-
-
-def _walk_row(result: PGresult, row: int, checks: Sequence[tuple[int, int, Check, Sift]]) -> None:
-    """ValueError if a value of a row is malformed."""
-    get = result.get_value
-    for column, width, check, _ in checks:
-        data = get(row, column)
-        if data is not None and len(data) != width:
-            check(data)
 
 
 def _values(session: PGconn | None, settings: tuple[bytes, ...]) -> list[bytes | None]:

@@ -13,6 +13,7 @@ from db_pool_rs.errors import (
     ArgumentError,
     ConnectionLost,
     DatabaseError,
+    DecodeError,
     InFailedSqlTransaction,
     InterfaceError,
     StatementTimeout,
@@ -247,6 +248,37 @@ async def test_a_lost_connection_is_told_to_each(open_pool: Any, pg_database: st
     proxy.resume()
     await until_async(lambda: pool.fetchval(COUNT))
     assert await pool.fetchval(COUNT) == 1
+
+
+async def test_rows_of_a_write_before_the_one_that_fails(items: Any) -> None:
+    """Its text is prepared on this connection in the same group, so its rows come as text."""
+    delete = "DELETE FROM item WHERE id = $1 RETURNING id"
+    async with items.acquire() as first, items.acquire() as second:
+        for _ in range(2):
+            assert await first.fetch(delete, 7) == []
+        block = second.transaction()
+        await block.start()
+        await second.fetchval(COUNT)
+        calls = (second.fetch(delete, 0), second.execute(INSERT, 1, "one"), second.execute(INSERT, 1, "one"))
+        rows, inserted, failed = await asyncio.gather(*calls, return_exceptions=True)
+        await block.rollback()
+    assert (rows, inserted) == ([(0,)], "INSERT 0 1")
+    assert isinstance(failed, UniqueViolation)
+
+
+async def test_types_of_rows_before_the_statement_that_fails(pg_items: Any) -> None:
+    """A block that has failed cannot be asked what they are; the next one can."""
+    sql = "SELECT ROW(1, 'x')::pair"
+    await pg_items.execute("CREATE TYPE pair AS (a int, b text)")
+    async with pg_items.acquire() as connection:
+        block = connection.transaction()
+        await block.start()
+        calls = (connection.fetch(sql), connection.execute(INSERT, 0, "twice"))
+        rows, failed = await asyncio.gather(*calls, return_exceptions=True)
+        await block.rollback()
+        assert isinstance(failed, UniqueViolation)
+        assert isinstance(rows, DecodeError) and "did not tell what type" in str(rows)
+        assert (await connection.fetchval(sql))["b"] == "x"
 
 
 OPERATIONS = {

@@ -41,6 +41,7 @@ from .statements import (
     Host,
     Prepared,
     Unfit,
+    all_encoded,
     details_of,
     encode_arguments,
     texts_of,
@@ -95,8 +96,8 @@ class PostgresConnection(Wire):
         assert self._done is None, "bug: two groups on one connection"
         assert self._cancelling is None, "bug: a cancel request is under way"
         self._group, self._done, self._sent, self._earlier, self._looked_up = group, done, 0, 0, False
-        if not group[0].query.groupable:
-            self.settings.observe(group, self.in_transaction())
+        if len(group) > 1 or not group[0].query.groupable:
+            self.settings.observe(group, self.in_transaction)
         if self._fresh or self._healing.tried:
             self._fresh = []
             self._healing.forget()
@@ -137,7 +138,7 @@ class PostgresConnection(Wire):
     def _write(self, group: Sequence[StatementRequest], steps: list[Any]) -> None:
         """Write messages for the statements from ``_sent`` on; steps are what the server will answer."""
         send, prepared, last, named = self._pgconn.send_query_prepared, self._prepared, None, self._named
-        if not self._sent and checks_keys(group):
+        if len(group) > 1 and not self._sent and checks_keys(group):
             self._pgconn.send_query_params(CHECK_KEYS.encode(), None)
             steps.append(b"")
         for statement in group[self._sent :] if self._sent else group:
@@ -184,8 +185,10 @@ class PostgresConnection(Wire):
         if self._asked is not None:
             return True
         rest = self._group[self._sent :] if self._sent else self._group
+        several = is_shared(self._group)
+        if all_encoded(rest, several):
+            return True
         try:
-            several = is_shared(self._group)
             self._asked, self._unknown = encode_arguments(rest, self._driver, self.settings, self._must_ask, several)
         except Unfit as error:
             error.statement.error = error.cause
@@ -339,11 +342,13 @@ class PostgresConnection(Wire):
         elif self._ok:
             if self._fresh:
                 check_columns(group, self._fresh, self._driver)
-            self._healing.note_altering(group, self.in_transaction())
+            self._healing.note_altering(group, self.in_transaction)
             self._finish()
         else:
             self._prepared.rollback()
             if not self._heal():
+                done = executed(group, self.in_transaction()) if self._fresh else ()
+                check_columns(done, self._fresh, self._driver)
                 self._finish()
 
     def _heal(self) -> bool:

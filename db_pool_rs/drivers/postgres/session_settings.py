@@ -8,11 +8,12 @@ statements that name it are watched. So one that a function hides is not seen.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import InterfaceError
+from ...sql import StatementClass
 from ...types import oids as pg
 from .dialect import PREPARABLE, STARTUP_QUERY
 
@@ -76,12 +77,16 @@ class SessionSettings:
         """The session is as it began."""
         self._digits = self._told
 
-    def observe(self, group: Sequence[StatementRequest], in_transaction: bool) -> None:
+    def observe(self, group: Sequence[StatementRequest], in_transaction: Callable[[], bool]) -> None:
         """These statements are about to be sent."""
+        last = None
         for statement in group:
-            digits = _digits(statement.query.sql)
+            query = statement.query
+            if query is last or query.kind is StatementClass.CONTROL:
+                continue
+            last, digits = query, _digits(query.sql)
             if digits is not None:
-                lasting = digits is not _UNCERTAIN and len(group) == 1 and not in_transaction
+                lasting = digits is not _UNCERTAIN and len(group) == 1 and not in_transaction()
                 self._digits = digits > 0 and (lasting or self._digits)
 
     def must_ask(self, statement: StatementRequest) -> bool:

@@ -15,7 +15,7 @@ What the server told of a text is kept for the whole pool, as long as nothing sp
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ...errors import DatabaseError, DecodeError
@@ -63,12 +63,14 @@ class Healing:
         self.tried.clear()
         self.suspect = None
 
-    def note_altering(self, group: Sequence[StatementRequest], in_transaction: bool) -> None:
+    def note_altering(self, group: Sequence[StatementRequest], in_transaction: Callable[[], bool]) -> None:
         """A group succeeded: tables may have changed by it. Others see that when it is committed."""
+        if self._altered is None and group[0].query.groupable:
+            return
         altered = alters(group, self._altered)
         if altered is not None:
             self._driver.schema_changed(altered)
-            self._altered = altered if in_transaction else None
+            self._altered = altered if in_transaction() else None
 
     def heal(self, statement: StatementRequest) -> bool:
         """Forget what the statement's error proves to be out of date; True if it may be sent again."""

@@ -217,6 +217,20 @@ class Unfit(Exception):
         self.statement, self.cause = statement, cause
 
 
+def all_encoded(group: Sequence[StatementRequest], several: bool) -> bool:
+    """Whether nothing is left for `encode_arguments` to do, as with nearly every group."""
+    for statement in group:
+        described: Description | None = statement.query.description
+        if described is not statement.described:
+            return False
+        if described is None:
+            if several or statement.args:
+                return False
+        elif described.is_sensitive or described.foreign is not None:
+            return False
+    return True
+
+
 def encode_arguments(
     group: Sequence[StatementRequest],
     driver: Host,
