@@ -6,6 +6,7 @@ Connections, cursors, COPY and `acquire` know this and not the pool, which is ab
 from __future__ import annotations
 
 import asyncio
+from _thread import get_ident
 from asyncio import _get_running_loop as running_loop  # None where there is none
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,11 +47,13 @@ class Context:
         self.loop: asyncio.AbstractEventLoop | None = None
         #: The same while the pool is open, else None.
         self.serving: asyncio.AbstractEventLoop | None = None
+        #: The thread on which it was opened: to compare it is cheaper than to ask for the running loop.
+        self.thread = 0
 
     def become(self, state: str) -> None:
         """The pool is in another state."""
         self.state = state
-        self.serving = self.loop if state == "open" else None
+        self.serving, self.thread = (self.loop, get_ident()) if state == "open" else (None, 0)
 
     def fail(self, why: str) -> None:
         """The pool is of no use any more."""
@@ -61,7 +64,8 @@ class Context:
 
     def check(self) -> None:
         """Raise what keeps a call from being served now, if anything does."""
-        if self.serving is not None and running_loop() is self.serving:
+        serving = self.serving
+        if serving is not None and ((get_ident() == self.thread and serving.is_running()) or running_loop() is serving):
             return
         if self.state == "new":
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")

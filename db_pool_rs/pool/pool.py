@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from _thread import get_ident
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from functools import partial
@@ -399,9 +400,11 @@ class Pool:
         return self
 
     def _submit(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> StatementRequest:
-        context, loop = self._context, get_running_loop()
-        if loop is not context.serving:
+        context = self._context
+        loop = context.serving
+        if loop is None or get_ident() != context.thread or not loop.is_running():
             context.check_open()
+            loop = get_running_loop()
         query = self._known.get(sql) if sql.__class__ is str else None
         if query is None:
             sql, args = context.by_number(sql, args)

@@ -190,8 +190,8 @@ class RowDecoder:
     """
 
     __slots__ = (
-        "_catalog", "_checks", "_format", "_names", "_oids", "_settings", "_transformer", "_values", "_version",
-        "dear", "record",
+        "_catalog", "_checks", "_format", "_names", "_oids", "_settings", "_short", "_transformer", "_values",
+        "_version", "dear", "record",
     )  # fmt: skip
 
     def __init__(
@@ -210,6 +210,8 @@ class RowDecoder:
         #: Columns that are walked before they are loaded: number, width (-1: not fixed), walk, and what spares it.
         self._checks = _checks(self._oids) if self._format is Format.BINARY else ()
         self._values = _values(session, self._settings)
+        #: A result of one row holds next to nothing, so it may live until the next one comes.
+        self._short = all(oid in FIXED_SIZES for oid in oids)
         #: Columns whose values take time by their length.
         self.dear = tuple(column for column, oid in enumerate(oids) if oid not in CHEAP)
         self.record: type[Record] = record_class(self._names)
@@ -238,9 +240,9 @@ class RowDecoder:
             raise DecodeError(f"the server sent {result.nfields} columns where it had described {len(self._oids)}")
         transformer = self._transformer
         transformer.set_pgresult(result, set_loaders=False)
+        count = result.ntuples
+        last = count if end is None else min(end, count)
         try:
-            count = result.ntuples
-            last = count if end is None else min(end, count)
             if last - first == 1:
                 get = result.get_value
                 for column, width, check, _ in self._checks:
@@ -258,7 +260,8 @@ class RowDecoder:
                 raise
             raise explained from error
         finally:
-            transformer.set_pgresult(None, set_loaders=False)  # else the result lives as long as the decoder
+            if not (self._short and last - first == 1):  # else the result lives as long as the decoder
+                transformer.set_pgresult(None, set_loaders=False)
 
     def load(self, row: int, column: int, data: bytes | None) -> Any:
         """One value; DecodeError if Python cannot hold it."""
