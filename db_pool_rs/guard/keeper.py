@@ -104,7 +104,7 @@ class Keeper:
         self._stale = True
         self._suspicious = False
         self._fingerprint: str | None = None
-        self._told = False
+        self._warned = False
 
     def attach(self, host: Host) -> None:
         """The pool is being opened: from now on the catalogue can be read."""
@@ -190,15 +190,15 @@ class Keeper:
         if self._stale:
             return  # it has changed meanwhile
         self._fingerprint = fingerprint
-        self._told = False
+        self._warned = False
         if found != self._verdicts.found:
             self._verdicts.found = found
             self._host.judge_again()
 
     def _cannot_read(self, error: Exception) -> None:
         self._verdicts.unread = f"the catalogue cannot be read: {error}"
-        if not self._told:
-            self._told = True
+        if not self._warned:
+            self._warned = True
             reads = "only reads are grouped that call no function of the database's users"
             logger.warning("pool %r: the catalogue cannot be read, so %s: %s", self._name, reads, error)
         self._verdicts.found = None

@@ -387,19 +387,19 @@ class Connection:
 
     def add_termination_listener(self, callback: Callable[..., Any]) -> None:
         """``callback(connection)`` is called once if the connection is lost while it is held."""
-        self._listeners().add_told("end", callback)
+        self._listeners().add_callback("end", callback)
 
     def remove_termination_listener(self, callback: Callable[..., Any]) -> None:
         """End what `add_termination_listener` began."""
-        self._listeners().remove_told("end", callback)
+        self._listeners().remove_callback("end", callback)
 
     def add_notice_listener(self, callback: Callable[..., Any]) -> None:
         """``callback(connection, notice)`` is called for each notice and warning of the server on this connection."""
-        self._listeners().add_told("notice", callback)
+        self._listeners().add_callback("notice", callback)
 
     def remove_notice_listener(self, callback: Callable[..., Any]) -> None:
         """End what `add_notice_listener` began."""
-        self._listeners().remove_told("notice", callback)
+        self._listeners().remove_callback("notice", callback)
 
     def _listeners(self) -> Notifications:
         """The callbacks of this connection; InterfaceError where the database has no notifications."""

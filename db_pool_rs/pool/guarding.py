@@ -22,7 +22,7 @@ class Guarding:
 
     _executor: Executor
     #: How many sessions had been lent when it was asked last whether all connections are held.
-    _lent = -1
+    _acquired = -1
 
     def __init__(self, context: Context, fetch: Callable[..., Awaitable[list[Any]]]) -> None:
         self._texts = context.queries
@@ -74,8 +74,8 @@ class Guarding:
 
     def is_held(self) -> bool:
         """Whether the same sessions as before hold every connection: no statement runs, and none can."""
-        now, before, self._lent = self._executor.gauges(), self._lent, self._executor.metrics.acquired
-        return now.sessions > 0 and not now.lanes and not now.alone and self._lent == before
+        now, before, self._acquired = self._executor.gauges(), self._acquired, self._executor.metrics.acquired
+        return now.sessions > 0 and not now.lanes and not now.alone and self._acquired == before
 
     def answered(self) -> int:
         """How many statements were answered until now."""

@@ -21,7 +21,7 @@ MOST_BYTES = 63
 class Notifications:
     """The callbacks of one session. They are called from the event loop, never in the middle of a call."""
 
-    __slots__ = ("_connection", "_listeners", "_session", "_timeout", "_told")
+    __slots__ = ("_callbacks", "_connection", "_listeners", "_session", "_timeout")
 
     def __init__(self, connection: object, session: Session, timeout: float | None) -> None:
         self._connection = weakref.ref(connection)  # it is to be noticed when its holder forgets it
@@ -29,7 +29,7 @@ class Notifications:
         self._timeout = timeout
         self._listeners: dict[str, list[Callable[..., Any]]] = {}
         #: Those of notices, and of the end of the connection.
-        self._told: dict[str, list[Callable[..., Any]]] = {"notice": [], "end": []}
+        self._callbacks: dict[str, list[Callable[..., Any]]] = {"notice": [], "end": []}
         session.on_notification, session.on_lost = self.notified, self.lost
         session.on_notice = self.noticed
 
@@ -55,16 +55,16 @@ class Notifications:
         if self._forget(channel, callback):
             await self._session.command(command, timeout=self._timeout)
 
-    def add_told(self, kind: str, callback: Callable[..., Any]) -> None:
+    def add_callback(self, kind: str, callback: Callable[..., Any]) -> None:
         """Call `callback` for each notice, or at the end of the connection; `kind` is "notice" or "end"."""
         _check(callback)
-        if callback not in self._told[kind]:
-            self._told[kind].append(callback)
+        if callback not in self._callbacks[kind]:
+            self._callbacks[kind].append(callback)
 
-    def remove_told(self, kind: str, callback: Callable[..., Any]) -> None:
+    def remove_callback(self, kind: str, callback: Callable[..., Any]) -> None:
         """Do not call it any more."""
-        if callback in self._told[kind]:
-            self._told[kind].remove(callback)
+        if callback in self._callbacks[kind]:
+            self._callbacks[kind].remove(callback)
 
     def notified(self, pid: int, channel: str, payload: str) -> None:
         """A notification has come."""
@@ -73,12 +73,12 @@ class Notifications:
 
     def lost(self) -> None:
         """The connection is gone."""
-        for callback in self._told["end"]:
+        for callback in self._callbacks["end"]:
             self._call(callback)
 
     def noticed(self, notice: Exception) -> None:
         """A notice has come."""
-        for callback in self._told["notice"]:
+        for callback in self._callbacks["notice"]:
             self._call(callback, notice)
 
     def _call(self, callback: Callable[..., Any], *args: Any) -> None:

@@ -51,7 +51,7 @@ class Outages:
         self._pause = PAUSE
         self._lost = 0
         self._loss = ""
-        self._gathering: asyncio.TimerHandle | None = None
+        self._gather_timer: asyncio.TimerHandle | None = None
         self.events: deque[tuple[float, str]] = deque(maxlen=KEPT)
 
     def failed(self, error: Exception) -> None:
@@ -62,10 +62,10 @@ class Outages:
         self._attempts += 1
         if self._attempts == 1:
             self._began, self._pause = now, PAUSE
-            self._tell(logging.WARNING, f"connecting fails: {reason_of(error)}")
+            self._log(logging.WARNING, f"connecting fails: {reason_of(error)}")
         elif now >= self._again:
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
-            self._tell(logging.WARNING, f"connecting still fails, {self._so_far(now)}: {reason_of(error)}")
+            self._log(logging.WARNING, f"connecting still fails, {self._so_far(now)}: {reason_of(error)}")
         else:
             return
         self._again = now + self._pause
@@ -73,26 +73,26 @@ class Outages:
     def opened(self) -> None:
         """A connection serves."""
         if self._attempts:
-            self._tell(logging.INFO, f"connecting works again, {self._so_far(self._loop.time())} failed")
+            self._log(logging.INFO, f"connecting works again, {self._so_far(self._loop.time())} failed")
             self._attempts = 0
 
     def lost(self, error: Exception) -> None:
         """A connection that served is gone."""
         self._lost += 1
         self._loss = reason_of(error)
-        if self._gathering is None:
-            self._gathering = self._loop.call_later(GATHER, self.emit)
+        if self._gather_timer is None:
+            self._gather_timer = self._loop.call_later(GATHER, self.emit)
 
     def emit(self) -> None:
         """Tell now what was gathered."""
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
+        if self._gather_timer is not None:
+            self._gather_timer.cancel()
+            self._gather_timer = None
             count, self._lost = self._lost, 0
             what = "a connection was lost" if count == 1 else f"{count} connections were lost"
-            self._tell(logging.WARNING, f"{what}: {self._loss}")
+            self._log(logging.WARNING, f"{what}: {self._loss}")
 
-    def _tell(self, level: int, text: str) -> None:
+    def _log(self, level: int, text: str) -> None:
         self.events.append((time.time(), text))
         logger.log(level, "pool %r: %s", self._name, text)
 

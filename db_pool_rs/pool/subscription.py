@@ -53,7 +53,7 @@ def _is_count(number: object) -> bool:
 class Subscription:
     """Made by ``pool.listen()``: ``async with`` it, then ``async for`` the events of its channels."""
 
-    __slots__ = ("_arrived", "_ended", "_listener", "_most", "_queue", "_timeout", "channels", "ready", "told")
+    __slots__ = ("_arrived", "_ended", "_listener", "_most", "_queue", "_timeout", "channels", "ready", "was_ready")
 
     def __init__(self, listener: Listener, channels: tuple[str, ...], max_queue: int, timeout: float | None) -> None:
         if not _is_count(max_queue):
@@ -73,7 +73,7 @@ class Subscription:
         #: Answered when a connection listens to all of its channels, or cannot.
         self.ready: asyncio.Future[None] | None = None
         #: Whether one has done so: then another one is a gap.
-        self.told = False
+        self.was_ready = False
 
     async def __aenter__(self) -> Subscription:
         if self.ready is not None:
@@ -99,7 +99,7 @@ class Subscription:
     async def __anext__(self) -> Event:
         while not self._queue:
             if self._ended is not None:
-                raise PoolClosed(self._ended) if self.told else InterfaceError(self._ended)
+                raise PoolClosed(self._ended) if self.was_ready else InterfaceError(self._ended)
             self._arrived.clear()
             await self._arrived.wait()
         return self._queue.popleft()
@@ -114,7 +114,7 @@ class Subscription:
 
     def listened(self) -> None:
         """A new connection listens to its channels."""
-        if self.told:
+        if self.was_ready:
             self._gap(0)
         else:
             self._queue.clear()  # what an earlier one has heard, that did not last
@@ -151,7 +151,7 @@ class Listener:
         self._early: list[Event] | None = None
         #: Since when the connection listens, and whether it has heard anything.
         self._since = 0.0
-        self._heard = False
+        self._received = False
 
     # -- subscriptions -------------------------------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class Listener:
 
     async def _attempt(self, pool: Any) -> bool:
         """Listen on one connection until it is lost; whether it has served."""
-        clock, self._since, self._heard = asyncio.get_running_loop().time, float("inf"), False
+        clock, self._since, self._received = asyncio.get_running_loop().time, float("inf"), False
         try:
             async with pool.acquire() as connection:
                 await self._serve(connection._lease.session())
@@ -243,7 +243,7 @@ class Listener:
                 logger.exception("listening failed")
             if not isinstance(error, ConnectionLost):  # else another one is tried, at once or after a pause
                 self._refuse(error)
-        return self._heard or clock() - self._since >= SERVED
+        return self._received or clock() - self._since >= SERVED
 
     def _refuse(self, error: Exception) -> None:
         """No connection could be had: the subscriptions that wait for one are told."""
@@ -286,12 +286,12 @@ class Listener:
             for event in early:
                 self._deliver(event)
         for subscription in reached:
-            subscription.told = True
+            subscription.was_ready = True
             if subscription.ready is not None and not subscription.ready.done():
                 subscription.ready.set_result(None)
 
     def _notified(self, pid: int, channel: str, payload: str) -> None:
-        self._heard = True
+        self._received = True
         event = Event(channel, payload, pid)
         if self._early is None:
             self._deliver(event)

@@ -161,7 +161,7 @@ class Connections:
 
     def close(self, conn: ConnectionState) -> None:
         """Close `conn`; it counts until it is closed."""
-        self.withdraw(conn)
+        self.remove_from_pool(conn)
         conn.state = CLOSING
         self._closing += 1
         self._actions.append(Close(conn))
@@ -173,13 +173,13 @@ class Connections:
 
     def forget(self, conn: ConnectionState) -> None:
         """`conn` is closed: its place is free."""
-        self.withdraw(conn)
+        self.remove_from_pool(conn)
         if conn.state is CLOSING:
             self._closing -= 1
         conn.state = CLOSED
         self.all.pop(conn.id, None)
 
-    def withdraw(self, conn: ConnectionState) -> None:
+    def remove_from_pool(self, conn: ConnectionState) -> None:
         """`conn` is neither free nor a lane any more."""
         if conn.state is IDLE:
             self.idle.remove(conn)

@@ -175,7 +175,7 @@ class Scheduler:
         conn.group = []
         conn.cancel_at = NEVER
         conn.probation_until = -NEVER
-        self.connections.withdraw(conn)
+        self.connections.remove_from_pool(conn)
         final = ok or len(group) == 1
         awaited = [statement for statement in group if statement.state == SENT] if final else []
         if ok and conn.state is LANE:

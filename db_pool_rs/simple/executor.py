@@ -53,7 +53,7 @@ class PythonExecutor(Executor):
         self._refused: deque[act.Fail] = deque()
         self._telling = self._end_planned = False
         #: Sessions that callers are given when all else is done: they go on with their work at once.
-        self._lent: deque[tuple[Session, AcquireRequest]] = deque()
+        self._acquired: deque[tuple[Session, AcquireRequest]] = deque()
         #: How many Delivers there were when the end of the tick was planned: their callers have gone on when it comes.
         self._acknowledged = 0
         self._now = 0.0
@@ -110,8 +110,8 @@ class PythonExecutor(Executor):
         """Carry actions out, in order."""
         for action in actions:
             self._carry_out[type(action)](action)
-        while self._lent:
-            self.hand_over(*self._lent.popleft())
+        while self._acquired:
+            self.hand_over(*self._acquired.popleft())
         if self._refused and not self._telling:
             self._tell_refused()
         if self.scheduler.timeouts.next_timeout() < self._timer_at:
@@ -228,7 +228,7 @@ class PythonExecutor(Executor):
             future.set_exception(failure(self, action.reason, action.sent, waited, waits))
 
     def _lend(self, action: act.Lend) -> None:
-        self._lent.append((self.use(action.conn), action.waiter))
+        self._acquired.append((self.use(action.conn), action.waiter))
 
     def _open(self, action: act.Open) -> None:
         self.spawn(self._connect(action.conn))

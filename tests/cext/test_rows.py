@@ -70,7 +70,7 @@ def test_a_uuid_is_whole() -> None:
     assert pickle.loads(pickle.dumps(found)) == expected
 
 
-def test_objects_live_as_long_as_somebody_holds_them() -> None:
+def test_objects_live_as_long_as_a_reference_does() -> None:
     block, undecodable = new_block(), new_block()
     with pytest.raises(DecodeError, match="of row 3"):
         decode(undecodable, TEXT_PLAN, result_of([pg.TEXT.oid], [[b"a"], [b"b"], [b"\xff"]]))

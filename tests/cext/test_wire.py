@@ -35,6 +35,6 @@ async def test_a_lie_has_the_same_consequences(table: Any, lie: Any, tasks: int,
     ],
     ids=lambda given: given if isinstance(given, str) else "",
 )
-async def test_what_comes_before_the_end_is_heard(mode: str, answer: Messages, expected: str) -> None:
+async def test_what_comes_before_the_end_is_read(mode: str, answer: Messages, expected: str) -> None:
     table = ([pg.INT4.oid], [[b"\0\0\0\7"]])
     assert await outcome(mode, table, lambda said: [b"".join(answer)], 1) == [expected]

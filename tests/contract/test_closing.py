@@ -130,7 +130,7 @@ async def test_while_init_runs(engine: EngineSpec, backend: Any, end: Any) -> No
 
 
 @pytest.mark.parametrize("end", [_close_at_once, _terminate])
-async def test_what_runs_is_lost_and_what_waits_hears_that_the_pool_is_closed(
+async def test_what_runs_is_lost_and_what_waits_is_told_that_the_pool_is_closed(
     open_pool: Any, backend: Any, end: Callable[..., Any]
 ) -> None:
     pool = await open_pool(backend.dsn, max_size=3)

@@ -103,7 +103,7 @@ async def test_unknown_database_role_and_option_say_so(open_pool: Any, pg_server
     assert (error.sqlstate, error.permanent) == ("42704", True)
 
 
-async def test_nobody_listens(open_pool: Any) -> None:
+async def test_no_server_listens(open_pool: Any) -> None:
     started = time.monotonic()
     error = await _connect_failed(open_pool, f"postgresql://postgres@127.0.0.1:{free_port()}/x")
     assert time.monotonic() - started < PROMPT

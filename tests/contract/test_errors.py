@@ -120,7 +120,7 @@ async def test_errors_can_be_pickled_and_copied(pool: Any) -> None:
         assert (str(other), other.sqlstate, other.query) == (str(error), error.sqlstate, error.query)
 
 
-async def test_each_caller_hears_of_his_own_error(pool: Any) -> None:
+async def test_each_caller_gets_its_own_error(pool: Any) -> None:
     await _prepare(pool)
     sql = "INSERT INTO item VALUES ($1, $2, 1, NULL)"
     for turn in range(4):

@@ -143,7 +143,7 @@ async def test_a_forgotten_transaction_is_rolled_back(single: Any) -> None:
     assert await single.fetchval("SELECT count(*) FROM item") == 0
 
 
-async def test_close_is_not_held_up_by_a_connection_that_nobody_releases(open_pool: Any, backend: Any) -> None:
+async def test_close_is_not_held_up_by_a_connection_that_is_never_released(open_pool: Any, backend: Any) -> None:
     pool = await open_pool(backend.dsn, max_size=2)
     conn = await pool.acquire()
     started = time.monotonic()
@@ -154,7 +154,7 @@ async def test_close_is_not_held_up_by_a_connection_that_nobody_releases(open_po
     await pool.release(conn)
 
 
-async def test_leak_after_tells_who_holds(open_pool: Any, backend: Any, caplog: Any) -> None:
+async def test_leak_after_names_the_holder(open_pool: Any, backend: Any, caplog: Any) -> None:
     pool = await open_pool(backend.dsn, name="shop", max_size=1, leak_after=0.02)
     async with pool.acquire() as conn:
         await conn.fetchval("SELECT 42")

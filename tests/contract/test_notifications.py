@@ -78,7 +78,7 @@ async def test_several_listeners_and_their_end(open_pool: Any, pg_database: str)
         assert len(one.calls) == 1
 
 
-async def test_a_released_session_hears_nothing(open_pool: Any, pg_database: str) -> None:
+async def test_a_released_session_receives_nothing(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1)
     heard = Heard()
     async with pool.acquire() as connection:
@@ -115,7 +115,7 @@ async def test_coroutine_functions_may_use_the_session(open_pool: Any, pg_databa
         assert await asyncio.wait_for(answered, 10) == 42
 
 
-async def test_a_callback_that_fails_harms_nobody(open_pool: Any, pg_database: str) -> None:
+async def test_a_callback_that_fails_harms_no_other(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=2)
     loop = asyncio.get_running_loop()
     reported: list[Any] = []

@@ -78,7 +78,7 @@ async def test_own_functions_that_must_run_alone(open_pool: Any, pg_database: st
         assert results == [f"t{turn}", *[""] * 20]
 
 
-async def test_nobody_else_finds_a_setting_made_beside_him(open_pool: Any, pg_database: str) -> None:
+async def test_no_other_caller_finds_a_setting_made_beside_it(open_pool: Any, pg_database: str) -> None:
     """Row-level security by a setting: the reason for the classes of statements."""
     pool = await open_pool(pg_database, max_size=3)
     question = "SELECT coalesce(current_setting('own.tenant', true), '') WHERE $1::int > 0"

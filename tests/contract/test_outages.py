@@ -129,7 +129,7 @@ async def test_connections_lost_together_are_one_line(
     assert "outcome" not in line
 
 
-async def test_what_whoever_opens_the_pool_hears_is_not_logged(open_pool: Any, log: Any) -> None:
+async def test_what_the_opening_caller_is_told_is_not_logged(open_pool: Any, log: Any) -> None:
     await _caught(open_pool(f"postgresql://postgres:{SECRET}@127.0.0.1:{free_port()}/postgres"))
     assert not _lines(log, "pool ")
 

@@ -77,7 +77,7 @@ async def _most_in_a_turn(tasks: list[asyncio.Task[Any]]) -> int:
 
 
 @pytest.mark.parametrize("call", [_fetch, _acquire])
-async def test_those_who_time_out_together_share_one_report(busy: Any, call: Call) -> None:
+async def test_calls_that_time_out_together_share_one_report(busy: Any, call: Call) -> None:
     tasks = _begin(busy, call, timeout=1.0)
     errors = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(error) for error in errors} == {PoolTimeout}
@@ -105,7 +105,7 @@ async def test_the_loop_serves_others_while_many_hear_that_the_pool_is_closed(bu
     assert {type(task.exception()) for task in tasks} == {PoolClosed}
 
 
-async def test_whoever_waits_when_the_pool_is_closed_has_heard_when_that_returns(busy: Any) -> None:
+async def test_all_that_waits_when_the_pool_is_closed_is_answered_when_that_returns(busy: Any) -> None:
     tasks = await _wait(busy, _fetch)
     await busy.close(timeout=0)
     assert {type(error) for error in await asyncio.gather(*tasks, return_exceptions=True)} == {PoolClosed}

@@ -116,7 +116,7 @@ async def test_close_ends_what_runs_after_its_timeout(open_pool: Any, pg_databas
         await call
 
 
-async def test_terminate_answers_everybody(open_pool: Any, pg_database: str) -> None:
+async def test_terminate_answers_every_call(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1)
     running = asyncio.ensure_future(pool.fetch("SELECT pg_sleep(60)"))
     await until(lambda: pool.stats().in_flight == 1)

@@ -98,7 +98,7 @@ async def test_a_table_made_anew_with_other_types(pool: Any) -> None:
             await pool.fetch(sql, 1)
 
 
-async def test_types_that_somebody_else_changed(pg_pool: Any, pg_server: Any) -> None:
+async def test_types_that_another_session_changed(pg_pool: Any, pg_server: Any) -> None:
     await pg_pool.execute("CREATE TABLE item (id int, value int)")
     sql = "INSERT INTO item VALUES ($1, $2)"
     await _teach(pg_pool, sql, 1, 1)

@@ -10,7 +10,7 @@ from .guarding import guarded
 TASKS, TIMES = 8, 30
 
 
-async def test_whoever_is_answered_goes_on_without_a_timer(open_pool: Any, backend: Any) -> None:
+async def test_a_caller_that_is_answered_goes_on_without_a_timer(open_pool: Any, backend: Any) -> None:
     """A lane waits for those whom it has answered only until their tick is over, of which it must be told.
 
     Were it not, it would wait for a timer: the first to fire is the one that looks for stalled groups, after 50 ms.

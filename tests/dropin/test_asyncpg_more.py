@@ -54,7 +54,7 @@ async def test_log_listeners(connection: Any) -> None:
     assert len(heard) == 3
 
 
-async def test_a_log_listener_hears_its_own_connection_only(engine: Any, pg_database: str) -> None:
+async def test_a_log_listener_is_called_for_its_own_connection_only(engine: Any, pg_database: str) -> None:
     pool = await asyncpg.create_pool(pg_database, mode=engine.name, min_size=2, max_size=2)
     async with pool, pool.acquire() as first, pool.acquire() as second:
         heard: list[Any] = []

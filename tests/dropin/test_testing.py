@@ -251,7 +251,7 @@ async def test_a_call_that_waits_for_itself_is_refused(open_pool: Any, pg_databa
         await asyncio.gather(*later, return_exceptions=True)
 
 
-async def test_listening_hears_others(open_pool: Any, pg_database: str) -> None:
+async def test_listening_receives_what_others_send(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database)
     async with rolled_back(pool) as db, db.listen("jobs") as events:
         await db.execute("NOTIFY jobs, 'never committed'")

@@ -57,7 +57,7 @@ async def test_ten_thousand_cancellations_under_load(open_pool: Any, pg_database
     assert pool.stats().waiting == 0
 
 
-async def test_server_stops_what_nobody_waits_for(open_pool: Any, pg_server: Any, pg_database: str) -> None:
+async def test_server_stops_what_no_caller_waits_for(open_pool: Any, pg_server: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=3)
     with pytest.raises((asyncio.TimeoutError, TimeoutError)):
         await asyncio.wait_for(pool.fetch("SELECT pg_sleep(60)"), 0.05)

@@ -102,7 +102,7 @@ async def test_what_is_frozen_stays_frozen(open_pool: Any, pg_database: str) -> 
 
 
 @pytest.mark.feature("slices")
-async def test_a_long_result_that_nobody_waits_for_is_given_up(open_pool: Any, pg_database: str) -> None:
+async def test_a_long_result_that_no_caller_waits_for_is_given_up(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1)
     pid = await pool.fetchval("SELECT pg_backend_pid()")
     sql = LONG.replace("$1", "CAST($1 AS int)")

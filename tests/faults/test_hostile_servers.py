@@ -78,7 +78,7 @@ async def _holds(call: asyncio.Future[Any]) -> tuple[float, float]:
     return longest, total
 
 
-async def test_a_row_of_long_values_holds_nobody_up(open_pool: OpenPool, pg_dsn: str) -> None:
+async def test_a_row_of_long_values_holds_no_other_call_up(open_pool: OpenPool, pg_dsn: str) -> None:
     pool = await open_pool(pg_dsn, max_size=1)
     numbers = ", ".join(f"n AS c{at}" for at in range(COLUMNS))
     sql = f"SELECT {numbers} FROM (SELECT repeat('7', 5000)::numeric AS n OFFSET 0) AS one, generate_series(1, 2)"

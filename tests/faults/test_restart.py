@@ -133,7 +133,7 @@ async def _persistent(pool: Any) -> Any:
 
 
 # rule 6.4
-async def test_idle_connections_killed_nobody_notices(open_pool: Any, pg_server: Any, pg_database: str) -> None:
+async def test_idle_connections_killed_no_caller_notices(open_pool: Any, pg_server: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, min_size=5, max_size=5)
     await asyncio.gather(*[pool.fetch("SELECT pg_sleep(0.01)") for _ in range(5)])
     name = await pool.fetchval("SELECT current_database()")

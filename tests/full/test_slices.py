@@ -70,7 +70,7 @@ async def test_a_session_has_its_long_result(pool: Any) -> None:
         assert await conn.fetchval("SELECT 7") == 7
 
 
-async def test_a_result_that_nobody_waits_for_is_given_up(pool: Any) -> None:
+async def test_a_result_that_no_caller_waits_for_is_given_up(pool: Any) -> None:
     async with pool.acquire() as conn:
         pid = await conn.fetchval("SELECT pg_backend_pid()")
         for run in (conn.fetch, pool.fetch):

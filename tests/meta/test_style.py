@@ -65,6 +65,12 @@ def test_comments_name_what_is_meant(path: Path) -> None:
     assert not RIDDLES.findall(path.read_text())
 
 
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_names_of_tests_name_what_is_meant(path: Path) -> None:
+    spoken = [node.name.replace("_", " ") for node in functions(path) if node.name.startswith("test_")]
+    assert not [one for one in spoken if RIDDLES.search(one)]
+
+
 def test_the_usual_function_is_short() -> None:
     sizes = [body_lines(node) for path in PACKAGE_FILES for node in functions(path)]
     assert not sizes or statistics.median(sizes) <= MEDIAN_FUNCTION_LINES

@@ -114,7 +114,7 @@ async def test_a_wrong_password_is_tried_once(config: Config, login_server: Post
     assert login_server.log.read_text().count("password authentication failed") == before + 1
 
 
-async def test_nobody_listens(config: Config) -> None:
+async def test_no_server_listens(config: Config) -> None:
     error = await failure(config(port=free_port()))
     assert (error.sqlstate, error.permanent) == (None, False)
     assert "refused" in str(error)

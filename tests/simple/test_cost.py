@@ -180,7 +180,7 @@ def test_a_slow_first_statement_is_no_round_trip(round_trip: float | None) -> No
     assert not slow.fast
 
 
-def test_a_statement_that_nobody_waited_for_is_no_round_trip() -> None:
+def test_a_statement_that_no_caller_waited_for_is_no_round_trip() -> None:
     world = World(min_size=1)
     world.start()
     conn = world.opened(round_trip=None)

@@ -35,7 +35,7 @@ def test_shut_down_serves_with_the_connections_that_there_are() -> None:
     assert not world.count(Open, since=start + 0.001)
 
 
-def test_shut_down_keeps_free_connections_while_somebody_may_need_them() -> None:
+def test_shut_down_keeps_free_connections_while_a_request_may_need_them() -> None:
     world = World.ready(4)
     query = world.query()
     world.run(query, 16)
@@ -65,7 +65,7 @@ def test_shut_down_ends_when_the_last_waiter_goes_away() -> None:
     assert world.scheduler.drained
 
 
-def test_shut_down_while_the_server_is_away_answers_everybody() -> None:
+def test_shut_down_while_the_server_is_away_answers_every_request() -> None:
     world = World(min_size=1)
     world.start()
     calls = world.run(world.query(), 3)
@@ -86,7 +86,7 @@ def test_shut_down_replaces_a_connection_that_the_waiters_still_need() -> None:
     assert world.outcome(waiting) == {"delivered"}
 
 
-def test_terminate_answers_everybody_and_closes_everything_now() -> None:
+def test_terminate_answers_every_request_and_closes_everything_now() -> None:
     world = World.ready(4, max_size=5)
     running = world.run(world.query(), 9)
     world.lend()

@@ -43,7 +43,7 @@ def test_cancelled_after_its_result_is_dropped_and_others_never_notice() -> None
     assert world.outcome([first, third]) == {"delivered"}
 
 
-def test_a_group_that_is_sent_again_leaves_out_who_was_cancelled() -> None:
+def test_a_group_that_is_sent_again_leaves_out_what_was_cancelled() -> None:
     world = World.ready(3)
     first, second, third = world.run(world.query(), 3)
     conn = world.sends[0].conn
@@ -54,7 +54,7 @@ def test_a_group_that_is_sent_again_leaves_out_who_was_cancelled() -> None:
 
 # rule 5.3
 @pytest.mark.parametrize("count", [1, 5])
-def test_a_group_is_cancelled_once_nobody_waits_for_any_of_it(count: int) -> None:
+def test_a_group_is_cancelled_once_no_caller_waits_for_any_of_it(count: int) -> None:
     world = World.ready(1)
     reads = world.run(world.query(), count)
     conn = world.sends[0].conn
@@ -240,7 +240,7 @@ def test_answered_statements_are_not_kept_until_their_deadline() -> None:
     assert len(world.scheduler.timeouts.deadlines) <= 1050
 
 
-def test_deadlines_of_those_who_wait_outlive_the_many_that_were_answered() -> None:
+def test_deadlines_of_requests_that_wait_outlive_the_many_that_were_answered() -> None:
     world = World.ready(2)
     world.lend()
     sent = world.submit(world.query(OTHER), timeout=0.3)

@@ -78,7 +78,7 @@ def test_what_was_sent_alone_stays_alone_when_its_connection_is_lost() -> None:
     assert world.outcome(reads) == {"delivered"}
 
 
-def test_an_idle_connection_that_is_lost_is_replaced_and_nobody_notices() -> None:
+def test_an_idle_connection_that_is_lost_is_replaced_unnoticed() -> None:
     world = World.ready(2)
     world.lost(world.scheduler.idle[0])
     assert len(world.opening) == 1
@@ -221,7 +221,7 @@ def test_a_statement_is_not_sent_for_ever_to_connections_that_die_under_it() -> 
 
 
 # rule 5.7
-def test_those_who_wait_hear_why_a_connection_died_at_once() -> None:
+def test_requests_that_wait_are_told_why_a_connection_died_at_once() -> None:
     world = World(min_size=0, max_size=1)
     before: list[Request] = [*world.submit(world.query(OTHER), 3), world.acquire()]
     world.end_of_tick()
@@ -235,7 +235,7 @@ def test_those_who_wait_hear_why_a_connection_died_at_once() -> None:
     assert world.outcome(after) == {"delivered"}
 
 
-def test_those_who_wait_for_another_connection_do_not_hear_of_it() -> None:
+def test_requests_that_wait_for_another_connection_are_not_told_of_it() -> None:
     world = World.ready(1, max_size=2)
     world.lend()
     victim = world.run(world.query(OTHER))
@@ -250,7 +250,7 @@ def test_those_who_wait_for_another_connection_do_not_hear_of_it() -> None:
 
 
 @pytest.mark.parametrize("session", [True, False])
-def test_what_a_caller_may_have_caused_is_told_to_nobody_else(session: bool) -> None:
+def test_what_a_caller_may_have_caused_is_told_to_no_other(session: bool) -> None:
     world = World(min_size=0, max_size=1)
     first: Request = world.acquire() if session else world.submit(world.query(OTHER))[0]
     others = world.submit(world.query(OTHER), 3)

@@ -96,7 +96,7 @@ def test_steps_of_failing_all_grow_with_the_number_of_waiters(end: str) -> None:
     assert fail(2 * MANY) < 2.5 * fail(MANY)
 
 
-def test_those_who_were_taken_out_are_not_kept() -> None:
+def test_requests_that_were_taken_out_are_not_kept() -> None:
     """Neither in the queue, behind one who still waits, nor until their deadline."""
     scheduler, waiters = _waiting(MANY, timeout=60.0)
     for waiter in waiters[1:]:

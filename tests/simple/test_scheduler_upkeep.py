@@ -23,7 +23,7 @@ def test_start_opens_min_size_two_at_a_time() -> None:
 
 
 # rule 3.11
-def test_somebody_waits_and_there_is_room_a_connect_is_under_way() -> None:
+def test_a_request_waits_and_there_is_room_a_connect_is_under_way() -> None:
     world = World(min_size=0, max_size=2)
     world.start()
     assert not world.opening
@@ -51,7 +51,7 @@ def test_many_waiters_open_connections_in_doubled_steps() -> None:
     assert world.count(Lend) == 10
 
 
-def test_the_one_who_came_first_gets_the_connection_that_is_opened_first() -> None:
+def test_the_first_request_gets_the_connection_that_is_opened_first() -> None:
     world = World(min_size=0, max_size=2)
     waiters = [world.acquire() for _ in range(2)]
     world.end_of_tick()
@@ -163,7 +163,7 @@ def test_after_a_success_there_is_no_backoff_any_more() -> None:
 
 
 # rule 5.7
-def test_a_failed_connect_answers_those_who_came_before_it_began_if_there_is_no_connection_to_wait_for() -> None:
+def test_a_failed_connect_answers_requests_from_before_it_began_if_there_is_no_connection_to_wait_for() -> None:
     world = World(min_size=0, max_size=1)
     before: list[Request] = [*world.submit(world.query()), world.acquire()]
     world.end_of_tick()
@@ -177,7 +177,7 @@ def test_a_failed_connect_answers_those_who_came_before_it_began_if_there_is_no_
     assert world.outcome(after) == {"connect_failed"}
 
 
-def test_a_failed_connect_answers_nobody_while_another_is_under_way() -> None:
+def test_a_failed_connect_answers_no_request_while_another_is_under_way() -> None:
     world = World(min_size=0, max_size=2)
     waiters = [world.lend(), world.lend()]
     world.open_failed()
@@ -186,7 +186,7 @@ def test_a_failed_connect_answers_nobody_while_another_is_under_way() -> None:
     assert world.answer(waiters[0]) == "delivered"
 
 
-def test_a_failed_connect_answers_nobody_while_there_is_a_connection_to_wait_for() -> None:
+def test_a_failed_connect_answers_no_request_while_there_is_a_connection_to_wait_for() -> None:
     """The server has no slots left for more: all requests are served by those that there are."""
     world = World.ready(1, max_size=5)
     calls = [world.run(world.query(OTHER))[0] for _ in range(20)]
@@ -199,7 +199,7 @@ def test_a_failed_connect_answers_nobody_while_there_is_a_connection_to_wait_for
 
 
 # rule 5.7
-def test_a_permanent_failure_is_told_to_everybody_at_once() -> None:
+def test_a_permanent_failure_is_told_to_every_request_at_once() -> None:
     world = World(min_size=0, max_size=1)
     before = world.run(world.query(), 3)
     world.advance(0.001)
@@ -209,7 +209,7 @@ def test_a_permanent_failure_is_told_to_everybody_at_once() -> None:
     assert world.count(Open) == 1
 
 
-def test_after_a_permanent_failure_nothing_is_tried_until_somebody_asks() -> None:
+def test_after_a_permanent_failure_nothing_is_tried_until_the_next_request() -> None:
     world = World(min_size=2)
     world.start()
     for conn in list(world.opening):
@@ -323,7 +323,7 @@ def test_a_smaller_max_size_closes_busy_connections_when_they_are_free() -> None
     assert world.scheduler.connections.size == 1
 
 
-def test_a_larger_max_size_serves_those_who_wait() -> None:
+def test_a_larger_max_size_serves_requests_that_wait() -> None:
     world = World.ready(1)
     world.lend()
     waiter = world.lend()

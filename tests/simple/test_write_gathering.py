@@ -19,7 +19,7 @@ def writing(sizes: tuple[int, int]) -> tuple[World, Query, list[ConnectionState]
 
 
 # rule 3.7
-def test_a_lane_waits_for_those_whom_it_has_answered() -> None:
+def test_a_lane_waits_for_the_callers_that_it_has_answered() -> None:
     """Both lanes are done before a caller came back: each goes on with its own, instead of both with halves."""
     world, query, (first, second) = writing((20, 20))
     world.finished(first)
@@ -45,7 +45,7 @@ def test_what_comes_before_the_answered_had_their_turn_waits_for_them() -> None:
 
 
 # rule 3.7
-def test_nobody_waits_for_callers_who_take_their_time() -> None:
+def test_no_lane_waits_for_callers_that_take_their_time() -> None:
     world, query, (first, _) = writing((20, 20))
     world.finished(first)
     world.submit(query, 3)
@@ -54,7 +54,7 @@ def test_nobody_waits_for_callers_who_take_their_time() -> None:
     assert [len(group) for group in world.running.values()] == [20, 3]
 
 
-def test_nobody_waits_for_callers_who_went_away() -> None:
+def test_no_lane_waits_for_callers_that_went_away() -> None:
     world, query, (first, _) = writing((20, 20))
     for statement in world.running[first]:
         world.cancel(statement)

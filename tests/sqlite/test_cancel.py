@@ -82,7 +82,7 @@ async def test_waiting_for_the_turn_is_given_up_at_once() -> None:
         assert await desk.pool(other, ("INSERT INTO t VALUES (1)",)).outcomes() == ["INSERT 0 1"]
 
 
-async def test_a_group_that_waits_goes_on_for_those_who_still_want_it() -> None:
+async def test_a_group_that_waits_goes_on_for_calls_that_still_want_it() -> None:
     """One caller of a waiting group gives up: his statement is left out, the others keep their place."""
     async with harness("sqlite://") as desk:
         writer, other = await desk.connect(), await desk.connect()
@@ -96,7 +96,7 @@ async def test_a_group_that_waits_goes_on_for_those_who_still_want_it() -> None:
         assert await desk.fetch(other, "SELECT a FROM t") == [(2,)]
 
 
-async def test_a_group_that_waits_ends_when_nobody_wants_it() -> None:
+async def test_a_group_that_waits_ends_when_no_caller_wants_it() -> None:
     async with harness("sqlite://") as desk:
         writer, other = await desk.connect(), await desk.connect()
         await desk.do(writer, "CREATE TABLE t (a)", "BEGIN IMMEDIATE")

@@ -141,7 +141,7 @@ async def test_waiting_for_a_turn_needs_no_thread(path: Path, create_pool: Any) 
         assert await pool.fetchval("SELECT count(*) FROM t") == 4
 
 
-async def test_readers_read_while_somebody_writes(path: Path, create_pool: Any) -> None:
+async def test_readers_read_while_another_one_writes(path: Path, create_pool: Any) -> None:
     async with create_pool(f"sqlite:///{path}") as pool, pool.transaction() as conn:
         await conn.execute("INSERT INTO t VALUES (1)")
         assert await pool.fetchval("SELECT count(*) FROM t") == 0

@@ -27,7 +27,7 @@ async def test_it_lives_as_long_as_the_pool(create_pool: Any) -> None:
         assert await pool.fetchval("SELECT count(*) FROM t") == 0
 
 
-async def test_a_connection_opens_while_somebody_writes() -> None:
+async def test_a_connection_opens_while_another_one_writes() -> None:
     async with harness("sqlite://") as desk:
         writer = await desk.connect()
         await desk.do(writer, "BEGIN IMMEDIATE", "CREATE TABLE t (a)")

@@ -80,7 +80,7 @@ async def test_a_file_that_is_only_read(tmp_path: Path, create_pool: Any) -> Non
         assert getattr(caught.value, "sqlstate", None) == "25006"
 
 
-async def test_an_open_that_nobody_waits_for_leaves_nothing(tmp_path: Path) -> None:
+async def test_an_open_that_no_caller_waits_for_leaves_nothing(tmp_path: Path) -> None:
     for turns in range(6):
         async with harness(f"sqlite:///{tmp_path}/a.db") as desk:
             opening = asyncio.ensure_future(desk.connect())

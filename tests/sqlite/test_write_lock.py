@@ -215,7 +215,7 @@ events = st.lists(st.tuples(st.sampled_from(["read", "write", "release", "withdr
 
 
 @given(events=events)
-def test_never_a_writer_beside_anybody_and_nobody_forgotten(events: list[tuple[str, int]]) -> None:
+def test_never_a_writer_beside_another_and_none_forgotten(events: list[tuple[str, int]]) -> None:
     world = World()
     for what, number in events:
         if what in ("read", "write"):

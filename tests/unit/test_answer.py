@@ -115,7 +115,7 @@ async def test_an_answer_that_is_there_is_not_waited_for(kind: Kind) -> None:
         kind(loop).result()
 
 
-async def test_a_task_that_is_cancelled_hears_of_it(kind: Kind) -> None:
+async def test_a_task_that_is_cancelled_is_told_of_it(kind: Kind) -> None:
     log: list[Any] = []
     answer, task = await started(kind, log)
     task.cancel("enough")

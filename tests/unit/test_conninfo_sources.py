@@ -58,7 +58,7 @@ def test_order_of_the_sources(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, p in PARAMETERS.items() if p.env and name != "service"))
-def test_every_variable_is_heard(machine: Machine, name: str) -> None:
+def test_every_variable_counts(machine: Machine, name: str) -> None:
     parameter = PARAMETERS[name]
     assert parameter.env is not None
     machine.environ[parameter.env] = "\0"
