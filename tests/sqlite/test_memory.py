@@ -52,7 +52,7 @@ async def test_readers_wait_for_a_writer_and_writers_for_readers() -> None:
         assert await writing.outcomes() == ["INSERT 0 1"]
 
 
-async def test_who_waits_for_himself_is_told() -> None:
+async def test_a_caller_that_waits_for_itself_is_told() -> None:
     async with harness("sqlite://") as desk:
         desk.driver.write_lock.patience = 0.02
         writer, other = await desk.connect(), await desk.connect()
