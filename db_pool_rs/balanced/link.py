@@ -10,7 +10,6 @@ A long result keeps only its own caller waiting: see :mod:`.slices`. Nor does th
 
 from __future__ import annotations
 
-import asyncio
 from array import array
 from collections.abc import Iterable, Sequence
 from time import monotonic
@@ -59,7 +58,6 @@ class KernelConnection(PostgresConnection):
         self._conn = pgconn
         #: Whether every step is a statement of the group, so that the kernel may keep the results.
         self._plain = False
-        self._slow: asyncio.Task[None] | None = None
         #: Statements whose rows cannot be read before psycopg is imported.
         self._late: list[StatementRequest] = []
 
@@ -244,7 +242,7 @@ class KernelConnection(PostgresConnection):
         if slow or self._late:
             # What comes from the server meanwhile is read later: this group is answered, whatever happens now.
             self._watch(False)
-            self._slow = self._loop.create_task(self._finish_slowly(self._group if slow else (), size))
+            self._long.run(self._finish_slowly(self._group if slow else (), size))
         else:
             self._report(True, size)
 
@@ -253,7 +251,7 @@ class KernelConnection(PostgresConnection):
         done = () if self._done is None else executed(self._group, self.in_transaction())
         if done:
             self._watch(False)
-            self._slow = self._loop.create_task(self._finish_slowly(done, 0))
+            self._long.run(self._finish_slowly(done, 0))
         elif self._done is not None:
             self._report(False, 0)
 
@@ -362,10 +360,10 @@ class KernelConnection(PostgresConnection):
             while self._late:
                 size = max(size, await self._decode_long(self._late.pop()))
         except Exception as error:
-            self._slow = None
+            self._long.ended()
             self._die(error, sent=True)
             return
-        self._slow = None
+        self._long.ended()
         if self._done is not None:  # else it was closed meanwhile
             self._watch(True)
             self._report(self._ok, size)
@@ -373,7 +371,7 @@ class KernelConnection(PostgresConnection):
     async def _decode_long(self, statement: StatementRequest) -> int:
         try:
             plan = self._plan(statement, statement.value)
-            statement.value, size = await decode_long(self._block, self._workers(), plan, statement.value)
+            statement.value, size = await decode_long(self._block, self._workers(), plan, statement.value, self._long)
         except Exception as error:
             statement.error = error
             return 0

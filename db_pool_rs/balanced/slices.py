@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from concurrent.futures import Executor
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_balanced import ffi, lib
 
@@ -22,6 +22,9 @@ from ..errors import DecodeError
 from ..record import Record
 from .columns import LOADERS, LoadersMissing, Plan
 from .libpq import PGresult
+
+if TYPE_CHECKING:
+    from ..drivers.postgres.results import LongResults
 
 #: A slice has at most so many rows, and about so many bytes of what libpq keeps of a result.
 SLICE = 1024
@@ -49,8 +52,12 @@ def decode(block: Any, plan: Plan, result: PGresult, first: int = 0, most: int =
     return _built(block, plan, result, rows, first), int(block.largest)
 
 
-async def decode_long(block: Any, workers: Executor, plan: Plan, result: PGresult) -> tuple[list[Record], int]:
+async def decode_long(
+    block: Any, workers: Executor, plan: Plan, result: PGresult, long: LongResults
+) -> tuple[list[Record], int]:
     """All rows, slice by slice, and about how many bytes they have. `block` may be used by others in between.
+
+    It ends early where the callers are gone.
 
     psycopg's loaders are imported by a thread if they are needed.
     """
@@ -64,6 +71,8 @@ async def decode_long(block: Any, workers: Executor, plan: Plan, result: PGresul
     records: list[Record] = []
     age = can_freeze()
     for first in range(0, total, step):
+        if long.gone:
+            break
         own = blocks.pop() if blocks else None
         last = min(first + step, total)
         if fitting(result, plan.dear, first, step) < last - first:

@@ -10,6 +10,7 @@ import pytest
 
 from db_pool_rs import create_pool
 from db_pool_rs.errors import ConnectionLost, PoolClosed
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 from tests.plugins.engines import EngineSpec
 
@@ -134,6 +135,7 @@ async def test_what_runs_is_lost_and_what_waits_is_told_that_the_pool_is_closed(
     open_pool: Any, backend: Any, end: Callable[..., Any]
 ) -> None:
     pool = await open_pool(backend.dsn, max_size=3)
+    await at_rest(pool)  # else the guard may wait, too
     endless = ENDLESS[backend.name]
     held = await pool.acquire()
     running = [asyncio.ensure_future(pool.fetch(endless)), asyncio.ensure_future(held.fetch(endless))]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import repeat
 from time import monotonic
@@ -87,12 +87,13 @@ async def cells(load: Callable[[int, int, bytes | None], Any], result: Values, r
 class LongResults:
     """What is long of the group that one link has received."""
 
-    __slots__ = ("_gone", "_loop", "_task", "todo")
+    __slots__ = ("_loop", "_task", "gone", "todo")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._task: asyncio.Task[None] | None = None
-        self._gone = False
+        #: No caller waits any more.
+        self.gone = False
         #: The statements whose ``value`` is a result still to be decoded.
         self.todo: list[tuple[StatementRequest, RowDecoder]] = []
 
@@ -103,14 +104,22 @@ class LongResults:
 
     def start(self, watch: Callable[[bool], None], done: Callable[[], None]) -> None:
         """Decode; `done` is called at the end. Until then the connection is not to be watched."""
-        self._gone = False
         watch(False)
-        self._task = self._loop.create_task(self._decode(watch, done))
+        self.run(self._decode(watch, done))
+
+    def run(self, decoding: Coroutine[Any, Any, None]) -> None:
+        """Have this decode, until it says that it has `ended`; it looks whether the callers are `gone`."""
+        self.gone = False
+        self._task = self._loop.create_task(decoding)
+
+    def ended(self) -> None:
+        """Everything is decoded."""
+        self._task = None
 
     def give_up(self, group: Sequence[StatementRequest]) -> bool:
         """Stop decoding if no caller of the group waits any more (a session asks only then)."""
-        self._gone = self.running and all(one.future is None or one.future.done() for one in group)
-        return self._gone
+        self.gone = self.running and all(one.future is None or one.future.done() for one in group)
+        return self.gone
 
     async def _decode(self, watch: Callable[[bool], None], done: Callable[[], None]) -> None:
         todo, self.todo = self.todo, []
@@ -121,14 +130,14 @@ class LongResults:
                 except Error as error:
                     statement.error = error
         finally:
-            self._task = None
+            self.ended()
             watch(True)
             done()
 
     async def _rows(self, decoder: RowDecoder, result: PGresult) -> list[Record]:
         rows: list[Record] = []
         step, age = max(1, CELLS // max(1, result.nfields)), can_freeze()
-        while len(rows) < result.ntuples and not self._gone:
+        while len(rows) < result.ntuples and not self.gone:
             step = fitting(result, decoder.dear, len(rows), step)
             if step == 0:
                 rows.append(decoder.record(await cells(decoder.load, result, len(rows))))
