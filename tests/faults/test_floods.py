@@ -105,7 +105,7 @@ async def test_what_is_frozen_stays_frozen(open_pool: Any, pg_database: str) -> 
 
 @pytest.mark.feature("slices")
 async def test_a_long_result_that_no_caller_waits_for_is_given_up(open_pool: Any, pg_database: str) -> None:
-    """The connection is not, unless the machine is so busy that the server seems to be silent: hence several attempts."""
+    """The connection is not, unless the machine is so busy that the server seems silent: hence several attempts."""
     pool = await open_pool(pg_database, max_size=1)
     sql = LONG.replace("$1", "CAST($1 AS int)")
     await pool.fetch(sql, 1)
