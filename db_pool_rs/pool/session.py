@@ -281,7 +281,7 @@ class Session:
                 else:
                     sent, inside = True, len(statements) > 1 and self.in_transaction()
                     if undo:
-                        blocks.ends_with(statements[-1], undo)
+                        blocks.ends_with(statements, undo)
                     if blocks.pending:
                         group = [*blocks.take(self.database.dialect), *statements]
                     await (self.start(group) if deadline is None else until(self.start(group), deadline))

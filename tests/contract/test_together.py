@@ -277,7 +277,8 @@ async def test_types_of_rows_before_the_statement_that_fails(pg_items: Any) -> N
         rows, failed = await asyncio.gather(*calls, return_exceptions=True)
         await block.rollback()
         assert isinstance(failed, UniqueViolation)
-        assert isinstance(rows, DecodeError) and "did not tell what type" in str(rows)
+        assert isinstance(rows, DecodeError)
+        assert "did not tell what type" in str(rows)
         assert (await connection.fetchval(sql))["b"] == "x"
 
 
