@@ -212,8 +212,7 @@ class RustExecutor(Executor):
         link, session = self._links.pop(conn, None), self.sessions.pop(conn, None)
         error = lost_error(loss)
         if link is not None:
-            link.loss = error
-            link.close()
+            link.lost(error, loss[2])
         if session is not None:
             session.lost(error, loss[2] and session.busy)
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece, error_of_stream
-from ..drivers.postgres.dialect import alters
+from ..drivers.postgres.dialect import alters, before_error
 from ..errors import ArgumentError, ConnectionLost, DatabaseError, Error
 from ..errors.server import server_error
 from ..record import Column, Record, Result, Status
@@ -162,12 +162,25 @@ class FullLink:
                 statement.error = statement.error or error
             elif value is not None and (describing or statement.want is RESULT):
                 _keep_details(statement, describing)
-        unaltered = self._altered is None and group[0].query.groupable
-        if ok and not unaltered and (altered := alters(group, self._altered)) is not None:
+        self._note_altering(group if ok else before_error(group))
+        done(ok, seconds, 0)
+
+    def _note_altering(self, group: Sequence[StatementRequest]) -> None:
+        """These were executed: tables may have changed by them. Others see that when it is committed."""
+        if not group or (self._altered is None and group[0].query.groupable):
+            return
+        altered = alters(group, self._altered)
+        if altered is not None:
             self._executor.native.schema_changed()
             self._executor.altered(altered)
-            self._altered = altered if in_transaction else None  # others see it when it is committed
-        done(ok, seconds, 0)
+            self._altered = altered if self._in_transaction else None
+
+    def lost(self, error: Exception, sent: bool) -> None:
+        """The connection is lost; what was `sent` may be committed."""
+        if sent:
+            self._note_altering(self._group)
+        self.loss = error
+        self.close()
 
     def in_transaction(self) -> bool:
         """Whether a transaction block is open."""

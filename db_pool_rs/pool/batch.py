@@ -147,7 +147,8 @@ class Batch:
         finally:
             for statement, result in zip(self._statements, self._results, strict=True):
                 nothing = statement.error is None and statement.value is None
-                result._set(statement.value, InterfaceError(_NOT_SENT) if nothing else statement.error)
+                failed = InterfaceError(_NOT_SENT) if nothing else statement.error
+                result._set(None if failed is not None else statement.value, failed)
 
     async def _run(self) -> None:
         context, statements = self._context, self._statements
@@ -173,8 +174,9 @@ def _as_it_is(value: Any) -> Any:
 
 
 def _fail(statements: Iterable[StatementRequest], error: Exception) -> None:
+    """That is their outcome. Their values are the link's, which may still be receiving them."""
     for statement in statements:
-        statement.value, statement.error = None, error
+        statement.error = error
 
 
 def _unsent(error: Exception) -> Exception:

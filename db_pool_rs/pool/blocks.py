@@ -39,9 +39,9 @@ class Blocks:
         self.open = False
         self.refused: Exception | None = None
         self.overridden: Exception | None = None
-        #: The commands that are on their way; the statement that ends a block, and what undoes that if it is stopped.
+        #: The commands that are on their way; the statements that end a block, and what undoes that if it is stopped.
         self._sent: Sequence[StatementRequest] = ()
-        self._ending: tuple[StatementRequest, Sequence[str]] | None = None
+        self._ending: tuple[Sequence[StatementRequest], Sequence[str]] | None = None
 
     def are_open(self) -> bool:
         """Whether statements called now run inside a transaction block."""
@@ -63,9 +63,9 @@ class Blocks:
         self.pending.clear()
         return commands
 
-    def ends_with(self, statement: StatementRequest, undo: Sequence[str]) -> None:
-        """This is being sent now; if it is stopped, `undo` runs before whatever is called next."""
-        self._ending = statement, undo
+    def ends_with(self, statements: Sequence[StatementRequest], undo: Sequence[str]) -> None:
+        """These are being sent now; if they are stopped, `undo` runs before whatever is called next."""
+        self._ending = statements, undo
 
     def answered(self, inside: bool) -> None:
         """What was sent is answered: what was stopped of it is pending again."""
@@ -73,15 +73,23 @@ class Blocks:
         if not (self._sent or self._ending or self.pending):
             return
         sent, ending, self._sent, self._ending = self._sent, self._ending, (), None
-        executed = (not sent or sent[-1].value is not None) and (ending is None or ending[0].value is not None)
+        executed = (not sent or sent[-1].value is not None) and (ending is None or ending[0][-1].value is not None)
         if executed and not self.pending:
             return
         left = [one for one in sent if one.value is None]
-        undo = ending[1] if ending is not None and inside and _was_stopped(ending[0]) else ()
+        undo = ending[1] if ending is not None and inside and _were_stopped(ending[0]) else ()
         if left and left[0].error is not None and _begins(left[0]):
             undo = ()  # the block is not there
-        self.pending[:0] = [*self._again(left), *undo]
+        again = self._again(left)
+        self._forget([one.query.sql for one in left if _begins(one) and one.query.sql not in again])
+        self.pending[:0] = [*again, *undo]
         self._tidy(inside)
+
+    def _forget(self, refused: Sequence[str]) -> None:
+        """What would end these savepoints fails, and with it what is called next: they are not there."""
+        for command in refused:
+            ends = (f"ROLLBACK TO {command}", f"RELEASE {command}")
+            self.pending[:] = [one for one in self.pending if one not in ends]
 
     def _again(self, left: Sequence[StatementRequest]) -> list[str]:
         """Which of these commands, the first of which was not executed, are to be sent again."""
@@ -132,6 +140,11 @@ def ends_block(statements: Sequence[StatementRequest]) -> bool:
 def _begins(command: StatementRequest) -> bool:
     """Whether it begins a block; else it undoes one."""
     return command.query.sql.startswith(("BEGIN", "SAVEPOINT"))
+
+
+def _were_stopped(statements: Sequence[StatementRequest]) -> bool:
+    """The same of several: it is the first one that was not executed that tells why those behind it were not."""
+    return any(_was_stopped(one) for one in [one for one in statements if one.value is None][:1])
 
 
 def _was_stopped(statement: StatementRequest) -> bool:

@@ -129,7 +129,7 @@ class Connection:
     async def _many(self, sql: str, args: Iterable[Iterable[Any]], want: bool, timeout: float | None) -> list[Record]:
         context = self._lease.context
         sql, args = many_by_number(sql, args, context.database.dialect)
-        _, query = self._lease.taken(sql)
+        session, query = self._lease.taken(sql)
         deadline = context.deadline(timeout)
         todo = iter(args)
         if query.kind is StatementClass.EMPTY:
@@ -140,7 +140,7 @@ class Connection:
         if len(chunk) < CHUNK and context.database.atomic_groups:
             return await self._lease.run_many(query, chunk, first, want, deadline)
         rows: list[Record] = []
-        async with self.transaction():
+        async with session.kept(deadline), self.transaction():
             while chunk:
                 rows += await self._lease.run_many(query, chunk, first, want, deadline, undone=True)
                 chunk, first = list(islice(todo, CHUNK)), first + CHUNK

@@ -47,13 +47,11 @@ class Context:
         self.loop: asyncio.AbstractEventLoop | None = None
         #: The same while the pool is open, else None.
         self.serving: asyncio.AbstractEventLoop | None = None
-        #: The thread on which it was opened: to compare it is cheaper than to ask for the running loop.
-        self.thread = 0
 
     def become(self, state: str) -> None:
         """The pool is in another state."""
         self.state = state
-        self.serving, self.thread = (self.loop, get_ident()) if state == "open" else (None, 0)
+        self.serving = self.loop if state == "open" else None
 
     def fail(self, why: str) -> None:
         """The pool is of no use any more."""
@@ -65,7 +63,8 @@ class Context:
     def check(self) -> None:
         """Raise what keeps a call from being served now, if anything does."""
         serving = self.serving
-        if serving is not None and ((get_ident() == self.thread and serving.is_running()) or running_loop() is serving):
+        # asyncio's loops tell the thread on which they run just now; to compare that is cheaper than to ask further.
+        if serving is not None and (getattr(serving, "_thread_id", None) == get_ident() or running_loop() is serving):
             return
         if self.state == "new":
             raise InterfaceError("the pool was not opened: use `await pool` or `async with pool`")

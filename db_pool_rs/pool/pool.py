@@ -402,7 +402,7 @@ class Pool:
     def _submit(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> StatementRequest:
         context = self._context
         loop = context.serving
-        if loop is None or get_ident() != context.thread or not loop.is_running():
+        if loop is None or getattr(loop, "_thread_id", None) != get_ident():  # see `context.check`
             context.check_open()
             loop = get_running_loop()
         query = self._known.get(sql) if sql.__class__ is str else None

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from asyncio import current_task
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -281,7 +281,7 @@ class Session:
                 else:
                     sent, inside = True, len(statements) > 1 and self.in_transaction()
                     if undo:
-                        blocks.ends_with(statements[-1], undo)
+                        blocks.ends_with(statements, undo)
                     if blocks.pending:
                         group = [*blocks.take(self.database.dialect), *statements]
                     await (self.start(group) if deadline is None else until(self.start(group), deadline))
@@ -341,6 +341,17 @@ class Session:
                 self._check_block(broken_off)
             await self._answer(start(), deadline, sent=True)
         finally:
+            self.gate.leave()
+
+    @contextlib.asynccontextmanager
+    async def kept(self, deadline: float | None) -> AsyncIterator[None]:
+        """What the task calls inside is not divided by calls of others, which its end could undo."""
+        await self._enter(deadline)
+        self.gate.keeper = asyncio.current_task()
+        try:
+            yield
+        finally:
+            self.gate.keeper = None
             self.gate.leave()
 
     async def _enter(self, deadline: float | None, ends: Sequence[StatementRequest] = ()) -> None:

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..aio import Expired, ResultFuture, until
 from ..errors import ConnectionLost, DatabaseError, InterfaceError, StatementTimeout, database_error
@@ -34,17 +34,19 @@ if TYPE_CHECKING:
 class Gate:
     """Lets one through at a time, in the order of asking."""
 
-    __slots__ = ("_waiting", "taken")
+    __slots__ = ("_waiting", "keeper", "taken")
 
     def __init__(self) -> None:
         self.taken = False
+        #: The task that keeps it for several calls, between which no other may pass.
+        self.keeper: asyncio.Task[Any] | None = None
         #: Each is offered the gate and says whether it takes it; None where none ever waited.
         self._waiting: deque[Callable[[], bool]] | None = None
 
     def take(self) -> bool:
-        """Take it if it is free."""
+        """Take it if it is free, or kept by this task."""
         if self.taken:
-            return False
+            return self.keeper is not None and asyncio.current_task() is self.keeper
         self.taken = True
         return True
 
@@ -68,7 +70,9 @@ class Gate:
             raise
 
     def leave(self) -> None:
-        """The next one may pass."""
+        """The next one may pass, unless it is kept."""
+        if self.keeper is not None:
+            return
         while self._waiting:
             if self._waiting.popleft()():
                 return

@@ -212,3 +212,31 @@ async def test_the_deadline_passes_before_the_types_are_known(
     proxy.resume()
     assert not caught.value.sent
     assert [one.exception().sent for one in results] == [False] * 3
+
+
+async def test_a_batch_that_is_cancelled_while_its_results_arrive(
+    open_pool: Any, pg_pool: Any, pg_database: str, proxy: FaultProxy
+) -> None:
+    """Some have come when nobody waits any more: the rest is received all the same, and the next call served."""
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+    await pool.execute("CREATE TABLE put (n int)")
+    sql = "INSERT INTO put VALUES ($1) RETURNING n"
+    await pool.fetch(sql, 0)
+    pid = await pool.fetchval("SELECT pg_backend_pid()")
+    results = []
+
+    async def run() -> None:
+        async with pool.batch() as batch:
+            results.extend(batch.fetch(sql, n) for n in range(1, 20))
+
+    proxy.silence(200, TO_CLIENT, links="live")
+    running = asyncio.ensure_future(run())
+    await proxy.wait_held(TO_CLIENT)
+    await until_async(lambda: pg_pool.fetchval("SELECT count(*) = 20 FROM put"))
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    proxy.silence(None, TO_CLIENT)
+    proxy.resume()
+    assert await pool.fetchval("SELECT pg_backend_pid()") == pid
+    assert all(isinstance(result.exception(), InterfaceError) for result in results)

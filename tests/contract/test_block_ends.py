@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from db_pool_rs.errors import InterfaceError, PoolTimeout, StatementTimeout
+from db_pool_rs.errors import DatabaseError, InFailedSqlTransaction, InterfaceError, PoolTimeout, StatementTimeout
 from tests.contract.waiting import until
+from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
 INSERT = "INSERT INTO t VALUES ($1)"
 
@@ -75,6 +76,51 @@ async def test_a_savepoint_whose_release_was_not_sent_is_rolled_back(pg: Any) ->
         await _cancel_its_end(connection, 2)
         await connection.execute(INSERT, 3)
     assert await rows(pg) == [1, 3]
+
+
+async def _failed(connection: Any) -> None:
+    """A statement that fails, in a block whose holder goes on all the same."""
+    with pytest.raises(DatabaseError, match="nothing"):
+        await connection.execute("SELECT nothing")
+
+
+async def test_a_savepoint_that_was_refused_does_not_keep_the_block_around_it_from_its_end(pg: Any) -> None:
+    """The inner SAVEPOINT is refused since the block has failed: there is nothing that its end could undo."""
+
+    async def inner(connection: Any) -> None:
+        async with connection.transaction():
+            await _failed(connection)
+            async with connection.transaction():
+                await connection.execute(INSERT, 0)
+
+    async with pg.transaction() as connection:
+        with pytest.raises(InFailedSqlTransaction):
+            await inner(connection)
+        await connection.execute(INSERT, 1)
+    assert await rows(pg) == [1]
+
+
+async def test_a_savepoint_that_is_refused_after_its_call_was_cancelled(
+    open_pool: Any, pg: Any, pg_database: str, proxy: FaultProxy
+) -> None:
+    """Its end is on the list of what is to be sent when the refusal arrives."""
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+
+    async def inner(connection: Any) -> None:
+        async with connection.transaction():
+            await _failed(connection)
+            proxy.stall(TO_CLIENT, links="live")
+            async with connection.transaction():
+                await connection.execute(INSERT, 0)
+
+    async with pool.transaction() as connection:
+        await connection.execute(INSERT, 1)
+        task = asyncio.ensure_future(inner(connection))
+        await proxy.wait_held(TO_CLIENT)
+        await _cancelled(task)
+        proxy.resume()
+        await connection.execute(INSERT, 2)
+    assert await rows(pg) == [1, 2]
 
 
 async def test_entering_a_block_is_cancelled_while_a_call_is_stopped(pg: Any) -> None:

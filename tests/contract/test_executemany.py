@@ -258,3 +258,21 @@ async def test_query_loggers_are_not_told_that_undone_executions_succeeded(open_
         await pool.executemany("INSERT INTO once VALUES ($1)", [(1,), (2,), (1,), (3,)])
     await until(lambda: len([one for one in told if one.query.startswith("INSERT")]) >= 3)
     assert all(isinstance(one.error, UniqueViolation) for one in told if one.query.startswith("INSERT"))
+
+
+async def test_what_others_call_meanwhile_is_not_undone_with_it(pool: Any) -> None:
+    """Elements that are more than one group are a block of their own: calls of other tasks are not in it."""
+    await pool.execute("CREATE TABLE put (n int PRIMARY KEY)")
+    sql = "INSERT INTO put VALUES ($1)"
+    await pool.execute(sql, 0)
+    many = [(n,) for n in range(1, 2500)]
+    async with pool.transaction() as connection:
+        calls = (
+            connection.executemany(sql, [*many, (0,)]),
+            connection.execute(sql, 5000),
+            connection.execute(sql, 5001),
+        )
+        failed, *told = await asyncio.gather(*calls, return_exceptions=True)
+        assert isinstance(failed, UniqueViolation)
+        assert told == ["INSERT 0 1"] * 2
+    assert [row[0] for row in await pool.fetch("SELECT n FROM put ORDER BY n")] == [0, 5000, 5001]

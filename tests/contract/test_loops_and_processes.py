@@ -85,6 +85,34 @@ def test_a_second_run_on_the_same_thread(engine: Any, backend: Any) -> None:
     first.close()
 
 
+def test_the_loop_runs_on_another_thread_than_the_pool_was_opened_on(engine: Any, backend: Any) -> None:
+    """A loop that serves in the background; what is called on the first thread is called on another loop."""
+    loop = asyncio.new_event_loop()
+
+    async def begin() -> Any:
+        pool = await create_pool(backend.dsn, mode=engine.name, max_size=2)
+        return pool, await pool.acquire()
+
+    async def end() -> int:
+        value = await conn.fetchval("SELECT 1") + await pool.fetchval("SELECT 1")
+        await pool.release(conn)
+        await pool.close(timeout=5)
+        return int(value)
+
+    pool, conn = loop.run_until_complete(begin())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        results = _on_a_loop_of_its_own(lambda: _misuse(pool, conn))
+        assert {type(result) for result in results} == {InterfaceError}
+        assert all("event loop" in str(result) for result in results)
+        assert asyncio.run_coroutine_threadsafe(end(), loop).result(LIMIT) == 2
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # deserved: what was open was not closed
 def test_the_loop_was_closed_before_the_pool(engine: Any, backend: Any) -> None:
     """What `asyncio.run` leaves behind if the pool was not closed: errors, no hang, and in the end nothing."""

@@ -9,7 +9,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from db_pool_rs import Range
-from db_pool_rs.errors import DatabaseError
+from db_pool_rs.errors import ConnectionLost, DatabaseError
+from tests.contract.waiting import until_async
+from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
 
 class Anew(NamedTuple):
@@ -170,3 +172,45 @@ async def test_what_is_committed_is_never_told_as_failed(
         results = await asyncio.gather(*[pool.fetch(sql) for _ in range(8)])
     assert results == [[(None,)]] * 8
     assert await pool.fetchval("SELECT count(*) FROM item") == 10
+
+
+ALTER = "ALTER TABLE item ALTER value TYPE text"
+PUT = "INSERT INTO item VALUES ($1)"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"BEGIN; {ALTER}; COMMIT; SELECT 1 / 0",
+        f"{ALTER}; COMMIT; SELECT nothing",
+        f"BEGIN; {ALTER}; SAVEPOINT s; SELECT 1 / 0",
+    ],
+)
+async def test_what_a_script_has_changed_before_it_failed(pg_pool: Any, script: str) -> None:
+    """An argument is not refused for what the column was before."""
+    await pg_pool.execute("CREATE TABLE item (value int)")
+    async with pg_pool.acquire() as connection:
+        await pg_pool.execute(PUT, 1)
+        with pytest.raises(DatabaseError):
+            await connection.execute(script)
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK TO s; COMMIT")
+    assert await pg_pool.execute(PUT, "two") == "INSERT 0 1"
+
+
+async def test_what_was_changed_when_the_connection_was_lost(
+    open_pool: Any, pg_pool: Any, pg_database: str, proxy: FaultProxy
+) -> None:
+    """The ALTER is executed, its answer does not arrive."""
+    pool = await open_pool(proxy.dsn(pg_database), max_size=2)
+    await pool.execute("CREATE TABLE item (value int)")
+    changed = "SELECT data_type = 'text' FROM information_schema.columns WHERE table_name = 'item'"
+    async with pool.acquire() as connection:
+        await pool.execute(PUT, 1)
+        proxy.stall(TO_CLIENT, links="live")
+        altering = asyncio.ensure_future(connection.execute(ALTER))
+        await until_async(lambda: pg_pool.fetchval(changed))
+        await proxy.drop()
+        with pytest.raises(ConnectionLost):
+            await altering
+    assert await pool.execute(PUT, "two") == "INSERT 0 1"

@@ -57,6 +57,12 @@ def alters(group: Sequence[StatementRequest], before: bool | None) -> bool | Non
     return before
 
 
+def before_error(group: Sequence[StatementRequest]) -> Sequence[StatementRequest]:
+    """What was executed of a group, in front of the statement that failed: of a script it may be committed."""
+    failed = next((number for number, one in enumerate(group) if one.error is not None), len(group))
+    return group[:failed]
+
+
 def is_shared(group: Sequence[StatementRequest]) -> bool:
     """Whether a group is the pool's, of several callers; else it is a session's."""
     return len(group) > 1 and group[0].conn is not None

@@ -20,7 +20,7 @@ from ...errors import ConnectionLost, Error
 from ...record import Status
 from ...scheduler.model import StatementRequest
 from ..base import RESULT, ConnectionListener, Done
-from .dialect import CHECK_KEYS, checks_keys, executed, is_shared
+from .dialect import CHECK_KEYS, before_error, checks_keys, executed, is_shared
 from .libpq import (
     ANSWERS,
     CONNECTION_BAD,
@@ -349,6 +349,7 @@ class PostgresConnection(Wire):
             if not self._heal():
                 done = executed(group, self.in_transaction()) if self._fresh else ()
                 check_columns(done, self._fresh, self._driver)
+                self._healing.note_altering(before_error(group), self.in_transaction)
                 self._finish()
 
     def _heal(self) -> bool:
@@ -445,6 +446,8 @@ class PostgresConnection(Wire):
         cause = self._fatal or error
         if self._step < len(self._steps) and not self._earlier and was_not_executed(cause, self._group):
             sent = False
+        if sent:  # it may be committed
+            self._healing.note_altering(self._group, lambda: False)
         self.loss, running = cause, self._done is not None or self._copying
         self._done, self._group = None, ()
         self.close()

@@ -64,8 +64,8 @@ class Healing:
         self.suspect = None
 
     def note_altering(self, group: Sequence[StatementRequest], in_transaction: Callable[[], bool]) -> None:
-        """A group succeeded: tables may have changed by it. Others see that when it is committed."""
-        if self._altered is None and group[0].query.groupable:
+        """A group, or its beginning, was executed: tables may have changed. Others see it when that is committed."""
+        if not group or (self._altered is None and group[0].query.groupable):
             return
         altered = alters(group, self._altered)
         if altered is not None:
