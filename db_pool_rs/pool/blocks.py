@@ -20,6 +20,8 @@ from .queries import command_text
 
 #: The SQLSTATE of what was stopped.
 _CANCELED = "57014"
+#: What undoes a savepoint begins so.
+_OF_SAVEPOINTS = ("ROLLBACK TO ", "RELEASE ")
 #: After these no block is open.
 _ENDS = re.compile(r"(?:COMMIT|END|ABORT|ROLLBACK)(?: (?:WORK|TRANSACTION))?(?: AND NO CHAIN)?[ ;]*", re.IGNORECASE)
 
@@ -39,9 +41,9 @@ class Blocks:
         self.open = False
         self.refused: Exception | None = None
         self.overridden: Exception | None = None
-        #: The commands that are on their way; the statement that ends a block, and what undoes that if it is stopped.
+        #: The commands that are on their way; the statements that end a block, and what undoes that if it is stopped.
         self._sent: Sequence[StatementRequest] = ()
-        self._ending: tuple[StatementRequest, Sequence[str]] | None = None
+        self._ending: tuple[Sequence[StatementRequest], Sequence[str]] | None = None
 
     def are_open(self) -> bool:
         """Whether statements called now run inside a transaction block."""
@@ -55,17 +57,19 @@ class Blocks:
             return False  # what is called now comes behind its end
         return self._sent[-1].query.sql != "ROLLBACK" if self._sent else self.inside
 
-    def take(self, dialect: str) -> list[StatementRequest]:
-        """The pending commands, which are being sent now."""
+    def take(self, dialect: str, statements: Sequence[StatementRequest] = ()) -> list[StatementRequest]:
+        """The pending commands, which are being sent now, in front of `statements`."""
         if not self.pending:
             return []
+        if _rolls_back(statements):  # nothing of savepoints is of interest then, and it must not fail by that
+            self.pending = [sql for sql in self.pending if not sql.startswith(("SAVEPOINT ", *_OF_SAVEPOINTS))]
         self._sent = commands = [StatementRequest(command_text(sql, dialect), (), STATUS, None) for sql in self.pending]
         self.pending.clear()
         return commands
 
-    def ends_with(self, statement: StatementRequest, undo: Sequence[str]) -> None:
-        """This is being sent now; if it is stopped, `undo` runs before whatever is called next."""
-        self._ending = statement, undo
+    def ends_with(self, statements: Sequence[StatementRequest], undo: Sequence[str]) -> None:
+        """These are being sent now; if they are stopped, `undo` runs before whatever is called next."""
+        self._ending = statements, undo
 
     def answered(self, inside: bool) -> None:
         """What was sent is answered: what was stopped of it is pending again."""
@@ -73,11 +77,11 @@ class Blocks:
         if not (self._sent or self._ending or self.pending):
             return
         sent, ending, self._sent, self._ending = self._sent, self._ending, (), None
-        executed = (not sent or sent[-1].value is not None) and (ending is None or ending[0].value is not None)
+        executed = (not sent or sent[-1].value is not None) and (ending is None or ending[0][-1].value is not None)
         if executed and not self.pending:
             return
         left = [one for one in sent if one.value is None]
-        undo = ending[1] if ending is not None and inside and _was_stopped(ending[0]) else ()
+        undo = ending[1] if ending is not None and inside and _were_stopped(ending[0]) else ()
         if left and left[0].error is not None and _begins(left[0]):
             undo = ()  # the block is not there
         self.pending[:0] = [*self._again(left), *undo]
@@ -90,8 +94,8 @@ class Blocks:
         first, error = left[0], left[0].error
         if error is None or (self.inside and not _begins(first) and _was_stopped(first)):
             return [one.query.sql for one in left]
-        if not _begins(first):
-            return self._again(left[1:])
+        if not _begins(first):  # of what it undoes nothing is there, so that is not released either
+            return self._again([one for one in left[1:] if one.query.sql != _release_of(first)])
         if not self.inside and self.open:
             self.refused = error
         return []
@@ -102,8 +106,10 @@ class Blocks:
         self._tidy(busy or self.inside)
 
     def _tidy(self, inside: bool) -> None:
-        """What stands before a ROLLBACK has no effect, nor has that where no transaction can be open."""
+        """What stands before a ROLLBACK has no effect, nor has what undoes a block where no transaction can be open."""
         pending = self.pending
+        while pending and not inside and pending[0].startswith(_OF_SAVEPOINTS):
+            del pending[0]
         if "ROLLBACK" in pending:
             behind = len(pending) - pending[::-1].index("ROLLBACK")
             del pending[: behind - inside]
@@ -129,9 +135,24 @@ def ends_block(statements: Sequence[StatementRequest]) -> bool:
     )
 
 
+def _rolls_back(statements: Sequence[StatementRequest]) -> bool:
+    """Whether it is one ROLLBACK of all that is open."""
+    return ends_block(statements) and statements[0].query.sql.upper().startswith(("ROLLBACK", "ABORT"))
+
+
 def _begins(command: StatementRequest) -> bool:
     """Whether it begins a block; else it undoes one."""
     return command.query.sql.startswith(("BEGIN", "SAVEPOINT"))
+
+
+def _release_of(undo: StatementRequest) -> str:
+    """What stands behind the command that rolls back to a savepoint."""
+    return undo.query.sql.replace("ROLLBACK TO", "RELEASE", 1)
+
+
+def _were_stopped(statements: Sequence[StatementRequest]) -> bool:
+    """Whether the last was not executed, and none has an error that it would have again."""
+    return statements[-1].value is None and all(one.value is not None or _was_stopped(one) for one in statements)
 
 
 def _was_stopped(statement: StatementRequest) -> bool:
