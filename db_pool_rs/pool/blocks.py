@@ -20,6 +20,8 @@ from .queries import command_text
 
 #: The SQLSTATE of what was stopped.
 _CANCELED = "57014"
+#: What undoes a savepoint begins so.
+_OF_SAVEPOINTS = ("ROLLBACK TO ", "RELEASE ")
 #: After these no block is open.
 _ENDS = re.compile(r"(?:COMMIT|END|ABORT|ROLLBACK)(?: (?:WORK|TRANSACTION))?(?: AND NO CHAIN)?[ ;]*", re.IGNORECASE)
 
@@ -55,10 +57,12 @@ class Blocks:
             return False  # what is called now comes behind its end
         return self._sent[-1].query.sql != "ROLLBACK" if self._sent else self.inside
 
-    def take(self, dialect: str) -> list[StatementRequest]:
-        """The pending commands, which are being sent now."""
+    def take(self, dialect: str, statements: Sequence[StatementRequest] = ()) -> list[StatementRequest]:
+        """The pending commands, which are being sent now, in front of `statements`."""
         if not self.pending:
             return []
+        if _rolls_back(statements):  # nothing of savepoints is of interest then, and it must not fail by that
+            self.pending = [sql for sql in self.pending if not sql.startswith(("SAVEPOINT ", *_OF_SAVEPOINTS))]
         self._sent = commands = [StatementRequest(command_text(sql, dialect), (), STATUS, None) for sql in self.pending]
         self.pending.clear()
         return commands
@@ -98,8 +102,8 @@ class Blocks:
         first, error = left[0], left[0].error
         if error is None or (self.inside and not _begins(first) and _was_stopped(first)):
             return [one.query.sql for one in left]
-        if not _begins(first):
-            return self._again(left[1:])
+        if not _begins(first):  # of what it undoes nothing is there, so that is not released either
+            return self._again([one for one in left[1:] if one.query.sql != _release_of(first)])
         if not self.inside and self.open:
             self.refused = error
         return []
@@ -110,8 +114,10 @@ class Blocks:
         self._tidy(busy or self.inside)
 
     def _tidy(self, inside: bool) -> None:
-        """What stands before a ROLLBACK has no effect, nor has that where no transaction can be open."""
+        """What stands before a ROLLBACK has no effect, nor has what undoes a block where no transaction can be open."""
         pending = self.pending
+        while pending and not inside and pending[0].startswith(_OF_SAVEPOINTS):
+            del pending[0]
         if "ROLLBACK" in pending:
             behind = len(pending) - pending[::-1].index("ROLLBACK")
             del pending[: behind - inside]
@@ -137,14 +143,24 @@ def ends_block(statements: Sequence[StatementRequest]) -> bool:
     )
 
 
+def _rolls_back(statements: Sequence[StatementRequest]) -> bool:
+    """Whether it is one ROLLBACK of all that is open."""
+    return ends_block(statements) and statements[0].query.sql.upper().startswith(("ROLLBACK", "ABORT"))
+
+
 def _begins(command: StatementRequest) -> bool:
     """Whether it begins a block; else it undoes one."""
     return command.query.sql.startswith(("BEGIN", "SAVEPOINT"))
 
 
+def _release_of(undo: StatementRequest) -> str:
+    """What stands behind the command that rolls back to a savepoint."""
+    return undo.query.sql.replace("ROLLBACK TO", "RELEASE", 1)
+
+
 def _were_stopped(statements: Sequence[StatementRequest]) -> bool:
-    """The same of several: it is the first one that was not executed that tells why those behind it were not."""
-    return any(_was_stopped(one) for one in [one for one in statements if one.value is None][:1])
+    """Whether the last was not executed, and none has an error that it would have again."""
+    return statements[-1].value is None and all(one.value is not None or _was_stopped(one) for one in statements)
 
 
 def _was_stopped(statement: StatementRequest) -> bool:

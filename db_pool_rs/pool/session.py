@@ -283,7 +283,7 @@ class Session:
                     if undo:
                         blocks.ends_with(statements, undo)
                     if blocks.pending:
-                        group = [*blocks.take(self.database.dialect), *statements]
+                        group = [*blocks.take(self.database.dialect, statements), *statements]
                     await (self.start(group) if deadline is None else until(self.start(group), deadline))
             except Expired:
                 raise self.too_late(sent) from None
