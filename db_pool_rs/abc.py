@@ -647,6 +647,12 @@ class Pool(Queries, Protocol):
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the limits of a running pool; sessions in use are never cut off."""
 
+    def set_target(self, dsn: str | None = None, **options: Any) -> None:
+        """Lead connections that are opened from now on elsewhere: a promoted standby, new credentials, another role.
+
+        `dsn` and `options` say where, as in `create_pool`. `expire_connections` replaces the connections there are.
+        """
+
     def expire_connections(self) -> None:
         """Replace every connection, each as soon as it is free."""
 

@@ -15,6 +15,7 @@ from ..described import ServerVersion
 from .calls import Calls, R, also_theirs
 from .cursor import CursorFactory
 from .exceptions import InterfaceError, InterfaceWarning, PostgresLogMessage
+from .names import Names
 from .prepared_stmt import PreparedStatement
 from .transaction import Transaction
 from .types import CODECS
@@ -48,6 +49,7 @@ class Connection(Calls[R]):
         "__weakref__",
         "_callbacks",
         "_isolation",
+        "_names",
         "_owns",
         "_pool",
         "_query_loggers",
@@ -66,6 +68,8 @@ class Connection(Calls[R]):
         #: What was handed to the session for a callback of the program's.
         self._callbacks: dict[Any, Callable[..., Any]] = {}
         self._query_loggers: list[Callable[[LoggedQuery], Any]] = []
+        #: Of prepared statements, given by the program.
+        self._names = Names()
 
     @asynccontextmanager
     async def _target(self, timeout: float | None, query: Any = None, args: Any = ()) -> AsyncIterator[Any]:
@@ -108,12 +112,14 @@ class Connection(Calls[R]):
         timeout: float | None = None,
         record_class: type[Any] | None = None,
     ) -> PreparedStatement:
-        """Have the server check a statement."""
-        if name:
-            raise NotImplementedError("prepare(name=): names of prepared statements are the pool's own")
+        """Have the server check a statement; with a `name` it is also there by that (:mod:`.names`)."""
         async with also_theirs():
             made = await self._session_.prepare(query, timeout=timeout)
-        return PreparedStatement(self, made, query, record_class or self._record_class)
+            owner = await self._names.take(self._session_, name, query, timeout) if name else None
+        statement = PreparedStatement(self, made, query, record_class or self._record_class, name or "")
+        if name:
+            self._names.free_with(statement, name, owner)
+        return statement
 
     def cursor(
         self,
@@ -282,6 +288,7 @@ class Connection(Calls[R]):
                 elif kind == "log":
                     self.remove_log_listener(*rest)
             await self._session_.execute("DISCARD ALL", timeout=timeout)
+            self._names.clear()
 
     def get_reset_query(self) -> str:
         """What resets a session."""

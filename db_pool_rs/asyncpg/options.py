@@ -17,6 +17,8 @@ _SAME = (
 )
 #: What asyncpg has and what makes no difference here.
 _WITHOUT_EFFECT = ("init_size", "max_cached_statement_lifetime", "max_cacheable_statement_size", "max_queries")
+#: Options of `connect` that are those of a pool here, which keeps them for its life.
+_OF_THE_POOL = ("command_timeout", "statement_cache_size", "min_size", "init", "reset", "mode")
 _NAMES = {"timeout": "connect_timeout", "statement_cache_size": "max_statements"}
 
 
@@ -31,17 +33,31 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
     }
     lifetime = given.pop("max_inactive_connection_lifetime", 300.0)
     ours["idle_timeout"] = lifetime or 1e9
-    ours.update(_ssl(given.pop("ssl", None)))
-    if given.pop("direct_tls", None):
-        ours["sslnegotiation"] = "direct"
     for name in _WITHOUT_EFFECT:
         given.pop(name, None)
+    return api.create_pool(_plain(dsn), **ours, **_translated(given))
+
+
+def lead(pool: Pool, dsn: str | None, options: dict[str, Any]) -> None:
+    """Have an open pool open its connections there from now on; TypeError for an unknown option."""
+    given = {name: value for name, value in options.items() if name not in _WITHOUT_EFFECT}
+    for name in _OF_THE_POOL:
+        if given.pop(name, None) is not None:
+            raise NotImplementedError(f"set_connect_args({name}=): a pool that is open keeps it; open another pool")
+    pool.set_target(_plain(dsn), **_translated(given))
+
+
+def _translated(given: dict[str, Any]) -> dict[str, Any]:
+    """asyncpg's options by the names here."""
+    ours = _ssl(given.pop("ssl", None))
+    if given.pop("direct_tls", None):
+        ours["sslnegotiation"] = "direct"
     for name, value in given.items():
         if name not in _SAME and name not in _NAMES:
             raise TypeError(f"unexpected option {name!r}")
         if value is not None:
             ours[_NAMES.get(name, name)] = value
-    return api.create_pool(_plain(dsn), **ours)
+    return ours
 
 
 def check_sizes(options: dict[str, Any]) -> None:

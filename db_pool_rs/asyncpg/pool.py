@@ -14,7 +14,7 @@ from ..sql import classify
 from .calls import Calls, R, also_theirs, records
 from .connection import Connection
 from .exceptions import of_execute, translated
-from .options import check_sizes, made
+from .options import check_sizes, lead, made
 
 if TYPE_CHECKING:
     from ..abc import Connection as Session
@@ -45,7 +45,10 @@ class Pool(Calls[R]):
         **options: Any,
     ) -> None:
         if connect is not None:
-            raise NotImplementedError("create_pool(connect=): the pool opens its connections itself")
+            raise NotImplementedError(
+                "create_pool(connect=): the pool opens its connections itself, as they run groups of many callers; "
+                "password= may be a callable that is asked for each, and set_connect_args leads an open pool elsewhere"
+            )
         check_sizes(options)
         self._class = connection_class or Connection
         self._record_class = record_class
@@ -116,9 +119,9 @@ class Pool(Calls[R]):
         self._pool().expire_connections()
 
     def set_connect_args(self, dsn: str | None = None, **options: Any) -> None:
-        """Of connections that are opened from now on: not for a pool that is open."""
+        """Of connections that are opened from now on; `expire_connections` replaces those that are open."""
         if self._pool_ is not None:
-            raise NotImplementedError("set_connect_args: a pool that is open keeps its target; open another pool")
+            lead(self._pool_, dsn, options)
         self._options = (dsn, {**self._options[1], **options})
 
     def get_size(self) -> int:

@@ -66,7 +66,7 @@ class Pool:
         self._new_answer = database.answer
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._acquired = Acquired(self._context)
-        self._listener = Listener(self._context, lambda: sibling(listening(config)))
+        self._listener = Listener(self._context, lambda: sibling(listening(self.config)))
         ends = (self._listener.close, self._listener.terminate, self._leave)
         self._lifetime = Lifetime(self._context, executor, self._attach, *ends)
 
@@ -294,6 +294,11 @@ class Pool:
         """Replace every connection as soon as it is free, e.g. after a change of roles or settings."""
         self._context.check_open()
         self._executor.expire()
+
+    def set_target(self, dsn: str | None = None, **options: Any) -> None:
+        """Lead connections that are opened from now on elsewhere: a promoted standby, new credentials."""
+        self._lifetime.lead(dsn, options)
+        self.config = self._context.config
 
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done; every number is measured."""
