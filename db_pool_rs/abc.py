@@ -635,9 +635,10 @@ class Pool(Queries, Protocol):
         self,
         name: str,
         *,
-        encoder: Callable[[Any], str] | None = None,
-        decoder: Callable[[str], Any] | None = None,
+        encoder: Callable[[Any], Any] | None = None,
+        decoder: Callable[[Any], Any] | None = None,
         schema: str | None = None,
+        fields: bool = False,
     ) -> None:
         """Read and write values of a type in another way from now on; see :class:`~db_pool_rs.Codec`."""
 

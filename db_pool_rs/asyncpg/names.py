@@ -20,7 +20,8 @@ from ..sql import StatementClass, classify
 #: What PREPARE takes.
 _PREPARABLE = frozenset(("SELECT", "VALUES", "TABLE", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE"))
 _INTO = re.compile(r"\bINTO\b", re.IGNORECASE)
-_THERE = "SELECT name FROM pg_catalog.pg_prepared_statements WHERE name = ANY ($1::text[])"
+#: Without arguments and values, whose types may have codecs.
+_THERE = "SELECT NULL FROM pg_catalog.pg_prepared_statements WHERE name = {}"
 
 
 class Names:
@@ -43,8 +44,8 @@ class Names:
         if name in self._kept:
             raise _taken(name)
         if _is_preparable(query):
-            await session.execute(f"PREPARE {_quoted(name)} AS {query}", timeout=timeout)
-        elif await session.fetch(_THERE, [name], timeout=timeout):
+            await session.execute(f"PREPARE {_identifier(name)} AS {query}", timeout=timeout)
+        elif await session.fetch(_THERE.format(quoted(name)), timeout=timeout):
             raise _taken(name)
         else:
             self._kept.add(name)
@@ -73,8 +74,9 @@ class Names:
     async def _free(self, session: Any, timeout: float | None) -> None:
         """Only what is still there: the program may have said DEALLOCATE itself, and an error ends a transaction."""
         forgotten, self._forgotten = sorted(self._forgotten - {*self._owners}), set()
-        for row in await session.fetch(_THERE, forgotten, timeout=timeout):
-            await session.execute(f"DEALLOCATE {_quoted(row[0])}", timeout=timeout)
+        for name in forgotten:
+            if await session.fetch(_THERE.format(quoted(name)), timeout=timeout):
+                await session.execute(f"DEALLOCATE {_identifier(name)}", timeout=timeout)
 
 
 def _is_preparable(query: str) -> bool:
@@ -89,7 +91,12 @@ def _forget(names: weakref.ref[Names], name: str, owner: object) -> None:
         found.forget(name, owner)
 
 
-def _quoted(name: str) -> str:
+def quoted(text: str) -> str:
+    """A literal; the pool sees to standard_conforming_strings."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _identifier(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -364,9 +364,10 @@ class Pool:
         self,
         name: str,
         *,
-        encoder: Callable[[Any], str] | None = None,
-        decoder: Callable[[str], Any] | None = None,
+        encoder: Callable[[Any], Any] | None = None,
+        decoder: Callable[[Any], Any] | None = None,
         schema: str | None = None,
+        fields: bool = False,
     ) -> None:
         """Read and write values of a type in another way from now on, on all connections of the pool.
 
@@ -374,7 +375,7 @@ class Pool:
         the type follow. InterfaceError for SQLite.
         """
         context = self._context
-        context.database.set_codec(Codec(name, encoder, decoder, schema), context.queries.everything())
+        context.database.set_codec(Codec(name, encoder, decoder, schema, fields), context.queries.everything())
 
     def reset_type_codec(self, name: str, *, schema: str | None = None) -> None:
         """Undo `set_type_codec`, or a codec of the option `codecs`, of that name and schema."""

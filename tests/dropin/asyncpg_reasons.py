@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _INSIDES = "look at private attributes and functions of asyncpg (`_protocol`, `_holders`, `_stmt_cache` ...)"
-_UNSUPPORTED = "not supported, and says so: binary and tuple codecs, names of prepared statements, `connect=`"
+_UNSUPPORTED = "not supported, and says so: `connect=`, codecs by asyncpg's own names"
 _WORDS = "the same error, in other words, of another class or with fields of other types (`position` is an int)"
 _CODECS = "codecs: taken for every type, also for domains and composites, where asyncpg refuses them"
 _VALUES = "values: ranges, arrays and hstore of other kinds of objects, elements of anonymous records as text, sNaN"
