@@ -230,14 +230,19 @@ class Connection(Calls[R]):
         name, kind = await self._type(typename, schema)
         is_composite = check_codec(f"{schema}.{typename}", kind, format)
         form = None if is_composite else form_of(name, kind, format)
+        if self._pool._has_codec(schema, name, encoder, decoder, format):
+            return
         if form is not None:
             encoder, decoder = encoder_of(form, encoder), decoder_of(form, decoder)
-        self._pool._pool().set_type_codec(name, encoder=encoder, decoder=decoder, schema=schema, fields=is_composite)
+        self._pool._of_codecs().set_type_codec(
+            name, encoder=encoder, decoder=decoder, schema=schema, fields=is_composite
+        )
 
     async def reset_type_codec(self, typename: str, *, schema: str = "public") -> None:
         """Read and write values of a type as usual again, on all connections of the pool."""
         name, _ = await self._type(typename, schema)
-        pool = self._pool._pool()
+        pool = self._pool._of_codecs()
+        self._pool._codecs.pop((schema, name), None)
         pool.reset_type_codec(name, schema=schema)
         for codec in CODECS:
             if (codec.name, codec.schema) == (name, schema):

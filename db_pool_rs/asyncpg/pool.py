@@ -55,6 +55,10 @@ class Pool(Calls[R]):
         self._init, self._setup, self._reset = init, setup, reset
         self._options = (dsn, options)
         self._pool_: OurPool | None = None
+        #: The same while it is being opened: `init` sets codecs, which are the pool's.
+        self._made: OurPool | None = None
+        #: Codecs that were set, by schema and name: `init` sets the same ones for each connection.
+        self._codecs: dict[tuple[str, str], tuple[Any, Any, str]] = {}
         self._opening = self._closing = False
         #: Connections in use; one that the program forgets is noticed by the pool, which takes its session back.
         self._lent: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
@@ -75,7 +79,7 @@ class Pool(Calls[R]):
     async def _open(self) -> OurPool:
         dsn, options = self._options
         hooks = {name: self._hook(hook) for name, hook in (("init", self._init), ("reset", self._reset)) if hook}
-        pool = made(dsn, {**options, **hooks})
+        pool = self._made = made(dsn, {**options, **hooks})
         async with also_theirs():
             await pool.open()
         return pool
@@ -201,6 +205,15 @@ class Pool(Calls[R]):
     def _connection(self, session: Session) -> Connection:
         return self._class(session, self._record_class, self)
 
+    def _of_codecs(self) -> OurPool:
+        """The pool whose codecs they are, also for `init`."""
+        return self._pool() if self._made is None else self._made
+
+    def _has_codec(self, schema: str, name: str, *given: Any) -> bool:
+        """Whether the codec is this one already; else it is from now on."""
+        known, self._codecs[schema, name] = self._codecs.get((schema, name)), (given[0], given[1], given[2])
+        return known is not None and all(map(_alike, known, given))
+
     def _pool(self) -> OurPool:
         if self._pool_ is None:
             raise InterfaceError("pool is not initialized")
@@ -227,6 +240,14 @@ class Pool(Calls[R]):
 
 #: Where asyncpg has proxies of a pool's connections; here they are connections.
 PoolConnectionProxy = Connection
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two coders do the same: a function within `init` is made anew by each call."""
+    if one is other or one == other:
+        return True
+    parts = ("__code__", "__closure__", "__defaults__", "__kwdefaults__")
+    return hasattr(one, "__code__") and all(getattr(one, part) == getattr(other, part, ...) for part in parts)
 
 
 def _warn_of_closing() -> None:

@@ -186,3 +186,30 @@ def test_vectors_and_geometries() -> None:
         assert BINARY[name].of_text(text) == data
         assert BINARY[name].text(data) == text
     assert BINARY["geometry"].of_text(point) == bytes.fromhex(point)
+
+
+async def test_init_sets_codecs(engine: Any, pg_database: str) -> None:
+    async def init(connection: Any) -> None:
+        await connection.set_type_codec(
+            "json", schema="pg_catalog", encoder=lambda value: json.dumps(value), decoder=lambda text: json.loads(text)
+        )
+
+    async with asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=2, init=init) as pool:
+        for _ in range(2):  # each reset is followed by another `init`, whose codec is the same: nothing is asked again
+            async with pool.acquire() as one, pool.acquire() as other:
+                await one.execute("SET work_mem = '5MB'")
+                assert await other.fetchval("SELECT $1::json", [1, None]) == [1, None]
+
+
+async def test_the_same_codec_again_changes_nothing(pool: Any) -> None:
+    kept: list[Any] = []
+    async with pool.acquire() as connection:
+        for place in (1, 1, 2):
+
+            def decode(text: str, place: int = place) -> Any:
+                return text, place
+
+            await connection.set_type_codec("json", schema="pg_catalog", encoder=str, decoder=decode)
+            assert await connection.fetchval("SELECT '5'::json") == ("5", place)
+            kept.append(pool._pool_._context.database.catalog._codecs["pg_catalog", "json"])
+    assert kept[0] is kept[1] is not kept[2]
