@@ -11,6 +11,7 @@ import asyncpg as original
 import pytest
 
 import db_pool_rs.asyncpg as asyncpg
+from db_pool_rs.asyncpg.options import made
 
 HERS = ("SELECT name FROM pg_prepared_statements WHERE name = ANY ($1::text[]) ORDER BY 1", ["hers", 'a "b"; c'])
 
@@ -140,3 +141,29 @@ async def test_a_pool_is_led_to_where_nobody_is(engine: Any, pg_database: str) -
             await pool.fetchval("SELECT 3", timeout=60)
         pool.set_connect_args(pg_database)
         assert await pool.fetchval("SELECT 4", timeout=60) == 4
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "hosts", "settings"),
+    [
+        ("postgresql:///d?user=u&host=a:1,b:2", {}, [("a", 1), ("b", 2)], {}),
+        (
+            "postgresql:///d?user=u&host=[::1]:7,[::2],/tmp",
+            {},
+            [("::1", 7), ("::2", 5432), ("/tmp", 5432)],
+            {},
+        ),
+        ("postgres://u@h/d?search_path=a%2Cb&jit=off", {}, [("h", 5432)], {"search_path": "a,b", "jit": "off"}),
+        ("postgres://u@h/?database=d&x=1&x=2", {"server_settings": {"y": "3"}}, [("h", 5432)], {"x": "2", "y": "3"}),
+        ("postgres://u@h/d?host=a:1", {"host": "b", "port": 3}, [("b", 3)], {}),
+        ("postgres://u@h/d?jit=off", {"server_settings": {"jit": "on"}}, [("h", 5432)], {"jit": "on"}),
+    ],
+)
+def test_urls_as_asyncpg_reads_them(
+    url: str, options: dict[str, Any], hosts: list[Any], settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER", "PGOPTIONS"):
+        monkeypatch.delenv(name, raising=False)
+    target: Any = made(url, {"mode": "simple", **options}).config.target
+    assert [(host.host, host.port) for host in target.hosts] == hosts
+    assert (target.user, target.dbname, dict(target.server_settings)) == ("u", "d", settings)
