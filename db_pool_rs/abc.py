@@ -635,9 +635,10 @@ class Pool(Queries, Protocol):
         self,
         name: str,
         *,
-        encoder: Callable[[Any], str] | None = None,
-        decoder: Callable[[str], Any] | None = None,
+        encoder: Callable[[Any], Any] | None = None,
+        decoder: Callable[[Any], Any] | None = None,
         schema: str | None = None,
+        fields: bool = False,
     ) -> None:
         """Read and write values of a type in another way from now on; see :class:`~db_pool_rs.Codec`."""
 
@@ -646,6 +647,12 @@ class Pool(Queries, Protocol):
 
     async def resize(self, *, min_size: int | None = None, max_size: int | None = None) -> None:
         """Change the limits of a running pool; sessions in use are never cut off."""
+
+    def set_target(self, dsn: str | None = None, **options: Any) -> None:
+        """Lead connections that are opened from now on elsewhere: a promoted standby, new credentials, another role.
+
+        `dsn` and `options` say where, as in `create_pool`. `expire_connections` replaces the connections there are.
+        """
 
     def expire_connections(self) -> None:
         """Replace every connection, each as soon as it is free."""

@@ -15,6 +15,8 @@ from ..described import ServerVersion
 from .calls import Calls, R, also_theirs
 from .cursor import CursorFactory
 from .exceptions import InterfaceError, InterfaceWarning, PostgresLogMessage
+from .forms import FORMATS, STANDARD_NAMES, check_codec, decoder_of, encoder_of, form_of
+from .names import Names, quoted
 from .prepared_stmt import PreparedStatement
 from .transaction import Transaction
 from .types import CODECS
@@ -22,10 +24,13 @@ from .types import CODECS
 if TYPE_CHECKING:
     from ..abc import Connection as Session
 
+#: As many rows as the kind of a type says: any type of a parameter or a column may have a codec, NULL has none.
 _TYPE = """
-SELECT count(*) FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
-WHERE t.typname = $1 AND n.nspname = $2
+SELECT NULL FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace,
+pg_catalog.generate_series(1, 1 + CASE WHEN t.typcategory = 'A' THEN 0 ELSE strpos('bced', t.typtype::text) END)
+WHERE t.typname = {} AND n.nspname = {}
 """
+_KINDS = "Abced"
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 
 
@@ -48,6 +53,7 @@ class Connection(Calls[R]):
         "__weakref__",
         "_callbacks",
         "_isolation",
+        "_names",
         "_owns",
         "_pool",
         "_query_loggers",
@@ -66,6 +72,8 @@ class Connection(Calls[R]):
         #: What was handed to the session for a callback of the program's.
         self._callbacks: dict[Any, Callable[..., Any]] = {}
         self._query_loggers: list[Callable[[LoggedQuery], Any]] = []
+        #: Of prepared statements, given by the program.
+        self._names = Names()
 
     @asynccontextmanager
     async def _target(self, timeout: float | None, query: Any = None, args: Any = ()) -> AsyncIterator[Any]:
@@ -108,12 +116,14 @@ class Connection(Calls[R]):
         timeout: float | None = None,
         record_class: type[Any] | None = None,
     ) -> PreparedStatement:
-        """Have the server check a statement."""
-        if name:
-            raise NotImplementedError("prepare(name=): names of prepared statements are the pool's own")
+        """Have the server check a statement; with a `name` it is also there by that (:mod:`.names`)."""
         async with also_theirs():
             made = await self._session_.prepare(query, timeout=timeout)
-        return PreparedStatement(self, made, query, record_class or self._record_class)
+            owner = await self._names.take(self._session_, name, query, timeout) if name else None
+        statement = PreparedStatement(self, made, query, record_class or self._record_class, name or "")
+        if name:
+            self._names.free_with(statement, name, owner)
+        return statement
 
     def cursor(
         self,
@@ -211,27 +221,41 @@ class Connection(Calls[R]):
         decoder: Callable[[Any], Any],
         format: str = "text",
     ) -> None:
-        """Read and write values of a type in another way: on all connections of the pool, from now on."""
-        if format != "text":
-            raise NotImplementedError(f"set_type_codec(format={format!r}): codecs are for the text of values")
-        await self._check_type(typename, schema)
-        self._pool._pool().set_type_codec(typename, encoder=encoder, decoder=decoder, schema=schema)
+        """Read and write values of a type in another way: on all connections of the pool, from now on.
+
+        `format` is what the coders work on: "text", "binary" or "tuple" (:mod:`.forms`).
+        """
+        if format not in FORMATS:
+            raise ValueError(f"format: one of {', '.join(FORMATS)} expected, got {format!r}")
+        name, kind = await self._type(typename, schema)
+        is_composite = check_codec(f"{schema}.{typename}", kind, format)
+        form = None if is_composite else form_of(name, kind, format)
+        if self._pool._has_codec(schema, name, encoder, decoder, format):
+            return
+        if form is not None:
+            encoder, decoder = encoder_of(form, encoder), decoder_of(form, decoder)
+        self._pool._of_codecs().set_type_codec(
+            name, encoder=encoder, decoder=decoder, schema=schema, fields=is_composite
+        )
 
     async def reset_type_codec(self, typename: str, *, schema: str = "public") -> None:
         """Read and write values of a type as usual again, on all connections of the pool."""
-        await self._check_type(typename, schema)
-        pool = self._pool._pool()
-        pool.reset_type_codec(typename, schema=schema)
+        name, _ = await self._type(typename, schema)
+        pool = self._pool._of_codecs()
+        self._pool._codecs.pop((schema, name), None)
+        pool.reset_type_codec(name, schema=schema)
         for codec in CODECS:
-            if (codec.name, codec.schema) == (typename, schema):
-                pool.set_type_codec(typename, encoder=codec.encoder, decoder=codec.decoder, schema=schema)
+            if (codec.name, codec.schema) == (name, schema):
+                pool.set_type_codec(name, encoder=codec.encoder, decoder=codec.decoder, schema=schema)
 
-    async def _check_type(self, typename: str, schema: str) -> None:
-        """ValueError for a type that is not there: its codec would have no effect."""
+    async def _type(self, typename: str, schema: str) -> tuple[str, str]:
+        """The own name of a type, and its kind; ValueError if it is not there: its codec would have no effect."""
+        name = STANDARD_NAMES.get(typename.lower(), typename) if schema == "pg_catalog" else typename
         async with also_theirs():
-            found = await self._session_.fetchval(_TYPE, typename, schema)
-        if not found:
+            rows = await self._session_.fetch(_TYPE.format(quoted(name), quoted(schema)))
+        if not rows:
             raise ValueError(f"unknown type: {schema}.{typename} (built-in types are in the schema pg_catalog)")
+        return name, _KINDS[len(rows) - 1]
 
     async def set_builtin_type_codec(
         self, typename: str, *, schema: str = "public", codec_name: str, format: str | None = None
@@ -282,6 +306,7 @@ class Connection(Calls[R]):
                 elif kind == "log":
                     self.remove_log_listener(*rest)
             await self._session_.execute("DISCARD ALL", timeout=timeout)
+            self._names.clear()
 
     def get_reset_query(self) -> str:
         """What resets a session."""

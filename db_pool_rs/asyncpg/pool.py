@@ -14,7 +14,7 @@ from ..sql import classify
 from .calls import Calls, R, also_theirs, records
 from .connection import Connection
 from .exceptions import of_execute, translated
-from .options import check_sizes, made
+from .options import check_sizes, lead, made
 
 if TYPE_CHECKING:
     from ..abc import Connection as Session
@@ -45,13 +45,20 @@ class Pool(Calls[R]):
         **options: Any,
     ) -> None:
         if connect is not None:
-            raise NotImplementedError("create_pool(connect=): the pool opens its connections itself")
+            raise NotImplementedError(
+                "create_pool(connect=): the pool opens its connections itself, as they run groups of many callers; "
+                "password= may be a callable that is asked for each, and set_connect_args leads an open pool elsewhere"
+            )
         check_sizes(options)
         self._class = connection_class or Connection
         self._record_class = record_class
         self._init, self._setup, self._reset = init, setup, reset
         self._options = (dsn, options)
         self._pool_: OurPool | None = None
+        #: The same while it is being opened: `init` sets codecs, which are the pool's.
+        self._made: OurPool | None = None
+        #: Codecs that were set, by schema and name: `init` sets the same ones for each connection.
+        self._codecs: dict[tuple[str, str], tuple[Any, Any, str]] = {}
         self._opening = self._closing = False
         #: Connections in use; one that the program forgets is noticed by the pool, which takes its session back.
         self._lent: weakref.WeakKeyDictionary[Any, Session] = weakref.WeakKeyDictionary()
@@ -72,7 +79,7 @@ class Pool(Calls[R]):
     async def _open(self) -> OurPool:
         dsn, options = self._options
         hooks = {name: self._hook(hook) for name, hook in (("init", self._init), ("reset", self._reset)) if hook}
-        pool = made(dsn, {**options, **hooks})
+        pool = self._made = made(dsn, {**options, **hooks})
         async with also_theirs():
             await pool.open()
         return pool
@@ -116,9 +123,9 @@ class Pool(Calls[R]):
         self._pool().expire_connections()
 
     def set_connect_args(self, dsn: str | None = None, **options: Any) -> None:
-        """Of connections that are opened from now on: not for a pool that is open."""
+        """Of connections that are opened from now on; `expire_connections` replaces those that are open."""
         if self._pool_ is not None:
-            raise NotImplementedError("set_connect_args: a pool that is open keeps its target; open another pool")
+            lead(self._pool_, dsn, options)
         self._options = (dsn, {**self._options[1], **options})
 
     def get_size(self) -> int:
@@ -198,6 +205,15 @@ class Pool(Calls[R]):
     def _connection(self, session: Session) -> Connection:
         return self._class(session, self._record_class, self)
 
+    def _of_codecs(self) -> OurPool:
+        """The pool whose codecs they are, also for `init`."""
+        return self._pool() if self._made is None else self._made
+
+    def _has_codec(self, schema: str, name: str, *given: Any) -> bool:
+        """Whether the codec is this one already; else it is from now on."""
+        known, self._codecs[schema, name] = self._codecs.get((schema, name)), (given[0], given[1], given[2])
+        return known is not None and all(map(_alike, known, given))
+
     def _pool(self) -> OurPool:
         if self._pool_ is None:
             raise InterfaceError("pool is not initialized")
@@ -224,6 +240,14 @@ class Pool(Calls[R]):
 
 #: Where asyncpg has proxies of a pool's connections; here they are connections.
 PoolConnectionProxy = Connection
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two coders do the same: a function within `init` is made anew by each call."""
+    if one is other or one == other:
+        return True
+    parts = ("__code__", "__closure__", "__defaults__", "__kwdefaults__")
+    return hasattr(one, "__code__") and all(getattr(one, part) == getattr(other, part, ...) for part in parts)
 
 
 def _warn_of_closing() -> None:

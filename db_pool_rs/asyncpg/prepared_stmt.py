@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from ..described import Attribute, Type
 from .calls import as_class
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 class PreparedStatement:
     """Made by `Connection.prepare`."""
 
-    __slots__ = ("_connection", "_made", "_query", "_record_class", "_status")
+    __slots__ = ("__weakref__", "_connection", "_made", "_name", "_query", "_record_class", "_status")
 
-    def __init__(self, connection: Any, made: Prepared[Any], query: str, record_class: type[Any] | None) -> None:
+    def __init__(
+        self, connection: Any, made: Prepared[Any], query: str, record_class: type[Any] | None, name: str = ""
+    ) -> None:
         self._connection = connection
+        self._name = name
         self._made = made
         self._query = query
         self._record_class = record_class
@@ -30,9 +33,9 @@ class PreparedStatement:
         """The text."""
         return self._query
 
-    def get_name(self) -> NoReturn:
-        """Not here: names of prepared statements are the pool's own."""
-        raise NotImplementedError("get_name: names of prepared statements are the pool's own")
+    def get_name(self) -> str:
+        """The name that `prepare` was given; "" without one: the pool's own names are for itself, and change."""
+        return self._name
 
     def get_statusmsg(self) -> str | None:
         """The command tag of the last execution; None before the first one."""

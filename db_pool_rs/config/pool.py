@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ..codecs import Codec
 from ..errors import ConfigError, InterfaceError
@@ -244,6 +244,18 @@ def pool_config(dsn: str | None = None, **options: Any) -> PoolConfig:
     if not says_where(dsn, connect):
         dsn = os.environ.get("DATABASE_URL") or _fallback(connect)
     return PoolConfig(target=_target(dsn, **connect), **own)
+
+
+def postgres_target(dsn: str | None, options: Mapping[str, Any]) -> ConnectConfig:
+    """Where a connection string and options of a connection lead. ConfigError for an option of the pool, or SQLite."""
+    connect = connect_options()
+    for given in options:
+        if given not in connect:
+            raise unknown(given, ("dsn", *connect))
+    target = pool_config(dsn, **options).target
+    if target.database_system != "postgresql":
+        raise ConfigError("dsn", str(target), "a connection string of PostgreSQL")
+    return cast("ConnectConfig", target)
 
 
 #: Names in common use for options of ours; those for options of the connection are conninfo's.

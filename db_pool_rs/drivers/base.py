@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ..aio import ResultFuture
 from ..codecs import Codec
+from ..conninfo import ConnectConfig
 from ..errors import InterfaceError
 from ..record import Status
 from ..scheduler.cost import Query
@@ -203,6 +204,9 @@ class Database(Protocol):
 
     def reset_codec(self, name: str, schema: str | None, queries: Iterable[Query]) -> None:
         """Undo `set_codec`, also in `queries`."""
+
+    def set_target(self, target: ConnectConfig, queries: Iterable[Query]) -> None:
+        """Links that are opened from now on lead there; what is known of `queries` was another server's."""
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The statement that begins a transaction; bad options raise InterfaceError naming what is allowed."""

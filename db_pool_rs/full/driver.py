@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from db_pool_rs_full import ResultFuture
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Query as Known
 
     from ..config import PoolConfig
+    from ..conninfo import ConnectConfig
     from ..scheduler.cost import Query
 
 _KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
@@ -107,6 +109,15 @@ class FullDriver(PostgresDialect):
             asks,
             alters,
         )
+
+    def set_target(self, target: ConnectConfig, queries: Iterable[Query]) -> None:
+        """Tell the engine, if it is there; ConfigError for what only libpq can do."""
+        config = replace(self._config, target=target)
+        wanted = options.target(config)
+        self._config = config
+        if self._native is not None:
+            self._native.retarget(wanted, target.password_provider is not None)
+        super().set_target(target, queries)
 
     def _codecs_changed(self, queries: Iterable[Query]) -> None:
         """Tell the engine, which describes known texts again."""

@@ -7,11 +7,14 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import forks
 from ..aio import Expired, within
+from ..config.pool import postgres_target
+from ..conninfo import ConnectConfig
 from ..errors import Error, InterfaceError, PoolClosed
 from .executor import Executor, connect_failed
 
@@ -118,6 +121,23 @@ class Lifetime:
         if {type(low), type(high)} != {int} or not (0 <= low <= high and high >= 1):
             raise InterfaceError(f"0 <= min_size <= max_size and max_size >= 1 must hold, got {low!r} and {high!r}")
         self._executor.resize(low, high)
+
+    def lead(self, dsn: str | None, options: dict[str, Any]) -> None:
+        """Have connections opened there from now on; nothing is changed if this raises.
+
+        What is known of texts and types was the old server's, and is asked for again.
+        """
+        context = self._context
+        if context.state != "new":
+            context.check_open()
+        if not isinstance(context.config.target, ConnectConfig):
+            raise InterfaceError("set_target: SQLite has no server to change; make another pool")
+        target = postgres_target(dsn, options)
+        context.database.set_target(target, context.queries.everything())
+        context.config = replace(context.config, target=target)
+        if context.loop is not None:
+            self._executor.config, self._executor.prepare_timeout = context.config, target.connect_timeout
+            context.database.schema_changed(True)
 
     async def close(self, timeout: float | None) -> None:
         """Finish what was called before, then close; terminate the rest after `timeout` seconds."""

@@ -66,7 +66,7 @@ class Pool:
         self._new_answer = database.answer
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._acquired = Acquired(self._context)
-        self._listener = Listener(self._context, lambda: sibling(listening(config)))
+        self._listener = Listener(self._context, lambda: sibling(listening(self.config)))
         ends = (self._listener.close, self._listener.terminate, self._leave)
         self._lifetime = Lifetime(self._context, executor, self._attach, *ends)
 
@@ -295,6 +295,11 @@ class Pool:
         self._context.check_open()
         self._executor.expire()
 
+    def set_target(self, dsn: str | None = None, **options: Any) -> None:
+        """Lead connections that are opened from now on elsewhere: a promoted standby, new credentials."""
+        self._lifetime.lead(dsn, options)
+        self.config = self._context.config
+
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done; every number is measured."""
         return self._lifetime.stats()
@@ -359,9 +364,10 @@ class Pool:
         self,
         name: str,
         *,
-        encoder: Callable[[Any], str] | None = None,
-        decoder: Callable[[str], Any] | None = None,
+        encoder: Callable[[Any], Any] | None = None,
+        decoder: Callable[[Any], Any] | None = None,
         schema: str | None = None,
+        fields: bool = False,
     ) -> None:
         """Read and write values of a type in another way from now on, on all connections of the pool.
 
@@ -369,7 +375,7 @@ class Pool:
         the type follow. InterfaceError for SQLite.
         """
         context = self._context
-        context.database.set_codec(Codec(name, encoder, decoder, schema), context.queries.everything())
+        context.database.set_codec(Codec(name, encoder, decoder, schema, fields), context.queries.everything())
 
     def reset_type_codec(self, name: str, *, schema: str | None = None) -> None:
         """Undo `set_type_codec`, or a codec of the option `codecs`, of that name and schema."""

@@ -61,6 +61,7 @@ _OF_THE_POOL = frozenset(
         "remove_notice_listener",
         "remove_query_logger",
         "resize",
+        "set_target",
         "set_type_codec",
         "stats",
         "top",

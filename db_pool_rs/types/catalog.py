@@ -32,10 +32,9 @@ from typing import Any
 from ..codecs import Codec
 from ..errors import ArgumentError, DecodeError
 from . import foreign, oids
-from .arrays import IsInner, is_list_of_lists, is_plain_list, never, text_array
+from .arrays import IsInner, is_list, is_list_of_lists, is_plain_list, never, text_array
 from .composites import Field, composite_literal
 from .encode import TEXT, Encoder, encoder
-from .explain import Rejected
 from .extensions import EXTENSIONS
 from .literals import is_inner_of, literal
 from .parameters import Encoded, ParameterCodec
@@ -229,15 +228,13 @@ class Catalog:
         """What writes a type as text, and what it accepts."""
         codec = self._codec(found)
         if codec is not None and codec.encoder is not None:
-            return _encode_by(codec.encoder), "what its codec takes"
+            return foreign.encode_by(codec, self._fields(found)[0] if codec.fields else None), "what its codec takes"
         match found.kind:
             case "d":
                 encode, accepts, _ = self._text(found.part)
                 return encode, accepts
             case "c":
-                parts = [Field(name, *self._text(part)[:2]) for name, part in found.fields]
-                accepts = f"tuple of {len(parts)} values, mapping or dataclass with the fields, or str"
-                return composite_literal(parts), accepts
+                return self._fields(found)
             case "a":
                 return self._array(found)
             case "r":
@@ -252,6 +249,14 @@ class Catalog:
                 return literal(found.oid), encoder(found.oid).accepts
             case _:
                 return foreign.encode_foreign, foreign.ACCEPTS
+
+    def _fields(self, found: UserType) -> tuple[Encode, str]:
+        """The same of a composite's fields."""
+        if found.kind != "c":  # told when there is a value
+            return foreign.without_fields(found.name), "what its codec takes"
+        parts = [Field(name, *self._text(part)[:2]) for name, part in found.fields]
+        accepts = f"tuple of {len(parts)} values, mapping or dataclass with the fields, or str"
+        return composite_literal(parts), accepts
 
     def _array(self, found: UserType) -> tuple[Encode, str]:
         encode, accepts, is_inner = self._text(found.part)
@@ -279,7 +284,9 @@ class Catalog:
         if found is not None and (found.kind in ("a", "m") or found.plain_name in EXTENSIONS):
             return made.encode, made.name, never if found.kind == "a" else is_list_of_lists
         if oid in oids.SCALARS:
-            return made.encode, made.name, is_inner_of(oid)
+            codec, is_inner = None if found is None else self._codec(found), is_inner_of(oid)
+            own = codec is not None and codec.encoder is not None and is_inner is is_list
+            return made.encode, made.name, is_plain_list if own else is_inner  # its encoder may take tuples
         return made.encode, made.name, is_plain_list
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -298,7 +305,10 @@ class Catalog:
             return bytes.decode
         codec = self._codec(found)
         if codec is not None and codec.decoder is not None:
-            return _decode_by(codec.decoder)
+            if codec.fields and found.kind != "c":
+                raise DecodeError(f"its codec has fields, and {found.name} is no composite type")
+            load = self._loader(found, lambda part: self.loader(part, built_in)) if codec.fields else None
+            return foreign.decode_by(codec.decoder, load)
         if self._clamps and oid in _ENDS:
             return _clamping(built_in(oid), *_ENDS[oid])
         if found.oid in oids.SCALARS and found.oid not in oids.RANGES and found.oid not in oids.MULTIRANGES:
@@ -328,26 +338,9 @@ class Catalog:
                 return bytes.decode
 
 
-def _encode_by(encoder: Callable[[Any], str]) -> Encode:
-    def encode(value: Any) -> bytes:
-        try:
-            text = encoder(value)
-        except Exception as error:
-            raise Rejected(str(error) or type(error).__name__) from error
-        if not isinstance(text, str):
-            raise Rejected(f"the encoder of its codec must return str, got {type(text).__name__}")
-        return encode_text(text)
-
-    return encode
-
-
 def _clamping(load: Load, first: Any, last: Any) -> Load:
     ends = {b"-infinity": first, b"infinity": last}
     return lambda data: ends[data] if data in ends else load(data)
-
-
-def _decode_by(decoder: Callable[[str], Any]) -> Load:
-    return lambda data: decoder(data.decode())
 
 
 def _user_type(

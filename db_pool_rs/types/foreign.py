@@ -7,13 +7,14 @@ type); nor have bytes, timedelta and JSON objects. Domains, composites and array
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any
 from uuid import UUID
 
+from ..codecs import Codec
 from .arrays import quoted, text_array
 from .explain import Rejected
 from .scalars import encode_text
@@ -63,3 +64,34 @@ def _encode_item(value: Any) -> bytes:
 
 
 _encode_list = text_array(_encode_item, ",", ACCEPTS)
+
+
+def encode_by(codec: Codec, write: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
+    """`write` is what writes a tuple of the fields, where the codec gives one."""
+    encoder, wanted = codec.encoder, str if write is None else tuple
+    assert encoder is not None
+
+    def encode(value: Any) -> bytes:
+        try:
+            made = encoder(value)
+        except Exception as error:
+            raise Rejected(str(error) or type(error).__name__) from error
+        if not isinstance(made, wanted):
+            raise Rejected(f"the encoder of its codec must return {wanted.__name__}, got {type(made).__name__}")
+        return encode_text(str(made)) if write is None else write(made)
+
+    return encode
+
+
+def decode_by(decoder: Callable[[Any], Any], load: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """`load` is what reads the fields, where the decoder takes them."""
+    return (lambda data: decoder(data.decode())) if load is None else (lambda data: decoder(tuple(load(data))))
+
+
+def without_fields(name: str) -> Callable[[Any], bytes]:
+    """Of a codec with fields for a type that has none."""
+
+    def encode(value: Any) -> bytes:
+        raise Rejected(f"its codec has fields, and {name} is no composite type")
+
+    return encode

@@ -17,7 +17,7 @@ import pytest
 import db_pool_rs.asyncpg as asyncpg
 from db_pool_rs import errors
 from tests.contract.waiting import until
-from tests.dropin import test_asyncpg_more, test_asyncpg_values
+from tests.dropin import test_asyncpg_more, test_asyncpg_names, test_asyncpg_values
 from tests.meta.source import ROOT
 
 
@@ -361,15 +361,14 @@ async def test_records_are_tuples(pool: Any) -> None:
 async def test_what_is_not_supported_says_why(pool: Any) -> None:
     async with pool.acquire() as connection:
         for call in (
-            lambda: pool.set_connect_args("postgresql://x"),
+            lambda: pool.set_connect_args("postgresql://x", command_timeout=5),
             lambda: asyncpg.create_pool(connect=print),
         ):
             with pytest.raises(NotImplementedError, match=r"\w+.*: "):
                 call()
         for awaited in (
-            connection.prepare("SELECT 1", name="mine"),
             connection.set_builtin_type_codec("json", codec_name="int4"),
-            connection.set_type_codec("json", encoder=str, decoder=str, format="binary"),
+            connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=str, format="binary"),
         ):
             with pytest.raises(NotImplementedError, match=r"\w+.*: "):
                 await awaited
@@ -378,5 +377,5 @@ async def test_what_is_not_supported_says_why(pool: Any) -> None:
 def test_the_table_names_these_tests() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "asyncpg.md").read_text()))
     assert len(named) >= 6
-    modules = (sys.modules[__name__], test_asyncpg_more, test_asyncpg_values)
+    modules = (sys.modules[__name__], test_asyncpg_more, test_asyncpg_names, test_asyncpg_values)
     assert named <= {name for module in modules for name in vars(module)}

@@ -35,7 +35,7 @@ LAYERS: dict[str, str] = {
     "full": f"facade guard pool scheduler drivers drivers.postgres drivers.sqlite {CONTRACT}",
     "arrow": f"types {BASE}",
     "pool": f"arrow guard scheduler drivers types {CONTRACT}",
-    "drivers": f"scheduler {BASE}",
+    "drivers": f"scheduler conninfo {BASE}",
     "drivers.postgres": f"scheduler drivers types config conninfo {BASE}",
     "drivers.sqlite": f"scheduler drivers config conninfo {BASE}",
     "scheduler": "sql",

@@ -16,6 +16,7 @@ from ..base import Groupable
 from .types_query import TYPES_QUERY
 
 if TYPE_CHECKING:
+    from ...conninfo import ConnectConfig
     from ...scheduler.cost import Query
     from ...scheduler.model import StatementRequest
     from ...types.catalog import Catalog
@@ -139,6 +140,10 @@ class PostgresDialect:
     def reset_codec(self, name: str, schema: str | None, queries: Iterable[Query]) -> None:
         """Values of the type are read and written as usual again, also in texts that are known."""
         self.catalog.reset_codec(name, schema)
+        self._codecs_changed(queries)
+
+    def set_target(self, target: ConnectConfig, queries: Iterable[Query]) -> None:
+        """Links that are opened from now on lead there, where texts may have other types."""
         self._codecs_changed(queries)
 
     def _codecs_changed(self, queries: Iterable[Query]) -> None:

@@ -51,6 +51,11 @@ class PostgresDriver(PostgresDialect):
         super()._codecs_changed(queries)
         self.version += 1
 
+    def set_target(self, target: ConnectConfig, queries: Iterable[Query]) -> None:
+        """Connections that are opened from now on lead there."""
+        self._target = target
+        super().set_target(target, queries)
+
     async def connect(self, listener: ConnectionListener) -> PostgresConnection:
         """Open a connection; ConnectFailed lists every attempt."""
         return PostgresConnection(await connect(self._target, libpq=self.libpq), self, listener)

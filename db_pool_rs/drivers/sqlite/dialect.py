@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...aio import ResultFuture
 from ...codecs import Codec
-from ...conninfo import SqliteConfig
+from ...conninfo import ConnectConfig, SqliteConfig
 from ...errors import InterfaceError
 from ...scheduler.cost import Query
 from ..base import Groupable
@@ -58,6 +58,10 @@ class SqliteDialect:
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """There are no types to have codecs."""
         raise InterfaceError("SQLite has no types that codecs could be for: its values are int, float, str and bytes")
+
+    def set_target(self, target: ConnectConfig, queries: Iterable[Query]) -> None:
+        """There is no server."""
+        raise InterfaceError("SQLite has no server to change")
 
     def reset_codec(self, name: str, schema: str | None, queries: Iterable[Query]) -> None:
         """There are none."""

@@ -303,6 +303,11 @@ impl Pool {
         self.ask(py, Command::Resize(min_size, max_size))
     }
 
+    /// Connections that are opened from now on lead there.
+    fn retarget(&self, py: Python<'_>, target: &Bound<'_, PyDict>, asks_password: bool) -> PyResult<()> {
+        self.ask(py, Command::Retarget(Box::new(convert::backend(target)?), asks_password))
+    }
+
     /// Replace every connection.
     fn expire(&self, py: Python<'_>) -> PyResult<()> {
         self.ask(py, Command::Expire)

@@ -168,7 +168,7 @@ pub(super) struct Actor {
     reported: bool,
     /// Descriptions that the answer which is being taken in has shown to be out of date, and what is right for it.
     pub(super) changed: Vec<Changed>,
-    connector: Connector,
+    pub(super) connector: Connector,
     serving: JoinSet<()>,
     random: RandomState,
     drawn: u64,

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::actor::{Actor, ConnectionTask, Payload, Phase};
+use super::backend::Connector;
 use super::connection_task::Job;
 use super::descriptions::KnownQuery;
 use super::requests::names_digits;
@@ -91,6 +92,10 @@ impl Actor {
                 let _ = seen.send(()); // the caller may not have waited so long
             }
             Command::Resize(low, high) => return self.scheduler.resize(now, low, high),
+            Command::Retarget(backend, asks_password) => {
+                self.connector = Connector::new(*backend);
+                self.options.asks_password = asks_password;
+            }
             Command::Expire => return self.scheduler.expire(now),
             Command::ShutDown => return self.scheduler.shut_down(now),
             Command::Terminate => return self.scheduler.terminate(),

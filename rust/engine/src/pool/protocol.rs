@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 
 use bytes::Bytes;
 
+use super::backend::Backend;
 use crate::link::{
     ConnectError, Described, Feed, Lost, Notification, Rows, ServerError, SessionInfo, Settings, Short, Types,
 };
@@ -168,6 +169,8 @@ pub enum Command {
     Look(Sender<()>),
     /// Other bounds.
     Resize(usize, usize),
+    /// Connections that are opened from now on lead there, and whether the caller is asked for their passwords.
+    Retarget(Box<Backend>, bool),
     /// Replace every connection as soon as it is free.
     Expire,
     /// Finish what is there and take no new work.
