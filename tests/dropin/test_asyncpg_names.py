@@ -126,7 +126,7 @@ async def test_an_open_pool_is_led_elsewhere(engine: Any, pg_database: str) -> N
     assert await moved(asyncpg, pg_database, other, mode=engine.name) == expected
 
 
-async def test_a_pool_is_led_to_where_nobody_is(engine: Any, pg_database: str) -> None:
+async def test_a_pool_is_led_to_where_no_other_is(engine: Any, pg_database: str) -> None:
     async with asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=1) as pool:
         with pytest.raises(TypeError, match="'nonsense'"):
             pool.set_connect_args(pg_database, nonsense=1)
