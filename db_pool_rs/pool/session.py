@@ -201,7 +201,8 @@ class Session:
         `told` is what others are told of it: the text without the values that stand in what is sent.
         """
         link = cast(CopyConnection, self.link)
-        await self.exchange(lambda: self._ask(link.copy, statement, stream), self._deadline(timeout))
+        with self.gate.around():
+            await self.exchange(lambda: self._ask(link.copy, statement, stream), self._deadline(timeout))
         if told is not statement.query:
             statement.query, error = told, statement.error
             if isinstance(error, DatabaseError):

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..aio import Expired, ResultFuture, until
@@ -31,13 +33,19 @@ if TYPE_CHECKING:
     from .blocks import Blocks
 
 
+#: The gate of the session whose COPY runs this code.
+_inside: ContextVar[Gate | None] = ContextVar("_inside", default=None)
+
+
 class Gate:
     """Lets one through at a time, in the order of asking."""
 
-    __slots__ = ("_waiting", "keeper", "taken")
+    __slots__ = ("_inside", "_waiting", "keeper", "taken")
 
     def __init__(self) -> None:
         self.taken = False
+        #: How many calls run code of the caller's, or will.
+        self._inside = 0
         #: The task that keeps it for several calls, between which no other may pass.
         self.keeper: asyncio.Task[Any] | None = None
         #: Each is offered the gate and says whether it takes it; None where none ever waited.
@@ -60,6 +68,7 @@ class Gate:
         """Wait for it; Expired at `deadline`."""
         if self.take():
             return
+        self.check()
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.when_free(lambda: _offered(future))
         try:
@@ -68,6 +77,25 @@ class Gate:
             if future.done() and not future.cancelled() and future.exception() is None:
                 self.leave()  # it was given to this caller, who is gone
             raise
+
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """Code of the caller's runs inside: what it calls on this session would wait for its own end."""
+        before = _inside.set(self)
+        self._inside += 1
+        try:
+            yield
+        finally:
+            self._inside -= 1
+            _inside.reset(before)
+
+    def check(self) -> None:
+        """InterfaceError for a call that would wait for itself."""
+        if self._inside and _inside.get() is self:
+            raise InterfaceError(
+                "this connection is busy with a COPY, and the code that gives or takes its data called it: "
+                "use another connection there"
+            )
 
     def leave(self) -> None:
         """The next one may pass, unless it is kept."""
@@ -122,6 +150,7 @@ def can_join(statement: StatementRequest) -> bool:
 
 async def join(session: Owner, statement: StatementRequest, deadline: float | None) -> None:
     """Run a statement together with others; its outcome is in it. StatementTimeout at `deadline`."""
+    session.gate.check()
     group = session.open_group
     if group is None:
         group = session.open_group = CallGroup(session)

@@ -47,6 +47,59 @@ async def test_a_refusal_is_told_while_the_source_is_slow(pg_pool: Any) -> None:
     assert pg_pool.stats().lost == 0
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
+async def test_a_source_that_calls_its_own_connection_is_refused(pg_pool: Any, inside: bool) -> None:
+    """It would wait for the COPY, and the COPY for it."""
+    await pg_pool.execute(TABLE)
+
+    async def source() -> Any:
+        yield b"1\tone\n"
+        await connection.fetchval("SELECT 1")
+
+    async with pg_pool.acquire() as connection:
+        block = connection.transaction()
+        if inside:
+            await block.start()
+            await connection.fetchval("SELECT 1")
+        with pytest.raises(InterfaceError, match="busy with a COPY"):
+            await connection.copy_in("t", source=source())
+        if inside:
+            await block.rollback()
+        assert await connection.fetchval("SELECT count(*) FROM t") == 0
+
+
+@pytest.mark.parametrize("call", ["fetchval", "transaction", "executemany"])
+async def test_a_sink_that_calls_its_own_connection_is_refused(pg_pool: Any, call: str) -> None:
+    await pg_pool.execute(TABLE)
+
+    async def sink(piece: bytes) -> None:
+        if call == "fetchval":
+            await connection.fetchval("SELECT 1")
+        elif call == "executemany":
+            await connection.executemany("INSERT INTO t VALUES ($1, 'x')", [(1,), (2,)])
+        else:
+            async with connection.transaction():
+                await connection.execute("SELECT 1")
+
+    async with pg_pool.acquire() as connection:
+        with pytest.raises(InterfaceError, match="busy with a COPY"):
+            await connection.copy_from_query("SELECT 1", output=sink)
+        assert await connection.fetchval("SELECT count(*) FROM t") == 0
+
+
+async def test_a_source_may_use_another_connection(pg_pool: Any) -> None:
+    await pg_pool.execute(TABLE)
+
+    async def source() -> Any:
+        yield (await pg_pool.fetchval("SELECT 1::text || chr(9) || 'one'") + "\n").encode()
+
+    async with pg_pool.acquire() as connection:
+        rows = asyncio.ensure_future(connection.copy_in("t", source=source()))
+        behind = asyncio.ensure_future(connection.fetchval("SELECT count(*) FROM t"))  # waits, as ever
+        assert await rows == "COPY 1"
+        assert await behind == 1
+
+
 async def test_a_refusal_inside_a_transaction(pg_pool: Any) -> None:
     await pg_pool.execute(TABLE)
     async with pg_pool.transaction() as connection:
