@@ -231,6 +231,7 @@ class Executor(ABC):
         task = self.loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_forget_error)  # where the pool ends first, no caller asks for it
         done, _ = await asyncio.wait((task,), timeout=timeout)
         if done:
             return task.result()
@@ -238,7 +239,6 @@ class Executor(ABC):
         session = self.sessions.get(conn.id)
         if session is not None:
             session.lost(ConnectionLost(reason, sent=session.busy), session.busy)
-        task.add_done_callback(_forget_error)
         task.cancel()
         raise Expired(reason)
 

@@ -17,6 +17,7 @@ from db_pool_rs.balanced import slices
 from db_pool_rs.balanced.columns import Plan
 from db_pool_rs.balanced.libpq import PGresult
 from db_pool_rs.balanced.slices import decode, decode_long, is_long, new_block
+from db_pool_rs.drivers.postgres.results import LongResults
 from db_pool_rs.errors import DecodeError
 from db_pool_rs.types import oids as pg
 from tests.plugins.collector import freeze, watched_collector
@@ -36,6 +37,19 @@ def workers() -> Iterator[ThreadPoolExecutor]:
 def numbered(count: int, width: int = 0) -> tuple[PGresult, list[tuple[int, str]]]:
     expected = [(i, f"{i:0{width}}") for i in range(count)]
     return result_of(OIDS, [[struct.pack(">i", i), text.encode()] for i, text in expected]), expected
+
+
+async def decode_all(workers: ThreadPoolExecutor, result: PGresult) -> tuple[list[Any], int]:
+    return await decode_long(new_block(), workers, PLAN, result, LongResults(asyncio.get_running_loop()))
+
+
+async def test_it_ends_where_the_callers_are_gone(workers: ThreadPoolExecutor) -> None:
+    long = LongResults(asyncio.get_running_loop())
+    reading = asyncio.ensure_future(decode_long(new_block(), workers, PLAN, numbered(5000)[0], long))
+    await asyncio.sleep(0)
+    long.gone = True
+    rows, _ = await reading
+    assert 0 < len(rows) < 5000
 
 
 def test_a_slice_is_a_part_of_the_rows() -> None:
@@ -59,7 +73,7 @@ async def test_a_long_result_lets_others_have_their_turns(
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    rows, size = await decode_long(new_block(), workers, PLAN, result)
+    rows, size = await decode_all(workers, result)
     task.cancel()
     assert rows == expected
     assert size == sum(4 + len(text) for _, text in expected)
@@ -77,7 +91,7 @@ async def test_wide_rows_make_short_slices(workers: ThreadPoolExecutor, monkeypa
         return list(unpack(block, *rest))
 
     monkeypatch.setattr(Plan, "rows", lambda _plan, *args: rows(*args))
-    assert (await decode_long(new_block(), workers, PLAN, result))[0] == expected
+    assert (await decode_all(workers, result))[0] == expected
     assert max(largest) * 100_000 <= slices.SLICE_BYTES < sum(largest) * 100_000
 
 
@@ -94,7 +108,7 @@ async def test_a_value_that_cannot_be_read_is_named(
     rows: list[list[bytes | None]] = [[struct.pack(">i", i), b"x"] for i in range(3000)]
     rows[2500][1] = b"\xff"
     with pytest.raises(DecodeError, match=r'column "t" \(text\) of row 2501'):
-        await decode_long(new_block(), workers, PLAN, result_of(OIDS, rows))
+        await decode_all(workers, result_of(OIDS, rows))
     assert gc.isenabled()
 
 
@@ -103,11 +117,11 @@ async def test_the_collector_is_left_as_it_was(workers: ThreadPoolExecutor) -> N
     frozen = gc.get_freeze_count()
     gc.disable()
     try:
-        assert (await decode_long(new_block(), workers, PLAN, result))[0] == expected
+        assert (await decode_all(workers, result))[0] == expected
         assert not gc.isenabled()
     finally:
         gc.enable()
-    assert (await decode_long(new_block(), workers, PLAN, result))[0] == expected
+    assert (await decode_all(workers, result))[0] == expected
     assert gc.isenabled()
     assert gc.get_freeze_count() == frozen
 
@@ -117,7 +131,7 @@ async def test_frozen_objects_stay_frozen(workers: ThreadPoolExecutor) -> None:
     gc.freeze()
     try:
         frozen = gc.get_freeze_count()
-        assert (await decode_long(new_block(), workers, PLAN, result))[0] == expected
+        assert (await decode_all(workers, result))[0] == expected
         assert gc.get_freeze_count() <= frozen
         assert gc.get_freeze_count() > frozen // 2
     finally:
@@ -127,5 +141,5 @@ async def test_frozen_objects_stay_frozen(workers: ThreadPoolExecutor) -> None:
 async def test_the_collector_does_not_look_through_the_rows(workers: ThreadPoolExecutor) -> None:
     result, _ = numbered(60_000)
     with watched_collector() as passes:
-        await decode_long(new_block(), workers, PLAN, result)
+        await decode_all(workers, result)
     assert 2 not in passes
