@@ -18,6 +18,7 @@ import pytest
 
 from db_pool_rs import create_pool
 from db_pool_rs.errors import InterfaceError
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import in_thread, until
 from tests.plugins.runner import open_files
 
@@ -121,6 +122,7 @@ def test_the_loop_was_closed_before_the_pool(engine: Any, backend: Any) -> None:
     async def begin() -> Any:
         pool = await create_pool(backend.dsn, mode=engine.name, max_size=2)
         assert await pool.fetchval("SELECT 1") == 1
+        await at_rest(pool)
         return pool
 
     async def use(pool: Any) -> Any:
