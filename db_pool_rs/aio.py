@@ -187,7 +187,7 @@ async def within(work: Awaitable[T], timeout: float | None) -> T:
     A caller that is cancelled is so in any case: before Python 3.12 `asyncio.wait_for` forgets that where `work` has
     ended in the same moment.
     """
-    task = asyncio.ensure_future(work)
+    task, loop_ended = asyncio.ensure_future(work), False
     try:
         done, _ = await asyncio.wait((task,), timeout=timeout)
         if done and task.cancelled():
@@ -195,8 +195,11 @@ async def within(work: Awaitable[T], timeout: float | None) -> T:
         if done:
             return task.result()
         raise Expired
+    except GeneratorExit:  # nothing runs on it any more, nor can be waited for
+        loop_ended = True
+        raise
     finally:
-        if not task.done():
+        if not (loop_ended or task.done()):
             task.cancel()
             await asyncio.wait((task,))
 
