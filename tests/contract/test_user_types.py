@@ -11,8 +11,12 @@ from uuid import UUID
 import pytest
 
 from db_pool_rs.errors import ArgumentError, Error
+from db_pool_rs.types.catalog import Catalog
 from tests.contract.guarding import at_rest
 from tests.plugins.proxy import FaultProxy
+
+#: Nothing here waits for it to pass, unless something is broken.
+PATIENCE = 20.0
 
 SCHEMA = """
 CREATE TYPE mood AS ENUM ('sad', 'very happy');
@@ -192,3 +196,22 @@ async def test_types_are_asked_for_once_in_a_pool(
     for _ in range(5):
         await pool.fetchval("SELECT $1::document, $2::pair, $3::nest", [], (1, "a"), None)
     assert proxy.round_trips - before == 5
+
+
+async def test_what_cannot_be_encoded_for_a_reason_of_the_packages_own(
+    pg_pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error is that call's: none waits for ever, and the pool goes on."""
+    await pg_pool.execute("CREATE TYPE mood AS ENUM ('sad')")
+    await at_rest(pg_pool)
+
+    def fails(self: Catalog, oid: int) -> Any:
+        raise ZeroDivisionError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Catalog, "encoder", fails)
+        calls = (pg_pool.fetchval("SELECT $1::mood", "sad"), pg_pool.fetchval("SELECT 1"))
+        failed, one = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), PATIENCE)
+        assert isinstance(failed, ZeroDivisionError)
+        assert one == 1
+    assert await pg_pool.fetchval("SELECT $1::mood", "sad") == "sad"

@@ -212,7 +212,7 @@ class Host(Protocol):
 class Unfit(Exception):
     """Arguments of a statement do not fit."""
 
-    def __init__(self, statement: StatementRequest, cause: Error) -> None:
+    def __init__(self, statement: StatementRequest, cause: Exception) -> None:
         super().__init__(str(cause))
         self.statement, self.cause = statement, cause
 
@@ -264,9 +264,10 @@ def encode_arguments(
                 statement.described = described
             if described is not None and described.is_sensitive and statement.want:
                 settings.check(described)
-        except Error as error:
-            if described is not None and described.foreign is not None and described.foreign.may_be_stale():
-                return statement, described.types_missing()
+        except Exception as error:  # whatever it is, it is this statement's: no other may wait for its end
+            foreign = described.foreign if described is not None and isinstance(error, Error) else None
+            if foreign is not None and foreign.may_be_stale():
+                return statement, foreign.missing()
             raise Unfit(statement, error) from error
     return None, ()
 
