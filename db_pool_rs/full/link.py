@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece, error_of_stream
 from ..drivers.postgres.dialect import alters, before_error
+from ..drivers.postgres.session_settings import names_digits
 from ..errors import ArgumentError, ConnectionLost, DatabaseError, Error
 from ..errors.server import server_error
 from ..record import Column, Record, Result, Status
@@ -98,6 +99,8 @@ class FullLink:
         self._group, self._done = group, done
         known = self._executor.driver.known
         calls = [(known(one.query), one.args, one.params, one.want) for one in group]
+        if any(one.args and names_digits(one) for one in group):
+            self.note_float_digits(0)
         token = self._executor.expect(self)
         try:
             self._executor.native.run(self.id, token, calls)

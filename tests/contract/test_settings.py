@@ -82,7 +82,10 @@ async def given(way: str, name: str, value: str, dsn: str, server: Any, open_poo
         elif way == "options":
             dsn = f"{dsn}{'&' if '?' in dsn else '?'}options=" + quote("-c " + f"{name}={value}".replace(" ", "\\ "))
         pool = await open_pool(dsn, max_size=1, **options)
-        if way in ("SET", "set_config"):
+        if way == "set_config by arguments":
+            pool = await stack.enter_async_context(pool.acquire())
+            await pool.fetch("SELECT set_config($1, $2, false)", name, value)
+        elif way in ("SET", "set_config"):
             pool = await stack.enter_async_context(pool.acquire())
             text = f"SET {name} = '{value}'" if way == "SET" else f"SELECT set_config('{name}', '{value}', false)"
             await pool.execute(text)
@@ -92,7 +95,7 @@ async def given(way: str, name: str, value: str, dsn: str, server: Any, open_poo
         yield pool
 
 
-HELD = ["SET", "set_config", "SET LOCAL"]
+HELD = ["SET", "set_config", "set_config by arguments", "SET LOCAL"]
 WAYS = ["role", "database", "options", "server_settings", "init", *HELD]
 
 

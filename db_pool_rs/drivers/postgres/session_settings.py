@@ -51,6 +51,18 @@ _INTERVALS = _with_arrays(pg.INTERVAL)
 _ALL = _FLOATS | _ZONED | _INTERVALS
 
 
+@lru_cache(maxsize=1024)
+def _takes_names(sql: str) -> bool:
+    """Whether the name of a setting may be an argument."""
+    return "set_config" in sql.lower() and "$" in sql
+
+
+def names_digits(statement: StatementRequest) -> bool:
+    """Whether an argument is the name of `extra_float_digits`, which the text does not tell."""
+    names = [value.lower() for value in statement.args if isinstance(value, str)]
+    return _NAME in names and _takes_names(statement.query.sql)
+
+
 class Columns(Protocol):
     """What a result holds (:class:`~db_pool_rs.drivers.postgres.statements.Description`)."""
 
@@ -82,6 +94,8 @@ class SessionSettings:
         last = None
         for statement in group:
             query = statement.query
+            if statement.args and names_digits(statement):
+                self._digits = False
             if query is last or query.kind is StatementClass.CONTROL:
                 continue
             last, digits = query, _digits(query.sql)

@@ -86,7 +86,10 @@ impl Actor {
                 payload.under = last.take().filter(|last| payload.with_args && last.sql == *sql);
             }
             let (sql, kind, asks) = match (&payload.raw_sql, query) {
-                (Some(sql), _) => (sql, Kind::Other, sql.contains('$')),
+                (Some(sql), _) => {
+                    let sensitive = !(iso_styles && plan.exact) && may_have_rows(sql);
+                    (sql, Kind::Other, sensitive || sql.contains('$'))
+                }
                 (None, Some(Query { kind, info, .. })) => {
                     let of_its_own = payload.under.is_some() && fetches(&info.sql);
                     if !of_its_own && payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
@@ -133,6 +136,29 @@ impl Actor {
 pub(super) fn names_digits(sql: &str) -> bool {
     const NAME: &[u8] = b"extra_float_digits";
     sql.as_bytes().windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
+}
+
+/// Whether a text may have rows: one that controls a transaction or a session has none.
+fn may_have_rows(sql: &str) -> bool {
+    const NONE: [&str; 15] = [
+        "ABORT",
+        "BEGIN",
+        "COMMIT",
+        "DEALLOCATE",
+        "DISCARD",
+        "END",
+        "LISTEN",
+        "NOTIFY",
+        "RELEASE",
+        "RESET",
+        "ROLLBACK",
+        "SAVEPOINT",
+        "SET",
+        "START",
+        "UNLISTEN",
+    ];
+    let word = sql.trim_start().split(|letter: char| !letter.is_ascii_alphabetic()).next().unwrap_or_default();
+    !NONE.iter().any(|one| one.eq_ignore_ascii_case(word))
 }
 
 /// The rows of a cursor: what they are is good for this statement only.
