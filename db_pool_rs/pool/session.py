@@ -201,8 +201,13 @@ class Session:
         `told` is what others are told of it: the text without the values that stand in what is sent.
         """
         link = cast(CopyConnection, self.link)
-        with self.gate.around():
-            await self.exchange(lambda: self._ask(link.copy, statement, stream), self._deadline(timeout))
+        with contextlib.ExitStack() as inside:
+
+            def start() -> ResultFuture[None]:
+                inside.enter_context(self.gate.around())
+                return self._ask(link.copy, statement, stream)
+
+            await self.exchange(start, self._deadline(timeout))
         if told is not statement.query:
             statement.query, error = told, statement.error
             if isinstance(error, DatabaseError):
