@@ -9,8 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece, error_of_stream
-from ..drivers.postgres.dialect import alters, before_error
-from ..drivers.postgres.session_settings import names_digits
+from ..drivers.postgres.dialect import alters, before_error, names_digits
 from ..errors import ArgumentError, ConnectionLost, DatabaseError, Error
 from ..errors.server import server_error
 from ..record import Column, Record, Result, Status

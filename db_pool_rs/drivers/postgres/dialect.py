@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...aio import ResultFuture
@@ -79,6 +79,18 @@ def checks_keys(group: Sequence[StatementRequest]) -> bool:
     if len(group) < 2 or group[0].query.kind is not StatementClass.WRITE or not is_shared(group):
         return False
     return any(statement.query.keys for statement in group)
+
+
+@lru_cache(maxsize=1024)
+def _takes_names(sql: str) -> bool:
+    """Whether the name of a setting may be an argument."""
+    return "set_config" in sql.lower() and "$" in sql
+
+
+def names_digits(statement: StatementRequest) -> bool:
+    """Whether an argument is the name of `extra_float_digits`, which the text does not tell."""
+    names = [value.lower() for value in statement.args if isinstance(value, str)]
+    return "extra_float_digits" in names and _takes_names(statement.query.sql)
 
 
 def _nothing(certain: bool) -> None:

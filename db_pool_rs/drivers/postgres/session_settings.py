@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from ...errors import InterfaceError
 from ...sql import StatementClass
 from ...types import oids as pg
-from .dialect import PREPARABLE, STARTUP_QUERY
+from .dialect import PREPARABLE, STARTUP_QUERY, names_digits
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn
@@ -49,18 +49,6 @@ _FLOATS = _with_arrays(pg.FLOAT4, pg.FLOAT8)
 _ZONED = _with_arrays(pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE)
 _INTERVALS = _with_arrays(pg.INTERVAL)
 _ALL = _FLOATS | _ZONED | _INTERVALS
-
-
-@lru_cache(maxsize=1024)
-def _takes_names(sql: str) -> bool:
-    """Whether the name of a setting may be an argument."""
-    return "set_config" in sql.lower() and "$" in sql
-
-
-def names_digits(statement: StatementRequest) -> bool:
-    """Whether an argument is the name of `extra_float_digits`, which the text does not tell."""
-    names = [value.lower() for value in statement.args if isinstance(value, str)]
-    return _NAME in names and _takes_names(statement.query.sql)
 
 
 class Columns(Protocol):
