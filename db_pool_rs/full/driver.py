@@ -119,7 +119,7 @@ class FullDriver(PostgresDialect):
             self._native.retarget(wanted, target.password_provider is not None)
         super().set_target(target, queries)
 
-    def _codecs_changed(self, queries: Iterable[Query]) -> None:
+    def _describe_again(self, queries: Iterable[Query]) -> None:
         """Tell the engine, which describes known texts again."""
         if self._native is not None:
             self._native.use_catalog(self.make_catalog, sorted(self.catalog.overridden))

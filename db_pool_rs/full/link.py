@@ -98,7 +98,7 @@ class FullLink:
         self._group, self._done = group, done
         known = self._executor.driver.known
         calls = [(known(one.query), one.args, one.params, one.want) for one in group]
-        if any(one.args and names_digits(one) for one in group):
+        if any(map(names_digits, group)):
             self.note_float_digits(0)
         token = self._executor.expect(self)
         try:
@@ -169,8 +169,6 @@ class FullLink:
 
     def _note_altering(self, group: Sequence[StatementRequest]) -> None:
         """These were executed: tables may have changed by them. Others see that when it is committed."""
-        if not group or (self._altered is None and group[0].query.groupable):
-            return
         altered = alters(group, self._altered)
         if altered is not None:
             self._executor.native.schema_changed()

@@ -131,8 +131,7 @@ class Acquired:
         """A session was handed over: remember by whom."""
         executor = self._executor
         now = executor.loop.time()
-        session.task = task = asyncio.current_task(executor.loop)
-        session.holder = holder = Holder(site, task, now)
+        session.holder = holder = Holder(site, asyncio.current_task(executor.loop), now)
         executor.metrics.acquired += 1
         executor.metrics.wait.record(now - waiter.enqueued)
         leak_after = self._context.config.leak_after

@@ -76,8 +76,8 @@ class Context:
 
     def check_open(self) -> None:
         """The same for a new call: none is taken in while the pool closes."""
-        if self.serving is None or running_loop() is not self.serving:
-            self.check()
+        self.check()
+        if self.serving is None:
             raise PoolClosed("the pool is closing")
 
     def check_loop(self) -> None:

@@ -21,7 +21,7 @@ class Guarding:
     """A :class:`~db_pool_rs.guard.keeper.Host`; `fetch` is the pool's."""
 
     _executor: Executor
-    #: How many sessions had been lent when it was asked last whether all connections are held.
+    #: How many sessions had been acquired when it was asked last whether all connections are held.
     _acquired = -1
 
     def __init__(self, context: Context, fetch: Callable[..., Awaitable[list[Any]]]) -> None:

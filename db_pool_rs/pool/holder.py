@@ -21,6 +21,10 @@ class Holder:
         self.since = since
         self.warning: asyncio.TimerHandle | None = None
 
+    def is_calling(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it is the one that runs now."""
+        return asyncio.current_task(loop) is self._task
+
     @property
     def task(self) -> str:
         """The name of the task that acquired it."""

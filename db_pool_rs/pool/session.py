@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from asyncio import current_task
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
@@ -86,7 +85,6 @@ class Session:
     #: It may see other tables and types than others do: until it is given back, or the transaction ends.
     strays: Stray | None = None
     holder: Holder | None = None
-    task: asyncio.Task[Any] | None = None
     last_sql = ""
     #: The calls that will leave together next; what stops a group that no caller waits for.
     open_group: CallGroup | None = None
@@ -177,9 +175,9 @@ class Session:
 
         The task that acquired the session waits for it, so it has no other call in this tick of the loop.
         """
-        deadline = None if timeout is None else self.loop.time() + timeout
+        deadline, holder = self._deadline(timeout), self.holder
         if (
-            (self.gate.taken or (self._ready and current_task(self.loop) is not self.task))
+            (self.gate.taken or (self._ready and not (holder and holder.is_calling(self.loop))))
             and can_join(statement)
             and self.in_transaction()
         ):

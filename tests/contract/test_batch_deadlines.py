@@ -34,7 +34,7 @@ class Plan:
 
     @property
     def is_let_be(self) -> bool:
-        """Whether nobody gives it up."""
+        """Whether its caller does not give it up."""
         return self.cancelled is None and self.timeout is None
 
 

@@ -217,7 +217,7 @@ async def test_the_deadline_passes_before_the_types_are_known(
 async def test_a_batch_that_is_cancelled_while_its_results_arrive(
     open_pool: Any, pg_pool: Any, pg_database: str, proxy: FaultProxy
 ) -> None:
-    """Some have come when nobody waits any more: the rest is received all the same, and the next call served."""
+    """Some have come when their caller waits no longer: the rest is received all the same, and the next call served."""
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)
     await pool.execute("CREATE TABLE put (n int)")
     sql = "INSERT INTO put VALUES ($1) RETURNING n"

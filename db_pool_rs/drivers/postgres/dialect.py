@@ -89,8 +89,9 @@ def _takes_names(sql: str) -> bool:
 
 def names_digits(statement: StatementRequest) -> bool:
     """Whether an argument is the name of `extra_float_digits`, which the text does not tell."""
-    names = [value.lower() for value in statement.args if isinstance(value, str)]
-    return "extra_float_digits" in names and _takes_names(statement.query.sql)
+    if not statement.args or not _takes_names(statement.query.sql):
+        return False
+    return any(isinstance(value, str) and value.lower() == "extra_float_digits" for value in statement.args)
 
 
 def _nothing(certain: bool) -> None:
@@ -147,18 +148,18 @@ class PostgresDialect:
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """Values of a type are read and written in another way from now on, also in texts that are known."""
         self.catalog.set_codec(codec)
-        self._codecs_changed(queries)
+        self._describe_again(queries)
 
     def reset_codec(self, name: str, schema: str | None, queries: Iterable[Query]) -> None:
         """Values of the type are read and written as usual again, also in texts that are known."""
         self.catalog.reset_codec(name, schema)
-        self._codecs_changed(queries)
+        self._describe_again(queries)
 
     def set_target(self, target: ConnectConfig, queries: Iterable[Query]) -> None:
         """Links that are opened from now on lead there, where texts may have other types."""
-        self._codecs_changed(queries)
+        self._describe_again(queries)
 
-    def _codecs_changed(self, queries: Iterable[Query]) -> None:
+    def _describe_again(self, queries: Iterable[Query]) -> None:
         for query in queries:
             query.description = None
 

@@ -46,9 +46,9 @@ class PostgresDriver(PostgresDialect):
         self.version = 0
         self._altered = 0.0
 
-    def _codecs_changed(self, queries: Iterable[Query]) -> None:
+    def _describe_again(self, queries: Iterable[Query]) -> None:
         """Known texts are described again, and prepared under other names."""
-        super()._codecs_changed(queries)
+        super()._describe_again(queries)
         self.version += 1
 
     def set_target(self, target: ConnectConfig, queries: Iterable[Query]) -> None:

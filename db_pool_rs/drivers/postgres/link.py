@@ -96,7 +96,7 @@ class PostgresConnection(Wire):
         assert self._done is None, "bug: two groups on one connection"
         assert self._cancelling is None, "bug: a cancel request is under way"
         self._group, self._done, self._sent, self._earlier, self._looked_up = group, done, 0, 0, False
-        if len(group) > 1 or not group[0].query.groupable:
+        if not group[0].query.groupable or (len(group) > 1 and not is_shared(group)):
             self.settings.observe(group, self.in_transaction)
         if self._fresh or self._healing.tried:
             self._fresh = []

@@ -82,7 +82,7 @@ class SessionSettings:
         last = None
         for statement in group:
             query = statement.query
-            if statement.args and names_digits(statement):
+            if names_digits(statement):
                 self._digits = False
             if query is last or query.kind is StatementClass.CONTROL:
                 continue

@@ -65,8 +65,6 @@ class Healing:
 
     def note_altering(self, group: Sequence[StatementRequest], in_transaction: Callable[[], bool]) -> None:
         """A group, or its beginning, was executed: tables may have changed. Others see it when that is committed."""
-        if not group or (self._altered is None and group[0].query.groupable):
-            return
         altered = alters(group, self._altered)
         if altered is not None:
             self._driver.schema_changed(altered)
