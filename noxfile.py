@@ -275,7 +275,7 @@ def docs(session: nox.Session) -> None:
 def wheels(session: nox.Session) -> None:
     """Build the wheels and sdists of every distribution into dist/; `nox -s extras` tries what was built.
 
-    `nox -s wheels -- [--pythons 3.10,3.13] [NAME ...]`; the manual is scripts/wheels.py.
+    `nox -s wheels -- [--pythons 3.10,3.13] [--sdists] [NAME ...]`; the manual is scripts/wheels.py.
     """
     install(session, "wheels")
     session.run("python", "scripts/wheels.py", *session.posargs)
@@ -302,10 +302,12 @@ def reproducible(session: nox.Session) -> None:
     sources = Path(session.create_tmp()).resolve() / "sources"
     python = f"--pythons={sys.version_info.major}.{sys.version_info.minor}"
     hashes: list[dict[str, str]] = []
+    commit = str(session.run("git", "rev-parse", "HEAD", external=True, silent=True)).strip()
     for dist in (sources.parent / "first", sources.parent / "second"):
         for old in (dist, sources):
             shutil.rmtree(old, ignore_errors=True)
         session.run("git", "clone", "--quiet", "--no-hardlinks", ".", str(sources), external=True)
+        session.run("git", "-C", str(sources), "checkout", "--quiet", commit, external=True)  # there may be later ones
         session.run("python", str(sources / "scripts/wheels.py"), f"--out={dist}", python, *session.posargs)
         hashes.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in dist.glob("db_pool_rs*")})
     for name, digest in sorted(hashes[0].items()):

@@ -121,7 +121,7 @@ def _compiler() -> str:
     command = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[0]
     found = shutil.which(command) or shutil.which("cc")
     if found is None:
-        _fail(f"a C compiler ({command} was not found)", "gcc")
+        _fail(f"a C compiler ({command} was not found)", "gcc libc6-dev")
     return str(found)
 
 

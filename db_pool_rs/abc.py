@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .config import PoolConfig
     from .described import Attribute, ServerVersion, Type
     from .errors import DatabaseError
-    from .guard import Explanation
+    from .guard.explanation import Explanation
     from .metrics import Health, PoolStats
     from .record import Event, LoggedQuery, Record, Result, Status
     from .rows import Row

@@ -10,7 +10,7 @@ from .config.deployment import DEFAULT_POOL
 from .config.options import discreet
 from .config.pool import says_where
 from .exporters import observed
-from .modes import detect_best_mode, load_engine, pool_defaults, resolve_mode
+from .modes import choose_mode, detect_best_mode, load_engine, pool_defaults
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -48,7 +48,7 @@ def create_pool(
         return pool_config(dsn, **{**defaults, **options})
 
     # Which mode can serve depends on the database, and some defaults depend on the mode.
-    chosen = resolve_mode(mode, deployment, describe({}).target.database_system).mode
+    chosen = choose_mode(mode, deployment, describe({}).target.database_system)
     return observed(load_engine(chosen, deployment).pool(describe(pool_defaults(chosen, deployment))))
 
 

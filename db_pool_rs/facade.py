@@ -26,7 +26,7 @@ from .config.options import discreet
 from .errors import ConfigError, InterfaceError, PoolClosed
 from .exporters import observed
 from .metrics import Health, Metrics, PoolStats, measure
-from .modes import load_engine, pool_defaults, resolve_mode
+from .modes import choose_mode, load_engine, pool_defaults
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -60,7 +60,7 @@ class DatabasePool:
         self, mode: ModeName = "auto", *, config: ConfigSource = None, instrument: Callable[[Pool], Pool] | None = None
     ) -> None:
         self._deployment = load_config(config)
-        self._mode = resolve_mode(self._mode_asked(mode), self._deployment).mode
+        self._mode = choose_mode(self._mode_asked(mode), self._deployment)
         self._engine = load_engine(self._mode, self._deployment)
         self._instrument = instrument
         self._pools: dict[str, Pool] = {}

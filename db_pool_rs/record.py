@@ -19,7 +19,6 @@ class.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar, NamedTuple, cast
 
@@ -103,8 +102,7 @@ class Status(str):
         return self.rstrip(" 0123456789")
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A notification of `channel`, sent with `payload` by the session of the server process `pid`.
 
     Where `gap` is true it is none: notifications may be missing here, because the connection was lost, or, if `dropped`

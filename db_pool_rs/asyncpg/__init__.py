@@ -85,6 +85,8 @@ def install_as_asyncpg() -> None:
     sys.modules["asyncpg"] = sys.modules[__name__]
     for module in _MODULES:
         sys.modules[f"asyncpg.{module.__name__.rpartition('.')[2]}"] = module
+    for name in ("protocol.protocol", "pgproto", "pgproto.pgproto"):
+        sys.modules[f"asyncpg.{name}"] = protocol
 
 
 def __getattr__(name: str) -> Any:

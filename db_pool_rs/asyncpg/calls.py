@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic
 
 from ..record import Record
-from .exceptions import of_execute, translated
+from .exceptions import InterfaceError, of_execute, translated
+from .fitting import fitting, fitting_many
 
 if TYPE_CHECKING:
-    from typing_extensions import TypeVar
+    from typing_extensions import ParamSpec, TypeVar
 
+    P = ParamSpec("P")
     R = TypeVar("R", bound=Record, default=Record)
 else:
     from typing import TypeVar
 
     R = TypeVar("R")
+
+T = TypeVar("T")
 
 
 class Calls(Generic[R]):
@@ -35,23 +40,25 @@ class Calls(Generic[R]):
         yield
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-        """Run a statement, or several without arguments; the command tag of the last."""
+        """Execute an SQL command, or several without arguments; the command tag of the last."""
         with of_execute(args):
             async with self._target(timeout, query, args) as target:
-                status: str = await target.execute(query, *args, timeout=timeout)
-                return status
+                return str(
+                    await fitting(target, query, functools.partial(target.execute, query), args, timeout=timeout)
+                )
 
     async def executemany(self, command: str, args: Iterable[Any], *, timeout: float | None = None) -> None:
         """Run a statement once for each element of `args`, in one transaction."""
         async with self._target(timeout, command, args) as target:
-            await target.executemany(command, args, timeout=timeout)
+            await fitting_many(target, command, functools.partial(target.executemany, command), args, timeout=timeout)
 
     async def fetch(
         self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
     ) -> list[Any]:
         """All rows."""
         async with self._target(timeout, query, args) as target:
-            return records(await target.fetch(query, *args, timeout=timeout), record_class or self._record_class)
+            rows = await fitting(target, query, functools.partial(target.fetch, query), args, timeout=timeout)
+        return records(rows, record_class or self._record_class)
 
     async def fetchrow(
         self, query: str, *args: Any, timeout: float | None = None, record_class: type[Any] | None = None
@@ -70,7 +77,8 @@ class Calls(Generic[R]):
     ) -> list[Any]:
         """The rows of a statement that is run once for each element of `args`, in one transaction."""
         async with self._target(timeout, query, args) as target:
-            return records(await target.fetchmany(query, args, timeout=timeout), record_class or self._record_class)
+            rows = await fitting_many(target, query, functools.partial(target.fetchmany, query), args, timeout=timeout)
+        return records(rows, record_class or self._record_class)
 
     async def copy_records_to_table(self, table_name: str, *, records: Any, **options: Any) -> str:
         """Insert records with COPY."""
@@ -113,6 +121,16 @@ def records(rows: list[Any], record_class: type[Any] | None) -> list[Any]:
     return [as_class(row, record_class) for row in rows]
 
 
+def check_record_class(record_class: Any) -> None:
+    """InterfaceError, as asyncpg has it, for a class that rows cannot be of."""
+    if record_class is None or record_class is Record:
+        return
+    if not (isinstance(record_class, type) and issubclass(record_class, Record)):
+        raise InterfaceError(f"record_class is expected to be a subclass of asyncpg.Record, got {record_class!r}")
+    if record_class.__new__ is not Record.__new__ or record_class.__init__ is not Record.__init__:
+        raise InterfaceError("record_class must not redefine __new__ or __init__")
+
+
 def as_class(row: Any, record_class: type[Any]) -> Any:
     """A row as an instance of a class that a program has derived from `Record`."""
     return record_of(record_class, row.keys())(row)
@@ -125,6 +143,7 @@ def record_of(record_class: type[Any], names: tuple[str, ...]) -> Any:
     """The class of rows with these columns."""
     known = _made.get((record_class, names))
     if known is None:
+        check_record_class(record_class)
         members = {"_names": names, "_index": {name: at for at, name in enumerate(names)}, "__slots__": ()}
         known = _made[record_class, names] = type(record_class.__name__, (record_class,), members)
     return known
@@ -140,3 +159,17 @@ async def also_theirs() -> AsyncIterator[None]:
         if made is error:
             raise
         raise made from made.__cause__
+
+
+def guarded(method: Callable[P, T]) -> Callable[P, T]:
+    """An InterfaceError where the connection was released: at the call, before anything is awaited."""
+
+    @functools.wraps(method)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> T:
+        owner: Any = args[0]
+        if owner._connection._is_released:
+            what = f"{type(owner).__name__}.{method.__name__}()"
+            raise InterfaceError(f"cannot call {what}: the underlying connection has been released back to the pool")
+        return method(*args, **kwargs)
+
+    return checked

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..described import ServerVersion
 from .calls import Calls, R, also_theirs
 from .cursor import CursorFactory
-from .exceptions import InterfaceError, InterfaceWarning, PostgresLogMessage
-from .forms import FORMATS, STANDARD_NAMES, check_codec, decoder_of, encoder_of, form_of
-from .names import Names, quoted
+from .exceptions import InterfaceError, InterfaceWarning, PostgresLogMessage, of_closed
+from .forms import FORMATS, check_built_in, check_codec, decoder_of, encoder_of, form_of, named
+from .names import Names
 from .prepared_stmt import PreparedStatement
 from .transaction import Transaction
 from .types import CODECS
@@ -24,13 +24,6 @@ from .types import CODECS
 if TYPE_CHECKING:
     from ..abc import Connection as Session
 
-#: As many rows as the kind of a type says: any type of a parameter or a column may have a codec, NULL has none.
-_TYPE = """
-SELECT NULL FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace,
-pg_catalog.generate_series(1, 1 + CASE WHEN t.typcategory = 'A' THEN 0 ELSE strpos('bced', t.typtype::text) END)
-WHERE t.typname = {} AND n.nspname = {}
-"""
-_KINDS = "Abced"
 _ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 
 
@@ -52,13 +45,14 @@ class Connection(Calls[R]):
     __slots__ = (
         "__weakref__",
         "_callbacks",
-        "_isolation",
+        "_is_released",
         "_names",
         "_owns",
         "_pool",
         "_query_loggers",
         "_record_class",
         "_session_",
+        "_top_xact",
     )
 
     def __init__(self, session: Session, record_class: type[Any] | None = None, pool: Any = None) -> None:
@@ -67,8 +61,10 @@ class Connection(Calls[R]):
         self._pool = pool
         #: It was opened by `connect`: its pool is its own.
         self._owns = False
-        #: Of the outermost transaction, as it was asked for.
-        self._isolation: str | None = None
+        #: The outermost transaction that is open, unless a statement of the program began it.
+        self._top_xact: Transaction | None = None
+        #: Its pool has it back: an object is of one acquire.
+        self._is_released = False
         #: What was handed to the session for a callback of the program's.
         self._callbacks: dict[Any, Callable[..., Any]] = {}
         self._query_loggers: list[Callable[[LoggedQuery], Any]] = []
@@ -78,13 +74,13 @@ class Connection(Calls[R]):
     @asynccontextmanager
     async def _target(self, timeout: float | None, query: Any = None, args: Any = ()) -> AsyncIterator[Any]:
         if query is None or not self._query_loggers:
-            async with also_theirs():
+            async with self._errors():
                 yield self._session_
             return
         loop = asyncio.get_running_loop()
         loggers, begun, failed = list(self._query_loggers), loop.time(), None
         try:
-            async with also_theirs():
+            async with self._errors():
                 yield self._session_
         except Exception as error:
             failed = error
@@ -96,13 +92,35 @@ class Connection(Calls[R]):
 
     _session = _target
 
+    @asynccontextmanager
+    async def _errors(self) -> AsyncIterator[None]:
+        """Errors on the way out are also asyncpg's; of a connection that was closed before, as it says that."""
+        was_closed = self.is_closed()
+        try:
+            async with also_theirs():
+                yield
+        except Exception as error:
+            if was_closed:
+                raise of_closed(error, self._is_released) from error.__cause__
+            raise
+
+    def _check_open(self) -> None:
+        if self.is_closed():
+            raise of_closed(InterfaceError(""), self._is_released)
+
+    @property
+    def _con(self) -> Connection[R] | None:
+        """What programs find that look into a proxy of asyncpg's pools, which it is where it comes from a pool."""
+        return None if self._is_released else self
+
     def transaction(
         self, *, isolation: str | None = None, readonly: bool = False, deferrable: bool = False
     ) -> Transaction:
         """A transaction: `async with`, or `start` and `commit` or `rollback`."""
+        self._check_open()
         if isolation is not None and isolation not in _ISOLATION:
             raise ValueError(f"isolation: one of {', '.join(_ISOLATION)} is expected, got {isolation!r}")
-        return Transaction(self, {"isolation": isolation, "readonly": readonly, "deferrable": deferrable})
+        return Transaction(self, isolation, readonly, deferrable)
 
     def is_in_transaction(self) -> bool:
         """Whether a transaction block is open."""
@@ -117,7 +135,7 @@ class Connection(Calls[R]):
         record_class: type[Any] | None = None,
     ) -> PreparedStatement:
         """Have the server check a statement; with a `name` it is also there by that (:mod:`.names`)."""
-        async with also_theirs():
+        async with self._errors():
             made = await self._session_.prepare(query, timeout=timeout)
             owner = await self._names.take(self._session_, name, query, timeout) if name else None
         statement = PreparedStatement(self, made, query, record_class or self._record_class, name or "")
@@ -134,7 +152,8 @@ class Connection(Calls[R]):
         record_class: type[Any] | None = None,
     ) -> CursorFactory:
         """`async for` its rows, or `await` it for a cursor."""
-        return CursorFactory(self._session_, query, args, prefetch, timeout, record_class or self._record_class)
+        self._check_open()
+        return CursorFactory(self, query, args, prefetch, timeout, record_class or self._record_class)
 
     # -- listeners -----------------------------------------------------------------------------------------------
 
@@ -142,7 +161,7 @@ class Connection(Calls[R]):
         """`callback(connection, pid, channel, payload)` is called for each notification."""
         made = self._made(lambda _, *told: callback(self, *told), "channel", channel, callback)
         try:
-            async with also_theirs():
+            async with self._errors():
                 await self._session_.add_listener(channel, made)
         except BaseException:
             self._callbacks.pop(("channel", channel, callback), None)
@@ -152,7 +171,7 @@ class Connection(Calls[R]):
         """End what `add_listener` began."""
         made = self._callbacks.pop(("channel", channel, callback), None)
         if made is not None and not self.is_closed():
-            async with also_theirs():
+            async with self._errors():
                 await self._session_.remove_listener(channel, made)
 
     def add_termination_listener(self, callback: Callable[..., Any]) -> None:
@@ -227,7 +246,8 @@ class Connection(Calls[R]):
         """
         if format not in FORMATS:
             raise ValueError(f"format: one of {', '.join(FORMATS)} expected, got {format!r}")
-        name, kind = await self._type(typename, schema)
+        async with self._errors():
+            name, kind = await named(self._session_, typename, schema)
         is_composite = check_codec(f"{schema}.{typename}", kind, format)
         form = None if is_composite else form_of(name, kind, format)
         if self._pool._has_codec(schema, name, encoder, decoder, format):
@@ -240,7 +260,8 @@ class Connection(Calls[R]):
 
     async def reset_type_codec(self, typename: str, *, schema: str = "public") -> None:
         """Read and write values of a type as usual again, on all connections of the pool."""
-        name, _ = await self._type(typename, schema)
+        async with self._errors():
+            name, _ = await named(self._session_, typename, schema)
         pool = self._pool._of_codecs()
         self._pool._codecs.pop((schema, name), None)
         pool.reset_type_codec(name, schema=schema)
@@ -248,31 +269,19 @@ class Connection(Calls[R]):
             if (codec.name, codec.schema) == (name, schema):
                 pool.set_type_codec(name, encoder=codec.encoder, decoder=codec.decoder, schema=schema)
 
-    async def _type(self, typename: str, schema: str) -> tuple[str, str]:
-        """The own name of a type, and its kind; ValueError if it is not there: its codec would have no effect."""
-        name = STANDARD_NAMES.get(typename.lower(), typename) if schema == "pg_catalog" else typename
-        async with also_theirs():
-            rows = await self._session_.fetch(_TYPE.format(quoted(name), quoted(schema)))
-        if not rows:
-            raise ValueError(f"unknown type: {schema}.{typename} (built-in types are in the schema pg_catalog)")
-        return name, _KINDS[len(rows) - 1]
-
     async def set_builtin_type_codec(
         self, typename: str, *, schema: str = "public", codec_name: str, format: str | None = None
     ) -> None:
-        """Without effect where the pool does so anyway, which is so of hstore; else NotImplementedError."""
-        if codec_name != "pg_contrib.hstore":
-            raise NotImplementedError(
-                f"set_builtin_type_codec(codec_name={codec_name!r}): the pool reads types as they are; set_type_codec "
-                "says it otherwise"
-            )
+        """Without effect where the pool reads and writes the type so anyway, else NotImplementedError."""
+        async with self._errors():
+            await check_built_in(self._session_, typename, schema, codec_name)
 
     # -- the session ---------------------------------------------------------------------------------------------
 
     async def close(self, *, timeout: float | None = None) -> None:
         """Close the connection, and what runs on it, at once; a pool opens another one."""
         self._tell_the_end()
-        async with also_theirs():
+        async with self._errors():
             await self._session_.close(timeout=0 if timeout is None else timeout)
         if self._owns:
             await self._pool.close()
@@ -297,8 +306,10 @@ class Connection(Calls[R]):
 
     async def reset(self, *, timeout: float | None = None) -> None:
         """Bring the session back to its initial state; listeners are removed."""
-        async with also_theirs():
+        async with self._errors():
             if self._session_.is_in_transaction():
+                self._tell_of_transaction()
+                self._top_xact = None
                 await self._session_.execute("ROLLBACK", timeout=timeout)
             for kind, *rest in list(self._callbacks):
                 if kind == "channel":
@@ -307,6 +318,14 @@ class Connection(Calls[R]):
                     self.remove_log_listener(*rest)
             await self._session_.execute("DISCARD ALL", timeout=timeout)
             self._names.clear()
+
+    def _tell_of_transaction(self) -> None:
+        """The event loop is told of one that is open and that no `async with` will end, as asyncpg does."""
+        if self.is_closed() or not self._session_.is_in_transaction():
+            return
+        if self._top_xact is None or not self._top_xact._managed:
+            message = f"Resetting connection with an active transaction {self!r}"
+            asyncio.get_running_loop().call_exception_handler({"message": message})
 
     def get_reset_query(self) -> str:
         """What resets a session."""
@@ -326,11 +345,11 @@ class Connection(Calls[R]):
 
     async def reload_schema_state(self) -> None:
         """Forget what is known of tables and types."""
-        async with also_theirs():
+        async with self._errors():
             await self._session_.reload_schema_state()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._session_!r}>"
+        return f"<{type(self).__name__} {'[released]' if self._is_released else repr(self._session_)} {id(self):#x}>"
 
 
 def _check(callback: object) -> None:

@@ -8,6 +8,8 @@ is raised is of both classes.
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -164,18 +166,74 @@ def translated(error: Exception) -> Exception:
     What `init` raises is raised by the call that needs the connection, as asyncpg does.
     """
     if isinstance(error, errors.ArgumentError):
-        return _as(error, InvalidInput)
+        return _as(error, InvalidInput, _argument(str(error)))
+    if isinstance(error, errors.ConfigError):
+        return _as(error, _both(type(error), errors.InterfaceError))
     if isinstance(error, errors.ConnectFailed):
         if error.permanent and isinstance(error.__cause__, Exception):
             return error.__cause__
-        state = errors.database_error({"sqlstate": error.sqlstate, "message": ""}) if error.sqlstate else None
-        refused = ConnectionRefusedError if "refused" in str(error) else ConnectionError
-        return _as(error, _both(type(error), refused if state is None else type(state)))
+        return _not_connected(error)
     if isinstance(error, errors.ConnectionLost):
-        return _as(error, _both(type(error), errors.ConnectionDoesNotExist))
+        kind = _both(type(error), errors.ConnectionDoesNotExist)
+        return _as(error, kind, f"connection was closed in the middle of operation: {error}")
     if isinstance(error, errors.PoolClosed):
         return _as(error, _both(type(error), errors.InterfaceError))
+    if isinstance(error, errors.InterfaceError):
+        for begin, kind, words in _ALSO:
+            if str(error).startswith(begin):
+                return _as(error, _both(errors.InterfaceError, kind), f"{words}: {error}")
     return error
+
+
+#: Mistakes that asyncpg tells by other classes: how they are told here, that class, and its words.
+_ALSO: tuple[tuple[str, type[Exception], str], ...] = (
+    ("one statement at a time", errors.SyntaxError, "cannot insert multiple commands into a prepared statement"),
+    ("timeout: seconds", ValueError, "invalid timeout value"),
+    ("output: a path", TypeError, "output is expected to be a file-like object, a path or a coroutine function"),
+    ("source: a path", TypeError, "source is expected to be a file-like object, a path or an asynchronous iterable"),
+)
+
+
+def _not_connected(error: errors.ConnectFailed) -> Exception:
+    """By the server's SQLSTATE, or what has refused: the server, its TLS or ours."""
+    text = str(error)
+    if error.sqlstate:
+        return _as(error, _both(type(error), type(errors.database_error({"sqlstate": error.sqlstate, "message": ""}))))
+    if _NO_TLS.search(text):
+        return _as(error, _both(type(error), ConnectionError), f"PostgreSQL server rejected SSL upgrade: {text}")
+    if _CERTIFICATE.search(text):
+        return _as(error, _both(type(error), ssl.SSLCertVerificationError), f"certificate verify failed: {text}")
+    if _TLS.search(text):
+        return _as(error, _both(type(error), ssl.SSLError))
+    kind = (
+        ConnectionRefusedError if "refused" in text else socket.gaierror if _NO_HOST.search(text) else ConnectionError
+    )
+    return _as(error, _both(type(error), kind))
+
+
+_NO_TLS = re.compile(r"server does not (?:support|offer) (?:SSL|TLS)")
+#: Of this machine's resolver, in its words.
+_NO_HOST = re.compile(r"Name or service not known|name resolution|nodename nor servname|getaddrinfo failed")
+#: Of libpq and rustls.
+_CERTIFICATE = re.compile(r"certificate verify failed|invalid peer certificate|does not match host name")
+_TLS = re.compile(r"SSL|TLS|certificate")
+_PLACE = re.compile(r"(?:element (\d+): )?argument \$(\d+)")
+_ROW = re.compile(r"element (\d+): values in the order")
+_COUNT = re.compile(r"takes (\d+) arguments?, (\d+) (?:was|were) given")
+
+
+def _argument(message: str) -> str:
+    """What asyncpg says first of an argument that does not fit, or of a wrong number, and then what is said here."""
+    if found := _PLACE.match(message):
+        element = f" in element #{found[1]} of executemany() sequence" if found[1] else ""
+        return f"invalid input for query argument ${found[2]}{element}: {message}"
+    if found := _ROW.match(message):
+        return f"invalid input in executemany() argument sequence element #{found[1]}: expected a sequence: {message}"
+    if found := _COUNT.search(message):
+        takes, given = int(found[1]), int(found[2])
+        expected = f"the server expects {takes} argument{'' if takes == 1 else 's'} for this query"
+        return f"{expected}, {given} {'was' if given == 1 else 'were'} passed: {message}"
+    return message
 
 
 @contextmanager
@@ -191,11 +249,22 @@ def of_execute(args: Any) -> Iterator[None]:
         raise made from error.__cause__
 
 
-def _as(error: Exception, kind: type[Exception]) -> Exception:
+def of_closed(error: Exception, is_released: bool) -> Exception:
+    """That of a call on a connection which was closed before: an InterfaceError, whatever it is beside that."""
+    if is_released:
+        return errors.InterfaceError(
+            "cannot call a method of this connection: connection has been released back to the pool"
+        )
+    if isinstance(error, errors.ConnectionLost):
+        return _as(error, _both(type(error), errors.InterfaceError), f"connection is closed: {error}")
+    return errors.InterfaceError("connection is closed")
+
+
+def _as(error: Exception, kind: type[Exception], message: str | None = None) -> Exception:
     made = kind.__new__(kind)
-    made.args = (str(error),)
+    made.args = (str(error) if message is None else message,)
     if issubclass(kind, PostgresError):  # with all the fields of one, none of them from the server
-        made.__dict__.update(errors.database_error({"sqlstate": kind.sqlstate, "message": str(error)}).__dict__)
+        made.__dict__.update(errors.database_error({"sqlstate": kind.sqlstate, "message": made.args[0]}).__dict__)
     made.__dict__.update(error.__dict__)
     made.__cause__ = error.__cause__
     return made

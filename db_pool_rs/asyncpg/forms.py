@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ..errors import InterfaceError
+from .names import quoted
 from .times import (
     infinite,
     text_of_date,
@@ -249,3 +250,50 @@ def encoder_of(form: Form, encoder: Callable[[Any], Any]) -> Callable[[Any], str
 def decoder_of(form: Form, decoder: Callable[[Any], Any]) -> Callable[[str], Any]:
     """What gives the program's decoder what it takes."""
     return lambda text: decoder(form.of_text(text))
+
+
+# ---- what the catalogue tells of types, without values: any type of a parameter or a column may have a codec ----
+
+#: As many rows as the kind of a type says.
+_TYPE = """
+SELECT NULL FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace,
+pg_catalog.generate_series(1, 1 + CASE WHEN t.typcategory = 'A' THEN 0 ELSE strpos('bced', t.typtype::text) END)
+WHERE t.typname = {} AND n.nspname = {}
+"""
+_KINDS = "Abced"
+#: Types of extensions that do not come as text.
+_KNOWN = ("hstore", "vector", "halfvec")
+#: A row if a domain is one over this type.
+_BASE = """
+SELECT NULL FROM pg_catalog.pg_type AS t JOIN pg_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+JOIN pg_catalog.pg_type AS b ON b.oid = t.typbasetype WHERE t.typname = {} AND n.nspname = {} AND b.typname = {}
+"""
+
+
+async def named(session: Any, typename: str, schema: str) -> tuple[str, str]:
+    """The own name of a type, and its kind; ValueError if it is not there: its codec would have no effect."""
+    name = STANDARD_NAMES.get(typename.lower(), typename) if schema == "pg_catalog" else typename
+    rows = await session.fetch(_TYPE.format(quoted(name), quoted(schema)))
+    if not rows:
+        raise ValueError(f"unknown type: {schema}.{typename} (built-in types are in the schema pg_catalog)")
+    return name, _KINDS[len(rows) - 1]
+
+
+async def check_built_in(session: Any, typename: str, schema: str, codec: str) -> None:
+    """NotImplementedError, unless the pool reads and writes the type by this codec of asyncpg's anyway.
+
+    That is so of hstore, of domains by the codec of their base types, and of unknown types of extensions as text.
+    """
+    name, kind = await named(session, typename, schema)
+    standard = STANDARD_NAMES.get(codec.lower(), codec)
+    if kind == "d":
+        same = bool(await session.fetch(_BASE.format(quoted(name), quoted(schema), quoted(standard))))
+    elif codec == "pg_contrib.hstore":
+        same = name == "hstore"
+    else:
+        same = standard == "text" and kind == "b" and schema != "pg_catalog" and name not in _KNOWN
+    if not same:
+        raise NotImplementedError(
+            f"set_builtin_type_codec({typename!r}, codec_name={codec!r}): the pool reads types as they are; "
+            "set_type_codec says it otherwise"
+        )

@@ -23,9 +23,9 @@ _KNOWN = OPTIONS - {"server_settings"}
 _HOST = re.compile(r"(?:\[([^]]*)\]|([^:]*))(?::(\d*))?")
 _PORT = re.compile(r"(^|,)(\[|[^/:,]*:)")
 #: What asyncpg has and what makes no difference here.
-_WITHOUT_EFFECT = ("init_size", "max_cached_statement_lifetime", "max_cacheable_statement_size", "max_queries")
+_WITHOUT_EFFECT = ("max_cached_statement_lifetime", "max_cacheable_statement_size", "max_queries")
 #: Options of `connect` that are those of a pool here, which keeps them for its life.
-_OF_THE_POOL = ("command_timeout", "statement_cache_size", "min_size", "init", "reset", "mode")
+_OF_THE_POOL = ("command_timeout", "statement_cache_size", "min_size", "init_size", "init", "reset", "mode")
 _NAMES = {"timeout": "connect_timeout", "statement_cache_size": "max_statements"}
 
 
@@ -35,15 +35,16 @@ def made(dsn: str | None, options: dict[str, Any]) -> Pool:
     ours: dict[str, Any] = {
         "codecs": CODECS,
         "infinity": "clamp",
+        "acquire_timeout": None,  # a call may wait for as long as the program lets it
         "min_size": given.pop("min_size", 10),
         "max_size": given.pop("max_size", 10),
     }
     lifetime = given.pop("max_inactive_connection_lifetime", 300.0)
     ours["idle_timeout"] = lifetime or 1e9
-    for name in _WITHOUT_EFFECT:
+    for name in (*_WITHOUT_EFFECT, "init_size"):  # the latter is the pool's own
         given.pop(name, None)
-    url = _plain(dsn, given)
-    return api.create_pool(url, **ours, **_translated(given))
+    url, more = where(dsn, given)
+    return api.create_pool(url, **ours, **more)
 
 
 def lead(pool: Pool, dsn: str | None, options: dict[str, Any]) -> None:
@@ -52,8 +53,14 @@ def lead(pool: Pool, dsn: str | None, options: dict[str, Any]) -> None:
     for name in _OF_THE_POOL:
         if given.pop(name, None) is not None:
             raise NotImplementedError(f"set_connect_args({name}=): a pool that is open keeps it; open another pool")
+    url, more = where(dsn, given)
+    pool.set_target(url, **more)
+
+
+def where(dsn: str | None, given: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """A connection string of this package, and options by the names here."""
     url = _plain(dsn, given)
-    pool.set_target(url, **_translated(given))
+    return url, _translated(given)
 
 
 def _translated(given: dict[str, Any]) -> dict[str, Any]:
@@ -70,8 +77,22 @@ def _translated(given: dict[str, Any]) -> dict[str, Any]:
     return ours
 
 
-def check_sizes(options: dict[str, Any]) -> None:
-    """ValueError, as asyncpg has it, for sizes that cannot be."""
+def check(options: dict[str, Any]) -> None:
+    """ValueError, as asyncpg has it, for numbers that cannot be."""
+    timeout = options.get("command_timeout")
+    if timeout is not None and not _is_number(timeout, 1e-300):
+        raise ValueError(f"invalid command_timeout value: expected greater than 0 float (got {timeout!r})")
+    for name in ("statement_cache_size", "max_cached_statement_lifetime", "max_cacheable_statement_size"):
+        if name in options and not _is_number(options[name], 0):
+            raise ValueError(f"{name} is expected to be greater or equal to 0, got {options[name]!r}")
+    _check_sizes(options)
+
+
+def _is_number(value: Any, least: float) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= least
+
+
+def _check_sizes(options: dict[str, Any]) -> None:
     least, most, first = options.get("min_size", 10), options.get("max_size", 10), options.get("init_size")
     if most <= 0:
         raise ValueError("max_size is expected to be greater than zero")

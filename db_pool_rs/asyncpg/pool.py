@@ -7,14 +7,16 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InterfaceError
 from ..sql import classify
-from .calls import Calls, R, also_theirs, records
+from .calls import Calls, R, also_theirs, check_record_class, records
 from .connection import Connection
 from .exceptions import of_execute, translated
-from .options import check_sizes, lead, made
+from .fitting import fitting
+from .options import check, lead, made
 
 if TYPE_CHECKING:
     from ..abc import Connection as Session
@@ -49,7 +51,8 @@ class Pool(Calls[R]):
                 "create_pool(connect=): the pool opens its connections itself, as they run groups of many callers; "
                 "password= may be a callable that is asked for each, and set_connect_args leads an open pool elsewhere"
             )
-        check_sizes(options)
+        check(options)
+        check_record_class(record_class)
         self._class = connection_class or Connection
         self._record_class = record_class
         self._init, self._setup, self._reset = init, setup, reset
@@ -79,9 +82,14 @@ class Pool(Calls[R]):
     async def _open(self) -> OurPool:
         dsn, options = self._options
         hooks = {name: self._hook(hook) for name, hook in (("init", self._init), ("reset", self._reset)) if hook}
-        pool = self._made = made(dsn, {**options, **hooks})
         async with also_theirs():
+            pool = self._made = made(dsn, {**options, **hooks})
             await pool.open()
+            try:
+                await _fill(pool, options.get("init_size") or 0)
+            except BaseException:
+                pool.terminate()
+                raise
         return pool
 
     def _hook(self, hook: Hook) -> Hook:
@@ -141,8 +149,9 @@ class Pool(Calls[R]):
         return self._pool().stats().min_size
 
     def get_init_size(self) -> int:
-        """How many connections are opened at once: all that are kept."""
-        return self.get_min_size()
+        """How many connections are opened at once."""
+        least = self.get_min_size()
+        return int(self._options[1].get("init_size", least))
 
     def get_max_size(self) -> int:
         """The most connections."""
@@ -151,7 +160,7 @@ class Pool(Calls[R]):
     # -- statements ----------------------------------------------------------------------------------------------
 
     async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
-        """Run a statement, or several without arguments, on one connection; the command tag of the last."""
+        """Execute an SQL command, or several without arguments on one connection; the command tag of the last."""
         text = str(query)
         if args or ";" not in text or classify(text).count <= 1:
             return await super().execute(query, *args, timeout=timeout)
@@ -166,7 +175,7 @@ class Pool(Calls[R]):
         if self._setup is not None or self._pool_ is None:
             return await super().fetch(query, *args, timeout=timeout, record_class=record_class)
         try:  # most calls of a program are this one: it has no context managers, which cost as much as a statement
-            rows = await self._pool_.fetch(query, *args, timeout=timeout)
+            rows = await fitting(self._pool_, query, partial(self._pool_.fetch, query), args, timeout=timeout)
         except Exception as error:
             made = translated(error)
             if made is error:
@@ -185,9 +194,13 @@ class Pool(Calls[R]):
         session = self._lent.pop(connection, None) if isinstance(connection, Connection) else None
         if session is not None:
             connection._warn_of_listeners()
+            connection._tell_of_transaction()
+            connection._top_xact, connection._is_released = None, True
             await self._pool().release(session)
         elif getattr(connection, "_pool", None) is not self:
-            raise InterfaceError(f"Pool.release() received invalid connection: {connection!r} is not of this pool")
+            raise InterfaceError(
+                f"Pool.release() received invalid connection: {connection!r} is not a member of this pool"
+            )
 
     async def _acquire(self, timeout: float | None) -> Connection:
         async with also_theirs():
@@ -216,7 +229,11 @@ class Pool(Calls[R]):
 
     def _pool(self) -> OurPool:
         if self._pool_ is None:
-            raise InterfaceError("pool is not initialized")
+            raise InterfaceError(
+                "pool is being initialized, but not yet ready: is there a race between creating and using it?"
+                if self._opening
+                else "pool is not initialized"
+            )
         return self._pool_
 
     @asynccontextmanager
@@ -277,6 +294,21 @@ class PoolAcquireContext:
 
     def __await__(self) -> Generator[Any, None, Connection]:
         return self._pool._acquire(self._timeout).__await__()
+
+
+async def _fill(pool: OurPool, size: int) -> None:
+    """Have so many connections; those above `min_size` are closed when they were idle for long enough."""
+    if size <= pool.stats().size:
+        return
+    opened = await asyncio.gather(*(pool.acquire() for _ in range(size)), return_exceptions=True)
+    failed = None
+    for one in opened:
+        if isinstance(one, BaseException):
+            failed = one
+        else:
+            await pool.release(one)
+    if failed is not None:
+        raise failed
 
 
 def _terminate(loop: asyncio.AbstractEventLoop, pool: Pool) -> None:

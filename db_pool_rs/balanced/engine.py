@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..conninfo import SqliteConfig
-
 if TYPE_CHECKING:
     from ..abc import Engine
     from ..config import DeploymentConfig, PoolConfig
@@ -29,7 +27,7 @@ class BalancedEngine:
 
     def pool(self, config: PoolConfig) -> Pool:
         """A pool, not yet opened."""
-        if isinstance(config.target, SqliteConfig):
+        if config.target.database_system == "sqlite":
             from ..simple.engine import SimpleEngine
 
             return SimpleEngine(self.name).pool(config)

@@ -166,7 +166,10 @@ class KernelConnection(PostgresConnection):
 
     def _readable(self) -> None:
         if self._plain and not self._writing and self._done is not None:
-            self._take(lib.dbp_group_read(self._kernel))
+            try:
+                self._take(lib.dbp_group_read(self._kernel))
+            except Exception as error:
+                self._fell(error)
         else:
             super()._readable()
 

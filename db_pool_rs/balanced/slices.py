@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from db_pool_rs_balanced import ffi, lib
 
-from ..drivers.postgres.results import can_freeze, cells, fitting, gc_paused
+from ..drivers.collector import can_freeze, gc_paused
+from ..drivers.postgres.results import cells, fitting
 from ..errors import DecodeError
 from ..record import Record
 from .columns import LOADERS, LoadersMissing, Plan

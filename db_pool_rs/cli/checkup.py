@@ -15,7 +15,8 @@ from .. import __version__, detect_best_mode
 from ..config import load_config, pool_config
 from ..errors import ConfigError, ConnectFailed, DatabaseError, Error, ModeUnavailableError, redact
 from ..errors.redact import HIDDEN, is_secret
-from ..guard import CATALOG, findings, parameters
+from ..guard.findings import findings
+from ..guard.keeper import CATALOG, parameters
 from ..modes import MODES, resolve_mode, unavailable
 from .common import database_of, make_pool, one_line
 

@@ -27,6 +27,7 @@ from .deployment import (
     DeploymentConfig,
     FullOptions,
     SimpleOptions,
+    find_config,
 )
 from .options import discreet, rules, shown
 from .pool import PoolConfig, pool_config
@@ -54,11 +55,13 @@ def load_config(source: ConfigSource = None) -> DeploymentConfig:
     """
     if isinstance(source, DeploymentConfig):
         return source
-    from . import yaml_file
+    found = find_config() if source is None else None
+    if source is None and found is None:
+        return DeploymentConfig()
+    from . import yaml_file  # of no use where there is no such file
 
-    if source is None:
-        found = yaml_file.find_config()
-        return DeploymentConfig() if found is None else yaml_file.read_config(*found)
+    if found is not None:
+        return yaml_file.read_config(*found)
     if isinstance(source, Mapping):
         return yaml_file.build_config(source, None)
     if isinstance(source, (str, os.PathLike)):

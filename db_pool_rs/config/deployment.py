@@ -90,5 +90,15 @@ class DeploymentConfig:
         apply(self, "deployment.")
 
 
+FILE_NAME = "config.yaml"
+
+
+def find_config() -> tuple[str, str] | None:
+    """The file to read where none was asked for, and what named it: DB_POOL_CONFIG, else ./config.yaml if it exists."""
+    if path := os.environ.get("DB_POOL_CONFIG"):
+        return path, "DB_POOL_CONFIG"
+    return (FILE_NAME, "") if os.path.isfile(FILE_NAME) else None
+
+
 #: What says how to deploy: the path of a config.yaml, its content, a DeploymentConfig, or None for the usual places.
 ConfigSource = str | os.PathLike[str] | Mapping[str, Any] | DeploymentConfig | None

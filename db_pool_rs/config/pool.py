@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
-from ..codecs import Codec
 from ..errors import ConfigError, InterfaceError
 from .options import (
     Rule,
@@ -28,6 +27,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from ..codecs import Codec
     from ..conninfo import ConnectConfig, SqliteConfig
 
 #: Called with a connection; what it returns is awaited.
@@ -55,6 +55,10 @@ def _usable_row(row: Any) -> Any:
 
 def _codecs(codecs: Any) -> tuple[Codec, ...]:
     made = tuple(codecs)
+    if not made:
+        return made
+    from ..codecs import Codec
+
     if not all(isinstance(codec, Codec) for codec in made):
         raise TypeError
     return made
@@ -313,7 +317,7 @@ DB_TYPE = choice("postgresql", "sqlite")
 
 
 def _fallback(connect: Mapping[str, Any]) -> str | None:
-    from ..conninfo.sqlite import SQLITE_OPTIONS
+    from ..conninfo.params import SQLITE_OPTIONS
 
     given = {name for name, value in connect.items() if value is not None}
     return "sqlite://" if given <= {*SQLITE_OPTIONS} else None

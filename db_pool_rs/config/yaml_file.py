@@ -23,20 +23,12 @@ if TYPE_CHECKING:
 
 #: Bytes. A config with a hundred pools has a tenth of it.
 SIZE_LIMIT = 65_536
-FILE_NAME = "config.yaml"
 
 _SECTIONS: Mapping[str, type] = MappingProxyType(
     {"simple": SimpleOptions, "balanced": BalancedOptions, "full": FullOptions}
 )
 _TOP = ("deployment", *_SECTIONS, "pools")
 _VARIABLE = re.compile(r"\$(?:\$(?=\{)|\{([A-Za-z_][A-Za-z0-9_]*)\})")
-
-
-def find_config() -> tuple[str, str] | None:
-    """The file to read where none was asked for, and what named it: DB_POOL_CONFIG, else ./config.yaml if it exists."""
-    if path := os.environ.get("DB_POOL_CONFIG"):
-        return path, "DB_POOL_CONFIG"
-    return (FILE_NAME, "") if os.path.isfile(FILE_NAME) else None
 
 
 def read_config(path: str, named_by: str) -> DeploymentConfig:

@@ -34,12 +34,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .params import ALIASES, OWN, PARAMETERS
+from .params import ALIASES, OWN, PARAMETERS, SQLITE_OPTIONS
 from .resolve import resolve
-from .sqlite import SQLITE_OPTIONS, SqliteConfig, parse_sqlite
 from .target import REQUIRE_AUTH, ConnectConfig, HostSpec, PasswordProvider, SslConfig
+
+if TYPE_CHECKING:
+    from .sqlite import SqliteConfig
 
 __all__ = [
     "OPTIONS",
@@ -57,6 +59,15 @@ __all__ = [
 OPTIONS = frozenset([*PARAMETERS, *ALIASES, *OWN, *SQLITE_OPTIONS]) - {"mode"}
 
 
+def __getattr__(name: str) -> Any:
+    """What is of use for SQLite alone is imported when it is used."""
+    if name != "SqliteConfig":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .sqlite import SqliteConfig
+
+    return globals().setdefault(name, SqliteConfig)
+
+
 def parse_dsn(
     dsn: str | None = None, *, environ: Mapping[str, str] | None = None, **overrides: Any
 ) -> ConnectConfig | SqliteConfig:
@@ -67,5 +78,7 @@ def parse_dsn(
     """
     given = {key: value for key, value in overrides.items() if value is not None}
     if isinstance(dsn, str) and dsn.startswith("sqlite:"):
+        from .sqlite import parse_sqlite
+
         return parse_sqlite(dsn, given)
     return resolve(dsn, os.environ if environ is None else environ, given)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config.options import Shown, literal, unknown
 from ..errors import ConfigError
@@ -19,8 +18,7 @@ _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*\Z")
 _AUTH_METHODS = ("password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(NamedTuple):
     """One parameter. `since` is the libpq version that learned it, 0 for all that are in use.
 
     `type` is what a caller's type checker holds it to.
@@ -91,6 +89,16 @@ _PROTOCOLS = ("3.0", "3.2", "latest")
 
 #: One for each host, in a text with commas or as a list.
 _SEVERAL = "str | list[str] | tuple[str, ...]"
+
+SQLITE_MODES = ("rwc", "rw", "ro")
+SQLITE_SYNCHRONOUS = ("full", "normal")
+#: The options of a `sqlite:` string, with their types.
+SQLITE_OPTIONS = {
+    "mode": literal(*SQLITE_MODES),
+    "busy_timeout": "int",
+    "foreign_keys": "bool",
+    "synchronous": literal(*SQLITE_SYNCHRONOUS),
+}
 
 _TABLE = (
     Parameter("host", "PGHOST", type=_SEVERAL),

@@ -37,7 +37,7 @@ def resolve(dsn: str | None, environ: Mapping[str, str], overrides: Mapping[str,
     home = environ.get("HOME") or os.path.expanduser("~")
     variables = _from_environment(environ)
     service = written.get("service", variables.get("service"))
-    from_service = _checked(read_service(service, environ, home).items()) if service else {}
+    from_service = _checked(_aliased(read_service(service, environ, home)).items()) if service else {}
     values = {**variables, **from_service, **written}
     hosts = _hosts(values)
     user = values.get("user") or _system_user()

@@ -21,20 +21,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..config.options import Shown, literal, unknown
+from ..config.options import Shown, unknown
 from ..errors import ConfigError
 from .dsn import decode
-from .params import boolean
+from .params import SQLITE_MODES, SQLITE_OPTIONS, SQLITE_SYNCHRONOUS, boolean
 
-_MODES = ("rwc", "rw", "ro")
-_SYNCHRONOUS = ("full", "normal")
-#: The options, with their types.
-SQLITE_OPTIONS = {
-    "mode": literal(*_MODES),
-    "busy_timeout": "int",
-    "foreign_keys": "bool",
-    "synchronous": literal(*_SYNCHRONOUS),
-}
 _FORM = "sqlite:///relative.db, sqlite:////absolute.db or sqlite:// (memory)"
 
 
@@ -87,9 +78,9 @@ def _options(given: Mapping[str, Any], memory: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in given.items():
         if key == "mode":
-            found[key] = _one_of(key, value, _MODES[:1] if memory else _MODES)
+            found[key] = _one_of(key, value, SQLITE_MODES[:1] if memory else SQLITE_MODES)
         elif key == "synchronous":
-            found[key] = _one_of(key, value, _SYNCHRONOUS)
+            found[key] = _one_of(key, value, SQLITE_SYNCHRONOUS)
         elif key == "foreign_keys":
             found[key] = boolean(key, value)
         elif key == "busy_timeout":

@@ -9,17 +9,20 @@ All methods are called on the event loop's thread, and all callbacks are made th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..aio import ResultFuture
-from ..codecs import Codec
 from ..conninfo import ConnectConfig
 from ..errors import InterfaceError
 from ..record import Status
+from ..rows import Fill
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
+
+if TYPE_CHECKING:
+    from ..codecs import Codec
 
 #: What the caller of a statement wants back: its rows, its command tag (`Status`), or its rows with
 #: :attr:`~db_pool_rs.scheduler.model.StatementRequest.details`.
@@ -62,11 +65,17 @@ Done = Callable[[bool, float, float], None]
 
 
 #: Why a connection is given up.
+CLOSED_BY_POOL = "the connection was closed by the pool"
 CANCEL_UNDER_WAY = "a cancel request was not taken in in time: it might hit the next statement"
 
 #: The data of a COPY: pieces that the caller gives, or a function that takes them.
 Source = AsyncIterator[bytes]
 Sink = Callable[[bytes], Awaitable[Any]]
+#: Writes records in binary: takes types and encode functions of columns, records, how many bytes are enough. Gives the
+#: bytes, how many records are in them, and a record that it leaves to Python: () for none, None at their end.
+WriteRecords = Callable[
+    [Sequence[tuple[int, Callable[[Any], bytes]]], Iterator[Any], int], tuple[bytes, int, tuple[Any, ...] | None]
+]
 
 
 def as_piece(given: object) -> bytes:
@@ -186,6 +195,14 @@ class Database(Protocol):
     @property
     def arrow_decoder(self) -> Callable[..., Any] | None:
         """What takes the data of a COPY apart for Arrow; None: pyarrow does."""
+
+    @property
+    def write_records(self) -> WriteRecords | None:
+        """What writes records of a COPY in binary; None: :mod:`db_pool_rs.pool.copy_data` does."""
+
+    @property
+    def fill_objects(self) -> Fill | None:
+        """What makes objects of rows where they have nothing but their fields; None: :mod:`db_pool_rs.rows` does."""
 
     def on_startup_result(self, values: Sequence[Any]) -> Groupable:
         """The answer to `startup_query`: which statements may be grouped at most."""

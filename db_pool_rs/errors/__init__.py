@@ -40,13 +40,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from . import _sqlstates
-from ._sqlstates import *  # noqa: F403
 from .base import ArgumentError, DatabaseError, DecodeError, Error, InterfaceError
 from .redact import HIDDEN, is_secret, redact
 from .server import database_error
 
 if TYPE_CHECKING:
+    from . import _sqlstates
+    from ._sqlstates import *  # noqa: F403
     from .sqlite import sqlite_error
 
 __all__ = [
@@ -69,19 +69,27 @@ __all__ = [
     "redact",
     "sqlite_error",
 ]
-__all__ += _sqlstates.__all__
+if TYPE_CHECKING:
+    __all__ += _sqlstates.__all__
 
 _SHOWN_HOLDERS = 20
 
 
 def __getattr__(name: str) -> Any:
-    """`sqlite_error` alone needs sqlite3, and is needed by those who have it."""
-    if name != "sqlite_error":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .sqlite import sqlite_error
+    """What is made when it is first used: the many classes of SQLSTATEs, `__all__` with their names, `sqlite_error`."""
+    value: Any
+    if name == "sqlite_error":
+        from .sqlite import sqlite_error  # needs sqlite3
 
-    sqlite_error.__module__ = __name__
-    return globals().setdefault(name, sqlite_error)
+        value, sqlite_error.__module__ = sqlite_error, __name__
+    else:
+        from ._sqlstates import BY_SQLSTATE
+
+        made = {kind.__name__: kind for kind in BY_SQLSTATE.values()}
+        if name != "__all__" and name not in made:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = [*_HERE, *made] if name == "__all__" else made[name]
+    return globals().setdefault(name, value)
 
 
 class ConfigError(Error, ValueError):
@@ -210,6 +218,8 @@ class ConnectionLost(DatabaseConnectionError):
 
 
 # People should see, import and pickle the public name.
-for _name in __all__:
+_HERE = tuple(__all__)
+for _name in _HERE:
     if _name in globals():
         globals()[_name].__module__ = __name__
+del __all__

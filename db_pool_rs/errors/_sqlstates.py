@@ -1669,3 +1669,8 @@ BY_SQLSTATE: dict[str, type[DatabaseError]] = {
     "XX001": DataCorrupted,
     "XX002": IndexCorrupted,
 }
+
+
+# People should see, import and pickle the public name.
+for _class in BY_SQLSTATE.values():
+    _class.__module__ = "db_pool_rs.errors"

@@ -158,11 +158,12 @@ class DatabaseError(Error):
         return "\n".join(self._said(*self._shown()))
 
     def _said(self, *shown: str) -> list[str]:
+        # Two blanks, as libpq has them: programs look for "DETAIL:  Key (".
         lines = [f"{self.message} (SQLSTATE {self.sqlstate})" if self.sqlstate else self.message, *shown]
         if self.detail:
-            lines.append(f"DETAIL: {self.detail}")
+            lines.append(f"DETAIL:  {self.detail}")
         if self.hint:
-            lines.append(f"HINT: {self.hint}")
+            lines.append(f"HINT:  {self.hint}")
         return lines
 
     def _shown(self) -> list[str]:
@@ -177,7 +178,7 @@ class DatabaseError(Error):
         else:
             lines = excerpt(self.query, self.position)
             helps = advice(self.sqlstate, self.query, self.position)
-        return [*lines, f"HINT: {helps}"] if helps else lines
+        return [*lines, f"HINT:  {helps}"] if helps else lines
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.message!r}, sqlstate={self.sqlstate!r})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ._sqlstates import BY_SQLSTATE
 from .base import DatabaseError
 
 #: Attributes of a DatabaseError that the server's ErrorResponse has, by the protocol's letters.
@@ -20,8 +19,12 @@ def database_error(fields: Mapping[str, str | None], query: str | None = None) -
     `fields` are named as the attributes of `DatabaseError`; all may be missing. `query` is the statement's text.
     """
     sqlstate = fields.get("sqlstate") or ""
-    table = BY_SQLSTATE
-    kind = table.get(sqlstate) or table.get(f"{sqlstate[:2]}000", DatabaseError)
+    try:
+        from ._sqlstates import BY_SQLSTATE  # its many classes are made when there is an error
+    except Exception:  # no descriptor is left to read it by, say: the error is told without a class of its own
+        kind = DatabaseError
+    else:
+        kind = BY_SQLSTATE.get(sqlstate) or BY_SQLSTATE.get(f"{sqlstate[:2]}000", DatabaseError)
     return kind(fields.get("message") or "unknown error", fields, query)
 
 

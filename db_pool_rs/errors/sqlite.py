@@ -113,8 +113,6 @@ def sqlite_error(exc: sqlite3.Error | sqlite3.Warning, query: str | None = None)
     """The error of ours for one of `sqlite3`: a DatabaseError by SQLSTATE, or, if the module itself refused to do what
     was asked, an ArgumentError (the arguments do not fit), DecodeError (text that is not UTF-8) or InterfaceError.
     """
-    from .excerpt import with_advice  # errors that are handled are not shown
-
     message = str(exc)
     code = _code(exc)
     sqlstate, fields = _by_message(message)
@@ -122,6 +120,8 @@ def sqlite_error(exc: sqlite3.Error | sqlite3.Warning, query: str | None = None)
         if isinstance(exc, _MODULE_ERRORS):
             if not _ARGUMENTS.search(message):
                 return InterfaceError(message)
+            from .excerpt import with_advice  # other errors are told without it
+
             return ArgumentError(with_advice(message, query))
         if "decode to UTF-8" in message:
             return DecodeError(message)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from db_pool_rs_full import ResultFuture
+from db_pool_rs_full import ResultFuture, fill_objects, write_records
 
-from ..drivers.base import Database
+from ..drivers.base import Database, WriteRecords
 from ..drivers.postgres.dialect import PREPARABLE, PostgresDialect, alters_schema
 from ..errors import ConnectFailed, Error
 from ..errors.server import server_error
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..config import PoolConfig
     from ..conninfo import ConnectConfig
+    from ..rows import Fill
     from ..scheduler.cost import Query
 
 _KINDS = {StatementClass.READ: "read", StatementClass.WRITE: "write"}
@@ -90,6 +91,16 @@ class FullDriver(PostgresDialect):
 
         return ArrowDecoder
 
+    @property
+    def write_records(self) -> WriteRecords | None:
+        """The engine's own."""
+        return write_records
+
+    @property
+    def fill_objects(self) -> Fill | None:
+        """The engine's own."""
+        return fill_objects
+
     def target(self) -> dict[str, Any]:
         """What the engine connects to."""
         return options.target(self._config)
@@ -108,6 +119,7 @@ class FullDriver(PostgresDialect):
             preparable,
             asks,
             alters,
+            query.urgent,
         )
 
     def set_target(self, target: ConnectConfig, queries: Iterable[Query]) -> None:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..conninfo import SqliteConfig
-
 if TYPE_CHECKING:
     from ..abc import Engine
     from ..config import DeploymentConfig, PoolConfig
@@ -60,7 +58,7 @@ def problem(database: str | None) -> str | None:
 
 
 def _driver(config: PoolConfig) -> Driver:
-    if isinstance(config.target, SqliteConfig):
+    if config.target.database_system == "sqlite":
         from .sqlite import FullSqliteDriver
 
         return FullSqliteDriver(config)

@@ -17,7 +17,7 @@ from db_pool_rs_full import Pool as Native
 
 from ..aio import Expired, within
 from ..conninfo import ConnectConfig
-from ..conninfo.password import ask_password
+from ..drivers.base import CLOSED_BY_POOL
 from ..drivers.postgres.watch import descriptors
 from ..errors import ConnectionLost, DecodeError, Error
 from ..guard.verdicts import REASONS
@@ -52,18 +52,18 @@ class RustExecutor(Executor):
         self, driver: Driver, threads: int, blocking: int, context: Context, loop: asyncio.AbstractEventLoop
     ) -> None:
         super().__init__(context, driver, loop)
-        config = self.config
-        looks = driver.startup_query is not None or config.init is not None
-        wanted = options.options(config, looks, self.clean_timeout)
-        limits = options.limits(self.limits)
-        self.native = driver.native = Native(driver.target(), limits, wanted, threads, blocking, loop)
+        looks = driver.startup_query is not None or self.config.init is not None
+        wanted = options.limits(self.limits), options.options(self.config, looks, self.clean_timeout)
+        self.native = driver.native = Native(driver.target(), *wanted, threads, blocking, loop)
         self._waiters: dict[int, AcquireRequest] = {}
         self._links: dict[int, FullLink] = {}
-        self._token = 0
-        #: Who waits for what the engine was asked for under a number.
-        self._expected: dict[int, FullLink | asyncio.Future[bool]] = {}
+        self._token, self._ended = 0, False
+        #: Who waits for what the engine was asked for under a number: to run statements, or to stop them.
+        self._expected: dict[int, FullLink] = {}
+        self._stops: dict[int, asyncio.Future[bool]] = {}
+        #: What prepares new connections, until it has ended or they are given up.
+        self._preparing: dict[int, asyncio.Task[None]] = {}
         self._running: list[tuple[float, str]] = []
-        self._ended = False
         self._descriptor = -1  # where the engine tells that something has happened
         #: What became of a first connection was told. The engine's figures run ahead of what it tells.
         self._tried = False
@@ -151,16 +151,17 @@ class RustExecutor(Executor):
 
     # -- sessions ------------------------------------------------------------------------------------------------
 
-    def expect(self, who: FullLink | asyncio.Future[bool]) -> int:
-        """A number under which the engine's answer will reach `who`."""
-        self._token += 1
-        self._expected[self._token] = who
-        return self._token
+    def expect(self, link: FullLink) -> int:
+        """A number under which the engine's answer will reach `link`."""
+        self._token = token = self._token + 1
+        self._expected[token] = link
+        return token
 
     def stop_on(self, link: FullLink) -> asyncio.Future[bool]:
         """Have the server asked to stop what runs on `link`; True when the request can hit nothing else any more."""
-        stopped: asyncio.Future[bool] = self.loop.create_future()
-        self.native.stop(link.id, self.expect(stopped))
+        self._token += 1
+        stopped = self._stops[self._token] = self.loop.create_future()
+        self.native.stop(link.id, self._token)
         return stopped
 
     def acquired(self, request: int, conn: int, info: Any) -> None:
@@ -180,9 +181,7 @@ class RustExecutor(Executor):
 
     def ran(self, token: int, ok: bool, seconds: float, in_transaction: bool, results: list[Any]) -> None:
         """A holder's statements are answered."""
-        link = self._expected.pop(token)
-        assert isinstance(link, FullLink)
-        link.ran(ok, seconds, in_transaction, results)
+        self._expected.pop(token).ran(ok, seconds, in_transaction, results)
 
     def ran_lost(self, token: int) -> None:
         """They will not be answered: the loss of the connection is told, too."""
@@ -191,7 +190,7 @@ class RustExecutor(Executor):
     def on_data_request(self, token: int, piece: bytes | None) -> None:
         """A holder's COPY asks for a piece of its data, or gives one."""
         link = self._expected.get(token)
-        if isinstance(link, FullLink):
+        if link is not None:
             link.on_data_request(piece)
 
     def notified(self, conn: int, pid: int, channel: str, payload: str) -> None:
@@ -202,14 +201,15 @@ class RustExecutor(Executor):
 
     def stopped(self, token: int, closed: bool) -> None:
         """A request to stop has ended: the server has closed its connection, or it may still hit what runs next."""
-        future = self._expected.pop(token)
-        assert isinstance(future, asyncio.Future)
+        future = self._stops.pop(token)
         if not future.done():
             future.set_result(closed)
 
     def lent_lost(self, conn: int, loss: Loss) -> None:
         """A connection that is lent is gone."""
         link, session = self._links.pop(conn, None), self.sessions.pop(conn, None)
+        if loss[0] == CLOSED_BY_POOL and (preparing := self._preparing.pop(conn, None)) is not None:
+            preparing.cancel()
         error = lost_error(loss)
         if link is not None:
             link.lost(error, loss[2])
@@ -221,14 +221,16 @@ class RustExecutor(Executor):
     def initialize(self, conn: int) -> None:
         """A new connection is to be looked at and prepared."""
         link = self._links[conn] = FullLink(conn, self)
-        self.spawn(self._initialize(link))
+        self._preparing[conn] = self.spawn(self._initialize(link))
 
     async def _initialize(self, link: FullLink) -> None:
         refused = round_trip = None
         try:
             round_trip = await prepare(self, link)
         except Exception as error:
-            refused = self.not_connected(error)
+            refused = link.id in self._preparing and self.not_connected(error)
+        if self._preparing.pop(link.id, None) is None:  # given up meanwhile
+            return
         self._links.pop(link.id, None)
         self.native.initialized(link.id, refused, round_trip)
         self._changed.set()
@@ -269,9 +271,10 @@ class RustExecutor(Executor):
         self.spawn(self._ask_password(conn))
 
     async def _ask_password(self, conn: int) -> None:
+        from ..conninfo.password import ask_password
+
         target = self.config.target
-        assert isinstance(target, ConnectConfig)
-        assert target.password_provider is not None
+        assert isinstance(target, ConnectConfig) and target.password_provider is not None  # noqa: PT018
         try:
             password = await ask_password(target.password_provider, target.connect_timeout)
         except Exception as error:
@@ -370,6 +373,10 @@ class RustExecutor(Executor):
     def running(self) -> Iterable[tuple[float, str]]:
         """What ran on shared connections when a caller waited for them in vain."""
         return self._running
+
+    def occupation(self) -> tuple[int, int, int]:
+        now = self.native.gauges()
+        return now["idle"], now["lanes"] + now["alone"], now["sessions"]
 
     def gauges(self) -> PoolGauges:
         from ..metrics import PoolGauges

@@ -51,8 +51,8 @@ class Owner(Protocol):
     loop: asyncio.AbstractEventLoop
     native: Native
 
-    def expect(self, who: FullLink) -> int:
-        """A number under which the engine's answer will reach `who`."""
+    def expect(self, link: FullLink) -> int:
+        """A number under which the engine's answer will reach `link`."""
 
     def stop_on(self, link: FullLink) -> asyncio.Future[bool]:
         """Have the server asked to stop what runs on `link`."""
@@ -79,8 +79,6 @@ class FullLink:
     #: Whether DDL is not committed yet, as `alters_schema` has it.
     _altered: bool | None = None
     _copy: CopyData | None = None
-    #: The statement is not run: its types are asked for.
-    _describing = False
     #: The CancelRequest that is under way: nothing is answered, so nothing new is sent, while there is one.
     _stopping: asyncio.Future[bool] | None = None
     loss: Exception | None = None
@@ -96,13 +94,15 @@ class FullLink:
         """Send `group` and one Sync."""
         assert self._done is None, "bug: two groups on one connection"
         self._group, self._done = group, done
-        known = self._executor.driver.known
-        calls = [(known(one.query), one.args, one.params, one.want) for one in group]
-        if any(map(names_digits, group)):
-            self.note_float_digits(0)
-        token = self._executor.expect(self)
+        executor, calls = self._executor, []
+        for one in group:
+            query = one.query
+            calls.append((query.description or executor.driver.known(query), one.args, one.params, one.want))
+            if one.args and names_digits(one):
+                self.note_float_digits(0)
+        token = executor.expect(self)
         try:
-            self._executor.native.run(self.id, token, calls)
+            executor.native.run(self.id, token, calls)
         except ArgumentError as error:  # of a text that need not be asked about
             group[0].error = error
             self._answer_soon(token, False)
@@ -115,8 +115,7 @@ class FullLink:
     def describe(self, group: Sequence[StatementRequest], done: Done) -> None:
         """Have the database check statements without running them."""
         assert self._done is None, "bug: two groups on one connection"
-        self._group, self._done = group, done
-        self._describing = True
+        self._group, self._done = group, partial(_described, group, done)
         token = self._executor.expect(self)
         if not self._executor.driver.check(self.id, token, [one.query for one in group]):
             self._answer_soon(token, True)
@@ -147,25 +146,30 @@ class FullLink:
                 if waited is not None and not waited.done():
                     waited.add_done_callback(lambda _: self.ran(ok, seconds, in_transaction, results))
                     return
-        stopping, self._stopping = self._stopping, None
-        if self._done is None:
+            if not self._has_stopped():
+                return
+        group, done = self._group, self._done
+        if done is None:
             return  # the connection was lost meanwhile
-        if stopping is not None and not stopping.result():
-            self._executor.abort(self, CANCEL_UNDER_WAY, evict_all=False)
-            return
-        group, done, self._group, self._done, self._copy = self._group, self._done, (), None, None
-        self._in_transaction = in_transaction
-        describing, self._describing = self._describing, False
+        self._group, self._done, self._in_transaction = (), None, in_transaction
         for statement, (value, error) in zip(group, results, strict=True):
             statement.value = value
             if error is not None:
-                if isinstance(error, DatabaseError) and error.query is None:  # the engine does not keep such a text
-                    error.query = statement.query.sql
-                statement.error = statement.error or error
-            elif value is not None and (describing or statement.want is RESULT):
-                _keep_details(statement, describing)
-        self._note_altering(group if ok else before_error(group))
+                _keep_error(statement, error)
+            elif statement.want is RESULT and value is not None:
+                rows, columns, status = result_of(value)
+                statement.value, statement.details = rows, (columns, status)
+        if self._altered is not None or not group[0].query.groupable:
+            self._note_altering(group if ok else before_error(group))
         done(ok, seconds, 0)
+
+    def _has_stopped(self) -> bool:
+        """The COPY, or the request to stop what ran, is over; if the server may still act on that, it is cut off."""
+        stopping, self._stopping, self._copy = self._stopping, None, None
+        if stopping is None or stopping.result() or self._done is None:
+            return True
+        self._executor.abort(self, CANCEL_UNDER_WAY, evict_all=False)
+        return False
 
     def _note_altering(self, group: Sequence[StatementRequest]) -> None:
         """These were executed: tables may have changed by them. Others see that when it is committed."""
@@ -211,17 +215,23 @@ class FullLink:
         """Nothing is told of it any more."""
         if self._copy is not None:
             self._copy.end()
-        self._group, self._done, self._copy, self._describing = (), None, None, False
+        self._group, self._done, self._copy = (), None, None
 
 
-def _keep_details(statement: StatementRequest, describing: bool) -> None:
-    """Put what the engine has told beside the rows, or instead of them, where the other engines have it."""
-    if describing and isinstance(statement.value, tuple):  # SQLite has nothing to tell
-        oids, columns = statement.value
-        statement.details = tuple(oids), tuple(Column(*column) for column in columns)
-    elif statement.want is RESULT:
-        rows, columns, status = result_of(statement.value)
-        statement.value, statement.details = rows, (columns, status)
+def _keep_error(statement: StatementRequest, error: Exception) -> None:
+    """Why it failed: what its COPY's stream has raised comes first."""
+    if isinstance(error, DatabaseError) and error.query is None:  # the engine does not keep such a text
+        error.query = statement.query.sql
+    statement.error = statement.error or error
+
+
+def _described(group: Sequence[StatementRequest], done: Done, ok: bool, seconds: float, size: float) -> None:
+    """Put what the engine has told instead of rows where the other engines have it."""
+    for statement in group:
+        if isinstance(statement.value, tuple):  # SQLite has nothing to tell
+            oids, columns = statement.value
+            statement.details = tuple(oids), tuple(Column(*column) for column in columns)
+    done(ok, seconds, size)
 
 
 class CopyData:

@@ -141,7 +141,7 @@ class Pool(specification.Pool):
     def remove_query_logger(self, callback: Callable[[LoggedQuery], object]) -> None:
         """End what `add_query_logger` began."""
         super().remove_query_logger(callback)
-        if not self._context.observers.wants_queries:
+        if not self._context.observers.queries:
             for name in _CALLS:
                 self.__dict__.pop(name, None)
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from db_pool_rs_full import ResultFuture
+from db_pool_rs_full import ResultFuture, fill_objects
 
 from ..drivers.base import STATUS
 from ..drivers.sqlite.dialect import SqliteDialect
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from db_pool_rs_full import Query as Known
 
     from ..config import PoolConfig
+    from ..rows import Fill
 
 #: Texts of sessions that are kept: BEGIN, COMMIT, the parts of scripts.
 _MOST_COMMANDS = 512
@@ -75,6 +76,11 @@ class FullSqliteDriver(SqliteDialect):
         self._config = config
         self._checks = count()
         self._command = lru_cache(_MOST_COMMANDS)(self._learn_command)
+
+    @property
+    def fill_objects(self) -> Fill | None:
+        """The engine's own."""
+        return fill_objects
 
     def target(self) -> dict[str, Any]:
         """What the engine opens."""

@@ -8,12 +8,5 @@ words and the catalogue say that it cannot notice company.
     findings      from the query's rows to names with reasons
     verdicts      what may be grouped, text by text
     keeper        when the catalogue is read, and read again
+    explanation   how a text is treated, for those who ask
 """
-
-from __future__ import annotations
-
-from .findings import Findings, findings
-from .keeper import CATALOG, Keeper, parameters
-from .verdicts import Explanation, Verdict, Verdicts
-
-__all__ = ["CATALOG", "Explanation", "Findings", "Keeper", "Verdict", "Verdicts", "findings", "parameters"]

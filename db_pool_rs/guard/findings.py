@@ -15,12 +15,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from ..sql.names import EVERY
 from .words import HARMLESS, is_passing, read_body
 
-#: The name that stands for every text; and the one by which a text tells that it has names that cannot be read.
-EVERY = "*"
-#: The name of event triggers: that of what sets them off.
-ANY_DDL = "any DDL"
 #: The node that stands for keys that are checked at the end of the transaction (rule 8.3).
 KEYS = "keys"
 #: A reason shows no more of the way than this.

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
-from functools import cache
+from collections.abc import Callable, Coroutine, Sequence
+from functools import cache, partial
+from importlib import import_module
 from itertools import count
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..aio import Expired, within
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolError
-from .findings import findings
 from .verdicts import Verdicts
-from .words import server_functions
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
+    from .findings import Findings
+
+T = TypeVar("T")
 
 logger = logging.getLogger("db_pool_rs")
 
@@ -54,14 +56,36 @@ SELECT concat_ws('/', (SELECT concat(count(*), ' ', sum(xmin::text::bigint)) FRO
 @cache
 def CATALOG() -> str:
     """The query of `catalog.sql`."""
-    from importlib.resources import files  # takes a while to import
+    from pkgutil import get_data
 
-    return files("db_pool_rs.guard").joinpath("catalog.sql").read_text("utf-8")
+    text = get_data("db_pool_rs.guard", "catalog.sql")
+    assert text is not None, "bug: the loader of the package does not read its files"
+    return text.decode()
 
 
-def parameters() -> tuple[str]:
+def parameters() -> tuple[list[str], list[str]]:
     """The arguments of the query."""
-    return (server_functions(),)
+    from .words import server_functions
+
+    return server_functions()
+
+
+def question() -> tuple[Any, ...]:
+    """The query and its arguments; what reads the answer is imported by the way."""
+    import_module("db_pool_rs.guard.findings")
+    import_module("db_pool_rs.errors._sqlstates")  # for the first error; it is not needed before
+    return (CATALOG(), *parameters())
+
+
+def judged(rows: Sequence[Sequence[Any]], shared: frozenset[str]) -> Findings:
+    """What the answer says."""
+    from .findings import findings
+
+    return findings(rows, shared)
+
+
+def _in_thread(function: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    return asyncio.get_running_loop().run_in_executor(None, partial(function, *args))
 
 
 class Host(Protocol):
@@ -173,20 +197,20 @@ class Keeper:
         self._wake.clear()
         self._suspicious = False
         self._stale, was_stale = False, self._stale
+        asked = _in_thread(question)  # while the server answers: it takes a while the first time
         try:
             await self._host.ask_again(_PATIENCE)
             rows = await self._host.fetch(FINGERPRINT, timeout=_PATIENCE)
             if not was_stale and rows[0][0] == self._fingerprint:
                 return
-            await self._read(rows[0][0])
+            await self._read(rows[0][0], await asked)
         except BaseException:
             self._stale = True
             raise
 
-    async def _read(self, fingerprint: str) -> None:
-        rows = await self._host.fetch(CATALOG(), *parameters(), timeout=_PATIENCE)
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(None, findings, rows, self._shared)
+    async def _read(self, fingerprint: str, asked: tuple[Any, ...]) -> None:
+        rows = await self._host.fetch(*asked, timeout=_PATIENCE)
+        found = await _in_thread(judged, rows, self._shared)
         if self._stale:
             return  # it has changed meanwhile
         self._fingerprint = fingerprint
@@ -206,7 +230,7 @@ class Keeper:
 
     async def _free_connection(self) -> None:
         for step in count():
-            await asyncio.sleep(_STEP if step < _STEPS else _STEP * 20)
+            await asyncio.sleep(_STEP if step <= _STEPS else _STEP * 20)
             held = self._host.is_held()
             if not self._host.is_busy() or (step >= _STEPS and not held):
                 return

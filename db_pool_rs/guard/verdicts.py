@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..sql import Lexical, StatementClass
-from ..sql.names import UNREADABLE, Names
-from .findings import ANY_DDL, EVERY, Findings
+from ..sql.names import ANY_DDL, UNREADABLE, Names
 
 if TYPE_CHECKING:
     from ..config import PoolConfig
+    from .findings import Findings
 
 #: Why a text is not grouped, in a word: the labels of the metric.
 CLASS, SETTINGS, UNREAD, GUARD, COST = "class", "settings", "catalogue", "guard", "cost"
@@ -49,28 +48,6 @@ class Verdict(NamedTuple):
     reason: str | None
     dirties: bool = False
     keys: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """How the pool treats a statement text: the answer of `pool.explain(sql)`.
-
-    kind: read, write, session, control, other or empty. grouped: whether it shares a connection with others now.
-    reason: why it never does (None if its cost alone decides), such as
-    `INSERT INTO orders: trigger orders_audit -> function audit(): pg_notify`. guarded: the catalogue has been read, or
-    need not be. seen: how often it was answered; expected_ms: its share of the server's time, None before that.
-    prepared: whether its types are known, so that it is prepared on a connection before its first use there. lane:
-    where it runs: reads, writes, or alone.
-    """
-
-    kind: str
-    grouped: bool
-    reason: str | None
-    guarded: bool
-    seen: int
-    expected_ms: float | None
-    prepared: bool
-    lane: str
 
 
 class Verdicts:
@@ -161,4 +138,4 @@ def _is_plain(kind: StatementClass, names: Names) -> bool:
     return kind is StatementClass.READ and names.called <= _PLAIN and UNREADABLE not in names.found
 
 
-__all__ = ["COST", "EVERY", "REASONS", "Explanation", "Verdict", "Verdicts"]
+__all__ = ["COST", "REASONS", "Verdict", "Verdicts"]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -44,16 +43,15 @@ _TOKEN = re.compile(
 )
 
 
-@cache
-def server_functions() -> str:
-    """The names that matter as a regular expression, for the server and for here."""
-    names = (*LEAVES_STATE, *READS_STATE, *RUNS_ALONE, *RUNS_TEXT, *_ALSO)
-    return "^(?:" + "|".join(name.replace("*", ".*") for name in names) + ")$"
+#: The server's functions that matter: by name, and by how their names begin.
+_NAMES = (*LEAVES_STATE, *READS_STATE, *RUNS_ALONE, *RUNS_TEXT, *_ALSO)
+_EXACT = frozenset(name for name in _NAMES if name[-1] != "*")
+_BEGINNINGS = tuple(name[:-1] for name in _NAMES if name[-1] == "*")
 
 
-@cache
-def _names() -> re.Pattern[str]:
-    return re.compile(server_functions())
+def server_functions() -> tuple[list[str], list[str]]:
+    """The names that matter, and patterns of LIKE for others, as the server takes them."""
+    return sorted(_EXACT), [beginning.replace("_", r"\_") + "%" for beginning in _BEGINNINGS]
 
 
 def fold(word: str) -> str:
@@ -108,4 +106,4 @@ def _matters(word: str, previous: str) -> bool:
         return previous in _BEGINS
     if word in _TEMPORARY:
         return previous in _MAKES
-    return _names().match(word) is not None
+    return word in _EXACT or word.startswith(_BEGINNINGS)

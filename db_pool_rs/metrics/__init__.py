@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .counters import PoolMetrics
     from .health import Health
-    from .histogram import Histogram, HistogramSummary, SlidingRate
+    from .histogram import Histogram, SlidingRate
     from .process import Metrics, measure, resident_memory_mb
-    from .stats import PoolGauges, PoolStats
+    from .stats import HistogramSummary, PoolGauges, PoolStats
 
 __all__ = [
     "Health",
@@ -35,7 +35,6 @@ __all__ = [
 _HOMES = {
     "Health": "health",
     "Histogram": "histogram",
-    "HistogramSummary": "histogram",
     "Metrics": "process",
     "measure": "process",
     "resident_memory_mb": "process",

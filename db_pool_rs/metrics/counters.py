@@ -18,7 +18,7 @@ class Arrived(Protocol):
     enqueued: float
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class PoolMetrics:
     """The counters of one pool, updated in place (`metrics.errors += 1`, `metrics.wait.record(seconds)`).
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import Error
-from .histogram import Fields
-from .stats import PoolGauges
+from .stats import Fields, PoolGauges
 
 #: Why a pool that is not open serves nothing.
 _UNUSABLE = {

@@ -11,11 +11,14 @@ the last one; count, total and maximum are exact for both.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from collections.abc import Iterator
 from itertools import accumulate
 from math import ceil, floor, log2
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .stats import HistogramSummary
 
 LOWEST = 1e-6
 HIGHEST = 3600.0
@@ -24,53 +27,8 @@ RESOLUTION = 2.0 ** (1 / 12)
 _PER_OCTAVE = 12.0
 _OFFSET = 1.0 - log2(LOWEST) * _PER_OCTAVE  # LOWEST falls on the lower edge of bucket 1; bucket 0 holds what is below
 _LAST = int(log2(HIGHEST) * _PER_OCTAVE + _OFFSET) + 1
-
-
-class Fields(Mapping[str, Any]):
-    """Mix-in for a frozen dataclass: its fields, in the order of declaration, as a read-only mapping.
-
-    `stats.size` and `stats["size"]` are the same: people read attributes, exporters walk over whatever there is.
-    """
-
-    __slots__ = ()
-    __dataclass_fields__: dict[str, Any]
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self.__dataclass_fields__:
-            raise KeyError(name)
-        return getattr(self, name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.__dataclass_fields__)
-
-    def __len__(self) -> int:
-        return len(self.__dataclass_fields__)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain dicts all the way down, ready for `json.dumps`."""
-        return {name: _plain(value) for name, value in self.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return value
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistogramSummary(Fields):
-    """What a histogram says, as plain numbers: count, mean, p50, p95, p99, max (all zero when nothing was recorded).
-
-    `buckets` are for exporters: pairs of a bound and how many values are not above it.
-    """
-
-    count: int
-    mean: float
-    p50: float
-    p95: float
-    p99: float
-    max: float
-    buckets: tuple[tuple[float, int], ...] = field(default=(), repr=False)
+#: Where buckets 0 to _LAST - 1 end.
+_EDGES = [LOWEST, *(2.0 ** ((index - _OFFSET) / _PER_OCTAVE) for index in range(2, _LAST + 1))]
 
 
 class Histogram:
@@ -93,11 +51,7 @@ class Histogram:
 
     def record(self, seconds: float, count: int = 1) -> None:
         """Add `count` values of `seconds` each."""
-        if seconds > LOWEST:
-            index = int(log2(seconds) * _PER_OCTAVE + _OFFSET)
-            self._counts[index if index < _LAST else _LAST] += count
-        else:
-            self._counts[0] += count
+        self._counts[bisect_left(_EDGES, seconds)] += count
         self.total += seconds * count
         if seconds > self.maximum:
             self.maximum = seconds
@@ -141,6 +95,8 @@ class Histogram:
         p50, p95, p99 = (self.percentile(percent) * scale for percent in (50, 95, 99))
         if whole:
             p50, p95, p99 = float(round(p50)), float(round(p95)), float(round(p99))
+        from .stats import HistogramSummary  # not needed before
+
         return HistogramSummary(
             count=self.count,
             mean=self.mean * scale,
@@ -182,21 +138,23 @@ class SlidingRate:
     before it, divided by exactly that span; so it neither dips at the turn of a second nor reads low at the start.
     """
 
-    __slots__ = ("_counts", "_second", "_started")
+    __slots__ = ("_at", "_counts", "_second", "_started")
 
     def __init__(self, started: float | None = None, window: int = 10) -> None:
         self._counts = [0] * window
         self._started = started
-        self._second = 0 if started is None else int(started)
+        #: The second that is counted at the moment, from its first event on, and the place where.
+        self._second = -1 if started is None else int(started)
+        self._at = self._second % window
 
     def add(self, n: int, now: float) -> None:
         """Count `n` events at `now`."""
         second = int(now)
         if second != self._second:
             self._advance(second)
-        if self._started is None:
-            self._started = now
-        self._counts[second % len(self._counts)] += n
+            if self._started is None:
+                self._started = now
+        self._counts[self._at] += n
 
     def rate(self, now: float) -> float:
         """Events per second at `now`; in the first second the span counts as one whole second."""
@@ -213,4 +171,4 @@ class SlidingRate:
         window = len(self._counts)
         for passed in range(max(self._second + 1, second - window + 1), second + 1):
             self._counts[passed % window] = 0
-        self._second = second
+        self._second, self._at = second, second % window

@@ -6,8 +6,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .histogram import Fields
-from .stats import PoolStats
+from .stats import Fields, PoolStats
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .stats import PoolStats
 
 if TYPE_CHECKING:
-    from .histogram import HistogramSummary
+    from .stats import HistogramSummary
 
 
 def _of_kind(kind: str) -> dict[str, Mapping[str, Any]]:

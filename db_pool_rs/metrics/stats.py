@@ -13,11 +13,56 @@ seconds elsewhere; memory is in MiB (2 ** 20 bytes) and is what the process hold
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .histogram import Fields, HistogramSummary
+
+class Fields(Mapping[str, Any]):
+    """Mix-in for a frozen dataclass: its fields, in the order of declaration, as a read-only mapping.
+
+    `stats.size` and `stats["size"]` are the same: people read attributes, exporters walk over whatever there is.
+    """
+
+    __slots__ = ()
+    __dataclass_fields__: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.__dataclass_fields__:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__dataclass_fields__)
+
+    def __len__(self) -> int:
+        return len(self.__dataclass_fields__)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts all the way down, ready for `json.dumps`."""
+        return {name: _plain(value) for name, value in self.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistogramSummary(Fields):
+    """What a histogram says, as plain numbers: count, mean, p50, p95, p99, max (all zero when nothing was recorded).
+
+    `buckets` are for exporters: pairs of a bound and how many values are not above it.
+    """
+
+    count: int
+    mean: float
+    p50: float
+    p95: float
+    p99: float
+    max: float
+    buckets: tuple[tuple[float, int], ...] = field(default=(), repr=False)
 
 
 def _counter(name: str, help: str) -> Any:

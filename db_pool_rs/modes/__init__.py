@@ -20,21 +20,20 @@ there: its version must be this package's.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
 
 from .. import __version__
 from ..config import DeploymentConfig, load_config
 from ..config.options import shown
 from ..errors import INSTALL_PSYCOPG, ConfigError, ModeUnavailableError
-from .figures import ModeFigures, load_figures, save_figures
-from .selection import Candidate, Decision, Rejected, select
 
 if TYPE_CHECKING:
     from ..abc import Engine
     from ..config.deployment import ConfigSource
+    from .figures import load_figures, save_figures
+    from .selection import Decision, ModeFigures, Rejected
 
 __all__ = [
     "MODES",
@@ -42,6 +41,7 @@ __all__ = [
     "Mode",
     "ModeFigures",
     "Rejected",
+    "choose_mode",
     "detect_best_mode",
     "load_engine",
     "load_figures",
@@ -55,8 +55,7 @@ __all__ = [
 Database = str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(NamedTuple):
     """A mode: its place in the complexity levels, the module with its engine.
 
     `native` is the module that it cannot do without, `folder` where a clone of the project has that.
@@ -90,6 +89,14 @@ MODES = {
 }
 
 
+def __getattr__(name: str) -> Any:
+    """What is of no use where the mode is named, and is imported when it is used."""
+    home = {"load_figures": "figures", "save_figures": "figures"}.get(name, "selection")
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault(name, getattr(import_module(f".{home}", __name__), name))
+
+
 def unavailable(mode: str, database: Database = None) -> str | None:
     """Why `mode` cannot serve `database` in this installation; None if it can."""
     known = _known(mode)
@@ -116,8 +123,17 @@ def detect_best_mode(
     return decision if explain else decision.mode
 
 
-def resolve_mode(mode: str, deployment: DeploymentConfig, database: Database = None) -> Decision:
+def choose_mode(mode: str, deployment: DeploymentConfig, database: Database = None) -> str:
     """Which mode to use, given what the caller asked for; ModeUnavailableError if it cannot be used."""
+    asked, _ = _asked(mode, deployment)
+    return resolve_mode(mode, deployment, database).mode if asked == "auto" else _require(asked, database).name
+
+
+def resolve_mode(mode: str, deployment: DeploymentConfig, database: Database = None) -> Decision:
+    """The same, with the reasons."""
+    from .figures import load_figures  # of no use where the mode is named
+    from .selection import Candidate, Decision, select
+
     asked, by = _asked(mode, deployment)
     if asked != "auto":
         _require(asked, database)

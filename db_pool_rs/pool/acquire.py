@@ -107,6 +107,7 @@ class Acquired:
             deadline: float | None = executor.loop.time() + context.config.acquire_timeout
         else:
             deadline = context.deadline(timeout)
+        make = self._make or self._maker()
         waiter = AcquireRequest(context.database.answer(executor.loop), deadline)
         executor.acquire(waiter)
         try:
@@ -118,7 +119,7 @@ class Acquired:
                 executor.abandon(waiter)
             raise
         self._hold(session, site, waiter)
-        return (self._make or self._maker())(Lease(context, session, self._reclaim))
+        return make(Lease(context, session, self._reclaim))
 
     def _maker(self) -> Callable[[Lease], Connection]:
         """The class of what is acquired; with cursors, COPY and listeners: it is not imported before that."""
@@ -162,6 +163,8 @@ class Acquired:
         """Take a session back; if something is left to clean up, that is done in the background."""
         executor = self._executor
         end_holding(session)
+        if session.pieces is not None:
+            session.end_pieces()
         ending = "ROLLBACK" in session.blocks.pending
         session.leave()
         if session.error is not None:

@@ -19,9 +19,10 @@ from ..errors import InterfaceError
 from ..record import Column, Record
 from ..sql.quoting import quoted
 from . import copy
+from .context import ARROW_BATCH
 from .cursor import Cursor, columns_of
 from .queries import single
-from .stream import ARROW_BATCH, pieces
+from .stream import pieces
 
 if TYPE_CHECKING:
     from .. import abc

@@ -88,7 +88,8 @@ class Batch:
 
     def fetch(self, sql: str, /, *args: Any, row: Row[Any] | None = None) -> BatchResult[list[Any]]:
         """Add a statement; its result is its rows. ArgumentError at once where the types of its arguments are known."""
-        return self._add(sql, args, ROWS, self._context.maker(row))
+        make = self._context.maker(row)
+        return self._add(sql, args, ROWS, lambda rows: make([*rows]))  # the result may be asked for again
 
     def fetchrow(self, sql: str, /, *args: Any, row: Row[Any] | None = None) -> BatchResult[Any]:
         """Add a statement; its result is its first row, or None."""

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from ..drivers.base import STATUS, answer_by_tag
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
-from ..sql.without_values import without_values
 from .queries import command_text
 
 #: The SQLSTATE of what was stopped.
@@ -136,11 +135,11 @@ class Blocks:
 def ends_block(statements: Sequence[StatementRequest]) -> bool:
     """Whether it is one COMMIT or ROLLBACK after which no block is open."""
     only = statements[0].query if len(statements) == 1 else None
-    return (
-        only is not None
-        and only.kind is StatementClass.CONTROL
-        and _ENDS.fullmatch(without_values(only.sql)) is not None
-    )
+    if only is None or only.kind is not StatementClass.CONTROL:
+        return False
+    from ..sql.without_values import without_values  # its patterns are of no use before
+
+    return _ENDS.fullmatch(without_values(only.sql)) is not None
 
 
 def _rolls_back(statements: Sequence[StatementRequest]) -> bool:

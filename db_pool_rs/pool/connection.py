@@ -16,13 +16,14 @@ from ..record import Record, Result, Status
 from ..rows import Row
 from ..sql import StatementClass
 from . import arrow, copy
+from .context import ARROW_BATCH
 from .cursor import PREFETCH, Cursor
 from .lease import Lease, close
 from .listen import Notifications
 from .named import many_by_number, text_by_number
 from .prepared import PreparedStatement, types_of
 from .queries import empty_result
-from .stream import ARROW_BATCH, pieces
+from .stream import CopyPieces, pieces
 from .transaction import Transaction
 
 if TYPE_CHECKING:
@@ -330,7 +331,7 @@ class Connection:
         for all of it; `options` are those of `copy_from_table`.
         """
         out = partial(copy.out, columns=columns, schema=schema_name, given=options, timeout=timeout)
-        return pieces(lambda sink: out(self._lease, what, args, sink))
+        return CopyPieces(self._lease, pieces(lambda sink: out(self._lease, what, args, sink)))
 
     async def copy_in(
         self,

@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Rows that are taken at a time where nothing else is said.
+BATCH = 1000
+#: The same for tables of Arrow.
+ARROW_BATCH = 65_536
+#: Notifications that a subscription keeps for a consumer that is slower than they come.
+MAX_QUEUE = 10_000
+
 
 class Context:
     """One pool's. Its state is "new", "open", "closing", "closed", or "forked" in a child process."""
@@ -109,7 +116,7 @@ class Context:
     def maker(self, row: Row[T] | None) -> Make[T]:
         """What makes the rows that a call wants, or the pool where the call says nothing."""
         try:
-            return maker(self.config.row if row is None else row)
+            return maker(self.config.row if row is None else row, self.database.fill_objects)
         except InterfaceError as error:
             error.__traceback__ = None
             raise error
@@ -137,4 +144,4 @@ class Context:
 
 
 def _is_duration(seconds: object) -> bool:
-    return isinstance(seconds, (int, float)) and seconds >= 0
+    return isinstance(seconds, (int, float)) and not isinstance(seconds, bool) and seconds >= 0

@@ -13,7 +13,8 @@ import inspect
 import ipaddress
 import os
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import remaining
@@ -25,6 +26,7 @@ from ..types.oids import CIDR, INET
 from .named import NO_VALUES
 
 if TYPE_CHECKING:
+    from ..drivers.base import WriteRecords
     from ..types.catalog import Catalog
     from .lease import Lease
 
@@ -60,6 +62,10 @@ class TypedDatabase(Protocol):
     types_query: str
 
     @property
+    def write_records(self) -> WriteRecords | None:
+        """What writes records in binary, if it has a way of its own."""
+
+    @property
     def catalog(self) -> Catalog:
         """What is known of types that are not built in."""
 
@@ -72,7 +78,9 @@ async def record_encoder(lease: Lease, columns: Sequence[Any], deadline: float |
     binary = [_binary_encoder(column, catalog) for column in columns]
     chosen = [one for one in binary if one is not None]
     if len(chosen) == len(binary):
-        return RecordEncoder(names, chosen, is_text=False, forget=lambda: None)
+        written = [(column["type"], one.encode) for column, one in zip(columns, chosen, strict=True)]
+        write = None if database.write_records is None else partial(database.write_records, written)
+        return RecordEncoder(names, chosen, is_text=False, forget=lambda: None, write=write)
     oids = [column["own"] for column in columns]
     if asked := catalog.outdated(oids):
         question = f"SELECT {_IN_TEXT} FROM ({database.types_query}) AS known"
@@ -85,11 +93,17 @@ class RecordEncoder:
     """Encodes records, each column by its encoder: in binary, or (`is_text`) in COPY's text."""
 
     def __init__(
-        self, names: Sequence[str], encoders: Sequence[Encoder], is_text: bool, forget: Callable[[], None]
+        self,
+        names: Sequence[str],
+        encoders: Sequence[Encoder],
+        is_text: bool,
+        forget: Callable[[], None],
+        write: Callable[[Iterator[Any], int], tuple[bytes, int, tuple[Any, ...] | None]] | None = None,
     ) -> None:
         self.format = "text" if is_text else "binary"
         #: To be called where records were refused: types may be others by now (rule 4.7).
         self.forget = forget
+        self._write = write
         self._names = names
         self._encoders = encoders
         self._functions = [one.encode for one in encoders]
@@ -100,19 +114,40 @@ class RecordEncoder:
     async def pieces(self, records: Any) -> AsyncIterator[bytes]:
         """The data for `records`, an iterable or an asynchronous one; ArgumentError names the one that does not fit."""
         data = bytearray(self._first)
-        number = 0
-        async for record in _each(records):
-            if type(record) is not tuple and isinstance(record, NO_VALUES):
-                raise ArgumentError(f"record {number}: a sequence of values expected, got {describe(record)}")
-            try:
-                self._append(data, record)
-            except Exception as error:
-                raise self._explained(number, record) from error
-            number += 1
+        if self._write is not None and isinstance(records, Iterable) and not hasattr(records, "__aiter__"):
+            for piece in self._written(self._write, data, iter(records)):
+                yield piece
+        else:
+            number = 0
+            async for record in _each(records):
+                self._add(data, number, record)
+                number += 1
+                if len(data) >= PIECE:
+                    yield bytes(data)
+                    data.clear()
+        yield bytes(data) + self._last
+
+    def _written(self, write: Callable[..., Any], data: bytearray, records: Iterator[Any]) -> Iterator[bytes]:
+        """The pieces but the last, which is left in `data`."""
+        number, stopped = 0, ()
+        while stopped is not None:
+            written, count, stopped = write(records, PIECE - len(data))
+            data += written
+            number += count
+            for record in stopped or ():
+                self._add(data, number, record)
+                number += 1
             if len(data) >= PIECE:
                 yield bytes(data)
                 data.clear()
-        yield bytes(data) + self._last
+
+    def _add(self, data: bytearray, number: int, record: Any) -> None:
+        if type(record) is not tuple and isinstance(record, NO_VALUES):
+            raise ArgumentError(f"record {number}: a sequence of values expected, got {describe(record)}")
+        try:
+            self._append(data, record)
+        except Exception as error:
+            raise self._explained(number, record) from error
 
     def _append_binary(self, data: bytearray, record: Any) -> None:
         parts = [self._head]

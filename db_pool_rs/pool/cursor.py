@@ -6,10 +6,12 @@ On SQLite the driver understands the three commands that are used here, so that 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from ..aio import remaining
 from ..drivers.base import RESULT, ROWS, STATUS
-from ..errors import Error, InterfaceError
+from ..errors import DatabaseError, Error, InFailedSqlTransaction, InterfaceError, InvalidCursorName, database_error
 from ..record import Column, Record
 from ..sql import StatementClass
 from .queries import single
@@ -19,9 +21,9 @@ if TYPE_CHECKING:
     from ..scheduler.model import StatementRequest
     from .lease import Lease
 
-_QUERIES = frozenset(("SELECT", "VALUES", "TABLE", "WITH"))
 #: Rows that are fetched at a time where nothing else is said.
 PREFETCH = 500
+_IS_THERE = "SELECT name FROM pg_catalog.pg_cursors WHERE name = $1"
 
 
 def _is_count(number: object, least: int) -> bool:
@@ -36,9 +38,11 @@ class Cursor:
     """
 
     __slots__ = (
+        "_among",
         "_args",
         "_columns",
         "_described",
+        "_doubts",
         "_fetched",
         "_lease",
         "_make",
@@ -65,10 +69,9 @@ class Cursor:
             raise InterfaceError(f"prefetch: a number of rows >= 1 expected, got {prefetch!r}")
         sql, args = lease.context.by_number(sql, args)
         query = lease.lookup(sql)
-        writes = query.lexical.kind is StatementClass.WRITE  # PostgreSQL refuses it too: rows could be left unread
-        if query.lexical.count > 1 or query.lexical.command not in _QUERIES or writes:
+        if not query.lexical.can_have_cursor:
             what = "several statements" if query.lexical.count > 1 else query.lexical.command or "no statement"
-            what += " that changes rows" if writes and what == "WITH" else ""
+            what += " that changes rows" if query.lexical.kind is StatementClass.WRITE and what == "WITH" else ""
             raise InterfaceError(f"a cursor is for one SELECT, VALUES, TABLE or WITH, got {what}")
         self._lease = lease
         self._sql = sql
@@ -81,6 +84,10 @@ class Cursor:
         self._columns: Sequence[Column] = ()
         self._state = "new"
         self._number = 0
+        #: The numbers of its transaction: the session has other ones once that has ended.
+        self._among: set[int] = set()
+        #: The session's when it was last known to be there.
+        self._doubts = 0
         self._name = ""
         #: What the driver knows of the rows since it has seen some.
         self._described: Any = None
@@ -92,11 +99,10 @@ class Cursor:
     async def __anext__(self) -> Any:
         if not self._fetched:
             try:
-                self._fetched = await self._more(self._prefetch, self._timeout)
+                await self._more(self._prefetch, self._timeout)
             except Error as error:
                 error.__traceback__ = None
                 raise error
-            self._fetched.reverse()
             if not self._fetched:
                 raise StopAsyncIteration
         return self._fetched.pop()
@@ -105,14 +111,14 @@ class Cursor:
         """The next `count` rows, fewer at the end. `timeout` (seconds) instead of the cursor's, for this call."""
         if not _is_count(count, 0):
             raise InterfaceError(f"count: a number of rows >= 0 expected, got {count!r}")
-        rows = self._fetched[: -count - 1 : -1]
-        del self._fetched[len(self._fetched) - len(rows) :]
         try:
-            if len(rows) < count:
-                rows += await self._more(count - len(rows), self._timeout if timeout is None else timeout)
+            if (missing := count - len(self._fetched)) > 0:
+                await self._more(missing, self._timeout if timeout is None else timeout)
         except Error as error:
             error.__traceback__ = None
             raise error
+        rows = self._fetched[: -count - 1 : -1]
+        del self._fetched[len(self._fetched) - len(rows) :]
         return rows
 
     async def fetchrow(self, *, timeout: float | None = None) -> Any:
@@ -121,39 +127,71 @@ class Cursor:
         return rows[0] if rows else None
 
     async def close(self) -> None:
-        """Give up what was not read. Without effect where it has ended."""
+        """Give up what was not read. Without effect where it has ended; if it fails, the transaction ends it."""
         self._fetched.clear()
         await self._end(self._timeout)
 
     async def _end(self, timeout: float | None) -> None:
-        if self._state == "open":
+        if self._state == "open" and not self._lease.is_over():
             self._state = "ended"
-            await self._run(timeout, self._command(f"CLOSE {self._name}", STATUS))
-            self._lease.session().cursors.discard(self._number)
+            # A failed transaction has ended it, or will: its number stays taken. An error of SQLite ends nothing else.
+            with suppress(InFailedSqlTransaction, *(() if self._is_listed() else (InvalidCursorName,))):
+                if await self._run(timeout, self._command(f"CLOSE {self._name}", STATUS)):
+                    self._among.discard(self._number)
         self._state = "ended"
 
-    async def _more(self, count: int, timeout: float | None) -> list[Any]:
-        if self._state == "ended" or not count:
-            return []
-        commands = [] if self._state == "open" else [await self._declaration(timeout)]
+    async def _run(self, timeout: float | None, command: StatementRequest) -> bool:
+        """Run a command for the open cursor, if it is there: else it would abort the transaction that is open now."""
+        session, context = self._lease.session(), self._lease.context
+        if self._among is not session.cursors:  # of a transaction before: this one may have its name for another
+            return False
+        doubts = session.doubts
+        if self._doubts == doubts or session.error is not None:
+            await session.run((command,), context.timeout(timeout))
+            return True
+        deadline = context.deadline(timeout)
+        async with session.kept(deadline):  # what others call meanwhile may end it
+            if not session.in_transaction():
+                return False
+            if self._is_listed() and not await self._lease.ask(
+                _IS_THERE, (self._name.strip('"'),), remaining(deadline)
+            ):
+                return False
+            self._doubts = doubts
+            await session.run((command,), remaining(deadline))
+        return True
+
+    def _is_listed(self) -> bool:
+        """Whether the database tells which cursors there are."""
+        return self._lease.context.database.has_catalog
+
+    async def _more(self, count: int, timeout: float | None) -> None:
+        """Fetch so many more rows, behind those that are there."""
+        if self._state == "ended":
+            return
+        declaration = None if self._state == "open" else await self._declaration(timeout)
         fetch = self._command(f"FETCH FORWARD {count} FROM {self._name}", self._want)
         fetch.described = self._described
-        await self._run(timeout, *commands, fetch)
+        if declaration is not None:
+            await self._lease.session().run((declaration, fetch), self._lease.context.timeout(timeout))
+            self._state = "open" if self._state == "new" else self._state  # it may be closed meanwhile
+        elif not await self._run(timeout, fetch):
+            raise _gone(self._name)
         self._described = fetch.described
         if self._want is RESULT:
             self._columns = fetch.details[0]
-        self._state = "open"
         rows: list[Record] = fetch.value
+        self._fetched[:0] = self._make(rows)[::-1]  # they are not lost if the cursor's end fails
         if len(rows) < count:
             await self._end(timeout)
-        return self._make(rows)
 
     async def _declaration(self, timeout: float | None) -> StatementRequest:
         session = self._lease.session()
         if not session.in_transaction():
             raise InterfaceError("a cursor lives inside a transaction: use `async with connection.transaction()`")
         self._number = next(number for number in range(1, len(session.cursors) + 2) if number not in session.cursors)
-        session.cursors.add(self._number)
+        self._among, self._doubts = session.cursors, session.doubts
+        self._among.add(self._number)
         self._name = f'"db_pool_rs_cursor_{self._number}"'
         query = self._lease.lookup(self._sql)
         session.dirty = session.dirty or query.dirties
@@ -163,8 +201,11 @@ class Cursor:
     def _command(self, sql: str, want: int, args: tuple[Any, ...] = ()) -> StatementRequest:
         return self._lease.statement(self._lease.lookup(sql), args, want)
 
-    async def _run(self, timeout: float | None, *statements: StatementRequest) -> None:
-        await self._lease.session().run(statements, self._lease.context.timeout(timeout))
+
+def _gone(name: str) -> DatabaseError:
+    """What the server says of a cursor whose transaction has ended."""
+    message = f"cursor {name} does not exist: its transaction has ended"
+    return database_error({"severity": "ERROR", "sqlstate": "34000", "message": message})
 
 
 def columns_of(cursor: Cursor) -> Sequence[Column]:

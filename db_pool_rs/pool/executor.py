@@ -39,8 +39,6 @@ T = TypeVar("T")
 
 #: How long what still runs on the pool's account may take to end when it is cancelled, in seconds.
 _ENDING = 5.0
-
-
 #: Values of `target_session_attrs` with which a server is expected to write.
 _WRITES = ("any", "read-write", "primary")
 #: Connections to a server that turned read-only are not replaced more often, in seconds: there may be no other one.
@@ -139,6 +137,10 @@ class Executor(ABC):
         """Whether everything is finished after `shut_down` or `terminate`."""
 
     @abstractmethod
+    def occupation(self) -> tuple[int, int, int]:
+        """How many connections are idle, serve the pool's statements, and are held by callers."""
+
+    @abstractmethod
     def gauges(self) -> PoolGauges:
         """How things stand."""
 
@@ -232,15 +234,16 @@ class Executor(ABC):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_forget_error)  # where the pool ends first, no caller asks for it
-        done, _ = await asyncio.wait((task,), timeout=timeout)
-        if done:
-            return task.result()
-        reason = f"no answer within {timeout:g} s"
-        session = self.sessions.get(conn.id)
-        if session is not None:
-            session.lost(ConnectionLost(reason, sent=session.busy), session.busy)
-        task.cancel()
-        raise Expired(reason)
+        try:
+            await asyncio.wait((task,), timeout=timeout)
+            if task.done():
+                return task.result()
+            reason = f"no answer within {timeout:g} s"
+            if (session := self.sessions.get(conn.id)) is not None:
+                session.lost(ConnectionLost(reason, sent=session.busy), session.busy)
+            raise Expired(reason)
+        finally:
+            task.cancel()  # without effect where it has ended
 
     def limit_grouping(self, most: Groupable) -> None:
         """A new connection has told what may be grouped at most."""
@@ -314,10 +317,10 @@ class Executor(ABC):
         metrics.statements += count
         metrics.run.record(seconds, count)
         metrics.rate.add(count, self.loop.time())
-        slow = self.config.slow_query_ms
-        if slow is not None and count == 1 and seconds * 1000 >= slow:
+        if (slow := self.config.slow_query_ms) is not None and count == 1 and seconds * 1000 >= slow:
             self.slow(statements[0].query.sql, seconds)
-        self.context.observers.answered(statements if told else (), seconds, self.loop)
+        if told and (observers := self.context.observers).queries:
+            observers.answered(statements, seconds, self.loop)
 
     def slow(self, sql: str, seconds: float) -> None:
         """A statement took so long that it is logged."""

@@ -6,10 +6,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
-from ..guard import Explanation
 from ..sql import StatementClass
 
 if TYPE_CHECKING:
+    from ..guard.explanation import Explanation
     from ..scheduler.cost import Query
     from .context import Context
     from .executor import Executor
@@ -37,6 +37,8 @@ class Guarding:
 
     def explain(self, query: Query) -> Explanation:
         """How a text is treated."""
+        from ..guard.explanation import Explanation  # not needed before
+
         verdict, known = self._texts.judge(query), self._executor.experience(query)
         grouped = known.fast and query.groupable
         return Explanation(
@@ -57,8 +59,9 @@ class Guarding:
         return self._executor.spawn(work)
 
     async def fetch(self, sql: str, /, *args: Any, timeout: float | None = None) -> list[Any]:
-        """Run a statement."""
+        """Run a statement, in front of what waits: until it is answered, next to nothing may be grouped."""
         self._own.add(sql)
+        self._texts.urgent.add(sql)
         return await self._fetch(sql, *args, timeout=timeout)
 
     async def ask_again(self, timeout: float) -> None:
@@ -70,12 +73,14 @@ class Guarding:
 
     def is_busy(self) -> bool:
         """Whether a statement would have to wait, or need a new connection."""
-        return not self._executor.gauges().idle
+        idle, _, _ = self._executor.occupation()
+        return not idle
 
     def is_held(self) -> bool:
         """Whether the same sessions as before hold every connection: no statement runs, and none can."""
-        now, before, self._acquired = self._executor.gauges(), self._acquired, self._executor.metrics.acquired
-        return now.sessions > 0 and not now.lanes and not now.alone and self._acquired == before
+        _, serving, held = self._executor.occupation()
+        before, self._acquired = self._acquired, self._executor.metrics.acquired
+        return held > 0 and not serving and self._acquired == before
 
     def answered(self) -> int:
         """How many statements were answered until now."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from inspect import CO_COROUTINE
+from types import FrameType
 from typing import Any
 
 #: Modules whose frames are not the caller's.
@@ -41,13 +43,23 @@ class Holder:
 
 def calling() -> tuple[str, int] | None:
     """File and line of the code outside this package that is calling; None if a task called the package directly."""
-    frame = sys._getframe(2)  # of Acquire, and of the pool's method that makes it
+    frame, inner = sys._getframe(2), None  # of Acquire, and of the pool's method that makes it
     while (module := frame.f_globals.get("__name__", "")).startswith(("db_pool_rs", "contextlib")):
         if frame.f_back is None:
             return None
-        frame = frame.f_back
-    # Below the first frame of a task are the event loop's, and below those what started the loop.
-    return None if module.startswith("asyncio") else (frame.f_code.co_filename, frame.f_lineno)
+        frame, inner = frame.f_back, frame
+    # Below the first frame of a task are asyncio's, uvloop has none, and below those is what started the loop.
+    if module.startswith("asyncio") or (
+        inner is not None and inner.f_code.co_flags & CO_COROUTINE and _is_first(inner)
+    ):
+        return None
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def _is_first(frame: FrameType) -> bool:
+    """Whether it is the outermost of the task that runs."""
+    task = asyncio.current_task()
+    return task is not None and getattr(task.get_coro(), "cr_frame", None) is frame
 
 
 def awaiting(task: asyncio.Task[Any]) -> tuple[str, int] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from ..aio import remaining
@@ -13,6 +13,7 @@ from ..record import Column, Record, Result, Status
 from ..scheduler.cost import Query
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass, split_statements
+from .named import by_number
 from .queries import empty_result, session_text
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Lease:
 
     def session(self) -> Session:
         """The session; InterfaceError if it was given back, or the pool cannot be used now."""
-        session = self.held()
+        session = self._session or self.held()
         self.context.check()
         return session
 
@@ -88,7 +89,9 @@ class Lease:
 
     def taken(self, sql: str, *, several: bool = False) -> tuple[Session, Query]:
         """The session and the text of a call that is about to run it."""
-        session, text = self.session(), self.context.lookup(sql)
+        session, context = self._session or self.held(), self.context
+        context.check()
+        text = context.queries.lookup(sql, False)
         if text.lexical.count > 1 and not several:
             raise InterfaceError("one statement at a time: only execute() without arguments takes several")
         if session.strays is not None:
@@ -96,15 +99,17 @@ class Lease:
         session.note(text)
         return session, text
 
-    async def run(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> Any:
-        """Run one statement; its rows, its tag, or its result."""
-        sql, args = self.context.by_number(sql, args)
+    def run(self, sql: str, args: tuple[Any, ...], want: int, timeout: float | None) -> Coroutine[Any, Any, Any]:
+        """Run one statement; its rows, its tag, or its result. Awaited at once."""
+        context = self.context
+        sql, args = by_number(sql, args, context.database.dialect)
         session, text = self.taken(sql)
         if text.kind is StatementClass.EMPTY:
-            return empty_result(args, want)
+            return _at_once(empty_result(args, want))
         statement = self.statement(text, args, want)
-        await session.call(statement, self.context.timeout(timeout))
-        return Result(statement.value, *statement.details) if want is RESULT else statement.value
+        seconds = context.config.command_timeout if timeout is None else context.timeout(timeout)
+        called = session.call(statement, seconds)
+        return _result(called, statement) if want is RESULT else called
 
     async def ask(self, sql: str, args: tuple[Any, ...], timeout: float | None) -> list[Record]:
         """The rows of a question of the pool's own, of which no logger is told."""
@@ -172,6 +177,14 @@ class Lease:
                     "cannot be divided into its statements: set it on, or write E'...'"
                 )
         return split_statements(sql, database.dialect)
+
+
+async def _at_once(value: Any) -> Any:
+    return value
+
+
+async def _result(called: Coroutine[Any, Any, Any], statement: StatementRequest) -> Result:
+    return Result(await called, *statement.details)
 
 
 def end_holding(session: Session) -> None:

@@ -29,7 +29,8 @@ class Observers:
         #: Texts that the pool sends on its own account: no logger is told of them.
         self.own: set[str] = set()
         self._notices: list[Callable[[Any], object]] = []
-        self._queries: list[Callable[[LoggedQuery], object]] = []
+        #: The listeners that are to be told of statements.
+        self.queries: list[Callable[[LoggedQuery], object]] = []
 
     def add(self, kind: str, callback: Callable[[Any], object]) -> None:
         """Have `callback` called; `kind` is "notice" or "query"."""
@@ -43,12 +44,7 @@ class Observers:
             self._of(kind).remove(callback)
 
     def _of(self, kind: str) -> list[Any]:
-        return self._notices if kind == "notice" else self._queries
-
-    @property
-    def wants_queries(self) -> bool:
-        """Whether a listener is to be told of statements."""
-        return bool(self._queries)
+        return self._notices if kind == "notice" else self.queries
 
     def notice(
         self, notice: Exception, loop: asyncio.AbstractEventLoop, holder: Callable[[Exception], None] | None = None
@@ -66,8 +62,6 @@ class Observers:
 
     def answered(self, statements: Sequence[StatementRequest], seconds: float, loop: asyncio.AbstractEventLoop) -> None:
         """Statements that travelled together were answered `seconds` after they were sent."""
-        if not self._queries:
-            return
         now = loop.time()
         for one in statements:
             if one.query.sql not in self.own:
@@ -76,5 +70,5 @@ class Observers:
 
     def tell(self, query: LoggedQuery, loop: asyncio.AbstractEventLoop) -> None:
         """One statement was answered."""
-        for callback in self._queries:
+        for callback in self.queries:
             loop.call_soon(callback, query)

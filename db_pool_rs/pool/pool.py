@@ -10,31 +10,30 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..aio import remaining
-from ..codecs import Codec
 from ..drivers.base import RESULT, ROWS, STATUS, Database
 from ..errors import DatabaseError, Error
-from ..features import features_of
 from ..record import LoggedQuery, Record, Result, Status
 from ..scheduler.model import StatementRequest
 from ..sql import StatementClass
 from .acquire import Acquire, Acquired, PoolTransaction, copy_in, copy_out, for_many
-from .batch import Batch
-from .context import Context
+from .context import ARROW_BATCH, BATCH, MAX_QUEUE, Context
 from .executor import Executor
 from .guarding import Guarding
+from .later import Later
 from .lifetime import Lifetime
 from .named import text_by_number
 from .queries import empty_result
-from .stream import ARROW_BATCH, BATCH, Stream, lists
-from .subscription import MAX_QUEUE, Listener, Subscription, listening
 
 if TYPE_CHECKING:
     from .. import abc
     from ..config import PoolConfig
-    from ..guard import Explanation
+    from ..guard.explanation import Explanation
     from ..metrics import Health, PoolStats
     from ..rows import Row
+    from .batch import Batch
     from .connection import Connection
+    from .stream import Stream
+    from .subscription import Subscription
 
 T = TypeVar("T")
 
@@ -66,8 +65,8 @@ class Pool:
         self._new_answer = database.answer
         self._guarding = Guarding(self._context, partial(self.fetch, row=Record))
         self._acquired = Acquired(self._context)
-        self._listener = Listener(self._context, lambda: sibling(listening(self.config)))
-        ends = (self._listener.close, self._listener.terminate, self._leave)
+        self._later = Later(self._context, sibling)
+        ends = (self._later.close, self._later.terminate, self._leave)
         self._lifetime = Lifetime(self._context, executor, self._attach, *ends)
 
     # -- statements ----------------------------------------------------------------------------------------------
@@ -194,7 +193,7 @@ class Pool:
         They leave when the block ends, in order, on one connection. `atomic`: as one transaction, whose error is raised
         there; else each has an outcome of its own, which its result tells. `timeout` (seconds) is for all of them.
         """
-        return Batch(self._context, self._acquire, atomic, timeout)
+        return self._later.batch(self._acquire, atomic, timeout)
 
     async def run(
         self,
@@ -234,7 +233,7 @@ class Pool:
         """
         readonly = not self._context.database.has_catalog  # of PostgreSQL's, a function may write
         block = self.transaction(readonly=readonly, timeout=timeout)
-        return Stream(block, partial(lists, sql, args, batch, timeout, row))
+        return self._later.stream(block, sql, args, batch, timeout, row)
 
     async def fetch_arrow(self, sql: str, /, *args: Any, timeout: float | None = None) -> abc.ArrowTable:
         """The rows of a query as Arrow, on a connection of their own; see :meth:`Connection.fetch_arrow`."""
@@ -245,12 +244,10 @@ class Pool:
 
     def stream_arrow(self, sql: str, /, *args: Any, batch: int = ARROW_BATCH, timeout: float | None = None) -> Stream:
         """The same, at most `batch` rows at a time and no faster than they are taken: ``async for table in ...``."""
-        from . import arrow  # with COPY and cursors: not needed before
-
         wait = self._context.timeout(timeout)
         copies = self._context.database.copy
         block: Any = self.acquire(timeout=wait) if copies else self.transaction(readonly=True, timeout=wait)
-        return Stream(block, partial(arrow.tables, sql, args, arrow.check_rows(batch), timeout), whole=True)
+        return self._later.tables(block, sql, args, batch, timeout)
 
     def copy_out(
         self, what: str, /, *args: Any, timeout: float | None = None, **options: Any
@@ -270,7 +267,7 @@ class Pool:
         says that notifications may be missing there, or that ``dropped`` of them did not fit into `max_queue`.
         Raises ConnectFailed, PoolTimeout after `timeout` seconds (default: `acquire_timeout`), when it is entered.
         """
-        return Subscription(self._listener, channels, max_queue, timeout)
+        return self._later.subscription(channels, max_queue, timeout)
 
     # -- the pool itself -----------------------------------------------------------------------------------------
 
@@ -353,6 +350,8 @@ class Pool:
     @property
     def features(self) -> frozenset[str]:
         """What it has of what not every mode and database has: `db_pool_rs.features.FEATURES` names it."""
+        from ..features import features_of
+
         return features_of(self._mode, self._context.database.dialect)
 
     @property
@@ -374,6 +373,8 @@ class Pool:
         See :class:`~db_pool_rs.Codec`; texts that are known take it at once. Arrays, domains, ranges and composites of
         the type follow. InterfaceError for SQLite.
         """
+        from ..codecs import Codec
+
         context = self._context
         context.database.set_codec(Codec(name, encoder, decoder, schema, fields), context.queries.everything())
 

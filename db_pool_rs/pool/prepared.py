@@ -34,7 +34,7 @@ async def types_of(lease: Lease, told: Types | None, timeout: float | None) -> d
     asked = []
     for oid in dict.fromkeys(oids):
         if (scalar := built_in.SCALARS.get(oid)) is not None:
-            kind = scalar.kind.removeprefix("zoned_")
+            kind = "multirange" if oid in built_in.MULTIRANGES else scalar.kind.removeprefix("zoned_")
             kind = kind if kind in ("range", "multirange", "composite") else "scalar"
             found[oid] = Type(oid, scalar.name.strip('"'), kind, "pg_catalog")
         elif (element := built_in.ARRAYS.get(oid)) is not None:

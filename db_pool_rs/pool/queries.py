@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ..config.options import limits_of
 from ..drivers.base import RESULT, ROWS, Database
 from ..errors import ArgumentError, InterfaceError
-from ..guard import Keeper, Verdict, Verdicts
+from ..guard.keeper import Keeper
+from ..guard.verdicts import Verdict, Verdicts
 from ..record import Result, Status
 from ..scheduler.cost import CostLimits, Query
 from ..scheduler.model import Limits
@@ -66,6 +67,8 @@ class QueryCache:
         #: Texts that may be sent on a shared connection as they are.
         self.known: dict[str, Query] = {}
         self._others: dict[str, Query] = {}
+        #: Those of the guard's, which wait behind no others.
+        self.urgent: set[str] = set()
         self._driver = driver
         self._alone = config.alone_functions
         self.verdicts = Verdicts(config, driver.has_catalog)
@@ -137,6 +140,7 @@ class QueryCache:
         if self._driver.has_settings and (lexical.kind is StatementClass.SESSION or lexical.count > 1):
             _check_settings(sql)
         query = Query(sql, lexical, groupable=False)
+        query.urgent = sql in self.urgent
         verdict = self._guard(query)
         query.kind, query.groupable = verdict.kind, verdict.groupable
         unfit = lexical.count > 1 or lexical.kind is StatementClass.CONTROL

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..aio import Expired, ResultFuture, remaining, until, within
-from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, ServerConnection, Sink, Source
+from ..drivers.base import CANCEL_UNDER_WAY, STATUS, CopyConnection, Database, Done, ServerConnection, Sink, Source
 from ..errors import ConnectionLost, DatabaseError, StatementTimeout
 from ..scheduler.model import Limits, StatementRequest
 from ..sql import DATA, StatementClass
@@ -23,7 +24,7 @@ from .blocks import Blocks, ends_block
 from .holder import Holder
 from .outages import READ_ONLY, reason_of
 from .queries import Stray, command_text, stray, unshared
-from .together import CallGroup, Gate, can_join, fail_all, join, not_begun, out_of_block
+from .together import CallGroup, Gate, Pieces, Waiting, can_join, fail_all, join, not_begun, out_of_block
 
 if TYPE_CHECKING:
     from ..metrics import PoolMetrics
@@ -78,7 +79,8 @@ class Session:
     on_notification: Callable[[int, str, str], None] | None = None
     on_notice: Callable[[Exception], None] | None = None
     on_lost: Callable[[], None] | None = None
-    savepoints = 0
+    #: `doubts` counts what was called that may have ended cursors whose block has not ended.
+    savepoints = doubts = 0
     dirty = False
     #: The open transaction block is one that only reads.
     readonly = False
@@ -92,7 +94,9 @@ class Session:
     #: The calls that run together, and how many blocks have ended while something ran.
     running_group: CallGroup | None = None
     broken_off = 0
-    _ended: Callable[[ConnectionLost | None], None] | None = None
+    #: Of a COPY that the holder takes piece by piece.
+    pieces: weakref.ref[Pieces] | None = None
+    _waiting: Waiting | None = None
     _unanswered: asyncio.Future[None] | None = None
 
     def __init__(self, executor: Owner, conn: AcquiredConnection, database: Database) -> None:
@@ -151,8 +155,10 @@ class Session:
         """This text is about to be run: what it may leave behind."""
         self.dirty = self.dirty or query.dirties
         self.last_sql = query.sql
-        if query.kind not in DATA and self.strays is not Stray.SESSION:
-            self.strays = stray(query.sql) or self.strays
+        if query.kind not in DATA:
+            self.doubts += 1
+            if self.strays is not Stray.SESSION:
+                self.strays = stray(query.sql) or self.strays
 
     # -- calls, in their order -----------------------------------------------------------------------------------
 
@@ -170,8 +176,8 @@ class Session:
         """
         await self._run(statements, self._deadline(timeout), told=told, undone=undone)
 
-    async def call(self, statement: StatementRequest, timeout: float | None = None) -> None:
-        """Run one statement, inside a transaction block together with others; raises its error.
+    def call(self, statement: StatementRequest, timeout: float | None = None) -> Coroutine[Any, Any, Any]:
+        """Run one statement, inside a transaction block together with others; its value, or its error. Awaited at once.
 
         The task that acquired the session waits for it, so it has no other call in this tick of the loop.
         """
@@ -181,14 +187,17 @@ class Session:
             and can_join(statement)
             and self.in_transaction()
         ):
-            await join(self, statement, deadline)
-            self.raise_first((statement,))
-        else:
-            await self._run((statement,), deadline)
+            return self._run_joined(statement, deadline)
+        return self._run((statement,), deadline)
+
+    async def _run_joined(self, statement: StatementRequest, deadline: float | None) -> Any:
+        await join(self, statement, deadline)
+        self.raise_first((statement,))
+        return statement.value
 
     async def describe(self, group: Sequence[StatementRequest], timeout: float | None = None) -> None:
         """Have the database check statements without running them; raises what is wrong with the first that is."""
-        await self.exchange(lambda: self._ask(self.link.describe, group), self._deadline(timeout))
+        await self.exchange(lambda: self._start(self.link.describe, group), self._deadline(timeout))
         self.raise_first(group)
 
     async def copy(
@@ -203,7 +212,7 @@ class Session:
 
             def start() -> ResultFuture[None]:
                 inside.enter_context(self.gate.around())
-                return self._ask(link.copy, statement, stream)
+                return self._start(partial(link.copy, statement), stream)
 
             await self.exchange(start, self._deadline(timeout))
         if told is not statement.query:
@@ -216,8 +225,7 @@ class Session:
     async def command(self, *queries: str, timeout: float | None = None, undo: Sequence[str] = ()) -> str:
         """Run commands; the tag of the last. If it is not executed, `undo` runs before whatever is called next."""
         group = [StatementRequest(command_text(sql, self.database.dialect), (), STATUS, None) for sql in queries]
-        await self._run(group, self._deadline(timeout), undo)
-        return str(group[-1].value)
+        return str(await self._run(group, self._deadline(timeout), undo))
 
     def defer(self, *queries: str) -> None:
         """Have commands that end a block run before whatever is called next; no caller waits for them now.
@@ -250,6 +258,12 @@ class Session:
         del pending[pending.index(command) :]
         self._break_off()
 
+    def end_pieces(self) -> None:
+        """A loop over pieces of a COPY may have been left, while the program still has them."""
+        pieces, self.pieces = None if self.pieces is None else self.pieces(), None
+        if pieces is not None:
+            pieces.cut(self.executor.spawn)
+
     async def wait_idle(self) -> None:
         """Wait until everything that was called has ended."""
         await self.gate.enter(None)
@@ -271,9 +285,8 @@ class Session:
         *,
         told: bool = True,
         undone: bool = False,
-    ) -> None:
-        group, sent, inside = statements, False, False
-        blocks, gate = self.blocks, self.gate
+    ) -> Any:
+        group, sent, blocks, gate = statements, False, self.blocks, self.gate
         try:
             if gate.taken or self.winding is not None or blocks.refused is not None:
                 await self._enter(deadline, statements)
@@ -283,7 +296,8 @@ class Session:
                 if blocks.refused is not None:  # its holder ends it: there is nothing to be sent
                     blocks.end_refused(statements[0])
                 else:
-                    sent, inside = True, len(statements) > 1 and self.in_transaction()
+                    sent = True
+                    undone = undone or (len(statements) > 1 and self._is_whole(statements))
                     if undo:
                         blocks.ends_with(statements, undo)
                     if blocks.pending:
@@ -299,32 +313,34 @@ class Session:
             if undo and not sent and blocks.refused is None:
                 self.defer(*undo)
             raise
-        if undone or (len(statements) > 1 and not inside and self._is_whole(statements)):
+        if undone:
             fail_all(statements)
-        self.counted(statements, told)
-        self.raise_first(group)
+        self.counted(() if undo else statements, told)  # what can be undone controls transactions
+        return self.raise_first(group)
 
     def _is_whole(self, statements: Sequence[StatementRequest]) -> bool:
-        """Whether these are executions of one text that were a transaction of their own."""
-        return self.database.atomic_groups and statements[-1].query is statements[0].query
+        """Whether these are executions of one text that will be a transaction of their own."""
+        one_text = self.database.atomic_groups and statements[-1].query is statements[0].query
+        return one_text and not self.in_transaction()
 
     def counted(self, statements: Sequence[StatementRequest], told: bool = True) -> None:
         """They were sent together: those that were executed are counted, without those that control transactions."""
         for one in statements:
-            if one.query.kind is StatementClass.CONTROL or (one.value is None and one.error is None):
+            if (one.value is None and one.error is None) or one.query.kind is StatementClass.CONTROL:
                 statements = [one for one in statements if _counts(one)]
                 break
         if statements:
             self.executor.executed(statements, self.seconds, told)
 
-    def raise_first(self, group: Sequence[StatementRequest]) -> None:
-        """Raise the first error among the outcomes of a group, counted."""
+    def raise_first(self, group: Sequence[StatementRequest]) -> Any:
+        """Raise the first error among the outcomes of a group, counted; the value of the last where there is none."""
         for statement in group:
             if statement.error is not None:
                 self.executor.metrics.errors += 1
                 if getattr(statement.error, "sqlstate", None) == READ_ONLY and not self.readonly:
                     self.executor.turned_read_only()
                 raise statement.error
+        return group[-1].value if group else None
 
     async def exchange(
         self,
@@ -453,61 +469,53 @@ class Session:
         ``error``, never in the answer.
         """
         answer = self.database.answer(self.loop)
-        self.send(group, partial(_set, answer))
+        self._send(self.link.start, group, answer)
         return answer
 
-    def send(self, group: Sequence[StatementRequest], ended: Callable[[ConnectionLost | None], None]) -> None:
-        """The same; `ended` is called instead, with what has become of the connection if it is lost."""
-        if self._may_begin(ended):
-            self.link.start(group, self._answered)
-
-    def _ask(self, ask: Callable[..., None], *what: Any) -> ResultFuture[None]:
+    def _start(self, how: Callable[[Any, Done], None], what: Any) -> ResultFuture[None]:
         answer = self.database.answer(self.loop)
-        if self._may_begin(partial(_set, answer)):
-            ask(*what, self._answered)
+        self._send(how, what, answer)
         return answer
 
-    def _may_begin(self, ended: Callable[[ConnectionLost | None], None]) -> bool:
-        """Whether the connection is there; what is sent now is answered to `ended`."""
+    def send(self, group: Sequence[StatementRequest], waiting: Waiting) -> None:
+        """The same, for what waits already."""
+        self._send(self.link.start, group, waiting)
+
+    def _send(self, how: Callable[[Any, Done], None], what: Any, waiting: Waiting) -> None:
         assert not self.busy, "bug: two groups on one session"
         if self.error is not None:
-            ended(ConnectionLost(f"the connection is gone: {reason_of(self.error)}", sent=False))
-            return False
-        self._ended, self.busy = ended, True
-        return True
+            waiting.set_exception(ConnectionLost(f"the connection is gone: {reason_of(self.error)}", sent=False))
+        else:
+            self._waiting, self.busy = waiting, True
+            how(what, self._answered)
 
     def lost(self, error: Exception, sent: bool) -> None:
         """The link is gone: the caller that waits is told, and every call that is made later."""
         self.error = error
         lost = error if isinstance(error, ConnectionLost) else ConnectionLost(reason_of(error), sent=sent)
         lost.__cause__ = None if lost is error else error
-        self._end(lost)
+        waiting, self._waiting, self.busy = self._waiting, None, False
+        self._tell_unanswered()
+        if waiting is not None and not waiting.done():
+            waiting.set_exception(lost)
         if self.on_lost is not None:
             self.on_lost()
 
     def _answered(self, ok: bool, seconds: float, size: float) -> None:
-        self.seconds = seconds
-        self._end(None)
+        waiting, self._waiting, self.busy, self.seconds = self._waiting, None, False, seconds
+        self.blocks.answered(self.link.in_transaction())
+        if self._unanswered is not None:
+            self._tell_unanswered()
+        if waiting is not None and not waiting.done():  # else its caller has gone
+            waiting.set_result(None)
 
-    def _end(self, error: ConnectionLost | None) -> None:
-        ended, self._ended, self.busy = self._ended, None, False
-        if error is None:
-            self.blocks.answered(self.link.in_transaction())
-        if (unanswered := self._unanswered) is not None:
-            self._unanswered = None
-            if not unanswered.done():
-                unanswered.set_result(None)
-        if ended is not None:
-            ended(error)
+    def _tell_unanswered(self) -> None:
+        unanswered, self._unanswered = self._unanswered, None
+        if unanswered is not None and not unanswered.done():
+            unanswered.set_result(None)
 
 
 def _counts(statement: StatementRequest) -> bool:
     """Whether it was executed, and is not there to control transactions."""
     executed = statement.value is not None or statement.error is not None
     return executed and statement.query.kind is not StatementClass.CONTROL
-
-
-def _set(answer: ResultFuture[None], error: ConnectionLost | None) -> None:
-    """Answer the caller, who may have gone."""
-    if not answer.done():
-        answer.set_result(None) if error is None else answer.set_exception(error)

@@ -1,26 +1,26 @@
 """What is too large for memory, a piece at a time and no faster than it is taken: rows, and the data of a COPY.
 
 A stream has a connection to itself, never a lane, from its first piece until it ends or is left. Rows come from a
-cursor, so that the server waits as well. COPY sends by itself: one piece is kept here, what follows waits on the way.
+cursor, so that the server waits as well. COPY sends by itself: what follows a piece waits until it is wanted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 from ..drivers.base import Sink
 from ..errors import InterfaceError
 from ..rows import Row
 from .cursor import Cursor
+from .together import Inside
 
-#: Rows that are taken at a time where nothing else is said.
-BATCH = 1000
-#: The same for tables of Arrow.
-ARROW_BATCH = 65_536
+if TYPE_CHECKING:
+    from .lease import Lease
 
 
 class Stream:
@@ -104,8 +104,60 @@ async def pieces(copy: Callable[[Sink], Awaitable[Any]]) -> AsyncGenerator[bytes
             task.exception()  # seen; it was raised, or is of no interest
 
 
+class CopyPieces(AsyncGenerator[bytes, None]):
+    """The pieces of a COPY on a held connection.
+
+    While one is out, the connection is busy: a call on it by the code that took the piece would wait for itself, and is
+    refused. Where the loop was left without closing this, the call waits until the COPY has been stopped. The end of a
+    block that began before it, and the release of the connection, stop it too.
+    """
+
+    __slots__ = ("__weakref__", "_cut", "_inside", "_lease", "_pieces")
+
+    def __init__(self, lease: Lease, pieces: AsyncGenerator[bytes, None]) -> None:
+        self._lease = lease
+        self._pieces = pieces
+        self._inside = Inside()
+        self._cut = False
+
+    async def asend(self, value: None) -> bytes:
+        """The next piece; StopAsyncIteration at the end, InterfaceError if the connection was given back."""
+        return await self._given(self._pieces.asend(value))
+
+    async def athrow(self, *error: Any) -> bytes:
+        """Raise an error where the COPY waits for its piece to be taken, which stops it."""
+        return await self._given(self._pieces.athrow(*error))
+
+    async def aclose(self) -> None:
+        """Stop the COPY, if it runs."""
+        self._inside.gate = None
+        await self._pieces.aclose()
+
+    def __del__(self) -> None:
+        self._inside.gate = None
+
+    def cut(self, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+        """If the loop was left, stop the COPY; what follows waits for its end. Who goes on taking pieces is told."""
+        if self._inside.gate is not None:
+            self._inside.gate, self._cut = None, True
+            spawn(self._stopped())
+
+    async def _stopped(self) -> None:
+        await self._pieces.aclose()
+
+    async def _given(self, piece: Awaitable[bytes]) -> bytes:
+        if self._cut:
+            raise InterfaceError("the COPY was stopped when its transaction ended, or its connection was given back")
+        self._inside.gate = None
+        session = self._lease.session()
+        session.pieces = ref(self)
+        found = await piece
+        self._inside.enter(session.gate)
+        return found
+
+
 class _Handed:
-    """One piece on its way: the giver waits until it is taken."""
+    """One piece on its way: the giver waits until the next one is wanted, and so has the connection until then."""
 
     __slots__ = ("_arrived", "_done", "_piece", "_taken")
 
@@ -115,7 +167,7 @@ class _Handed:
         self._done = False
 
     async def put(self, piece: bytes) -> None:
-        """Give a piece; returns when it was taken."""
+        """Give a piece; returns when it was taken and the next one is asked for."""
         self._piece = piece
         self._taken.clear()
         self._arrived.set()
@@ -123,13 +175,13 @@ class _Handed:
 
     async def get(self) -> bytes | None:
         """Take the next one, None when there will be none."""
+        self._taken.set()
         while self._piece is None:
             if self._done:
                 return None
             self._arrived.clear()
             await self._arrived.wait()
         piece, self._piece = self._piece, None
-        self._taken.set()
         return piece
 
     def ended(self, _: object) -> None:

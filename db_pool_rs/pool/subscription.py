@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from .context import Context
     from .session import Session
 
-#: Notifications that a subscription keeps for a consumer that is slower than they come.
-MAX_QUEUE = 10_000
 #: After so many seconds without a word the connection is asked for a sign of life, and how long that may take.
 SILENCE, PATIENCE = 30.0, 10.0
 #: The pause after an attempt that came to nothing is up to so many seconds; it doubles, up to the second value.

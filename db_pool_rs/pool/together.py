@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..aio import Expired, ResultFuture, until
@@ -33,19 +33,31 @@ if TYPE_CHECKING:
     from .blocks import Blocks
 
 
-#: The gate of the session whose COPY runs this code.
-_inside: ContextVar[Gate | None] = ContextVar("_inside", default=None)
+class Inside:
+    """Where code of the caller's runs: inside of the call that has `gate`; None when that call waits for it no more."""
+
+    __slots__ = ("gate",)
+
+    def __init__(self) -> None:
+        self.gate: Gate | None = None
+
+    def enter(self, gate: Gate) -> Token[frozenset[Inside]]:
+        """The code of this context runs inside, from now on."""
+        self.gate = gate
+        return inside.set(frozenset([one for one in inside.get() if one.gate is not None] + [self]))
+
+
+#: What the code of this context, and of the tasks that it makes, runs inside of: COPYs, of several connections perhaps.
+inside: ContextVar[frozenset[Inside]] = ContextVar("inside", default=frozenset())
 
 
 class Gate:
     """Lets one through at a time, in the order of asking."""
 
-    __slots__ = ("_inside", "_waiting", "keeper", "taken")
+    __slots__ = ("_waiting", "keeper", "taken")
 
     def __init__(self) -> None:
         self.taken = False
-        #: How many calls run code of the caller's, or will.
-        self._inside = 0
         #: The task that keeps it for several calls, between which no other may pass.
         self.keeper: asyncio.Task[Any] | None = None
         #: Each is offered the gate and says whether it takes it; None where none ever waited.
@@ -81,17 +93,17 @@ class Gate:
     @contextmanager
     def around(self) -> Iterator[None]:
         """Code of the caller's runs inside: what it calls on this session would wait for its own end."""
-        before = _inside.set(self)
-        self._inside += 1
+        here = Inside()
+        before = here.enter(self)
         try:
             yield
         finally:
-            self._inside -= 1
-            _inside.reset(before)
+            here.gate = None
+            inside.reset(before)
 
     def check(self) -> None:
         """InterfaceError for a call that would wait for itself."""
-        if self._inside and _inside.get() is self:
+        if any(one.gate is self for one in inside.get()):
             raise InterfaceError(
                 "this connection is busy with a COPY, and the code that gives or takes its data called it: "
                 "use another connection there"
@@ -114,6 +126,26 @@ def _offered(future: asyncio.Future[None]) -> bool:
     return True
 
 
+class Pieces(Protocol):
+    """Those of a COPY, taken one by one (:class:`~db_pool_rs.pool.stream.CopyPieces`)."""
+
+    def cut(self, spawn: Callable[[Coroutine[Any, Any, None]], object]) -> None:
+        """If the loop over them was left, stop the COPY."""
+
+
+class Waiting(Protocol):
+    """What is told that a group was answered: what its caller awaits, or the calls that were sent together."""
+
+    def done(self) -> bool:
+        """Whether it need not be told any more."""
+
+    def set_result(self, value: None) -> None:
+        """The group was answered."""
+
+    def set_exception(self, error: ConnectionLost) -> None:
+        """The connection was lost before that, or is gone."""
+
+
 class Owner(Protocol):
     """What a group of calls needs of its session (:class:`~db_pool_rs.pool.session.Session`)."""
 
@@ -130,8 +162,8 @@ class Owner(Protocol):
     def in_transaction(self) -> bool:
         """Whether statements sent now run inside a transaction block."""
 
-    def send(self, group: Sequence[StatementRequest], ended: Callable[[ConnectionLost | None], None]) -> None:
-        """Send a group now; `ended` is called when it is answered, or lost."""
+    def send(self, group: Sequence[StatementRequest], waiting: Waiting) -> None:
+        """Send a group now; `waiting` is told when it is answered, or lost."""
 
     def too_late(self, sent: bool) -> StatementTimeout:
         """The error of a call whose deadline has passed."""
@@ -232,7 +264,7 @@ class CallGroup:
         self._commands = session.blocks.take(session.database.dialect)
         session.running_group = self
         try:
-            session.send([*self._commands, *(call.statement for call in self._running)], self._ended)
+            session.send([*self._commands, *(call.statement for call in self._running)], self)
         except Exception as error:  # a bug, but no caller is left waiting
             self._broke(error)
             raise
@@ -245,21 +277,25 @@ class CallGroup:
         self._refuse(error)
         self._session.gate.leave()
 
-    def _ended(self, error: ConnectionLost | None) -> None:
-        """The group is answered, or lost."""
+    def done(self) -> bool:
+        """It waits to the end, even if its callers have gone."""
+        return False
+
+    def set_result(self, value: None) -> None:
+        """What runs is answered."""
         running, self._running, self._session.running_group = self._running, [], None
         try:
-            if error is not None:
-                self._lost(running, error)
-            else:
-                self._answer(running)
+            self._answer(running)
         finally:
             self._send()
 
-    def _lost(self, running: list[Call], error: ConnectionLost) -> None:
+    def set_exception(self, error: ConnectionLost) -> None:
+        """What runs is lost."""
+        running, self._running, self._session.running_group = self._running, [], None
         for call in running:
             _fail(call, _again(error, error.sent))
         self._refuse(_again(error, False))
+        self._send()
 
     def _refuse(self, error: Exception) -> None:
         """What is not sent will not be."""

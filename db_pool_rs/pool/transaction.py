@@ -92,30 +92,33 @@ class Transaction:
             return
         session = self._session
         if self._name:
-            await self._end_now(session, commit, quietly)
-            return
-        session.cursors.clear()  # they end with the transaction
-        session.readonly = False
+            session.doubts += not commit  # cursors that were declared in it end
+        else:
+            session.cursors = set()  # they end with the transaction
+            session.readonly = False
         try:
-            await self._end_now(session, commit, quietly)
+            if session.blocks.refused is not None:
+                self._end_refused(session, session.blocks.refused, commit)
+                return
+            if commit and session.blocks.overridden is not None and not session.in_transaction():
+                raise _rolled_back("it was not begun", session.blocks.overridden)
+            unknown = self._start in session.blocks.pending  # the server does not know of it: nothing was executed
+            if session.pieces is not None and not unknown:
+                session.end_pieces()
+            if unknown and not (commit and session.gate.taken):
+                session.take_back(self._start)
+            elif commit:
+                await self._commit(session)
+            elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
+                session.defer(*self._undo())
+            elif session.in_transaction():  # else the holder has ended it, or the connection is lost
+                await self._roll_back(session, quietly)
+        except BaseException:
+            session.doubts += 1
+            raise
         finally:
-            session.blocks.end()
-
-    async def _end_now(self, session: Session, commit: bool, quietly: bool) -> None:
-        if session.blocks.refused is not None:
-            self._end_refused(session, session.blocks.refused, commit)
-            return
-        if commit and session.blocks.overridden is not None and not session.in_transaction():
-            raise _rolled_back("it was not begun", session.blocks.overridden)
-        unknown = self._start in session.blocks.pending  # the server does not know of it: nothing was executed inside
-        if unknown and not (commit and session.gate.taken):
-            session.take_back(self._start)
-        elif commit:
-            await self._commit(session)
-        elif not session.is_answered:  # a call was cancelled or timed out: the caller is not kept waiting
-            session.defer(*self._undo())
-        elif session.in_transaction():  # else the holder has ended it, or the connection is lost
-            await self._roll_back(session, quietly)
+            if not self._name:
+                session.blocks.end()
 
     def _end_refused(self, session: Session, refused: Exception, commit: bool) -> None:
         """The outermost block was never begun: nothing that was called in it is sent any more."""

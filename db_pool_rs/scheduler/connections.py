@@ -9,7 +9,7 @@ from ..sql import StatementClass
 from .model import DONE, NEVER, SENT, Action, Close, ConnectionState, Fail, Limits, Open, Reason, Reset, State
 
 # Members that every group needs: looked up once, since that takes longer than comparing them.
-IDLE, CLOSING, CLOSED = State.IDLE, State.CLOSING, State.CLOSED
+OPENING, IDLE, CLOSING, CLOSED = State.OPENING, State.IDLE, State.CLOSING, State.CLOSED
 #: How quickly the average time of a group follows.
 RATE = 0.1
 
@@ -83,7 +83,7 @@ class Connections:
         """
         if not missing_connections and self.alive >= kept:
             return NEVER
-        opening = sum(1 for conn in self.all.values() if conn.state is State.OPENING)
+        opening = sum(1 for conn in self.all.values() if conn.state is OPENING)
         wanted = max(missing_connections - opening, kept - self.alive)
         wanted = min(wanted, self.limits.max_size - self.size, max(2, self.alive - opening) - opening)
         if wanted > 0 and self.failures:  # after a failure: one attempt at a time, after a pause (rule 5.7)
@@ -170,6 +170,12 @@ class Connections:
         """Close every idle connection."""
         for conn in list(self.idle):
             self.close(conn)
+
+    def close_unneeded(self) -> None:
+        """No request waits, and none will: close what serves none, those included that are being opened (rule 5.9)."""
+        for conn in list(self.all.values()):
+            if conn.state in (IDLE, OPENING):
+                self.close(conn)
 
     def forget(self, conn: ConnectionState) -> None:
         """`conn` is closed: its place is free."""

@@ -48,12 +48,13 @@ class Query:
     what experience says. ``dirties`` says whether it may leave something on its session, ``keys`` whether a group with
     it checks deferred keys at once. ``names`` are kept for the guard. ``description`` belongs to the driver (parameter
     and result types) and is None until the server was asked. ``own``: it belongs to one call on a session that sees
-    other tables and types than the pool's other connections; what is prepared for it has no name.
+    other tables and types than the pool's other connections; what is prepared for it has no name. ``urgent``: it is
+    the guard's, and waits behind no other (rule 8.4).
     """
 
     __slots__ = (
         "description", "dirties", "fast", "groupable", "held_until", "keys", "kind", "lexical", "mean", "names", "own",
-        "peak", "reason", "seen", "size", "sql", "why",
+        "peak", "reason", "seen", "size", "sql", "urgent", "why",
     )  # fmt: skip
 
     def __init__(self, sql: str, lexical: Lexical, groupable: bool) -> None:
@@ -66,7 +67,7 @@ class Query:
         self.why = "class"
         self.reason: str | None = None
         self.names: Any = None
-        self.own = False
+        self.own = self.urgent = False
         self.fast = False
         self.seen = 0
         self.mean = 0.0

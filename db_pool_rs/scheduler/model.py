@@ -50,6 +50,8 @@ class StatementRequest:
     )  # fmt: skip
 
     details: Any  # set where it is wanted: nearly every statement does without
+    ticket: int  # these two where it is queued: one of a session never is
+    queue: Any
 
     def __init__(self, query: Query, args: tuple[Any, ...], want: int, future: Any) -> None:
         self.query = query
@@ -61,12 +63,10 @@ class StatementRequest:
         self.described: Any = None
         self.value: Any = None
         self.error: Exception | None = None
-        self.ticket = 0
         self.enqueued = 0.0
         self.state = 0
         self.alone = False
         self.conn: Any = None
-        self.queue: Any = None
 
     def reset(self) -> None:
         """Forget an answer that does not count, before the statement is sent again."""

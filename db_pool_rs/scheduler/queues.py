@@ -71,7 +71,7 @@ class Queue(deque[Waiting]):
 class Queues:
     """The waiting statements and sessions of one pool."""
 
-    __slots__ = ("alone", "last_ticket", "one_writer", "reads", "sessions", "waiting", "writes")
+    __slots__ = ("alone", "first_ticket", "last_ticket", "one_writer", "reads", "sessions", "waiting", "writes")
 
     def __init__(self, one_writer: bool) -> None:
         self.one_writer = one_writer
@@ -80,7 +80,8 @@ class Queues:
         self.alone: Queue[StatementRequest] = Queue()
         self.sessions: Queue[AcquireRequest] = Queue()
         self.waiting = 0
-        self.last_ticket = 0
+        #: The next one is below the first, for what is urgent, or above the last: no two requests have the same.
+        self.first_ticket = self.last_ticket = 0
 
     def place(self, statement: StatementRequest, now: float) -> Queue[StatementRequest]:
         """The queue where a statement belongs at `now`."""
@@ -90,17 +91,21 @@ class Queues:
         return self.writes if self.one_writer and kind is StatementClass.WRITE else self.alone
 
     def add(self, statements: Sequence[StatementRequest], now: float) -> None:
-        """New statements go to the ends of their queues."""
-        ticket, query, queue = self.last_ticket, None, self.alone
+        """New statements go to the ends of their queues, urgent ones to the front."""
+        ticket, query, queue, urgent = self.last_ticket, None, self.alone, False
         for statement in statements:
             ticket += 1
             statement.ticket = ticket
             statement.enqueued = now
             if statement.query is not query:
                 query = statement.query
-                queue = self.place(statement, now)
+                queue, urgent = self.place(statement, now), query.urgent
             statement.queue = queue
-            queue.append(statement)
+            if urgent:
+                self.first_ticket = statement.ticket = self.first_ticket - 1
+                queue.appendleft(statement)
+            else:
+                queue.append(statement)
         self.last_ticket = ticket
         self.waiting += len(statements)
 

@@ -102,8 +102,7 @@ class Scheduler:
     def end_of_tick(self, now: float, acknowledged: int) -> list[Action]:
         """The event loop's tick ends: what was collected in it is sent (rule 3.2).
 
-        Comes whenever a tick ends in which there were calls, and after each Deliver, once its callers have run: those
-        of the first `acknowledged` Delivers have.
+        Comes after a tick with calls, and after each Deliver: the callers of the first `acknowledged` have run.
         """
         self.write_lanes.returned(acknowledged)
         self._dispatch(now)
@@ -113,6 +112,8 @@ class Scheduler:
         """The caller no longer waits (rule 5.1). Queued: taken out. Sent: its answer is dropped."""
         if request.state == QUEUED:
             self.timeouts.take_out(request)
+            if self.shutting_down:  # it may have been the last one that needed a connection
+                self._dispatch(now)
         elif request.state == SENT and isinstance(request, StatementRequest):
             request.state = DONE
             conn = cast(ConnectionState, request.conn)
@@ -146,8 +147,7 @@ class Scheduler:
     def open_failed(self, conn: ConnectionState, now: float, permanent: bool, jitter: float) -> list[Action]:
         """A connect failed. Without any connection to wait for, requests are answered with the cause now (rule 5.7).
 
-        That is: all if trying again cannot help (`permanent`), else those that came before this attempt began.
-        `jitter` in 0..1 spreads the next attempt.
+        All are, if trying again cannot help (`permanent`), else those from before this attempt. `jitter`: 0..1.
         """
         if conn.state is not State.OPENING:
             return self.closed(conn, now)
@@ -312,7 +312,7 @@ class Scheduler:
                     served = True  # another head may now be the oldest: look again
                     break
         if self.shutting_down and not self.queues.waiting:
-            self.connections.close_idle()
+            self.connections.close_unneeded()
         self._grow(now)
 
     def _serve(self, queue: Queue[Request], now: float) -> bool:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ..conninfo import SqliteConfig
 from ..errors import INSTALL_PSYCOPG, ModeUnavailableError
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ def engine(deployment: DeploymentConfig) -> Engine:
 
 
 def _driver(config: PoolConfig) -> Driver:
-    if isinstance(config.target, SqliteConfig):
+    if config.target.database_system == "sqlite":
         from ..drivers.sqlite.driver import SqliteDriver
 
         return SqliteDriver(config)

@@ -14,7 +14,7 @@ from functools import partial
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any
 
-from ..drivers.base import CANCEL_UNDER_WAY, Driver, ServerConnection
+from ..drivers.base import CANCEL_UNDER_WAY, CLOSED_BY_POOL, Driver, ServerConnection
 from ..errors import ConnectionLost
 from ..pool.executor import Executor, Experience, failure
 from ..pool.lifecycle import clean, prepare
@@ -47,6 +47,8 @@ class PythonExecutor(Executor):
         super().__init__(context, driver, loop)
         self.scheduler = Scheduler(self.limits)
         self._conns: dict[int, ConnectionState] = {}
+        #: What opens connections, until they are open or given up.
+        self._connecting: dict[int, asyncio.Task[None]] = {}
         #: Statements of this tick of the event loop.
         self._arrived: list[StatementRequest] = []
         #: Those who are to hear that they are not served.
@@ -56,9 +58,8 @@ class PythonExecutor(Executor):
         self._acquired: deque[tuple[Session, AcquireRequest]] = deque()
         #: How many Delivers there were when the end of the tick was planned: their callers have gone on when it comes.
         self._acknowledged = 0
-        self._now = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = NEVER
+        self._now, self._timer_at = 0.0, NEVER
         self._carry_out: dict[type, Callable[[Any], None]] = {
             act.Send: self._send,
             act.Deliver: self._deliver,
@@ -231,7 +232,7 @@ class PythonExecutor(Executor):
         self._acquired.append((self.use(action.conn), action.waiter))
 
     def _open(self, action: act.Open) -> None:
-        self.spawn(self._connect(action.conn))
+        self._connecting[action.conn.id] = self.spawn(self._connect(action.conn))
 
     async def _connect(self, conn: ConnectionState) -> None:
         self.metrics.connects += 1
@@ -243,7 +244,11 @@ class PythonExecutor(Executor):
             self._drop(conn)
             if not isinstance(error, Exception):
                 raise
-            self._connect_failed(conn, error)
+            if self._connecting.pop(conn.id, None) is not None:
+                self._connect_failed(conn, error)
+            return
+        if self._connecting.pop(conn.id, None) is None:  # given up, and `init` has taken no notice
+            self._drop(conn)
             return
         conn.done = partial(self._finished, conn)
         lifetime = self.config.max_lifetime * _chance.uniform(0.9, 1.1)
@@ -283,9 +288,11 @@ class PythonExecutor(Executor):
 
     def _close(self, action: act.Close) -> None:
         session = self.sessions.pop(action.conn.id, None)
+        if (connecting := self._connecting.pop(action.conn.id, None)) is not None:
+            connecting.cancel()
         self._drop(action.conn)
         if session is not None:
-            session.lost(ConnectionLost("the connection was closed by the pool", sent=session.busy), session.busy)
+            session.lost(ConnectionLost(CLOSED_BY_POOL, sent=session.busy), session.busy)
         self.perform(self.scheduler.closed(action.conn, self.loop.time()))
         self._changed.set()
 
@@ -363,20 +370,24 @@ class PythonExecutor(Executor):
         """Whether a connect is under way."""
         return self.scheduler.connections.counts()[State.OPENING] > 0
 
+    def occupation(self) -> tuple[int, int, int]:
+        """How many connections are idle, serve the pool's statements, and are held by callers."""
+        count = self.scheduler.connections.counts()
+        return count[State.IDLE], count[State.LANE] + count[State.ALONE], count[State.SESSION]
+
     def gauges(self) -> PoolGauges:
         """How things stand."""
         from ..metrics import PoolGauges
 
         scheduler, count = self.scheduler, self.scheduler.connections.counts()
-        lanes, alone, sessions = count[State.LANE], count[State.ALONE], count[State.SESSION]
         return PoolGauges(
             size=scheduler.connections.size,
             idle=count[State.IDLE],
-            busy=lanes + alone + sessions,
+            busy=count[State.LANE] + count[State.ALONE] + count[State.SESSION],
             opening=count[State.OPENING],
-            lanes=lanes,
-            alone=alone,
-            sessions=sessions,
+            lanes=count[State.LANE],
+            alone=count[State.ALONE],
+            sessions=count[State.SESSION],
             waiting=scheduler.queues.waiting + len(self._arrived),
             in_flight=sum(len(conn.group) for conn in scheduler.conns.values()),
             min_size=scheduler.limits.min_size,

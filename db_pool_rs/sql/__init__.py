@@ -53,7 +53,7 @@ class StatementClass(enum.Enum):
 
 
 #: Classes of statements that read or change data, and nothing else: they can be grouped, and undone.
-DATA = frozenset((StatementClass.READ, StatementClass.WRITE))
+DATA = (StatementClass.READ, StatementClass.WRITE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,13 @@ class Lexical:
     count: int
     streams: bool = False
 
+    @property
+    def can_have_cursor(self) -> bool:
+        """Whether it is one query. PostgreSQL too refuses what changes rows: some could be left unread."""
+        return self.count == 1 and self.command in _WITH_CURSOR and self.kind is not StatementClass.WRITE
 
+
+_WITH_CURSOR = frozenset(("SELECT", "VALUES", "TABLE", "WITH"))
 _EMPTY = Lexical(StatementClass.EMPTY, "", False, 0)
 
 

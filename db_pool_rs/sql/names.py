@@ -9,6 +9,8 @@ from .lexer import BROKEN, NAME, OPEN, UNICODE_NAME, WORD, tokens
 
 #: The name of a text in :class:`Names` whose names cannot all be read: `U&"..."`.
 UNREADABLE = "U&"
+#: The name that stands for every text; and that of event triggers, which is that of what sets them off.
+EVERY, ANY_DDL = "*", "any DDL"
 #: Bytes of a name that PostgreSQL keeps.
 NAME_LENGTH = 63
 

@@ -323,8 +323,8 @@ class ServerCursor(BufferedCursor):
 
     async def _execute(self, sql: str, args: tuple[Any, ...]) -> None:
         connection = self._connection
-        if connection._transaction is None and connection.autocommit:
-            await super()._execute(sql, args)  # a cursor lives inside a transaction: all rows at once
+        if (connection._transaction is None and connection.autocommit) or not classify(sql).can_have_cursor:
+            await super()._execute(sql, args)  # a cursor is a query's, inside a transaction: else all rows at once
             return
         async with connection._lock:
             session = await connection.begin()
@@ -332,10 +332,6 @@ class ServerCursor(BufferedCursor):
             self.description = _described(columns)
             self._cursor = session.cursor(sql, *args)
             await self._more(_BUFFER)
-
-    def executemany(self, operation: str, parameters: Iterable[Sequence[Any]]) -> None:
-        """There are no rows to fetch a few at a time."""
-        raise NotImplementedError("a server-side cursor runs one query")
 
     async def _more(self, count: int) -> bool:
         rows = [] if self._cursor is None else await self._cursor.fetch(count)

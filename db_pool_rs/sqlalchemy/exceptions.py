@@ -54,8 +54,8 @@ _BY_CLASS: dict[str, type[Error]] = {
     **dict.fromkeys(("20", "21", "26", "34", "3D", "3F", "42", "44"), ProgrammingError),
     **dict.fromkeys(("22",), DataError),
     **dict.fromkeys(("23",), IntegrityError),
-    **dict.fromkeys(("24", "25", "27", "28", "2B", "2D", "2F", "38", "39", "3B", "XX"), InternalError),
-    **dict.fromkeys(("08", "40", "53", "54", "55", "57", "58", "F0", "HV"), OperationalError),
+    **dict.fromkeys(("24", "25", "27", "2B", "2D", "2F", "38", "39", "3B", "XX"), InternalError),
+    **dict.fromkeys(("08", "28", "40", "53", "54", "55", "57", "58", "F0", "HV"), OperationalError),
 }
 #: What sqlite3 has otherwise, by the SQLSTATE or its class: a wrong statement is an OperationalError there.
 _OF_SQLITE: dict[str, type[Error]] = {

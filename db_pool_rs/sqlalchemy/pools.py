@@ -147,9 +147,36 @@ class SharedPool(sa_pool.NullPool):
 
     def status(self) -> str:
         """How the pool below stands."""
-        try:
-            pool = self.shared._open[asyncio.get_running_loop()].result()
-            stats = pool.stats()
-        except Exception:
+        stats = self._stats()
+        if stats is None:
             return "SharedPool, not open"
         return f"SharedPool size: {stats.size} idle: {stats.idle} busy: {stats.busy} waiting: {stats.waiting}"
+
+    def _stats(self) -> Any:
+        """Numbers of the pool of this event loop, None where none is open."""
+        try:
+            return self.shared._open[asyncio.get_running_loop()].result().stats()
+        except Exception:
+            return None
+
+    # what programs ask SQLAlchemy's usual pool for
+
+    def size(self) -> int:
+        """How many connections there may be: there is no overflow apart from them."""
+        most: int = self.shared.options["max_size"]
+        return most
+
+    def overflow(self) -> int:
+        """How many there are beyond `size`: below 0 as long as fewer are open."""
+        stats = self._stats()
+        return (stats.size if stats else 0) - self.size()
+
+    def checkedin(self) -> int:
+        """How many are idle."""
+        stats = self._stats()
+        return stats.idle if stats else 0
+
+    def checkedout(self) -> int:
+        """How many are in use."""
+        stats = self._stats()
+        return stats.busy if stats else 0

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
 from typing import Any, ClassVar
 
 from sqlalchemy import util
 from sqlalchemy.dialects.postgresql import HSTORE
-from sqlalchemy.dialects.postgresql.asyncpg import AsyncpgDate, AsyncpgFloat, AsyncpgNumeric, PGDialect_asyncpg
+from sqlalchemy.dialects.postgresql.asyncpg import (
+    AsyncpgDate,
+    AsyncpgDateTime,
+    AsyncpgFloat,
+    AsyncpgNumeric,
+    PGDialect_asyncpg,
+)
 from sqlalchemy.dialects.postgresql.base import PGExecutionContext
 from sqlalchemy.dialects.postgresql.pg_catalog import INT2VECTOR, OIDVECTOR
 from sqlalchemy.sql import sqltypes
@@ -49,6 +55,13 @@ class _Date(AsyncpgDate):
 
     def bind_processor(self, dialect: Any) -> Any:
         return lambda value: value.date() if isinstance(value, datetime) else value
+
+
+class _DateTime(AsyncpgDateTime):
+    """A date is the begin of its day."""
+
+    def bind_processor(self, dialect: Any) -> Any:
+        return lambda value: datetime(value.year, value.month, value.day) if type(value) is date else value
 
 
 class _Vector:
@@ -98,6 +111,7 @@ class PostgresDialect(PoolDialect, PGDialect_asyncpg):
             sqltypes.Numeric: _Numeric,
             sqltypes.Float: _Float,
             sqltypes.Date: _Date,
+            sqltypes.DateTime: _DateTime,
             HSTORE: _Hstore,
             INT2VECTOR: _Int2Vector,
             OIDVECTOR: _OidVector,

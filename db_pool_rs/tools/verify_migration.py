@@ -37,8 +37,7 @@ from ..cli.embedded import embedded_postgres
 from ..cli.guard import guarded
 from ..cli.terminal import Progress, Terminal, printable
 from ..config import DeploymentConfig, PoolConfig, load_config, named_pool, pool_config
-from ..config.deployment import DEFAULT_POOL
-from ..config.yaml_file import find_config
+from ..config.deployment import DEFAULT_POOL, find_config
 from ..conninfo import SqliteConfig
 from ..modes import MODES, load_engine, pool_defaults, unavailable
 from ._environment import enter

@@ -24,23 +24,21 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, timezone
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..codecs import Codec
 from ..errors import ArgumentError, DecodeError
 from . import foreign, oids
 from .arrays import IsInner, is_list, is_list_of_lists, is_plain_list, never, text_array
-from .composites import Field, composite_literal
 from .encode import TEXT, Encoder, encoder
-from .extensions import EXTENSIONS
 from .literals import is_inner_of, literal
 from .parameters import Encoded, ParameterCodec
 from .ranges import multirange_from_text, multirange_literal, range_from_text, range_literal
 from .scalars import encode_text
-from .structures import array_from_text, record_from_text
+
+if TYPE_CHECKING:
+    from ..codecs import Codec
 
 Encode = Callable[[Any], bytes]
 Load = Callable[[bytes], Any]
@@ -62,8 +60,7 @@ class TypesUnknown(ArgumentError):
     """Arguments cannot be encoded before the server was asked for their types (again)."""
 
 
-@dataclass(frozen=True, slots=True)
-class UserType:
+class UserType(NamedTuple):
     """One row of the answer to `drivers.postgres.types_query`."""
 
     oid: int
@@ -243,8 +240,8 @@ class Catalog:
             case "m":
                 encode, accepts, _ = self._text(found.part)
                 return multirange_literal(encode), f"list of {accepts}, or str"
-            case _ if found.plain_name in EXTENSIONS and found.kind == "b":
-                return EXTENSIONS[found.plain_name][:2]
+            case "b" if (known := foreign.extension(found.plain_name)) is not None:
+                return known[:2]
             case _ if found.oid in oids.SCALARS:
                 return literal(found.oid), encoder(found.oid).accepts
             case _:
@@ -254,6 +251,8 @@ class Catalog:
         """The same of a composite's fields."""
         if found.kind != "c":  # told when there is a value
             return foreign.without_fields(found.name), "what its codec takes"
+        from .composites import Field, composite_literal
+
         parts = [Field(name, *self._text(part)[:2]) for name, part in found.fields]
         accepts = f"tuple of {len(parts)} values, mapping or dataclass with the fields, or str"
         return composite_literal(parts), accepts
@@ -281,7 +280,7 @@ class Catalog:
         if found is not None and found.kind == "d" and self._codec(found) is None:
             return self._text(found.part)
         made = self.encoder(oid)
-        if found is not None and (found.kind in ("a", "m") or found.plain_name in EXTENSIONS):
+        if found is not None and (found.kind in ("a", "m") or foreign.extension(found.plain_name) is not None):
             return made.encode, made.name, never if found.kind == "a" else is_list_of_lists
         if oid in oids.SCALARS:
             codec, is_inner = None if found is None else self._codec(found), is_inner_of(oid)
@@ -317,6 +316,8 @@ class Catalog:
 
     def _loader(self, found: UserType, part_loader: Callable[[int], Load]) -> Load:
         """What reads a type by those of its parts."""
+        from .structures import array_from_text, record_from_text
+
         match found.kind:
             case "d":
                 return part_loader(found.part)
@@ -332,8 +333,8 @@ class Catalog:
                 ranges = self._types.get(found.part)
                 bound = part_loader(0 if ranges is None else ranges.part)
                 return lambda data: multirange_from_text(data, bound)
-            case _ if found.plain_name in EXTENSIONS and found.kind == "b":
-                return EXTENSIONS[found.plain_name].load
+            case "b" if (known := foreign.extension(found.plain_name)) is not None:
+                return known.load
             case _:
                 return bytes.decode
 

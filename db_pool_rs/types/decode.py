@@ -25,6 +25,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import cache
 from itertools import repeat
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,10 @@ from .ranges import multirange_from_binary, multirange_from_text, range_from_bin
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
+#: From so many columns on, values that are walked are had by rows.
+FEW = 3
+#: Has psycopg's loaders in C decode UTF-8 without looking up its name.
+_NO_SETTINGS = None if pq.__impl__ == "python" else SimpleNamespace(pgconn=pq.PGconn())
 _float4 = struct.Struct("f")
 _ESCAPE = re.compile(rb"\\(?:\\|[0-3][0-7][0-7])")
 
@@ -102,8 +107,10 @@ class _ForeignLoader(Loader):
 
     def __init__(self, oid: int, context: Any = None) -> None:
         super().__init__(oid, context)
-        built_in = Transformer(_context(_adapters, self.connection))
-        self._load = self.catalog.loader(oid, lambda part: built_in.get_loader(part, Format.TEXT).load)
+        self._load = self.catalog.loader(oid, self._built_in)
+
+    def _built_in(self, part: int) -> Callable[[bytes], Any]:
+        return Transformer(_context(adapters_of((part,)), self.connection)).get_loader(part, Format.TEXT).load
 
     def load(self, data: Buffer) -> Any:
         return self._load(bytes(data))
@@ -141,30 +148,48 @@ class _RangeLoader(RecursiveLoader):
 
 def register_ranges(adapters: AdaptersMap) -> None:
     """Have ranges read as ours, not as psycopg's."""
-    for bounds, text, binary in (
-        (pg.RANGES, range_from_text, range_from_binary),
-        (pg.MULTIRANGES, multirange_from_text, multirange_from_binary),
-    ):
-        for oid, bound in bounds.items():
-            for format, read in ((Format.TEXT, text), (Format.BINARY, binary)):
-                members = {"bound": bound, "read": staticmethod(read), "format": format}
-                adapters.register_loader(oid, type(f"{pg.type_name(oid)}Loader", (_RangeLoader,), members))
+    for oid in (*pg.RANGES, *pg.MULTIRANGES):
+        for loader in _range_loaders(oid):
+            adapters.register_loader(oid, loader)
+
+
+def _range_loaders(oid: int) -> tuple[type[Loader], ...]:
+    """Those of a range or multirange."""
+    bound = pg.RANGES.get(oid)
+    reads: tuple[Callable[..., Any], ...] = (range_from_text, range_from_binary)
+    if bound is None:
+        bound, reads = pg.MULTIRANGES[oid], (multirange_from_text, multirange_from_binary)
+    return tuple(
+        type(f"{pg.type_name(oid)}Loader", (_RangeLoader,), {"bound": bound, "read": staticmethod(read), "format": one})
+        for one, read in zip((Format.TEXT, Format.BINARY), reads, strict=True)
+    )
+
+
+def _array_loaders(oid: int) -> tuple[type[Loader], ...]:
+    """That of an array in text, where psycopg's will not do."""
+    row, fast = pg.ARRAYS[oid], _adapters.get_loader(oid, Format.TEXT)
+    members = {"base_oid": row.oid, "delimiter": row.delimiter.encode(), "fast": fast}
+    if fast is None:  # a type that psycopg does not know, as pg_snapshot
+        return (type(f"{row.name}ArrayLoader", (ArrayLoader,), members),)
+    if pq.__impl__ != "python" and hasattr(fast, "base_oid"):
+        return (type(f"{row.name}ArrayLoader", (_ArrayTextLoader,), members),)
+    return ()
+
+
+@cache
+def _own_loaders(oid: int) -> tuple[type[Loader], ...]:
+    """Those of ours for a type that is built in. There are many: one is made when it is first needed."""
+    if oid in pg.ARRAYS:
+        return _array_loaders(oid)
+    return _range_loaders(oid) if oid in pg.RANGES or oid in pg.MULTIRANGES else ()
 
 
 _adapters = AdaptersMap(adapters)
-register_ranges(_adapters)
 _adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
 _adapters.register_loader(pg.BYTEA.oid, _ByteaTextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalBinaryLoader)
 _adapters.register_loader(pg.UUID.oid, _UUIDTextLoader)
-for _oid, _row in pg.ARRAYS.items():
-    _fast = _adapters.get_loader(_oid, Format.TEXT)
-    _members = {"base_oid": _row.oid, "delimiter": _row.delimiter.encode(), "fast": _fast}
-    if _fast is None:  # a type that psycopg does not know, as pg_snapshot
-        _adapters.register_loader(_oid, type(f"{_row.name}ArrayLoader", (ArrayLoader,), _members))
-    elif pq.__impl__ != "python" and hasattr(_fast, "base_oid"):
-        _adapters.register_loader(_oid, type(f"{_row.name}ArrayLoader", (_ArrayTextLoader,), _members))
 
 _ZONED = frozenset(oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid))
 # What loaders ask a session for: in binary only the zone of a timestamptz, in text the styles, too.
@@ -172,11 +197,16 @@ _BINARY_SETTINGS = (b"TimeZone",)
 _TEXT_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
 
 
-def foreign_adapters(oids: Sequence[int], catalog: Catalog) -> AdaptersMap:
-    """Those of the built-in types, and of these."""
-    own = AdaptersMap(_adapters)
-    for oid in catalog.foreign(oids):
-        own.register_loader(oid, type("ForeignLoader", (_ForeignLoader,), {"catalog": catalog}))
+def adapters_of(oids: Sequence[int], catalog: Catalog | None = None) -> AdaptersMap:
+    """What reads these types: psycopg's loaders, and ours where its will not do."""
+    wanted = dict.fromkeys(oids)
+    wanted |= dict.fromkeys(pg.ARRAYS[oid].oid for oid in wanted if oid in pg.ARRAYS)
+    made = [(oid, loader) for oid in wanted for loader in _own_loaders(oid)]
+    if catalog is not None:
+        made += [(oid, type("ForeignLoader", (_ForeignLoader,), {"catalog": catalog})) for oid in catalog.foreign(oids)]
+    own = AdaptersMap(_adapters) if made else _adapters
+    for oid, loader in made:
+        own.register_loader(oid, loader)
     return own
 
 
@@ -190,7 +220,7 @@ class RowDecoder:
     """
 
     __slots__ = (
-        "_catalog", "_checks", "_format", "_names", "_oids", "_settings", "_short", "_transformer", "_values",
+        "_catalog", "_checks", "_format", "_names", "_oids", "_raw", "_settings", "_short", "_transformer", "_values",
         "_version", "dear", "record",
     )  # fmt: skip
 
@@ -209,15 +239,17 @@ class RowDecoder:
         self._settings = self._depends_on()
         #: Columns that are walked before they are loaded: number, width (-1: not fixed), walk, and what spares it.
         self._checks = _checks(self._oids) if self._format is Format.BINARY else ()
+        #: Gives what is walked as it was sent, where one call for all of it costs less than one for each value.
+        self._raw = _raw(self._oids, self._checks)
         self._values = _values(session, self._settings)
         #: A result of one row holds next to nothing, so it may live until the next one comes.
         self._short = all(oid in FIXED_SIZES for oid in oids)
         #: Columns whose values take time by their length.
         self.dear = tuple(column for column, oid in enumerate(oids) if oid not in CHEAP)
         self.record: type[Record] = record_class(self._names)
-        adapters = _adapters if catalog is None else foreign_adapters(oids, catalog)
-        settings = SimpleNamespace(pgconn=session) if session is not None and self._settings else None
-        self._transformer = Transformer(_context(adapters, settings))
+        settings = SimpleNamespace(pgconn=session) if session is not None else None
+        settings = settings if self._settings else _NO_SETTINGS
+        self._transformer = Transformer(_context(adapters_of(oids, catalog), settings))
         self._transformer.set_loader_types(list(self._oids), self._format)  # psycopg 3.2 takes nothing but a list
         for oid in self._oids:
             if oid in pg.ARRAYS:  # else made at the first value, when the connection may be gone
@@ -249,10 +281,8 @@ class RowDecoder:
                     data = get(first, column)
                     if data is not None and len(data) != width:
                         check(data)
-            else:
-                rows = range(first, last)
-                for column, width, check, sift in self._checks:
-                    _walk(result, rows, column, width, check, sift)
+            elif self._checks and last > first:
+                self._walk_all(result, first, last)
             return transformer.load_rows(first, last, self.record)
         except Exception as error:
             explained = self._explain(result, first)
@@ -262,6 +292,19 @@ class RowDecoder:
         finally:
             if not (self._short and last - first == 1):  # else the result lives as long as the decoder
                 transformer.set_pgresult(None, set_loaders=False)
+                if self._raw is not None:
+                    self._raw.set_pgresult(None, set_loaders=False)
+
+    def _walk_all(self, result: PGresult, first: int, last: int) -> None:
+        """ValueError if a value is malformed."""
+        raw, rows = self._raw, range(first, last)
+        columns: list[tuple[bytes | None, ...]] = []
+        if raw is not None:
+            raw.set_pgresult(result, set_loaders=False)
+            columns = [*zip(*raw.load_rows(first, last, tuple), strict=True)]
+        for column, width, check, sift in self._checks:
+            values = columns[column] if columns else [*map(result.get_value, rows, repeat(column))]
+            _walk(values, width, check, sift)
 
     def load(self, row: int, column: int, data: bytes | None) -> Any:
         """One value; DecodeError if Python cannot hold it."""
@@ -294,18 +337,29 @@ def _checks(oids: Sequence[int]) -> tuple[tuple[int, int, Check, Sift], ...]:
     return tuple((column, width, check, sift) for column, width, check, sift in found if check is not None)
 
 
-def _walk(result: PGresult, rows: range, column: int, width: int, check: Check, sift: Sift) -> None:
+def _raw(oids: Sequence[int], checks: Sequence[tuple[int, int, Check, Sift]]) -> Any:
+    """A Transformer that reads columns that are walked as bytes, of the others the first byte: libpq always has one."""
+    if len(checks) < FEW:
+        return None
+    walked = {column for column, *_ in checks}
+    raw = Transformer(_context(_adapters))
+    types = [pg.BYTEA.oid if column in walked else pg.BOOL.oid for column in range(len(oids))]
+    raw.set_loader_types(types, Format.BINARY)
+    return raw
+
+
+def _walk(values: Sequence[bytes | None], width: int, check: Check, sift: Sift) -> None:
     """ValueError if a value of a column is malformed."""
-    values = map(result.get_value, rows, repeat(column))
-    if width < 0:
-        for data in sift([data for data in values if data is not None]):
-            check(data)
-        return
+    found: Sequence[bytes] = values  # type: ignore[assignment]
     try:
-        widths = set(map(len, values))  # type: ignore[arg-type]  # there may be NULLs
-    except TypeError:
-        widths = {len(data) for data in map(result.get_value, rows, repeat(column)) if data is not None}
-    if not widths <= {width}:
+        sizes = [*map(len, found)]
+    except TypeError:  # there are NULLs
+        found = [data for data in values if data is not None]
+        sizes = [*map(len, found)]
+    if width < 0:
+        for data in sift(found, sizes):
+            check(data)
+    elif sizes.count(width) != len(sizes):
         raise ValueError("a value of the wrong width")
 
 

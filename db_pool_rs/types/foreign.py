@@ -11,13 +11,16 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from ..codecs import Codec
 from .arrays import quoted, text_array
 from .explain import Rejected
 from .scalars import encode_text
+
+if TYPE_CHECKING:
+    from ..codecs import Codec
+    from .extensions import Extension
 
 ACCEPTS = "str, int, float, Decimal, bool, date or UUID, a list of these for an array, a tuple for a composite"
 
@@ -95,3 +98,10 @@ def without_fields(name: str) -> Callable[[Any], bytes]:
         raise Rejected(f"its codec has fields, and {name} is no composite type")
 
     return encode
+
+
+def extension(name: str) -> Extension | None:
+    """How a type of an extension travels, if that is known."""
+    from .extensions import EXTENSIONS  # with patterns of its own, which most programs do without
+
+    return EXTENSIONS.get(name)

@@ -3,7 +3,9 @@
 psycopg's loaders in C read as many bytes as the type has, or as many as a length inside the value announces, whatever
 the server has sent; those in Python cut silently what is too short. So `check_for(oid)` gives what walks a value first:
 every length is held against the end of the value, the width of each element against its type, and nothing may be left
-over. Source of the layouts: PostgreSQL's `*_send` functions (arrayfuncs.c, rangetypes.c, multirangetypes.c, numeric.c).
+over. Values of a column that have one size are put one behind the other, and what must be equal in all of them is
+compared at a stride. Source of the layouts: PostgreSQL's `*_send` functions (arrayfuncs.c, rangetypes.c,
+multirangetypes.c, numeric.c).
 """
 
 from __future__ import annotations
@@ -26,8 +28,10 @@ _whole = int.from_bytes
 Mask = tuple[int, int, int, int]
 #: Fits no value: none has all its bits in nothing.
 NEVER: Mask = (0, 1, 0, 0)
-#: Gives those values of a column that are to be walked; the others are surely well-formed.
-Sift = Callable[[Sequence[bytes]], Iterable[bytes]]
+#: Whether values are surely well-formed that stand one behind the other: all of them, their size, how many there are.
+Fit = Callable[[bytes, int, int], bool]
+#: Of values of a column and their sizes, gives those that are to be walked; the others are surely well-formed.
+Sift = Callable[[Sequence[bytes], Sequence[int]], Iterable[bytes]]
 
 #: Bytes of one value of the types whose values all have the same size.
 FIXED_SIZES = {
@@ -42,10 +46,14 @@ CHEAP = frozenset((*FIXED_SIZES, *(row.oid for row in pg.BUILTIN if row.kind in 
 _MAX_DIMENSIONS = 6  # src/include/utils/array.h, MAXDIM
 _EMPTY, _INCLUSIVE, _NO_LOWER, _NO_UPPER, _RANGE_FLAGS = 0x01, 0x06, 0x08, 0x10, 0x1F  # src/include/utils/rangetypes.h
 _ADDRESS_BYTES = {2: 4, 3: 16}  # by family: src/include/utils/inet.h
-#: Elements of arrays that are looked at in one comparison; of such with elements of any width, and bytes of these.
+#: Elements of short arrays; of those with elements of any width, and bytes of these.
 _FEW, _FEW_TEXTS, _SHORT = 64, 8, 24
-#: Values of one size that are looked at in one comparison.
-_AT_ONCE = 64
+#: Values of one size that are looked at together, and how many of them where one of these is unusual.
+_AT_ONCE, _FEWER = 1024, 64
+#: Bytes of a value that is not worth being copied for that.
+_LONG = 4096
+#: What the first byte of a numeric's scale can be, and that of a digit: below that of 9999, or up to it.
+_SCALES, _SMALL_DIGITS, _DIGITS = bytes(range(0x40)), bytes(range(0x27)), bytes(range(0x28))
 _one_dimension = Struct(">iiIii").pack
 _array_head = Struct(">iiI").unpack_from
 _number = Struct(">i").unpack_from
@@ -98,33 +106,82 @@ def sift_for(oid: int) -> Sift:
     if oid in pg.ARRAYS:
         element = pg.ARRAYS[oid].oid
         if (match := _usual_elements(element)) is not None:
-            return partial(filterfalse, match)
+            return lambda values, sizes: filterfalse(match, values)
         if (width := FIXED_SIZES.get(element)) is not None:
-            return partial(_sift, partial(_usual_array, element, width))
+            return partial(_sift, partial(_arrays_fit, element, width))
     elif (row := pg.SCALARS.get(oid)) is not None and row.kind == "numeric":
-        return partial(_sift, _usual_numeric)
-    return iter
+        return partial(_sift, _numerics_fit)
+    return lambda values, sizes: values
 
 
-def _sift(usual: Callable[[int], Mask], values: Sequence[bytes]) -> Iterator[bytes]:
+def _sift(fit: Fit, values: Sequence[bytes], sizes: Sequence[int]) -> Iterator[bytes]:
+    if sizes and sizes.count(sizes[0]) == len(sizes):
+        yield from _unusual(fit, values, _AT_ONCE)
+        return
     by_size: dict[int, list[bytes]] = {}
-    for data in values:
-        by_size.setdefault(len(data), []).append(data)
-    for size, same in by_size.items():
-        if (one := usual(size)) is NEVER:
-            yield from same
-            continue
-        for first in range(0, len(same), _AT_ONCE):
-            some = same[first : first + _AT_ONCE]
-            if not _fits(b"".join(some), _repeated(one, size, len(some))):
-                yield from some
+    for data, size in zip(values, sizes, strict=True):
+        by_size.setdefault(size, []).append(data)
+    for same in by_size.values():
+        yield from _unusual(fit, same, _AT_ONCE)
 
 
-@lru_cache(maxsize=128)
-def _repeated(one: Mask, size: int, count: int) -> Mask:
-    """The same for `count` values, one behind the other."""
-    first, second, third, fourth = (_whole(bits.to_bytes(size, "big") * count, "big") for bits in one)
-    return first, second, third, fourth
+def _unusual(fit: Fit, values: Sequence[bytes], at_once: int) -> Iterator[bytes]:
+    """Of values of one size, those that stand near one that does not fit; long ones are looked at one by one."""
+    size = len(values[0])
+    if size > _LONG:
+        yield from values
+        return
+    for first in range(0, len(values), at_once):
+        some = values[first : first + at_once]
+        if not fit(b"".join(some), size, len(some)):
+            yield from some if at_once == _FEWER else _unusual(fit, some, _FEWER)
+
+
+def _arrays_fit(element: int, width: int, values: bytes, size: int, count: int) -> bool:
+    """Short arrays of one dimension, from 1, without NULLs, their elements of this width."""
+    elements, rest = divmod(size - 20, 4 + width)
+    if rest or not 1 <= elements <= _FEW:
+        return False
+    head = _one_dimension(1, 0, element, elements, 1)
+    if any(values[at::size] != head[at : at + 1] * count for at in range(20)):
+        return False
+    length = _pack_number(width)
+    return all(
+        values[start + at :: size] == length[at : at + 1] * count
+        for start in range(20, size, 4 + width)
+        for at in range(4)
+    )
+
+
+def _array_fits(element: int, width: int, data: bytes) -> bool:
+    """The same of one that may be long: of its elements, the lengths are compared at a stride."""
+    stride, size = 4 + width, len(data)
+    count, rest = divmod(size - 20, stride)
+    if rest or count < 1 or data[:20] != _one_dimension(1, 0, element, count, 1):
+        return False
+    length = _pack_number(width)
+    return all(data[20 + at :: stride] == length[at : at + 1] * count for at in range(4))
+
+
+def _numerics_fit(values: bytes, size: int, count: int) -> bool:
+    digits, rest = divmod(size - 8, 2)
+    if rest or not 0 <= digits <= 0xFF:
+        return False
+    if values[::size] != bytes(count) or values[1::size] != bytes([digits]) * count:
+        return False
+    if values[6::size].translate(None, _SCALES):
+        return False
+    return all(_digits_fit(values[at::size], values[at + 1 :: size]) for at in range(8, size, 2))
+
+
+def _digits_fit(high: bytes, low: bytes) -> bool:
+    """Whether no digit exceeds 9999, 0x270F."""
+    if not high.translate(None, _SMALL_DIGITS):
+        return True
+    at = high.find(0x27)
+    while at >= 0 and low[at] <= 0x0F:
+        at = high.find(0x27, at + 1)
+    return at < 0 and not high.translate(None, _DIGITS)
 
 
 def _wrong_width(found: int, expected: int) -> NoReturn:
@@ -175,7 +232,7 @@ def _array_of(element: int) -> Check:
         if match is not None:
             is_usual = match(data) is not None
         else:
-            is_usual = width is not None and _fits(data, _usual_array(element, width, len(data)))
+            is_usual = width is not None and _array_fits(element, width, data)
         if not is_usual:
             count, at = _array_start(data, element)
             check_elements(data, at, count)
@@ -183,37 +240,22 @@ def _array_of(element: int) -> Check:
     return check
 
 
-@lru_cache(maxsize=1024)
-def _usual_array(element: int, width: int, size: int) -> Mask:
-    """What an array of this size is that is short, of one dimension, from 1, without NULLs, its elements of a width."""
-    count, rest = divmod(size - 20, 4 + width)
-    if rest or not 1 <= count <= _FEW:
-        return NEVER
-    good = _one_dimension(1, 0, element, count, 1) + (_pack_number(width) + bytes(width)) * count
-    return _masked(good, b"\xff" * 20 + (b"\xff" * 4 + bytes(width)) * count)
-
-
 @lru_cache(maxsize=256)
 def _usual_elements(element: int) -> Callable[[bytes], object] | None:
     """Matches such arrays with few, short elements whose widths differ, of types whose form is simple."""
     row = pg.SCALARS.get(element)
     if row is not None and row.kind == "numeric":
-        bodies = [
-            (
-                8 + 2 * n,
-                re.escape(bytes([0, n])) + b"....[\\x00-\\x3f]." + b"(?:[\\x00-\\x26].|\\x27[\\x00-\\x0f]){%d}" % n,
-            )
-            for n in range(8)
-        ]
+        digit = b"(?:[\\x00-\\x26].|\\x27[\\x00-\\x0f])"
+        bodies = [(8 + 2 * n, re.escape(bytes([0, n])) + b"....[\\x00-\\x3f]." + digit * n) for n in range(8)]
     elif check_for(element) is None:
-        bodies = [(length, b".{%d}" % length) for length in range(_SHORT)]
+        bodies = [(length, b"." * length) for length in range(_SHORT)]
     else:
         return None
     elements = b"|".join(re.escape(bytes([length])) + body for length, body in bodies)
     head = _one_dimension(1, 0, element, 0, 1)
     start = re.escape(head[:15]) + b"(?:"
     counts = b"|".join(
-        re.escape(bytes([count])) + re.escape(head[16:]) + b"(?:\\x00{3}(?:" + elements + b")){%d}" % count
+        re.escape(bytes([count])) + re.escape(head[16:]) + b"(?:\\x00\\x00\\x00(?:" + elements + b")){%d}" % count
         for count in range(1, _FEW_TEXTS + 1)
     )
     return re.compile(start + counts + b")", re.DOTALL).fullmatch

@@ -18,7 +18,15 @@ from psycopg.pq import Format
 from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
-from .decode import _adapters, _ByteaTextLoader, _context, _Float4TextLoader, _IntervalTextLoader, register_ranges
+from .decode import (
+    _adapters,
+    _ByteaTextLoader,
+    _context,
+    _Float4TextLoader,
+    _IntervalTextLoader,
+    adapters_of,
+    register_ranges,
+)
 from .layout import check_for
 
 Settings = Mapping[bytes, bytes | None]
@@ -50,7 +58,7 @@ def _python_adapters() -> AdaptersMap:
 def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes], Any]:
     """The function that turns a value of this type into Python's; `settings` are those that the session reports."""
     if not settings:
-        transformer: Any = Transformer(_context(_adapters))
+        transformer: Any = Transformer(_context(adapters_of((oid,))))
     else:
         session = SimpleNamespace(parameter_status=settings.get, _encoding="utf-8")
         connection = SimpleNamespace(pgconn=session)

@@ -10,11 +10,10 @@ domains' own OIDs) have OIDs of their own in each database and are absent: they 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class PgType:
+class PgType(NamedTuple):
     """One built-in type: its name in SQL, its OID, the OID of its array (0: it has none), what separates elements.
 
     What `kind` can be is said in _data/types.txt.

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import oids, scalars, temporal
 from .numeric import encode_numeric
@@ -16,8 +15,7 @@ from .numeric import encode_numeric
 TEXT, BINARY = 0, 1
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
+class Encoder(NamedTuple):
     """How one parameter type is sent: SQL name, wire format (0 text, 1 binary), function, accepted Python types.
 
     `encode` takes anything but None and raises anything at all on a value that it cannot send.

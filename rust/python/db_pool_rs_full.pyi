@@ -1,7 +1,7 @@
 """The Rust engine of db_pool_rs, mode full. Its only user is db_pool_rs.full."""
 
 import asyncio
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextvars import Context
 from typing import Any, final
 
@@ -99,6 +99,7 @@ class Pool:
         preparable: bool,
         asks: bool,
         alters: bool | None,
+        urgent: bool,
     ) -> Query: ...
     def learn_sqlite(
         self, sql: str, kind: str, groupable: bool, why: int, dirties: bool, description: object
@@ -143,6 +144,11 @@ def _decode(
     settings: tuple[str, str, str],
 ) -> list[Record]: ...
 def _decode_raw(columns: Sequence[tuple[str, int]], data: bytes, count: int) -> list[Record]: ...
+def write_records(
+    columns: Sequence[tuple[int, Callable[[Any], bytes]]], records: Iterator[Any], most: int
+) -> tuple[bytes, int, tuple[Any, ...] | None]: ...
+def fill_objects(kind: type, fields: Sequence[tuple[str, int]], records: list[Record]) -> list[Any]:
+    """Put objects of the class into the places of records, without a call of the class; the list."""
 
 @final
 class ArrowTable:

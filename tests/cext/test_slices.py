@@ -17,6 +17,7 @@ from db_pool_rs.balanced import slices
 from db_pool_rs.balanced.columns import Plan
 from db_pool_rs.balanced.libpq import PGresult
 from db_pool_rs.balanced.slices import decode, decode_long, is_long, new_block
+from db_pool_rs.drivers.collector import forget
 from db_pool_rs.drivers.postgres.results import LongResults
 from db_pool_rs.errors import DecodeError
 from db_pool_rs.types import oids as pg
@@ -128,6 +129,7 @@ async def test_the_collector_is_left_as_it_was(workers: ThreadPoolExecutor) -> N
 
 async def test_frozen_objects_stay_frozen(workers: ThreadPoolExecutor) -> None:
     result, expected = numbered(3000)
+    forget()  # what an earlier test has left known
     gc.freeze()
     try:
         frozen = gc.get_freeze_count()

@@ -12,7 +12,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from db_pool_rs.drivers.postgres.dialect import STARTUP_QUERY
-from db_pool_rs.guard import CATALOG
+from db_pool_rs.guard.keeper import CATALOG
 
 ASK = "SELECT * FROM things WHERE id > $1"
 _INT4 = 23

@@ -112,7 +112,7 @@ def test_ctrl_c_stops_cleanly(number: signal.Signals, tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("SQLite ")  # the pool is open, so the handlers are set
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=200)
     assert (process.returncode, err) == (130, "error: interrupted\n")
     assert "Traceback" not in out
 

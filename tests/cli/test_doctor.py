@@ -41,7 +41,7 @@ def test_findings_as_json(cli: Cli, pg_dsn: str) -> None:
     assert (database["user"], database["database"]) == ("postgres", "test")
     assert database["in_recovery"] is False
     assert database["tls"] == "not used"
-    assert 0 < database["round_trip_ms"] < 1000
+    assert 0 < database["round_trip_ms"] < 20_000
 
 
 def test_a_database_that_cannot_be_reached(cli: Cli) -> None:
@@ -145,7 +145,7 @@ def test_watching_says_who_waits_for_whom(cli: Cli, pg_server: Any, pg_database:
     for look in (first, second):
         assert look["connections"] >= 3
         assert look["waiting_for_locks"] >= 1
-        assert 0 < look["round_trip_ms"] < 1000
+        assert 0 < look["round_trip_ms"] < 20_000
         assert any(one["pid"] == pid and one["application_name"] == "holder" for one in look["blockers"])
     assert f"wait for a lock that pid {pid} (holder, idle in transaction" in told.out
 

@@ -209,6 +209,42 @@ def test_a_number_that_another_socket_has_taken() -> None:
     on_bare_loop(main())
 
 
+def test_what_was_found_for_an_earlier_watching_is_not_told_of_a_later_one() -> None:
+    """The source of a COPY would be taken for refused by it: what has come is what was read before."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        told, call_soon = threading.Event(), loop.call_soon_threadsafe
+
+        def tell(*call: Any) -> Any:
+            handle = call_soon(*call)
+            told.set()
+            return handle
+
+        loop.call_soon_threadsafe = tell  # type: ignore[method-assign]
+        thread = SocketThread(loop)
+        here, there = socket.socketpair()
+        with here, there:
+            got: list[str] = []
+            thread.add_reader(here.fileno(), got.append, "first")
+            there.send(b"x")
+            told.wait(30)
+            # The loop is told next. Before that the socket is read, and watched anew.
+            here.recv(1)
+            thread.remove_reader(here.fileno())
+            thread.add_reader(here.fileno(), got.append, "second")
+            for _ in range(5):
+                await asyncio.sleep(0)
+            assert got == []
+            there.send(b"z")
+            while not got:
+                await asyncio.sleep(0)
+            assert set(got) == {"second"}
+            thread.remove_reader(here.fileno())
+
+    on_bare_loop(main())
+
+
 def test_a_callback_that_fails_is_reported_and_the_others_are_called() -> None:
     async def main() -> list[Any]:
         loop = asyncio.get_running_loop()

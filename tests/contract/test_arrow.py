@@ -13,6 +13,7 @@ import pytest
 
 from db_pool_rs.arrow import forms
 from db_pool_rs.errors import DatabaseError, DecodeError, InterfaceError, StatementTimeout
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 
 pa = pytest.importorskip("pyarrow")
@@ -205,6 +206,7 @@ async def test_a_failing_statement(pool: Any) -> None:
     with pytest.raises(DatabaseError) as caught:
         await pool.fetch_arrow("SELECT 1 / (i - 900) AS x FROM generate_series(1, 1000) AS i")
     assert caught.value.sqlstate == "22012"
+    await at_rest(pool)  # to read the catalogue may take longer than the deadline
     with pytest.raises(StatementTimeout):
         await pool.fetch_arrow("SELECT pg_sleep(600)::text AS x", timeout=0.2)
     assert await pool.fetchval("SELECT 1") == 1

@@ -16,6 +16,7 @@ import pytest
 from db_pool_rs.arrow import forms
 from db_pool_rs.arrow.forms import Form
 from db_pool_rs.errors import DecodeError, PoolTimeout, StatementTimeout
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import PROMPT
 
 pa = pytest.importorskip("pyarrow")
@@ -296,6 +297,7 @@ async def _all(stream: Any) -> list[Any]:
 async def test_command_timeout_covers_the_call(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1, command_timeout=0.2)
     for call in (pool.fetch_arrow, lambda sql: _all(pool.stream_arrow(sql))):
+        await at_rest(pool)  # to read the catalogue may take longer than the deadline
         with pytest.raises(StatementTimeout):
             await asyncio.wait_for(call("SELECT pg_sleep(600)::text AS x"), PROMPT)
         assert await pool.fetchval("SELECT 1", timeout=60) == 1

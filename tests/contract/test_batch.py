@@ -254,18 +254,20 @@ async def test_an_exception_in_the_block_sends_nothing(items: Any) -> None:
 @pytest.mark.parametrize("atomic", [True, False])
 async def test_the_deadline(pg_pool: Any, atomic: bool) -> None:
     await pg_pool.execute(TABLE)
+    await at_rest(pg_pool)  # to read the catalogue may take longer than the deadline
     results: list[Any] = []
+    slow = "SELECT pg_sleep(60)" if atomic else "SELECT pg_sleep(60), pg_notify('here', '')"  # which runs alone
 
     async def block(timeout: float) -> None:
         async with pg_pool.batch(atomic=atomic, timeout=timeout) as batch:
             results[:] = [
                 batch.execute("INSERT INTO item VALUES (1, 'one')"),
-                batch.execute("SELECT pg_sleep(60)"),
+                batch.execute(slow),
                 batch.execute("INSERT INTO item VALUES (2, 'two')"),
             ]
 
     with pytest.raises(StatementTimeout):
-        await block(0.3)
+        await block(2)  # time enough for what is in front of the slow one
     errors = [one.exception() for one in results]
     assert [type(one) for one in errors[1:]] == [StatementTimeout] * 2
     assert await _ids(pg_pool) == ([] if atomic else [1])
@@ -278,6 +280,7 @@ async def test_the_deadline(pg_pool: Any, atomic: bool) -> None:
 
 
 @pytest.mark.parametrize("atomic", [True, False])
+@pytest.mark.usefixtures("patient")
 async def test_cancelled(pg_pool: Any, atomic: bool, caplog: pytest.LogCaptureFixture) -> None:
     await pg_pool.execute(TABLE)
     results: list[Any] = []

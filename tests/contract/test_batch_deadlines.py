@@ -17,9 +17,14 @@ from hypothesis import strategies as st
 
 from db_pool_rs.errors import ConnectionLost, DatabaseError, InterfaceError, PoolTimeout, StatementTimeout
 
+from .guarding import at_rest
+
+pytestmark = pytest.mark.usefixtures("patient")
+
 INSERT = "INSERT INTO t VALUES ($1, $2)"
 READ = "SELECT $1::int"
 SLOW = "SELECT pg_sleep(60)"
+SLOW_ALONE = "SELECT pg_sleep(60), pg_notify('here', '')"
 
 
 @dataclass(frozen=True)
@@ -153,36 +158,47 @@ async def test_one_that_is_given_up_hurts_no_other(
 
 @pytest.mark.parametrize("atomic", [True, False])
 @pytest.mark.parametrize("how", ["cancel", "deadline"])
-async def test_the_members_in_front_of_one_that_is_stopped(table: Any, atomic: bool, how: str) -> None:
-    """With `atomic` they share its outcome; without it each keeps its own, and those behind are told not sent."""
-    timeout = 0.2 if how == "deadline" else None
-    before: list[Any] = []
+async def test_the_members_that_share_a_transaction(table: Any, atomic: bool, how: str) -> None:
+    """Of one that was stopped while it ran none is told done, or is done."""
+    await at_rest(table)
+    results = await _stopped(table, atomic, how, SLOW)
+    assert await table.fetch("SELECT a FROM t") == []
+    assert all(one is not None for one in results)
 
-    async def run() -> None:
-        async with table.batch(atomic=atomic, timeout=timeout) as batch:
-            before.append(batch.execute(INSERT, 1, 0))
-            before.append(batch.fetch(SLOW))
-            before.append(batch.execute(INSERT, 2, 0))
 
-    task = asyncio.ensure_future(run())
-    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND wait_event = 'PgSleep'"
-    with contextlib.suppress(asyncio.CancelledError, StatementTimeout):
-        if how == "cancel":
-            await _until_sleeping(table, sleeping)
-            task.cancel()
-        await task
-    assert all(one.done() for one in before)
-    first, slow, last = (one.exception() for one in before)
-    found = [row[0] for row in await table.fetch("SELECT a FROM t")]
-    assert found == ([] if atomic or first is not None else [1])
+@pytest.mark.parametrize("how", ["cancel", "deadline"])
+async def test_the_members_in_front_of_one_that_is_stopped(table: Any, how: str) -> None:
+    """Where each goes alone, those in front keep their outcome, and those behind are told not sent."""
+    await at_rest(table)
+    first, slow, last = await _stopped(table, False, how, SLOW_ALONE)
+    assert [row[0] for row in await table.fetch("SELECT a FROM t")] == ([1] if first is None else [])
+    assert first is None or how == "deadline"  # a deadline may come before anything was sent
     assert slow is not None
     assert last is not None
-    if not atomic:
-        assert first is None or how == "deadline"  # a deadline may come before anything was sent
-        assert not _is_unknown(last)
+    assert not _is_unknown(last)
 
 
-async def _until_sleeping(pool: Any, sleeping: str) -> None:
+async def _stopped(pool: Any, atomic: bool, how: str, slow: str) -> list[Exception | None]:
+    """What the members of a batch are told whose second one, `slow`, is stopped."""
+    results: list[Any] = []
+
+    async def run() -> None:
+        async with pool.batch(atomic=atomic, timeout=0.2 if how == "deadline" else None) as batch:
+            results.append(batch.execute(INSERT, 1, 0))
+            results.append(batch.fetch(slow))
+            results.append(batch.execute(INSERT, 2, 0))
+
+    task = asyncio.ensure_future(run())
+    with contextlib.suppress(asyncio.CancelledError, StatementTimeout):
+        if how == "cancel":
+            await _until_sleeping(pool)
+            task.cancel()
+        await task
+    return [one.exception() for one in results]
+
+
+async def _until_sleeping(pool: Any) -> None:
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
     async with pool.acquire() as connection:
         while not await connection.fetchval(sleeping):
             pass

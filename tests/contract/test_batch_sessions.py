@@ -214,6 +214,7 @@ async def test_the_deadline_passes_before_the_types_are_known(
     assert [one.exception().sent for one in results] == [False] * 3
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_batch_that_is_cancelled_while_its_results_arrive(
     open_pool: Any, pg_pool: Any, pg_database: str, proxy: FaultProxy
 ) -> None:
@@ -229,6 +230,7 @@ async def test_a_batch_that_is_cancelled_while_its_results_arrive(
         async with pool.batch() as batch:
             results.extend(batch.fetch(sql, n) for n in range(1, 20))
 
+    await at_rest(pool)
     proxy.silence(200, TO_CLIENT, links="live")
     running = asyncio.ensure_future(run())
     await proxy.wait_held(TO_CLIENT)

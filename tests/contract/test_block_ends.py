@@ -13,6 +13,8 @@ from db_pool_rs.errors import DatabaseError, InFailedSqlTransaction, InterfaceEr
 from tests.contract.waiting import until
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 INSERT = "INSERT INTO t VALUES ($1)"
 
 
@@ -51,7 +53,7 @@ async def _cancel_its_end(connection: Any, value: int) -> None:
     async def block() -> None:
         async with connection.transaction():
             await connection.execute(INSERT, value)
-            tasks.append(asyncio.ensure_future(connection.fetch("SELECT pg_sleep(0.3)")))
+            tasks.append(asyncio.ensure_future(connection.fetch("SELECT pg_sleep(1)")))
             await until(lambda: session.busy)
 
     ending = asyncio.ensure_future(block())
@@ -126,7 +128,7 @@ async def test_a_savepoint_that_is_refused_after_its_call_was_cancelled(
 async def test_entering_a_block_is_cancelled_while_a_call_is_stopped(pg: Any) -> None:
     async with pg.acquire() as connection:
         with pytest.raises(StatementTimeout):
-            await connection.fetch("SELECT pg_sleep(30)", timeout=0.05)
+            await connection.fetch("SELECT pg_sleep(60)", timeout=0.05)
         entering = asyncio.ensure_future(connection.transaction().start())
         await asyncio.sleep(0)
         await _cancelled(entering)

@@ -18,6 +18,8 @@ import pytest
 
 from db_pool_rs.errors import ConnectionLost, Error, StatementTimeout
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 INSERT = "INSERT INTO t VALUES ($1)"
 SLOW = {
     "postgresql": "SELECT pg_sleep(60)",
@@ -67,8 +69,7 @@ class Program:
                 await task
         except asyncio.CancelledError:
             if not task.cancelled():  # it is this program that is cancelled
-                task.cancel()
-                await asyncio.wait((task,))
+                await _cancelled(task)
                 raise
         finally:
             if not task.cancelled():
@@ -160,6 +161,14 @@ class Program:
         await self._pool.release(self._connection)
 
 
+async def _cancelled(task: asyncio.Future[Any]) -> None:
+    """Cancel a task, again if this one is cancelled again, and wait until it has ended: it uses the connection."""
+    while not task.done():
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait((task,))
+
+
 async def _holds(pool: Any, seed: int, name: str) -> None:
     random, numbers = Random(seed), count(1)
     for _ in range(PROGRAMS):
@@ -185,3 +194,36 @@ async def test_what_is_told_is_so(open_pool: Any, backend: Any, seed: int) -> No
     pool = await open_pool(backend.dsn, max_size=3)
     await pool.execute("CREATE TABLE t (a int)")
     await _holds(pool, seed, backend.name)
+
+
+async def test_a_program_that_is_cancelled_twice_leaves_no_call_behind() -> None:
+    """What it left would end its block while later calls wait: they would be told that theirs has ended."""
+    program, begun, ended = Program(None, None, Random(0), count(1), ""), asyncio.Event(), asyncio.Event()
+
+    async def reluctant() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            try:
+                await asyncio.Event().wait()  # a call that is cancelled may take its time
+            finally:
+                ended.set()
+
+    class Never(Random):
+        def random(self) -> float:
+            return 0.0
+
+        def randint(self, a: int, b: int) -> int:
+            return 1000
+
+    program._random = Never()  # it is at its steps when it is cancelled
+    running = asyncio.create_task(program._perhaps_cancelled("call", reluctant))
+    await begun.wait()
+    running.cancel()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait((running,))
+    assert running.cancelled()
+    assert ended.is_set()

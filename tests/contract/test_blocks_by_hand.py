@@ -21,6 +21,8 @@ from tests.contract import block_model as model
 from tests.contract.block_model import State
 from tests.contract.waiting import until
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 NAMES = ("a", "b")
 BY_HAND = (
     *("BEGIN", "COMMIT", "ROLLBACK", "COMMIT AND CHAIN", "ROLLBACK AND CHAIN"),

@@ -102,7 +102,7 @@ async def test_the_next_holder_has_nothing_of_it(pool: Any) -> None:
 
 async def test_a_file_that_another_program_holds(open_pool: Any, tmp_path: Any) -> None:
     path = tmp_path / "a.db"
-    pool = await open_pool(f"sqlite:///{path}", max_size=2, command_timeout=0.3)
+    pool = await open_pool(f"sqlite:///{path}", max_size=2)
     await pool.execute("CREATE TABLE t (a int)")
     other = sqlite3.connect(path, isolation_level=None)
     with contextlib.closing(other):
@@ -111,7 +111,7 @@ async def test_a_file_that_another_program_holds(open_pool: Any, tmp_path: Any) 
         async def block() -> None:
             async with pool.transaction() as connection:
                 with pytest.raises(Error):
-                    await connection.execute(INSERT, 1)
+                    await connection.execute(INSERT, 1, timeout=0.3)
                 await until(lambda: connection._lease.session().is_answered)
                 other.execute("ROLLBACK")
                 await _fails(connection, 2)

@@ -12,6 +12,8 @@ import pytest
 from db_pool_rs.errors import DatabaseError, Error, InterfaceError
 from tests.contract.waiting import until
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 INSERT = "INSERT INTO t VALUES ($1)"
 
 
@@ -236,7 +238,7 @@ async def test_a_call_that_waits_behind_a_rollback_when_the_connection_is_given_
     async def block() -> None:
         async with connection.transaction():
             await connection.execute(INSERT, 1)
-            await connection.fetch("SELECT pg_sleep(30)")
+            await connection.fetch("SELECT pg_sleep(60)")
 
     task = asyncio.ensure_future(block())
     await until(lambda: session.busy and session.last_sql.startswith("SELECT pg_sleep"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -127,6 +128,59 @@ async def test_while_init_runs(engine: EngineSpec, backend: Any, end: Any) -> No
     closed, opened = await _all(ending, opening)
     assert closed is None
     assert isinstance(opened, PoolClosed)
+    await _is_over(pool, seen)
+
+
+@pytest.mark.feature("postgresql")
+async def test_connections_that_no_call_needs_are_not_waited_for(engine: EngineSpec) -> None:
+    """A server that takes connections and says nothing, and no limit of time for a connect."""
+    seen = _watch()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        dsn = f"postgresql://user@127.0.0.1:{silent.getsockname()[1]}/nothing"
+        pool = create_pool(dsn, mode=engine.name, min_size=0, max_size=3, connect_timeout=0)
+        await pool.open()
+        given_up, waiting = (asyncio.ensure_future(pool.fetch("SELECT 1")) for _ in range(2))
+        await until(lambda: pool.stats().opening > 0)
+        given_up.cancel()
+        closing = asyncio.ensure_future(pool.close())
+        await until(lambda: pool.closed)
+        assert not closing.done(), "a call waits that was made before"
+        waiting.cancel()
+        assert await _all(closing) == [None]
+        await _is_over(pool, seen)
+
+
+async def test_a_connection_that_no_call_needs_is_not_prepared_to_the_end(
+    open_pool: Any, backend: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A borrower keeps the pool open meanwhile. That it was given up is no outage."""
+    seen = _watch()
+    begun, ended, never = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def init(connection: Any) -> None:
+        if len(connections := opened) > 0:
+            begun.set()
+            try:
+                await never.wait()
+            finally:
+                ended.set()
+        connections.append(connection)
+
+    opened: list[Any] = []
+    pool = await open_pool(backend.dsn, max_size=2, init=init)
+    held = await pool.acquire()
+    waiting = asyncio.ensure_future(pool.acquire().__aenter__())
+    await asyncio.wait_for(begun.wait(), LIMIT)
+    closing = asyncio.ensure_future(pool.close())
+    await until(lambda: pool.closed)
+    waiting.cancel()
+    await asyncio.wait_for(ended.wait(), LIMIT)
+    assert await held.fetchval("SELECT 1") == 1
+    assert len(opened) == 1
+    assert pool.stats().connect_failures == 0
+    await pool.release(held)
+    assert await _all(closing) == [None]
+    assert "connecting fails" not in caplog.text
     await _is_over(pool, seen)
 
 

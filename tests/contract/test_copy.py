@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 
 from db_pool_rs.errors import ArgumentError, DatabaseError, InterfaceError, UniqueViolation
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, name text)"
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from db_pool_rs.errors import InterfaceError
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 
 class Own(BaseException):
     """Not an Exception."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from db_pool_rs.errors import ConnectionLost, DatabaseError, InterfaceError
 from tests.contract.test_notifications import Heard
 from tests.contract.waiting import until
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 TABLE = "CREATE TABLE t (id int PRIMARY KEY, name text)"
 #: Nothing here waits for it to pass, unless something is broken.
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class SlowSource:
@@ -85,6 +88,131 @@ async def test_a_sink_that_calls_its_own_connection_is_refused(pg_pool: Any, cal
         with pytest.raises(InterfaceError, match="busy with a COPY"):
             await connection.copy_from_query("SELECT 1", output=sink)
         assert await connection.fetchval("SELECT count(*) FROM t") == 0
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["alone", "in a transaction"])
+async def test_a_loop_over_pieces_that_calls_its_own_connection_is_refused(pg_pool: Any, inside: bool) -> None:
+    async def called() -> None:
+        await connection.fetchval("SELECT 1")
+
+    async with pg_pool.acquire() as connection:
+        block = connection.transaction()
+        if inside:
+            await block.start()
+            await connection.fetchval("SELECT 1")
+        async with aclosing(connection.copy_out("SELECT 1")) as pieces:
+            async for _ in pieces:
+                for call in (called(), asyncio.ensure_future(called()), connection.execute("SELECT 1; SELECT 2")):
+                    with pytest.raises(InterfaceError, match="busy with a COPY"):
+                        await asyncio.wait_for(call, PATIENCE)
+        assert await connection.fetchval("SELECT 1") == 1
+        if inside:
+            await block.rollback()
+
+
+async def test_calls_after_a_loop_that_was_left_wait_for_the_end_of_its_copy(pg_pool: Any) -> None:
+    """Nothing closes the pieces here but the interpreter, when the last reference to them is gone."""
+    async with pg_pool.acquire() as connection:
+        async for _ in connection.copy_out("SELECT repeat('x', 1000) FROM generate_series(1, 100000)"):
+            break
+        assert await asyncio.wait_for(connection.fetchval("SELECT 1"), PATIENCE) == 1
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_a_loop_that_was_left_does_not_keep_a_block_from_its_end(pg_pool: Any, size: int) -> None:
+    """A COPY that is stopped on the server fails the block, as any statement does. The program still has the pieces: it
+    is told that they are not all, if it goes on."""
+    await pg_pool.execute(TABLE)
+    query = f"SELECT repeat('x', 1000) FROM generate_series(1, {size})"
+    async with pg_pool.acquire() as connection:
+        block = connection.transaction()
+        await block.start()
+        await connection.execute("INSERT INTO t VALUES (1, 'x')")
+        pieces = connection.copy_out(query)
+        async for _ in pieces:
+            break
+        told = await asyncio.gather(asyncio.wait_for(block.commit(), PATIENCE), return_exceptions=True)
+        codes = {getattr(one, "sqlstate", one) for one in told}
+        assert codes == ({"25P02"} if size > 1 else codes & {None, "25P02"})
+        assert await connection.fetchval("SELECT count(*) FROM t") == (codes == {None})
+        with pytest.raises(InterfaceError, match="was stopped"):
+            await anext(pieces)
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+async def test_a_loop_that_was_left_does_not_cost_the_connection(open_pool: Any, pg_database: str, size: int) -> None:
+    pool = await open_pool(pg_database, max_size=1)
+    async with pool.acquire() as connection:
+        pid = await connection.fetchval("SELECT pg_backend_pid()")
+        pieces = connection.copy_out(f"SELECT repeat('x', 1000) FROM generate_series(1, {size})")
+        async for _ in pieces:
+            break
+    async with pool.acquire() as connection:
+        assert await asyncio.wait_for(connection.fetchval("SELECT pg_backend_pid()"), PATIENCE) == pid
+    assert pool.stats().lost == 0
+
+
+async def test_loops_within_each_other(open_pool: Any, pg_database: str) -> None:
+    """What is called in the inner one is inside of the outer one, too; after it, only of the outer one."""
+    pool = await open_pool(pg_database, max_size=3)
+    async with pool.acquire() as one, pool.acquire() as other:
+
+        async def refused(connection: Any) -> None:
+            with pytest.raises(InterfaceError, match="busy with a COPY"):
+                await asyncio.wait_for(connection.fetchval("SELECT 1"), PATIENCE)
+
+        for _ in range(3):
+            async for _ in one.copy_out("SELECT 1 FROM generate_series(1, 3)"):
+                async for _ in other.copy_out("SELECT 2"):
+                    await refused(one)
+                    await refused(other)
+                await refused(one)
+                assert await other.fetchval("SELECT 3") == 3
+
+        async def source() -> Any:
+            async for piece in other.copy_out("SELECT 1"):
+                await refused(one)
+                yield piece
+            await refused(one)
+
+        await one.execute("CREATE TABLE u (a int)")
+        assert await one.copy_to_table("u", source=source()) == "COPY 1"
+
+
+async def test_an_inner_loop_that_was_left_does_not_hide_the_outer_one(open_pool: Any, pg_database: str) -> None:
+    """The program still has the pieces of the inner one. A third connection is of neither."""
+    pool = await open_pool(pg_database, max_size=3)
+    async with pool.acquire() as one, pool.acquire() as other, pool.acquire() as third:
+        kept: list[Any] = []
+        async for _ in one.copy_out("SELECT repeat('x', 1000000) FROM generate_series(1, 3)"):
+            if kept:
+                await kept[-1].aclose()
+            kept.append(other.copy_out("SELECT 2"))
+            async for _ in kept[-1]:
+                break
+            for connection in (one, other):
+                with pytest.raises(InterfaceError, match="busy with a COPY"):
+                    await asyncio.wait_for(connection.fetchval("SELECT 1"), PATIENCE)
+            async with third.transaction():
+                assert await asyncio.gather(third.fetchval("SELECT 1"), third.fetchval("SELECT 2")) == [1, 2]
+        assert len(kept) > 1, "several pieces"
+        assert await third.fetchval("SELECT 3") == 3
+
+
+async def test_another_task_waits_for_a_loop_over_pieces(pg_pool: Any) -> None:
+    out = asyncio.Event()
+
+    async def called() -> Any:
+        await out.wait()
+        return await connection.fetchval("SELECT 1")
+
+    async with pg_pool.acquire() as connection:
+        other = asyncio.ensure_future(called())
+        await asyncio.sleep(0)
+        async for _ in connection.copy_out("SELECT 2"):
+            out.set()
+            await pg_pool.fetchval("SELECT 3")
+        assert await asyncio.wait_for(other, PATIENCE) == 1
 
 
 async def test_a_source_may_use_another_connection(pg_pool: Any) -> None:

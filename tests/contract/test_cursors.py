@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from db_pool_rs.errors import ArgumentError, DatabaseError, InterfaceError
+from db_pool_rs.errors import (
+    AdminShutdown,
+    ArgumentError,
+    ConnectionLost,
+    DatabaseError,
+    InterfaceError,
+    StatementTimeout,
+)
+from tests.contract.guarding import at_rest
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25) SELECT i FROM n"
 BELOW = f"SELECT i, i * 2 AS twice FROM ({NUMBERS}) s WHERE i < CAST($1 AS integer) ORDER BY i; -- the end"
@@ -90,6 +99,155 @@ async def test_ends_with_its_transaction(connection: Any) -> None:
             assert caught.value.sqlstate == "34000"
             assert await connection.fetchval("SELECT 1") == 1
             assert [row[0] async for row in connection.cursor("SELECT 5")] == [5]
+
+
+async def test_another_of_a_later_transaction_is_not_taken_for_it(connection: Any) -> None:
+    """Their names on the server are the same."""
+    async with connection.transaction():
+        first = connection.cursor(NUMBERS, prefetch=1)
+        assert (await first.fetchrow())[0] == 1
+    async with connection.transaction():
+        second = connection.cursor("SELECT i + 100 FROM (" + NUMBERS + ") s", prefetch=1)
+        assert (await second.fetchrow())[0] == 101
+        with pytest.raises(DatabaseError, match="its transaction has ended") as caught:
+            await first.fetchrow()
+        assert caught.value.sqlstate == "34000"
+        await first.close()
+        assert (await second.fetchrow())[0] == 102
+
+
+async def test_closing_one_that_has_ended(open_pool: Any, backend: Any) -> None:
+    """By an error, or with its session."""
+    pool = await open_pool(backend.dsn)
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        cursor = connection.cursor(NUMBERS, prefetch=1)
+        await cursor.fetchrow()
+        with pytest.raises(DatabaseError):
+            await connection.fetch("SELECT nonsense")
+        await cursor.close()
+        await transaction.rollback()
+        async with connection.transaction():
+            cursor = connection.cursor(NUMBERS, prefetch=1)
+            await cursor.fetchrow()
+    await cursor.close()
+
+
+BY_HAND = {
+    "COMMIT": ("COMMIT", "BEGIN"),
+    "ROLLBACK": ("ROLLBACK", "BEGIN"),
+    "in one script": ("COMMIT; BEGIN",),
+    "a savepoint": ("ROLLBACK TO SAVEPOINT a",),
+}
+
+
+@pytest.mark.parametrize("ends", BY_HAND.values(), ids=BY_HAND)
+async def test_closing_one_whose_transaction_was_ended_by_hand(
+    connection: Any, backend: Any, ends: tuple[str, ...]
+) -> None:
+    """A CLOSE that fails would abort what was begun since, and so would a FETCH."""
+    await connection.execute("BEGIN")
+    await connection.execute("SAVEPOINT a")
+    first, other = (connection.cursor(NUMBERS, prefetch=1) for _ in range(2))
+    assert (await first.fetchrow())[0] == (await other.fetchrow())[0] == 1
+    for sql in ends:
+        await connection.execute(sql)
+    second = connection.cursor("SELECT i + 100 FROM (" + NUMBERS + ") s", prefetch=1)
+    assert (await second.fetchrow())[0] == 101
+    await first.close()
+    assert await first.fetchrow() is None
+    for _ in range(2):
+        if backend.name == "sqlite" and "SAVEPOINT" in ends[0]:  # its cursors outlive savepoints
+            await other.fetchrow()
+            continue
+        with pytest.raises(DatabaseError) as caught:
+            await other.fetchrow()
+        assert caught.value.sqlstate == "34000"
+    assert (await second.fetchrow())[0] == 102
+    await second.close()
+    await connection.execute("COMMIT")
+
+
+async def test_closing_one_of_a_savepoint_that_was_rolled_back(connection: Any) -> None:
+    async with connection.transaction():
+        outer = connection.cursor(NUMBERS, prefetch=1)
+        assert (await outer.fetchrow())[0] == 1
+        undone = connection.transaction()
+        await undone.start()
+        inner = connection.cursor(NUMBERS, prefetch=1)
+        assert (await inner.fetchrow())[0] == 1
+        await undone.rollback()
+        await inner.close()
+        assert (await outer.fetchrow())[0] == 2
+        async with connection.transaction():
+            kept = connection.cursor(NUMBERS, prefetch=1)
+            assert (await kept.fetchrow())[0] == 1
+        assert (await kept.fetchrow())[0] == 2
+        await outer.close()
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+@pytest.mark.feature("postgresql")
+async def test_one_that_is_not_in_doubt_asks_nothing(open_pool: Any, proxy: Any, pg_database: str) -> None:
+    pool = await open_pool(proxy.dsn(pg_database), max_size=1)
+    await at_rest(pool)
+    for _ in range(2):
+        async with pool.acquire() as connection, connection.transaction():
+            cursor = connection.cursor(NUMBERS, prefetch=1)
+            await cursor.fetchrow()
+            async with connection.transaction():
+                await connection.fetchval("SELECT 1")
+            before = proxy.round_trips
+            await cursor.fetchrow()
+            await cursor.close()
+            assert proxy.round_trips - before == 2
+
+
+@pytest.mark.feature("postgresql")
+async def test_a_loss_is_no_end_of_its_transaction(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, max_size=2)
+    for doubt in ("SET LOCAL work_mem = '1MB'", "SELECT 1"):
+        async with pool.acquire() as connection:
+            transaction = connection.transaction()
+            await transaction.start()
+            cursor = connection.cursor(NUMBERS, prefetch=1)
+            await cursor.fetchrow()
+            await connection.execute(doubt)
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+            await pool.execute("SELECT pg_terminate_backend($1)", pid)
+            with pytest.raises((ConnectionLost, AdminShutdown)):
+                await cursor.fetchrow()
+            with pytest.raises(ConnectionLost):
+                await cursor.fetchrow()
+
+
+async def test_what_ends_it_comes_behind_a_call_that_was_made_before(connection: Any) -> None:
+    """Though that call asks whether the cursor is there first."""
+    await connection.execute("BEGIN")
+    await connection.execute("SAVEPOINT a")
+    cursor = connection.cursor(NUMBERS, prefetch=1)
+    await cursor.fetchrow()
+    await connection.execute("SAVEPOINT b")
+    row, _ = await asyncio.gather(cursor.fetchrow(), connection.execute("ROLLBACK TO SAVEPOINT a"))
+    assert row[0] == 2
+    await cursor.close()
+    assert await connection.fetchval("SELECT 1") == 1
+    await connection.execute("COMMIT")
+
+
+async def test_rows_that_came_are_not_lost_where_its_end_fails(connection: Any, monkeypatch: Any) -> None:
+    async with connection.transaction():
+        cursor = connection.cursor(NUMBERS)
+        with monkeypatch.context() as broken:
+            broken.setattr(type(cursor), "_end", _cannot_end)
+            with pytest.raises(StatementTimeout):
+                await cursor.fetch(1000)
+        assert [row[0] for row in await cursor.fetch(1000)] == list(range(1, 26))
+
+
+async def _cannot_end(cursor: Any, timeout: float | None) -> None:
+    raise StatementTimeout("in vain", sent=False)
 
 
 async def test_survives_an_error_within_a_savepoint(connection: Any) -> None:

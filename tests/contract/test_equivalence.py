@@ -62,8 +62,8 @@ ALONE: dict[str, Any] = {"pipelining": "off", "reset": "always"}
 def without_guard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Statements are grouped by their words alone: the guard finds nothing in any catalogue."""
     keeper = importlib.import_module("db_pool_rs.guard.keeper")
-    empty_result = keeper.findings([])
-    monkeypatch.setattr(keeper, "findings", lambda rows, shared: empty_result)
+    empty_result = keeper.judged([], frozenset())
+    monkeypatch.setattr(keeper, "judged", lambda rows, shared: empty_result)
 
 
 NAMES = ("equal_grouped", "equal_alone")

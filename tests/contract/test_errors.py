@@ -217,11 +217,11 @@ async def test_copy_that_needs_a_stream_is_refused(pg_pool: Any) -> None:
                 assert await one.fetchval("SELECT 1") == 1
 
 
-async def test_session_terminated_while_it_runs_is_unknown(pg_pool: Any, pg_server: Any) -> None:
+async def test_session_terminated_while_it_runs_is_unknown(pg_pool: Any) -> None:
     call = asyncio.ensure_future(pg_pool.fetchval("SELECT pg_backend_pid() FROM pg_sleep(60)"))
-    query = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()"
-    await until_async(lambda: pg_pool.fetchval(query))
-    await in_thread(pg_server.sql, f"SELECT pg_terminate_backend(pid) FROM ({query}) AS q")
+    asleep = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    await until_async(lambda: pg_pool.fetchval(asleep))
+    await pg_pool.execute(f"SELECT pg_terminate_backend(pid) FROM ({asleep}) AS q")
     with pytest.raises((ConnectionLost, DatabaseError)) as caught:
         await call
     assert "administrator command" in str(caught.value) + str(caught.value.__cause__)

@@ -126,6 +126,7 @@ async def test_empty_text(many: Any) -> None:
         await many.executemany("", [(1,)])
 
 
+@pytest.mark.usefixtures("patient")
 async def test_cancelled_in_the_middle_undoes_all(pool: Any) -> None:
     await pool.execute("CREATE TABLE item (id int PRIMARY KEY, name text)")
     seen = 0

@@ -117,7 +117,7 @@ async def test_the_parent_does_not_notice_a_child(engine: Any, backend: Any, pyt
     done = await in_thread(
         lambda: subprocess.run(
             [sys.executable, "-W", "error::ResourceWarning", "-c", PROGRAM, *arguments],
-            cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=55, check=False,
+            cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=200, check=False,
         )
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

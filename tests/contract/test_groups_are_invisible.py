@@ -7,6 +7,7 @@ compares outcomes and what the tables hold afterwards.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from db_pool_rs.errors import DatabaseError
 from tests.contract.waiting import PROMPT
 
-from .guarding import guarded
+from .guarding import QUICK, guarded
 
 SETUP = """
 CREATE TABLE account (id int PRIMARY KEY, balance int NOT NULL CHECK (balance >= 0), owner text);
@@ -135,7 +136,7 @@ async def test_random_groups_equal_a_plain_connection(pair: tuple[Any, Any], pro
 
 
 async def test_deferred_constraint_hits_only_the_culprit(open_pool: Any, pg_database: str) -> None:
-    pool = await open_pool(pg_database)
+    pool = await open_pool(pg_database, **QUICK)
     await _prepare(pool)
     await _teach(pool)
     before = pool.stats().broken_up
@@ -160,6 +161,7 @@ async def test_function_that_writes_inside_a_failing_group_writes_once(open_pool
     assert await pool.fetchval("SELECT count(*) FROM audit WHERE what = 'once'") == 10
 
 
+@pytest.mark.usefixtures("patient")
 async def test_row_lock_holder_needs_one_more_statement(open_pool: Any, pg_database: str) -> None:
     """A group that waits for a lock whose holder waits for the pool: broken up, no call hangs."""
     pool = await open_pool(pg_database, max_size=6)
@@ -210,12 +212,14 @@ async def test_a_failing_text_does_not_disturb_its_neighbours_for_long(open_pool
     pool = await open_pool(pg_database)
     await _prepare(pool)
     await _teach(pool)
+    began = time.monotonic()
     for _ in range(20):
         results = await asyncio.gather(
             *[pool.fetchval(CALLS["divide"][0], i % 2) for i in range(10)], return_exceptions=True
         )
         assert [getattr(r, "sqlstate", r) for r in results] == ["22012", 100] * 5
-    assert pool.stats().broken_up <= 3, "a text that failed lately is not grouped for a while"
+    most = 3 + (time.monotonic() - began)  # a while is a second
+    assert pool.stats().broken_up <= most, "a text that failed lately is not grouped for a while"
 
 
 async def test_what_is_known_of_a_text_stays_with_its_database(open_pool: Any, pg_server: Any) -> None:

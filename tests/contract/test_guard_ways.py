@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,12 @@ WAYS = {
     "check": ("CREATE TABLE t (id int CHECK (tell() IS NOT NULL))", "INSERT INTO t VALUES (1)"),
     "domain": ("CREATE DOMAIN d AS int CHECK (tell() IS NOT NULL); CREATE TABLE t (id d)", "INSERT INTO t VALUES (1)"),
     "cast to a domain": ("CREATE DOMAIN d AS int CHECK (tell() IS NOT NULL)", "SELECT $1::d"),
+    "a table of the server's below": (
+        "CREATE TABLE t () INHERITS (information_schema.sql_features);"
+        "CREATE FUNCTION told() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM tell(); RETURN NULL; END $$;"
+        "CREATE TRIGGER x AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION told()",
+        "UPDATE information_schema.sql_features SET comments = $1",
+    ),
     "view": ("CREATE VIEW v AS SELECT tell() AS x; CREATE VIEW w AS SELECT x FROM v", "SELECT x FROM w"),
     "rule": (
         "CREATE TABLE t (id int); CREATE RULE r AS ON INSERT TO t DO ALSO SELECT tell()",
@@ -193,3 +200,11 @@ async def test_what_is_harmless_is_grouped(open_pool: Any, pg_database: str, way
     schema, sql = HARMLESS[way]
     await script(pool, TELL + schema)
     assert (await guarded(pool, sql)).reason is None
+
+
+# rules 3.9, 8.4
+async def test_what_the_guard_asks_does_not_wait_for_writes_that_wait_for_it(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
+    await pool.execute("CREATE TABLE t (id int)")
+    await asyncio.gather(*(pool.execute("INSERT INTO t VALUES ($1)", i) for i in range(5000)))
+    assert pool.stats().groups < 2500

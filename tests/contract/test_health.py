@@ -27,7 +27,7 @@ async def test_an_open_pool_is_ready(open_pool: Any, backend: Any) -> None:
     assert pool.stats().statements == before
     asked = await pool.health(probe=True)
     assert asked
-    assert 0 < asked.round_trip_ms < 2000
+    assert 0 < asked.round_trip_ms < 20_000
     assert json.loads(json.dumps(asked.to_dict()))["ready"] is True
 
 

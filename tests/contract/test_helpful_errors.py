@@ -53,7 +53,7 @@ async def test_the_line_at_fault_with_a_caret(queries: Any) -> None:
 async def test_hints_of_the_text(queries: Any, sql: str, args: tuple[Any, ...], helps: str) -> None:
     with pytest.raises(DatabaseError) as caught:
         await queries.fetch(sql, *args)
-    hints = [line for line in str(caught.value).splitlines() if line.startswith("HINT: ")]
+    hints = [line for line in str(caught.value).splitlines() if line.startswith("HINT:  ")]
     assert helps in hints[0]
 
 

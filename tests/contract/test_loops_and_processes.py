@@ -244,7 +244,7 @@ async def test_a_forked_child_is_refused_and_the_parent_goes_on(engine: Any, bac
     root = Path(__file__).parents[2]
     command = [sys.executable, "-W", "error::ResourceWarning", "-c", FORK, backend.dsn, engine.name]
     done = await in_thread(
-        lambda: subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=50, check=False)
+        lambda: subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=200, check=False)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "parent fine" in done.stdout

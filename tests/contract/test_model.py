@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from db_pool_rs.errors import DatabaseError, UndefinedTable, UniqueViolation
 from tests.contract.waiting import until
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 TABLE = "CREATE TABLE item (id bigint PRIMARY KEY, value int NOT NULL)"
 PUT = "INSERT INTO item VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET value = excluded.value"
 INSERT = "INSERT INTO item VALUES ($1, $2)"

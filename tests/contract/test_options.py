@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import ConnectionLost
-from tests.contract.guarding import guarded
+from tests.contract.guarding import QUICK, guarded
 from tests.contract.waiting import until
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
@@ -45,6 +45,7 @@ async def _mixed_load(pool: Any) -> None:
     ],
     ids=str,
 )
+@pytest.mark.usefixtures("patient")
 async def test_answers_are_the_same_whatever_the_options(open_pool: Any, backend: Any, options: dict[str, Any]) -> None:
     pool = await open_pool(backend.dsn, **{"max_size": 4, **options})
     await _mixed_load(pool)
@@ -55,7 +56,7 @@ async def test_answers_are_the_same_whatever_the_options(open_pool: Any, backend
 
 
 async def test_groups_are_there_by_default_and_end_where_they_are_turned_off(open_pool: Any, backend: Any) -> None:
-    pool = await open_pool(backend.dsn, max_size=4)
+    pool = await open_pool(backend.dsn, max_size=4, **QUICK)
     await _mixed_load(pool)
     assert 4 < pool.stats().group_size.max <= 64
     await pool.execute("DROP TABLE item")

@@ -88,6 +88,8 @@ async def test_types_and_modifiers_of_columns(pg_pool: Any) -> None:
         assert (await statement.fetch_result(1, "sad", [1])).columns == expected
         assert (await connection.prepare("DELETE FROM t")).get_attributes() == ()
         assert (await connection.prepare("")).get_parameters() == ()
+        ranges = await connection.prepare("SELECT $1::int4range, $2::int4multirange, $3::tstzmultirange")
+        assert [one.kind for one in ranges.get_parameters()] == ["range", "multirange", "multirange"]
 
 
 async def test_columns_follow_a_change_of_the_table(pg_pool: Any) -> None:

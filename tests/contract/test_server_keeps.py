@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from db_pool_rs.errors import DatabaseError, Error
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 LIMIT = 5
 KEPT = "SELECT count(*) FROM pg_prepared_statements WHERE name > ''"
 #: Texts that succeed, with one int; `{}` makes each another text.

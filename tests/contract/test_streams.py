@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from db_pool_rs.errors import ArgumentError, DatabaseError, InterfaceError, PoolTimeout, StatementTimeout
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 from tests.plugins.proxy import FaultProxy
+
+pytestmark = pytest.mark.usefixtures("patient")
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 25) SELECT i FROM n"
 BELOW = f"SELECT i, i * 2 AS twice FROM ({NUMBERS}) s WHERE i < CAST($1 AS integer) ORDER BY i"
@@ -210,8 +213,9 @@ async def test_copy_out_that_fails(pg_pool: Any) -> None:
     ):
         with pytest.raises((DatabaseError, InterfaceError)):
             await _all(call)
+    await at_rest(pg_pool)
     with pytest.raises(StatementTimeout):
-        await _all(pg_pool.copy_out("SELECT 1 FROM pg_sleep(60)", timeout=0.1))
+        await _all(pg_pool.copy_out("SELECT 1 FROM pg_sleep(60)", timeout=0.5))
     await _free(pg_pool)
 
 
@@ -286,6 +290,7 @@ async def test_copy_in_options_and_errors(pg_pool: Any) -> None:
         (endless(), {"timeout": 0.2}, StatementTimeout),
         (silent(), {"timeout": 0.2}, StatementTimeout),
     ):
+        await at_rest(pg_pool)  # to read the catalogue may take longer than the deadline
         with pytest.raises(error):
             await pg_pool.copy_in("t", source=source, **options)
     gc.collect()  # where the COPY was still using it

@@ -144,11 +144,12 @@ async def test_cancelled_before_it_was_sent(items: Any) -> None:
         assert [row[0] for row in await tx.fetch("SELECT id FROM item ORDER BY id")] == [0, 1, 2, 4, 5]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_who_gives_up_does_not_hurt_the_others(pg_items: Any) -> None:
     async with pg_items.transaction() as tx:
         calls = [
             asyncio.ensure_future(tx.execute(INSERT, 1, "one")),
-            asyncio.ensure_future(tx.fetchval(SLEEP, 0.3, timeout=0.1)),
+            asyncio.ensure_future(tx.fetchval(SLEEP, 1.5, timeout=0.1)),
             asyncio.ensure_future(tx.fetchval(SLEEP, 0.1)),
             asyncio.ensure_future(tx.fetchval(NAME, 1)),
         ]
@@ -162,6 +163,7 @@ async def test_who_gives_up_does_not_hurt_the_others(pg_items: Any) -> None:
     assert await pg_items.fetchval(COUNT) == 2
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_server_is_stopped_when_no_call_waits(pg_items: Any) -> None:
     async with pg_items.acquire() as connection:
 
@@ -179,6 +181,7 @@ async def test_the_server_is_stopped_when_no_call_waits(pg_items: Any) -> None:
         assert await connection.fetchval(COUNT) == 1
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_end_of_the_block_stops_what_was_given_up(pg_items: Any) -> None:
     """A call that times out ends the block, and does not leave its neighbours waiting for it."""
     async with pg_items.acquire() as connection:
@@ -200,6 +203,7 @@ async def test_the_end_of_the_block_stops_what_was_given_up(pg_items: Any) -> No
 
 
 @pytest.mark.parametrize("joins", [True, False])
+@pytest.mark.usefixtures("patient")
 async def test_what_was_called_in_a_block_is_not_done_outside(pg_items: Any, joins: bool) -> None:
     """A call waits behind one that its task gives up; the block ends meanwhile."""
     sql = INSERT if joins else INSERT + " RETURNING pg_backend_pid(), set_config('a.b', 'c', true)"
@@ -210,7 +214,7 @@ async def test_what_was_called_in_a_block_is_not_done_outside(pg_items: Any, joi
             nonlocal behind
             async with connection.transaction():
                 slow = asyncio.ensure_future(
-                    connection.execute("DO $$ BEGIN PERFORM pg_sleep(60); END $$", timeout=0.1)
+                    connection.execute("DO $$ BEGIN PERFORM pg_sleep(60); END $$", timeout=0.5)
                 )
                 await until(lambda: connection._lease.session().busy)
                 behind = asyncio.ensure_future(connection.fetch(sql, 1, "one"))

@@ -33,12 +33,13 @@ def runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(dir="/tmp") as path:
         monkeypatch.setenv("XDG_RUNTIME_DIR", path)
+        monkeypatch.setattr("db_pool_rs.cli.top.PATIENCE", 30.0)  # only one test is about a busy loop
         yield Path(path)
 
 
 def top(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "db_pool_rs", "top", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
 
 
 async def test_a_pool_shows_how_it_stands(open_pool: Any, backend: Any) -> None:

@@ -20,7 +20,7 @@ from .guarding import at_rest
 
 INSERT = "INSERT INTO transaction_cost VALUES ($1)"
 #: Of asyncpg's instructions. Its own protocol is C, that of `simple` is Python.
-MOST = {"simple": 1.15, "balanced": 1.18, "full": 0.74}
+MOST = {"simple": 1.08, "balanced": 1.11, "full": 0.67}
 
 
 async def instructions(work: Callable[[], Awaitable[Any]]) -> int:

@@ -320,6 +320,7 @@ async def test_a_block_ended_by_its_own_commit(items: Any) -> None:
     assert await _ids(items) == [1]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_cancelled_inside_a_block(pg_items: Any) -> None:
     entered = asyncio.Event()
 
@@ -331,7 +332,8 @@ async def test_cancelled_inside_a_block(pg_items: Any) -> None:
 
     task = asyncio.ensure_future(work())
     await entered.wait()
-    await until_async(lambda: pg_items.fetchval("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%(60)' "))
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    await until_async(lambda: pg_items.fetchval(asleep))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

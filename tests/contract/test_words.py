@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from db_pool_rs.errors import InterfaceError
+from tests.contract.guarding import QUICK, guarded
 from tests.contract.waiting import until
 
 #: With escapes it is one statement, and two without.
@@ -78,7 +79,7 @@ async def test_what_a_copied_query_or_a_cursor_sets_does_not_reach_the_next_borr
 
 async def test_a_backslash_ends_nothing_where_the_server_says_so(open_pool: Any, pg_database: str) -> None:
     """The default: two statements, and texts with ESCAPE '\\' are grouped like others."""
-    pool = await open_pool(pg_database, max_size=1)
+    pool = await open_pool(pg_database, max_size=1, **QUICK)
     await pool.execute("CREATE TABLE note (what text)")
     async with pool.acquire() as connection:
         await connection.execute(ONE_OR_TWO)
@@ -158,5 +159,6 @@ async def test_init_may_bring_groups_back(open_pool: Any, pg_database: str) -> N
         await connection.execute("SET default_transaction_isolation = 'read committed'")
 
     settings = {"default_transaction_isolation": "serializable"}
-    pool = await open_pool(pg_database, max_size=3, server_settings=settings, init=read_committed)
+    pool = await open_pool(pg_database, max_size=3, server_settings=settings, init=read_committed, **QUICK)
+    await guarded(pool, "SELECT $1::int")
     assert await _largest_group(pool) > 1

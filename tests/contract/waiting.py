@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 #: Seconds that stand for "at once": a busy machine takes its time, what must not be waited for takes a minute at least.
 PROMPT = 20.0
 #: A loop that never pauses takes the interpreter from the threads that are to bring the event about.

@@ -61,7 +61,7 @@ def run(mode: str, dsn: str, sql: str, *args: object) -> tuple[set[str], list[bo
     """In a new process, 21 times: the answers, and for each import of psycopg whether the loop's thread did it."""
     pytest.importorskip(f"db_pool_rs_{mode}")
     command = [sys.executable, "-c", PROGRAM, mode, json.dumps([dsn, sql, *args])]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=50, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     answers, by_loop, lost = json.loads(done.stdout)
     assert lost == 0

@@ -65,6 +65,7 @@ async def test_sqlmodel(
         assert (await client.get("/heroes", params={"older_than": 30})).json() == ["Ada"]
 
 
+@pytest.mark.usefixtures("patient")
 async def test_the_streaming_response_of_the_documentation(pg_database: str) -> None:
     """docs/pool.md: a table of any size, and a client that goes away in the middle of it."""
     block = next(code for code in blocks(DOCS / "pool.md", "python") if "(StreamingResponse)" in code)

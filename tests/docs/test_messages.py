@@ -17,7 +17,7 @@ import pytest
 from tests.meta.source import ROOT
 
 MESSAGE = re.compile(r"\*\*`([^`]+)`\*\*")
-SOURCES = ("db_pool_rs/**/*.py", "cext/*.py", "rust/*/src/**/*.rs", "scripts/*.sh")
+SOURCES = ("db_pool_rs/**/*.py", "cext/*.py", "rust/*.py", "rust/*/src/**/*.rs", "scripts/*.sh")
 #: Where a long text goes on in the next literal.
 JOINT = re.compile(r'"\n\s*f?"')
 MODES = (ROOT / "docs" / "modes.md").read_text()

@@ -49,7 +49,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("width", WIDTHS)
 def test_nothing_is_cut_off(page: Page, site: Path, width: int) -> None:
     found: dict[str, Any] = {}

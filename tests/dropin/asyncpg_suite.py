@@ -28,47 +28,6 @@ from tests.dropin.page import write
 from tests.meta.source import ROOT
 from tests.plugins.installation import find_installation
 
-CONFTEST = """
-import enum
-import subprocess
-import sys
-import types
-
-import pytest
-
-import db_pool_rs.asyncpg as ours
-from db_pool_rs.asyncpg.calls import record_of
-
-ours.install_as_asyncpg()
-ours.__path__.append(THEIRS)
-ours.Pool._maintenance_task = None  # the base class of the tests waits for it
-
-def made(name, **members):
-    module = sys.modules["asyncpg." + name] = types.ModuleType("asyncpg." + name)
-    vars(module).update(members)
-    setattr(sys.modules[module.__name__.rpartition(".")[0]], name.rpartition(".")[2], module)
-
-modes = enum.IntEnum("SSLMode", "disable allow prefer require verify_ca verify_full")
-made("connect_utils", _SSL_REQUEST_CODE=0, SSLMode=modes)
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = yield
-    item.failed = getattr(item, "failed", False) or report.failed
-    return report
-
-@pytest.fixture(autouse=True)
-def empty(request):
-    "What a test that fails leaves behind is not to make others fail."
-    yield
-    if getattr(request.node, "failed", False) and (cluster := getattr(request.cls, "cluster", None)):
-        where = cluster.get_connection_spec()
-        sql = "DROP SCHEMA public CASCADE; CREATE SCHEMA public; GRANT ALL ON SCHEMA public TO public"
-        options = ["-h", where["host"], "-p", str(where["port"]), "-U", "postgres", "-qXc", sql, "postgres"]
-        subprocess.run(["psql", *options], timeout=20, capture_output=True)
-
-made("protocol.protocol", _create_record=lambda names, values: record_of(ours.Record, tuple(names or ()))(values))
-"""
 #: Parts of asyncpg that its tests are made with.
 PARTS = ("_testbase", "cluster.py", "serverversion.py", "utils.py")
 #: Tests of asyncpg's source code, of its test base, and of private functions.
@@ -86,7 +45,7 @@ def run(contender: str, source: Path, report: Path) -> None:
     try:
         installation = find_installation(folder)
         shutil.copytree(source / "tests", folder / "tests")
-        for key in (folder / "tests" / "certs").glob("*.key.pem"):
+        for key in (folder / "tests" / "certs").glob("*.key*.pem"):
             key.chmod(0o600)
         for name in LEFT_OUT:
             (folder / "tests" / f"{name}.py").unlink()
@@ -122,7 +81,7 @@ def _put_parts(source: Path, folder: Path) -> None:
     for name in PARTS:
         part = source / "asyncpg" / name
         (shutil.copytree if part.is_dir() else shutil.copy)(part, theirs / name)
-    (folder / "tests" / "conftest.py").write_text(CONFTEST.replace("THEIRS", repr(str(theirs))))
+    shutil.copy(Path(__file__).with_name("asyncpg_conftest.py"), folder / "tests" / "conftest.py")
 
 
 def outcomes(report: Path) -> Outcomes:

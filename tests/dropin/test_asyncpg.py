@@ -7,6 +7,7 @@ import decimal
 import io
 import json
 import re
+import socket
 import sys
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,7 +18,7 @@ import pytest
 import db_pool_rs.asyncpg as asyncpg
 from db_pool_rs import errors
 from tests.contract.waiting import until
-from tests.dropin import test_asyncpg_more, test_asyncpg_names, test_asyncpg_values
+from tests.dropin import test_asyncpg_more, test_asyncpg_names, test_asyncpg_states, test_asyncpg_values
 from tests.meta.source import ROOT
 
 
@@ -248,10 +249,16 @@ async def test_a_failed_login_is_theirs_and_ours(engine: Any, pg_database: str) 
     with pytest.raises(asyncpg.InvalidCatalogNameError) as caught:
         await asyncpg.connect(wrong, mode=engine.name)
     assert isinstance(caught.value, errors.ConnectFailed)
-    with pytest.raises(OSError, match="connect"):
-        await asyncpg.connect("postgresql://127.0.0.1:1/x", mode=engine.name, timeout=5)
+    for host, kind in (("127.0.0.1:1", ConnectionRefusedError), ("nowhere.invalid", socket.gaierror)):
+        with pytest.raises(kind, match="connect"):
+            await asyncpg.connect(f"postgresql://{host}/x", mode=engine.name, timeout=5)
+    for url, options in (("mysql://x", {}), ("postgresql://x", {"ssl": "no"})):
+        with pytest.raises(asyncpg.InterfaceError, match="not allowed") as mistake:
+            await asyncpg.connect(url, mode=engine.name, **options)
+        assert isinstance(mistake.value, asyncpg.ClientConfigurationError)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_time_is_up(pool: Any) -> None:
     with pytest.raises(asyncio.TimeoutError):
         await pool.fetch("SELECT pg_sleep(60)", timeout=0.05)
@@ -262,12 +269,13 @@ async def test_time_is_up(pool: Any) -> None:
 
 
 @pytest.mark.parametrize("call", [("fetch", 1), ("fetchrow",), ("forward", 1)], ids=lambda call: call[0])
+@pytest.mark.usefixtures("patient")
 async def test_time_of_a_cursor_is_up(pool: Any, call: tuple[Any, ...]) -> None:
     name, *args = call
     async with pool.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        cursor = await connection.cursor("SELECT pg_sleep(5)")
+        cursor = await connection.cursor("SELECT pg_sleep(60)")
         with pytest.raises(asyncio.TimeoutError):
             await getattr(cursor, name)(*args, timeout=0.05)
         await transaction.rollback()
@@ -367,7 +375,7 @@ async def test_what_is_not_supported_says_why(pool: Any) -> None:
             with pytest.raises(NotImplementedError, match=r"\w+.*: "):
                 call()
         for awaited in (
-            connection.set_builtin_type_codec("json", codec_name="int4"),
+            connection.set_builtin_type_codec("json", schema="pg_catalog", codec_name="int4"),
             connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=str, format="binary"),
         ):
             with pytest.raises(NotImplementedError, match=r"\w+.*: "):
@@ -377,5 +385,6 @@ async def test_what_is_not_supported_says_why(pool: Any) -> None:
 def test_the_table_names_these_tests() -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "asyncpg.md").read_text()))
     assert len(named) >= 6
-    modules = (sys.modules[__name__], test_asyncpg_more, test_asyncpg_names, test_asyncpg_values)
+    own = sys.modules[__name__]
+    modules = (own, test_asyncpg_more, test_asyncpg_names, test_asyncpg_states, test_asyncpg_values)
     assert named <= {name for module in modules for name in vars(module)}

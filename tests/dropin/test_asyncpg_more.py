@@ -194,22 +194,15 @@ from asyncpg.exceptions import UniqueViolationError
 from asyncpg.connection import Connection
 from asyncpg.transaction import Transaction
 from asyncpg.protocol import Record
+from asyncpg.protocol.protocol import Record as Same
+from asyncpg.pgproto.pgproto import UUID
 from asyncpg.types import Range
 assert asyncpg is ours and asyncpg.Pool is asyncpg.pool.Pool
+import uuid
+assert UUID is uuid.UUID and Same is Record
 assert UniqueViolationError is ours.UniqueViolationError and Connection is ours.Connection
 """
     subprocess.run([sys.executable, "-c", program], check=True)
-
-
-async def test_a_released_connection_is_not_used_any_more(engine: Any, pg_database: str) -> None:
-    async with asyncpg.create_pool(pg_database, mode=engine.name, min_size=1, max_size=1) as pool:
-        connection = await pool.acquire()
-        await pool.release(connection)
-        await pool.release(connection)
-        with pytest.raises(asyncpg.InterfaceError, match="given back"):
-            await connection.fetch("SELECT 1")
-        with pytest.raises(asyncpg.InterfaceError, match="invalid connection"):
-            await pool.release(object())
 
 
 async def test_a_context_of_the_module_ssl(engine: Any, own_server: Any, tmp_path: Any) -> None:
@@ -224,7 +217,7 @@ async def test_a_context_of_the_module_ssl(engine: Any, own_server: Any, tmp_pat
     connection = await asyncpg.connect(dsn, mode=engine.name, ssl=context)
     assert await connection.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
     await connection.close()
-    with pytest.raises(OSError, match="certificate"):
+    with pytest.raises(ssl.SSLCertVerificationError, match="certificate verify failed"):
         await asyncpg.connect(dsn.replace("localhost", "127.0.0.1"), mode=engine.name, ssl=context)
     context.check_hostname = False
     await (await asyncpg.connect(dsn.replace("localhost", "127.0.0.1"), mode=engine.name, ssl=context)).close()
@@ -271,12 +264,13 @@ async def test_a_connection_that_is_lost_leaves_nothing(engine: Any, pg_database
     pid = await connection.fetchval("SELECT pg_backend_pid()")
     lost, told = await asyncpg.connect(pg_database, mode=engine.name), asyncio.Event()
     lost.add_termination_listener(lambda _: told.set())
-    await connection.execute("SELECT pg_terminate_backend($1)", lost.get_server_pid())
+    await connection.execute("SELECT pg_terminate_backend($1, 30000)", lost.get_server_pid())
     await told.wait()
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> $1"
     await until(lambda: lost._pool.is_closing())
     assert lost.is_closed()
-    assert await connection.fetchval(others, pid) == 0
+    while await connection.fetchval(others, pid):
+        pass
     with pytest.raises(asyncpg.InterfaceError, match="closed"):
         await lost.fetch("SELECT 1")
     await lost.close()
@@ -374,6 +368,7 @@ def test_ranges_within_ranges() -> None:
             assert made(asyncpg, other).issuperset(made(asyncpg, one)) is expected
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_transaction_that_failed_is_not_said_to_be_committed(connection: Any) -> None:
     transaction = connection.transaction()
     await transaction.start()

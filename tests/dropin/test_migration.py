@@ -42,7 +42,7 @@ def printed(title: str, folder: Path, dsn: str) -> str:
         capture_output=True,
         text=True,
         check=False,
-        timeout=50,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

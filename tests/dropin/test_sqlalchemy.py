@@ -150,7 +150,7 @@ async def test_many_tasks_on_a_small_pool(make: Any, pg_database: str) -> None:
 
 
 async def test_waiting_in_vain(make: Any, pg_database: str) -> None:
-    db = make(pg_database, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    db = make(pg_database, pool_size=1, max_overflow=0, pool_timeout=2)
     async with db.connect():
         with pytest.raises(exc.TimeoutError):
             await db.connect()

@@ -28,6 +28,14 @@ async def test_a_pool_that_could_not_be_opened_needs_no_closing(make: Any) -> No
     await db.dispose()
 
 
+async def test_a_login_that_is_refused(make: Any, pg_database: str) -> None:
+    """The program is not at fault: it may try again, or with others."""
+    db = make(sa.make_url(pg_database).set(username="nobody_at_all").render_as_string(hide_password=False))
+    with pytest.raises(exc.OperationalError) as caught:
+        await answer(db)
+    assert caught.value.orig.sqlstate.startswith("28")
+
+
 async def opening(db: Any, proxy: FaultProxy) -> asyncio.Task[Any]:
     """A first connection of an engine, to which the server's answer is held up."""
     proxy.stall(TO_CLIENT)

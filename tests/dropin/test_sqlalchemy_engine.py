@@ -177,6 +177,65 @@ async def test_streamed_rows_come_a_few_at_a_time(make: Any, pg_database: str, g
             await connection.stream(sa.text("SELECT 1/0"))
 
 
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("INSERT INTO streamed VALUES (1), (2) RETURNING i", [1, 2]),
+        ("WITH made AS (INSERT INTO streamed VALUES (5) RETURNING i) SELECT i FROM made", [5]),
+        ("SHOW server_encoding", ["UTF8"]),
+        ("UPDATE streamed SET i = 1", None),
+    ],
+)
+async def test_what_can_have_no_cursor_is_streamed(
+    make: Any, pg_database: str, grouped: bool, sql: str, expected: list[Any] | None
+) -> None:
+    async with make(pg_database, grouped=grouped).connect() as connection:
+        await connection.execute(sa.text("CREATE TABLE streamed (i int)"))
+        result = await connection.stream(sa.text(sql))
+        assert (await result.scalars().all() if expected else result._real_result.returns_rows) == (expected or False)
+
+
+async def test_many_rows_are_inserted_by_a_session_that_streams(make: Any, pg_database: str, grouped: bool) -> None:
+    async with make(pg_database, grouped=grouped).connect() as connection:
+        await connection.execute(sa.text("CREATE TABLE streamed (i int)"))
+        streaming = await connection.execution_options(stream_results=True)
+        insert = sa.insert(sa.table("streamed", sa.column("i", sa.Integer)))
+        await streaming.run_sync(lambda sync: sync.execute(insert, [{"i": 1}, {"i": 2}]))
+        result = await streaming.stream_scalars(sa.text("SELECT i FROM streamed"))
+        assert await result.all() == [1, 2]
+
+
+async def test_rows_of_a_stream_end_with_the_transaction(
+    make: Any, pg_database: str, grouped: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are not those of a later one; and closing what has ended is no error in the log."""
+    numbers = sa.text("SELECT generate_series(1, 1000)")
+    async with make(pg_database, grouped=grouped).connect() as connection:
+        first = await connection.stream(numbers)
+        await first.fetchone()
+        await connection.commit()
+        second = await connection.stream(numbers)
+        await second.fetchone()
+        with pytest.raises(exc.DBAPIError, match=r"has ended|given back"):
+            await first.all()
+        assert len(await second.all()) == 999
+        third = await connection.stream(numbers)
+        with pytest.raises(exc.ProgrammingError):
+            await connection.execute(sa.text("SELECT nonsense"))
+        await third.close()
+    assert not caplog.records
+
+
+async def test_numbers_of_the_pool(make: Any, backend: Any) -> None:
+    db = make(backend.dsn, pool_size=2, max_overflow=1)
+    pool = db.pool
+    assert (pool.size(), pool.overflow(), pool.checkedout(), pool.checkedin()) == (3, -3, 0, 0)
+    async with db.connect() as connection:
+        await connection.execute(ONE)
+        assert (pool.checkedout(), pool.overflow() < 0) == (1, True)
+    await until(lambda: (pool.checkedout(), pool.checkedin() > 0) == (0, True))
+
+
 async def test_insertmanyvalues(make: Any, backend: Any, grouped: bool) -> None:
     """Rows of a few statements; on PostgreSQL in the order in which they were given."""
     db = make(backend.dsn, grouped=grouped, insertmanyvalues_page_size=40)

@@ -66,6 +66,18 @@ async def test_values_of_postgresql(make: Any, pg_database: str) -> None:
         assert found.scalar_one() == values["c2"]
 
 
+async def test_dates_and_times_stand_for_each_other(make: Any, pg_database: str) -> None:
+    db, table = make(pg_database), sa.Table("t", sa.MetaData(), sa.Column("day", sa.Date), sa.Column("at", sa.DateTime))
+    day, at = datetime.date(2026, 1, 2), datetime.datetime(2026, 1, 2, 3, 4)
+    async with db.begin() as connection:
+        await connection.run_sync(table.create)
+        await connection.execute(
+            sa.insert(table), [{"day": at, "at": day}, {"day": day, "at": at}, dict.fromkeys(("day", "at"))]
+        )
+        rows = (await connection.execute(sa.select(table))).all()
+    assert rows == [(day, datetime.datetime(2026, 1, 2)), (day, at), (None, None)]
+
+
 async def test_serializers_of_json(make: Any, pg_database: str) -> None:
     db = make(
         pg_database,

@@ -136,11 +136,23 @@ def altered(data: bytearray, chance: random.Random, telling: Sequence[int]) -> b
 
 async def given(mode: str, oid: int, data: bytes) -> str:
     """What a call gives whose row has this value, and one after it on the same pool."""
-    async with LyingServer([oid], [[data]]).running() as server:
+    return await _given(mode, [oid], [[data]], 0)
+
+
+async def given_among(mode: str, oid: int, data: bytes) -> str:
+    """The same where it is one of many values: between NULLs, beside other columns."""
+    oids = [pg.INT8.oid, oid, pg.TEXT.oid, pg.UUID.oid]
+    rows = [[bytes(8), value, b"text", bytes(16)] for value in (None, *[data] * 3, None)]
+    return await _given(mode, oids, rows, 1)
+
+
+async def _given(mode: str, oids: list[int], rows: list[list[bytes | None]], column: int) -> str:
+    async with LyingServer(oids, rows).running() as server:
         dsn = f"postgresql://u@127.0.0.1:{server.port}/d?sslmode=disable"
         async with db_pool_rs.create_pool(dsn, mode=mode, min_size=1, max_size=1) as pool:
             try:
-                found = repr((await asyncio.wait_for(pool.fetch(ASK, 1), 30))[0][0])
+                values = [repr(row[column]) for row in await asyncio.wait_for(pool.fetch(ASK, 1), 30)]
+                found = "; ".join(dict.fromkeys(one for one in values if one != "None" or len(rows) == 1))
             except db_pool_rs.Error as error:
                 found = type(error).__name__
             assert await pool.fetchval("SHOW default_transaction_isolation") == "read committed"
@@ -148,10 +160,11 @@ async def given(mode: str, oid: int, data: bytes) -> str:
 
 
 async def main(mode: str, seed: int, count: int) -> None:
-    """One line for each value: its type, itself, what it gave."""
+    """One line for each value: its type, itself, what it gave, and what it gave among others."""
     chance = random.Random(seed)
     for oid, data in [*DAMAGED, *(mutated(chance) for _ in range(count))]:
-        print(json.dumps([oid, data.hex(), await given(mode, oid, data)]), flush=True)
+        outcomes = await given(mode, oid, data), await given_among(mode, oid, data)
+        print(json.dumps([oid, data.hex(), *outcomes]), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ import pytest
 from tests.contract.waiting import PROMPT
 from tests.plugins.proxy import TO_SERVER, FaultProxy
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 CANCELS = 10_000
 
 
@@ -63,7 +65,7 @@ async def test_server_stops_what_no_caller_waits_for(open_pool: Any, pg_server: 
         await asyncio.wait_for(pool.fetch("SELECT pg_sleep(60)"), 0.05)
     started = time.monotonic()
     running = "query LIKE '%pg_sleep(60)%' AND state = 'active' AND pid <> pg_backend_pid()"
-    query = f"SELECT count(*) FROM pg_stat_activity WHERE {running}"
+    query = f"SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {running}"
     while await pool.fetchval(query):
         pass
     assert time.monotonic() - started < PROMPT

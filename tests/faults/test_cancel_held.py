@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until, until_async
 from tests.plugins.proxy import TO_SERVER, FaultProxy
 
@@ -71,6 +72,7 @@ async def _given_up(pool: Any, watcher: Any, proxy: FaultProxy, kind: str) -> as
     """Give a call up; returns when the server has nothing more to do, and the request is held up."""
     await pool.execute("CREATE TABLE t (id int)")
     pid = await pool.fetchval("SELECT pg_backend_pid()")
+    await at_rest(pool)
     proxy.stall(TO_SERVER, links="new")
     call = asyncio.ensure_future(KINDS[kind](pool))
     await proxy.wait_held(TO_SERVER)
@@ -78,8 +80,13 @@ async def _given_up(pool: Any, watcher: Any, proxy: FaultProxy, kind: str) -> as
     return call
 
 
+@pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize("kind", KINDS)
-async def test_nothing_is_sent_meanwhile(open_pool: Any, proxy: FaultProxy, pg_database: str, kind: str) -> None:
+async def test_nothing_is_sent_meanwhile(
+    open_pool: Any, proxy: FaultProxy, pg_database: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("db_pool_rs.simple.executor.CANCEL_TIMEOUT", 60.0)
+    monkeypatch.setattr("db_pool_rs.drivers.postgres.socket.COPY_CANCEL_TIMEOUT", 60.0)
     pool, watcher = await open_pool(proxy.dsn(pg_database), max_size=1), await open_pool(pg_database, max_size=1)
     call = await _given_up(pool, watcher, proxy, kind)
     stranger = asyncio.ensure_future(pool.fetchval("SELECT 7 FROM pg_sleep(0.3)"))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from db_pool_rs.drivers import collector
 from tests.contract.guarding import at_rest
 from tests.contract.waiting import until
 from tests.plugins.collector import freeze, watched_collector
@@ -94,6 +95,7 @@ async def test_the_collector_does_not_look_through_long_results(open_pool: Any, 
 async def test_what_is_frozen_stays_frozen(open_pool: Any, pg_database: str) -> None:
     pool = await open_pool(pg_database, max_size=1)
     sql = LONG.replace("$1", "CAST($1 AS int)")
+    collector.forget()  # what an earlier test has left known
     gc.freeze()
     try:
         frozen = gc.get_freeze_count()
@@ -101,6 +103,22 @@ async def test_what_is_frozen_stays_frozen(open_pool: Any, pg_database: str) -> 
         assert frozen // 2 < gc.get_freeze_count() <= frozen
     finally:
         freeze()
+
+
+@pytest.mark.feature("slices")
+async def test_what_is_frozen_is_not_counted_for_every_result(
+    open_pool: Any, pg_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To count a million objects takes 20 ms, in which the event loop stands still."""
+    pool = await open_pool(pg_database, max_size=1)
+    sql = LONG.replace("$1", "CAST($1 AS int)")
+    counted, count = [], gc.get_freeze_count
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: counted.append(1) or count())
+    collector.forget()
+    gc.freeze()
+    for _ in range(3):
+        assert len(await pool.fetch(sql, ROWS)) == ROWS
+    assert len(counted) == 1
 
 
 @pytest.mark.feature("slices")
@@ -132,6 +150,7 @@ def _only_reads(pool: Any) -> bool:
 
 
 @pytest.mark.feature("slices")
+@pytest.mark.usefixtures("patient")
 async def test_what_is_answered_is_not_cancelled(open_pool: Any, pg_database: str, proxy: FaultProxy) -> None:
     """The server has done its part of a long result: no CancelRequest, which would be a connection of its own."""
     pool = await open_pool(proxy.dsn(pg_database), max_size=1)
@@ -151,7 +170,7 @@ async def test_what_is_answered_is_not_cancelled(open_pool: Any, pg_database: st
 
 
 async def test_twenty_thousand_tasks_on_five_connections(open_pool: Any, backend: Any) -> None:
-    pool = await open_pool(backend.dsn, max_size=5)
+    pool = await open_pool(backend.dsn, max_size=5, acquire_timeout=300)
     sql = "SELECT CAST($1 AS int)"
     calls = [pool.fetchval(sql, i) for i in range(TASKS)]
     assert await asyncio.gather(*calls) == list(range(TASKS))

@@ -16,7 +16,7 @@ INPUTS = {"values": 1000, "login": 15}
 
 @pytest.mark.parametrize("target", INPUTS)
 async def test_a_short_run_finds_nothing(engine: EngineSpec, target: str) -> None:
-    command = ("-X", "faulthandler", "-m", "tests.faults.fuzz_inputs", target, engine.name, "50", "7")
+    command = ("-X", "faulthandler", "-m", "tests.faults.fuzz_inputs", target, engine.name, "200", "7")
     process = await asyncio.create_subprocess_exec(
         sys.executable, *command, str(INPUTS[target]), cwd=TOP,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,

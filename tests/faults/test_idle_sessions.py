@@ -13,7 +13,7 @@ import pytest
 from db_pool_rs.errors import ConnectionLost
 from tests.plugins.proxy import TO_SERVER, FaultProxy
 
-IDLE = {"server_settings": {"idle_session_timeout": "1s"}, "max_size": 1, "min_size": 1}
+IDLE = {"server_settings": {"idle_session_timeout": "2s"}, "max_size": 1, "min_size": 1}
 
 
 def _cross(proxy: FaultProxy, call: Any) -> asyncio.Future[Any]:
@@ -27,7 +27,7 @@ async def test_a_pool_does_not_notice(open_pool: Any, proxy: FaultProxy, pg_data
     pool = await open_pool(proxy.dsn(pg_database), **IDLE)
     await pool.execute("CREATE TABLE t (a int)")
     task = _cross(proxy, pool.execute(sql))
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, 30)
     assert await pool.fetchval("SELECT count(*) FROM t") == 1
 
 
@@ -38,7 +38,7 @@ async def test_a_session_is_told_that_nothing_was_executed(open_pool: Any, proxy
         await connection.fetchval("SELECT 1")
         task = _cross(proxy, connection.execute("INSERT INTO t VALUES (1)"))
         with pytest.raises(ConnectionLost, match="idle-session timeout") as caught:
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 30)
         assert not caught.value.sent
         assert caught.value.safe_to_retry
     assert await pool.fetchval("SELECT count(*) FROM t") == 0
@@ -46,7 +46,7 @@ async def test_a_session_is_told_that_nothing_was_executed(open_pool: Any, proxy
 
 @pytest.mark.parametrize("command", ["INSERT INTO t VALUES (2)", "COMMIT"])
 async def test_a_transaction_that_idled(open_pool: Any, proxy: FaultProxy, pg_database: str, command: str) -> None:
-    settings = {"idle_in_transaction_session_timeout": "1s"}
+    settings = {"idle_in_transaction_session_timeout": "2s"}
     pool = await open_pool(proxy.dsn(pg_database), server_settings=settings, max_size=1)
     await pool.execute("CREATE TABLE t (a int)")
     async with pool.acquire() as connection:
@@ -54,7 +54,7 @@ async def test_a_transaction_that_idled(open_pool: Any, proxy: FaultProxy, pg_da
         await connection.execute("INSERT INTO t VALUES (1)")
         task = _cross(proxy, connection.execute(command))
         with pytest.raises(ConnectionLost, match="idle-in-transaction timeout") as caught:
-            await asyncio.wait_for(task, 10)
+            await asyncio.wait_for(task, 30)
         assert not caught.value.sent
         cause = caught.value.__cause__
         assert getattr(cause, "sqlstate", None) == "25P03"

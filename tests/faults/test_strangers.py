@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("patient")
+
 CANCELS = int(os.environ.get("DB_POOL_CANCELS", "100"))
 TASKS, BYSTANDERS = 4, 4
 SECONDS = "0.03"
@@ -34,7 +36,7 @@ async def _copy_out_slow_server(pool: Any) -> None:
         pass
 
     async with pool.acquire() as connection:
-        await connection.copy_from_query("SELECT pg_sleep(0.01) FROM generate_series(1, 1000)", output=take)
+        await connection.copy_from_query("SELECT pg_sleep(0.01) FROM generate_series(1, 10000)", output=take)
 
 
 async def _copy_in(pool: Any) -> None:
@@ -58,12 +60,12 @@ async def _copy_in_large(pool: Any) -> None:
 
 
 async def _statement(pool: Any) -> None:
-    await pool.execute("SELECT pg_sleep(5)")
+    await pool.execute("SELECT pg_sleep(60)")
 
 
 async def _session(pool: Any) -> None:
     async with pool.acquire() as connection:
-        await connection.execute("SELECT pg_sleep(5)")
+        await connection.execute("SELECT pg_sleep(60)")
 
 
 async def _cursor(pool: Any) -> None:

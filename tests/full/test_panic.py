@@ -26,14 +26,14 @@ async def _panic(dsn: str, connection: Any) -> None:
 
 
 async def test_after_a_panic_the_pool_is_closed(
-    pg_dsn: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    pg_database: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pool: Any = await create_pool(pg_dsn, mode="full", max_size=3)
+    pool: Any = await create_pool(pg_database, mode="full", max_size=3)
     connection, other = await pool.acquire(), await pool.acquire()
     calls = [asyncio.ensure_future(one.fetch("SELECT pg_sleep(60)")) for one in (pool, pool, other)]
     calls.append(asyncio.ensure_future(pool.acquire(timeout=60)))
     await until(lambda: other._lease.session().busy)
-    await _panic(pg_dsn, connection)
+    await _panic(pg_database, connection)
     for outcome in await asyncio.gather(*calls, return_exceptions=True):
         assert isinstance(outcome, ConnectionLost)
     for call in (pool.fetch("SELECT 1"), pool.fetch("SELECT $1::int", 1), pool.acquire()):

@@ -23,6 +23,6 @@ def test_the_stub_is_the_modules(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy.stubtest", "db_pool_rs_full", "--concise", f"--allowlist={allowed}"]
     environment = {**os.environ, "MYPYPATH": str(ROOT / "rust" / "python"), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=50
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=200
     )
     assert (done.stdout, done.returncode) == ("", 0), done.stderr

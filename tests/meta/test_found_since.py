@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from tests.meta.source import ROOT, tree
+from tests.meta.source import ROOT, Function, tree
 
-#: Fixtures with which a test runs once for each engine, by themselves or by what they are made of.
+#: Fixtures of tests/ with which a test runs once for each engine; those that a file makes of them count as well.
 EACH_ENGINE = {"engine", "open_pool", "pg_pool", "counted", "busy"}
 SECTION = (ROOT / "docs" / "reliability.md").read_text().partition("\n## Found since\n")[2]
 LINES = [
@@ -29,11 +29,13 @@ def test_its_test_is_there(line: list[str]) -> None:
     _, _, engines, named = line
     found = re.fullmatch(r"`(tests/[\w/]+\.py)::(test_\w+)`", named)
     assert found is not None, named
-    functions = [
-        node for node in tree(ROOT / found[1]).body
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == found[2]
-    ]  # fmt: skip
-    assert len(functions) == 1, f"{named} is not there"
-    taken = {argument.arg for argument in functions[0].args.args}
+    functions = {node.name: node for node in tree(ROOT / found[1]).body if isinstance(node, Function)}
+    assert found[2] in functions, f"{named} is not there"
     assert engines in ("all", "full", "libpq", "rules")
-    assert engines != "all" or taken & EACH_ENGINE, f"{named} does not run for each engine"
+    assert engines != "all" or needed(functions[found[2]], functions) & EACH_ENGINE, f"{named} does not run for each engine"
+
+
+def needed(function: Function, functions: dict[str, Function]) -> set[str]:
+    """The function's fixtures, and what those of its own file are made of."""
+    names = {argument.arg for argument in function.args.args}
+    return names.union(*(needed(functions[name], functions) for name in names & functions.keys()))

@@ -19,9 +19,11 @@ FILE_LINES = 400
 WHOLE = {
     "db_pool_rs/abc.py": 700,  # the public interface on one page: signatures and their manual, no code
     "db_pool_rs/drivers/postgres/link.py": 465,  # a group on one connection, from its first message to its results
+    "db_pool_rs/full/executor.py": 410,  # all that the Rust engine is asked, and all that it tells
     "db_pool_rs/pool/connection.py": 420,  # the public connection: a method for each of its calls, most of one line
     "db_pool_rs/pool/pool.py": 445,  # the public pool: a method for each of its calls, most of one line
-    "db_pool_rs/pool/session.py": 515,  # the order of calls on one connection: one state, which no part may see alone
+    "db_pool_rs/pool/session.py": 525,  # the order of calls on one connection: one state, which no part may see alone
+    "db_pool_rs/simple/executor.py": 410,  # all actions of the scheduler, carried out, and all events of connections
 }
 FUNCTION_LINES = 40
 MEDIAN_FUNCTION_LINES = 10

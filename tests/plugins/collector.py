@@ -6,6 +6,8 @@ import contextlib
 import gc
 from collections.abc import Iterator
 
+from db_pool_rs.drivers import collector
+
 
 def freeze() -> None:
     """Leave what exists by now, all modules and all tests of the run, out of the collections to come.
@@ -21,6 +23,7 @@ def freeze() -> None:
 def watched_collector() -> Iterator[list[int]]:
     """The generations that are looked through inside the block, in order; nothing is frozen or due at its beginning."""
     gc.unfreeze()
+    collector.forget()
     gc.collect()
     passes: list[int] = []
 

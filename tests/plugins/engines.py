@@ -18,7 +18,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ ENGINES = (
     EngineSpec("balanced", "db_pool_rs_balanced", frozenset({"postgresql", "sqlite", "slices"})),
     EngineSpec("full", "db_pool_rs_full", frozenset({"postgresql", "sqlite", "slices"})),
 )
+
+#: How long `patient` waits, in seconds: longer than tests wait for what is to happen, not as long as the statements run
+#: that they have stopped: one that is not stopped costs the connection, and is noticed.
+GRACE = 45.0
 
 OpenPool = Callable[..., Awaitable[Any]]
 
@@ -113,3 +117,17 @@ async def open_pool(engine: EngineSpec) -> AsyncIterator[OpenPool]:
     yield make
     for pool in reversed(pools):
         await pool.close(timeout=5)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that was asked to stop a statement is given up later than usual: a busy one takes its time.
+
+    For tests that have statements stopped, not for those that expect a silent server to be given up.
+    """
+    from db_pool_rs.pool import executor
+
+    usual = executor.limits_for
+    monkeypatch.setattr(
+        executor, "limits_for", lambda *known: replace(usual(*known), cancel_grace=GRACE, suspect=GRACE)
+    )

@@ -150,7 +150,7 @@ class FaultProxy:
         """Times that a client spoke after the server had, the first word included; over all links, ended ones too."""
         return self._ended_round_trips + sum(link.round_trips for link in self.links)
 
-    async def wait_until(self, predicate: Callable[[], bool], timeout: float = 10.0) -> None:
+    async def wait_until(self, predicate: Callable[[], bool], timeout: float = 30.0) -> None:
         """Wait until `predicate()`, asked whenever something happens on the proxy, is true."""
         if predicate():
             return
@@ -164,15 +164,15 @@ class FaultProxy:
         finally:
             self._watchers.remove(watcher)
 
-    async def wait_connections(self, n: int, timeout: float = 10.0) -> None:
+    async def wait_connections(self, n: int, timeout: float = 30.0) -> None:
         """Wait until `n` connections have been accepted in all."""
         await self.wait_until(lambda: self.accepted >= n, timeout)
 
-    async def wait_closed(self, left: int = 0, timeout: float = 10.0) -> None:
+    async def wait_closed(self, left: int = 0, timeout: float = 30.0) -> None:
         """Wait until at most `left` links live."""
         await self.wait_until(lambda: len(self.links) <= left, timeout)
 
-    async def wait_held(self, direction: str, timeout: float = 10.0) -> None:
+    async def wait_held(self, direction: str, timeout: float = 30.0) -> None:
         """Wait until a stall holds back something in this direction: a question is on its way and will not arrive."""
         await self.wait_until(lambda: any(link.held[direction] for link in self.links), timeout)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-GRACE = 1.0  # seconds for a task or thread that is ending already
+GRACE = 3.0  # seconds for a task or thread that is ending already
 AFTERWARDS = 10.0  # seconds for each step of tidying up after the time is up
 
 OutcomeException = pytest.fail.Exception.__base__ or BaseException
@@ -63,6 +63,7 @@ class Runner:
         try:
             self._end_tasks()
             gc.collect()  # a forgotten task or future reports its exception when it is collected
+            gc.freeze()  # the next test's end need not look through what is left
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.run_until_complete(self.loop.shutdown_default_executor())
         finally:

@@ -89,13 +89,13 @@ class PostgresServer:
             self.kill()
             raise
 
-    def stop(self, mode: str = "fast") -> None:
+    def stop(self, mode: str = "fast", timeout: float = STOP_TIMEOUT) -> None:
         """Stop the server: `smart` waits for clients, `fast` ends them, `immediate` skips the shutdown checkpoint."""
         if self._process is None:
             return
         self._process.send_signal(STOP_SIGNALS[mode])
         try:
-            self._process.wait(STOP_TIMEOUT)
+            self._process.wait(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
             raise ServerError(f"the server did not stop ({mode}); its log:\n{self.log_tail()}") from None
@@ -134,12 +134,15 @@ class PostgresServer:
                 os.kill(pid, signal.SIGCONT)
 
     def remove(self) -> None:
-        """Stop the server, however it is, and remove its folder."""
-        try:
-            self.stop("immediate")
-        finally:
-            self.kill()
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Stop the server, however it is, and remove its folder.
+
+        It is not waited for as long as others wait: a server does not end a child that waits for a client's first words
+        (`authentication_timeout`, 60 s), and that client may be this process, whose event loop stands still here.
+        """
+        with contextlib.suppress(ServerError):
+            self.stop("immediate", 2.0)
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def reload(self) -> None:
         """Write `conf` and `hba` again and have the running server read them; returns when it has."""

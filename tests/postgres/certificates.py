@@ -35,6 +35,11 @@ class Certificates:
         self._openssl("x509", "-req", "-in", f"{name}.csr", *signed)
         (self.folder / f"{name}.key").chmod(0o600)
 
+    def sign_own(self, name: str, common_name: str) -> None:
+        """Make `name`.crt and `name`.key without the authority: the certificate signs itself."""
+        names = ("-subj", f"/CN={common_name}", "-addext", f"subjectAltName=DNS:{common_name}")
+        self._openssl("req", "-x509", *self._new_key(name), "-days", "2", *names, "-out", f"{name}.crt")
+
     def encrypt_key(self, name: str, password: str, out: str, *options: str) -> None:
         """Make of `name`.key a key with a passphrase."""
         self._openssl("pkcs8", "-topk8", "-in", f"{name}.key", *options, "-passout", f"pass:{password}", "-out", out)

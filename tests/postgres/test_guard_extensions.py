@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from db_pool_rs import create_pool
-from db_pool_rs.guard import CATALOG, Findings, findings, parameters
-from db_pool_rs.guard.words import HARMLESS
+from db_pool_rs.guard.findings import Findings, findings
+from db_pool_rs.guard.keeper import CATALOG, parameters
+from db_pool_rs.guard.words import HARMLESS, read_body
 
 #: What was judged, by name and by what the documentation of PostgreSQL 15 says: every VOLATILE function in C of the
 #: extensions that count as harmless. None runs SQL, keeps anything on the session, or can tell what else is in its
@@ -78,3 +79,14 @@ async def test_extensions_that_are_not_run_alone(found: tuple[Findings, dict[str
     assert there <= set(guard.reading)
     assert len(there) > 5
     assert guard.reading["crossed"] == "crossed: view -> function crosstab(): written in c"
+
+
+# rule 8.1
+async def test_the_server_finds_the_functions_that_are_looked_for_in_bodies(pg_server: Any) -> None:
+    """By name and by patterns of LIKE it finds what the words of a body are compared with, and nothing else."""
+    asked = "proname::text = ANY ($1) OR proname::text LIKE ANY ($2)"
+    async with create_pool(pg_server.dsn("postgres"), max_size=1) as pool:
+        rows = await pool.fetch(f"SELECT DISTINCT proname::text, {asked} FROM pg_catalog.pg_proc", *parameters())
+    found = {name for name, matters in rows if matters}
+    assert found == {name for name, _ in rows if read_body(f"SELECT x.{name}()").reason == name}
+    assert {"lo_get", "pg_notify", "nextval", "lower", "count"} & found == {"lo_get", "pg_notify"}

@@ -139,3 +139,31 @@ async def test_a_password_for_a_key_that_needs_none(
     own = {"sslcert": certificates.path("client.crt"), "sslkey": certificates.path("client.key")}
     ssl = {"sslmode": "require", "sslpassword": PASSWORD, **own}
     assert await user_of(open_pool, login_server, "cert_user", **ssl) == "cert_user"
+
+
+# ---- sslrootcert ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_server_that_signed_its_own_certificate(open_pool: Any, own_server: Any, tmp_path: Path) -> None:
+    """As PostgreSQL's manual makes one: the certificate is an authority's and the server's, and what is trusted."""
+    certificates = Certificates(tmp_path)
+    for name in ("own", "other"):
+        certificates.sign_own(name, "localhost")
+    server = own_server(start=False, conf={"ssl": "on"})
+    for name in ("crt", "key"):
+        server.write_file(f"server.{name}", (tmp_path / f"own.{name}").read_text())
+    server.start()
+    own, other = (
+        {"sslrootcert": certificates.path(f"{name}.crt"), "hostaddr": "127.0.0.1"} for name in ("own", "other")
+    )
+    for mode, host in (("verify-full", "localhost"), ("verify-ca", "other.test"), ("require", "other.test")):
+        pool = await open_pool(server.dsn("postgres"), **own, sslmode=mode, host=host)
+        assert await pool.fetchval("SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()")
+    for options in (
+        {**own, "sslmode": "verify-full", "host": "other.test"},
+        {**other, "sslmode": "verify-full", "host": "localhost"},
+        {**other, "sslmode": "verify-ca", "host": "localhost"},
+    ):
+        with pytest.raises(ConnectFailed, match="certificate") as caught:
+            await open_pool(server.dsn("postgres"), min_size=1, **options)
+        assert caught.value.permanent

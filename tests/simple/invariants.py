@@ -30,6 +30,7 @@ def check_served(scheduler: Scheduler, now: float) -> None:
     """Nothing was left undone that could be done at `now`, and the scheduler will be woken for what comes later."""
     _check_nobody_waits_beside_a_free_connection(scheduler)
     _check_connects(scheduler, now)
+    _check_closing(scheduler)
     _check_wake(scheduler, now)
 
 
@@ -107,6 +108,7 @@ def _check_nobody_waits_beside_a_free_connection(scheduler: Scheduler) -> None:
             assert not queue or scheduler.timeouts.next_timeout() < NEVER
     if scheduler.shutting_down and not scheduler.queues.waiting:
         assert not scheduler.idle
+        assert not scheduler.connections.counts()[State.OPENING]
 
 
 def _missing(scheduler: Scheduler) -> int:
@@ -136,6 +138,13 @@ def _check_connects(scheduler: Scheduler, now: float) -> None:
         )
     else:
         assert opening >= max(2, scheduler.connections.alive - opening), "more connects could be under way"
+
+
+def _check_closing(scheduler: Scheduler) -> None:
+    """While the pool closes no connection is kept, nor opened, that no request waits for (rule 5.9)."""
+    if scheduler.shutting_down and not scheduler.queues.waiting:
+        states = scheduler.connections.counts()
+        assert states[State.OPENING] + states[State.IDLE] == 0, "a connection that no request needs"
 
 
 def _check_wake(scheduler: Scheduler, now: float) -> None:

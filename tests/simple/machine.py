@@ -300,7 +300,7 @@ class World:
             self.log.append((self.now, action))
             _CARRY_OUT[type(action)](self, action)
         check_structure(self.scheduler)
-        if name not in ("submit", "acquire", "cancel", "measured", "terminate"):
+        if name not in ("submit", "acquire", "measured", "terminate", "" if self.scheduler.shutting_down else "cancel"):
             check_served(self.scheduler, self.now)
         if not self.slow_close:
             caused = list(actions)

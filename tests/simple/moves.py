@@ -152,10 +152,20 @@ MOVES: dict[str, Move] = {
     "resize": Move(1, lambda world: True, _resize),
     "evict_all": Move(1, lambda world: True, _evict_all),
 }
+
+
+def _give_up_while_closing(world: World) -> None:
+    """The pool is to close, and then its callers go away one after the other."""
+    world.shut_down()
+    for request in world.unanswered:
+        world.cancel(request)
+
+
 #: How it ends. After these, only what is there goes on.
 ENDS: dict[str, Callable[[World], None]] = {
     "all goes well": lambda world: None,
     "shut_down": World.shut_down,
+    "shut_down and given up": _give_up_while_closing,
     "terminate": World.terminate,
 }
 

@@ -53,6 +53,30 @@ def test_shut_down_of_an_idle_pool_closes_everything() -> None:
     assert world.scheduler.drained
 
 
+def test_shut_down_gives_up_connections_that_no_request_needs() -> None:
+    world = World(min_size=2)
+    world.start()
+    (call,) = world.run(world.query())
+    world.shut_down()
+    assert len(world.opening) == 2
+    world.opened()
+    assert len(world.running) == 1
+    assert not world.opening
+    world.behave()
+    assert world.outcome([call]) == {"delivered"}
+
+
+def test_shut_down_gives_up_connections_once_the_last_waiter_has_gone() -> None:
+    world = World(min_size=1)
+    world.start()
+    (last,) = world.run(world.query())
+    world.shut_down()
+    world.cancel(last)
+    assert not world.opening
+    world.behave()
+    assert world.scheduler.drained
+
+
 def test_shut_down_ends_when_the_last_waiter_goes_away() -> None:
     world = World.ready(3)
     query = world.query()

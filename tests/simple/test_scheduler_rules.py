@@ -42,6 +42,36 @@ def test_reads_and_writes_never_mix() -> None:
     assert [{s.query for s in send.group} for send in world.sends] == [{read}, {write}]
 
 
+# rules 3.9, 8.4
+def test_what_the_guard_asks_waits_behind_no_other() -> None:
+    world = World.ready(1)
+    unknown, asked = world.query(OTHER), world.query(OTHER)
+    asked.urgent = True
+    world.run(unknown)
+    first = world.sends[0].conn
+    waiting = world.submit(unknown, 3)
+    session = world.acquire()
+    (question,) = world.submit(asked)
+    world.end_of_tick()
+    world.finished(first)
+    assert world.sends[0].group == [question]
+    world.finished(first)
+    assert world.sends[0].group == [waiting[0]], "the others have kept their order"
+    assert world.answer(session) is None
+
+
+# rule 8.4
+def test_deadlines_of_what_the_guard_asks_may_be_equal() -> None:
+    world = World.ready(1)
+    asked = world.query(OTHER)
+    asked.urgent = True
+    for _ in range(3):
+        (question,) = world.submit(asked, timeout=30.0)
+        world.end_of_tick()
+        world.finished(world.sends[0].conn)
+        assert world.answer(question) == "delivered"
+
+
 # rule 1.1
 def test_session_statements_take_a_connection_to_themselves_and_it_is_reset_after() -> None:
     world = World.ready(1)

@@ -155,11 +155,11 @@ def test_an_interrupt_ends_it_and_cleans_up(pg_database: str, pg_server: Postgre
     running = subprocess.Popen(
         [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    asked = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pgbench_accounts WHERE aid = $1'"
-    while pg_server.sql(asked) == [("0",)]:
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%aid = $1'"
+    while pg_server.sql(asked, name) == [("0",)]:
         assert running.poll() is None
     running.terminate()
-    _, said = running.communicate(timeout=30)
+    _, said = running.communicate(timeout=200)
     assert running.returncode == 130
     assert said == "error: interrupted\n"
     assert pg_server.sql("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'db_pool%'", name) == []

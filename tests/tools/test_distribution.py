@@ -96,3 +96,82 @@ def test_the_sdist_of_balanced_says_in_one_line_what_is_missing(
     assert done.returncode == 1
     assert done.stderr.startswith(told)
     assert done.stderr.count("\n") == 1
+
+
+#: Stands for maturin, which is a tool of builds alone.
+MATURIN = """
+def build_wheel(*arguments): raise AssertionError("nothing was missing")
+build_editable = build_sdist = prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel = build_wheel
+def get_requires_for_build_sdist(settings): return ["nothing"]
+get_requires_for_build_wheel = get_requires_for_build_sdist
+"""
+RUST = "error: db-pool-rs-full needs Rust 1."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its programs are scripts of sh")
+@pytest.mark.parametrize(
+    ("programs", "told"),
+    [
+        ({}, f"{RUST}[0-9]+ or later \\(cargo was not found\\). Install it from https://rustup.rs"),
+        ({"cargo": "1.999.0"}, f"{RUST}[0-9]+ or later \\(rustc was not found\\)"),
+        ({"cargo": "1.9.0", "rustc": "1.9.0"}, f"{RUST}[0-9]+ or later \\(this is cargo 1.9.0\\)"),
+        ({"cargo": "1.999.0", "rustc": ""}, f"{RUST}[0-9]+ or later \\(rustc is there and does not run\\)"),
+        (
+            {"cargo": "1.999.0", "rustc": "1.999.0-nightly"},
+            r"error: db-pool-rs-full needs a C compiler \(cc was not found\). On Debian: apt-get install gcc libc6-dev",
+        ),
+    ],
+    ids=["nothing", "no compiler of Rust", "an old Rust", "no toolchain", "no compiler of C"],
+)
+@pytest.mark.parametrize("hook", ["get_requires_for_build_wheel()", "build_wheel('.')", "build_editable('.')"])
+def test_the_sdist_of_full_says_in_one_line_what_is_missing(
+    programs: dict[str, str], told: str, hook: str, tmp_path: Path
+) -> None:
+    done = call_backend(hook, programs, tmp_path)
+    assert done.returncode == 1
+    assert re.match(told, done.stderr), done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its programs are scripts of sh")
+def test_the_sdist_of_full_is_built_where_all_is_there(tmp_path: Path) -> None:
+    rust = {"cargo": "1.999.0", "rustc": "1.999.0"}
+    assert call_backend("get_requires_for_build_sdist()", rust, tmp_path).stdout == "['nothing']\n", (
+        "without a compiler"
+    )
+    done = call_backend("get_requires_for_build_wheel()", {**rust, "cc": "12.2.0"}, tmp_path)
+    assert done.stdout == "['nothing']\n", done.stderr
+
+
+def test_the_sdist_of_full_holds_its_build_backend() -> None:
+    text = (ROOT / "rust/pyproject.toml").read_text()
+    assert re.search(r'^build-backend = "build_engine".*\nbackend-path = \["\."\]$', text, re.MULTILINE)
+    assert 'include = [{ path = "build_engine.py", format = "sdist" }]' in text
+
+
+def call_backend(hook: str, programs: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Call what pip calls of rust/build_engine.py, where there are these programs: name to version, "" does not run."""
+    (folder / "maturin.py").write_text(MATURIN)
+    for program, version in programs.items():
+        script = folder / program
+        script.write_text(f"#!/bin/sh\necho {program} {version}\n" if version else "#!/bin/sh\nexit 1\n")
+        script.chmod(0o755)
+    paths = {"PATH": str(folder), "PYTHONPATH": str(folder), "CC": "cc", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**{name: value for name, value in os.environ.items() if name != "RUSTC"}, **paths}
+    command = [sys.executable, "-c", f"import build_engine; print(build_engine.{hook})"]
+    return subprocess.run(command, cwd=ROOT / "rust", env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.timeout(300)
+def test_source_distributions_are_built_alone_and_are_the_same_again(tmp_path: Path) -> None:
+    if shutil.which("uv") is None or not (ROOT / ".git").exists():
+        pytest.skip("needs uv and a clone")
+    for folder in ("first", "second"):
+        options = ["--sdists", f"--out={tmp_path / folder}", "db-pool-rs"]
+        command = [sys.executable, str(ROOT / "scripts/wheels.py"), *options]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    (first,), (second,) = (list((tmp_path / folder).iterdir()) for folder in ("first", "second"))
+    assert first.name == second.name
+    assert first.suffixes[-2:] == [".tar", ".gz"]
+    assert first.read_bytes() == second.read_bytes()

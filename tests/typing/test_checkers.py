@@ -42,7 +42,7 @@ def check(checker: str, folder: Path, *files: Path, mode: str = "strict") -> Ite
         (folder / "pyrightconfig.json").write_text(json.dumps(settings))
         command = ["basedpyright", f"--pythonpath={sys.executable}"]
     done = subprocess.run(
-        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False, timeout=50
+        [sys.executable, "-m", *command], cwd=folder, capture_output=True, text=True, check=False, timeout=200
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr
     for found in re.finditer(r"([\w.]+\.py):(\d+)(?::\d+)?(?: -|:) error: (.*)", done.stdout):

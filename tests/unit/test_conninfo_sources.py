@@ -125,6 +125,15 @@ application_name=late
 """
 
 
+def test_a_service_file_may_say_database_and_username(machine: Machine) -> None:
+    machine.write(".pg_service.conf", "[s]\ndatabase=d\nusername=u\n")
+    config = machine.parse("service=s")
+    assert (config.dbname, config.user) == ("d", "u")
+    machine.write(".pg_service.conf", "[s]\ndatabase=d\ndbname=e\n")
+    with pytest.raises(ConfigError, match="only one of"):
+        machine.parse("service=s")
+
+
 def test_service_file_as_libpq_reads_it(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     path = machine.write("services", SERVICE)
     monkeypatch.setenv("PGSERVICEFILE", path)

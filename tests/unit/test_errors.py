@@ -115,7 +115,7 @@ def test_an_error_without_fields() -> None:
 def test_the_text_of_a_database_error() -> None:
     error = database_error(FIELDS)
     assert str(error) == (
-        "duplicate key value (SQLSTATE 23505)\nDETAIL: Key (id)=(1) already exists.\nHINT: Take another."
+        "duplicate key value (SQLSTATE 23505)\nDETAIL:  Key (id)=(1) already exists.\nHINT:  Take another."
     )
     assert repr(error) == "UniqueViolation('duplicate key value', sqlstate='23505')"
 

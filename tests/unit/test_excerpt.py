@@ -111,10 +111,10 @@ def test_the_error_shows_it_between_message_and_detail() -> None:
         "syntax error (SQLSTATE 42601)",
         "LINE 1: SELECT ? AND 1",
         "               ^",
-        "HINT: parameters are $1, $2, ..., or :name with a mapping; not ?",
-        "DETAIL: D",
-        "HINT: H",
+        "HINT:  parameters are $1, $2, ..., or :name with a mapping; not ?",
+        "DETAIL:  D",
+        "HINT:  H",
     ]
-    assert error.reason.splitlines() == ["syntax error (SQLSTATE 42601)", "DETAIL: D", "HINT: H"]
+    assert error.reason.splitlines() == ["syntax error (SQLSTATE 42601)", "DETAIL:  D", "HINT:  H"]
     again: DatabaseError = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error)

@@ -44,6 +44,8 @@ def is_well_formed(oid: int, data: bytes) -> bool:
         return False
     at = 20
     for _ in range(count):
+        if at + 4 > len(data):
+            return False
         (length,) = struct.unpack_from(">i", data, at)
         if length < 0 or at + 4 + length > len(data) or not is_element(element, data[at + 4 : at + 4 + length]):
             return False
@@ -51,17 +53,35 @@ def is_well_formed(oid: int, data: bytes) -> bool:
     return at == len(data)
 
 
+def sifted(oid: int, values: list[bytes]) -> list[bytes]:
+    return list(sift_for(oid)(values, [*map(len, values)]))
+
+
 @pytest.mark.parametrize("oid", VALUES)
 def test_what_is_passed_over_is_well_formed(oid: int) -> None:
     chance = random.Random(oid)
     good = [encoder(oid).encode(value) for value in VALUES[oid]]
-    assert list(sift_for(oid)(good * 70)) == []
+    assert sifted(oid, good * 70) == []
     for _ in range(2000):
         values = chance.choices(good, k=chance.choice((1, 3, 64, 65)))
         at = chance.randrange(len(values))
         values[at] = altered(bytearray(values[at]), chance, (0, 1, 4, 0x7F, 0x80, 0xFF, 0x27, 0x10))
-        remain = list(sift_for(oid)(values))
+        remain = sifted(oid, values)
         assert values[at] in remain or is_well_formed(oid, values[at])
+
+
+@pytest.mark.parametrize("oid", [pg.INT4.array_oid, pg.INT8.array_oid, pg.TEXT.array_oid])
+def test_what_a_walk_passes_of_a_long_array_is_well_formed(oid: int) -> None:
+    chance, check = random.Random(oid), check_for(oid)
+    assert check is not None
+    long = encoder(oid).encode(["word"] * 500 if oid == pg.TEXT.array_oid else [7] * 500)
+    check(long)
+    for _ in range(500):
+        data = bytearray(long)
+        data[chance.randrange(12, len(data))] = chance.choice((0, 1, 4, 0x7F, 0xFF))
+        if not is_well_formed(oid, bytes(data)) and data[16:20] == b"\0\0\0\1" and b"\xff" * 4 not in data:
+            with pytest.raises((ValueError, struct.error)):
+                check(bytes(data))
 
 
 @pytest.mark.parametrize(("oid", "data"), DAMAGED)
@@ -69,7 +89,7 @@ def test_what_the_walk_refuses_is_walked(oid: int, data: bytes) -> None:
     check = check_for(oid)
     assert check is not None
     good = [encoder(oid).encode(value) for value in VALUES.get(oid, ())]
-    remain = list(sift_for(oid)([*good * 70, data, *good]))
+    remain = sifted(oid, [*good * 70, data, *good])
     try:
         check(data)
     except (ValueError, struct.error):

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, TypeVar
 from ... import forks
 from ...aio import Expired, offload, until, was_abandoned
 from ...conninfo import REQUIRE_AUTH, ConnectConfig, HostSpec
-from ...conninfo.password import ask_password
 from ...errors import ConnectFailed
 from ...errors.conditions import LOGIN_REFUSED, NO_HBA_ENTRY, PERMANENT, TELLING
 from .intake import MOST, Intake
@@ -81,6 +80,8 @@ class _Connector:
     async def run(self) -> PGconn:
         """Try everything."""
         if self._config.password_provider is not None:
+            from ...conninfo.password import ask_password
+
             deadline = self._deadline()
             limit = None if deadline is None else deadline - self._clock()
             self._password = await ask_password(self._config.password_provider, limit)

@@ -8,7 +8,6 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from ...aio import ResultFuture
-from ...codecs import Codec
 from ...config import PoolConfig
 from ...errors import InterfaceError
 from ...sql import StatementClass
@@ -16,10 +15,13 @@ from ..base import Groupable
 from .types_query import TYPES_QUERY
 
 if TYPE_CHECKING:
+    from ...codecs import Codec
     from ...conninfo import ConnectConfig
+    from ...rows import Fill
     from ...scheduler.cost import Query
     from ...scheduler.model import StatementRequest
     from ...types.catalog import Catalog
+    from ..base import WriteRecords
 
 #: Commands that change the schema. A block may, and is rarely sent for anything else.
 _ALTERING = frozenset(("ALTER", "CREATE", "DROP", "IMPORT", "DO"))
@@ -176,6 +178,16 @@ class PostgresDialect:
 
     @property
     def arrow_decoder(self) -> Callable[..., Any] | None:
+        """None of its own."""
+        return None
+
+    @property
+    def write_records(self) -> WriteRecords | None:
+        """None of its own."""
+        return None
+
+    @property
+    def fill_objects(self) -> Fill | None:
         """None of its own."""
         return None
 

@@ -215,15 +215,16 @@ class PostgresConnection(Wire):
     def _readable(self) -> None:
         try:
             self._pgconn.consume_input()
+            if self._writing:
+                self._writable()
+            if self._done is not None:
+                self._pump()
+            else:
+                self._take_notifications()
         except self._libpq_error as error:
             self._broke(error)
-            return
-        if self._writing:
-            self._writable()
-        if self._done is not None:
-            self._pump()
-        else:
-            self._take_notifications()
+        except Exception as error:
+            self._fell(error)
 
     def _pump(self) -> None:
         """Take every result that has arrived; on the last one, the Sync's, the group ends."""

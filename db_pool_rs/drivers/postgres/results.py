@@ -14,9 +14,7 @@ reasons and figures.
 from __future__ import annotations
 
 import asyncio
-import gc
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from itertools import repeat
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...errors import Error
 from ...record import Record
 from ...scheduler.model import StatementRequest
+from ..collector import can_freeze, gc_paused
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
@@ -154,29 +153,3 @@ class LongResults:
 def _next(step: int, seconds: float) -> int:
     """How many rows the next slice has, after one of `step` rows that took so long."""
     return max(1, min(2 * step, int(step * SLICE / max(seconds, 1e-6))))
-
-
-# -- Python's garbage collector ----------------------------------------------------------------------------------------
-
-
-def can_freeze() -> bool:
-    """Whether rows can be put into the oldest generation: objects that a program has frozen are to stay frozen."""
-    return not gc.get_freeze_count()
-
-
-@contextmanager
-def gc_paused(age: bool) -> Iterator[None]:
-    """Without the collector; at the end it works again, if it did, and with `age` takes all there is for old.
-
-    (The frozen are a generation of their own, which is merged with the oldest when they are thawed.)
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            if age:
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from time import monotonic
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from ..base import Sink, Source
     from .copy import Copy
     from .libpq import Libpq
+
+logger = logging.getLogger("db_pool_rs")
 
 #: How long a CancelRequest for a COPY whose data are not taken may take, in seconds.
 COPY_CANCEL_TIMEOUT = 3.0
@@ -69,6 +72,17 @@ class Wire(ABC):
     @abstractmethod
     def _die(self, error: Exception, sent: bool) -> None:
         """The connection is lost."""
+
+    def _fell(self, error: Exception) -> None:
+        """What has arrived could not be dealt with: what waits for it has an answer all the same.
+
+        So it is where no descriptor is left to import a module by.
+        """
+        if self.loss is None:
+            logger.error("a connection failed at what it has received, and is closed", exc_info=error)
+            lost = ConnectionLost(f"its answer could not be dealt with: {type(error).__name__}: {error}", sent=True)
+            lost.__cause__ = error
+            self._die(lost, sent=True)
 
     def _flush(self) -> None:
         if self._pgconn.flush() == 0:

@@ -29,6 +29,9 @@ class SocketThread:
         self.loop = loop
         self._readers: dict[int, Callable[[], object]] = {}
         self._writers: dict[int, Callable[[], object]] = {}
+        #: Which watching of a descriptor it is: what was found for an earlier one says nothing of this.
+        self._numbers: dict[int, int] = {}
+        self._count = 0
         self._selecting: _Selecting | None = None
         self._pid = os.getpid()
         forks.hold(self)
@@ -63,16 +66,21 @@ class SocketThread:
         if self._selecting is None:
             self._selecting = _Selecting(self.loop, self._ready)
         wanted = (EVENT_READ if fd in self._readers else 0) | (EVENT_WRITE if fd in self._writers else 0)
-        self._selecting.look(fd, wanted)
+        self._count += 1
+        if wanted:
+            self._numbers[fd] = self._count
+        else:
+            self._numbers.pop(fd, None)
+        self._selecting.look(fd, wanted, self._count)
 
-    def _ready(self, selecting: _Selecting, found: list[tuple[int, int]]) -> None:
-        """Some sockets are ready, or were: callbacks find out."""
-        for fd, events in found:
-            if events & EVENT_READ:
+    def _ready(self, selecting: _Selecting, found: list[tuple[int, int, int]]) -> None:
+        """Some sockets are ready."""
+        for fd, number, events in found:
+            if events & EVENT_READ and self._numbers.get(fd) == number:
                 self._call(self._readers.get(fd))
-            if events & EVENT_WRITE:
+            if events & EVENT_WRITE and self._numbers.get(fd) == number:
                 self._call(self._writers.get(fd))
-        for fd, _ in found:
+        for fd, _, _ in found:
             if selecting is self._selecting and (fd in self._readers or fd in self._writers):
                 self._watch(fd)
 
@@ -106,7 +114,7 @@ class _Selecting:
     """The thread, from its start to its end."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, ready: Callable[[_Selecting, list[tuple[int, int]]], None]
+        self, loop: asyncio.AbstractEventLoop, ready: Callable[[_Selecting, list[tuple[int, int, int]]], None]
     ) -> None:
         self._loop = loop
         self._ready = ready
@@ -126,21 +134,21 @@ class _Selecting:
         fileno: Callable[[], int] | None = getattr(self._selector, "fileno", None)
         return -1 if fileno is None else fileno()
 
-    def look(self, fd: int, events: int) -> None:
-        """Look for these events of a socket from now on; for none of them: leave it alone."""
+    def look(self, fd: int, events: int, number: int) -> None:
+        """Look for these events of a socket from now on, and tell the number with them; for none: leave it alone."""
         with self._lock:
-            self._set(fd, events)
+            self._set(fd, events, number)
         self._wake()
 
-    def _set(self, fd: int, events: int) -> None:
+    def _set(self, fd: int, events: int, number: int) -> None:
         known = fd in self._selector.get_map()
         with contextlib.suppress(OSError):  # it was closed without a word
             if known and events:
-                self._selector.modify(fd, events)
+                self._selector.modify(fd, events, number)
             elif known:
                 self._selector.unregister(fd)
             elif events:
-                self._selector.register(fd, events)
+                self._selector.register(fd, events, number)
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # full: then it is awake
@@ -171,7 +179,7 @@ class _Selecting:
                     break
         self.close()
 
-    def _take(self, found: list[tuple[selectors.SelectorKey, int]]) -> list[tuple[int, int]]:
+    def _take(self, found: list[tuple[selectors.SelectorKey, int]]) -> list[tuple[int, int, int]]:
         """What is ready, which is left alone until its callbacks were called."""
         ready = []
         with self._lock:
@@ -180,6 +188,6 @@ class _Selecting:
                     with contextlib.suppress(OSError):
                         self._woken.recv(4096)
                 else:
-                    self._set(key.fd, 0)
-                    ready.append((key.fd, events & _BOTH))
+                    self._set(key.fd, 0, 0)
+                    ready.append((key.fd, key.data, events & _BOTH))
         return ready

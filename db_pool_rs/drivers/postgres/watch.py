@@ -15,11 +15,13 @@ import select
 import socket
 import weakref
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import forks
 from ...aio import until
-from .socket_thread import SocketThread
+
+if TYPE_CHECKING:
+    from .socket_thread import SocketThread
 
 #: How many ready sockets are asked for at once; the others are the next tick's.
 _AT_ONCE = 64
@@ -135,7 +137,7 @@ _watching: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, bool] = weakref.
 def watcher(loop: asyncio.AbstractEventLoop) -> Watcher:
     """What watches sockets for this loop: the loop itself, if it is one of asyncio's or there is no epoll."""
     if not can_watch(loop):
-        return _watch_of(loop, SocketThread)
+        return _watch_of(loop, _socket_thread())
     if isinstance(loop, asyncio.SelectorEventLoop) or not hasattr(select, "epoll"):
         return loop
     return _watch_of(loop, Watch)
@@ -143,7 +145,7 @@ def watcher(loop: asyncio.AbstractEventLoop) -> Watcher:
 
 def descriptors(loop: asyncio.AbstractEventLoop) -> Watcher:
     """What watches a descriptor that is never in error: the loop itself, if it watches any."""
-    return loop if can_watch(loop) else _watch_of(loop, SocketThread)
+    return loop if can_watch(loop) else _watch_of(loop, _socket_thread())
 
 
 def can_watch(loop: asyncio.AbstractEventLoop) -> bool:
@@ -158,6 +160,12 @@ def can_watch(loop: asyncio.AbstractEventLoop) -> bool:
                 known = False
         _watching[loop] = known
     return known
+
+
+def _socket_thread() -> type[SocketThread]:
+    from .socket_thread import SocketThread  # other loops do without
+
+    return SocketThread
 
 
 def _watch_of(loop: asyncio.AbstractEventLoop, kind: type[Watch] | type[SocketThread]) -> Watch | SocketThread:

@@ -17,6 +17,8 @@ from .plan import BEGIN_READ_ONLY, BEGIN_READ_WRITE
 
 if TYPE_CHECKING:
     from ...config import PoolConfig
+    from ...rows import Fill
+    from ..base import WriteRecords
 
 ISOLATION = ("read_uncommitted", "read_committed", "repeatable_read", "serializable")
 #: How long others of the same pool are kept waiting by one writer before they are refused, at least.
@@ -68,6 +70,16 @@ class SqliteDialect:
 
     @property
     def arrow_decoder(self) -> Callable[..., Any] | None:
+        """None of its own."""
+        return None
+
+    @property
+    def write_records(self) -> WriteRecords | None:
+        """None of its own."""
+        return None
+
+    @property
+    def fill_objects(self) -> Fill | None:
         """None of its own."""
         return None
 

@@ -10,8 +10,7 @@ from ...config import PoolConfig
 from ...config.options import rules
 from ...config.pool import ALIASES, DB_TYPE, connect_options
 from ...conninfo.params import ALIASES as CONNECT_ALIASES
-from ...conninfo.params import OWN, PARAMETERS
-from ...conninfo.sqlite import SQLITE_OPTIONS
+from ...conninfo.params import OWN, PARAMETERS, SQLITE_OPTIONS
 from .target import BY, PACKAGE
 
 TARGET = PACKAGE / "options.py"

@@ -22,6 +22,13 @@ RENAMED = {"XX000": "InternalError_"}  # "InternalError" is a class of the DB-AP
 _SECTION = re.compile(r"Section: Class (?P<code>\w\w) - (?P<title>[^(]+)")
 _CODE = re.compile(r"(?P<code>\w{5})\s+[EWS]\s+ERRCODE_\w+\s+(?P<name>\w+)\s*$")
 
+FOOTER = """
+
+# People should see, import and pickle the public name.
+for _class in BY_SQLSTATE.values():
+    _class.__module__ = "db_pool_rs.errors"
+"""
+
 HEADER = f'''\
 """One exception class for each SQLSTATE class and code of PostgreSQL; import them from `db_pool_rs.errors`.
 
@@ -91,7 +98,7 @@ def render(sections: list[Section]) -> str:
             if code != section.base_code:
                 parts.append(one_class(names[code], base, code))
     table = "".join(f'    "{code}": {name},\n' for code, name in names.items())
-    parts.append(f"\n\nBY_SQLSTATE: dict[str, type[DatabaseError]] = {{\n{table}}}\n")
+    parts.append(f"\n\nBY_SQLSTATE: dict[str, type[DatabaseError]] = {{\n{table}}}\n{FOOTER}")
     return "".join(parts)
 
 

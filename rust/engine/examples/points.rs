@@ -43,8 +43,17 @@ fn main() {
     let (sender, answers) = channel();
     let pool = Pool::open(runtime.handle(), config, Limits::default(), Options::default(), Arc::new(Answers(sender)));
     let (sql, kind) = (SQL.into(), Kind::Read);
-    let info =
-        QueryInfo { sql, kind, groupable: true, why: 0, dirties: false, keys: false, preparable: true, asks: true };
+    let info = QueryInfo {
+        sql,
+        kind,
+        groupable: true,
+        why: 0,
+        dirties: false,
+        keys: false,
+        preparable: true,
+        asks: true,
+        urgent: false,
+    };
     pool.call(Command::AddQuery(QueryId(0), info));
     let mut described: Option<Arc<Described>> = None;
     let (mut asked, mut answered) = (0u64, 0u64);

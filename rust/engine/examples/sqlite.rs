@@ -64,6 +64,7 @@ fn main() {
         keys: false,
         preparable: true,
         asks: false,
+        urgent: false,
     };
     pool.call(Command::AddQuery(QueryId(0), info));
     let (mut asked, mut answered) = (0u64, 0u64);

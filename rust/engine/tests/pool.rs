@@ -45,7 +45,17 @@ impl Client {
         self.texts.push(sql.to_owned());
         let (groupable, preparable) = (kind != Kind::Other, kind != Kind::Other);
         let (dirties, asks) = (sql.starts_with("SET"), sql.contains('$'));
-        let info = QueryInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable, asks };
+        let info = QueryInfo {
+            sql: sql.into(),
+            kind,
+            groupable,
+            why: 0,
+            dirties,
+            keys: false,
+            preparable,
+            asks,
+            urgent: false,
+        };
         self.pool.call(Command::AddQuery(id, info));
         id
     }

@@ -68,9 +68,10 @@ impl<'py> GcPause<'py> {
         if rows < MANY {
             return Ok(false);
         }
-        let gc = py.import(intern!(py, "gc"))?;
-        let enabled = gc.call_method0(intern!(py, "isenabled"))?.is_truthy()?;
-        Ok(enabled && !gc.call_method0(intern!(py, "get_freeze_count"))?.is_truthy()?)
+        if !py.import(intern!(py, "gc"))?.call_method0(intern!(py, "isenabled"))?.is_truthy()? {
+            return Ok(false);
+        }
+        py.import(intern!(py, "db_pool_rs.drivers.collector"))?.call_method0(intern!(py, "can_freeze"))?.is_truthy()
     }
 
     /// The collector is off until this is dropped, if that is `wanted`.

@@ -9,7 +9,7 @@
 //! * `pool`: commands go in; `submit` has those for statements on the pool, `acquired` those for a connection that was
 //!   acquired, `guard` those for the guard. `deliver`: completions come out. `convert`: options, errors and figures.
 //! * `chunks`: how long results are read, `pending_results`: those that are being read.
-//! * `arrow`: results that no Python object is made for. `codec`: of values, to bytes and back.
+//! * `arrow`: results that no Python object is made for. `objects`: those that a program's own objects are made of. `codec`: of values, to bytes and back.
 
 mod acquired;
 mod arrow;
@@ -20,6 +20,7 @@ mod convert;
 mod deliver;
 mod guard;
 mod handle;
+mod objects;
 mod pending_results;
 mod pool;
 mod query;
@@ -43,6 +44,10 @@ mod db_pool_rs_full {
     use super::arrow::{ArrowDecoder, ArrowTable};
     #[pymodule_export]
     use super::codec::probe::{decode, decode_raw, encode};
+    #[pymodule_export]
+    use super::codec::write_records;
+    #[pymodule_export]
+    use super::objects::fill_objects;
     #[pymodule_export]
     use super::pool::Pool;
     #[pymodule_export]

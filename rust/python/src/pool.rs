@@ -248,9 +248,10 @@ impl Pool {
         preparable: bool,
         asks: bool,
         alters: Option<bool>,
+        urgent: bool,
     ) -> PyResult<Query> {
         let (id, sql, kind) = (QueryId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
-        let info = QueryInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks };
+        let info = QueryInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks, urgent };
         self.inner().outbox.push(Command::AddQuery(id, info)); // goes along with its first statement
         Ok(Query::new(id, sql, self.handle.clone(), alters))
     }
@@ -267,8 +268,8 @@ impl Pool {
     ) -> PyResult<Query> {
         let (id, sql, kind) = (QueryId(self.next()), Arc::<str>::from(sql), convert::kind(kind)?);
         let described = sqlite::plan(description, kind)?.described(sql.clone());
-        let info =
-            QueryInfo { sql: sql.clone(), kind, groupable, why, dirties, keys: false, preparable: true, asks: false };
+        let (keys, preparable, asks, urgent) = (false, true, false, false);
+        let info = QueryInfo { sql: sql.clone(), kind, groupable, why, dirties, keys, preparable, asks, urgent };
         self.inner().outbox.push(Command::AddQuery(id, info));
         Ok(Query::planned(id, sql, self.handle.clone(), described))
     }

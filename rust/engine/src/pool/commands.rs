@@ -30,12 +30,13 @@ impl Actor {
     fn obey(&mut self, command: Command, now: f64) -> Vec<Action<Payload>> {
         match command {
             Command::AddQuery(id, info) => {
-                let QueryInfo { sql, kind, groupable, why, dirties, keys, preparable, asks } = info;
+                let QueryInfo { sql, kind, groupable, why, dirties, keys, preparable, asks, urgent } = info;
                 let known =
                     KnownQuery { names_digits: names_digits(&sql), sql, keys, preparable, asks, described: None };
                 let groupable = groupable && !(self.no_grouping && kind == Kind::Write);
                 let mut query = Query::new(kind, groupable, dirties, known);
                 query.why = why.min(REASONS - 1);
+                query.urgent = urgent;
                 self.scheduler.requests.add_query(id, query);
             }
             Command::ForgetQuery(id) => self.scheduler.requests.forget_query(id),

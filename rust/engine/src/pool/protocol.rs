@@ -30,6 +30,8 @@ pub struct QueryInfo {
     pub preparable: bool,
     /// Whether its types must be asked for even where it comes without arguments: it may have parameters.
     pub asks: bool,
+    /// Whether it waits behind no other (rule 8.4).
+    pub urgent: bool,
 }
 
 /// The arguments of a statement, encoded as this description says. What is executed by SQLite always has them: it is

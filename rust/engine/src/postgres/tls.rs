@@ -2,14 +2,16 @@
 //!
 //! - `require` without a root certificate encrypts and checks nothing, as libpq does; with one it is `verify-ca`.
 //! - `verify-ca` accepts a certificate of a known authority whatever its name, `verify-full` only for the host's name.
-//! - rustls is stricter than OpenSSL in one way: a server must not use the authority's own certificate.
+//! - A server may use the very certificate that is trusted, as one that signed its own does; rustls takes that for an
+//!   authority's, which a server must not use.
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 use tokio_rustls::TlsConnector;
 
@@ -78,7 +80,7 @@ fn verifier(ssl: &Ssl, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCe
                 "TLS: a root certificate is needed to verify the server; set sslrootcert, \"system\" for this machine's",
             ));
         }
-        return Ok(Arc::new(Lenient { known: None, provider }));
+        return Ok(Arc::new(Verifier { known: None, trusted: Vec::new(), names: false, provider }));
     };
     let roots = keys::roots(rootcert)?.into();
     let mut builder = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
@@ -86,21 +88,27 @@ fn verifier(ssl: &Ssl, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCe
         builder = builder.with_crls(lists).enforce_revocation_expiration();
     }
     let known = builder.build().map_err(permanent)?;
-    if ssl.mode == SslMode::VerifyFull || rootcert == "system" {
-        return Ok(known);
-    }
-    Ok(Arc::new(Lenient { known: Some(known), provider }))
+    let names = ssl.mode == SslMode::VerifyFull || rootcert == "system";
+    let trusted = if rootcert == "system" { Vec::new() } else { keys::certificates(rootcert)? };
+    Ok(Arc::new(Verifier { known: Some(known), trusted, names, provider }))
 }
 
-/// Accepts a certificate of a known authority whatever its name, or any if no authority is known. The server must prove
-/// in every case that the certificate is its own.
+/// Accepts a certificate of a known authority, or of those that are trusted themselves, whatever its name unless
+/// `names` are looked at; any, if no authority is known. The server must prove in every case that it is its own.
 #[derive(Debug)]
-struct Lenient {
+struct Verifier {
     known: Option<Arc<WebPkiServerVerifier>>,
+    trusted: Vec<CertificateDer<'static>>,
+    names: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for Lenient {
+/// Whether it is right but for its being an authority's; that is looked at after the time in which it is valid.
+fn is_an_authoritys(error: &Error) -> bool {
+    matches!(error, Error::InvalidCertificate(CertificateError::Other(why)) if why.to_string() == "CaUsedAsEndEntity")
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -114,7 +122,13 @@ impl ServerCertVerifier for Lenient {
             // The name is looked at last: the authority is right.
             Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.names => Ok(ServerCertVerified::assertion()),
+            Err(error) if is_an_authoritys(&error) && self.trusted.contains(certificate) => {
+                if self.names {
+                    verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             other => other,
         }
     }

@@ -276,6 +276,15 @@ impl<P, Q> Scheduler<P, Q> {
         }
     }
 
+    /// No request waits, and none will: close what serves none, those included that are being opened (rule 5.9).
+    pub(super) fn close_unneeded(&mut self) {
+        for conn in self.conns.keys().copied().collect::<Vec<_>>() {
+            if matches!(self.conn(conn).state, State::Idle | State::Opening) {
+                self.close(conn);
+            }
+        }
+    }
+
     pub(super) fn forget(&mut self, conn: ConnId) {
         self.remove_from_pool(conn);
         if self.conns.remove(&conn).is_some_and(|known| known.state == State::Closing) {

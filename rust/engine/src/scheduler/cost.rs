@@ -76,6 +76,8 @@ pub struct Query<Q> {
     pub why: usize,
     /// Whether it may be grouped by experience.
     pub fast: bool,
+    /// Whether it waits behind no other: it is the guard's (rule 8.4).
+    pub urgent: bool,
     /// Expected service time.
     pub mean: f64,
     /// Expected bytes of its result.
@@ -100,6 +102,7 @@ impl<Q> Query<Q> {
             dirties,
             why: 0,
             fast: false,
+            urgent: false,
             mean: 0.0,
             size: 0.0,
             held_until: f64::NEG_INFINITY,

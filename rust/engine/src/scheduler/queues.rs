@@ -273,7 +273,7 @@ impl Queues {
         }
     }
 
-    /// A new statement, or an `acquire` (None), goes to the end of its queue.
+    /// A new statement, or an `acquire` (None), goes to the end of its queue, an urgent statement to the front.
     pub fn add<P, Q>(
         &mut self,
         requests: &mut Requests<P, Q>,
@@ -287,7 +287,12 @@ impl Queues {
         requests.add(id, statement, self.last_ticket, now);
         let queue = if is_statement { self.place(requests, id, now) } else { Queue::Sessions };
         requests.get_mut(id).queue = queue;
-        self.of_mut(queue).ids.push_back(id);
+        if is_statement && requests.query_of(id).urgent {
+            requests.get_mut(id).ticket = 0;
+            self.of_mut(queue).ids.push_front(id);
+        } else {
+            self.of_mut(queue).ids.push_back(id);
+        }
     }
 
     /// Statements that were sent, and must be sent again, keep their tickets and so their turn.

@@ -154,7 +154,12 @@ impl<P, Q> Scheduler<P, Q> {
     /// The caller no longer waits (rule 5.1). Queued: taken out. Sent: its answer is dropped.
     pub fn cancel(&mut self, id: RequestId, now: f64) -> Vec<Action<P>> {
         match self.requests.find(id).map(|known| (known.state, known.conn)) {
-            Some((RequestState::Queued, _)) => self.queues.remove(&mut self.requests, id),
+            Some((RequestState::Queued, _)) => {
+                self.queues.remove(&mut self.requests, id);
+                if self.shutting_down {
+                    self.dispatch(now); // it may have been the last one that needed a connection
+                }
+            }
             Some((RequestState::Sent, conn)) => {
                 self.requests.get_mut(id).state = RequestState::Done;
                 if self.conns[&conn].group.iter().all(|one| self.requests.get(*one).state == RequestState::Done) {
@@ -317,7 +322,7 @@ impl<P, Q> Scheduler<P, Q> {
             served = self.queues.heads(&self.requests).any(|queue| self.serve(queue, now));
         }
         if self.shutting_down && self.queues.waiting == 0 {
-            self.close_idle();
+            self.close_unneeded();
         }
         self.grow(now);
     }

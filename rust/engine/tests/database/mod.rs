@@ -146,8 +146,17 @@ impl Client {
         self.texts.push(text.clone());
         let groupable = kind != Kind::Other;
         let dirties = sql.starts_with("PRAGMA") || sql.starts_with("CREATE TEMP");
-        let info =
-            QueryInfo { sql: sql.into(), kind, groupable, why: 0, dirties, keys: false, preparable: true, asks: false };
+        let info = QueryInfo {
+            sql: sql.into(),
+            kind,
+            groupable,
+            why: 0,
+            dirties,
+            keys: false,
+            preparable: true,
+            asks: false,
+            urgent: false,
+        };
         self.pool.call(Command::AddQuery(id, info));
         (id, text)
     }

@@ -10,8 +10,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{
-    PyBool, PyBytes, PyDate, PyDateAccess, PyDateTime, PyDelta, PyDeltaAccess, PyFloat, PyInt, PyList, PyString,
-    PyTime, PyTimeAccess, PyTuple, PyTzInfo, PyTzInfoAccess,
+    PyBool, PyBytes, PyDate, PyDateAccess, PyDateTime, PyDelta, PyDeltaAccess, PyFloat, PyInt, PyIterator, PyList,
+    PyString, PyTime, PyTimeAccess, PyTuple, PyTzInfo, PyTzInfoAccess,
 };
 
 use super::calendar::{Civil, DAY, days};
@@ -96,12 +96,7 @@ fn put(
         return Ok(());
     }
     let start = out.len();
-    let done = match form(oid) {
-        _ if catalog.is_some() => None,
-        Form::Single(kind) => put_usual(py, kind, value, out),
-        form @ Form::Array { kind, element, .. } if form.sent() == 1 => put_list(py, kind, element, value, out),
-        Form::Array { .. } => None, // a literal
-    };
+    let done = if catalog.is_some() { None } else { put_known(py, form(oid), value, out) };
     if done.is_some() && out.len() - start <= LONGEST {
         return Ok(());
     }
@@ -122,6 +117,15 @@ fn put(
 fn encoder(py: Python<'_>, oid: u32) -> PyResult<Bound<'_, PyAny>> {
     static ENCODER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     ENCODER.import(py, "db_pool_rs.types.encode", "encoder")?.call1((oid,))?.getattr(intern!(py, "encode"))
+}
+
+/// Write a value, or a list of values, of the usual classes; None if it is another, or does not fit.
+fn put_known(py: Python<'_>, form: Form, value: &Bound<'_, PyAny>, out: &mut BytesMut) -> Option<()> {
+    match form {
+        Form::Single(kind) => put_usual(py, kind, value, out),
+        Form::Array { kind, element, .. } if form.sent() == 1 => put_list(py, kind, element, value, out),
+        Form::Array { .. } => None, // a literal
+    }
 }
 
 /// Write a value of the usual class; None if it is another, or does not fit.
@@ -155,6 +159,69 @@ fn put_usual(py: Python<'_>, kind: Kind, value: &Bound<'_, PyAny>, out: &mut Byt
         _ => return None,
     }
     Some(())
+}
+
+/// Write records of a COPY in binary until there are `most` bytes; `columns` has the type and the encode function of
+/// each. Gives the bytes, the number of records in them, and what stopped it: nothing (all are written), an empty tuple
+/// (`most`), or the record that is for Python to write, or to refuse.
+#[pyfunction]
+#[pyo3(signature = (columns, records, most))]
+pub fn write_records<'py>(
+    py: Python<'py>,
+    columns: Vec<(u32, Bound<'py, PyAny>)>,
+    records: &Bound<'py, PyIterator>,
+    most: usize,
+) -> PyResult<(Bound<'py, PyBytes>, usize, Option<Bound<'py, PyTuple>>)> {
+    let mut out = BytesMut::with_capacity(most + KEPT);
+    let mut records = records.clone();
+    let mut count = 0;
+    let stopped = loop {
+        if out.len() >= most {
+            break Some(PyTuple::empty(py));
+        }
+        let Some(record) = records.next() else { break None };
+        let (record, start) = (record?, out.len());
+        if put_record(py, &columns, &record, &mut out)?.is_none() {
+            out.truncate(start);
+            break Some(PyTuple::new(py, [record])?);
+        }
+        count += 1;
+    };
+    Ok((PyBytes::new(py, &out), count, stopped))
+}
+
+/// Write one record; None where it is for Python.
+fn put_record(
+    py: Python<'_>,
+    columns: &[(u32, Bound<'_, PyAny>)],
+    record: &Bound<'_, PyAny>,
+    out: &mut BytesMut,
+) -> PyResult<Option<()>> {
+    let Ok(record) = record.cast_exact::<PyTuple>() else { return Ok(None) };
+    if record.len() != columns.len() {
+        return Ok(None);
+    }
+    out.put_u16(columns.len() as u16);
+    for ((oid, encode), value) in columns.iter().zip(record.iter_borrowed()) {
+        if value.is_none() {
+            put_value(out, None);
+            continue;
+        }
+        let (form, start) = (form(*oid), out.len());
+        if form.sent() == 1 && put_known(py, form, &value, out).is_some() && out.len() - start <= LONGEST {
+            continue;
+        }
+        out.truncate(start);
+        match encode.call1((value,)) {
+            Ok(bytes) => match bytes.cast_exact::<PyBytes>() {
+                Ok(bytes) if bytes.as_bytes().len() <= LONGEST => put_value(out, Some(bytes.as_bytes())),
+                _ => return Ok(None),
+            },
+            Err(error) if error.is_instance_of::<PyException>(py) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(()))
 }
 
 fn integer(value: &Bound<'_, PyAny>) -> Option<i64> {

@@ -33,7 +33,7 @@ mod text;
 mod uuid;
 
 pub use binary::numeric;
-pub use encode::encode;
+pub use encode::{encode, write_records};
 pub use fault::{Fault, decode_error};
 pub use kinds::formats;
 pub use shape::{RowDecoder, record, records, shape};
