@@ -32,7 +32,9 @@ def test_its_test_is_there(line: list[str]) -> None:
     functions = {node.name: node for node in tree(ROOT / found[1]).body if isinstance(node, Function)}
     assert found[2] in functions, f"{named} is not there"
     assert engines in ("all", "full", "libpq", "rules")
-    assert engines != "all" or needed(functions[found[2]], functions) & EACH_ENGINE, f"{named} does not run for each engine"
+    assert engines != "all" or needed(functions[found[2]], functions) & EACH_ENGINE, (
+        f"{named} does not run for each engine"
+    )
 
 
 def needed(function: Function, functions: dict[str, Function]) -> set[str]:
