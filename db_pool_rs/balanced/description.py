@@ -48,6 +48,10 @@ class KernelDescription(Description):
             self.encode = _packing("".join(map(str, codes)), self.encode)
             self.widths = [FIXED_SIZES[oid] for oid in self.param_oids]
 
+    def best_format(self) -> int:
+        """Binary where every column can be read so: the kernel walks values at no cost."""
+        return int(self.has_binary())
+
     def plan_for(self, session: Any) -> Plan:
         """How results of this session are decoded."""
         plan = self.plan

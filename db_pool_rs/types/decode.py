@@ -3,8 +3,8 @@
 psycopg's default mapping is the canonical one (json as objects, inet as `ipaddress` ...), but for ranges. Its
 `Transformer` does the work, in C where psycopg has its C implementation.
 
-libpq has one result format for all columns of a statement; `oids.result_format` decides once per statement: binary if
-every column has a binary loader that agrees with the text one, else text. A value is the same in both formats: float4
+libpq has one result format for all columns of a statement, chosen once: text where `oids.reads_faster_in_text`, else
+binary if every column has a binary loader that agrees with the text one. A value is the same in both formats: float4
 is read in text with the precision that it has in binary, and types whose two loaders differ are asked for in text:
 "char", whose zero byte is '' in text, and record, whose fields have types of their own in binary. Types that psycopg
 does not know (enums, extensions, money ...) come as `str`.
@@ -257,7 +257,7 @@ class RowDecoder:
 
     def _depends_on(self) -> tuple[bytes, ...]:
         if self._format is Format.TEXT:
-            return _TEXT_SETTINGS
+            return () if pg.reads_faster_in_text(self._oids) else _TEXT_SETTINGS
         return () if _ZONED.isdisjoint(self._oids) else _BINARY_SETTINGS
 
     def fits(self, session: PGconn) -> bool:

@@ -154,10 +154,22 @@ _BOUNDS = {"int4": INT4, "int8": INT8, "num": NUMERIC, "ts": TIMESTAMP, "tstz": 
 RANGES = {_BY_NAME[f"{name}range"].oid: bound.oid for name, bound in _BOUNDS.items()}
 MULTIRANGES = {_BY_NAME[f"{name}multirange"].oid: bound.oid for name, bound in _BOUNDS.items()}
 
+_WALKED = frozenset(row.oid for row in (BOOL, INT2, INT4, INT8, OID, NUMERIC))
+_PLAIN = _WALKED.union(row.oid for row in BUILTIN if row.kind == "str" or row in (JSON, JSONB))
+
 
 def result_format(oids: Sequence[int]) -> int:
     """The format to ask for, given the types of a statement's columns: 1 (binary) if all can be read so, else 0."""
     return int(all(_in_binary(oid) for oid in oids))
+
+
+def reads_faster_in_text(oids: Sequence[int]) -> bool:
+    """Whether psycopg's loaders are done with these columns sooner in text.
+
+    In binary a value must be walked first (:mod:`.layout`): in Python that takes longer than the loader, and no walk is
+    needed in text. Text of these types depends on no setting.
+    """
+    return _PLAIN.issuperset(oids) and not _WALKED.isdisjoint(oids)
 
 
 def _in_binary(oid: int) -> bool:

@@ -147,7 +147,7 @@ def check_columns(group: Sequence[StatementRequest], fresh: Sequence[Description
         actual = statement.described = seen[key]
         if (actual.oids, actual.names) != (described.oids, described.names):
             driver.forget(statement.query, described)
-            if actual.result_format and not actual.best_format():
+            if actual.result_format and not actual.has_binary():
                 statement.error = DecodeError("the columns are of other types than when the statement was described")
 
 

@@ -93,8 +93,12 @@ class Description:
         return () if self.foreign is None else self.foreign.missing()
 
     def best_format(self) -> int:
-        """The format to ask for: 1 (binary) where every column can be read so."""
-        return 0 if self.foreign_columns else pg.result_format(self.oids)
+        """The format to ask for: 1 (binary) where every column can be read so, unless text is read faster."""
+        return int(self.has_binary() and not pg.reads_faster_in_text(self.oids))
+
+    def has_binary(self) -> bool:
+        """Whether every column can be read in binary."""
+        return not self.foreign_columns and bool(pg.result_format(self.oids))
 
     def decoder_for(self, session: PGconn) -> RowDecoder:
         """What decodes results of this session: its settings count."""

@@ -9,7 +9,7 @@ from db_pool_rs.errors import DecodeError
 from db_pool_rs.types import oids
 from db_pool_rs.types.decode import RowDecoder
 from db_pool_rs.types.loaders import value_loader
-from db_pool_rs.types.oids import result_format
+from db_pool_rs.types.oids import reads_faster_in_text, result_format
 
 BINARY = [
     *(oids.BOOL, oids.INT2, oids.INT4, oids.INT8, oids.OID, oids.FLOAT4, oids.FLOAT8, oids.NUMERIC),
@@ -38,6 +38,20 @@ def test_psycopg_reads_in_binary_what_is_asked_for_in_binary(row: oids.PgType) -
     differs = row in (oids.CHAR, oids.RECORD)  # in binary a zero byte is '\0', and fields have types of their own
     loader = adapters.get_loader(row.oid, pq.Format.BINARY)
     assert row.binary is (loader is not None and not differs)
+
+
+@pytest.mark.parametrize("row", (oids.BOOL, oids.INT2, oids.INT4, oids.INT8, oids.OID, oids.NUMERIC), ids=str)
+def test_what_is_walked_in_binary_is_read_in_text_beside_columns_that_are_fast_there(row: oids.PgType) -> None:
+    for fast in (row, oids.TEXT, oids.VARCHAR, oids.NAME, oids.JSON, oids.JSONB):
+        assert reads_faster_in_text((row.oid, fast.oid))
+    depends_on_settings = (oids.FLOAT4, oids.FLOAT8, oids.TIMESTAMPTZ, oids.INTERVAL, oids.DATE, oids.BYTEA)
+    for other in (*(other.oid for other in (*depends_on_settings, oids.UUID)), row.array_oid, ENUM):
+        assert not reads_faster_in_text((row.oid, other))
+
+
+def test_without_a_walk_binary_is_as_fast() -> None:
+    assert not reads_faster_in_text((oids.TEXT.oid, oids.JSONB.oid))
+    assert not reads_faster_in_text(())
 
 
 def test_a_statement_without_columns_is_binary() -> None:
