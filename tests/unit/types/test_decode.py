@@ -40,7 +40,7 @@ def test_psycopg_reads_in_binary_what_is_asked_for_in_binary(row: oids.PgType) -
     assert row.binary is (loader is not None and not differs)
 
 
-@pytest.mark.parametrize("row", (oids.BOOL, oids.INT2, oids.INT4, oids.INT8, oids.OID, oids.NUMERIC), ids=str)
+@pytest.mark.parametrize("row", [oids.BOOL, oids.INT2, oids.INT4, oids.INT8, oids.OID, oids.NUMERIC], ids=str)
 def test_what_is_walked_in_binary_is_read_in_text_beside_columns_that_are_fast_there(row: oids.PgType) -> None:
     for fast in (row, oids.TEXT, oids.VARCHAR, oids.NAME, oids.JSON, oids.JSONB):
         assert reads_faster_in_text((row.oid, fast.oid))
