@@ -241,8 +241,8 @@ async def test_a_text_that_cannot_be_prepared(pg_pool: Any) -> None:
 async def test_a_name_that_is_taken_inside_a_transaction_is_the_last_one(pg_pool: Any) -> None:
     """Only a proxy that shares server connections has a name be taken: after that, statements have none."""
     sql = "SELECT $1::int + 1000"
-    await _teach(pg_pool, sql, 0)
     async with pg_pool.acquire() as first, pg_pool.acquire() as second:
+        await _teach(first, sql, 0)
         name = await first.fetchval("SELECT name FROM pg_prepared_statements WHERE statement = $1", sql)
         stem, taken = name.rstrip("0123456789"), []
         for conn in (first, second):
