@@ -100,7 +100,7 @@ def sides(open_pool: Any, pg_server: Any, two_databases: None) -> Make:
 
 
 #: How many vehicles are in a schema, and how many programs run on it.
-VEHICLES_EACH, PROGRAMS = 4, 3
+VEHICLES_EACH, PROGRAMS = 4, 2
 
 
 async def _run(side: Side, run: Run, schema: list[Part], program: Program) -> Seen:

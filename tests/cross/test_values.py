@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from db_pool_rs.errors import Error
 from tests.cross.values import ANYTHING, ARRAYS, VALUES
 
-MORE = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MORE = settings(max_examples=16, suppress_health_check=[HealthCheck.function_scoped_fixture])
 STATEMENTS = [
     "SELECT 1 AS a, 'x'::text AS b, NULL::int AS n",
     "SELECT 'infinity'::timestamptz",
