@@ -8,6 +8,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from db_pool_rs_full import CursorRows
+
 from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece, error_of_stream
 from ..drivers.postgres.dialect import alters, before_error, names_digits
 from ..errors import ArgumentError, ConnectionLost, DatabaseError, Error
@@ -97,7 +99,8 @@ class FullLink:
         executor, calls = self._executor, []
         for one in group:
             query = one.query
-            calls.append((query.description or executor.driver.known(query), one.args, one.params, one.want))
+            known = query.description or executor.driver.known(query)
+            calls.append((known, one.args, one.params, one.want, _cursor_rows(one)))
             if one.args and names_digits(one):
                 self.note_float_digits(0)
         token = executor.expect(self)
@@ -216,6 +219,15 @@ class FullLink:
         if self._copy is not None:
             self._copy.end()
         self._group, self._done, self._copy = (), None, None
+
+
+def _cursor_rows(statement: StatementRequest) -> CursorRows | None:
+    """What is known of the rows of a cursor, which keeps it from one FETCH to the next."""
+    if not statement.want or statement.query.lexical.command != "FETCH":
+        return None
+    if not isinstance(statement.described, CursorRows):
+        statement.described = CursorRows()
+    return statement.described
 
 
 def _keep_error(statement: StatementRequest, error: Exception) -> None:

@@ -108,7 +108,11 @@ impl Client {
     /// Have a statement run on an acquired connection.
     fn run(&mut self, conn: ConnId, token: u64, sql: &str) {
         let (request, source) = (self.arrive(None), Source::Sql(sql.into()));
-        self.pool.call(Command::Run(conn, token, vec![Call { request, source, with_args: false, params: None }]));
+        self.pool.call(Command::Run(
+            conn,
+            token,
+            vec![Call { request, source, with_args: false, params: None, seen: None }],
+        ));
     }
 
     /// Run one statement; its first value, or the SQLSTATE of its error.
