@@ -286,6 +286,12 @@ def unknown_columns(group: Sequence[StatementRequest], driver: Host) -> tuple[in
     return driver.catalog.missing(found) if found else ()
 
 
+def current(described: Description | None) -> Description | None:
+    """The description, unless codecs of its columns were set or reset since it was made."""
+    kept = described is not None and described.foreign_columns == described.catalog.foreign(described.oids)
+    return described if kept else None
+
+
 def most_described(libpq_version: int) -> int:
     """How many parameters a statement may have whose types must be asked for.
 
