@@ -267,7 +267,8 @@ class CopyData:
         #: What the caller's source gives, or its sink takes, at the moment.
         self._task: asyncio.Task[None] | None = None
         #: What the source has given and the engine has not; whether the source has ended, and with which last answer.
-        self._data = bytearray()
+        self._data: list[bytes] = []
+        self._size = 0
         self._room = asyncio.Event()
         self._drawn = False
         self._last: bool | None = None
@@ -320,10 +321,11 @@ class CopyData:
         try:
             while True:
                 piece = as_piece(await source.__anext__())
-                self._data += piece
+                self._data.append(piece)
+                self._size += len(piece)
                 if self._asked and self._giving is None:
                     self._giving = self._loop.call_soon(self._give)  # with what else the source has by then
-                while len(self._data) >= PIECE:
+                while self._size >= PIECE:
                     self._room.clear()
                     await self._room.wait()
         except StopAsyncIteration:
@@ -341,10 +343,11 @@ class CopyData:
     def _give(self) -> None:
         """Answer with what there is, if there is something."""
         self._giving = None
-        if self._drawn and (self._last is False or not self._data):
+        if self._drawn and (self._last is False or not self._size):
             self._answer(self._last)
-        elif self._data and self._asked:
-            data, self._data = bytes(self._data), bytearray()
+        elif self._size and self._asked:
+            data = b"".join(self._data)  # no copy of one that is alone
+            self._data, self._size = [], 0
             self._room.set()
             self._answer(data)
 
