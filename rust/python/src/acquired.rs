@@ -32,6 +32,10 @@ impl SessionInfo {
     }
 }
 
+/// One execution, as `Pool.run` takes it.
+type Statement<'py> =
+    (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound<'py, Params>>, Bound<'py, PyAny>, Option<Py<CursorRows>>);
+
 /// A text that the pool knows, or SQL that is not remembered.
 fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Query>>)> {
     Ok(match what.cast::<Query>() {
@@ -76,13 +80,7 @@ impl Pool {
     fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
         let (mut calls, mut waiting) = (Vec::with_capacity(statements.len()), Vec::with_capacity(statements.len()));
         for statement in statements {
-            let (what, args, params, want, cursor): (
-                Bound<'_, PyAny>,
-                Bound<'_, PyTuple>,
-                Option<Bound<'_, Params>>,
-                Bound<'_, PyAny>,
-                Option<Py<CursorRows>>,
-            ) = statement.extract()?;
+            let (what, args, params, want, cursor): Statement<'_> = statement.extract()?;
             let want = Want::of(&want)?;
             let item = self.next();
             let (source, text) = source(&what)?;
