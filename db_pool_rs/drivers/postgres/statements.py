@@ -92,6 +92,12 @@ class Description:
         """Types of parameters that the server must be asked about before arguments can be encoded."""
         return () if self.foreign is None else self.foreign.missing()
 
+    @staticmethod
+    def current(seen: Description | None) -> Description | None:
+        """What was seen of an execution, or of a cursor, unless codecs of its columns were set or reset since."""
+        kept = seen is not None and seen.foreign_columns == seen.catalog.foreign(seen.oids)
+        return seen if kept else None
+
     def best_format(self) -> int:
         """The format to ask for: 1 (binary) where every column can be read so."""
         return 0 if self.foreign_columns else pg.result_format(self.oids)
@@ -284,12 +290,6 @@ def unknown_columns(group: Sequence[StatementRequest], driver: Host) -> tuple[in
         if described.foreign_columns:
             found += described.foreign_columns
     return driver.catalog.missing(found) if found else ()
-
-
-def current(described: Description | None) -> Description | None:
-    """The description, unless codecs of its columns were set or reset since it was made."""
-    kept = described is not None and described.foreign_columns == described.catalog.foreign(described.oids)
-    return described if kept else None
 
 
 def most_described(libpq_version: int) -> int:
