@@ -152,8 +152,7 @@ fn outcome(
     pending: Pending,
     completion: Completion,
 ) -> PyResult<(Option<Py<ResultFuture>>, Outcome)> {
-    let py = pool.py();
-    let handler = Handler(pool);
+    let (py, handler) = (pool.py(), Handler(pool));
     let Pending { answer, text, cursor, want, error, .. } = pending;
     let alters = text.as_ref().and_then(|text| text.bind(py).get().alters);
     if let (Some(certain), Completion::Done { .. }) = (alters, &completion) {
