@@ -8,6 +8,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from db_pool_rs_full import CursorRows
+
 from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece, error_of_stream
 from ..drivers.postgres.dialect import alters, before_error, names_digits
 from ..errors import ArgumentError, ConnectionLost, DatabaseError, Error
@@ -97,7 +99,8 @@ class FullLink:
         executor, calls = self._executor, []
         for one in group:
             query = one.query
-            calls.append((query.description or executor.driver.known(query), one.args, one.params, one.want))
+            known = query.description or executor.driver.known(query)
+            calls.append((known, one.args, one.params, one.want, _cursor_rows(one)))
             if one.args and names_digits(one):
                 self.note_float_digits(0)
         token = executor.expect(self)
@@ -218,6 +221,15 @@ class FullLink:
         self._group, self._done, self._copy = (), None, None
 
 
+def _cursor_rows(statement: StatementRequest) -> CursorRows | None:
+    """What is known of the rows of a cursor, which keeps it from one FETCH to the next."""
+    if not statement.want or statement.query.lexical.command != "FETCH":
+        return None
+    if not isinstance(statement.described, CursorRows):
+        statement.described = CursorRows()
+    return statement.described
+
+
 def _keep_error(statement: StatementRequest, error: Exception) -> None:
     """Why it failed: what its COPY's stream has raised comes first."""
     if isinstance(error, DatabaseError) and error.query is None:  # the engine does not keep such a text
@@ -255,7 +267,8 @@ class CopyData:
         #: What the caller's source gives, or its sink takes, at the moment.
         self._task: asyncio.Task[None] | None = None
         #: What the source has given and the engine has not; whether the source has ended, and with which last answer.
-        self._data = bytearray()
+        self._data: list[bytes] = []
+        self._size = 0
         self._room = asyncio.Event()
         self._drawn = False
         self._last: bool | None = None
@@ -308,10 +321,11 @@ class CopyData:
         try:
             while True:
                 piece = as_piece(await source.__anext__())
-                self._data += piece
+                self._data.append(piece)
+                self._size += len(piece)
                 if self._asked and self._giving is None:
                     self._giving = self._loop.call_soon(self._give)  # with what else the source has by then
-                while len(self._data) >= PIECE:
+                while self._size >= PIECE:
                     self._room.clear()
                     await self._room.wait()
         except StopAsyncIteration:
@@ -329,10 +343,11 @@ class CopyData:
     def _give(self) -> None:
         """Answer with what there is, if there is something."""
         self._giving = None
-        if self._drawn and (self._last is False or not self._data):
+        if self._drawn and (self._last is False or not self._size):
             self._answer(self._last)
-        elif self._data and self._asked:
-            data, self._data = bytes(self._data), bytearray()
+        elif self._size and self._asked:
+            data = b"".join(self._data)  # no copy of one that is alone
+            self._data, self._size = [], 0
             self._room.set()
             self._answer(data)
 

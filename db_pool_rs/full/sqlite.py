@@ -133,7 +133,7 @@ class FullSqliteDriver(SqliteDialect):
         description.sql = f"EXPLAIN /* {next(self._checks)} */ {description.sql}"
         description.lock, description.writes, description.tag = Lock.READ, False, "EXPLAIN"
         known = self.native.learn_sqlite(query.sql, "other", False, 0, False, description)
-        self.native.run(conn, token, [(known, (None,) * description.count, None, STATUS)])
+        self.native.run(conn, token, [(known, (None,) * description.count, None, STATUS, None)])
         return True
 
     def error(self, fields: Mapping[str, str], sql: str | None) -> Exception:

@@ -49,6 +49,12 @@ class Query:
         """A codec is another one: the server tells its types again."""
 
 @final
+class CursorRows:
+    """What is known of the rows of one cursor: nothing before the first have come."""
+
+    def __new__(cls) -> CursorRows: ...
+
+@final
 class SessionInfo:
     """What the server tells of a session that is acquired."""
 
@@ -112,7 +118,10 @@ class Pool:
     def acquire(self, timeout: float | None) -> int: ...
     def cancel(self, item: int) -> None: ...
     def run(
-        self, conn: int, token: int, statements: Sequence[tuple[Query | str, tuple[Any, ...], Params | None, int]]
+        self,
+        conn: int,
+        token: int,
+        statements: Sequence[tuple[Query | str, tuple[Any, ...], Params | None, int, CursorRows | None]],
     ) -> None: ...
     def describe(self, conn: int, token: int, texts: list[Query | str]) -> None: ...
     def copy(self, conn: int, token: int, sql: str) -> None: ...

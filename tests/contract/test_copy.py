@@ -159,6 +159,30 @@ async def test_arguments_of_a_query_keep_their_values(connection: Any, text: str
     assert data[len(begin) :] == b"\0\0\0\x02$2\0\0\0\4 $1 "
 
 
+class _Counted(io.BytesIO):
+    """A file that counts how often it is read and written."""
+
+    reads = writes = 0
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads += 1
+        return super().read(size)
+
+    def write(self, data: Any) -> int:
+        self.writes += 1
+        return super().write(data)
+
+
+async def test_files_are_read_and_written_in_large_pieces(connection: Any) -> None:
+    data = b"".join(b"%d\t%s\n" % (number, b"x" * 1000) for number in range(5_000))
+    source, output = _Counted(data), _Counted()
+    assert await connection.copy_to_table("t", source=source) == "COPY 5000"
+    assert await connection.copy_from_table("t", output=output) == "COPY 5000"
+    assert sorted(output.getvalue().split(b"\n")) == sorted(data.split(b"\n"))
+    assert source.reads <= len(data) // 500_000 + 2
+    assert output.writes <= len(data) // 500_000 + 1
+
+
 async def test_rows_that_arrive_together_are_given_together(connection: Any) -> None:
     taken: list[bytes] = []
 

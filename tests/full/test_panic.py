@@ -22,7 +22,7 @@ async def _panic(dsn: str, connection: Any) -> None:
         text = other._context.queries.known["SELECT 49"].description
     link = connection._lease.session().link
     executor = link._executor
-    executor.native.run(link.id, executor.expect(link), [(text, (), None, False)])
+    executor.native.run(link.id, executor.expect(link), [(text, (), None, False, None)])
 
 
 async def test_after_a_panic_the_pool_is_closed(

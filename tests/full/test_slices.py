@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -133,3 +134,28 @@ async def test_the_collector_does_not_look_through_the_rows(pool: Any) -> None:
     with watched_collector() as passes:
         assert_complete(await pool.fetch(LONG))
     assert 2 not in passes
+
+
+FLAT = "SELECT i, 'x' AS x, now() AS seen, i * 1.5::float8 AS half, 0.1::numeric AS exact, NULL::int AS none"
+
+
+async def test_the_collector_does_not_look_at_rows_without_containers(pool: Any) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        for more, wanted in (("", False), (", ARRAY[i] AS list", True), (", '{}'::jsonb AS document", True)):
+            sql = f"{FLAT}{more} FROM generate_series(1, 3000) AS i"
+            rows = await connection.fetch(sql)
+            async for row in connection.cursor(sql):  # in text at first, then in binary
+                rows.append(row)
+            assert {gc.is_tracked(row) for row in rows} == {wanted}
+            del rows, row
+
+
+async def test_rows_that_the_collector_does_not_look_at_go_with_their_last_reference(pool: Any) -> None:
+    kind = type((await pool.fetch("SELECT 1 AS only_here"))[0])
+    before = sys.getrefcount(kind)
+    rows = await pool.fetch("SELECT i AS only_here FROM generate_series(1, 1000) AS i")
+    assert {type(row) for row in rows} == {kind}
+    assert sys.getrefcount(kind) >= before + 1000
+    del rows
+    await pool.fetch("SELECT 1 AS other")  # an answer is kept until the next one
+    assert sys.getrefcount(kind) < before + 10

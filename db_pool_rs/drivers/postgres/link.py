@@ -163,7 +163,7 @@ class PostgresConnection(Wire):
         """A text without a description: with parameters it must be described first (True), else it is just run."""
         query = statement.query
         if not self._must_ask(statement):
-            given = None if is_kept(query) else statement.described  # of this execution, or seen by its cursor
+            given = None if is_kept(query) else Description.current(statement.described)  # or that of its cursor
             best = 0 if given is None else given.best_format()
             self._pgconn.send_query_params(query.sql.encode(), None, result_format=best)
             statement.described = given if given is not None and given.result_format == best else None

@@ -92,6 +92,12 @@ class Description:
         """Types of parameters that the server must be asked about before arguments can be encoded."""
         return () if self.foreign is None else self.foreign.missing()
 
+    @staticmethod
+    def current(seen: Description | None) -> Description | None:
+        """What was seen of an execution, or of a cursor, unless codecs of its columns were set or reset since."""
+        kept = seen is not None and seen.foreign_columns == seen.catalog.foreign(seen.oids)
+        return seen if kept else None
+
     def best_format(self) -> int:
         """The format to ask for: 1 (binary) where every column can be read so, unless text is read faster."""
         return int(self.has_binary() and not pg.reads_faster_in_text(self.oids))

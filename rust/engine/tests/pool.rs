@@ -3,9 +3,11 @@
 mod answers;
 mod server;
 
+use std::sync::Arc;
+
 use answers::Answers;
 use bytes::BytesMut;
-use db_pool_engine::link::{Rows, Short, put_value};
+use db_pool_engine::link::{Described, Rows, Short, put_value};
 use db_pool_engine::pool::{Call, Command, Completion, Pool, QueryInfo, Source};
 use db_pool_engine::postgres::Config;
 use db_pool_engine::scheduler::{ConnId, CostLimits, Kind, Limits, QueryId, Reason, RequestId};
@@ -107,8 +109,14 @@ impl Client {
 
     /// Have a statement run on an acquired connection.
     fn run(&mut self, conn: ConnId, token: u64, sql: &str) {
+        self.run_as(conn, token, sql, None);
+    }
+
+    /// The same; rows of its cursor have come like this before.
+    fn run_as(&mut self, conn: ConnId, token: u64, sql: &str, seen: Option<Arc<Described>>) {
         let (request, source) = (self.arrive(None), Source::Sql(sql.into()));
-        self.pool.call(Command::Run(conn, token, vec![Call { request, source, with_args: false, params: None }]));
+        let call = Call { request, source, with_args: false, params: None, seen };
+        self.pool.call(Command::Run(conn, token, vec![call]));
     }
 
     /// Run one statement; its first value, or the SQLSTATE of its error.
@@ -220,6 +228,33 @@ fn a_table_that_changed_is_not_noticed() {
         assert_eq!(client.ask(Kind::Read, "SELECT * FROM changing WHERE a = $1", Some("7")), Ok("7".to_owned()));
     }
     client.ask(Kind::Other, "DROP TABLE changing", None).unwrap();
+    client.end();
+}
+
+#[test]
+fn rows_of_a_cursor_are_asked_for_in_the_formats_that_were_seen() {
+    let server = Server::shared();
+    let mut client = Client::on(&server);
+    let conn = client.acquire();
+    client.run(conn, 0, "BEGIN");
+    client.next();
+    client.run(conn, 1, "DECLARE c CURSOR FOR SELECT i + 256, 'x'::text FROM generate_series(1, 9) AS i");
+    client.next();
+    let mut seen: Option<Arc<Described>> = None;
+    for (token, wanted) in [(2, b"257".to_vec()), (3, vec![0, 0, 1, 2]), (4, vec![0, 0, 1, 3])] {
+        client.run_as(conn, token, "FETCH FORWARD 1 FROM c", seen.clone());
+        let Completion::Ran(_, Ok(mut answer)) = client.next() else { panic!() };
+        let Some(Completion::Done { rows, shape: Some(shape), .. }) = answer.results.remove(0) else { panic!() };
+        assert_eq!(rows.to_vec().unwrap(), [[Some(wanted), Some(b"x".to_vec())]]);
+        assert_eq!(shape.result_formats, if token == 2 { [0, 0] } else { [1, 0] });
+        assert!(seen.as_ref().is_none_or(|seen| Arc::ptr_eq(seen, &shape)));
+        seen = Some(Arc::new(Described { result_formats: vec![1, 0], ..(*shape).clone() }))
+            .filter(|_| token == 2)
+            .or(seen);
+    }
+    client.run(conn, 5, "ROLLBACK");
+    client.next();
+    client.pool.call(Command::Release(conn, true));
     client.end();
 }
 

@@ -10,6 +10,7 @@ use db_pool_engine::scheduler::{ConnId, RequestId};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
 
+use crate::cursor_rows::CursorRows;
 use crate::pool::{Pending, Pool, Want};
 use crate::query::{Params, Query};
 
@@ -31,6 +32,10 @@ impl SessionInfo {
     }
 }
 
+/// One execution, as `Pool.run` takes it.
+type Statement<'py> =
+    (Bound<'py, PyAny>, Bound<'py, PyTuple>, Option<Bound<'py, Params>>, Bound<'py, PyAny>, Option<Py<CursorRows>>);
+
 /// A text that the pool knows, or SQL that is not remembered.
 fn source(what: &Bound<'_, PyAny>) -> PyResult<(Source, Option<Py<Query>>)> {
     Ok(match what.cast::<Query>() {
@@ -47,7 +52,9 @@ impl Pool {
         inner.runs.insert(token, (conn, items.clone()));
         for (item, text) in items.iter().zip(texts) {
             let args = PyTuple::empty(py).unbind();
-            inner.pending.insert(*item, Pending { answer: None, text, args, want: Want::Status, error: None });
+            inner
+                .pending
+                .insert(*item, Pending { answer: None, text, cursor: None, args, want: Want::Status, error: None });
         }
         items
     }
@@ -68,17 +75,12 @@ impl Pool {
         self.ask(py, Command::Cancel(RequestId(item)))
     }
 
-    /// Run statements on an acquired connection: (text or SQL, arguments, encoded arguments or None, what is
-    /// wanted).
+    /// Run statements on an acquired connection: (text or SQL, arguments, encoded arguments or None, what is wanted,
+    /// what is known of the rows of the cursor that it fetches from, or None).
     fn run(&self, py: Python<'_>, conn: u64, token: u64, statements: Vec<Bound<'_, PyTuple>>) -> PyResult<()> {
         let (mut calls, mut waiting) = (Vec::with_capacity(statements.len()), Vec::with_capacity(statements.len()));
         for statement in statements {
-            let (what, args, params, want): (
-                Bound<'_, PyAny>,
-                Bound<'_, PyTuple>,
-                Option<Bound<'_, Params>>,
-                Bound<'_, PyAny>,
-            ) = statement.extract()?;
+            let (what, args, params, want, cursor): Statement<'_> = statement.extract()?;
             let want = Want::of(&want)?;
             let item = self.next();
             let (source, text) = source(&what)?;
@@ -87,8 +89,13 @@ impl Pool {
                 (None, Some(text)) if text.get().is_planned() => text.get().params(py, &args)?,
                 (params, _) => params.map(|params| params.get().0.clone()),
             };
-            calls.push(Call { request: RequestId(item), source, with_args, params });
-            waiting.push((item, Pending { answer: None, text, args: args.unbind(), want, error: None }));
+            let seen = match (&cursor, &text, &source) {
+                (Some(cursor), Some(text), _) => cursor.get().next(&text.get().sql, &*self.completions),
+                (Some(cursor), None, Source::Sql(sql)) => cursor.get().next(sql, &*self.completions),
+                _ => None,
+            };
+            calls.push(Call { request: RequestId(item), source, with_args, params, seen });
+            waiting.push((item, Pending { answer: None, text, cursor, args: args.unbind(), want, error: None }));
         }
         let mut inner = self.inner();
         inner.pending.extend(waiting);
@@ -102,7 +109,8 @@ impl Pool {
         let sources = texts.iter().map(source).collect::<PyResult<Vec<_>>>()?;
         let (sources, texts): (Vec<_>, Vec<_>) = sources.into_iter().unzip();
         let items = self.expect_nothing(py, conn, token, texts);
-        let call = |(source, item)| Call { request: RequestId(item), source, with_args: false, params: None };
+        let call =
+            |(source, item)| Call { request: RequestId(item), source, with_args: false, params: None, seen: None };
         self.ask(py, Command::Describe(ConnId(conn), token, sources.into_iter().zip(items).map(call).collect()))
     }
 

@@ -16,6 +16,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 use crate::acquired::SessionInfo;
 use crate::codec::{decode_error, loaders};
 use crate::convert;
+use crate::cursor_rows::CursorRows;
 use crate::handle::Handle;
 use crate::pending_results::{self, Details, Reading, Results, Run, Whose};
 use crate::pool::{Pending, Pool, Want};
@@ -151,9 +152,8 @@ fn outcome(
     pending: Pending,
     completion: Completion,
 ) -> PyResult<(Option<Py<ResultFuture>>, Outcome)> {
-    let py = pool.py();
-    let handler = Handler(pool);
-    let Pending { answer, text, want, error, .. } = pending;
+    let (py, handler) = (pool.py(), Handler(pool));
+    let Pending { answer, text, cursor, want, error, .. } = pending;
     let alters = text.as_ref().and_then(|text| text.bind(py).get().alters);
     if let (Some(certain), Completion::Done { .. }) = (alters, &completion) {
         pool.get().handle.schema_changed();
@@ -170,7 +170,7 @@ fn outcome(
                 Want::Result => Some(details(py, shape.as_ref(), &tag)?),
                 _ => None,
             };
-            let reading = shaped(py, &pool.get().handle, text, shape.as_ref(), &settings)
+            let reading = decoder(py, &pool.get().handle, text, cursor.as_ref(), shape.as_ref(), &settings)
                 .and_then(|shape| Reading::begin(py, rows, shape, details));
             match reading {
                 Ok(reading) if reading.is_done() => Outcome::Value(reading.value(py)?),
@@ -198,18 +198,20 @@ fn details(py: Python<'_>, described: Option<&Arc<Described>>, tag: &str) -> PyR
     Ok((convert::columns(columns).into_pyobject(py)?.unbind(), status(py, tag)?))
 }
 
-/// How to read rows of a text; they may have no columns.
-fn shaped(
+/// How to read rows of a text, or of a cursor; they may have no columns.
+fn decoder(
     py: Python<'_>,
     handle: &Arc<Handle>,
     text: Option<&crate::query::Query>,
+    cursor: Option<&Py<CursorRows>>,
     described: Option<&Arc<Described>>,
     settings: &Arc<Settings>,
 ) -> PyResult<Arc<RowDecoder>> {
-    match (described, text) {
-        (Some(described), Some(text)) => text.shape(py, described, settings),
-        (Some(described), None) => RowDecoder::new(py, described, settings, Some(handle)).map(Arc::new),
-        (None, _) => {
+    match (described, cursor, text) {
+        (Some(described), Some(cursor), _) => cursor.get().saw(py, handle, described, settings),
+        (Some(described), None, Some(text)) => text.decoder(py, described, settings),
+        (Some(described), None, None) => RowDecoder::new(py, described, settings, Some(handle)).map(Arc::new),
+        (None, ..) => {
             let nothing = Described::new(String::new(), "".into(), Vec::new(), Vec::new());
             RowDecoder::new(py, &nothing, settings, None).map(Arc::new)
         }

@@ -5,7 +5,8 @@
 //! * `completion_queue`: how completions of the pool reach the event loop: in batches, with one wake-up for each, which
 //!   `socket_pair` carries.
 //! * `result_future`: what a caller awaits.
-//! * `query`: a statement text, with what the server told of it.
+//! * `query`: a statement text, with what the server told of it; `cursor_rows`: what was seen of those of a cursor.
+//!   `decoders`: how rows of either are read.
 //! * `pool`: commands go in; `submit` has those for statements on the pool, `acquired` those for a connection that was
 //!   acquired, `guard` those for the guard. `deliver`: completions come out. `convert`: options, errors and figures.
 //! * `chunks`: how long results are read, `pending_results`: those that are being read.
@@ -17,6 +18,8 @@ mod chunks;
 mod codec;
 mod completion_queue;
 mod convert;
+mod cursor_rows;
+mod decoders;
 mod deliver;
 mod guard;
 mod handle;
@@ -46,6 +49,8 @@ mod db_pool_rs_full {
     use super::codec::probe::{decode, decode_raw, encode};
     #[pymodule_export]
     use super::codec::write_records;
+    #[pymodule_export]
+    use super::cursor_rows::CursorRows;
     #[pymodule_export]
     use super::objects::fill_objects;
     #[pymodule_export]

@@ -15,6 +15,7 @@ use pyo3::{PyTraverseError, PyVisit};
 
 use crate::completion_queue::CompletionQueue;
 use crate::convert;
+use crate::cursor_rows::CursorRows;
 use crate::handle::Handle;
 use crate::pending_results::PendingResults;
 use crate::query::Query;
@@ -53,6 +54,8 @@ impl Want {
 pub struct Pending {
     pub answer: Option<Py<ResultFuture>>,
     pub text: Option<Py<Query>>,
+    /// What is known of the rows of the cursor that it fetches from.
+    pub cursor: Option<Py<CursorRows>>,
     pub args: Py<PyTuple>,
     pub want: Want,
     /// Why the arguments did not fit.

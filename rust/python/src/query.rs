@@ -9,13 +9,12 @@ use db_pool_engine::scheduler::QueryId;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::decoders::Decoders;
 use crate::handle::Handle;
 use crate::values::{self, RowDecoder};
 
 /// After so long an argument that does not fit is a reason to ask the server again.
 const CONFIRM_AFTER: Duration = Duration::from_secs(1);
-/// Decoders that are kept: as described, and for rows that came before that.
-const MOST_SHAPES: usize = 2;
 
 /// The protocol counts them in 16 bits.
 const MOST_ARGUMENTS: usize = 65_535;
@@ -31,19 +30,8 @@ pub fn is_unknown(py: Python<'_>, error: &PyErr) -> PyResult<bool> {
     Ok(error.is_instance(py, &py.import("db_pool_rs.types.catalog")?.getattr("TypesUnknown")?))
 }
 
-struct Shaped {
-    described: Arc<Described>,
-    settings: Arc<Settings>,
-    /// Of what was known of types.
-    version: u64,
-    shape: Arc<RowDecoder>,
-}
-
-#[derive(Default)]
-struct Known {
-    described: Option<(Arc<Described>, Instant)>,
-    shapes: Vec<Shaped>,
-}
+/// Its types, and since when they are known.
+type Learned = Option<(Arc<Described>, Instant)>;
 
 /// A statement text, told to a pool. The pool forgets it with the last reference to this.
 #[pyclass(frozen, module = "db_pool_rs_full")]
@@ -55,7 +43,8 @@ pub struct Query {
     planned: bool,
     /// Whether it changes the schema where it succeeds: for certain, perhaps (false), or not.
     pub alters: Option<bool>,
-    known: Mutex<Known>,
+    known: Mutex<Learned>,
+    decoders: Decoders,
 }
 
 /// Arguments, encoded under a description that was current then.
@@ -64,13 +53,13 @@ pub struct Params(pub pool::Params);
 
 impl Query {
     pub fn new(id: QueryId, sql: Arc<str>, handle: Arc<Handle>, alters: Option<bool>) -> Self {
-        Query { id, sql, handle, planned: false, alters, known: Mutex::default() }
+        Query { id, sql, handle, planned: false, alters, known: Mutex::default(), decoders: Decoders::default() }
     }
 
     /// A query that is described already, and for good.
     pub fn planned(id: QueryId, sql: Arc<str>, handle: Arc<Handle>, described: Described) -> Self {
-        let known = Known { described: Some((Arc::new(described), Instant::now())), ..Known::default() };
-        Query { id, sql, handle, planned: true, alters: None, known: Mutex::new(known) }
+        let known = Mutex::new(Some((Arc::new(described), Instant::now())));
+        Query { id, sql, handle, planned: true, alters: None, known, decoders: Decoders::default() }
     }
 
     /// Whether it is described for good.
@@ -83,19 +72,19 @@ impl Query {
         if args.is_empty() && !self.planned { Ok(None) } else { self.encode_args(py, args) }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Learned> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The server told its types.
     pub fn describe(&self, described: &Arc<Described>) {
-        self.known().described = Some((described.clone(), Instant::now()));
+        *self.known() = Some((described.clone(), Instant::now()));
     }
 
     /// Encode arguments, if the types are known; an error if they do not fit, unless the types may be out of date: then
     /// these are forgotten, and the server is asked again.
     pub fn encode_args(&self, py: Python<'_>, args: &Bound<'_, PyTuple>) -> PyResult<Option<pool::Params>> {
-        let Some((described, learned)) = self.known().described.clone() else {
+        let Some((described, learned)) = self.known().clone() else {
             return if args.len() > MOST_ARGUMENTS { Err(too_many(py, args.len())) } else { Ok(None) };
         };
         let foreign = !described.foreign.is_empty();
@@ -111,35 +100,19 @@ impl Query {
                 }
             }
         }
-        self.known().described = None;
+        *self.known() = None;
         self.handle.call(Command::MayBeStale(self.id, described));
         Ok(None)
     }
 
-    /// The decoders for rows that came under this description, from a session with these settings.
-    pub fn shape(
+    /// What reads rows that came under this description, from a session with these settings.
+    pub fn decoder(
         &self,
         py: Python<'_>,
         described: &Arc<Described>,
         settings: &Arc<Settings>,
     ) -> PyResult<Arc<RowDecoder>> {
-        let version = if described.foreign_columns.is_empty() { 0 } else { self.handle.catalog_version(py)? };
-        let same = |one: &&Shaped| {
-            one.version == version
-                && Arc::ptr_eq(&one.described, described)
-                && (Arc::ptr_eq(&one.settings, settings) || one.settings == *settings)
-        };
-        if let Some(found) = self.known().shapes.iter().find(same) {
-            return Ok(found.shape.clone());
-        }
-        let shape = Arc::new(RowDecoder::new(py, described, settings, Some(&self.handle))?);
-        let (described, settings) = (described.clone(), settings.clone());
-        let mut known = self.known();
-        if known.shapes.len() >= MOST_SHAPES {
-            known.shapes.remove(0);
-        }
-        known.shapes.push(Shaped { described, settings, version, shape: shape.clone() });
-        Ok(shape)
+        self.decoders.decoder(py, &self.handle, described, settings)
     }
 }
 
@@ -147,10 +120,8 @@ impl Query {
 impl Query {
     /// A codec is another one: the server tells its types again.
     fn describe_again(&self) {
-        let mut known = self.known();
-        known.described = None;
-        known.shapes.clear();
-        drop(known);
+        *self.known() = None;
+        self.decoders.clear();
         self.handle.call(Command::DescribeAgain(self.id));
     }
 

@@ -90,6 +90,7 @@ impl Pool {
         let pending = Pending {
             answer: Some(answer.clone_ref(py)),
             text: Some(text.unbind()),
+            cursor: None,
             args: args.clone().unbind(),
             want,
             error: None,

@@ -36,7 +36,7 @@ impl Actor {
 
     /// Run a COPY, whose data the caller gives or takes.
     pub(super) fn copy_acquired(&mut self, conn: ConnId, token: u64, request: RequestId, sql: Arc<str>, now: f64) {
-        let call = Call { request, source: Source::Sql(sql.clone()), with_args: false, params: None };
+        let call = Call { request, source: Source::Sql(sql.clone()), with_args: false, params: None, seen: None };
         if self.engage(conn, token, vec![call], now) {
             let (feed, answers) = mpsc::unbounded_channel();
             let task = self.task(conn);
@@ -61,12 +61,13 @@ impl Actor {
             return false;
         }
         let group = calls.iter().map(|call| call.request).collect();
-        for Call { request, source, with_args, params } in calls {
+        for Call { request, source, with_args, params, seen } in calls {
             let (query, raw_sql) = match source {
                 Source::Query(query) => (Some(query), None),
                 Source::Sql(sql) => (None, Some(sql)),
             };
-            let payload = Payload::new(raw_sql, with_args, params);
+            let mut payload = Payload::new(raw_sql, with_args, params);
+            payload.under = payload.under.or(seen);
             self.scheduler.requests.hold(request, StatementRequest { query, payload }, now);
         }
         let task = self.task(conn);

@@ -58,6 +58,8 @@ pub struct Call {
     pub with_args: bool,
     /// Them, if their types are known.
     pub params: Option<Params>,
+    /// Where it fetches from a cursor: how the rows before came. The next ones are asked for in the formats of this.
+    pub seen: Option<Arc<Described>>,
 }
 
 /// How a pool works with its caller.

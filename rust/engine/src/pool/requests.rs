@@ -85,13 +85,15 @@ impl Actor {
                 // of several executions in a row of a text that is not kept, the first is asked for
                 payload.under = last.take().filter(|last| payload.with_args && last.sql == *sql);
             }
+            let of_its_own; // what it returns was told with rows before, or just now
             let (sql, kind, asks) = match (&payload.raw_sql, query) {
                 (Some(sql), _) => {
+                    of_its_own = payload.under.is_some() && fetches(sql);
                     let sensitive = !(iso_styles && plan.exact) && may_have_rows(sql);
                     (sql, Kind::Other, sensitive || sql.contains('$'))
                 }
                 (None, Some(Query { kind, info, .. })) => {
-                    let of_its_own = payload.under.is_some() && fetches(&info.sql);
+                    of_its_own = payload.under.is_some() && fetches(&info.sql);
                     if !of_its_own && payload.under.as_ref().is_none_or(|under| under.plan.is_none()) {
                         payload.under = info.described.clone();
                     }
@@ -121,7 +123,7 @@ impl Actor {
                 None => plan.statements.push(Execute::Direct(sql.clone())),
                 Some(text) => match params(payload, text) {
                     Some(params) => {
-                        let careful = kind != Kind::Read && plan.exact; // rounded floats must not come as text
+                        let careful = !of_its_own && kind != Kind::Read && plan.exact; // rounded floats must not come as text
                         plan.statements.push(Execute::Known { text: text.clone(), params, careful });
                     }
                     None => plan.missing.push((*request, text.clone())),

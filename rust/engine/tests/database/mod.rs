@@ -215,7 +215,7 @@ impl Client {
             self.last += 1;
             let (request, source) = (RequestId(self.last), Source::Sql((*sql).into()));
             let params = Some((described(sql, Kind::Other), Short::default()));
-            calls.push(Call { request, source, with_args: false, params });
+            calls.push(Call { request, source, with_args: false, params, seen: None });
         }
         self.pool.call(Command::Run(conn, token, calls));
     }

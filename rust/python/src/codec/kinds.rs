@@ -40,6 +40,14 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    /// Whether a value is one that refers to no others.
+    pub fn is_flat(self) -> bool {
+        use Kind::*;
+        !matches!(self, Json | Jsonb | Inet | Cidr | Range(_) | Multirange(_) | Composite)
+    }
+}
+
 /// What the bounds of a range are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the names are PostgreSQL's

@@ -27,6 +27,8 @@ pub struct RowDecoder {
     class: Py<PyType>,
     /// Where types that are not built in are known.
     handle: Option<Arc<Handle>>,
+    /// No value of theirs refers to others.
+    flat: bool,
 }
 
 /// How one column is read.
@@ -64,8 +66,10 @@ pub fn shape(
         }
         _ => Ok(Column::new(column.oid, *format, settings)),
     };
+    let columns: Vec<Column> = text.columns.iter().zip(&text.result_formats).map(column).collect::<PyResult<_>>()?;
     Ok(RowDecoder {
-        columns: text.columns.iter().zip(&text.result_formats).map(column).collect::<PyResult<_>>()?,
+        flat: columns.iter().all(Column::is_flat),
+        columns,
         session: Session::new(settings),
         class: class.cast_into::<PyType>()?.unbind(),
         handle: handle.cloned(),
@@ -86,6 +90,11 @@ impl Column {
             (Form::Array { kind, separator, .. }, _) => Reader::TextArray(kind, separator),
         };
         Column { oid, format, reader }
+    }
+
+    /// Whether its values refer to no others: numbers, texts, moments and the like.
+    fn is_flat(&self) -> bool {
+        matches!(self.reader, Reader::Binary(kind) | Reader::Text(kind) if kind.is_flat())
     }
 
     /// Read one value.
@@ -127,7 +136,7 @@ pub fn records<'py>(
         let over = shape.read(py, &mut fields, place.row, &mut values, &mut watch)?;
         inside = values.len() < shape.columns.len();
         if !inside {
-            records.push(record(py, &shape.class, &mut values)?);
+            records.push(record(py, &shape.class, &mut values, shape.flat)?);
             place.row += 1;
         }
         if over {
@@ -140,20 +149,28 @@ pub fn records<'py>(
 }
 
 /// A record of these values, which are used up: what `tuple.__new__(class, values)` does, without a tuple in between.
+///
+/// Where the values are `flat`, no cycle can lead through the record, which never changes: Python's garbage collector is
+/// not to look at it, as at tuples of such values, which it lets go itself.
 #[inline]
 pub fn record<'py>(
     py: Python<'py>,
     class: &Py<PyType>,
     values: &mut Vec<Bound<'py, PyAny>>,
+    flat: bool,
 ) -> PyResult<Bound<'py, PyAny>> {
     let class = class.as_ptr().cast::<ffi::PyTypeObject>();
     // SAFETY: the class is a Python class derived from tuple, so tp_alloc makes a tuple of this length, or returns
-    // NULL and has raised. Each item is set once, before anything else can run that might look at the tuple.
+    // NULL and has raised. Each item is set once, before anything else can run that might look at the tuple. One that
+    // the collector does not look at is freed like any other.
     unsafe {
         let alloc = (*class).tp_alloc.ok_or_else(|| PyMemoryError::new_err("records cannot be made"))?;
         let record = Bound::from_owned_ptr_or_err(py, alloc(class, values.len() as ffi::Py_ssize_t))?;
         for (at, value) in values.drain(..).enumerate() {
             ffi::PyTuple_SET_ITEM(record.as_ptr(), at as ffi::Py_ssize_t, value.into_ptr());
+        }
+        if flat {
+            ffi::PyObject_GC_UnTrack(record.as_ptr().cast());
         }
         #[cfg(Py_3_14)] // the hash is cached in the tuple; -1: not known
         {

@@ -93,7 +93,7 @@ impl RowDecoder {
             if over && row.len() < self.names.len() {
                 break;
             }
-            records.push(record(py, &self.class, &mut row)?);
+            records.push(record(py, &self.class, &mut row, true)?);
             place.row += 1;
         }
         place.values.extend(row.into_iter().map(Bound::unbind));
