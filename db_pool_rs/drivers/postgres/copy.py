@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ...record import Status
 from ...scheduler.model import StatementRequest
-from ..base import Sink, Source, as_piece, error_of_stream
+from ..base import Sink, Source, error_of_stream, parts_of
 from .libpq import COMMAND_OK, COPY_IN, COPY_OUT, Libpq, server_error
 from .watch import set_ready, watcher
 
@@ -124,7 +124,10 @@ class Copy:
                 return
             finally:
                 sockets.remove_reader(self._fd)
-            yield as_piece(chunk)
+            for part in parts_of(chunk):
+                if self._stopped or self._refused:
+                    return
+                yield part
 
     def _hear(self) -> None:
         """The server has said something while the source is waited for."""
