@@ -80,14 +80,14 @@ WriteRecords = Callable[
 ]
 
 
-def parts_of(given: object) -> Sequence[bytes]:
+def parts_of(given: object) -> Iterable[bytes]:
     """What a source gave, as bytes that fit into messages; InterfaceError for anything else."""
     if not isinstance(given, (bytes, bytearray, memoryview)):
         raise InterfaceError(f"source: bytes expected, got {type(given).__name__}")
     data = bytes(given)
     if len(data) <= LONGEST_PART:
         return (data,)
-    return [data[at : at + LONGEST_PART] for at in range(0, len(data), LONGEST_PART)]
+    return (data[at : at + LONGEST_PART] for at in range(0, len(data), LONGEST_PART))
 
 
 def error_of_stream(error: BaseException) -> Exception:

@@ -45,8 +45,8 @@ FROM base, pg_catalog.pg_type t WHERE t.oid = base.type AND typtype <> 'd' ORDER
 #: The answer about types, as the catalogue wants it: all in text.
 _IN_TEXT = "oid::text, name, kind, part::text, delimiter::text, fields::text, plain_name::text, schema::text"
 
-#: Types whose binary form is their text.
-_TEXTUAL = frozenset(("textrecv", "varcharrecv", "bpcharrecv", "namerecv", "enum_recv", "citextrecv", "xml_recv"))
+#: Types whose binary form is their text. That of xml is not: the server reads it in the encoding that it declares.
+_TEXTUAL = frozenset(("textrecv", "varcharrecv", "bpcharrecv", "namerecv", "enum_recv", "citextrecv"))
 _HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 _TRAILER = struct.pack(">h", -1)
 _NULL = struct.pack(">i", -1)

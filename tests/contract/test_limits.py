@@ -87,7 +87,7 @@ async def test_a_piece_of_a_copy_that_is_longer_than_a_message(pg_pool: Any) -> 
 def test_the_parts_of_a_piece(size: int) -> None:
     piece = os.urandom(size)
     for given in (piece, bytearray(piece), memoryview(piece)):
-        parts = base.parts_of(given)
+        parts = list(base.parts_of(given))
         assert b"".join(parts) == piece
         assert all(len(part) <= base.LONGEST_PART for part in parts)
 
