@@ -221,6 +221,9 @@ class Database(Protocol):
     def schema_changed(self, certain: bool) -> None:
         """Tables and types were changed, or (False) may have been: what is known of them may be out of date."""
 
+    def retyped(self, queries: Iterable[Query]) -> None:
+        """Tables are others: parameters of `queries`, which are known, may be of other types by now."""
+
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """Values of a type are read and written in another way from now on, also in `queries`, which are known."""
 
