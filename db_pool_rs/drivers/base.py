@@ -68,6 +68,8 @@ Done = Callable[[bool, float, float], None]
 CLOSED_BY_POOL = "the connection was closed by the pool"
 CANCEL_UNDER_WAY = "a cancel request was not taken in in time: it might hit the next statement"
 
+#: Bytes of a COPY's data in one message: a server that is announced 1 GiB or more gives the connection up.
+LONGEST_PART = 1 << 20
 #: The data of a COPY: pieces that the caller gives, or a function that takes them.
 Source = AsyncIterator[bytes]
 Sink = Callable[[bytes], Awaitable[Any]]
@@ -78,11 +80,14 @@ WriteRecords = Callable[
 ]
 
 
-def as_piece(given: object) -> bytes:
-    """What a source gave, as bytes; InterfaceError for anything else."""
-    if isinstance(given, (bytes, bytearray, memoryview)):
-        return bytes(given)
-    raise InterfaceError(f"source: bytes expected, got {type(given).__name__}")
+def parts_of(given: object) -> Iterable[bytes]:
+    """What a source gave, as bytes that fit into messages; InterfaceError for anything else."""
+    if not isinstance(given, (bytes, bytearray, memoryview)):
+        raise InterfaceError(f"source: bytes expected, got {type(given).__name__}")
+    data = bytes(given)
+    if len(data) <= LONGEST_PART:
+        return (data,)
+    return (data[at : at + LONGEST_PART] for at in range(0, len(data), LONGEST_PART))
 
 
 def error_of_stream(error: BaseException) -> Exception:
@@ -215,6 +220,9 @@ class Database(Protocol):
 
     def schema_changed(self, certain: bool) -> None:
         """Tables and types were changed, or (False) may have been: what is known of them may be out of date."""
+
+    def retyped(self, queries: Iterable[Query]) -> None:
+        """Tables are others: parameters of `queries`, which are known, may be of other types by now."""
 
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """Values of a type are read and written in another way from now on, also in `queries`, which are known."""

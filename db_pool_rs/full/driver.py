@@ -131,6 +131,12 @@ class FullDriver(PostgresDialect):
             self._native.retarget(wanted, target.password_provider is not None)
         super().set_target(target, queries)
 
+    def retyped(self, queries: Iterable[Query]) -> None:
+        """Tell the engine, which describes known texts with arguments again."""
+        for query in queries:
+            if query.description is not None and "$" in query.sql:
+                query.description.describe_again()
+
     def _describe_again(self, queries: Iterable[Query]) -> None:
         """Tell the engine, which describes known texts again."""
         if self._native is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from db_pool_rs_full import CursorRows
 
-from ..drivers.base import CANCEL_UNDER_WAY, RESULT, as_piece, error_of_stream
+from ..drivers.base import CANCEL_UNDER_WAY, RESULT, error_of_stream, parts_of
 from ..drivers.postgres.dialect import alters, before_error, names_digits
 from ..errors import ArgumentError, ConnectionLost, DatabaseError, Error
 from ..errors.server import server_error
@@ -320,14 +320,14 @@ class CopyData:
         """Take pieces together: the engine lives on another thread, so that each answer has its price."""
         try:
             while True:
-                piece = as_piece(await source.__anext__())
-                self._data.append(piece)
-                self._size += len(piece)
-                if self._asked and self._giving is None:
-                    self._giving = self._loop.call_soon(self._give)  # with what else the source has by then
-                while self._size >= PIECE:
-                    self._room.clear()
-                    await self._room.wait()
+                for part in parts_of(await source.__anext__()):
+                    self._data.append(part)
+                    self._size += len(part)
+                    if self._asked and self._giving is None:
+                        self._giving = self._loop.call_soon(self._give)  # with what else the source has by then
+                    while self._size >= PIECE:
+                        self._room.clear()
+                        await self._room.wait()
         except StopAsyncIteration:
             pass
         except BaseException as error:

@@ -109,6 +109,9 @@ class Host(Protocol):
     def answered(self) -> int:
         """How many statements were answered until now."""
 
+    def retyped(self) -> None:
+        """Tables may have changed, by others."""
+
     def judge_again(self) -> None:
         """What may be grouped has changed."""
 
@@ -203,6 +206,8 @@ class Keeper:
             rows = await self._host.fetch(FINGERPRINT, timeout=_PATIENCE)
             if not was_stale and rows[0][0] == self._fingerprint:
                 return
+            if self._fingerprint not in (None, rows[0][0]):
+                self._host.retyped()
             await self._read(rows[0][0], await asked)
         except BaseException:
             self._stale = True

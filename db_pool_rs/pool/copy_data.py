@@ -23,6 +23,7 @@ from ..types import scalars
 from ..types.encode import BINARY, Encoder, encoder
 from ..types.explain import Rejected, describe
 from ..types.oids import CIDR, INET
+from ..types.parameters import MAX_MESSAGE
 from .named import NO_VALUES
 
 if TYPE_CHECKING:
@@ -44,8 +45,8 @@ FROM base, pg_catalog.pg_type t WHERE t.oid = base.type AND typtype <> 'd' ORDER
 #: The answer about types, as the catalogue wants it: all in text.
 _IN_TEXT = "oid::text, name, kind, part::text, delimiter::text, fields::text, plain_name::text, schema::text"
 
-#: Types whose binary form is their text.
-_TEXTUAL = frozenset(("textrecv", "varcharrecv", "bpcharrecv", "namerecv", "enum_recv", "citextrecv", "xml_recv"))
+#: Types whose binary form is their text. That of xml is not: the server reads it in the encoding that it declares.
+_TEXTUAL = frozenset(("textrecv", "varcharrecv", "bpcharrecv", "namerecv", "enum_recv", "citextrecv"))
 _HEADER = b"PGCOPY\n\xff\r\n\0" + struct.pack(">ii", 0, 0)
 _TRAILER = struct.pack(">h", -1)
 _NULL = struct.pack(">i", -1)
@@ -146,10 +147,13 @@ class RecordEncoder:
     def _add(self, data: bytearray, number: int, record: Any) -> None:
         if type(record) is not tuple and isinstance(record, NO_VALUES):
             raise ArgumentError(f"record {number}: a sequence of values expected, got {describe(record)}")
+        before = len(data)
         try:
             self._append(data, record)
         except Exception as error:
             raise self._explained(number, record) from error
+        if len(data) - before > MAX_MESSAGE and (too_long := self._too_long(number, record)) is not None:
+            raise too_long
 
     def _append_binary(self, data: bytearray, record: Any) -> None:
         parts = [self._head]
@@ -181,7 +185,16 @@ class RecordEncoder:
                 reason = f": {error}" if isinstance(error, (Rejected, UnicodeError)) else ""
                 wanted = f"{one.name} expected ({one.accepts}), got {describe(value)}"
                 return ArgumentError(f'record {number}, column "{name}": {wanted}{reason}')
-        return ArgumentError(f"record {number} changed while it was being encoded")
+        changed = ArgumentError(f"record {number} changed while it was being encoded")
+        return self._too_long(number, values) or changed
+
+    def _too_long(self, number: int, record: Any) -> ArgumentError | None:
+        """The error of a record with a value that is longer than PostgreSQL's are."""
+        for name, one, value in zip(self._names, self._encoders, record, strict=False):
+            if value is not None and (size := len(one.encode(value))) > MAX_MESSAGE:
+                reason = f"{size:,} bytes, but a value takes at most {MAX_MESSAGE:,} (1 GB)"
+                return ArgumentError(f'record {number}, column "{name}": {reason}')
+        return None
 
 
 async def _each(records: Any) -> AsyncIterator[Any]:

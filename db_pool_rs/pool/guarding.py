@@ -28,12 +28,19 @@ class Guarding:
         self._texts = context.queries
         self._fetch = fetch
         self._own = context.observers.own
-        context.database.on_altered = context.queries.keeper.altered
+        self._database = context.database
+        context.database.on_altered = self._altered
 
     def attach(self, executor: Executor) -> None:
         """The pool is being opened."""
         self._executor = executor
         self._texts.keeper.attach(self)
+
+    def _altered(self, certain: bool) -> None:
+        """DDL was executed through this pool, or (not `certain`) may have been."""
+        if certain:
+            self.retyped()
+        self._texts.keeper.altered(certain)
 
     def explain(self, query: Query) -> Explanation:
         """How a text is treated."""
@@ -85,6 +92,10 @@ class Guarding:
     def answered(self) -> int:
         """How many statements were answered until now."""
         return self._executor.answered()
+
+    def retyped(self) -> None:
+        """Tables may have changed: the server is asked again which types the arguments of a text have (rule 4.8)."""
+        self._database.retyped(self._texts.everything())
 
     def judge_again(self) -> None:
         """What may be grouped has changed."""

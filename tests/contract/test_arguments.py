@@ -95,6 +95,28 @@ async def test_arguments_for_a_text_without_parameters_are_refused(pool: Any) ->
     assert await pool.fetchval("SELECT count(*) FROM item") == 0
 
 
+@pytest.mark.parametrize("sql", ["CREATE TABLE other (id int)", "SET search_path = public", "SHOW work_mem", "FETCH c"])
+async def test_arguments_for_a_command_without_parameters_are_refused(pg_pool: Any, sql: str) -> None:
+    """Such a text is not prepared, and it is asked about once: a server that is asked again says the same for ever."""
+    if not sql.startswith("FETCH"):
+        await _refused(pg_pool.fetch(sql, 1, timeout=20), "0 arguments, 1 was given")
+    async with pg_pool.acquire() as conn:
+        await _refused(conn.execute(sql, 1, timeout=20), "0 arguments, 1 was given")
+        async with conn.transaction():
+            await conn.execute("DECLARE c CURSOR FOR SELECT 1")
+            await _refused(conn.fetch(sql, None, timeout=20), "0 arguments, 1 was given")
+            assert await conn.fetchval("FETCH c") == 1
+        prepared = await conn.prepare(sql)
+        await _refused(prepared.fetch(1, 2, timeout=20), "0 arguments, 2 were given")
+    assert await pg_pool.fetchval("SELECT to_regclass('other')") is None
+
+
+async def test_arguments_for_a_cursor_without_parameters_are_refused(pg_pool: Any) -> None:
+    async with pg_pool.transaction() as tx:
+        await _refused(tx.cursor("SELECT 1", 5, timeout=20).fetch(1), "0 arguments, 1 was given")
+        assert await tx.fetchval("SELECT 1") == 1
+
+
 async def test_a_gap_in_the_parameters(pool: Any) -> None:
     """What the highest number is decides: `$1` may be missing, as in a plain connection."""
     for _ in range(3):

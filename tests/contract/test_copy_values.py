@@ -80,6 +80,16 @@ async def _copied(pool: Any, kind: str, values: list[Any]) -> list[Any]:
     return [row["v"] for row in await pool.fetch("SELECT v FROM v ORDER BY n")]
 
 
+async def test_xml_is_not_read_in_the_encoding_that_it_declares(pg_pool: Any) -> None:
+    """What a client sends as text is in the client's encoding, whatever the declaration says; in binary it is not."""
+    await pg_pool.execute("CREATE TABLE kept (value xml)")
+    xml = "<?xml version='1.0' encoding='iso-8859-1'?><a>\u00e9</a>"
+    await pg_pool.execute("INSERT INTO kept VALUES ($1)", xml)
+    async with pg_pool.acquire() as connection:
+        assert await connection.copy_records_to_table("kept", records=[(xml,), (None,)]) == "COPY 2"
+    assert await pg_pool.fetch("SELECT value::text FROM kept") == [(xml,), (xml,), (None,)]
+
+
 async def test_values_come_out_as_they_went_in(pool: Any) -> None:
     for kind, value in VALUES:
         assert await _copied(pool, kind, [value, None, value]) == [value, None, value], kind

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from db_pool_rs.drivers import base
 from db_pool_rs.errors import ArgumentError
 from db_pool_rs.types import parameters
 
@@ -54,6 +55,41 @@ async def test_arguments_that_are_longer_together(pg_pool: Any) -> None:
     await _refused(pg_pool.fetchval(sql, half, half))
     assert await pg_pool.fetchval(sql, b"a", b"bc") == 3
     assert pg_pool.stats().lost == 0
+
+
+async def test_a_value_of_a_record_that_is_longer_than_any(pg_pool: Any) -> None:
+    if _free_memory() < 6 * TOO_LONG:
+        pytest.skip("needs 6 GB of memory")
+    await pg_pool.execute("CREATE TABLE t (id int, data bytea)")
+    async with pg_pool.acquire() as connection:
+        copied = connection.copy_records_to_table("t", records=[(1, b"a"), (2, bytes(TOO_LONG))])
+        await _refused(copied, f'record 1, column "data": .*{LIMIT}')
+        assert await connection.fetchval("SELECT count(*) FROM t") == 0
+    assert pg_pool.stats().lost == 0
+
+
+async def test_a_piece_of_a_copy_that_is_longer_than_a_message(pg_pool: Any) -> None:
+    if _free_memory() < 4 * TOO_LONG:
+        pytest.skip("needs 4 GB of memory")
+    line = b"1\t" + b"x" * (TOO_LONG // 8) + b"\n"
+
+    async def source() -> Any:
+        yield line * 8 + b"2\ty\n"
+
+    await pg_pool.execute("CREATE TABLE t (id int, name text)")
+    async with pg_pool.acquire() as connection:
+        assert await connection.copy_to_table("t", source=source(), where="id = 2") == "COPY 1"
+        assert await connection.fetchrow("SELECT * FROM t") == (2, "y")
+    assert pg_pool.stats().lost == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, base.LONGEST_PART, base.LONGEST_PART + 1, 3 * base.LONGEST_PART + 7])
+def test_the_parts_of_a_piece(size: int) -> None:
+    piece = os.urandom(size)
+    for given in (piece, bytearray(piece), memoryview(piece)):
+        parts = list(base.parts_of(given))
+        assert b"".join(parts) == piece
+        assert all(len(part) <= base.LONGEST_PART for part in parts)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 50])

@@ -274,6 +274,7 @@ async def test_types_of_rows_before_the_statement_that_fails(pg_items: Any) -> N
     """A block that has failed cannot be asked what they are; the next one can."""
     sql = "SELECT ROW(1, 'x')::pair"
     await pg_items.execute("CREATE TYPE pair AS (a int, b text)")
+    await pg_items.execute(INSERT, 1, "known again")
     async with pg_items.acquire() as connection:
         block = connection.transaction()
         await block.start()

@@ -10,6 +10,7 @@ import pytest
 
 from db_pool_rs import Range
 from db_pool_rs.errors import ConnectionLost, DatabaseError
+from tests.contract.guarding import at_rest
 from tests.contract.waiting import until_async
 from tests.plugins.proxy import TO_CLIENT, FaultProxy
 
@@ -214,3 +215,43 @@ async def test_what_was_changed_when_the_connection_was_lost(
         with pytest.raises(ConnectionLost):
             await altering
     assert await pool.execute(PUT, "two") == "INSERT 0 1"
+
+
+async def _kept(caller: Any, *values: Any) -> bool:
+    """Whether the table takes these values as they are."""
+    await caller.execute("INSERT INTO plain VALUES ($1, $2)", *values)
+    return bool(await caller.fetchval("DELETE FROM plain RETURNING (number, word) = (0.1::float8, 'a  '::text)"))
+
+
+RETYPE = "ALTER TABLE plain ALTER number TYPE float8, ALTER word TYPE text"
+
+
+# rule 4.8
+@pytest.mark.parametrize("inside", [False, True], ids=["on the pool", "on a session"])
+async def test_values_are_not_cast_from_the_types_that_columns_had(pg_pool: Any, inside: bool) -> None:
+    """What the former types take, the server casts to the present ones, and the value is another one."""
+    await pg_pool.execute("CREATE TABLE plain (number float4, word char(5))")
+    for _ in range(5):
+        await _kept(pg_pool, 0.1, "a  ")
+    async with pg_pool.acquire() as connection:
+        if inside:
+            async with connection.transaction():
+                await connection.execute(RETYPE)
+                assert await _kept(connection, 0.1, "a  ")
+        else:
+            await pg_pool.execute(RETYPE)
+        assert await _kept(connection, 0.1, "a  ")
+    for _ in range(5):
+        assert await _kept(pg_pool, 0.1, "a  ")
+
+
+async def test_what_others_altered_is_noticed_with_the_catalogue(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, max_size=2, guard_refresh=0.05)
+    others = await open_pool(pg_database, max_size=1)
+    await pool.execute("CREATE TABLE plain (number float4, word char(5))")
+    for _ in range(5):
+        await _kept(pool, 0.1, "a  ")
+    await at_rest(pool)
+    await others.execute(RETYPE)
+    await until_async(lambda: _kept(pool, 0.1, "a  "))
+    assert await _kept(pool, 0.1, "a  ")

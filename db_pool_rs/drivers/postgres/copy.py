@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from ...record import Status
 from ...scheduler.model import StatementRequest
-from ..base import Sink, Source, as_piece, error_of_stream
+from ..base import Sink, Source, error_of_stream, parts_of
 from .libpq import COMMAND_OK, COPY_IN, COPY_OUT, Libpq, server_error
 from .watch import set_ready, watcher
 
@@ -110,13 +110,13 @@ class Copy:
         except BaseException as error:
             self._pgconn.put_copy_end(self._failed(error))
         else:
-            self._pgconn.put_copy_end(b"canceled" if self._stopped or self._refused else None)
+            self._pgconn.put_copy_end(b"canceled" if self._is_over() else None)
         await self._flush()
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         assert not callable(self._stream)
         sockets = watcher(self._loop)
-        while not (self._stopped or self._refused):
+        while not self._is_over():
             sockets.add_reader(self._fd, self._hear)
             try:
                 chunk = await self._of_user(self._stream.__anext__())
@@ -124,7 +124,14 @@ class Copy:
                 return
             finally:
                 sockets.remove_reader(self._fd)
-            yield as_piece(chunk)
+            for part in parts_of(chunk):
+                if self._is_over():
+                    return
+                yield part
+
+    def _is_over(self) -> bool:
+        """Whether nothing more is wanted of the source."""
+        return self._stopped or self._refused
 
     def _hear(self) -> None:
         """The server has said something while the source is waited for."""

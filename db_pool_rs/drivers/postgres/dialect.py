@@ -161,6 +161,10 @@ class PostgresDialect:
         """Links that are opened from now on lead there, where texts may have other types."""
         self._describe_again(queries)
 
+    def retyped(self, queries: Iterable[Query]) -> None:
+        """Arguments of known texts may have to be of other types: the server would cast them from the former ones."""
+        self._describe_again([query for query in queries if "$" in query.sql])
+
     def _describe_again(self, queries: Iterable[Query]) -> None:
         for query in queries:
             query.description = None

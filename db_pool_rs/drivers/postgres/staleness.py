@@ -8,6 +8,8 @@ What the server told of a text is kept for the whole pool, as long as nothing sp
   statement runs once more only if they are others;
 - other columns than expected in the first result after it was prepared on a connection (a `search_path` of the
   session's own, a table made anew): the result is read as what it is;
+- DDL of the pool's own, or of others where the guard notices it: what has arguments is described again at its next use,
+  since the server casts a value of the former type to the present one (0.1 as a float4 is another float8);
 - an argument that does not fit, if the description is older than the last ALTER or DROP of the pool's, or than
   :data:`CONFIRM_AFTER`: the server is asked again before the argument is refused.
 """
@@ -96,8 +98,8 @@ class Healing:
         if self.suspect is None or statement is None:
             return False
         (old, error), self.suspect = self.suspect, None
-        new: Description = statement.query.description
-        if (new.param_oids, new.oids, new.names) != (old.param_oids, old.oids, old.names):
+        new: Description | None = statement.query.description
+        if new is None or (new.param_oids, new.oids, new.names) != (old.param_oids, old.oids, old.names):
             return False
         statement.query.description, statement.error = old, error
         return True

@@ -17,7 +17,7 @@ from ...types.catalog import Catalog, ForeignCodec
 from ...types.encode import TEXT
 from ...types.layout import FIXED_SIZES
 from ...types.parameters import MAX_PARAMETERS, ParameterCodec
-from .session_settings import SessionSettings, is_sensitive
+from .session_settings import SessionSettings, is_kept, is_sensitive
 
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
@@ -267,6 +267,8 @@ def encode_arguments(
                 if several and must_ask(statement):
                     return statement, ()
                 described = statement.described
+                if described is not None and statement.args and not is_kept(statement.query):
+                    described.encode(statement.args)  # refuses them: the text has no parameters, and it was asked about
             elif statement.described is not described:
                 if unknown := described.types_missing():
                     return statement, unknown

@@ -57,6 +57,9 @@ class SqliteDialect:
     def schema_changed(self, certain: bool) -> None:
         """Nothing is known of tables."""
 
+    def retyped(self, queries: Iterable[Query]) -> None:
+        """Parameters have no types."""
+
     def set_codec(self, codec: Codec, queries: Iterable[Query]) -> None:
         """There are no types to have codecs."""
         raise InterfaceError("SQLite has no types that codecs could be for: its values are int, float, str and bytes")
