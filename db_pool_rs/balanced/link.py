@@ -132,6 +132,12 @@ class KernelConnection(PostgresConnection):
         elif ahead:
             steps.insert(at, b"")
 
+    def _looks_up(self) -> bool:
+        if self._plain and any(one.described is not None and one.described.records for one in self._group):
+            self._take_apart(range(len(self._group)))  # the values tell their types
+            self._plain = False
+        return super()._looks_up()
+
     def _write_types(self, steps: list[Any]) -> None:
         if self._plain and self._reading:  # the kernel is used for the answer
             self._take_apart(range(len(self._group)))
@@ -196,14 +202,15 @@ class KernelConnection(PostgresConnection):
     def _answer(self) -> None:
         """The kernel has received a group of one text and decoded its rows."""
         group = self._group
-        if group[0].described.foreign_columns and unknown_columns(self._group, self._driver):
+        described = group[0].described
+        if described.records or (described.foreign_columns and unknown_columns(group, self._driver)):
             self._step = len(self._steps)
             self._ended()
             return
         self._take_notifications()
         self._healing.note_altering(group, self.in_transaction)
         try:
-            self._deal_out(group[0].described.plan_for(self._conn), group)
+            self._deal_out(described.plan_for(self._conn), group)
         except DecodeError:
             self._step = len(self._steps)
             self._ended()

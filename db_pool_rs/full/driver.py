@@ -14,6 +14,7 @@ from ..errors import ConnectFailed, Error
 from ..errors.server import server_error
 from ..guard.verdicts import REASONS
 from ..sql import StatementClass
+from ..sql.records import may_have_records
 from . import options
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class FullDriver(PostgresDialect):
     def describe(self, query: Query) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
         kind, lexical = kind_of(query), query.lexical
-        preparable, asks, alters = lexical.command in PREPARABLE, "$" in query.sql, alters_schema(query)
+        preparable, alters = lexical.command in PREPARABLE, alters_schema(query)
+        asks = "$" in query.sql or may_have_records(query.sql, lexical.command)
         query.description = self.native.learn(
             query.sql,
             kind,

@@ -14,6 +14,7 @@ from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import DatabaseError, Error, InFailedSqlTransaction, InterfaceError, InvalidCursorName, database_error
 from ..record import Column, Record
 from ..sql import StatementClass
+from ..sql.records import may_have_records
 from .queries import single
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Cursor:
     __slots__ = (
         "_among",
         "_args",
+        "_before_name",
         "_columns",
         "_described",
         "_doubts",
@@ -75,6 +77,8 @@ class Cursor:
             raise InterfaceError(f"a cursor is for one SELECT, VALUES, TABLE or WITH, got {what}")
         self._lease = lease
         self._sql = sql
+        has_records = lease.context.database.dialect == "postgresql" and may_have_records(sql, query.lexical.command)
+        self._before_name = "IN" if has_records else "FROM"
         self._args = args
         self._make = lease.context.maker(row)
         self._prefetch = prefetch
@@ -170,7 +174,8 @@ class Cursor:
         if self._state == "ended":
             return
         declaration = None if self._state == "open" else await self._declaration(timeout)
-        fetch = self._command(f"FETCH FORWARD {count} FROM {self._name}", self._want)
+        # What a FETCH returns is asked for first where IN stands before the name (`sql.records`).
+        fetch = self._command(f"FETCH FORWARD {count} {self._before_name} {self._name}", self._want)
         fetch.described = self._described
         if declaration is not None:
             await self._lease.session().run((declaration, fetch), self._lease.context.timeout(timeout))

@@ -4,10 +4,10 @@ psycopg's default mapping is the canonical one (json as objects, inet as `ipaddr
 `Transformer` does the work, in C where psycopg has its C implementation.
 
 libpq has one result format for all columns of a statement; `oids.result_format` decides once per statement: binary if
-every column has a binary loader that agrees with the text one, else text. A value is the same in both formats: float4
-is read in text with the precision that it has in binary, and types whose two loaders differ are asked for in text:
-"char", whose zero byte is '' in text, and record, whose fields have types of their own in binary. Types that psycopg
-does not know (enums, extensions, money ...) come as `str`.
+every column has a binary loader that agrees with the text one, or one is a record without a type of its own (see
+:mod:`.binary`), else text. A value is the same in both formats: float4 is read in text with the precision that it has
+in binary, and types whose two loaders differ are asked for in text: "char", whose zero byte is '' in text. Types that
+psycopg does not know (enums, extensions, money ...) come as `str`.
 
 A timestamptz is returned in the session's TimeZone, and in text format dates depend on the session's DateStyle and
 intervals on its IntervalStyle. Loaders read these settings once, when they are made; so a `RowDecoder` belongs to the
@@ -25,7 +25,7 @@ import re
 import struct
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import repeat
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ from psycopg.types.uuid import UUIDLoader
 from ..errors import DecodeError
 from ..record import Record, record_class
 from . import oids as pg
+from .binary import doubt
 from .catalog import Catalog
 from .layout import CHEAP, FIXED_SIZES, Check, Sift, check_for, sift_for
 from .ranges import multirange_from_binary, multirange_from_text, range_from_binary, range_from_text
@@ -111,6 +112,20 @@ class _ForeignLoader(Loader):
 
     def _built_in(self, part: int) -> Callable[[bytes], Any]:
         return Transformer(_context(adapters_of((part,)), self.connection)).get_loader(part, Format.TEXT).load
+
+    def load(self, data: Buffer) -> Any:
+        return self._load(bytes(data))
+
+
+class _ByTypeLoader(Loader):
+    """A type that psycopg does not read in binary, or that is not built in: see :mod:`.binary`."""
+
+    format = Format.BINARY
+    make: Callable[[int], Callable[[bytes], Any]]
+
+    def __init__(self, oid: int, context: Any = None) -> None:
+        super().__init__(oid, context)
+        self._load = type(self).make(oid)
 
     def load(self, data: Buffer) -> Any:
         return self._load(bytes(data))
@@ -191,7 +206,7 @@ _adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
 _adapters.register_loader(pg.INTERVAL.oid, _IntervalBinaryLoader)
 _adapters.register_loader(pg.UUID.oid, _UUIDTextLoader)
 
-_ZONED = frozenset(oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid))
+ZONED = frozenset(oid for row in (pg.TIMESTAMPTZ, pg.TSTZRANGE, pg.TSTZMULTIRANGE) for oid in (row.oid, row.array_oid))
 # What loaders ask a session for: in binary only the zone of a timestamptz, in text the styles, too.
 _BINARY_SETTINGS = (b"TimeZone",)
 _TEXT_SETTINGS = (b"TimeZone", b"DateStyle", b"IntervalStyle")
@@ -249,16 +264,30 @@ class RowDecoder:
         self.record: type[Record] = record_class(self._names)
         settings = SimpleNamespace(pgconn=session) if session is not None else None
         settings = settings if self._settings else _NO_SETTINGS
-        self._transformer = Transformer(_context(adapters_of(oids, catalog), settings))
+        text = self._format is Format.TEXT
+        adapters = adapters_of(oids, catalog) if text or catalog is None else self._by_type(catalog)
+        self._transformer = Transformer(_context(adapters, settings))
         self._transformer.set_loader_types(list(self._oids), self._format)  # psycopg 3.2 takes nothing but a list
         for oid in self._oids:
-            if oid in pg.ARRAYS:  # else made at the first value, when the connection may be gone
+            if oid in pg.ARRAYS and (text or pg.in_binary(oid)):  # else made at the first value, when the connection may be gone
                 self._transformer.get_loader(pg.ARRAYS[oid].oid, self._format)
 
     def _depends_on(self) -> tuple[bytes, ...]:
         if self._format is Format.TEXT:
             return _TEXT_SETTINGS
-        return () if _ZONED.isdisjoint(self._oids) else _BINARY_SETTINGS
+        return () if self._catalog is None and ZONED.isdisjoint(self._oids) else _BINARY_SETTINGS
+
+    def _by_type(self, catalog: Catalog) -> AdaptersMap:
+        """What reads records, and the columns beside them, in binary."""
+        from .loaders import binary_parts  # which needs this module
+
+        built_in = binary_parts(dict(zip(self._settings, self._values, strict=False)))
+        own = AdaptersMap(adapters_of(self._oids))
+        for oid in self._oids:
+            if catalog.is_foreign(oid) or not pg.in_binary(oid):
+                make = staticmethod(partial(catalog.binary_loader, built_in=built_in))
+                own.register_loader(oid, type("ByTypeLoader", (_ByTypeLoader,), {"make": make}))
+        return own
 
     def fits(self, session: PGconn) -> bool:
         """Whether results of this session can be decoded: its settings, where they matter, are still the same."""
@@ -318,7 +347,7 @@ class RowDecoder:
         except Exception as error:
             where = f'column "{self._names[column]}" ({pg.type_name(oid)}) of row {row + 1}'
             if self._catalog is not None:  # a type may have changed
-                self._catalog.forget(self._catalog.foreign(self._oids))
+                doubt(self._catalog, self._oids, oid, data or b"")
             raise DecodeError(f"{where}: {error}") from error
 
     def _explain(self, result: PGresult, first: int) -> DecodeError | None:

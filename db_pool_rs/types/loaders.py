@@ -19,6 +19,7 @@ from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
 from .decode import (
+    ZONED,
     _adapters,
     _ByteaTextLoader,
     _context,
@@ -73,3 +74,8 @@ def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes],
         return load(data)
 
     return load_checked
+
+
+def binary_parts(settings: Settings) -> Callable[[int], Callable[[bytes], Any]]:
+    """What gives the loaders of built-in types in binary, for what is made of such (:mod:`.binary`)."""
+    return lambda oid: value_loader(oid, 1, settings if oid in ZONED else {})

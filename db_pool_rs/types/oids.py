@@ -157,10 +157,11 @@ MULTIRANGES = {_BY_NAME[f"{name}multirange"].oid: bound.oid for name, bound in _
 
 def result_format(oids: Sequence[int]) -> int:
     """The format to ask for, given the types of a statement's columns: 1 (binary) if all can be read so, else 0."""
-    return int(all(_in_binary(oid) for oid in oids))
+    return int(all(in_binary(oid) for oid in oids))
 
 
-def _in_binary(oid: int) -> bool:
+def in_binary(oid: int) -> bool:
+    """Whether a type is built in, and psycopg's loaders read in binary what they read from text."""
     row = SCALARS.get(oid) or ARRAYS.get(oid)
     return row is not None and row.binary
 

@@ -123,7 +123,8 @@ impl Query {
         described: &Arc<Described>,
         settings: &Arc<Settings>,
     ) -> PyResult<Arc<RowDecoder>> {
-        let version = if described.foreign_columns.is_empty() { 0 } else { self.handle.catalog_version(py)? };
+        let depends = described.has_records || !described.foreign_columns.is_empty();
+        let version = if !depends { 0 } else { self.handle.catalog_version(py)? };
         let same = |one: &&Shaped| {
             one.version == version
                 && Arc::ptr_eq(&one.described, described)
