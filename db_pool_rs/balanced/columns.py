@@ -173,11 +173,13 @@ class Plan:
 
     def load(self, row: int, number: int, data: bytes | None) -> Any:
         """One value by psycopg's loader, which is made when it is first needed."""
-        load = self._loaders[number]
-        if load is None:
-            load = self._loaders[number] = self._loader(number)
         try:
+            load = self._loaders[number]
+            if load is None:
+                load = self._loaders[number] = self._loader(number)
             return None if data is None else load(data)
+        except LoadersMissing:
+            raise
         except Exception as error:
             where = f'column "{self._names[number]}" ({pg.type_name(self._oids[number])}) of row {row + 1}'
             if self._catalog is not None:  # a type may have changed
@@ -191,7 +193,9 @@ class Plan:
         value_loader = loaders.value_loader
         oid = self._oids[number]
         if self._catalog is not None and self._format:  # records, and what stands beside them
-            return self._catalog.binary_loader(oid, loaders.binary_parts(dict(zip(self._settings, self.values, strict=True))))
+            return self._catalog.binary_loader(
+                oid, loaders.binary_parts(dict(zip(self._settings, self.values, strict=True)))
+            )
         matters = self._settings if not self._format or oid in _ZONED else ()
         values = dict(zip(self._settings, self.values, strict=True)) if matters else {}
         if self._catalog is not None and not self._format:

@@ -102,10 +102,12 @@ class _Reader:
             raise ValueError(f"records that are nested more than {MAX_DEPTH} deep")
         self._depth += 1
         try:
-            return tuple([
-                None if value is None else self._field(number, oid, value)
-                for number, (oid, value) in enumerate(fields_of(data), 1)
-            ])
+            return tuple(
+                [
+                    None if value is None else self._field(number, oid, value)
+                    for number, (oid, value) in enumerate(fields_of(data), 1)
+                ]
+            )
         finally:
             self._depth -= 1
 

@@ -41,7 +41,7 @@ from psycopg.types.uuid import UUIDLoader
 from ..errors import DecodeError
 from ..record import Record, record_class
 from . import oids as pg
-from .binary import doubt
+from .binary import RECORDS, doubt
 from .catalog import Catalog
 from .layout import CHEAP, FIXED_SIZES, Check, Sift, check_for, sift_for
 from .ranges import multirange_from_binary, multirange_from_text, range_from_binary, range_from_text
@@ -125,10 +125,13 @@ class _ByTypeLoader(Loader):
 
     def __init__(self, oid: int, context: Any = None) -> None:
         super().__init__(oid, context)
-        self._load = type(self).make(oid)
+        self._load: Callable[[bytes], Any] | None = None
 
     def load(self, data: Buffer) -> Any:
-        return self._load(bytes(data))
+        load = self._load
+        if load is None:  # made with the first value, whose error names the column
+            load = self._load = type(self).make(self.oid)
+        return load(bytes(data))
 
 
 class _ArrayTextLoader(ArrayLoader):
@@ -247,6 +250,8 @@ class RowDecoder:
         session: PGconn | None = None,
         catalog: Catalog | None = None,
     ) -> None:
+        if catalog is None and format and not RECORDS.isdisjoint(oids):
+            catalog = Catalog()
         self._catalog, self._version = catalog, 0 if catalog is None else catalog.version
         self._names = tuple(names)
         self._oids = tuple(oids)
@@ -269,7 +274,9 @@ class RowDecoder:
         self._transformer = Transformer(_context(adapters, settings))
         self._transformer.set_loader_types(list(self._oids), self._format)  # psycopg 3.2 takes nothing but a list
         for oid in self._oids:
-            if oid in pg.ARRAYS and (text or pg.in_binary(oid)):  # else made at the first value, when the connection may be gone
+            if oid in pg.ARRAYS and (
+                text or pg.in_binary(oid)
+            ):  # else made at the first value, when the connection may be gone
                 self._transformer.get_loader(pg.ARRAYS[oid].oid, self._format)
 
     def _depends_on(self) -> tuple[bytes, ...]:

@@ -18,6 +18,8 @@ from psycopg.pq import Format
 from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
+from .binary import RECORDS
+from .catalog import Catalog
 from .decode import (
     ZONED,
     _adapters,
@@ -58,6 +60,8 @@ def _python_adapters() -> AdaptersMap:
 
 def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes], Any]:
     """The function that turns a value of this type into Python's; `settings` are those that the session reports."""
+    if format and oid in RECORDS:
+        return Catalog().binary_loader(oid, binary_parts(settings))
     if not settings:
         transformer: Any = Transformer(_context(adapters_of((oid,))))
     else:
