@@ -24,7 +24,7 @@ from db_pool_rs_balanced import ffi, lib, make_records, make_values
 from ..errors import DecodeError
 from ..record import Record, record_class
 from ..types import oids as pg
-from ..types.binary import doubt
+from ..types.binary import binary_loader, doubt
 from ..types.catalog import Catalog
 from ..types.layout import CHEAP
 
@@ -93,6 +93,11 @@ def _zone(name: bytes | None) -> tzinfo:
     except Exception:
         logger.warning("unknown time zone %r of the server; UTC is used", name.decode("utf-8", "replace"))
         return timezone.utc
+
+
+def no_raw(row: int, column: int) -> bytes | None:
+    """Of values that the kernel has given up."""
+    raise DecodeError("a value cannot be decoded")
 
 
 class Plan:
@@ -193,9 +198,8 @@ class Plan:
         value_loader = loaders.value_loader
         oid = self._oids[number]
         if self._catalog is not None and self._format:  # records, and what stands beside them
-            return self._catalog.binary_loader(
-                oid, loaders.binary_parts(dict(zip(self._settings, self.values, strict=True)))
-            )
+            parts = loaders.binary_parts(dict(zip(self._settings, self.values, strict=True)))
+            return binary_loader(self._catalog, oid, parts)
         matters = self._settings if not self._format or oid in _ZONED else ()
         values = dict(zip(self._settings, self.values, strict=True)) if matters else {}
         if self._catalog is not None and not self._format:

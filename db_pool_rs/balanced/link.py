@@ -25,7 +25,7 @@ from ..drivers.postgres.link import CHECK_AFTER, PostgresConnection
 from ..drivers.postgres.statements import details_of, unknown_columns
 from ..errors import ConnectionLost, DecodeError
 from ..scheduler.model import StatementRequest
-from .columns import LoadersMissing
+from .columns import LoadersMissing, no_raw
 from .description import KernelDescription
 from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
 from .slices import SLICE, SLICE_BYTES, decode, decode_long, is_long
@@ -201,8 +201,7 @@ class KernelConnection(PostgresConnection):
 
     def _answer(self) -> None:
         """The kernel has received a group of one text and decoded its rows."""
-        group = self._group
-        described = group[0].described
+        group, described = self._group, self._group[0].described
         if described.records or (described.foreign_columns and unknown_columns(group, self._driver)):
             self._step = len(self._steps)
             self._ended()
@@ -215,8 +214,7 @@ class KernelConnection(PostgresConnection):
             self._step = len(self._steps)
             self._ended()
             return
-        size = self._block.largest
-        if size > KEPT:
+        if (size := self._block.largest) > KEPT:
             lib.dbp_group_start(self._kernel, 0)
         self._used = monotonic()
         self._report(True, size)
@@ -303,7 +301,7 @@ class KernelConnection(PostgresConnection):
     def _deal_out(self, plan: Any, statements: Sequence[StatementRequest]) -> None:
         """Give each statement its rows; those of all of them are in the block."""
         block = self._block
-        records = plan.rows(block, _no_raw)
+        records = plan.rows(block, no_raw)
         if block.single:
             for statement, record in zip(statements, records, strict=True):
                 statement.value = [record]
@@ -400,7 +398,3 @@ class KernelConnection(PostgresConnection):
         except OSError:
             return True
         return True
-
-
-def _no_raw(row: int, column: int) -> bytes | None:
-    raise DecodeError("a value cannot be decoded")

@@ -14,7 +14,6 @@ from ..errors import ConnectFailed, Error
 from ..errors.server import server_error
 from ..guard.verdicts import REASONS
 from ..sql import StatementClass
-from ..sql.records import may_have_records
 from . import options
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class FullDriver(PostgresDialect):
         """Tell the engine; a text's description is the engine's name for it."""
         kind, lexical = kind_of(query), query.lexical
         preparable, alters = lexical.command in PREPARABLE, alters_schema(query)
-        asks = "$" in query.sql or may_have_records(query.sql, lexical.command)
+        asks = "$" in query.sql or self.may_have_records(query)
         query.description = self.native.learn(
             query.sql,
             kind,

@@ -14,7 +14,6 @@ from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import DatabaseError, Error, InFailedSqlTransaction, InterfaceError, InvalidCursorName, database_error
 from ..record import Column, Record
 from ..sql import StatementClass
-from ..sql.records import may_have_records
 from .queries import single
 
 if TYPE_CHECKING:
@@ -77,8 +76,7 @@ class Cursor:
             raise InterfaceError(f"a cursor is for one SELECT, VALUES, TABLE or WITH, got {what}")
         self._lease = lease
         self._sql = sql
-        has_records = lease.context.database.dialect == "postgresql" and may_have_records(sql, query.lexical.command)
-        self._before_name = "IN" if has_records else "FROM"
+        self._before_name = "IN" if lease.context.database.may_have_records(query) else "FROM"
         self._args = args
         self._make = lease.context.maker(row)
         self._prefetch = prefetch

@@ -306,12 +306,6 @@ class Catalog:
         found = self._types.get(oid)
         return oids.type_name(oid) if found is None else found.name
 
-    def binary_loader(self, oid: int, built_in: Callable[[int], Load]) -> Load:
-        """What reads a value of this type from binary (:mod:`.binary`)."""
-        from .binary import binary_loader  # of which few programs have need
-
-        return binary_loader(self, oid, built_in)
-
     def loader(self, oid: int, built_in: Callable[[int], Load]) -> Load:
         """What reads a value of this type from text; `built_in` gives what reads one of a built-in type.
 

@@ -31,13 +31,15 @@ fields = st.tuples(
 )
 #: What is read, in SQL: built-in types that Python has, those that are text, and types of the database's own.
 VALUES = [
-    "1::int2", "true", "1.5::float4", "'NaN'::float8", "1.50::numeric", "'a'::name", "'b '::char(3)", r"'\x00ff'::bytea",
+    "1::int2", "true", "1.5::float4", "'NaN'::float8", "1.50::numeric", "'a'::name", "'b '::char(3)",
+    r"'\x00ff'::bytea",
     "'2024-02-29'::date", "'01:02:03'::time", "'01:02:03+05'::timetz", "'2024-02-29 12:00'::timestamp",
     "'2024-02-29 12:00+00'::timestamptz", "'1 day 2 hours'::interval", "'{\"a\": [1]}'::jsonb", "'[1]'::json",
     "'10.0.0.1'::inet", "'10.0.0.0/8'::cidr", "gen_random_uuid()", "int4range(1, 5)", "'{[1,2),[5,)}'::int8multirange",
     "tstzrange('2024-02-29 12:00+00', NULL)", "'empty'::numrange", "ARRAY[1, NULL]", "ARRAY[['a'], ['b']]",
     "ARRAY['2024-02-29 12:00+00'::timestamptz]", "'{}'::int[]",
-    "'c'::\"char\"", "''::\"char\"", "'x'::xml", "'1 2'::int2vector", "''::int2vector", "'3 4'::oidvector", "'(1,2)'::tid",
+    "'c'::\"char\"", "''::\"char\"", "'x'::xml", "'1 2'::int2vector", "''::int2vector",
+    "'3 4'::oidvector", "'(1,2)'::tid",
     "'7'::xid", "'7'::cid", "'8'::xid8", "'1A/2B'::pg_lsn", "'1:3:2'::pg_snapshot", "'1:1:'::txid_snapshot",
     "'$.a'::jsonpath", "point(1.5, -1e-5)", "point(1e15, 123456789012345)", "point('-0', 'Infinity')",
     "lseg(point(1,2), point(3,4))", "box(point(1,2), point(3,4))", "path '((1,2),(3,4))'", "path '[(1,2),(3,4)]'",

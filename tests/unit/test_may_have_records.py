@@ -17,6 +17,7 @@ SELECT x FROM (SELECT 1) x
 WITH x AS (SELECT 1) SELECT x FROM x
 VALUES (ROW(1))
 SELECT mine.count(1)
+SELECT n FROM upper('a') WITH ORDINALITY n
 SELECT 1 -- in
 (1, 2)
 SELECT "count"(1)

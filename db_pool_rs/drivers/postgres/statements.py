@@ -17,9 +17,8 @@ from ...types import oids as pg
 from ...types.binary import RECORDS, obstacle, types_in, types_in_array
 from ...types.catalog import Catalog
 from ...types.encode import TEXT
-from ...types.foreign_codec import ForeignCodec
 from ...types.layout import FIXED_SIZES
-from ...types.parameters import MAX_PARAMETERS, ParameterCodec
+from ...types.parameters import MAX_PARAMETERS, ForeignCodec, ParameterCodec
 from .session_settings import SessionSettings, is_sensitive
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ class Description:
     """
 
     __slots__ = (
-        "catalog", "decoder", "encode", "foreign", "foreign_columns", "formats", "is_checked", "is_sensitive", "learned",
-        "name", "names", "oids", "param_oids", "records", "result_format", "row_bytes", "sql", "wide",
+        "catalog", "decoder", "encode", "foreign", "foreign_columns", "formats", "is_checked", "is_sensitive",
+        "learned", "name", "names", "oids", "param_oids", "records", "result_format", "row_bytes", "sql", "wide",
     )  # fmt: skip
 
     def __init__(

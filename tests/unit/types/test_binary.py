@@ -1,4 +1,4 @@
-"""Values in binary that psycopg does not read: records, and what stands in them; the contract has them from a server."""
+"""Values in binary that psycopg does not read: records, and what stands in them. A server's are in the contract."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_arbitrary_bytes_are_refused_or_read(oid: int, data: bytes) -> None:
 
 @given(st.data())
 def test_records_that_are_cut_or_altered(data: st.DataObject) -> None:
-    with pytest.raises(ValueError, match="record|cut off|part|field"):
+    with pytest.raises(ValueError, match=r"record|cut off|part|field"):
         load(GOOD_RECORD[: data.draw(st.integers(0, len(GOOD_RECORD) - 1))])
     altered = bytearray(GOOD_RECORD)
     altered[data.draw(st.integers(0, len(GOOD_RECORD) - 1))] = data.draw(st.integers(0, 255))
@@ -144,7 +144,7 @@ def test_types_that_are_not_built_in(oid: int, data: bytes, expected: Any) -> No
     ],
 )
 def test_what_cannot_be_read(oid: int, data: bytes) -> None:
-    with pytest.raises(ValueError, match="cast this one to text|fields that its type has"):
+    with pytest.raises(ValueError, match=r"cast this one to text|fields that its type has"):
         read(oid, data)
 
 
