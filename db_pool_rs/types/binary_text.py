@@ -4,6 +4,7 @@ Only in binary does a record name the types of its fields. So :data:`TEXTS` give
 for every type of which that is certain. It is not for money (`lc_monetary`), the `reg*` types (names under the search
 path, of which only the OID is sent) and tsquery. `aclitem` and `gtsvector` have no binary form: the server refuses.
 :data:`PLAIN` does the same for types that have values of their own in Python, for codecs, which take the text.
+Their dates are written in the style ISO, and in UTC, whatever the session's are.
 
 Sources: PostgreSQL's `*_send` and `*_out` functions. ValueError or struct.error for what they do not write.
 """
@@ -11,6 +12,7 @@ Sources: PostgreSQL's `*_send` and `*_out` functions. ValueError or struct.error
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from struct import Struct
 from uuid import UUID
 
@@ -59,7 +61,7 @@ def _points(data: bytes, count: int) -> str:
 
 
 def _path(data: bytes) -> str:
-    closed, (count,) = data[0], _number(data, 1)
+    closed, count = Struct(">Bi").unpack_from(data)
     if closed > 1 or len(data) != 5 + 16 * count:
         raise ValueError("malformed path")
     return f"({_points(data[5:], count)})" if closed else f"[{_points(data[5:], count)}]"
@@ -172,7 +174,44 @@ def _bool(data: bytes) -> str:
     return "t" if byte else "f"
 
 
-#: By OID, what writes the text of a value of a type that Python has, where no setting of the session counts.
+def _numeric(data: bytes) -> str:
+    """Digits in base 10,000, the first of which stands for 10,000 to the power of the weight."""
+    count, weight, sign, scale = Struct(">HhHH").unpack_from(data)
+    digits = Struct(f">{count}H").unpack(data[8:])
+    if sign not in (0, 0x4000):
+        return {0xC000: "NaN", 0xD000: "Infinity", 0xF000: "-Infinity"}[sign]
+    if scale > 0x3FFF or any(digit > 9999 for digit in digits):
+        raise ValueError("malformed numeric")
+    written = "0000" * (-1 - weight) + "".join(f"{digit:04}" for digit in digits)
+    point = 4 * max(weight + 1, 0)
+    written = written.ljust(point + scale, "0")
+    text = (written[:point].lstrip("0") or "0") + ("." if scale else "") + written[point : point + scale]
+    return f"-{text}" if sign and any(digits) else text
+
+
+def _date(data: bytes) -> str:
+    (days,) = Struct(">i").unpack(data)
+    if days in _ENDS_OF_DAYS:
+        return _ENDS_OF_DAYS[days]
+    return str(date(2000, 1, 1) + timedelta(days))
+
+
+def _timestamp(data: bytes) -> str:
+    (micros,) = Struct(">q").unpack(data)
+    if micros in _ENDS_OF_MICROS:
+        return _ENDS_OF_MICROS[micros]
+    text = str(datetime(2000, 1, 1) + timedelta(microseconds=micros))  # none is sent
+    return text.rstrip("0") if "." in text else text
+
+
+def _timestamptz(data: bytes) -> str:
+    text = _timestamp(data)
+    return text if text.endswith("infinity") else f"{text}+00"
+
+
+_ENDS_OF_DAYS = {-(2**31): "-infinity", 2**31 - 1: "infinity"}
+_ENDS_OF_MICROS = {-(2**63): "-infinity", 2**63 - 1: "infinity"}
+#: By OID, what writes the text of a value of a type that Python has: of moments in the style ISO, and in UTC.
 PLAIN: dict[int, Write] = {
     **TEXTS,
     **{row.oid: bytes.decode for row in pg.BUILTIN if row.kind == "str"},
@@ -181,6 +220,7 @@ PLAIN: dict[int, Write] = {
     pg.OID.oid: _numbers(">I", "{}"),
     pg.FLOAT8.oid: lambda data: float_text(*Struct(">d").unpack(data)),
     pg.JSON.oid: bytes.decode, pg.JSONB.oid: versioned,
+    pg.NUMERIC.oid: _numeric, pg.DATE.oid: _date, pg.TIMESTAMP.oid: _timestamp, pg.TIMESTAMPTZ.oid: _timestamptz,
     pg.UUID.oid: lambda data: str(UUID(bytes=data)),
     pg.BYTEA.oid: lambda data: "\\x" + data.hex(),
 }  # fmt: skip

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from db_pool_rs.types import oids as pg
-from db_pool_rs.types.encode import encoder
 from db_pool_rs.types.binary import RECORDS
+from db_pool_rs.types.encode import encoder
 from db_pool_rs.types.layout import FIXED_SIZES, check_for, sift_for
 from tests.faults.hostile_values import DAMAGED, altered
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 from contextlib import suppress
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -15,6 +17,8 @@ from db_pool_rs.types.binary import array_from_binary, doubt, field_loader, obst
 from db_pool_rs.types.binary_text import PLAIN, TEXTS, float_text
 from db_pool_rs.types.catalog import Catalog
 from db_pool_rs.types.loaders import binary_parts, value_loader
+from db_pool_rs.types.numeric import encode_numeric
+from db_pool_rs.types.temporal import encode_timestamp
 from tests.faults.hostile_values import GOOD_RECORD
 
 load = value_loader(pg.RECORD.oid, 1, {})
@@ -48,7 +52,7 @@ def test_the_text_of_a_float_is_that_float(value: float) -> None:
 
 @given(st.sampled_from(sorted({**TEXTS, **PLAIN})), st.binary(max_size=60))
 def test_arbitrary_bytes_are_refused_or_read(oid: int, data: bytes) -> None:
-    with suppress(ValueError, struct.error):
+    with suppress(ValueError, KeyError, OverflowError, struct.error):
         assert isinstance(PLAIN[oid](data), str)
 
 
@@ -85,6 +89,28 @@ def test_types_in_arrays_of_records() -> None:
     head = struct.pack(">iiIii", 1, 0, pg.RECORD.oid, 2, 1)
     types_in_array(head + 2 * (struct.pack(">i", len(one)) + one), found)
     assert found == {16385}
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30))
+def test_the_text_of_a_numeric(value: Decimal) -> None:
+    assert PLAIN[pg.NUMERIC.oid](encode_numeric(value)) == f"{value if value else abs(value):f}"
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text.ljust(26, "0") if "." in text else text)
+
+
+@given(st.datetimes())
+def test_the_text_of_a_timestamp(value: datetime) -> None:
+    assert _moment(PLAIN[pg.TIMESTAMP.oid](encode_timestamp(value))) == value
+
+
+def test_the_text_of_what_is_infinite() -> None:
+    for oid, width in ((pg.DATE.oid, 3), (pg.TIMESTAMP.oid, 7), (pg.TIMESTAMPTZ.oid, 7)):
+        assert PLAIN[oid](b"\x7f" + b"\xff" * width) == "infinity"
+        assert PLAIN[oid](b"\x80" + b"\0" * width) == "-infinity"
+    assert PLAIN[pg.TIMESTAMPTZ.oid](struct.pack(">q", 1_500_000)) == "2000-01-01 00:00:01.5+00"
+    assert PLAIN[pg.DATE.oid](struct.pack(">i", 59)) == "2000-02-29"
 
 
 def test_nested_arrays() -> None:
