@@ -24,6 +24,7 @@ from db_pool_rs_balanced import ffi, lib, make_records, make_values
 from ..errors import DecodeError
 from ..record import Record, record_class
 from ..types import oids as pg
+from ..types.binary import binary_loader, doubt
 from ..types.catalog import Catalog
 from ..types.layout import CHEAP
 
@@ -94,6 +95,11 @@ def _zone(name: bytes | None) -> tzinfo:
         return timezone.utc
 
 
+def no_raw(row: int, column: int) -> bytes | None:
+    """Of values that the kernel has given up."""
+    raise DecodeError("a value cannot be decoded")
+
+
 class Plan:
     """How the columns of one statement are decoded, in one format and under one session's settings."""
 
@@ -113,7 +119,7 @@ class Plan:
         self._settings: tuple[bytes, ...] = ()
         if not format and not all(oid in _FROM_TEXT for oid in oids):
             self._settings = _TEXT_SETTINGS
-        elif format and not _ZONED.isdisjoint(oids):
+        elif format and (catalog is not None or not _ZONED.isdisjoint(oids)):
             self._settings = (_TIME_ZONE,)
         self.values = [session.parameter_status(name) for name in self._settings]
         self.record: type[Record] = record_class(self._names)
@@ -172,22 +178,28 @@ class Plan:
 
     def load(self, row: int, number: int, data: bytes | None) -> Any:
         """One value by psycopg's loader, which is made when it is first needed."""
-        load = self._loaders[number]
-        if load is None:
-            load = self._loaders[number] = self._loader(number)
         try:
+            load = self._loaders[number]
+            if load is None:
+                load = self._loaders[number] = self._loader(number)
             return None if data is None else load(data)
+        except LoadersMissing:
+            raise
         except Exception as error:
             where = f'column "{self._names[number]}" ({pg.type_name(self._oids[number])}) of row {row + 1}'
             if self._catalog is not None:  # a type may have changed
-                self._catalog.forget(self._catalog.foreign(self._oids))
+                doubt(self._catalog, self._oids, self._oids[number], data or b"")
             raise DecodeError(f"{where}: {error}") from error
 
     def _loader(self, number: int) -> Convert:
-        value_loader = getattr(sys.modules.get(LOADERS), "value_loader", None)
-        if value_loader is None:  # or a thread is about to import it
+        loaders: Any = sys.modules.get(LOADERS)
+        if getattr(loaders, "binary_parts", None) is None:  # or a thread is about to import it
             raise LoadersMissing("psycopg is not imported yet")
+        value_loader = loaders.value_loader
         oid = self._oids[number]
+        if self._catalog is not None and self._format:  # records, and what stands beside them
+            parts = loaders.binary_parts(dict(zip(self._settings, self.values, strict=True)))
+            return binary_loader(self._catalog, oid, parts)
         matters = self._settings if not self._format or oid in _ZONED else ()
         values = dict(zip(self._settings, self.values, strict=True)) if matters else {}
         if self._catalog is not None and not self._format:

@@ -56,7 +56,7 @@ class KernelDescription(Description):
         """How results of this session are decoded."""
         plan = self.plan
         if plan is None or not plan.fits(session):
-            catalog = self.catalog if self.foreign_columns else None
+            catalog = self.catalog if self.foreign_columns or self.records else None
             plan = self.plan = Plan(self.names, self.oids, self.result_format, session, catalog)
         return plan
 

@@ -25,7 +25,7 @@ from ..drivers.postgres.link import CHECK_AFTER, PostgresConnection
 from ..drivers.postgres.statements import details_of, unknown_columns
 from ..errors import ConnectionLost, DecodeError
 from ..scheduler.model import StatementRequest
-from .columns import LoadersMissing
+from .columns import LoadersMissing, no_raw
 from .description import KernelDescription
 from .libpq import LibpqError, PGconn, PGresult, blocking_cancel
 from .slices import SLICE, SLICE_BYTES, decode, decode_long, is_long
@@ -132,6 +132,12 @@ class KernelConnection(PostgresConnection):
         elif ahead:
             steps.insert(at, b"")
 
+    def _looks_up(self) -> bool:
+        if self._plain and any(one.described is not None and one.described.records for one in self._group):
+            self._take_apart(range(len(self._group)))  # the values tell their types
+            self._plain = False
+        return super()._looks_up()
+
     def _write_types(self, steps: list[Any]) -> None:
         if self._plain and self._reading:  # the kernel is used for the answer
             self._take_apart(range(len(self._group)))
@@ -195,21 +201,20 @@ class KernelConnection(PostgresConnection):
 
     def _answer(self) -> None:
         """The kernel has received a group of one text and decoded its rows."""
-        group = self._group
-        if group[0].described.foreign_columns and unknown_columns(self._group, self._driver):
+        group, described = self._group, self._group[0].described
+        if described.records or (described.foreign_columns and unknown_columns(group, self._driver)):
             self._step = len(self._steps)
             self._ended()
             return
         self._take_notifications()
         self._healing.note_altering(group, self.in_transaction)
         try:
-            self._deal_out(group[0].described.plan_for(self._conn), group)
+            self._deal_out(described.plan_for(self._conn), group)
         except DecodeError:
             self._step = len(self._steps)
             self._ended()
             return
-        size = self._block.largest
-        if size > KEPT:
+        if (size := self._block.largest) > KEPT:
             lib.dbp_group_start(self._kernel, 0)
         self._used = monotonic()
         self._report(True, size)
@@ -296,7 +301,7 @@ class KernelConnection(PostgresConnection):
     def _deal_out(self, plan: Any, statements: Sequence[StatementRequest]) -> None:
         """Give each statement its rows; those of all of them are in the block."""
         block = self._block
-        records = plan.rows(block, _no_raw)
+        records = plan.rows(block, no_raw)
         if block.single:
             for statement, record in zip(statements, records, strict=True):
                 statement.value = [record]
@@ -393,7 +398,3 @@ class KernelConnection(PostgresConnection):
         except OSError:
             return True
         return True
-
-
-def _no_raw(row: int, column: int) -> bytes | None:
-    raise DecodeError("a value cannot be decoded")

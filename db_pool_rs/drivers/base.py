@@ -212,6 +212,9 @@ class Database(Protocol):
     def on_startup_result(self, values: Sequence[Any]) -> Groupable:
         """The answer to `startup_query`: which statements may be grouped at most."""
 
+    def may_have_records(self, query: Query) -> bool:
+        """Whether its rows may hold records without a type of their own, which are asked for first (`sql.records`)."""
+
     def describe(self, query: Query) -> None:
         """Set ``query.description`` if that needs no server."""
 

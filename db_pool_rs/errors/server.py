@@ -28,6 +28,12 @@ def database_error(fields: Mapping[str, str | None], query: str | None = None) -
     return kind(fields.get("message") or "unknown error", fields, query)
 
 
+#: The functions of the server that refuse a type without a binary form (aclitem), as the field of a record, and which
+#: else raise nothing of the kind.
+_NO_BINARY_FORM = frozenset(("getTypeBinaryOutputInfo", "array_send"))
+_HINT = "Fields of a record come in binary. Cast this one to text, or the record to a composite type."
+
+
 def server_error(
     field: Callable[[str], str | None], query: str | None, unsaid: Callable[[], str] = str
 ) -> DatabaseError:
@@ -39,6 +45,8 @@ def server_error(
     # The untranslated severity exists since PostgreSQL 9.6; proxies may send only the other.
     fields["severity"] = field("V") or field("S")
     fields["message"] = fields["message"] or unsaid() or "the server reported an error without a message"
+    if fields["sqlstate"] == "42883" and field("R") in _NO_BINARY_FORM and not fields["hint"]:
+        fields["hint"] = _HINT
     error = database_error(fields, query)
     error.__dict__["routine"] = field("R")
     for name, letter in (("severity_en", "V"), ("server_source_filename", "F"), ("server_source_line", "L")):

@@ -108,7 +108,8 @@ class FullDriver(PostgresDialect):
     def describe(self, query: Query) -> None:
         """Tell the engine; a text's description is the engine's name for it."""
         kind, lexical = kind_of(query), query.lexical
-        preparable, asks, alters = lexical.command in PREPARABLE, "$" in query.sql, alters_schema(query)
+        preparable, alters = lexical.command in PREPARABLE, alters_schema(query)
+        asks = "$" in query.sql or self.may_have_records(query)
         query.description = self.native.learn(
             query.sql,
             kind,

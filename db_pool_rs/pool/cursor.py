@@ -14,6 +14,7 @@ from ..drivers.base import RESULT, ROWS, STATUS
 from ..errors import DatabaseError, Error, InFailedSqlTransaction, InterfaceError, InvalidCursorName, database_error
 from ..record import Column, Record
 from ..sql import StatementClass
+from ..types.oids import RECORD
 from .queries import single
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Cursor:
     __slots__ = (
         "_among",
         "_args",
+        "_before_name",
         "_columns",
         "_described",
         "_doubts",
@@ -75,6 +77,7 @@ class Cursor:
             raise InterfaceError(f"a cursor is for one SELECT, VALUES, TABLE or WITH, got {what}")
         self._lease = lease
         self._sql = sql
+        self._before_name = "IN" if lease.context.database.may_have_records(query) else "FROM"
         self._args = args
         self._make = lease.context.maker(row)
         self._prefetch = prefetch
@@ -170,7 +173,9 @@ class Cursor:
         if self._state == "ended":
             return
         declaration = None if self._state == "open" else await self._declaration(timeout)
-        fetch = self._command(f"FETCH FORWARD {count} FROM {self._name}", self._want)
+        want = RESULT if self._before_name == "IN" and not self._columns else self._want  # tells the columns, too
+        # What a FETCH returns is asked for first where IN stands before the name (`sql.records`).
+        fetch = self._command(f"FETCH FORWARD {count} {self._before_name} {self._name}", want)
         fetch.described = self._described
         if declaration is not None:
             await self._lease.session().run((declaration, fetch), self._lease.context.timeout(timeout))
@@ -178,8 +183,10 @@ class Cursor:
         elif not await self._run(timeout, fetch):
             raise _gone(self._name)
         self._described = fetch.described
-        if self._want is RESULT:
+        if want is RESULT:
             self._columns = fetch.details[0]
+            if not any(column.type_oid in (RECORD.oid, RECORD.array_oid) for column in self._columns):
+                self._before_name = "FROM"
         rows: list[Record] = fetch.value
         self._fetched[:0] = self._make(rows)[::-1]  # they are not lost if the cursor's end fails
         if len(rows) < count:

@@ -13,7 +13,8 @@ Programs that use built-in types only never ask.
     hstore, vector, halfvec   see `extensions`
     all others   text, see `foreign`; enums and types of extensions among them
 
-They travel as text both ways, which every type has. A column is asked about after the first rows that have it, in front
+They travel as text both ways, which every type has; only within records, and beside them, they come in binary
+(:mod:`.binary`). A column is asked about after the first rows that have it, in front
 of reading them. What is known may become out of date: a type that is dropped and made again
 has another OID, but the fields of a composite can change under the same one. So what was learned before the last DDL
 (`altered`) is asked for again, and so is what refuses an argument (`forget`).
@@ -33,7 +34,6 @@ from . import foreign, oids
 from .arrays import IsInner, is_list, is_list_of_lists, is_plain_list, never, text_array
 from .encode import TEXT, Encoder, encoder
 from .literals import is_inner_of, literal
-from .parameters import Encoded, ParameterCodec
 from .ranges import multirange_from_text, multirange_literal, range_from_text, range_literal
 from .scalars import encode_text
 
@@ -128,7 +128,8 @@ class Catalog:
         """Whether any type has a codec of the caller's."""
         return bool(self._codecs)
 
-    def _codec(self, found: UserType) -> Codec | None:
+    def codec_of(self, found: UserType) -> Codec | None:
+        """The caller's codec of a type, if it has one."""
         return self._codecs.get((found.schema, found.plain_name)) or self._codecs.get((None, found.plain_name))
 
     def is_foreign(self, oid: int) -> bool:
@@ -223,7 +224,7 @@ class Catalog:
 
     def _encode(self, found: UserType) -> tuple[Encode, str]:
         """What writes a type as text, and what it accepts."""
-        codec = self._codec(found)
+        codec = self.codec_of(found)
         if codec is not None and codec.encoder is not None:
             return foreign.encode_by(codec, self._fields(found)[0] if codec.fields else None), "what its codec takes"
         match found.kind:
@@ -277,18 +278,33 @@ class Catalog:
         if not self.is_foreign(oid):
             return literal(oid), encoder(oid).accepts, is_inner_of(oid)
         found = self._types.get(oid)
-        if found is not None and found.kind == "d" and self._codec(found) is None:
+        if found is not None and found.kind == "d" and self.codec_of(found) is None:
             return self._text(found.part)
         made = self.encoder(oid)
         if found is not None and (found.kind in ("a", "m") or foreign.extension(found.plain_name) is not None):
             return made.encode, made.name, never if found.kind == "a" else is_list_of_lists
         if oid in oids.SCALARS:
-            codec, is_inner = None if found is None else self._codec(found), is_inner_of(oid)
+            codec, is_inner = None if found is None else self.codec_of(found), is_inner_of(oid)
             own = codec is not None and codec.encoder is not None and is_inner is is_list
             return made.encode, made.name, is_plain_list if own else is_inner  # its encoder may take tuples
         return made.encode, made.name, is_plain_list
 
     # -- reading -------------------------------------------------------------------------------------------------
+
+    def found(self, oid: int) -> UserType | None:
+        """What the server told of a type that is not built in, None if it has none; DecodeError if it was not asked."""
+        if oid not in self._types:
+            raise DecodeError(f"the server did not tell what type {oid} is")
+        return self._types[oid]
+
+    def ends(self, oid: int) -> tuple[Any, Any] | None:
+        """What the infinite values of a type are read as, where they are clamped."""
+        return _ENDS.get(oid) if self._clamps else None
+
+    def type_name(self, oid: int) -> str:
+        """The name of a type in SQL, as far as it is known."""
+        found = self._types.get(oid)
+        return oids.type_name(oid) if found is None else found.name
 
     def loader(self, oid: int, built_in: Callable[[int], Load]) -> Load:
         """What reads a value of this type from text; `built_in` gives what reads one of a built-in type.
@@ -297,19 +313,17 @@ class Catalog:
         """
         if not self.is_foreign(oid):
             return built_in(oid)
-        if oid not in self._types:
-            raise DecodeError(f"the server did not tell what type {oid} is")
-        found = self._types[oid]
+        found = self.found(oid)
         if found is None:
             return bytes.decode
-        codec = self._codec(found)
+        codec = self.codec_of(found)
         if codec is not None and codec.decoder is not None:
             if codec.fields and found.kind != "c":
                 raise DecodeError(f"its codec has fields, and {found.name} is no composite type")
             load = self._loader(found, lambda part: self.loader(part, built_in)) if codec.fields else None
             return foreign.decode_by(codec.decoder, load)
-        if self._clamps and oid in _ENDS:
-            return _clamping(built_in(oid), *_ENDS[oid])
+        if (ends := self.ends(oid)) is not None:
+            return _clamping(built_in(oid), *ends)
         if found.oid in oids.SCALARS and found.oid not in oids.RANGES and found.oid not in oids.MULTIRANGES:
             return built_in(oid)
         return self._loader(found, lambda part: self.loader(part, built_in))
@@ -352,42 +366,3 @@ def _user_type(
         raise ValueError("a value is missing")
     made = tuple((str(field), int(of)) for field, of in json.loads(fields or "[]"))
     return UserType(int(oid), name, plain_name, schema, kind, int(part), delimiter, made)
-
-
-class ForeignCodec:
-    """The `ParameterCodec` of a statement with types that are not built in: made once they are known."""
-
-    __slots__ = ("_catalog", "_codec", "_param_oids", "_sql", "learned", "oids")
-
-    def __init__(self, param_oids: Sequence[int], sql: str, catalog: Catalog) -> None:
-        self._param_oids = param_oids
-        self._sql = sql
-        self._catalog = catalog
-        self._codec: ParameterCodec | None = None
-        #: Those that are not built in.
-        self.oids = catalog.foreign(param_oids)
-        self.learned = time.monotonic()
-
-    def is_outdated(self) -> bool:
-        """Whether types have changed since the server told of these."""
-        return self.learned <= self._catalog.altered
-
-    def missing(self) -> tuple[int, ...]:
-        """Types that the server must be asked about before anything is encoded."""
-        return () if self._codec is not None else self._catalog.missing(self.oids)
-
-    def may_be_stale(self) -> bool:
-        """Whether arguments were judged by what was known before the statement was described; then it is forgotten."""
-        stale = self._catalog.is_older(self.oids, self.learned)
-        if stale:
-            self._catalog.forget(self.oids)
-            self._codec = None
-        return stale
-
-    def encode(self, args: Sequence[Any]) -> Encoded:
-        """As `ParameterCodec.encode`; TypesUnknown if the server must be asked first."""
-        if self.is_outdated():
-            raise TypesUnknown("types may have changed")
-        if self._codec is None:
-            self._codec = ParameterCodec(self._param_oids, self._sql, self._catalog.encoder)
-        return self._codec.encode(args)

@@ -234,7 +234,7 @@ def _array_of(element: int) -> Check:
         else:
             is_usual = width is not None and _array_fits(element, width, data)
         if not is_usual:
-            count, at = _array_start(data, element)
+            count, at = array_start(data, element)
             check_elements(data, at, count)
 
     return check
@@ -261,7 +261,7 @@ def _usual_elements(element: int) -> Callable[[bytes], object] | None:
     return re.compile(start + counts + b")", re.DOTALL).fullmatch
 
 
-def _array_start(data: bytes, element: int) -> tuple[int, int]:
+def array_start(data: bytes, element: int) -> tuple[int, int]:
     """How many elements an array announces, and where the first one begins. There is room for their lengths."""
     if len(data) < 12:
         raise ValueError(f"an array of {len(data)} bytes")
@@ -301,7 +301,7 @@ def _varying(check_element: Check | None) -> Callable[[bytes, int, int], None]:
     return check
 
 
-def _part(data: bytes, at: int, size: int) -> tuple[int, int]:
+def part(data: bytes, at: int, size: int) -> tuple[int, int]:
     """Where the part begins whose length stands at `at`, and its end: -1 for NULL."""
     start = at + 4
     if start > size:
@@ -318,25 +318,34 @@ def _range_of(bound: int) -> Check:
     check_bound = check_for(bound)
     assert check_bound is not None, "bug: bounds of any width"
     width = FIXED_SIZES.get(bound, 0)
-    part = _pack_number(width) + bytes(width)
-    usual, both = 1 + 2 * len(part) if width else -1, b"\xff" * 4 + bytes(width)
-    two_bounds = _masked(b"\0" + part * 2, bytes([0xFF & ~_INCLUSIVE]) + both * 2)
+    bound_part = _pack_number(width) + bytes(width)
+    usual, both = 1 + 2 * len(bound_part) if width else -1, b"\xff" * 4 + bytes(width)
+    two_bounds = _masked(b"\0" + bound_part * 2, bytes([0xFF & ~_INCLUSIVE]) + both * 2)
 
     def check(data: bytes) -> None:
         if len(data) == usual and _fits(data, two_bounds):
             return  # two bounds of the right width
-        flags = data[0] if data else 0xFF
-        if flags & ~_RANGE_FLAGS:
-            raise ValueError(f"a range of {len(data)} bytes and flags {flags:#x}")
-        at = 1
-        for absent in (_EMPTY | _NO_LOWER, _EMPTY | _NO_UPPER):
-            if not flags & absent:
-                start, at = _part(data, at, len(data))
-                check_bound(data[start:at] if at >= 0 else b"")
-        if at != len(data):
-            raise ValueError(f"{len(data) - at} bytes behind the end of a range")
+        for start, end in range_parts(data):
+            check_bound(data[start:end])
 
     return check
+
+
+def range_parts(data: bytes) -> list[tuple[int, int]]:
+    """Where the bounds of a range begin and end, as far as it has them; ValueError if it is malformed."""
+    flags = data[0] if data else 0xFF
+    if flags & ~_RANGE_FLAGS:
+        raise ValueError(f"a range of {len(data)} bytes and flags {flags:#x}")
+    at, parts = 1, list[tuple[int, int]]()
+    for absent in (_EMPTY | _NO_LOWER, _EMPTY | _NO_UPPER):
+        if not flags & absent:
+            start, at = part(data, at, len(data))
+            if at < 0:
+                raise ValueError("a bound that is NULL")
+            parts.append((start, at))
+    if at != len(data):
+        raise ValueError(f"{len(data) - at} bytes behind the end of a range")
+    return parts
 
 
 def _multirange_of(bound: int) -> Check:
@@ -350,7 +359,7 @@ def _multirange_of(bound: int) -> Check:
             raise ValueError(f"a multirange of {count} ranges in {len(data)} bytes")
         at = 4
         for _ in range(count):
-            start, at = _part(data, at, len(data))
+            start, at = part(data, at, len(data))
             check_range(data[start:at] if at >= 0 else b"")
         if at != len(data):
             raise ValueError(f"{len(data) - at} bytes behind the end of a multirange")

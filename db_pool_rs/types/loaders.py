@@ -18,15 +18,18 @@ from psycopg.pq import Format
 from psycopg.types.array import ArrayBinaryLoader, ArrayLoader
 
 from . import oids as pg
-from .decode import (
-    _adapters,
-    _ByteaTextLoader,
-    _context,
-    _Float4TextLoader,
-    _IntervalTextLoader,
+from .adapters import (
+    ADAPTERS,
+    ZONED,
+    ByteaTextLoader,
+    Float4TextLoader,
+    IntervalTextLoader,
     adapters_of,
+    context_of,
     register_ranges,
 )
+from .binary import RECORDS, binary_loader
+from .catalog import Catalog
 from .layout import check_for
 
 Settings = Mapping[bytes, bytes | None]
@@ -42,11 +45,11 @@ class _PythonAdapters(AdaptersMap):
 
 @lru_cache(maxsize=1)
 def _python_adapters() -> AdaptersMap:
-    adapters = _PythonAdapters(types=_adapters.types)
-    register_default_adapters(_context(adapters))
-    adapters.register_loader(pg.FLOAT4.oid, _Float4TextLoader)
-    adapters.register_loader(pg.BYTEA.oid, _ByteaTextLoader)
-    adapters.register_loader(pg.INTERVAL.oid, _IntervalTextLoader)
+    adapters = _PythonAdapters(types=ADAPTERS.types)
+    register_default_adapters(context_of(adapters))
+    adapters.register_loader(pg.FLOAT4.oid, Float4TextLoader)
+    adapters.register_loader(pg.BYTEA.oid, ByteaTextLoader)
+    adapters.register_loader(pg.INTERVAL.oid, IntervalTextLoader)
     register_ranges(adapters)
     for oid, row in pg.ARRAYS.items():
         members = {"base_oid": row.oid, "delimiter": row.delimiter.encode()}
@@ -57,12 +60,14 @@ def _python_adapters() -> AdaptersMap:
 
 def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes], Any]:
     """The function that turns a value of this type into Python's; `settings` are those that the session reports."""
+    if format and oid in RECORDS:
+        return binary_loader(Catalog(), oid, binary_parts(settings))
     if not settings:
-        transformer: Any = Transformer(_context(adapters_of((oid,))))
+        transformer: Any = Transformer(context_of(adapters_of((oid,))))
     else:
         session = SimpleNamespace(parameter_status=settings.get, _encoding="utf-8")
         connection = SimpleNamespace(pgconn=session)
-        transformer = PythonTransformer(_context(_python_adapters(), connection))
+        transformer = PythonTransformer(context_of(_python_adapters(), connection))
     load: Callable[[bytes], Any] = transformer.get_loader(oid, Format(format)).load
     check = check_for(oid) if format else None
     if check is None:
@@ -73,3 +78,8 @@ def value_loader(oid: int, format: int, settings: Settings) -> Callable[[bytes],
         return load(data)
 
     return load_checked
+
+
+def binary_parts(settings: Settings) -> Callable[[int], Callable[[bytes], Any]]:
+    """What gives the loaders of built-in types in binary, for what is made of such (:mod:`.binary`)."""
+    return lambda oid: value_loader(oid, 1, settings if oid in ZONED else {})

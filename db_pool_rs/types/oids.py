@@ -160,7 +160,7 @@ _PLAIN = _WALKED.union(row.oid for row in BUILTIN if row.kind == "str" or row in
 
 def result_format(oids: Sequence[int]) -> int:
     """The format to ask for, given the types of a statement's columns: 1 (binary) if all can be read so, else 0."""
-    return int(all(_in_binary(oid) for oid in oids))
+    return int(all(in_binary(oid) for oid in oids))
 
 
 def reads_faster_in_text(oids: Sequence[int]) -> bool:
@@ -172,7 +172,8 @@ def reads_faster_in_text(oids: Sequence[int]) -> bool:
     return _PLAIN.issuperset(oids) and not _WALKED.isdisjoint(oids)
 
 
-def _in_binary(oid: int) -> bool:
+def in_binary(oid: int) -> bool:
+    """Whether a type is built in, and psycopg's loaders read in binary what they read from text."""
     row = SCALARS.get(oid) or ARRAYS.get(oid)
     return row is not None and row.binary
 

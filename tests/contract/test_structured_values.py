@@ -179,9 +179,9 @@ async def test_columns_are_asked_about_once_in_a_pool(
         return proxy.round_trips - before
 
     assert await trips("SELECT 1") == 1
-    assert await trips("SELECT 'sad'::mood, (1, 'x')::pair") == 2, "one question for all columns"
-    assert await trips("SELECT 'sad'::mood, (1, 'x')::pair") == 1
-    assert await trips("SELECT 'sad'::mood, (1, 'x')::pair AS other") == 1
+    assert await trips("SELECT 'sad'::mood, NULL::pair") == 2, "one question for all columns"
+    assert await trips("SELECT 'sad'::mood, NULL::pair") == 1
+    assert await trips("SELECT 'sad'::mood, NULL::pair AS other") == 1
     assert await trips("SELECT ARRAY['sad'::mood] WHERE $1", True) == 3, "Describe, the statement, the question"
     assert await trips("SELECT ARRAY['sad'::mood] WHERE $1", True) == 1
 

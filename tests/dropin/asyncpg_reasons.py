@@ -18,7 +18,6 @@ _URLS = "connection strings are read as libpq does (docs/asyncpg.md); a passfile
 _DOCS = "docstrings and hints are not asyncpg's; `position` of an error is an int"
 _FIRST = "`fetchrow` and `fetchval` of a prepared statement read its whole result, so it has a command tag"
 _COPY = "COPY takes records of types that have a text codec, which asyncpg refuses"
-_ANONYMOUS = "elements of anonymous records (`ROW(1, 'x')` without a type) are text"
 _NUMERIC = "a numeric is read and written as text: no exponent is kept, and the server refuses sNaN"
 _QUEUE = "concurrent calls on a connection queue here"
 _HEALED = "statements that DDL has outdated are prepared again"
@@ -62,7 +61,6 @@ REASONS: tuple[tuple[str, str, str], ...] = (
     (r"test_exceptions\.", "", _DOCS),
     (r"test_prepare\..*pgbouncer_note", "", _DOCS),
     (r"test_copy\.TestCopyTo\.test_copy_records_to_table_no_binary_codec", "", _COPY),
-    (r"test_codecs\..*test_composites", "", _ANONYMOUS),
     (r"test_codecs\..*test_(numeric|standard_codecs)", "", _NUMERIC),
     (r"test_codecs\..*test_range_types", "", _LITERALS),
     (r"test_prepare\..*max_args", "", _LITERALS),

@@ -185,10 +185,11 @@ async def test_built_in_codecs_of_domains_and_extensions(pool: Any) -> None:
                 await connection.set_builtin_type_codec(name, codec_name=codec)
 
 
-async def test_elements_of_anonymous_records_are_text(pool: Any) -> None:
-    assert await pool.fetchval("SELECT ROW(1, 'x', true)") == ("1", "x", "t")
-    await pool.execute("CREATE TYPE pair AS (number int, word text)")
+async def test_elements_of_anonymous_records(pool: Any) -> None:
+    assert await pool.fetchval("SELECT ROW(1, 'x', true, ROW(2.5))") == (1, "x", True, (decimal.Decimal("2.5"),))
+    await pool.execute("CREATE TYPE pair AS (number int, word text); CREATE TYPE mood AS ENUM ('ok')")
     assert await pool.fetchval("SELECT ROW(1, 'x')::pair") == (1, "x")
+    assert await pool.fetchval("SELECT ROW(ROW(1, 'x')::pair, 'ok'::mood)") == ((1, "x"), "ok")
 
 
 async def test_the_first_row_of_many(pool: Any) -> None:

@@ -36,6 +36,24 @@ def _range(*parts: bytes, flags: int = 2) -> bytes:
     return bytes([flags]) + b"".join(struct.pack(">i", len(part)) + part for part in parts)
 
 
+def _record(*fields: tuple[int, bytes | None], count: int | None = None) -> bytes:
+    parts = [struct.pack(">I", oid) + (NULL if data is None else _sized(data)) for oid, data in fields]
+    return struct.pack(">i", len(fields) if count is None else count) + b"".join(parts)
+
+
+def _sized(data: bytes) -> bytes:
+    return struct.pack(">i", len(data)) + data
+
+
+def _nested(depth: int) -> bytes:
+    data = _record()
+    for _ in range(depth):
+        data = _record((pg.RECORD.oid, data))
+    return data
+
+
+NULL = b"\xff\xff\xff\xff"
+GOOD_RECORD = _record((23, b"\0\0\0\1"), (25, b"abc"), (pg.RECORD.oid, _record((600, bytes(16)), (20, None))))
 ONE = struct.pack(">i", 1)
 GOOD_ARRAY = _array(pg.TEXT.oid, b"abc", b"de")
 #: Type, damaged value.
@@ -73,6 +91,33 @@ DAMAGED: list[tuple[int, bytes]] = [
     (MULTIRANGE, b"\x7f\xff\xff\xff"),
     (MULTIRANGE, b"\0\0\0\1" + struct.pack(">i", 14) + _range(ONE, b"\1")),
     (pg.INET.oid, b"\2\x20\0\4\x7f\0"),
+    (pg.RECORD.oid, b""),
+    (pg.RECORD.oid, b"\0\0\1"),
+    (pg.RECORD.oid, GOOD_RECORD[:-1]),
+    (pg.RECORD.oid, GOOD_RECORD + b"\0"),
+    (pg.RECORD.oid, _record((25, b"a"), count=2**31 - 1)),
+    (pg.RECORD.oid, _record((25, b"a"), count=-1)),
+    (pg.RECORD.oid, _record((25, b"a"), count=0)),
+    (pg.RECORD.oid, GOOD_RECORD[:8] + b"\x7f\xff\xff\xff" + GOOD_RECORD[12:]),  # the next field is far away
+    (pg.RECORD.oid, GOOD_RECORD[:8] + b"\xff\xff\xff\xfe" + GOOD_RECORD[12:]),
+    (pg.RECORD.oid, _record((23, b"\0\0\1"))),
+    (pg.RECORD.oid, _record((pg.NUMERIC.oid, b"\x7f\xff\0\0\0\0\0\0\0\1"))),
+    (pg.RECORD.oid, _record((RANGE, _range(ONE)))),
+    (pg.RECORD.oid, _record((pg.TEXT.array_oid, _array(pg.TEXT.oid, b"abc", count=3)))),
+    (pg.RECORD.oid, _record((1017, _array(600, bytes(15))))),
+    (pg.RECORD.oid, _record((600, bytes(15)))),
+    (pg.RECORD.oid, _record((602, b"\1\x7f\xff\xff\xff"))),
+    (pg.RECORD.oid, _record((1560, b"\x7f\xff\xff\xff\0"))),
+    (pg.RECORD.oid, _record((3614, b"\x7f\xff\xff\xffabc"))),
+    (pg.RECORD.oid, _record((3614, b"\0\0\0\1a\0\xff\xff"))),
+    (pg.RECORD.oid, _record((5038, b"\x7f\xff\xff\xff" + bytes(16)))),
+    (pg.RECORD.oid, _record((22, _array(pg.INT2.oid, b"\0\1")))),
+    (pg.RECORD.oid, _record((790, bytes(8)))),  # money
+    (pg.RECORD.oid, _nested(100)),
+    (pg.RECORD.oid, _record((pg.RECORD.array_oid, _array(pg.RECORD.oid, GOOD_RECORD, b"\0\0\0\1")))),
+    (pg.RECORD.array_oid, _array(pg.RECORD.oid, GOOD_RECORD[:-1])),
+    (pg.RECORD.array_oid, _array(pg.TEXT.oid, GOOD_RECORD)),
+    (pg.RECORD.array_oid, _array(pg.RECORD.oid, GOOD_RECORD, count=2**31 - 1)),
     (pg.NUMERIC.oid, bytes.fromhex("0003000100000003000109297f7c")),  # a digit of more than 9999
     (pg.NUMERIC.oid, bytes.fromhex("00010000000060000001")),  # a scale that is none
     (pg.NUMERIC.oid, bytes.fromhex("00018000000000000001")),  # digits far behind the last decimal
@@ -86,7 +131,8 @@ GOOD: dict[int, Any] = {
     pg.TIMESTAMPTZ.array_oid: [TSTZ], pg.UUID.array_oid: [UUID(int=7)], pg.JSONB.oid: {"a": [1, "b"]},
     pg.BYTEA.array_oid: [b"\0\xff"], pg.BOOL.array_oid: [True, False], pg.FLOAT8.array_oid: [[1.5, 2.5]],
 }  # fmt: skip
-BINARY = {RANGE: _range(ONE, ONE), 3905: _array(RANGE, _range(ONE, ONE)),
+BINARY = {pg.RECORD.oid: GOOD_RECORD, pg.RECORD.array_oid: _array(pg.RECORD.oid, GOOD_RECORD, _nested(3)),
+          RANGE: _range(ONE, ONE), 3905: _array(RANGE, _range(ONE, ONE)),
           MULTIRANGE: b"\0\0\0\1" + struct.pack(">i", 17) + _range(ONE, ONE)}  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from db_pool_rs.types import oids as pg
+from db_pool_rs.types.binary import RECORDS
 from db_pool_rs.types.encode import encoder
 from db_pool_rs.types.layout import FIXED_SIZES, check_for, sift_for
 from tests.faults.hostile_values import DAMAGED, altered
@@ -84,7 +85,11 @@ def test_what_a_walk_passes_of_a_long_array_is_well_formed(oid: int) -> None:
                 check(bytes(data))
 
 
-@pytest.mark.parametrize(("oid", "data"), DAMAGED)
+#: Records are walked while they are read (`types.binary`).
+WALKED = [(oid, data) for oid, data in DAMAGED if oid not in RECORDS]
+
+
+@pytest.mark.parametrize(("oid", "data"), WALKED)
 def test_what_the_walk_refuses_is_walked(oid: int, data: bytes) -> None:
     check = check_for(oid)
     assert check is not None

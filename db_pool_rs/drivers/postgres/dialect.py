@@ -11,6 +11,7 @@ from ...aio import ResultFuture
 from ...config import PoolConfig
 from ...errors import InterfaceError
 from ...sql import StatementClass
+from ...sql.records import may_have_records
 from ..base import Groupable
 from .types_query import TYPES_QUERY
 
@@ -194,6 +195,10 @@ class PostgresDialect:
     def fill_objects(self) -> Fill | None:
         """None of its own."""
         return None
+
+    def may_have_records(self, query: Query) -> bool:
+        """As its text tells."""
+        return may_have_records(query.sql, query.lexical.command)
 
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """BEGIN with these options."""

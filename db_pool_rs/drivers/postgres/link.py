@@ -208,7 +208,7 @@ class PostgresConnection(Wire):
 
     def _format(self, statement: StatementRequest, described: Description) -> int:
         fresh = described in self._parsed and described.result_format and self.settings.is_plain()
-        return first_format(statement) if fresh else described.result_format
+        return first_format(statement) if fresh and not described.records else described.result_format
 
     # -- receiving -----------------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...errors import InterfaceError
 from ...sql import StatementClass
+from ...sql.records import may_have_records
 from ...types import oids as pg
 from .dialect import PREPARABLE, STARTUP_QUERY, names_digits
 
@@ -95,8 +96,9 @@ class SessionSettings:
         """Whether a text without a description cannot just be run, its rows coming as text."""
         if statement.args or "$" in statement.query.sql:
             return True
-        unseen = statement.described is None or is_kept(statement.query)
-        return bool(statement.want) and unseen and not self.is_plain()
+        if not statement.want or not (statement.described is None or is_kept(statement.query)):
+            return False
+        return not self.is_plain() or may_have_records(statement.query.sql, statement.query.lexical.command)
 
     def is_plain(self) -> bool:
         """Whether every value can be read as text."""

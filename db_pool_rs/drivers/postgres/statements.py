@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, Protocol
 
-from ...errors import ArgumentError, Error
+from ...errors import ArgumentError, Error, InterfaceError
 from ...record import Column, Status
 from ...types import oids as pg
-from ...types.catalog import Catalog, ForeignCodec
+from ...types.binary import RECORDS, obstacle, types_in, types_in_array
+from ...types.catalog import Catalog
 from ...types.encode import TEXT
 from ...types.layout import FIXED_SIZES
-from ...types.parameters import MAX_PARAMETERS, ParameterCodec
+from ...types.parameters import MAX_PARAMETERS, ForeignCodec, ParameterCodec
 from .session_settings import SessionSettings, is_kept, is_sensitive
 
 if TYPE_CHECKING:
@@ -42,8 +44,8 @@ class Description:
     """
 
     __slots__ = (
-        "catalog", "decoder", "encode", "foreign", "foreign_columns", "formats", "is_sensitive", "learned", "name",
-        "names", "oids", "param_oids", "result_format", "row_bytes", "sql", "wide",
+        "catalog", "decoder", "encode", "foreign", "foreign_columns", "formats", "is_checked", "is_sensitive",
+        "learned", "name", "names", "oids", "param_oids", "records", "result_format", "row_bytes", "sql", "wide",
     )  # fmt: skip
 
     def __init__(
@@ -66,9 +68,13 @@ class Description:
         self.oids = tuple(oids)
         #: Types of columns that are not built in.
         self.foreign_columns = catalog.foreign(oids)
+        #: Numbers of the columns that hold records without a type of their own: all columns come in binary then.
+        self.records = tuple(i for i, oid in enumerate(oids) if oid in RECORDS and not is_foreign(oid))
         self.catalog = catalog
         self.result_format = self.best_format()
         self.is_sensitive = not self.result_format and is_sensitive(self.oids)
+        #: Whether there is something to look at before each execution.
+        self.is_checked = self.is_sensitive or self.foreign is not None or (bool(self.records) and len(oids) > 1)
         self.decoder: RowDecoder | None = None
         #: For the size of a result: bytes of the columns of fixed size, and the numbers of the others.
         self.row_bytes = sum(FIXED_SIZES.get(oid, 0) for oid in self.oids)
@@ -104,7 +110,24 @@ class Description:
 
     def has_binary(self) -> bool:
         """Whether every column can be read in binary."""
-        return not self.foreign_columns and bool(pg.result_format(self.oids))
+        return bool(self.records) or (not self.foreign_columns and bool(pg.result_format(self.oids)))
+
+    def check_columns(self) -> tuple[int, ...]:
+        """Types of columns beside records that the server must be asked about before it is known how they come.
+
+        InterfaceError for one that cannot be read in binary; nothing was sent yet.
+        """
+        if not self.records or self.result_format == 0:
+            return ()
+        if unknown := self.catalog.missing(self.foreign_columns):
+            return unknown
+        for name, oid in zip(self.names, self.oids, strict=True):
+            if (reason := obstacle(self.catalog, oid)) is not None:
+                raise InterfaceError(
+                    f'column "{name}" ({self.catalog.type_name(oid)}) cannot be read beside a record without a type,'
+                    f" whose statement comes in binary: {reason}. Cast it to text, or the record to a composite type"
+                )
+        return ()
 
     def decoder_for(self, session: PGconn) -> RowDecoder:
         """What decodes results of this session: its settings count."""
@@ -112,7 +135,7 @@ class Description:
         if decoder is None or not decoder.fits(session):
             from ...types.decode import RowDecoder
 
-            catalog = self.catalog if self.foreign_columns else None
+            catalog = self.catalog if self.foreign_columns or self.records else None
             decoder = self.decoder = RowDecoder(self.names, self.oids, self.result_format, session, catalog)
         return decoder
 
@@ -236,7 +259,7 @@ def all_encoded(group: Sequence[StatementRequest], several: bool) -> bool:
         if described is None:
             if several or statement.args:
                 return False
-        elif described.is_sensitive or described.foreign is not None:
+        elif described.is_checked:
             return False
     return True
 
@@ -274,8 +297,10 @@ def encode_arguments(
                     return statement, unknown
                 statement.params = described.encode(statement.args)
                 statement.described = described
-            if described is not None and described.is_sensitive and statement.want:
+            if described is not None and described.is_checked and statement.want:
                 settings.check(described)
+                if unknown := described.check_columns():
+                    return statement, unknown
         except Exception as error:  # whatever it is, it is this statement's: no other may wait for its end
             foreign = described.foreign if described is not None and isinstance(error, Error) else None
             if foreign is not None and foreign.may_be_stale():
@@ -295,7 +320,19 @@ def unknown_columns(group: Sequence[StatementRequest], driver: Host) -> tuple[in
             described = statement.described = driver.direct(statement.query, statement.value)
         if described.foreign_columns:
             found += described.foreign_columns
+        if described.records and described.result_format:
+            found += driver.catalog.foreign(_types_in_records(described, statement.value))
     return driver.catalog.missing(found) if found else ()
+
+
+def _types_in_records(described: Description, result: PGresult) -> set[int]:
+    found: set[int] = set()
+    for column in described.records:
+        look = types_in if described.oids[column] == pg.RECORD.oid else types_in_array
+        for data in map(result.get_value, range(result.ntuples), repeat(column)):
+            if data is not None:
+                look(data, found)
+    return found
 
 
 def most_described(libpq_version: int) -> int:

@@ -86,6 +86,10 @@ class SqliteDialect:
         """None of its own."""
         return None
 
+    def may_have_records(self, query: Query) -> bool:
+        """SQLite has none."""
+        return False
+
     def begin(self, isolation: str | None, readonly: bool, deferrable: bool) -> str:
         """The BEGIN for these options. All transactions are serializable; `deferrable` has no meaning here."""
         if isolation is not None and str(isolation).lower().replace(" ", "_") not in ISOLATION:

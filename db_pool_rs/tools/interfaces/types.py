@@ -29,7 +29,7 @@ RESULTS = {
     "bool": "bool", "bytea": "bytes", "date": "date", "time": "time", "timetz": "time", "timestamp": "datetime",
     "timestamptz": "datetime", "interval": "timedelta", "uuid": "UUID", "numeric": "Decimal",
     **dict.fromkeys(("int2", "int4", "int8", "oid"), "int"), **dict.fromkeys(("float4", "float8"), "float"),
-    **dict.fromkeys(("json", "jsonb"), "what the document is"), "composite": "tuple of str",
+    **dict.fromkeys(("json", "jsonb"), "what the document is"), "composite": "tuple",
     "inet": "IPv4Address, IPv4Interface, IPv6Address or IPv6Interface", "cidr": "IPv4Network or IPv6Network",
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, RwLock};
 
-use db_pool_engine::link::Described;
+use db_pool_engine::link::{Described, Rows};
 use db_pool_engine::pool::{Completion, Sink};
 
 use crate::codec;
@@ -89,6 +89,10 @@ impl CompletionQueue {
 impl Sink for CompletionQueue {
     fn formats(&self, text: &mut Described) {
         codec::formats(text, &self.overridden.read().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn types_in(&self, rows: &Rows, text: &Described) -> Vec<u32> {
+        codec::types_in(rows, text, &self.overridden.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn complete(&self, batch: Vec<Completion>) {

@@ -36,7 +36,8 @@ impl Decoders {
         described: &Arc<Described>,
         settings: &Arc<Settings>,
     ) -> PyResult<Arc<RowDecoder>> {
-        let version = if described.foreign_columns.is_empty() { 0 } else { handle.catalog_version(py)? };
+        let depends = described.has_records || !described.foreign_columns.is_empty();
+        let version = if depends { handle.catalog_version(py)? } else { 0 };
         let same = |one: &&Made| {
             one.version == version
                 && Arc::ptr_eq(&one.described, described)

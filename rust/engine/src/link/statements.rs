@@ -46,6 +46,9 @@ pub struct Described {
     pub foreign: Vec<u32>,
     /// Types of its columns that are not built in.
     pub foreign_columns: Vec<u32>,
+    /// Whether there are columns of records without a type of their own. These come in binary always: as text they
+    /// would be something else.
+    pub has_records: bool,
     /// How the database executes it, where the caller knows that (SQLite); the server is asked for nothing then.
     pub plan: Option<Arc<dyn Plan>>,
 }
@@ -64,6 +67,7 @@ impl Described {
             result_formats,
             foreign,
             foreign_columns,
+            has_records: false,
             plan: None,
         }
     }

@@ -281,6 +281,10 @@ pub struct Ran {
 pub trait Sink: Send + Sync + 'static {
     /// Decide how the values of a text are sent and received.
     fn formats(&self, text: &mut Described);
+    /// Types that only the rows name, and of which the server may have to be asked: those of the fields of records.
+    fn types_in(&self, _rows: &Rows, _text: &Described) -> Vec<u32> {
+        Vec::new()
+    }
     /// Take results; called once for everything that was decided at once.
     fn complete(&self, batch: Vec<Completion>);
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Completion;
 use super::actor::Actor;
 use super::connection_task::Job;
-use crate::link::{Described, Execute, Outcome};
+use crate::link::{Described, Execute, Outcome, Rows};
 use crate::scheduler::{ConnId, RequestId};
 
 /// Seconds for which the fields of a composite are taken for what they were, as in `db_pool_rs/types/catalog.py`.
@@ -33,7 +33,14 @@ impl Actor {
     pub(super) fn looks_up_columns(&mut self, conn: ConnId, seconds: f64, largest: usize) -> bool {
         let requests = &self.scheduler.requests;
         let results = self.tasks[&conn].group.iter().map(|request| &requests.statement(*request).payload.result);
-        let unknown = self.unknown(results.filter_map(shape_of).flat_map(|shape| &shape.foreign_columns));
+        let (mut named, mut within) = (Vec::new(), Vec::new());
+        for (rows, shape) in results.filter_map(rows_of) {
+            named.extend(&shape.foreign_columns);
+            if shape.has_records {
+                within.append(&mut self.sink.types_in(rows, shape));
+            }
+        }
+        let unknown = self.unknown(named.iter().copied().chain(&within));
         if !self.asks_about(conn, unknown) {
             return false;
         }
@@ -123,10 +130,10 @@ impl Actor {
     }
 }
 
-/// How the rows of a statement are read.
-fn shape_of(result: &Option<Completion>) -> Option<&Arc<Described>> {
+/// The rows of a statement, and how they are read.
+fn rows_of(result: &Option<Completion>) -> Option<(&Rows, &Arc<Described>)> {
     match result {
-        Some(Completion::Done { shape, .. }) => shape.as_ref(),
+        Some(Completion::Done { rows, shape, .. }) => shape.as_ref().map(|shape| (rows, shape)),
         _ => None,
     }
 }

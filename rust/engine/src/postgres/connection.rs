@@ -226,7 +226,7 @@ impl Connection {
                         parsed.push(Arc::as_ptr(text));
                     }
                     // The columns may turn out to be others when the change is committed: text can be read then.
-                    let as_text = *careful && iso_styles && parsed.contains(&Arc::as_ptr(text));
+                    let as_text = *careful && !text.has_records && iso_styles && parsed.contains(&Arc::as_ptr(text));
                     let formats = if as_text { &[] } else { &text.result_formats[..] };
                     messages::bind(&mut self.output, text, params, formats);
                     if fresh || as_text {

@@ -14,6 +14,16 @@ const MAX_DIMENSIONS: usize = 6; // src/include/utils/array.h, MAXDIM
 /// An array in binary, whose elements are of this kind and type. Layout: backend/utils/adt/arrayfuncs.c, array_send:
 /// dimensions, whether there are NULLs, the elements' type, length and lower bound of each dimension, elements.
 pub fn load_binary<'py>(py: Python<'py>, kind: Kind, element: u32, session: &Session, data: &[u8]) -> Read<'py> {
+    load_binary_by(py, element, data, &|value| binary::load(py, kind, session, value))
+}
+
+/// The same, of elements that `read` reads.
+pub fn load_binary_by<'py>(
+    py: Python<'py>,
+    element: u32,
+    data: &[u8],
+    read: &impl Fn(&[u8]) -> Read<'py>,
+) -> Read<'py> {
     let mut fields = Fields(data);
     let dimensions = number(&mut fields)? as usize;
     number(&mut fields)?;
@@ -30,23 +40,28 @@ pub fn load_binary<'py>(py: Python<'py>, kind: Kind, element: u32, session: &Ses
         }
         lengths.push(length);
     }
-    let list = nested(py, kind, session, &lengths, &mut fields)?;
+    let list = nested(py, read, &lengths, &mut fields)?;
     if !fields.0.is_empty() {
         return bad(format!("{} bytes behind the end of an array", fields.0.len()));
     }
     Ok(list)
 }
 
-fn nested<'py>(py: Python<'py>, kind: Kind, session: &Session, lengths: &[i32], fields: &mut Fields<'_>) -> Read<'py> {
+fn nested<'py>(
+    py: Python<'py>,
+    read: &impl Fn(&[u8]) -> Read<'py>,
+    lengths: &[i32],
+    fields: &mut Fields<'_>,
+) -> Read<'py> {
     let Some((length, inner)) = lengths.split_first() else { return Ok(PyList::empty(py).into_any()) };
     let mut items = Vec::new();
     for _ in 0..*length {
         items.push(if !inner.is_empty() {
-            nested(py, kind, session, inner, fields)?
+            nested(py, read, inner, fields)?
         } else {
             match fields.value().or_else(|error| bad(error.0))? {
                 None => py.None().into_bound(py),
-                Some(value) => binary::load(py, kind, session, value)?,
+                Some(value) => read(value)?,
             }
         });
     }

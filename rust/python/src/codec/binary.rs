@@ -37,7 +37,7 @@ pub fn load<'py>(py: Python<'py>, kind: Kind, session: &Session, data: &[u8]) ->
         Kind::Cidr => return network::cidr(py, data),
         Kind::Range(bound) => return ranges::binary(py, bound, session, data),
         Kind::Multirange(bound) => return ranges::multi_binary(py, bound, session, data),
-        Kind::Composite => return bad("bug: psycopg reads this type"),
+        Kind::Composite => return bad("bug: records are read elsewhere"),
     })
 }
 

@@ -1,5 +1,5 @@
-//! Types that are not built in: `db_pool_rs/types/catalog.py` takes their text apart, and their parts of built-in types
-//! are read here.
+//! Types that are not built in: `db_pool_rs/types/catalog.py` takes them apart, and their parts of built-in types are
+//! read here.
 
 use db_pool_engine::link::Settings;
 use pyo3::exceptions::PyValueError;
@@ -9,18 +9,18 @@ use pyo3::prelude::*;
 use super::session::Session;
 use super::shape::Column;
 
-/// Gives what reads a built-in type from text.
+/// Gives what reads a built-in type, in this format.
 #[pyclass(frozen)]
-struct BuiltIn(Settings);
+struct BuiltIn(Settings, i16);
 
 #[pymethods]
 impl BuiltIn {
     fn __call__(&self, oid: u32) -> Part {
-        Part { column: Column::new(oid, 0, &self.0), session: Session::new(&self.0) }
+        Part { column: Column::new(oid, self.1, &self.0), session: Session::new(&self.0) }
     }
 }
 
-/// Reads values of a built-in type from text.
+/// Reads values of a built-in type.
 #[pyclass(frozen)]
 struct Part {
     column: Column,
@@ -36,6 +36,13 @@ impl Part {
 
 /// What reads a type from text, as the catalogue knows it; DecodeError if it does not.
 pub fn loader(catalog: &Bound<'_, PyAny>, oid: u32, settings: &Settings) -> PyResult<Py<PyAny>> {
-    let built_in = BuiltIn(settings.clone());
+    let built_in = BuiltIn(settings.clone(), 0);
     Ok(catalog.call_method1(intern!(catalog.py(), "loader"), (oid, built_in))?.unbind())
+}
+
+/// What reads the field of a record, in binary; an error if that cannot be done.
+pub fn field_loader(catalog: &Bound<'_, PyAny>, oid: u32, settings: &Settings) -> PyResult<Py<PyAny>> {
+    let py = catalog.py();
+    let make = py.import("db_pool_rs.types.binary")?.getattr(intern!(py, "field_loader"))?;
+    Ok(make.call1((catalog, oid, BuiltIn(settings.clone(), 1)))?.unbind())
 }

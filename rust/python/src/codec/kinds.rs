@@ -32,7 +32,7 @@ pub enum Kind {
     Range(Bound),
     /// A list of such.
     Multirange(Bound),
-    /// Read by psycopg's loaders, in text.
+    /// A record without a type of its own, in binary; what comes in text is read by psycopg's loaders.
     Composite,
     /// Sent in binary, which is the text itself, but received in text: "char", unknown.
     Literal,
@@ -190,6 +190,16 @@ pub fn form(oid: u32) -> Form {
     Form::Single(Kind::Other)
 }
 
+/// The type of records without a type of their own.
+pub const RECORD: u32 = 2249;
+/// That of arrays of them.
+pub const RECORDS: u32 = 2287;
+
+/// Whether a type is not built in, or a codec has it.
+pub fn is_foreign(oid: u32, overridden: &[u32]) -> bool {
+    !is_built_in(oid) || overridden.contains(&oid)
+}
+
 fn is_built_in(oid: u32) -> bool {
     TYPES.iter().any(|&(own, array, ..)| own == oid || (array == oid && oid != 0))
 }
@@ -213,7 +223,7 @@ impl Form {
 
     /// The format in which a column is asked for.
     pub fn received(self) -> i16 {
-        i16::from(!matches!(self.kind(), Kind::Composite | Kind::Literal | Kind::Other))
+        i16::from(!matches!(self.kind(), Kind::Literal | Kind::Other))
     }
 
     /// Whether the session's time zone counts.
@@ -233,11 +243,13 @@ impl Form {
 /// Decide which parameters and columns travel in binary, and which are of types that are not built in, or `overridden`:
 /// these travel as text.
 pub fn formats(text: &mut Described, overridden: &[u32]) {
-    let foreign = |oid: &u32| !is_built_in(*oid) || overridden.contains(oid);
+    let foreign = |oid: &u32| is_foreign(*oid, overridden);
     let sent = |oid: &u32| if foreign(oid) { 0 } else { form(*oid).sent() };
     let received = |column: &Column| if foreign(&column.oid) { 0 } else { form(column.oid).received() };
     text.param_formats = text.param_oids.iter().map(sent).collect();
     text.foreign = text.param_oids.iter().copied().filter(foreign).collect();
     text.foreign_columns = text.columns.iter().map(|column| column.oid).filter(foreign).collect();
+    text.has_records =
+        text.columns.iter().any(|column| matches!(column.oid, RECORD | RECORDS) && !foreign(&column.oid));
     text.result_formats = text.columns.iter().map(received).collect();
 }

@@ -9,7 +9,7 @@
 //!
 //! The usual types are read and written here. An argument of an unusual class (a subclass, `numpy`'s numbers ...) is
 //! written by the Python codec of its type, and what does not fit is explained by it; what only psycopg knows
-//! (records, dates in other styles than ISO) is read by psycopg, which is imported then, by a thread.
+//! (dates in other styles than ISO) is read by psycopg, which is imported then, by a thread.
 //!
 //! Built for each version of CPython rather than with the stable ABI: there, datetime objects can only be made by
 //! calling their classes, and the items of a tuple only be set by a function.
@@ -26,6 +26,7 @@ pub mod loaders;
 mod network;
 pub mod probe;
 mod ranges;
+mod records;
 mod session;
 mod shape;
 mod styles;
@@ -36,4 +37,5 @@ pub use binary::numeric;
 pub use encode::{encode, write_records};
 pub use fault::{Fault, decode_error};
 pub use kinds::formats;
+pub use records::types_in;
 pub use shape::{RowDecoder, record, records, shape};

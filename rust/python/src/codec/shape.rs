@@ -11,8 +11,9 @@ use pyo3::types::{PyBytes, PyTuple, PyType};
 
 use super::fault::{Fault, Read, decode_error};
 use super::foreign;
-use super::kinds::{Form, Kind, form};
+use super::kinds::{Form, Kind, RECORD, RECORDS, form};
 use super::loaders::{self, canonical};
+use super::records::Records;
 use super::session::Session;
 use super::{arrays, binary, text};
 use crate::chunks::{Place, Watch};
@@ -43,6 +44,10 @@ enum Reader {
     Text(Kind),
     BinaryArray(Kind, u32),
     TextArray(Kind, u8),
+    /// A record without a type of its own.
+    Record(Records),
+    /// An array of them.
+    RecordArray(Records),
     /// psycopg's loader, looked up when the first value comes.
     Canonical(PyOnceLock<Py<PyAny>>),
     /// A type that is not built in, as the catalogue reads it.
@@ -58,8 +63,12 @@ pub fn shape(
 ) -> PyResult<RowDecoder> {
     let names: Vec<String> = text.columns.iter().map(|column| column.name.clone()).collect();
     let class = py.import("db_pool_rs.record")?.getattr("record_class")?.call1((PyTuple::new(py, &names)?,))?;
-    let handle = handle.filter(|_| !text.foreign_columns.is_empty());
+    let handle = handle.filter(|_| text.has_records || !text.foreign_columns.is_empty());
     let column = |(column, format): (&link::Column, &i16)| match handle {
+        Some(handle) if *format == 1 && matches!(column.oid, RECORD | RECORDS) => {
+            let records = Records::new(handle.catalog(py)?, settings);
+            Ok(Column { oid: column.oid, format: 1, reader: Reader::of_records(column.oid, records) })
+        }
         Some(handle) if text.foreign_columns.contains(&column.oid) => {
             let load = foreign::loader(handle.catalog(py)?, column.oid, settings)?;
             Ok(Column { oid: column.oid, format: 0, reader: Reader::Foreign(load) })
@@ -77,11 +86,20 @@ pub fn shape(
     })
 }
 
+impl Reader {
+    fn of_records(oid: u32, records: Records) -> Self {
+        if oid == RECORD { Reader::Record(records) } else { Reader::RecordArray(records) }
+    }
+}
+
 impl Column {
     /// For values of a type that is built in, in this format.
     pub fn new(oid: u32, format: i16, settings: &Settings) -> Self {
         let form = form(oid);
         let reader = match (form, format) {
+            _ if form.kind() == Kind::Composite && format == 1 => {
+                Reader::of_records(oid, Records::without_catalog(settings))
+            }
             _ if form.kind() == Kind::Composite => Reader::Canonical(PyOnceLock::new()),
             (Form::Single(kind), 1) => Reader::Binary(kind),
             (Form::Array { kind, element, .. }, 1) => Reader::BinaryArray(kind, element),
@@ -105,6 +123,8 @@ impl Column {
             Reader::Text(kind) => text::load(py, *kind, session, data),
             Reader::BinaryArray(kind, element) => arrays::load_binary(py, *kind, *element, session, data),
             Reader::TextArray(kind, separator) => arrays::load_text(py, *kind, *separator, session, data),
+            Reader::Record(records) => records.load(py, session, data, 0),
+            Reader::RecordArray(records) => records.load_array(py, session, data, 0),
             Reader::Canonical(loader) => {
                 let matters = self.format == 0 || form(self.oid).is_zoned();
                 let settings = matters.then(|| session.settings());
