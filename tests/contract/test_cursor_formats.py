@@ -86,6 +86,19 @@ async def test_no_round_trip_is_spent_on_it(pool: Any, proxy: FaultProxy) -> Non
                 assert proxy.round_trips - before == 4  # three batches, and CLOSE
 
 
+async def test_records_cost_one_round_trip_for_each_cursor(pool: Any, proxy: FaultProxy) -> None:
+    """Their fields would come as text: so the server is asked for the types of the first rows, and those only."""
+    async with pool.acquire() as connection:
+        sql = f"SELECT i, ROW(i, 'x'::text) AS pair, {NUMBER}::int8 AS number FROM generate_series(1, 25) AS i"
+        for trips in (5, 5):  # four without records
+            async with connection.transaction():
+                await connection.fetchval("SELECT 1")
+                before = proxy.round_trips
+                rows = [tuple(row) async for row in connection.cursor(sql, prefetch=10)]
+                assert rows == [(i, (i, "x"), NUMBER) for i in range(1, 26)]
+                assert proxy.round_trips - before == trips
+
+
 async def test_nothing_stays_prepared(pool: Any) -> None:
     async with pool.acquire() as connection:
         for batch in range(1, 9):
