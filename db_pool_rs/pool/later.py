@@ -53,6 +53,11 @@ class Later:
             self._listener = Listener(self._context, lambda: self._sibling(listening(self._context.config)))
         return Subscription(self._listener, channels, max_queue, timeout)
 
+    def listen_anew(self) -> None:
+        """Notifications are to come on another connection."""
+        if self._listener is not None:
+            self._listener.replace()
+
     async def close(self) -> None:
         """The pool is closing."""
         if self._listener is not None:
