@@ -13,7 +13,6 @@ is asked for a sign of life.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio import Expired, until, within
 from ..errors import ConnectionLost, Error, InterfaceError, PoolClosed, PoolTimeout
+from ..log import logger
 from ..record import Event
 from .listen import quoted_channel
 
@@ -40,8 +40,6 @@ CHUNK = 500
 
 #: A connection that has listened for so many seconds, or heard something, did not come to nothing.
 SERVED = 1.0
-
-logger = logging.getLogger("db_pool_rs")
 
 
 def _is_count(number: object) -> bool:

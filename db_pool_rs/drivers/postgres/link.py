@@ -11,12 +11,12 @@ in a round trip of its own. The group is final then, whatever becomes of that.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConnectionLost, Error
+from ...log import logger
 from ...record import Status
 from ...scheduler.model import StatementRequest
 from ..base import RESULT, ConnectionListener, Done
@@ -53,7 +53,6 @@ from .types_query import types_query
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
-logger = logging.getLogger("db_pool_rs")
 
 #: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 CHECK_AFTER = 1.0
