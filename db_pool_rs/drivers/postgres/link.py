@@ -44,6 +44,7 @@ from .statements import (
     all_encoded,
     details_of,
     encode_arguments,
+    first_unfit,
     texts_of,
     types_of,
     unknown_columns,
@@ -182,7 +183,7 @@ class PostgresConnection(Wire):
         """Encode what is left to send, as far as its types are known; False if an argument does not fit."""
         self._asked, self._unknown = self._group[0] if self._describing else None, ()
         if self._asked is not None:
-            return True
+            return first_unfit(self._group, self._driver.libpq.version()) is None
         rest = self._group[self._sent :] if self._sent else self._group
         several = is_shared(self._group)
         if all_encoded(rest, several):
