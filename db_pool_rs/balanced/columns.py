@@ -9,7 +9,6 @@ caller.
 
 from __future__ import annotations
 
-import logging
 import sys
 from collections.abc import Callable, Collection, Sequence
 from datetime import timezone, tzinfo
@@ -22,13 +21,12 @@ from uuid import UUID
 from db_pool_rs_balanced import ffi, lib, make_records, make_values
 
 from ..errors import DecodeError
+from ..log import logger
 from ..record import Record, record_class
 from ..types import oids as pg
 from ..types.binary import binary_loader, doubt
 from ..types.catalog import Catalog
 from ..types.layout import CHEAP
-
-logger = logging.getLogger("db_pool_rs")
 
 #: What must be imported after :class:`LoadersMissing`.
 LOADERS = "db_pool_rs.types.loaders"

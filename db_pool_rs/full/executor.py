@@ -7,7 +7,6 @@ are lent, made, lost; a holder's statements; and errors, which are made of what 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib import import_module
@@ -21,6 +20,7 @@ from ..drivers.base import CLOSED_BY_POOL
 from ..drivers.postgres.watch import descriptors
 from ..errors import ConnectionLost, DecodeError, Error
 from ..guard.verdicts import REASONS
+from ..log import logger
 from ..metrics.counters import PoolMetrics
 from ..metrics.histogram import Histogram
 from ..pool.executor import Executor, Experience, failure
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from ..sql import StatementClass
     from .driver import Driver
 
-logger = logging.getLogger("db_pool_rs")
 
 #: How long the engine may take to end. It waits for nothing but its own connections.
 _ENDING = 5.0

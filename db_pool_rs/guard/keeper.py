@@ -9,7 +9,6 @@ was used, and when a statement fails since something is not there.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Sequence
 from functools import cache, partial
 from importlib import import_module
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ..aio import Expired, within
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolError
+from ..log import logger
 from .verdicts import Verdicts
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger("db_pool_rs")
 
 #: How long one reading may take. A catalogue that takes longer is not read.
 _PATIENCE = 30.0

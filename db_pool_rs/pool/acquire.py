@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import aclosing, asynccontextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..aio import Expired, remaining
 from ..errors import InterfaceError
+from ..log import logger
 from ..scheduler.model import AcquireRequest
 from .holder import Holder, calling
 from .lease import Lease, end_holding
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from .context import Context
     from .executor import Executor
     from .transaction import Transaction
-
-logger = logging.getLogger("db_pool_rs")
 
 
 class Acquire:

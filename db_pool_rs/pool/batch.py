@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..aio import remaining
 from ..drivers.base import ROWS, STATUS
-from ..errors import ConnectionLost, DatabaseError, Error, InterfaceError, StatementTimeout
+from ..errors import ArgumentError, ConnectionLost, DatabaseError, Error, InterfaceError, StatementTimeout
 from ..record import Status
 from ..rows import Row
 from ..scheduler.model import StatementRequest
@@ -200,7 +200,7 @@ async def _learn(session: Session, statements: Sequence[StatementRequest], deadl
         asked = [StatementRequest(query, (), STATUS, None) for query in unknown]
         try:
             await session.describe(asked, remaining(deadline))
-        except DatabaseError:
+        except (DatabaseError, ArgumentError):
             return
         except (ConnectionLost, StatementTimeout) as error:
             raise _unsent(error) from error

@@ -9,7 +9,6 @@ engine gives a pool its executor when the pool is opened; it knows the pool by i
 from __future__ import annotations
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -20,6 +19,7 @@ from ..conninfo import ConnectConfig
 from ..drivers.base import Groupable
 from ..errors import ConnectFailed, ConnectionLost, Error, PoolClosed, PoolOverloaded, PoolTimeout, StatementTimeout
 from ..guard.keeper import UNDEFINED
+from ..log import logger
 from ..metrics.counters import PoolMetrics
 from ..scheduler.model import AcquireRequest, Reason, StatementRequest
 from .outages import READ_ONLY, Outages, is_permanent, reason_of
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from ..sql import StatementClass
     from .context import Context
 
-logger = logging.getLogger("db_pool_rs")
 
 T = TypeVar("T")
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .acquire import Acquire
     from .batch import Batch
     from .context import Context
+    from .executor import Executor
     from .stream import Stream
     from .subscription import Listener, Subscription
 
@@ -52,6 +53,18 @@ class Later:
         if self._listener is None:
             self._listener = Listener(self._context, lambda: self._sibling(listening(self._context.config)))
         return Subscription(self._listener, channels, max_queue, timeout)
+
+    def expire(self, executor: Executor) -> None:
+        """Every connection is to be replaced, that of notifications too."""
+        self._context.check_open()
+        executor.expire()
+        if self._listener is not None:
+            self._listener.replace()
+
+    def led(self) -> None:
+        """The pool's target is another one."""
+        if self._listener is not None and self._context.config.listen_dsn is None:
+            self._listener.replace()
 
     async def close(self) -> None:
         """The pool is closing."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -16,14 +15,13 @@ from ..aio import Expired, within
 from ..config.pool import postgres_target
 from ..conninfo import ConnectConfig
 from ..errors import Error, InterfaceError, PoolClosed
+from ..log import logger
 from .executor import Executor, connect_failed
 
 if TYPE_CHECKING:
     from ..metrics import Health, PoolStats
     from .context import Context
     from .top import Top
-
-logger = logging.getLogger("db_pool_rs")
 
 
 class Lifetime:

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InterfaceError
+from ..log import logger
 from ..record import LoggedQuery
 
 if TYPE_CHECKING:
     from ..scheduler.model import StatementRequest
 
-logger = logging.getLogger("db_pool_rs")
 
 _LEVELS = {"WARNING": logging.WARNING, "DEBUG": logging.DEBUG}
 

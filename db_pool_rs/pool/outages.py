@@ -12,8 +12,7 @@ import time
 from collections import deque
 
 from ..errors import ConnectFailed, ConnectionLost, DatabaseError
-
-logger = logging.getLogger("db_pool_rs")
+from ..log import logger
 
 #: Seconds from the first warning of an outage to the second; each pause is twice the one before, up to the longest.
 PAUSE, LONGEST_PAUSE = 10.0, 600.0

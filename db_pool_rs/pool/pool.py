@@ -289,13 +289,13 @@ class Pool:
 
     def expire_connections(self) -> None:
         """Replace every connection as soon as it is free, e.g. after a change of roles or settings."""
-        self._context.check_open()
-        self._executor.expire()
+        self._later.expire(self._executor)
 
     def set_target(self, dsn: str | None = None, **options: Any) -> None:
         """Lead connections that are opened from now on elsewhere: a promoted standby, new credentials."""
         self._lifetime.lead(dsn, options)
         self.config = self._context.config
+        self._later.led()
 
     def stats(self) -> PoolStats:
         """A snapshot of what the pool is doing and has done; every number is measured."""

@@ -201,13 +201,16 @@ def session_text(sql: str, dialect: str) -> Query:
     return Query(sql, classify(sql, dialect), groupable=False)
 
 
-@lru_cache(maxsize=512)
 def command_text(sql: str, dialect: str) -> Query:
     """The text of a command that pools send on their own account (BEGIN, ROLLBACK, RESET ...).
 
-    All pools share it, so it must not be worth describing: what a SELECT returns is a matter of the database.
+    All pools share it, so it must not be worth describing: what a SELECT returns is a matter of the database, and the
+    `$` of a name (`LISTEN "a$1"`) is taken for one of a parameter, about which the server is asked.
     """
-    return session_text(sql, dialect)
+    return session_text(sql, dialect) if "$" in sql else _shared_text(sql, dialect)
+
+
+_shared_text = lru_cache(maxsize=512)(session_text)
 
 
 def empty_result(args: tuple[Any, ...], want: int) -> Any:

@@ -13,16 +13,16 @@ is asked for a sign of life.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..aio import Expired, until
+from ..aio import Expired, until, within
 from ..errors import ConnectionLost, Error, InterfaceError, PoolClosed, PoolTimeout
+from ..log import logger
 from ..record import Event
 from .listen import quoted_channel
 
@@ -40,8 +40,6 @@ CHUNK = 500
 
 #: A connection that has listened for so many seconds, or heard something, did not come to nothing.
 SERVED = 1.0
-
-logger = logging.getLogger("db_pool_rs")
 
 
 def _is_count(number: object) -> bool:
@@ -144,6 +142,9 @@ class Listener:
         self._by_channel: dict[str, list[Subscription]] = {}
         #: Set when the connection is lost, or other channels are wanted than it listens to.
         self._changed = asyncio.Event()
+        #: The pool of one, and whether it, with its attempts to connect, is to be given up for another one.
+        self._pool: Any = None
+        self._replaced = asyncio.Event()
         self._listening: set[str] = set()
         #: Notifications that came before the first answer to LISTEN; None after it.
         self._early: list[Event] | None = None
@@ -186,6 +187,12 @@ class Listener:
         else:
             await self._stop()
 
+    def replace(self) -> None:
+        """Listen on another connection from now on, opened as the pool's options have it by now."""
+        self._replaced.set()
+        if self._pool is not None:
+            self._pool.terminate()
+
     async def close(self) -> None:
         """The pool closes: end them all."""
         self.terminate()
@@ -221,13 +228,16 @@ class Listener:
         from .retry import pause  # of no use to a pool that does not listen
 
         while True:  # a pool takes connections that it has lost for attempts that failed, and pauses: so another one
+            self._replaced.clear()
             async with self._sibling() as pool:
                 try:
-                    failures = 0
-                    while not await self._attempt(pool):
+                    self._pool, failures = pool, 0
+                    while not (self._replaced.is_set() or await self._attempt(pool)):
                         failures += 1
-                        await asyncio.sleep(pause(failures, PAUSE, PAUSE_MAX))
+                        with suppress(Expired):
+                            await within(self._replaced.wait(), pause(failures, PAUSE, PAUSE_MAX))
                 finally:
+                    self._pool = None
                     pool.terminate()
 
     async def _attempt(self, pool: Any) -> bool:
@@ -239,7 +249,8 @@ class Listener:
         except Exception as error:
             if not isinstance(error, Error):
                 logger.exception("listening failed")
-            if not isinstance(error, ConnectionLost):  # else another one is tried, at once or after a pause
+            # Else another one is tried, at once or after a pause.
+            if not isinstance(error, ConnectionLost) and not self._replaced.is_set():
                 self._refuse(error)
         return self._received or clock() - self._since >= SERVED
 

@@ -7,7 +7,6 @@ statements came, one timer) and the tasks for what takes several steps (opening,
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..drivers.base import CANCEL_UNDER_WAY, CLOSED_BY_POOL, Driver, ServerConnection
 from ..errors import ConnectionLost
+from ..log import logger
 from ..pool.executor import Executor, Experience, failure
 from ..pool.lifecycle import clean, prepare
 from ..pool.outages import reason_of
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ..scheduler.cost import Query
     from ..sql import StatementClass
 
-logger = logging.getLogger("db_pool_rs")
 
 #: How many waiters hear in one tick of the event loop that they are not served: the others must not wait for all.
 SLICE = 256

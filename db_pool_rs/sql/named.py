@@ -26,6 +26,8 @@ from .lexer import (
 
 CACHED_TEXTS = 4096
 CACHED_LENGTH = 64 * 1024
+#: Characters of a parameter whose number is to be taken for one.
+_DIGITS = len("$2147483647")
 
 
 class Named(NamedTuple):
@@ -100,6 +102,12 @@ def _named(sql: str, dialect: str) -> Named | None:
 
 
 _named_cached = lru_cache(CACHED_TEXTS)(_named)
+
+
+def highest(sql: str, dialect: str) -> int:
+    """The highest number of a parameter in the text, 0 if it has none; what is beyond every limit does not count."""
+    pieces = (match[0] for match in _parameters(sql, dialect) if match["name"] is None)
+    return max((int(piece[1:]) for piece in pieces if len(piece) <= _DIGITS), default=0)
 
 
 def _parameters(sql: str, dialect: str) -> Iterator[re.Match[str]]:

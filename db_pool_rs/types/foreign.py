@@ -69,6 +69,11 @@ def _encode_item(value: Any) -> bytes:
 _encode_list = text_array(_encode_item, ",", ACCEPTS)
 
 
+#: These end the program. All else that a codec raises is its statement's, which waits for an answer, be it no Exception
+#: either, as what an extension in Rust raises when it panics.
+STOPS = (KeyboardInterrupt, SystemExit)
+
+
 def encode_by(codec: Codec, write: Callable[[Any], bytes] | None) -> Callable[[Any], bytes]:
     """`write` is what writes a tuple of the fields, where the codec gives one."""
     encoder, wanted = codec.encoder, str if write is None else tuple
@@ -77,7 +82,9 @@ def encode_by(codec: Codec, write: Callable[[Any], bytes] | None) -> Callable[[A
     def encode(value: Any) -> bytes:
         try:
             made = encoder(value)
-        except Exception as error:
+        except STOPS:
+            raise
+        except BaseException as error:
             raise Rejected(str(error) or type(error).__name__) from error
         if not isinstance(made, wanted):
             raise Rejected(f"the encoder of its codec must return {wanted.__name__}, got {type(made).__name__}")
@@ -88,7 +95,17 @@ def encode_by(codec: Codec, write: Callable[[Any], bytes] | None) -> Callable[[A
 
 def decode_by(decoder: Callable[[Any], Any], load: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
     """`load` is what reads the fields, where the decoder takes them."""
-    return (lambda data: decoder(data.decode())) if load is None else (lambda data: decoder(tuple(load(data))))
+
+    def decode(data: bytes) -> Any:
+        given = data.decode() if load is None else tuple(load(data))
+        try:
+            return decoder(given)
+        except (Exception, *STOPS):
+            raise
+        except BaseException as error:
+            raise RuntimeError(f"{type(error).__name__}: {error}") from error
+
+    return decode
 
 
 def without_fields(name: str) -> Callable[[Any], bytes]:

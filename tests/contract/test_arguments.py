@@ -142,6 +142,34 @@ async def test_as_many_parameters_as_are_possible(pg_pool: Any) -> None:
     assert pg_pool.stats().lost == 0
 
 
+async def test_a_text_with_more_parameters_than_can_be_told(pg_pool: Any) -> None:
+    """However the server is asked about it: what a libpq cannot read is refused, and costs no connection."""
+    texts = (_cardinality(8_000).replace("SELECT", f"SELECT {number} +") for number in range(10))
+    args = range(8_000)
+
+    async def prepared() -> Any:
+        async with pg_pool.acquire() as connection:
+            return await (await connection.prepare(next(texts))).fetchval(*args)
+
+    async def batched(atomic: bool) -> Any:
+        async with pg_pool.batch(atomic=atomic) as batch:
+            result, other = batch.fetchval(next(texts), *args), batch.fetchval("SELECT $1::int + 17", 1)
+        assert other.result() == 18
+        return result.result()
+
+    async def copied() -> Any:
+        return [piece async for piece in pg_pool.copy_out(next(texts), *args)]
+
+    calls = (prepared, lambda: batched(True), lambda: batched(False), copied, lambda: pg_pool.fetchval(next(texts), 1))
+    for call in calls:
+        answer = (await asyncio.gather(call(), return_exceptions=True))[0]
+        if isinstance(answer, BaseException):
+            assert isinstance(answer, (ArgumentError, DatabaseError))
+            assert re.search("at most 7498 arguments|takes 8000 arguments|1664 entries", str(answer))
+        assert await pg_pool.fetchval("SELECT 1") == 1
+    assert pg_pool.stats().lost == 0
+
+
 async def test_a_parameter_number_beyond_the_protocol(pg_pool: Any) -> None:
     for number in (65_536, 100_000, 2**31, 10**30):
         for args in ((), (1,), (1, 2)):

@@ -175,3 +175,29 @@ async def test_sqlite_has_none(open_pool: Any, tmp_path: Any) -> None:
     assert await pool.fetchval("SELECT 1") == 1
     with pytest.raises(InterfaceError, match="SQLite has no types"):
         pool.set_type_codec("text", encoder=str)
+
+
+class Panic(BaseException):
+    """What an extension in Rust raises when it panics is no Exception."""
+
+
+async def test_a_codec_that_panics_ends_its_statement_alone(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, max_size=1)
+    await pool.execute("CREATE TYPE panicking AS ENUM ('a')")
+
+    def panic(value: Any) -> Any:
+        raise Panic("mine")
+
+    pool.set_type_codec("panicking", decoder=panic)
+    others = asyncio.gather(*(pool.fetchval("SELECT $1::int", number) for number in range(10)))
+    with pytest.raises(DecodeError, match="Panic: mine"):
+        await asyncio.wait_for(pool.fetch("SELECT 'a'::panicking"), 20)
+    assert await others == [*range(10)]
+    async with pool.transaction() as tx:
+        with pytest.raises(DecodeError, match="mine"):
+            await asyncio.wait_for(tx.fetch("SELECT ARRAY['a']::panicking[]"), 20)
+        assert await tx.fetchval("SELECT 1") == 1
+    pool.set_type_codec("panicking", encoder=panic)
+    with pytest.raises(ArgumentError, match="mine"):
+        await asyncio.wait_for(pool.fetch("SELECT $1::panicking", "a"), 20)
+    assert await pool.fetchval("SELECT 1") == 1

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from db_pool_rs import create_pool
 from db_pool_rs.errors import ConfigError, ConnectFailed, InterfaceError, PoolClosed, PoolTimeout
 from db_pool_rs.record import Event
 from tests.contract.waiting import until, until_async
@@ -263,3 +264,12 @@ async def test_sqlite_has_no_notifications(open_pool: Any) -> None:
     pool = await open_pool("sqlite://")
     with pytest.raises(InterfaceError, match="SQLite has no notifications"):
         await pool.listen("a").__aenter__()
+
+
+async def test_a_channel_whose_name_looks_like_a_parameter(engine: Any, pg_database: str) -> None:
+    """What one pool has asked the server about it is of no use to another, which may have another engine."""
+    for mode in ("simple", engine.name, "simple"):
+        pool = create_pool(pg_database, mode=mode, min_size=0)
+        async with pool, pool.listen("price in $1") as events:
+            await pool.execute(NOTIFY, "price in $1", "x")
+            assert await _heard(events) == ("price in $1", "x")

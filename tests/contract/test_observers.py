@@ -193,3 +193,24 @@ async def test_calls_that_a_subclass_has_made_its_own_stay_its_own(pool: Any) ->
     assert await pool.fetchval("SELECT 7") == 14
     await until(lambda: heard)
     assert [one.query for one in heard] == ["SELECT 7"]
+
+
+async def test_a_log_that_fails_harms_nothing(open_pool: Any, backend: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = await open_pool(backend.dsn, slow_query_ms=0)
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: failures.append(context))
+
+    class Failing(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise RuntimeError("mine")
+
+    monkeypatch.setattr(logging.getLogger("db_pool_rs"), "filters", [Failing()])
+    assert await asyncio.wait_for(pool.fetchval("SELECT 1"), 20) == 1
+    await until(lambda: bool(failures))
+    if backend.name == "postgresql":
+        heard: list[DatabaseError] = []
+        pool.add_notice_listener(heard.append)
+        await asyncio.wait_for(pool.execute(RAISE.format("WARNING", "x")), 20)
+        await until(lambda: bool(heard))
+    assert {str(failure["exception"]) for failure in failures} == {"mine"}
+    assert await asyncio.wait_for(pool.fetchval("SELECT 2"), 20) == 2

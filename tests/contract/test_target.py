@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from db_pool_rs import create_pool
-from db_pool_rs.errors import ConfigError, InterfaceError, PoolClosed
+from db_pool_rs.errors import ConfigError, Error, InterfaceError, PoolClosed
 from tests.contract.waiting import until
 
 WHO = "SELECT current_setting('application_name')"
+LISTENING = "SELECT application_name FROM pg_stat_activity WHERE query ~ '^LISTEN ' AND datname = current_database()"
 
 
 def role(name: str) -> dict[str, Any]:
@@ -45,6 +47,43 @@ async def test_listeners_follow(open_pool: Any, pg_dsn: str) -> None:
     async with pool.listen("news") as events:
         await pool.execute("NOTIFY news, 'x'")
         assert (await events.__anext__()).payload == "x"
+
+
+async def test_a_subscription_follows(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, min_size=0, **role("first"))
+    async with pool.listen("news") as events:
+        assert await pool.fetch(LISTENING) == [("first",)]
+        pool.set_target(pg_database, **role("second"))
+        assert (await _next(events)).gap
+        assert await pool.fetch(f"{LISTENING} AND application_name = 'second'") == [("second",)]
+        await pool.execute("NOTIFY news, 'x'")
+        assert (await _next(events)).payload == "x"
+
+
+async def test_a_subscription_whose_server_is_gone_follows(open_pool: Any, pg_database: str, proxy: Any) -> None:
+    pool = await open_pool(proxy.dsn(pg_database), min_size=0)
+    async with pool.listen("news") as events:
+        await proxy.stop()
+        with pytest.raises(Error):
+            await pool.fetchval("SELECT 1", timeout=0.2)
+        pool.set_target(pg_database)
+        assert (await _next(events)).gap
+        await pool.execute("NOTIFY news, 'x'")
+        assert (await _next(events)).payload == "x"
+
+
+async def test_the_connection_of_subscriptions_expires_too(open_pool: Any, pg_database: str) -> None:
+    pool = await open_pool(pg_database, min_size=0)
+    async with pool.listen("news") as events, pool.listen("other") as others:
+        pool.expire_connections()
+        assert (await _next(events)).gap
+        assert (await _next(others)).gap
+        await pool.execute("NOTIFY news, 'x'")
+        assert (await _next(events)).payload == "x"
+
+
+async def _next(events: Any) -> Any:
+    return await asyncio.wait_for(events.__anext__(), 20)
 
 
 async def test_what_is_no_target(open_pool: Any, pg_dsn: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.meta.source import external_imports, internal_imports, package_modules
 
-BASE = "errors sql sql.quoting codecs features ranges record described rows aio forks"
+BASE = "errors sql sql.quoting codecs features ranges record described rows aio forks log"
 CONTRACT = f"abc config config.options conninfo metrics {BASE}"
 # A folder, or a module that differs from its folder: what it may import besides itself.
 LAYERS: dict[str, str] = {
@@ -57,6 +57,7 @@ LAYERS: dict[str, str] = {
     "rows": "errors record",
     "aio": "",
     "forks": "",
+    "log": "",
 }
 
 # These use the package as its users do.

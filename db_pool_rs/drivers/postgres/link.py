@@ -11,12 +11,12 @@ in a round trip of its own. The group is final then, whatever becomes of that.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ConnectionLost, Error
+from ...log import logger
 from ...record import Status
 from ...scheduler.model import StatementRequest
 from ..base import RESULT, ConnectionListener, Done
@@ -44,6 +44,7 @@ from .statements import (
     all_encoded,
     details_of,
     encode_arguments,
+    first_unfit,
     texts_of,
     types_of,
     unknown_columns,
@@ -53,7 +54,6 @@ from .types_query import types_query
 if TYPE_CHECKING:
     from psycopg.pq.abc import PGconn, PGresult
 
-logger = logging.getLogger("db_pool_rs")
 
 #: A connection idle for longer than this is asked for a sign of life, in front of the first statement.
 CHECK_AFTER = 1.0
@@ -183,7 +183,7 @@ class PostgresConnection(Wire):
         """Encode what is left to send, as far as its types are known; False if an argument does not fit."""
         self._asked, self._unknown = self._group[0] if self._describing else None, ()
         if self._asked is not None:
-            return True
+            return first_unfit(self._group, self._driver.libpq.version()) is None
         rest = self._group[self._sent :] if self._sent else self._group
         several = is_shared(self._group)
         if all_encoded(rest, several):

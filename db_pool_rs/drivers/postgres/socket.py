@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from time import monotonic
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ... import forks
 from ...errors import ConnectionLost, Error
+from ...log import logger
 from ...scheduler.model import StatementRequest
 from ..base import CANCEL_UNDER_WAY, ConnectionListener, Done
 from .libpq import FATAL_ERROR, INERROR, INTRANS, SQLSTATE, lost_error, server_error
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .copy import Copy
     from .libpq import Libpq
 
-logger = logging.getLogger("db_pool_rs")
 
 #: How long a CancelRequest for a COPY whose data are not taken may take, in seconds.
 COPY_CANCEL_TIMEOUT = 3.0

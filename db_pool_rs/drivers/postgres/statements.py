@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from ...errors import ArgumentError, Error, InterfaceError
 from ...record import Column, Status
+from ...sql.named import highest
 from ...types import oids as pg
 from ...types.binary import RECORDS, obstacle, types_in, types_in_array
 from ...types.catalog import Catalog
@@ -286,7 +287,9 @@ def encode_arguments(
                 described = None
             if described is None:
                 if statement.args:
-                    check_count(statement.args, most_described(driver.libpq.version()))
+                    most = most_described(driver.libpq.version())
+                    check_count(len(statement.args), most)
+                    check_count(parameters_of(statement.query.sql, most), most)
                 if several and must_ask(statement):
                     return statement, ()
                 described = statement.described
@@ -343,11 +346,28 @@ def most_described(libpq_version: int) -> int:
     return MAX_PARAMETERS if libpq_version >= 180_000 else 7_498
 
 
-def check_count(args: Sequence[object], most: int) -> None:
+def check_count(count: int, most: int) -> None:
     """ArgumentError for more arguments than the server can tell the types of."""
-    if len(args) > most:
+    if count > most:
         why = "" if most == MAX_PARAMETERS else " with a libpq before 18"
-        raise ArgumentError(f"at most {most} arguments are possible{why}, got {len(args)}")
+        raise ArgumentError(f"at most {most} arguments are possible{why}, got {count}")
+
+
+def parameters_of(sql: str, most: int) -> int:
+    """The highest number of a text's parameters, where it may be above `most`; the server refuses one that has gaps."""
+    return highest(sql, "postgresql") if most < MAX_PARAMETERS and len(sql) > 3 * most else 0
+
+
+def first_unfit(group: Sequence[StatementRequest], libpq_version: int) -> StatementRequest | None:
+    """The first of these texts that the server cannot be asked about; it has its error."""
+    most = most_described(libpq_version)
+    for statement in group:
+        try:
+            check_count(parameters_of(statement.query.sql, most), most)
+        except ArgumentError as error:
+            statement.error = error
+            return statement
+    return None
 
 
 def texts_of(result: PGresult) -> list[list[str | None]]:

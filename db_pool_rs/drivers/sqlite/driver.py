@@ -17,11 +17,11 @@ be in :mod:`.types`. What differs from PostgreSQL, whose other behaviour is imit
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ArgumentError
+from ...log import logger
 from ...scheduler.cost import Query
 from ...scheduler.model import StatementRequest
 from ...sql import StatementClass
@@ -37,7 +37,6 @@ from .write_lock import WriteLock
 if TYPE_CHECKING:
     from ...config import PoolConfig
 
-logger = logging.getLogger("db_pool_rs")
 
 #: Interrupts are repeated at this pace, doubled up to the second value: one that comes between two statements is lost.
 INTERRUPT_PACE, INTERRUPT_PACE_MAX = 0.002, 0.1
