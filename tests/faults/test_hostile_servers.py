@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 import time
 from typing import Any
 
@@ -18,11 +19,13 @@ from tests.plugins.engines import EngineSpec, OpenPool
 #: How long a connection must be idle to be asked for a sign of life, and more.
 IDLE = 1.2
 COLUMNS = 400
+#: As float8, which each mode asks for in binary.
+SEVEN = struct.pack(">d", 7)
 
 
 async def test_an_error_at_the_sign_of_life_is_no_statements(engine: EngineSpec) -> None:
     """The connection is lost: no statement of the group behind it has failed, nor is known not to have been run."""
-    async with LyingServer([pg.INT4.oid], [[b"\0\0\0\7"]]).running() as server:
+    async with LyingServer([pg.FLOAT8.oid], [[SEVEN]]).running() as server:
         dsn = f"postgresql://u@127.0.0.1:{server.port}/d?sslmode=disable"
         async with db_pool_rs.create_pool(dsn, mode=engine.name, min_size=1, max_size=1, **PATIENT) as pool:
             assert await pool.fetchval(ASK, 1) == 7
@@ -56,7 +59,7 @@ async def test_a_server_that_lets_in_and_hangs_up_is_not_waited_for(engine: Engi
 
 async def test_a_connection_that_is_lost_behind_the_answer_to_its_first_question(engine: EngineSpec) -> None:
     """Its loss may be known when it is being handed to the rules: no statement waits on it."""
-    async with LyingServer([pg.INT4.oid], [[b"\0\0\0\7"]]).running() as server:
+    async with LyingServer([pg.FLOAT8.oid], [[SEVEN]]).running() as server:
         dsn = f"postgresql://u@127.0.0.1:{server.port}/d?sslmode=disable"
         async with db_pool_rs.create_pool(dsn, mode=engine.name, min_size=0, max_size=1, **PATIENT) as pool:
             for _ in range(3):
