@@ -64,13 +64,26 @@ def leave_loop(loop: asyncio.AbstractEventLoop) -> None:
 
 
 def _leave() -> None:
-    holders = list(_holders)
-    for holder in holders:
-        fd = holder.held()
-        if fd >= 0:
-            give_up(fd)
-    for holder in holders:
-        holder.leave()
+    """All holders leave. What one of them raises keeps no other from it; Python reports the first of these errors."""
+    holders, errors = list(_holders), list[Exception]()
+    for step in (_give_up_held, _clean_up):
+        for holder in holders:
+            try:
+                step(holder)
+            except Exception as error:
+                errors.append(error)
+    if errors:
+        raise errors[0]
+
+
+def _give_up_held(holder: Holder) -> None:
+    fd = holder.held()
+    if fd >= 0:
+        give_up(fd)
+
+
+def _clean_up(holder: Holder) -> None:
+    holder.leave()
 
 
 if hasattr(os, "register_at_fork"):
