@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from .acquire import Acquire
     from .batch import Batch
     from .context import Context
-    from .executor import Executor
     from .stream import Stream
     from .subscription import Listener, Subscription
 
@@ -54,10 +53,9 @@ class Later:
             self._listener = Listener(self._context, lambda: self._sibling(listening(self._context.config)))
         return Subscription(self._listener, channels, max_queue, timeout)
 
-    def expire(self, executor: Executor) -> None:
-        """Every connection is to be replaced, that of notifications too."""
+    def expire(self) -> None:
+        """Every connection is to be replaced: that of notifications too."""
         self._context.check_open()
-        executor.expire()
         if self._listener is not None:
             self._listener.replace()
 

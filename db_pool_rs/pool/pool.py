@@ -289,7 +289,8 @@ class Pool:
 
     def expire_connections(self) -> None:
         """Replace every connection as soon as it is free, e.g. after a change of roles or settings."""
-        self._later.expire(self._executor)
+        self._later.expire()
+        self._executor.expire()
 
     def set_target(self, dsn: str | None = None, **options: Any) -> None:
         """Lead connections that are opened from now on elsewhere: a promoted standby, new credentials."""
